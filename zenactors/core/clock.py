@@ -1,0 +1,56 @@
+"""The only module that reads a clock. Everybody else is handed a `Clock`."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Two time bases: delays run on the monotonic one, calendar times on the wall."""
+
+    def time(self) -> float:
+        """Return the Unix time in seconds. It may step in either direction."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds since some fixed moment. It never goes back."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks. Thread: any."""
+
+    time = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
+
+
+class VirtualClock:
+    """A clock that stands still until it is told to move. Thread: one.
+
+    Args:
+        now: Where both time bases begin, in seconds.
+    """
+
+    def __init__(self, now: float = 1_000_000.0) -> None:
+        self._wall = now
+        self._monotonic = now
+
+    def time(self) -> float:
+        """Return the virtual Unix time in seconds."""
+        return self._wall
+
+    def monotonic(self) -> float:
+        """Return the virtual monotonic time in seconds."""
+        return self._monotonic
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` (not negative) pass on both time bases."""
+        if seconds < 0:
+            raise ValueError(f"Time cannot go back by {-seconds} s; use step() for the wall clock.")
+        self._monotonic += seconds
+        self._wall += seconds
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock forward or back by `seconds`; the monotonic one stays."""
+        self._wall += seconds

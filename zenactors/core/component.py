@@ -225,12 +225,8 @@ class ZenDaemonComponent:
         name: str | None = None,
         event_map: Mapping[Event, Event] | None = None,
         clock: Clock | None = None,
-        **kwargs: Any,
+        **_kwargs: Any,  # the seed's components hand all their options up, and so may anybody's
     ) -> None:
-        if kwargs:
-            raise TypeError(
-                f"{type(self).__name__} has no option {', '.join(map(repr, sorted(kwargs)))}"
-            )
         self.name = name or type(self).__name__
         self.event_map = dict(event_map or {})
         self._clock: Clock = clock or SystemClock()
@@ -242,10 +238,13 @@ class ZenDaemonComponent:
     def __str__(self) -> str:
         return str(getattr(self, "name", type(self).__name__))
 
-    @property
+    @functools.cached_property
     def log(self) -> Logger:
         """This component's own loguru logger, bound to its name. Thread: any."""
-        return _bound_logger(str(self))
+        # Imported late: the core logs nothing, only a component's own code does.
+        from loguru import logger  # noqa: PLC0415
+
+        return logger.bind(component=str(self))
 
     def event(self, name: Event) -> Event:
         """Return the daemon's name for this component's event `name` (see `event_map`)."""
@@ -297,10 +296,3 @@ class ZenDaemonComponent:
     def teardown(self, daemon: Any) -> None:
         """Release what `setup` acquired; called after the last callback. Thread: own."""
 
-
-@functools.lru_cache(maxsize=1024)
-def _bound_logger(name: str) -> Logger:
-    # Imported late: the core itself logs nothing, only a component's own code does.
-    from loguru import logger  # noqa: PLC0415
-
-    return logger.bind(component=name)

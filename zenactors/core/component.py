@@ -160,9 +160,9 @@ def handles(event: Event, *, prepend: bool = False) -> Callable[[F], F]:
     """
 
     def mark(method: F) -> F:
-        marks = getattr(method, "_zen_handles", ())
+        marks = getattr(method, "zen_handles", ())
         # Decorators apply from the bottom up; in the chain the topmost comes first.
-        method._zen_handles = ((event, prepend), *marks)  # type: ignore[attr-defined]
+        method.zen_handles = ((event, prepend), *marks)  # type: ignore[attr-defined]
         return method
 
     return mark
@@ -261,7 +261,7 @@ class ZenDaemonComponent:
             seen.update(dict.fromkeys(vars(cls)))
         handlers = []
         for attribute in seen:
-            marks = getattr(getattr(type(self), attribute, None), "_zen_handles", ())
+            marks = getattr(getattr(type(self), attribute, None), "zen_handles", ())
             for event, prepend in marks:
                 callback = getattr(self, attribute)
                 handlers.append(gen_event_handler(self.event(event), callback, prepend))
@@ -295,4 +295,3 @@ class ZenDaemonComponent:
 
     def teardown(self, daemon: Any) -> None:
         """Release what `setup` acquired; called after the last callback. Thread: own."""
-

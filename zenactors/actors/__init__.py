@@ -1,0 +1,1 @@
+"""Floor 2: the pure core under real threads. pykka lives here and nowhere else."""

@@ -1,0 +1,215 @@
+"""The actor that hosts one component: a thin shell around `core.host`."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pykka
+
+from zenactors.actors.mailbox import Mailbox, Resume, RunReactor
+from zenactors.actors.reactor import ComponentReactor
+from zenactors.core.host import Host, exit_status
+from zenactors.core.messages import Part
+from zenactors.errors import ZenDaemonStopException
+
+if TYPE_CHECKING:
+    from zenactors.core.clock import Clock
+    from zenactors.core.host import Outlet
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SetUp:
+    """Order a component's `setup`. Answered through `Life.set_up`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Quiesce:
+    """Order that descriptors and timers call nobody back any more."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TearDown:
+    """Order a component's `teardown`. Answered through `Life.torn_down`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReadStatistics:
+    """Ask for a component's statistics, as seen by `reader`."""
+
+    reader: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReadState:
+    """Ask for a component's state."""
+
+
+class Life(Protocol):
+    """Who is told how a component is doing. Thread: the component's."""
+
+    def thread_started(self, index: int, host: Host, reactor: ComponentReactor) -> None:
+        """The actor's thread runs."""
+        ...
+
+    def set_up(self, index: int, cause: BaseException | None) -> None:
+        """`setup` has returned, or raised `cause`."""
+        ...
+
+    def torn_down(self, index: int) -> None:
+        """`teardown` is over."""
+        ...
+
+    def source_changed(self, *, active: bool) -> None:
+        """The component became an active source, or ceased to be one."""
+        ...
+
+    def callback_failed(self, component: str, callback: str, cause: BaseException) -> None:
+        """What belongs to no event raised: a timer's or descriptor's callback, or a teardown."""
+        ...
+
+    def broken(self, cause: BaseException) -> None:
+        """A bug in zenactors itself."""
+        ...
+
+
+class ComponentActor(pykka.ThreadingActor):
+    """Host one component: run its batches, and wait for messages, descriptors and timers.
+
+    Thread: own, but for `__init__`.
+    """
+
+    # A thread that hangs in a callback must not keep the process alive.
+    use_daemon_thread = True
+
+    actor_inbox: Mailbox
+
+    def __init__(
+        self,
+        index: int,
+        name: str,
+        component: Any,
+        *,
+        daemon: Any,
+        outlet: Outlet,
+        life: Life,
+        clock: Clock,
+        per_chain: bool,
+    ) -> None:
+        super().__init__()
+        self._index = index
+        self._component = component
+        self._daemon = daemon
+        self._outlet = outlet
+        self._life = life
+        self._host = Host(name, daemon, outlet, clock, per_chain=per_chain)
+        self._reactor = ComponentReactor(clock, self._active)
+        self._over = False  # torn down: run nothing any more
+
+    @staticmethod
+    def _create_actor_inbox() -> Mailbox:
+        return Mailbox()
+
+    def on_start(self) -> None:
+        """Say that the thread runs: pykka's `start()` returns a reference in any case."""
+        threading.current_thread().name = f"zenactors:{self._host.name}"
+        self._life.thread_started(self._index, self._host, self._reactor)
+
+    def on_stop(self) -> None:
+        """From now on, nobody who asks is left without an answer."""
+        self.actor_inbox.close()
+        self._reactor.close()
+
+    def on_receive(self, message: Any) -> Any:
+        """Handle one message. Lets nothing but a bug's report out: pykka would stop us."""
+        if type(message) is Part and self._over:
+            return None  # it stays counted as under way, and is reported as left
+        if type(message) is Part and not message.control:
+            self._host.arrive(message)
+        elif type(message) is not Resume:
+            return self._handle(message)
+        try:
+            self._work()
+        except Exception as cause:  # what callbacks raise was contained: this is a bug
+            self._life.broken(cause)
+        return None
+
+    def _work(self) -> None:
+        """Run batches, stride by stride, until there are none or something else comes up."""
+        host, inbox = self._host, self.actor_inbox
+        while host.has_work():
+            host.work()
+            if inbox.interrupted():
+                inbox.busy = True
+                return
+        inbox.busy = False
+
+    def _handle(self, message: Any) -> Any:
+        match message:
+            case Part():
+                self._host.run_control(message)
+            case RunReactor():
+                for callback in self._reactor.take_due():
+                    self._contained(callback, self._daemon)
+            case ReadStatistics():
+                read = getattr(self._component, "get_statistics", dict)
+                try:
+                    return read(reader=message.reader)
+                except TypeError:  # the seed's signature: no reader
+                    return read()
+            case ReadState():
+                return getattr(self._component, "get_state", dict)()
+            case Quiesce():
+                self._reactor.quiesce()
+            case SetUp():
+                self._life.set_up(self._index, self._set_up())
+            case TearDown():
+                teardown = getattr(self._component, "teardown", None)
+                if teardown is not None:
+                    self._contained(teardown, self._daemon)
+                self._reactor.close()
+                self._over = True
+                self.actor_inbox.busy = False
+                self._life.torn_down(self._index)
+        return None
+
+    def _set_up(self) -> BaseException | None:
+        try:
+            for hook in ("setup", "setup_dump"):
+                call = getattr(self._component, hook, None)
+                if call is not None:
+                    call(self._daemon)
+        except (
+            BaseException
+        ) as cause:  # told to whoever starts us; in pykka's loop it would be lost
+            return cause
+        finally:
+            self._flush()
+        return None
+
+    def _contained(self, callback: Any, *args: Any) -> None:
+        """Call what belongs to no event."""
+        try:
+            callback(*args)
+        except BaseException as cause:  # SystemExit in pykka's loop ends every actor
+            name = getattr(callback, "__name__", repr(callback))
+            if isinstance(cause, ZenDaemonStopException):
+                self._outlet.stop_at_once(0, cause)
+                return
+            self._host.failed += 1
+            self._life.callback_failed(self._host.name, name, cause)
+            if isinstance(cause, SystemExit | KeyboardInterrupt):
+                self._outlet.stop_at_once(exit_status(cause), cause)
+        finally:
+            self._flush()
+
+    def _flush(self) -> None:
+        children = self._host.children
+        if children:
+            self._host.children = []
+            self._outlet.schedule(children)
+
+    def _active(self, active: bool) -> None:  # noqa: FBT001 - a callback
+        self.actor_inbox.reactor = self._reactor
+        self._life.source_changed(active=active)

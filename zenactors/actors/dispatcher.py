@@ -1,0 +1,384 @@
+"""`Dispatcher`: the whole engine, to be embedded in any program or test.
+
+It runs the components under the dispatcher, touches no signals, and shares nothing with other
+dispatchers in the process.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from zenactors.actors.component import Quiesce, ReadState, ReadStatistics, SetUp, TearDown
+from zenactors.actors.engine import ASK_TIMEOUT, Engine
+from zenactors.actors.life import Deadline, StopReport, unique_names
+from zenactors.actors.live_queue import LiveQueue
+from zenactors.actors.percent_logger import PercentLogger
+from zenactors.actors.waiting import Notices, ThreadNotices
+from zenactors.core.chain import build_chains
+from zenactors.core.clock import Clock, SystemClock
+from zenactors.core.dispatch import Counts, Ordering
+from zenactors.core.names import DaemonNames
+from zenactors.errors import ComponentStartError, NotRunningError
+
+if TYPE_CHECKING:
+    from zenactors.actors.reactor import ComponentReactor
+    from zenactors.core.messages import DeadLetter
+
+HASTY_PATIENCE = 0.25  # seconds a teardown may hold up the next one when there is no time
+HASTY_TIMEOUT = 1.0  # seconds for everything when there is no time
+
+
+class Dispatcher(DaemonNames):
+    """Run components as actors under a dispatcher.
+
+        with Dispatcher([Parser(), Writer()]) as dispatcher:
+            dispatcher.queue.schedule("line", "hello")
+
+    Entering starts everything and returns when each component is set up and has handled
+    `start`; leaving works off what is queued and stops everything, at the latest after
+    `stop_timeout`. Callbacks get the dispatcher as their `daemon`.
+
+    Args:
+        components: In order of registration: they are set up in this order, and their
+            callbacks stand in the chains in this order. Each belongs to one dispatcher.
+        ordering: What may overlap: `"global"`, `"component"` or `"event"`.
+        compat: `"pyzenkit"`: the seed's semantics. Implies `ordering="global"`; a callback that
+            raises or returns no `(flag, args)`, or an event that nobody handles, ends the daemon.
+        config: What `daemon.c(key)` returns.
+        exit_when_idle: Tell sources to finish when they have nothing more to read.
+        start_timeout: Seconds that each component has for `setup`, and all for `start`.
+        stop_timeout: Seconds that a stop may take.
+        queue_limit: How many events ahead a thread outside may be; None for no limit.
+        queue_full: `"raise"` or `"block"`: what happens to a thread that is further ahead.
+        daemon: What callbacks get as `daemon` instead of the dispatcher.
+        notices: How `start` and `stop` wait; given by who must do something else meanwhile.
+        clock: Where time comes from.
+
+    Attributes:
+        queue: The event queue; safe from any thread, before the start too.
+        logger: Takes the seed's `%s` arguments.
+
+    Thread: any, unless a method says otherwise.
+    """
+
+    def __init__(
+        self,
+        components: Sequence[Any],
+        *,
+        ordering: Ordering = "component",
+        compat: Literal["pyzenkit"] | None = None,
+        config: Mapping[str, Any] | None = None,
+        exit_when_idle: bool = False,
+        start_timeout: float = 30.0,
+        stop_timeout: float = 30.0,
+        queue_limit: int | None = None,
+        queue_full: Literal["raise", "block"] = "raise",
+        daemon: Any = None,
+        notices: Notices | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        if compat not in (None, "pyzenkit"):
+            raise ValueError(f"compat must be 'pyzenkit' or None, not {compat!r}.")
+        self.components = list(components)
+        self.names = unique_names(self.components)
+        self.config = dict(config or {})
+        self.exit_when_idle = exit_when_idle
+        self.start_timeout = start_timeout
+        self.stop_timeout = stop_timeout
+        self.logger = PercentLogger()
+        self._daemon = self if daemon is None else daemon
+        self._clock: Clock = clock or SystemClock()
+        self._engine = Engine(
+            self.names,
+            build_chains(
+                [
+                    (name, c.get_events())
+                    for name, c in zip(self.names, self.components, strict=True)
+                ]
+            ),
+            ordering="global" if compat else ordering,
+            compat=compat is not None,
+            notices=notices or ThreadNotices(),
+            clock=self._clock,
+        )
+        self.queue = LiveQueue(
+            self._engine.turns,
+            self._clock,
+            self._engine.hosts,
+            known=None if compat else self._engine.dispatch.flows,
+            limit=queue_limit,
+            when_full=queue_full,
+            stopping=lambda: self._engine.halted,
+        )
+        self._engine.after_turn = self.queue.notify_room
+        self._stop_lock = threading.RLock()
+        self._stop_begun = False
+        self._setting_up = -1
+        self._report: StopReport | None = None
+        self._last_statistics: dict[str, Any] = {}
+
+    # --- life -------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, cause_type: object, *_: object) -> None:
+        # After an exception in the body there is nobody who wants the rest to be worked off.
+        self.stop(drain=cause_type is None)
+
+    def start(self) -> None:
+        """Start the actors, set up the components in order, and run the `start` event.
+
+        Blocks until all of this is done. If anything fails, nothing is left running.
+
+        Raises:
+            ComponentStartError: A component failed, or took longer than `start_timeout`.
+            NotRunningError: It was started before.
+        """
+        if self._engine.dispatcher is not None or self._report is not None:
+            raise NotRunningError("A dispatcher can be started once; make a new one.")
+        self._engine.start(self.components, self._daemon)
+        try:
+            for index in range(len(self.components)):
+                self._set_up_component(index)
+            self._run_start_event()
+        except BaseException:
+            self.stop(drain=False)
+            raise
+
+    def stop(self, *, drain: bool = True, timeout: float | None = None) -> StopReport:
+        """Stop everything, and return what was left undone.
+
+        First the `stop` event goes through its chain and descriptors and timers fall silent;
+        then what is queued is worked off, events for later excepted; then the components
+        are torn down in reverse order. A component that hangs is left behind and named.
+        Repeated and concurrent stops are harmless: they wait for the first.
+
+        Args:
+            drain: False: do not work off what is queued.
+            timeout: Seconds until what hangs is left behind. Default: `stop_timeout`.
+
+        Raises:
+            RuntimeError: If a callback tries to wait for its own end. It calls
+                `daemon.set_done()` or raises `ZenDaemonStopException` instead.
+        """
+        if threading.get_ident() in self._engine.hosts:
+            raise RuntimeError(
+                "A callback cannot wait for the stop of its own daemon: call daemon.set_done()"
+                " for a graceful stop, or raise ZenDaemonStopException to stop at once."
+            )
+        if not drain:
+            self._engine.halt()
+        with self._stop_lock:
+            if self._report is None:
+                deadline = Deadline(self._clock, self.stop_timeout if timeout is None else timeout)
+                self._report = self._stop(deadline)
+            return self._report
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is under way and nothing waits but events for later.
+
+        Returns:
+            False if `timeout` seconds were not enough.
+        """
+        engine = self._engine
+        engine.wait_for(lambda: engine.halted or engine.drained(), Deadline(self._clock, timeout))
+        return engine.drained()
+
+    def set_done(self) -> None:
+        """Say that it is time to stop: whoever runs the dispatcher stops it gracefully."""
+        self._engine.done.set()
+        self._engine.notices.notify()
+
+    def is_done(self) -> bool:
+        """Return True once it is time to stop: produce no new work."""
+        return self._engine.done.is_set()
+
+    def wait(self, period: float) -> bool:
+        """Wait `period` seconds, or until it is time to stop. True: it is."""
+        return self._engine.done.wait(period)
+
+    def note_status(self, status: int) -> None:
+        """Note an exit status for the end; the first one noted counts."""
+        self._engine.note_status(status)
+
+    # --- how things stand ---------------------------------------------------------------------
+
+    @property
+    def io(self) -> ComponentReactor:
+        """The calling component's descriptors and timers.
+
+        Raises:
+            RuntimeError: If the calling thread is not a component's.
+
+        Thread: own.
+        """
+        reactor = self._engine.reactors.get(threading.get_ident())
+        if reactor is None:
+            raise RuntimeError(
+                "daemon.io belongs to a component's own thread: use it in setup() and in callbacks."
+            )
+        return reactor
+
+    @property
+    def status(self) -> int:
+        """The exit status that was noted, or 0."""
+        return self._engine.status or 0
+
+    @property
+    def halted(self) -> bool:
+        """True once nothing is started any more: a callback stopped everything, or `stop` did."""
+        return self._engine.halted
+
+    def is_idle(self) -> bool:
+        """Return True if nothing will happen any more by itself.
+
+        That is: nothing queued, not even for later (housekeeping excepted), nothing under way
+        and no active source.
+        """
+        with self._engine.turns.held() as dispatch:
+            return dispatch.idle()
+
+    def counts(self) -> dict[Any, Counts]:
+        """Return what became of the events of each chain."""
+        with self._engine.turns.held() as dispatch:
+            return dispatch.counts()
+
+    def chains(self) -> dict[Any, list[tuple[str, str]]]:
+        """Return each event's chain as `(component, callback)` names, in order."""
+        return {
+            event: [
+                (self.names[step.component], getattr(callback, "__name__", repr(callback)))
+                for step in flow.chain.steps
+                for callback in step.callbacks
+            ]
+            for event, flow in self._engine.dispatch.flows.items()
+        }
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return the last 1,000 events that could not be handled, oldest first."""
+        return self._engine.dead_letters.kept()
+
+    def get_statistics(self, reader: str = "dispatcher") -> dict[str, Any]:
+        """Ask every component for its statistics; after the stop, return the final ones.
+
+        A component that does not answer within 5 seconds is left out.
+
+        Args:
+            reader: Increases and rates are against this reader's last reading.
+        """
+        if self._report is not None:
+            return self._last_statistics
+        return self._engine.ask_all(ReadStatistics(reader))
+
+    def get_state(self) -> dict[str, Any]:
+        """Ask every component for its state. One that does not answer is left out."""
+        return self._engine.ask_all(ReadState())
+
+    # --- starting -----------------------------------------------------------------------------
+
+    def _set_up_component(self, index: int) -> None:
+        engine, name = self._engine, self.names[index]
+        self._setting_up = index
+        engine.tell(index, SetUp())
+        deadline = Deadline(self._clock, self.start_timeout)
+        if not engine.wait_for(lambda: index in engine.set_ups, deadline):
+            raise ComponentStartError(name, "setup", f"no answer in {self.start_timeout:g} s")
+        cause = engine.set_ups[index]
+        if cause is not None:
+            raise ComponentStartError(name, "setup", _describe(cause)) from cause
+
+    def _run_start_event(self) -> None:
+        engine = self._engine
+        engine.start_first()
+
+        def over() -> bool:
+            with engine.turns.held() as dispatch:
+                return bool(engine.start_failure or engine.halted or not dispatch.in_flight())
+
+        in_time = engine.wait_for(over, Deadline(self._clock, self.start_timeout))
+        failure = engine.start_failure
+        if failure is not None:
+            raise ComponentStartError(
+                failure.component, "start", _describe(failure.cause)
+            ) from failure.cause
+        if not in_time:
+            raise ComponentStartError(
+                self._where_start_hangs(), "start", f"no answer in {self.start_timeout:g} s"
+            )
+        engine.open()
+
+    def _where_start_hangs(self) -> str:
+        chain = self._engine.dispatch.flows[self.EVENT_START].chain
+        # A component that is free answers at once; the first that does not is in its callback.
+        answers = self._engine.ask_all(ReadState(), timeout=HASTY_TIMEOUT)
+        names = [self.names[step.component] for step in chain.steps]
+        return next((name for name in names if name not in answers), names[-1])
+
+    # --- stopping -----------------------------------------------------------------------------
+
+    def _stop(self, deadline: Deadline) -> StopReport:
+        engine = self._engine
+        running = engine.running()
+        if not self._stop_begun:
+            self._stop_begun = True
+            engine.done.set()
+            for index in range(len(engine.refs)):
+                engine.tell(index, Quiesce())
+            if running and not engine.halted and self.EVENT_STOP in engine.dispatch.flows:
+                self.queue.schedule_priority(self.EVENT_STOP)
+        drained = True
+        if running:
+            engine.wait_for(lambda: engine.halted or engine.drained(), deadline)
+            drained = engine.drained()
+        hasty = engine.halted or not drained
+        engine.halt()
+        if hasty:
+            deadline = Deadline(self._clock, HASTY_TIMEOUT)
+        if running:
+            answer_in = deadline.at_most(HASTY_PATIENCE if hasty else ASK_TIMEOUT)
+            self._last_statistics = engine.ask_all(
+                ReadStatistics("final"), timeout=answer_in.remaining()
+            )
+        stuck = self._tear_down(deadline, patience=HASTY_PATIENCE if hasty else None)
+        engine.stop_actors()
+        return self._make_report(stuck, drained=drained)
+
+    def _tear_down(self, deadline: Deadline, *, patience: float | None) -> list[int]:
+        """Tear down what is set up, in reverse; return the components that did not answer."""
+        engine = self._engine
+        up = [index for index, cause in engine.set_ups.items() if cause is None]
+        for index in reversed(up):
+            engine.tell(index, TearDown())
+            limit = deadline if patience is None else deadline.at_most(patience)
+            engine.wait_for(functools.partial(engine.torn.__contains__, index), limit)
+        engine.wait_for(lambda: engine.torn.issuperset(up), deadline)
+        stuck = [index for index in up if index not in engine.torn]
+        if self._setting_up >= 0 and self._setting_up not in engine.set_ups:
+            stuck.append(self._setting_up)
+        return stuck
+
+    def _make_report(self, stuck: list[int], *, drained: bool) -> StopReport:
+        engine = self._engine
+        for index, thread in engine.threads.items():
+            if index not in stuck:
+                # It has nothing left to do but to leave pykka's loop.
+                thread.join(HASTY_TIMEOUT)
+        with engine.turns.held() as dispatch:
+            total = sum(dispatch.counts().values(), Counts())
+            later = dispatch.queue.timed()
+        return StopReport(
+            drained=drained,
+            stuck=tuple(self.names[index] for index in stuck),
+            left=total.waiting + total.in_flight - later,
+            later=later,
+            dead_letters=engine.dead_letters.total(),
+        )
+
+
+def _describe(cause: BaseException) -> str:
+    return f"{type(cause).__name__}: {cause}"

@@ -1,0 +1,85 @@
+"""The dispatcher actor: sleeps until a timed event is due, then takes the turn."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pykka
+
+from zenactors.actors.mailbox import ControlLane, Note
+from zenactors.actors.turns import Turns
+
+
+class TurnDue:
+    """Tell the dispatcher to take its turn."""
+
+
+_TURN_DUE = Note(TurnDue())
+
+
+class DispatcherInbox(ControlLane):
+    """One waiting place for the dispatcher's messages and its queue.
+
+    `get` returns the next message, or `TurnDue` at the moment when the next timed event
+    is due; news wakes it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns: Turns | None = None
+
+    def put(self, envelope: Any, /, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - pykka's signature
+        """Put a message, and wake the dispatcher. Never blocks. Thread: any."""
+        self._put_control(envelope)
+        if self.turns is not None:
+            self.turns.ring()
+
+    def get(self) -> Any:
+        """Return the next thing to do; sleeps until there is one. Thread: own."""
+        assert self.turns is not None
+        while True:
+            if self._control:
+                try:
+                    return self._control.popleft()
+                except IndexError:
+                    pass  # after `close` others refuse what waits here
+            if self._closed:
+                return Note(None)
+            if self.turns.sleep():
+                return _TURN_DUE
+
+    def empty(self) -> bool:
+        """Return True if no message waits."""
+        return not self._control
+
+
+class DispatcherActor(pykka.ThreadingActor):
+    """Own the dispatcher's thread. Runs no user code and never waits for a component."""
+
+    use_daemon_thread = True
+
+    actor_inbox: DispatcherInbox
+
+    def __init__(self, turns: Turns) -> None:
+        super().__init__()
+        self._turns = turns
+        self.actor_inbox.turns = turns
+
+    @staticmethod
+    def _create_actor_inbox() -> DispatcherInbox:
+        return DispatcherInbox()
+
+    def on_start(self) -> None:
+        """Name the thread, for stack dumps."""
+        threading.current_thread().name = "zenactors:dispatcher"
+
+    def on_stop(self) -> None:
+        """From now on, nobody who asks is left without an answer."""
+        self.actor_inbox.close()
+
+    def on_receive(self, message: Any) -> Any:
+        """Take the turn."""
+        if isinstance(message, TurnDue):
+            self._turns.take()
+        return None

@@ -1,0 +1,301 @@
+"""The running engine behind a `Dispatcher`: who the actors talk to, and what they reported.
+
+Its methods are called by the actors' threads and by whoever holds the turn; none of them
+blocks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pykka
+from loguru import logger
+
+from zenactors.actors.component import ComponentActor
+from zenactors.actors.dead_letters import DeadLetters
+from zenactors.actors.dispatcher_actor import DispatcherActor
+from zenactors.actors.life import Deadline
+from zenactors.actors.turns import Turns
+from zenactors.core.dispatch import EVENT_START, Dispatch, Ordering
+from zenactors.errors import EXIT_FAILURE, EXIT_SOFTWARE, UnknownEventError
+
+if TYPE_CHECKING:
+    from zenactors.actors.reactor import ComponentReactor
+    from zenactors.actors.waiting import Notices
+    from zenactors.core.chain import Chain
+    from zenactors.core.clock import Clock
+    from zenactors.core.event_queue import Scheduled
+    from zenactors.core.host import Host
+    from zenactors.core.messages import DeadLetter, Part
+
+ASK_TIMEOUT = 5.0  # seconds: how long a component may take to answer a question
+LOGGED_DEAD_LETTERS = 10  # of one component; further ones are only counted
+
+
+class Engine:
+    """Connect the dispatch with its actors.
+
+    Args:
+        names: The components' names, in order.
+        chains: The wiring.
+        ordering: What may overlap.
+        compat: True for the seed's semantics.
+        notices: Where to say "look again".
+        clock: Where time comes from.
+
+    Attributes:
+        done: Set when it is time to stop.
+        halted: True once nothing is started any more.
+        set_ups: What became of each component's setup: None is success.
+        torn: The components whose teardown is over.
+        start_failure: The first `start` callback that failed.
+        status: The exit status that was noted first, or None.
+    """
+
+    def __init__(
+        self,
+        names: list[str],
+        chains: Mapping[Any, Chain],
+        *,
+        ordering: Ordering,
+        compat: bool,
+        notices: Notices,
+        clock: Clock,
+    ) -> None:
+        self.names = names
+        self.notices = notices
+        self.clock = clock
+        self.compat = compat
+        self.dispatch = Dispatch(chains, ordering=ordering, clock=clock, strict=not compat)
+        self.turns = Turns(
+            self.dispatch,
+            clock,
+            send=self._send,
+            after=self._after_turn,
+            failed=self._turn_failed,
+        )
+        self.hosts: dict[int, tuple[int, Host]] = {}
+        self.reactors: dict[int, ComponentReactor] = {}
+        self.threads: dict[int, threading.Thread] = {}
+        self.dead_letters = DeadLetters()
+        self.refs: list[pykka.ActorRef[ComponentActor]] = []
+        self.dispatcher: pykka.ActorRef[DispatcherActor] | None = None
+        self.done = threading.Event()
+        self.halted = False
+        self.set_ups: dict[int, BaseException | None] = {}
+        self.torn: set[int] = set()
+        self.starting = False
+        self.start_failure: DeadLetter | None = None
+        self.status: int | None = None
+        self.after_turn: Callable[[], None] = _nothing
+        self._watchers = 0
+
+    def start(self, components: list[Any], daemon: Any) -> None:
+        """Start all actors. They do nothing yet."""
+        self.dispatcher = DispatcherActor.start(self.turns)
+        for index, component in enumerate(components):
+            self.refs.append(
+                ComponentActor.start(
+                    index,
+                    self.names[index],
+                    component,
+                    daemon=daemon,
+                    outlet=self,
+                    life=self,
+                    clock=self.clock,
+                    per_chain=self.dispatch.ordering == "event",
+                )
+            )
+
+    def start_first(self) -> None:
+        """Run the `start` event; nothing else starts meanwhile."""
+        self.starting = True
+        with self.turns.held() as dispatch:
+            for part in dispatch.start_barrier():
+                self._send(part)
+
+    def open(self) -> None:
+        """Let everything else start."""
+        self.starting = False
+        with self.turns.held() as dispatch:
+            dispatch.open = not self.halted
+        self.turns.take()
+
+    def running(self) -> bool:
+        """Return True if every component was set up."""
+        return len(self.set_ups) == len(self.names) and not any(self.set_ups.values())
+
+    def stop_actors(self) -> None:
+        """Tell all actors to leave their loops. Does not wait."""
+        refs: list[pykka.ActorRef[Any]] = [*self.refs]
+        if self.dispatcher is not None:
+            refs.append(self.dispatcher)
+        for ref in refs:
+            ref.stop(block=False)
+
+    def halt(self) -> None:
+        """Start nothing any more, and let who runs the dispatcher stop it."""
+        # A plain store: a turn that is taken at this moment may still send what it has started.
+        self.dispatch.open = False
+        self.halted = True
+        self.done.set()
+        self.notices.notify()
+
+    def note_status(self, status: int) -> None:
+        """Note an exit status; the first one counts."""
+        if self.status is None:
+            self.status = status
+
+    def tell(self, index: int, message: Any) -> None:
+        """Tell a component something, if it still lives."""
+        try:
+            self.refs[index].tell(message)
+        except pykka.ActorDeadError:
+            return  # only ever told to stop then, and it has
+
+    def ask_all(self, question: Any, timeout: float | None = ASK_TIMEOUT) -> dict[str, Any]:
+        """Ask all components at once. Leave out who does not answer in time.
+
+        Blocks, so no actor may call it but one that nobody here waits for.
+        """
+        deadline = Deadline(self.clock, timeout)
+        answers = [
+            (name, ref.ask(question, block=False))
+            for name, ref in zip(self.names, self.refs, strict=False)
+        ]
+        result = {}
+        for name, answer in answers:
+            try:
+                result[name] = answer.get(timeout=deadline.remaining())
+            except (pykka.Timeout, pykka.ActorDeadError):
+                logger.bind(component=name).debug("No answer to {question}", question=question)
+            except Exception as cause:  # the component's own code raised
+                self.callback_failed(name, type(question).__name__, cause)
+        return result
+
+    def wait_for(self, fact: Callable[[], bool], deadline: Deadline) -> bool:
+        """Wait until `fact()` is true. False: the deadline came first."""
+        with self.notices.subscribed() as wait:
+            self._watch(1)
+            try:
+                while not fact():
+                    if deadline.over():
+                        return False
+                    wait(deadline.remaining())
+                return True
+            finally:
+                self._watch(-1)
+
+    def drained(self) -> bool:
+        """Return True if nothing is under way and nothing waits but events for later."""
+        with self.turns.held() as dispatch:
+            return dispatch.drained()
+
+    # --- core.host.Outlet and actors.component.Life: called by the actors ---------------------
+
+    def forward(self, component: int, part: Part) -> None:
+        """Hand a part to the component of its next step. Never blocks."""
+        try:
+            self.refs[component].tell(part)
+        except pykka.ActorDeadError:
+            # Only when everything stops: the part stays counted as under way, and is reported.
+            self.notices.notify()
+
+    def report(self, part: Part) -> None:
+        """Tell the dispatcher that a part has left its chain."""
+        self.turns.post(part)
+
+    def schedule(self, children: list[Scheduled]) -> None:
+        """Hand over what callbacks scheduled."""
+        self.turns.post(children)
+
+    def dead_letter(self, letter: DeadLetter) -> None:
+        """Keep and log an event that could not be handled."""
+        count = self.dead_letters.add(letter)
+        if count <= LOGGED_DEAD_LETTERS:
+            more = "; further ones are only counted" if count == LOGGED_DEAD_LETTERS else ""
+            logger.bind(component=letter.component).opt(exception=letter.cause).error(
+                "{callback} failed on event {event!r}: {cause!r}; dead letter no. {count}{more}",
+                callback=letter.callback,
+                event=letter.event,
+                cause=letter.cause,
+                count=count,
+                more=more,
+            )
+        if self.starting and letter.event == EVENT_START:
+            self.start_failure = self.start_failure or letter
+            self.notices.notify()
+        if self.compat:
+            self.note_status(EXIT_FAILURE)
+            self.halt()
+
+    def stop_at_once(self, status: int, cause: BaseException) -> None:
+        """A callback asked for an orderly, immediate stop."""
+        logger.info("A callback stops everything: {cause!r}", cause=cause)
+        self.note_status(0 if self.compat else status)
+        self.halt()
+
+    def thread_started(self, index: int, host: Host, reactor: ComponentReactor) -> None:
+        """Learn which thread belongs to which component."""
+        ident = threading.get_ident()
+        self.hosts[ident] = (index, host)
+        self.reactors[ident] = reactor
+        self.threads[index] = threading.current_thread()
+
+    def set_up(self, index: int, cause: BaseException | None) -> None:
+        """Learn that a component's setup is over."""
+        self.set_ups[index] = cause
+        self.notices.notify()
+
+    def torn_down(self, index: int) -> None:
+        """Learn that a component's teardown is over."""
+        self.torn.add(index)
+        self.notices.notify()
+
+    def source_changed(self, *, active: bool) -> None:
+        """Learn that a component became an active source, or ceased to be one."""
+        self.turns.post(1 if active else -1)
+
+    def callback_failed(self, component: str, callback: str, cause: BaseException) -> None:
+        """Log what raised outside of any event."""
+        logger.bind(component=component).opt(exception=cause).error(
+            "{callback} failed: {cause!r}", callback=callback, cause=cause
+        )
+
+    def broken(self, cause: BaseException) -> None:
+        """End everything after a bug in zenactors itself."""
+        logger.opt(exception=cause).critical(
+            "A bug in zenactors: {cause!r}; stopping. Please report it.", cause=cause
+        )
+        self.note_status(EXIT_SOFTWARE)
+        self.halt()
+
+    # --- turning ------------------------------------------------------------------------------
+
+    def _send(self, part: Part) -> None:
+        self.forward(part.chain.steps[0].component, part)
+
+    def _after_turn(self) -> None:
+        self.after_turn()
+        if self._watchers and not self.dispatch.in_flight():
+            self.notices.notify()
+
+    def _turn_failed(self, cause: Exception) -> None:
+        if isinstance(cause, UnknownEventError):
+            logger.error("{cause}", cause=cause)
+            self.note_status(EXIT_FAILURE)
+            self.halt()
+        else:
+            logger.opt(exception=cause).critical("A bug in zenactors: {cause!r}", cause=cause)
+            self.note_status(EXIT_SOFTWARE)
+            self.halt()
+
+    def _watch(self, change: int) -> None:
+        with self.turns.held():
+            self._watchers += change
+
+
+def _nothing() -> None:
+    pass

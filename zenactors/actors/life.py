@@ -1,0 +1,77 @@
+"""Small things that starting and stopping need."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from zenactors.core.clock import Clock
+from zenactors.errors import ConfigurationError
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StopReport:
+    """What a stop left undone.
+
+    Attributes:
+        drained: True if everything that was queued (events for later excepted) was worked off.
+        stuck: Names of the components that did not stop; their threads were left behind.
+        left: How many events were not worked off.
+        later: How many events were still waiting for their time.
+        dead_letters: How many events could not be handled, in the whole run.
+    """
+
+    drained: bool = True
+    stuck: tuple[str, ...] = ()
+    left: int = 0
+    later: int = 0
+    dead_letters: int = 0
+
+
+class Deadline:
+    """A moment on the monotonic clock; `timeout` None is never."""
+
+    def __init__(self, clock: Clock, timeout: float | None) -> None:
+        self._clock = clock
+        self._end = None if timeout is None else clock.monotonic() + timeout
+
+    def remaining(self) -> float | None:
+        """Return the seconds that remain, at least 0, or None for ever."""
+        return None if self._end is None else max(0.0, self._end - self._clock.monotonic())
+
+    def over(self) -> bool:
+        """Return True if no time remains."""
+        return self.remaining() == 0.0
+
+    def at_most(self, timeout: float) -> Deadline:
+        """Return the deadline `timeout` seconds from now, or this one if it is earlier."""
+        remaining = self.remaining()
+        return Deadline(self._clock, timeout if remaining is None else min(timeout, remaining))
+
+
+def unique_names(components: Sequence[Any]) -> list[str]:
+    """Name each component: its `name`, or its class's; the second of a name gets `-2`.
+
+    Raises:
+        ConfigurationError: The same object is given twice, or is no component.
+    """
+    names: list[str] = []
+    for position, component in enumerate(components, start=1):
+        if isinstance(component, type) or not callable(getattr(component, "get_events", None)):
+            raise ConfigurationError(
+                f"Component {position} is {component!r}; expected an object with get_events(),"
+                " such as an instance of a subclass of ZenDaemonComponent."
+            )
+        if any(component is each for each in components[: position - 1]):
+            raise ConfigurationError(
+                f"Component {position} ({component}) is listed twice; make two objects of it."
+            )
+        given = getattr(component, "name", None)
+        name = base = given if isinstance(given, str) and given else type(component).__name__
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{base}-{number}"
+        names.append(name)
+    return names

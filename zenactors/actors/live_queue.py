@@ -1,0 +1,205 @@
+"""`daemon.queue`: the event queue as everybody but the dispatcher sees it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Container, Hashable
+from typing import Any, Literal
+
+from zenactors.actors.turns import Turns
+from zenactors.core.clock import Clock
+from zenactors.core.event_queue import Place, Scheduled, check_seconds
+from zenactors.core.host import Host
+from zenactors.errors import QueueFullError, UnknownEventError
+
+STOP_CHECK = 1.0  # seconds between two looks of a blocked producer at whether all is over
+
+
+class LiveQueue:
+    """The methods of `EventQueueManager`, safe from any thread.
+
+    What a callback schedules is handed over when it has returned: with its batch, or after about
+    a millisecond. What other threads schedule is handed over at once.
+
+    Args:
+        turns: The dispatcher's turn.
+        clock: Where time comes from.
+        hosts: The component of each actor thread, by thread identifier.
+        known: The events that have a chain, or None to let in any event.
+        limit: How far a thread outside may be ahead; None for no limit.
+        when_full: What happens to a thread outside that is further ahead: `schedule` raises
+            `QueueFullError`, or blocks until there is room.
+        stopping: Returns True when nothing will make room any more.
+    """
+
+    def __init__(
+        self,
+        turns: Turns,
+        clock: Clock,
+        hosts: dict[int, tuple[int, Host]],
+        *,
+        known: Container[Any] | None,
+        limit: int | None,
+        when_full: Literal["raise", "block"],
+        stopping: Callable[[], bool],
+    ) -> None:
+        if limit is not None and limit < 1:
+            raise ValueError(f"queue_limit must be at least 1 or None, not {limit!r}.")
+        if when_full not in ("raise", "block"):
+            raise ValueError(f"queue_full must be 'raise' or 'block', not {when_full!r}.")
+        self._turns = turns
+        self._clock = clock
+        self._hosts = hosts
+        self._known = known
+        self._limit = limit
+        self._when_full = when_full
+        self._stopping = stopping
+        self._room = threading.Condition()
+        self._blocked = 0
+        self._turn_number = 0
+
+    def schedule(self, event: Any, args: Any = None) -> Scheduled:
+        """Queue an event behind all others of this producer (this component, or this thread).
+
+        Returns:
+            The handle that cancels it.
+
+        Raises:
+            UnknownEventError: If no component handles the event.
+            QueueFullError: If a limit is set and this thread is that far ahead.
+
+        Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
+        """
+        return self._put(Place.BACK, event, args, 0.0)
+
+    def schedule_next(self, event: Any, args: Any = None) -> Scheduled:
+        """Queue an event before all others of this producer. Otherwise as `schedule`."""
+        return self._put(Place.FRONT, event, args, 0.0)
+
+    def schedule_at(self, tstamp: float, event: Any, args: Any = None) -> Scheduled:
+        """Queue an event for the Unix time `tstamp`. Never blocks. Thread: any.
+
+        Raises:
+            UnknownEventError: If no component handles the event.
+            ValueError: If `tstamp` is NaN or infinite.
+        """
+        check_seconds("tstamp", tstamp)
+        return self._put(Place.AT, event, args, tstamp)
+
+    def schedule_after(self, delay: float, event: Any, args: Any = None) -> Scheduled:
+        """Queue an event for `delay` seconds from now. Never blocks. Thread: any.
+
+        Raises:
+            UnknownEventError: If no component handles the event.
+            ValueError: If `delay` is NaN or infinite.
+        """
+        check_seconds("delay", delay)
+        return self._put(Place.AFTER, event, args, self._clock.monotonic() + delay)
+
+    def schedule_priority(self, event: Any, args: Any = None) -> Scheduled:
+        """Queue an event that overtakes all others, in the components' mailboxes too.
+
+        Never blocks. Thread: any.
+        """
+        return self._put(Place.PRIORITY, event, args, 0.0)
+
+    def cancel(self, scheduled: Scheduled) -> bool:
+        """Take an event back. False: it was started or cancelled before. Thread: any."""
+        with self._turns.held() as dispatch:
+            return dispatch.cancel(scheduled)
+
+    def ahead(self) -> int:
+        """Return how many events of the calling producer wait to be started. Thread: any."""
+        entry = self._hosts.get(threading.get_ident())
+        unsent = len(entry[1].children) if entry else 0
+        with self._turns.held() as dispatch:
+            return unsent + dispatch.ahead(self._producer())
+
+    def next(self) -> tuple[Any, Any]:
+        """Take the next event out of the queue instead of having it dispatched. Thread: any.
+
+        Raises:
+            QueueEmptyException: If the queue is empty.
+        """
+        with self._turns.held() as dispatch:
+            return dispatch.take_next()
+
+    def when(self) -> float:
+        """Return the Unix time of the next event; now, if one is ready. Thread: any.
+
+        Raises:
+            QueueEmptyException: If the queue is empty.
+        """
+        with self._turns.held() as dispatch:
+            return dispatch.queue.when()
+
+    def wait(self) -> float:
+        """Return the seconds until the next event is due. Does not wait. Thread: any.
+
+        Raises:
+            QueueEmptyException: If the queue is empty.
+        """
+        with self._turns.held() as dispatch:
+            return dispatch.queue.wait()
+
+    def count(self) -> int:
+        """Return how many events are queued, timed ones included. Thread: any."""
+        with self._turns.held() as dispatch:
+            return dispatch.queue.count()
+
+    def notify_room(self) -> None:
+        """Let producers that wait for room look again. Called after each turn."""
+        if self._blocked:
+            with self._room:
+                self._turn_number += 1
+                self._room.notify_all()
+
+    def _producer(self) -> Hashable:
+        ident = threading.get_ident()
+        entry = self._hosts.get(ident)
+        # Components count from 0 and threads are told apart by their identifier.
+        return entry[0] if entry else ("thread", ident)
+
+    def _put(self, place: Place, event: Any, args: Any, when: float) -> Scheduled:
+        known = self._known
+        if known is not None and event not in known:
+            raise UnknownEventError(event, known=known)  # type: ignore[arg-type] # a dict
+        ident = threading.get_ident()
+        entry = self._hosts.get(ident)
+        if entry is not None and place is not Place.PRIORITY:
+            component, host = entry
+            scheduled = Scheduled(self, place, event, args, when, component)
+            host.children.append(scheduled)
+            return scheduled
+        scheduled = Scheduled(self, place, event, args, when, ("thread", ident))
+        if self._limit is not None and (place is Place.BACK or place is Place.FRONT):
+            self._make_room(event, self._limit)
+        if place is Place.BACK:
+            self._turns.post_behind(scheduled)
+        else:
+            self._turns.post(scheduled)
+        return scheduled
+
+    def _make_room(self, event: Any, limit: int) -> None:
+        if self.ahead() < limit:
+            return
+        if self._when_full == "raise":
+            raise QueueFullError(
+                f"Event {event!r} was not scheduled: this thread is {limit} events ahead, which is"
+                " the queue's limit. Schedule it again later, or use queue_full='block'."
+            )
+        with self._room:
+            self._blocked += 1
+        try:
+            while not self._stopping():
+                # Read before the look, so that a turn in between is not missed. The look takes the
+                # turn's lock, and so must not be made while holding the one that a turn takes.
+                seen = self._turn_number
+                if self.ahead() < limit:
+                    return
+                with self._room:
+                    if seen == self._turn_number:
+                        self._room.wait(STOP_CHECK)
+        finally:
+            with self._room:
+                self._blocked -= 1

@@ -1,0 +1,269 @@
+"""A component's descriptors and timers: its actor waits for them and for messages together.
+
+Only components that register a descriptor pay for a selector and its wake-up descriptor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import os
+import selectors
+from collections.abc import Callable
+from typing import Any
+
+from zenactors.core.clock import Clock
+from zenactors.core.event_queue import check_seconds
+
+BUSY_POLL = 0.001  # seconds between two looks at the descriptors while there are batches to run
+
+ReactorCallback = Callable[[Any], Any]
+
+
+class Registration:
+    """One registered descriptor, timer or sign of life. Thread: own."""
+
+    __slots__ = ("callback", "fd", "interval", "mask", "reactor")
+
+    def __init__(
+        self,
+        reactor: ComponentReactor,
+        callback: ReactorCallback,
+        *,
+        interval: float | None = None,
+        fd: int = -1,
+        mask: int = 0,
+    ) -> None:
+        self.reactor: ComponentReactor | None = reactor
+        self.callback = callback
+        self.interval = interval
+        self.fd = fd
+        self.mask = mask
+
+    def cancel(self) -> bool:
+        """Take it back. False: it was cancelled before, or was a timer that is over."""
+        reactor, self.reactor = self.reactor, None
+        return reactor is not None and reactor.forget(self)
+
+
+class WakeUp:
+    """An eventfd that lives as long as somebody holds it: who is about to write, too.
+
+    Were it closed by its owner, a late write could hit a file that got the same number.
+    """
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+    def set(self) -> None:
+        """Make the descriptor readable. Never blocks. Thread: any."""
+        with contextlib.suppress(BlockingIOError):  # the counter is full: it is readable
+            os.eventfd_write(self.fd, 1)
+
+    def clear(self) -> None:
+        """Make it unreadable again."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.fd)
+
+
+class ComponentReactor:
+    """The descriptors and timers of one component. Thread: own, but for `wake`.
+
+    Args:
+        clock: Where time comes from.
+        on_active: Called with True when the first registration is made and with False when
+            the last is gone.
+    """
+
+    def __init__(self, clock: Clock, on_active: Callable[[bool], None]) -> None:
+        self._clock = clock
+        self._on_active = on_active
+        self._registered: set[Registration] = set()
+        self._timers: list[tuple[float, int, Registration]] = []
+        self._order = itertools.count()
+        self._selector: selectors.BaseSelector | None = None
+        self._by_fd: dict[int, dict[int, Registration]] = {}
+        self._wake_up: WakeUp | None = None
+        self._asleep = False
+        self._ready: list[tuple[int, int]] = []
+        self._next_poll = 0.0
+        self._quiet = False
+
+    # --- what components call (see zenactors.core.component.Reactor) ------------------------
+
+    def add_reader(self, fd: Any, callback: ReactorCallback) -> Registration:
+        """Call back whenever `fd` can be read."""
+        return self._add_descriptor(fd, selectors.EVENT_READ, callback)
+
+    def add_writer(self, fd: Any, callback: ReactorCallback) -> Registration:
+        """Call back whenever `fd` can be written."""
+        return self._add_descriptor(fd, selectors.EVENT_WRITE, callback)
+
+    def call_later(self, delay: float, callback: ReactorCallback) -> Registration:
+        """Call back once, after `delay` seconds."""
+        check_seconds("delay", delay)
+        return self._add_timer(delay, Registration(self, callback))
+
+    def call_every(self, interval: float, callback: ReactorCallback) -> Registration:
+        """Call back every `interval` seconds; a late call does not make the next ones late."""
+        check_seconds("interval", interval)
+        if interval <= 0:
+            raise ValueError(f"interval must be more than 0 seconds, not {interval!r}.")
+        return self._add_timer(interval, Registration(self, callback, interval=interval))
+
+    def keep_alive(self) -> Registration:
+        """Count the component as an active source until the result is cancelled."""
+        return self._register(Registration(self, lambda _daemon: None))
+
+    # --- what its actor calls ---------------------------------------------------------------
+
+    def quiesce(self) -> None:
+        """Call nobody back any more: the daemon stops. What is registered stays so."""
+        self._quiet = True
+
+    def has_descriptors(self) -> bool:
+        """Return True if there is a selector to wait at."""
+        return self._selector is not None
+
+    def due(self) -> bool:
+        """Return True if `take_due` would return anything. Does not block."""
+        if self._quiet:
+            return False
+        if self._ready:
+            return True
+        if not self._timers and not self._by_fd:
+            return False
+        now = self._clock.monotonic()
+        if self._timers and self._timers[0][0] <= now:
+            return True
+        if self._by_fd and now >= self._next_poll:
+            self._next_poll = now + BUSY_POLL
+            self._select(0.0)
+        return bool(self._ready)
+
+    def timeout(self) -> float | None:
+        """Return the seconds until the next timer, or None for ever."""
+        if self._quiet or not self._timers:
+            return None
+        return max(0.0, self._timers[0][0] - self._clock.monotonic())
+
+    def sleep(self, nothing_new: Callable[[], bool]) -> None:
+        """Wait for a descriptor, a timer or `wake`, unless `nothing_new()` says no."""
+        self._asleep = True
+        # Looked at after the flag was set: who puts something in later sees the flag and wakes.
+        if nothing_new():
+            self._select(self.timeout())
+        self._asleep = False
+
+    def wake(self) -> None:
+        """End a `sleep`. Never blocks. Thread: any."""
+        wake_up = self._wake_up
+        if self._asleep and wake_up is not None:
+            wake_up.set()
+
+    def take_due(self) -> list[ReactorCallback]:
+        """Return the callbacks whose time has come, timers first."""
+        if self._quiet:
+            return []
+        callbacks = []
+        now = self._clock.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            when, _, timer = heapq.heappop(self._timers)
+            if timer not in self._registered:
+                continue
+            callbacks.append(timer.callback)
+            if timer.interval is None:
+                timer.reactor = None
+                self._unregister(timer)
+            else:
+                # Kept in step with the first call; calls that were missed are left out.
+                missed = int((now - when) / timer.interval)
+                self._push(when + (missed + 1) * timer.interval, timer)
+        ready, self._ready = self._ready, []
+        for fd, mask in ready:
+            for wanted, registration in list(self._by_fd.get(fd, {}).items()):
+                if mask & wanted:
+                    callbacks.append(registration.callback)
+        return callbacks
+
+    def forget(self, registration: Registration) -> bool:
+        """Take a registration back. False: it is not registered."""
+        if registration not in self._registered:
+            return False
+        if registration.mask:
+            wanted = self._by_fd[registration.fd]
+            del wanted[registration.mask]
+            assert self._selector is not None
+            if wanted:
+                self._selector.modify(registration.fd, _mask(wanted))
+            else:
+                del self._by_fd[registration.fd]
+                self._selector.unregister(registration.fd)
+        self._unregister(registration)
+        return True
+
+    def close(self) -> None:
+        """Forget everything, and close the selector."""
+        for registration in list(self._registered):
+            registration.cancel()
+        self._timers.clear()
+        if self._selector is not None:
+            self._selector.close()
+            self._selector = self._wake_up = None
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _add_timer(self, delay: float, timer: Registration) -> Registration:
+        self._push(self._clock.monotonic() + delay, timer)
+        return self._register(timer)
+
+    def _push(self, when: float, timer: Registration) -> None:
+        heapq.heappush(self._timers, (when, next(self._order), timer))
+
+    def _add_descriptor(self, fd: Any, mask: int, callback: ReactorCallback) -> Registration:
+        number = fd if isinstance(fd, int) else fd.fileno()
+        if self._selector is None:
+            self._selector = selectors.DefaultSelector()
+            self._wake_up = WakeUp()
+            self._selector.register(self._wake_up.fd, selectors.EVENT_READ)
+        wanted = self._by_fd.get(number, {})
+        if mask in wanted:
+            raise ValueError(f"Descriptor {number} is registered already; cancel that first.")
+        registration = Registration(self, callback, fd=number, mask=mask)
+        if wanted:
+            self._selector.modify(number, _mask(wanted) | mask)
+        else:
+            self._selector.register(number, mask)
+        self._by_fd.setdefault(number, wanted)[mask] = registration
+        return self._register(registration)
+
+    def _register(self, registration: Registration) -> Registration:
+        self._registered.add(registration)
+        if len(self._registered) == 1:
+            self._on_active(True)  # noqa: FBT003
+        return registration
+
+    def _unregister(self, registration: Registration) -> None:
+        self._registered.discard(registration)
+        if not self._registered:
+            self._on_active(False)  # noqa: FBT003
+
+    def _select(self, timeout: float | None) -> None:
+        assert self._selector is not None
+        assert self._wake_up is not None
+        for key, mask in self._selector.select(timeout):
+            if key.fd == self._wake_up.fd:
+                self._wake_up.clear()
+            elif not self._quiet:
+                self._ready.append((key.fd, mask))
+
+
+def _mask(wanted: dict[int, Registration]) -> int:
+    mask = 0
+    for each in wanted:
+        mask |= each
+    return mask

@@ -1,0 +1,167 @@
+"""The dispatcher's turn: taken by one holder at a time, on loan to whoever brings news.
+
+The dispatcher actor's own thread takes the turn when a timed event is due. While it is
+parked, the thread that brings news (a component that has finished a batch, a producer outside)
+takes the turn on the spot: that saves two thread switches an event. No user code runs in it and
+it never waits for anybody, so it is short.
+
+The invariant that keeps news from being overlooked: news is appended first and then the lock is
+tried, and whoever lets go of the lock looks for news once more. If the try fails, the holder's
+second look comes after the append.
+
+Atomic operations relied on: `deque.append/popleft`, `Lock.acquire/release`, `SimpleQueue.put`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from zenactors.core.clock import Clock
+from zenactors.core.dispatch import Dispatch
+from zenactors.core.event_queue import Scheduled
+from zenactors.core.messages import Part
+
+WALL_CLOCK_CHECK = (
+    1.0  # seconds: while an event waits for a wall clock time, look at least so often
+)
+
+
+class Turns:
+    """Feed news to the `Dispatch`, and send off what may start. Thread: any.
+
+    Args:
+        dispatch: The state machine; touched under this object's lock only.
+        clock: Where time comes from.
+        send: Sends a batch to the component of its step. Must not block.
+        after: Called at the end of every turn, under the lock. Must not block.
+        failed: Called with what a turn raised, under the lock.
+    """
+
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        clock: Clock,
+        *,
+        send: Callable[[Part], None],
+        after: Callable[[], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self._dispatch = dispatch
+        self._clock = clock
+        self._send = send
+        self._after = after
+        self._failed = failed
+        self._lock = threading.Lock()
+        self._news: deque[Part | Scheduled | list[Scheduled] | int] = deque()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._sleeps_until = 0.0
+
+    def post(self, news: Part | Scheduled | list[Scheduled] | int) -> None:
+        """Bring news, and take the turn if nobody has it. Never waits for the turn.
+
+        Args:
+            news: A part that left its chain; one or more scheduled events; or the change
+                in the number of active sources.
+        """
+        self._news.append(news)
+        self._take_if_free()
+
+    def post_behind(self, scheduled: Scheduled) -> None:
+        """Bring an event that cannot start before another one has completed.
+
+        It saves the producer the turn while the event's chain is full: something is under
+        way on it then, and the turn that its completion takes looks for news at the end.
+        """
+        self._news.append(scheduled)
+        flow = self._dispatch.flows.get(scheduled.event)
+        if flow is None or not flow.full:
+            self._take_if_free()
+
+    def take(self) -> None:
+        """Take the turn, waiting for it if need be."""
+        with self._lock:
+            self._turn()
+        self._take_if_free()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[Dispatch]:
+        """Hold the turn, with all news taken in, to look at the dispatch or to change it."""
+        with self._lock:
+            self._take_in_news()
+            yield self._dispatch
+        self._take_if_free()
+
+    def ring(self) -> None:
+        """Wake the dispatcher's thread."""
+        self._bell.put(None)
+
+    def sleep(self) -> bool:
+        """Park the dispatcher's thread. True: a timed event is due, take the turn.
+
+        False: the bell rang, or it is time to ask again.
+        """
+        with self._lock:
+            seconds = self._seconds()
+            now = self._clock.monotonic()
+            self._sleeps_until = float("inf") if seconds is None else now + seconds
+        if seconds is not None and seconds <= 0:
+            return True
+        try:
+            self._bell.get(timeout=seconds)
+        except queue.Empty:
+            return True
+        return False
+
+    def _seconds(self) -> float | None:
+        seconds = self._dispatch.next_due()
+        if seconds is not None and self._dispatch.queue.next_at():
+            seconds = min(seconds, WALL_CLOCK_CHECK)
+        return seconds
+
+    def _take_if_free(self) -> None:
+        while self._news and self._lock.acquire(blocking=False):
+            try:
+                self._turn()
+            finally:
+                self._lock.release()
+
+    def _turn(self) -> None:
+        dispatch = self._dispatch
+        try:
+            self._take_in_news()
+            while True:
+                for part in dispatch.turn():
+                    self._send(part)
+                if not dispatch.more_priority():
+                    break
+            seconds = self._seconds()
+            if seconds is not None and self._clock.monotonic() + seconds < self._sleeps_until:
+                self._sleeps_until = 0.0  # it is awake until it says otherwise
+                self.ring()
+            self._after()
+        except Exception as cause:  # a bug, or an unknown event in the seed's manner: stop, tell
+            self._failed(cause)
+
+    def _take_in_news(self) -> None:
+        news = self._news
+        dispatch = self._dispatch
+        while news:
+            item: Any = news.popleft()
+            if type(item) is Part:
+                if item.children is not None:
+                    # Accepted before their parent counts as done: never is nothing pending.
+                    for child in item.children:
+                        dispatch.accept(child)
+                dispatch.complete(item)
+            elif type(item) is Scheduled:
+                dispatch.accept(item)
+            elif type(item) is list:
+                for child in item:
+                    dispatch.accept(child)
+            else:
+                dispatch.source_changed(item)

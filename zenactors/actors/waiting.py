@@ -1,0 +1,56 @@
+"""Waiting for a fact about the engine: from any thread, without polling."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+Wait = Callable[[float | None], object]
+
+
+class Notices(Protocol):
+    """Where the engine says "look again", and where somebody waits for it."""
+
+    def notify(self) -> None:
+        """Let everybody who waits look again. Never blocks. Thread: any."""
+        ...
+
+    def subscribed(self) -> contextlib.AbstractContextManager[Wait]:
+        """Return a function that waits, at most so many seconds, for the next `notify`.
+
+        A `notify` since the subscription or since the last wait ends the next wait at once.
+        """
+        ...
+
+
+class ThreadNotices:
+    """Notices for any number of waiting threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bells: tuple[queue.SimpleQueue[None], ...] = ()
+
+    def notify(self) -> None:
+        """Let everybody who waits look again. Never blocks. Thread: any."""
+        for bell in self._bells:
+            bell.put(None)
+
+    @contextlib.contextmanager
+    def subscribed(self) -> Iterator[Wait]:
+        """See `Notices.subscribed`."""
+        bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        with self._lock:
+            self._bells = (*self._bells, bell)
+
+        def wait(timeout: float | None) -> None:
+            with contextlib.suppress(queue.Empty):
+                bell.get(timeout=timeout)
+
+        try:
+            yield wait
+        finally:
+            with self._lock:
+                self._bells = tuple(each for each in self._bells if each is not bell)

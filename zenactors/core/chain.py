@@ -1,0 +1,100 @@
+"""Chains: which callbacks an event goes through, in which order, on which component."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from zenactors.core.component import Callback
+from zenactors.errors import ConfigurationError
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Step:
+    """One visit of a chain to a component: consecutive callbacks, called event by event.
+
+    Attributes:
+        component: The component's index.
+        callbacks: Called one after the other.
+        stride: How many events to run between two looks at the clock. Belongs to the
+            component's host, which fits it to how long the callbacks take.
+    """
+
+    component: int
+    callbacks: tuple[Callback, ...]
+    stride: int = 1
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Chain:
+    """The way of one event.
+
+    Attributes:
+        event: The event's name.
+        number: Tells chains apart; counts from 0.
+        steps: The way itself; at least one step.
+        revisits: True if the way comes back to a component it has left before.
+    """
+
+    event: Any
+    number: int
+    steps: tuple[Step, ...]
+    revisits: bool
+
+
+def build_chains(components: Sequence[tuple[str, Iterable[Any]]]) -> dict[Any, Chain]:
+    """Wire the handlers of all components.
+
+    Args:
+        components: Name and `get_events()` of each, in order of registration.
+
+    Returns:
+        The chain of each event, in the order the events were first named.
+
+    Raises:
+        ConfigurationError: A handler has no event or no callable callback.
+    """
+    links: dict[Any, list[tuple[int, Callback]]] = {}
+    for index, (name, handlers) in enumerate(components):
+        for handler in handlers:
+            event, callback, prepend = _check_handler(name, handler)
+            chain = links.setdefault(event, [])
+            chain.insert(0 if prepend else len(chain), (index, callback))
+    return {
+        event: _build_chain(event, number, chain)
+        for number, (event, chain) in enumerate(links.items())
+    }
+
+
+def _check_handler(name: str, handler: Any) -> tuple[Any, Callback, bool]:
+    if not isinstance(handler, Mapping) or "event" not in handler or "callback" not in handler:
+        raise ConfigurationError(
+            f"Component {name!r}: get_events() returned {handler!r};"
+            " expected entries made by gen_event_handler(event, callback)."
+        )
+    event, callback = handler["event"], handler["callback"]
+    if not callable(callback):
+        raise ConfigurationError(
+            f"Component {name!r}: the callback of event {event!r} is {callback!r},"
+            " which cannot be called."
+        )
+    try:
+        hash(event)
+    except TypeError:
+        raise ConfigurationError(
+            f"Component {name!r}: {event!r} cannot be an event, because it is not hashable."
+        ) from None
+    return event, callback, bool(handler.get("prepend", False))
+
+
+def _build_chain(event: Any, number: int, links: list[tuple[int, Callback]]) -> Chain:
+    visits: list[tuple[int, list[Callback]]] = []
+    for component, callback in links:
+        if visits and visits[-1][0] == component:
+            visits[-1][1].append(callback)
+        else:
+            visits.append((component, [callback]))
+    steps = tuple(Step(component, tuple(callbacks)) for component, callbacks in visits)
+    revisits = len({step.component for step in steps}) < len(steps)
+    return Chain(event, number, steps, revisits)

@@ -1,0 +1,389 @@
+"""The dispatcher's decisions, as a state machine: what may start now, and what is done.
+
+No thread, no I/O. Whoever holds the dispatcher's turn feeds it what has happened
+(`accept`, `complete`) and sends on their way the batches that `turn` returns.
+
+Three rules bound and order everything:
+
+* A *window* per chain limits how many of its events are under way; it grows while the chain
+  is quick and shrinks while it is slow.
+* A batch draws a *ticket* at every step of its chain when it starts. A component runs batches
+  in ticket order, so it sees events in exactly the order in which they were started.
+* Admission is first in, first out per producer: if the chain of a producer's next event is
+  full, its later events wait, and those of others do not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any, Literal
+
+from zenactors.core.chain import Chain
+from zenactors.core.clock import Clock, SystemClock
+from zenactors.core.event_queue import (
+    MAX_PRIORITY_STREAK,
+    NEW,
+    EventQueueManager,
+    Lane,
+    Place,
+    Scheduled,
+)
+from zenactors.core.messages import Part
+from zenactors.errors import UnknownEventError
+
+Ordering = Literal["global", "component", "event"]
+ORDERINGS: tuple[Ordering, ...] = ("global", "component", "event")
+
+MIN_WINDOW = 16
+MAX_WINDOW = 1024
+FAST_WINDOW = 0.005  # seconds: a full window that takes no longer lets the window double
+SLOW_WINDOW = 0.020  # seconds: one that takes longer halves it
+
+EVENT_START = "start"
+CHORES = frozenset({"log_statistics", "save_runlog"})
+
+
+@dataclasses.dataclass(slots=True)
+class Counts:
+    """What became of the events of one chain. At any time between two turns,
+    `accepted == completed + stopped + dead + waiting + in_flight`.
+
+    Attributes:
+        accepted: Taken over by the dispatcher, less those withdrawn again.
+        completed: Came through the whole chain.
+        stopped: Ended by a callback's FLAG_STOP.
+        dead: Dead-lettered.
+        waiting: In the queue.
+        in_flight: Under way in the chain.
+    """
+
+    accepted: int = 0
+    completed: int = 0
+    stopped: int = 0
+    dead: int = 0
+    waiting: int = 0
+    in_flight: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return Counts(*(a + b for a, b in pairs))
+
+
+class Flow:
+    """What the dispatcher knows of one chain. `full` may be read by any thread as a hint."""
+
+    __slots__ = (
+        "accepted",
+        "chain",
+        "completed",
+        "control_in_flight",
+        "dead",
+        "draw",
+        "full",
+        "in_flight",
+        "mark",
+        "marked_at",
+        "stopped",
+        "waiting",
+        "window",
+    )
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+        self.window = MIN_WINDOW
+        self.full = False
+        self.in_flight = 0  # data events: what the window limits
+        self.control_in_flight = 0
+        self.accepted = self.completed = self.stopped = self.dead = 0
+        self.waiting: deque[Lane] = deque()  # producers held back by the window
+        self.mark = -1  # when so many events are done, the window that was full is through
+        self.marked_at = 0.0
+
+    def done(self) -> int:
+        """Return how many events have left the chain."""
+        return self.completed + self.stopped + self.dead
+
+
+class Dispatch:
+    """Decide which events start when. Thread: whoever holds the dispatcher's turn.
+
+    Args:
+        chains: The wiring, from `build_chains`.
+        ordering: What may overlap; see the model's documentation.
+        clock: Where time comes from.
+        strict: What `accept` does with an event that has no chain. True: raise. False: take it
+            and report it by `turn` when its time has come, as the seed does.
+    """
+
+    def __init__(
+        self,
+        chains: Mapping[Any, Chain],
+        *,
+        ordering: Ordering = "component",
+        clock: Clock | None = None,
+        strict: bool = True,
+    ) -> None:
+        if ordering not in ORDERINGS:
+            raise ValueError(f"ordering must be one of {', '.join(ORDERINGS)}, not {ordering!r}.")
+        self._clock: Clock = clock or SystemClock()
+        self.queue = EventQueueManager(clock=self._clock, chores=CHORES)
+        self.flows = {event: Flow(chain) for event, chain in chains.items()}
+        self.ordering = ordering
+        self.open = False
+        """False: nothing starts. Set when every component is set up."""
+        self.started_log: list[tuple[Any, list[Any]]] | None = None
+        """If a list: every started batch is noted here, `(event, args)`. For tests."""
+        self._one_by_one = ordering == "global"
+        self._strict = strict
+        self._in_flight = 0  # of all chains, control included
+        self._barrier = False
+        self._tickets: dict[int, int] = {}
+        self._draw_per_chain = ordering == "event"
+        self._held: dict[Lane, tuple[Flow, deque[Lane]]] = {}
+        self._sources = 0
+
+    # --- what has happened -----------------------------------------------------------------
+
+    def accept(self, scheduled: Scheduled) -> None:
+        """Take over an event that was scheduled.
+
+        Raises:
+            UnknownEventError: If no component handles it, and unknown ones are not let in.
+        """
+        flow = self.flows.get(scheduled.event)
+        if scheduled.home is not NEW:
+            return  # cancelled before it came here
+        if flow is not None:
+            flow.accepted += 1
+        elif self._strict:
+            raise UnknownEventError(scheduled.event, known=self.flows)
+        if self._one_by_one:
+            scheduled.producer = None  # one order for all
+        self.queue.insert(scheduled)
+        if scheduled.place is Place.FRONT:
+            self._release(scheduled.lane())
+
+    def cancel(self, scheduled: Scheduled) -> bool:
+        """Take an event back. False: it was started or cancelled before."""
+        accepted = scheduled.home is not NEW
+        cancelled = self.queue.cancel(scheduled)
+        if cancelled and accepted:
+            self._withdraw(scheduled.event)
+        return cancelled
+
+    def take_next(self) -> tuple[Any, Any]:
+        """Take the next event out of the queue instead of starting it."""
+        before = self.queue.count()
+        event, args = self.queue.next()
+        if self.queue.count() < before:
+            self._withdraw(event)
+        return event, args
+
+    def complete(self, part: Part) -> None:
+        """Note that a part has left the last step of its chain."""
+        flow = self.flows[part.chain.event]
+        size = part.size
+        flow.completed += len(part.items)
+        flow.stopped += part.stopped
+        flow.dead += part.dead
+        self._in_flight -= size
+        if part.control:
+            flow.control_in_flight -= size
+        else:
+            flow.in_flight -= size
+            self._adapt(flow)
+            flow.full = flow.in_flight >= flow.window
+            if flow.waiting and not flow.full:
+                self._release(flow.waiting[0])
+        if self._barrier and not self._in_flight:
+            self._barrier = False
+
+    def source_changed(self, change: int) -> None:
+        """Note that a component became (+1) or ceased to be (-1) an active source."""
+        self._sources += change
+
+    # --- what may start --------------------------------------------------------------------
+
+    def start_barrier(self, args: Any = None) -> list[Part]:
+        """Start the `start` event; nothing else starts before its chain has ended."""
+        flow = self.flows.get(EVENT_START)
+        if flow is None:
+            return []
+        flow.accepted += 1
+        self._barrier = True
+        return [self._start_control(flow, args)]
+
+    def turn(self) -> list[Part]:
+        """Start what may start now.
+
+        Returns:
+            The batches to send, each to the component of its first step, in this order.
+
+        Raises:
+            UnknownEventError: If the next event has no chain (only with `strict=False`).
+        """
+        started: list[Part] = []
+        if self._barrier or not self.open:
+            return started
+        queue = self.queue
+        queue.promote()
+        if self._one_by_one:
+            return self._turn_one_by_one()
+        for _ in range(MAX_PRIORITY_STREAK):
+            scheduled = queue.next_priority()
+            if scheduled is None:
+                break
+            started.append(self._start_control(self._flow(scheduled.event), scheduled.args))
+        for lanes in (queue.due, queue.ready):
+            while lanes:
+                self._serve(lanes, started)
+        return started
+
+    def more_priority(self) -> bool:
+        """Return True if the last turn left priority events, because of their streak's limit."""
+        return (
+            self.open and not self._barrier and self.queue.has_priority() and not self._one_by_one
+        )
+
+    # --- how things stand ------------------------------------------------------------------
+
+    def drained(self) -> bool:
+        """Return True if nothing is under way and nothing waits but timed events."""
+        return not self._in_flight and not self.queue.waiting()
+
+    def idle(self) -> bool:
+        """Return True if nothing will ever happen again by itself: time to end."""
+        return not (self._in_flight or self._sources or self.queue.busy())
+
+    def next_due(self) -> float | None:
+        """Return the seconds until the next timed event is due, or None. None while held up."""
+        return self.queue.next_due() if self.open and not self._barrier else None
+
+    def in_flight(self) -> int:
+        """Return how many events are under way."""
+        return self._in_flight
+
+    def counts(self) -> dict[Any, Counts]:
+        """Return what became of the events of each chain."""
+        waiting: dict[Any, int] = {}
+        for event in self.queue.pending():
+            waiting[event] = waiting.get(event, 0) + 1
+        return {
+            event: Counts(
+                accepted=flow.accepted,
+                completed=flow.completed,
+                stopped=flow.stopped,
+                dead=flow.dead,
+                waiting=waiting.get(event, 0),
+                in_flight=flow.in_flight + flow.control_in_flight,
+            )
+            for event, flow in self.flows.items()
+        }
+
+    def ahead(self, producer: Hashable) -> int:
+        """Return how many events of a producer wait to be started."""
+        return self.queue.ahead(None if self._one_by_one else producer)
+
+    def unknown(self) -> Iterable[Any]:
+        """Return the queued events that no component handles."""
+        return [event for event in self.queue.pending() if event not in self.flows]
+
+    # --- inside ----------------------------------------------------------------------------
+
+    def _withdraw(self, event: Any) -> None:
+        flow = self.flows.get(event)
+        if flow is not None:
+            flow.accepted -= 1
+
+    def _flow(self, event: Any) -> Flow:
+        flow = self.flows.get(event)
+        if flow is None:
+            raise UnknownEventError(event, known=self.flows)
+        return flow
+
+    def _serve(self, lanes: deque[Lane], started: list[Part]) -> None:
+        """Start what the first lane may start, and put the lane where it belongs then."""
+        lane = lanes[0]
+        flow = self._flow(lane.runs[0].event)
+        room = flow.window - flow.in_flight
+        if room <= 0:
+            self._held[lanes.popleft()] = (flow, lanes)
+            flow.waiting.append(lane)
+            return
+        items = self.queue.take(lane, 1 if flow.chain.revisits else room)
+        self.queue.rotate(lanes)
+        if items:
+            started.append(self._start(flow, items))
+            flow.in_flight += len(items)
+        if flow.in_flight >= flow.window:
+            flow.full = True
+            if flow.mark < 0:
+                flow.mark = flow.done() + flow.in_flight
+                flow.marked_at = self._clock.monotonic()
+        elif flow.waiting:
+            self._release(flow.waiting[0])
+
+    def _release(self, lane: Lane) -> None:
+        """Let a producer that a window held back try again."""
+        held = self._held.pop(lane, None)
+        if held is not None:
+            flow, lanes = held
+            flow.waiting.remove(lane)  # almost always the first
+            lanes.append(lane)
+
+    def _turn_one_by_one(self) -> list[Part]:
+        queue = self.queue
+        while not self._in_flight and queue.waiting():
+            scheduled = queue.next_priority()
+            if scheduled is not None:
+                return [self._start_control(self._flow(scheduled.event), scheduled.args)]
+            lanes = queue.due or queue.ready
+            lane = lanes[0]
+            flow = self._flow(lane.runs[0].event)
+            items = queue.take(lane, 1)
+            queue.rotate(lanes)
+            if items:
+                flow.in_flight += 1
+                return [self._start(flow, items)]
+        return []
+
+    def _start(self, flow: Flow, items: list[Any]) -> Part:
+        chain = flow.chain
+        tickets = self._tickets
+        drawn = []
+        for step in chain.steps:
+            lane = order_lane(chain, step.component, per_chain=self._draw_per_chain)
+            ticket = tickets.get(lane, 0)
+            tickets[lane] = ticket + 1
+            drawn.append(ticket)
+        self._in_flight += len(items)
+        if self.started_log is not None:
+            self.started_log.append((chain.event, items))
+        return Part(chain, 0, tuple(drawn), items, len(items))
+
+    def _start_control(self, flow: Flow, args: Any) -> Part:
+        self._in_flight += 1
+        flow.control_in_flight += 1
+        return Part(flow.chain, 0, (), [args], 1, control=True)
+
+    def _adapt(self, flow: Flow) -> None:
+        """Fit the window once the events that were under way when it was full are done."""
+        if flow.mark < 0 or flow.done() < flow.mark:
+            return
+        flow.mark = -1
+        elapsed = self._clock.monotonic() - flow.marked_at
+        if elapsed <= FAST_WINDOW:
+            flow.window = min(MAX_WINDOW, flow.window * 2)
+        elif elapsed > SLOW_WINDOW:
+            flow.window = max(MIN_WINDOW, flow.window // 2)
+
+
+def order_lane(chain: Chain, component: int, *, per_chain: bool) -> int:
+    """Return which of a component's orders a chain belongs to.
+
+    Normally a component has one order for all chains. With `ordering="event"` it has one
+    for each chain.
+    """
+    return (component << 32) | (chain.number + 1) if per_chain else component

@@ -1,0 +1,462 @@
+"""The queue of pending events: pure data, no threads.
+
+Only its owner touches an `EventQueueManager`: in a daemon that is the dispatcher's turn.
+Everybody else goes through `daemon.queue`, which is safe from any thread.
+
+Three places, served in this order: priority, timed events that are due, sequential events.
+Events that wait in sequence are kept in *runs* of one event name, so that a thousand of them
+cost a thousand list slots, and can be handed on as one batch without being looked at.
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+import itertools
+import math
+from collections import deque
+from collections.abc import Hashable, Iterator
+from typing import Any, Protocol
+
+from zenactors.core.clock import Clock, SystemClock
+from zenactors.errors import QueueEmptyException
+
+MAX_RUN = 1024  # the largest window: a longer run could never travel as one batch
+MAX_PRIORITY_STREAK = 100  # so many priority events in a row may hold back the others
+
+
+class Place(enum.Enum):
+    """Where in the queue an event is, or is to go."""
+
+    BACK = enum.auto()
+    FRONT = enum.auto()
+    AFTER = enum.auto()  # `when` is on the monotonic clock
+    AT = enum.auto()  # `when` is on the wall clock
+    PRIORITY = enum.auto()
+
+
+class Owner(Protocol):
+    """Who can take back what was scheduled."""
+
+    def cancel(self, scheduled: Scheduled) -> bool:
+        """Take it out of the queue. False: too late, or already cancelled."""
+        ...
+
+
+class Run:
+    """Consecutive events of one name from one producer. `args[0]` is number `taken`."""
+
+    __slots__ = ("args", "cancelled", "event", "lane", "taken")
+
+    def __init__(self, lane: Lane, event: Any, args: list[Any]) -> None:
+        self.lane = lane
+        self.event = event
+        self.args = args
+        self.taken = 0
+        self.cancelled = 0
+
+
+class Scheduled:
+    """One scheduled event, and the handle that cancels it.
+
+    Attributes:
+        event: The event as it was given.
+        args: Its args as they were given.
+        place: Where it is to go.
+        when: The moment it is due, for timed events.
+        producer: Whose order it belongs to.
+    """
+
+    __slots__ = ("args", "event", "home", "number", "owner", "place", "producer", "when")
+
+    def __init__(
+        self,
+        owner: Owner,
+        place: Place,
+        event: Any,
+        args: Any,
+        when: float = 0.0,
+        producer: Hashable = None,
+    ) -> None:
+        self.event = event
+        self.args = args
+        self.place = place
+        self.when = when
+        self.producer = producer
+        self.owner = owner
+        self.home: Any = NEW
+        self.number = 0
+
+    def cancel(self) -> bool:
+        """Take the event back.
+
+        Returns:
+            True: it will not be started. False: it was started or cancelled before.
+        """
+        return self.owner.cancel(self)
+
+    def lane(self) -> Lane:
+        """Return the lane of a sequential event that is in the queue."""
+        run: Run = self.home
+        return run.lane
+
+
+class Lane:
+    """The waiting events of one producer, in its order."""
+
+    __slots__ = ("count", "key", "runs")
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.runs: deque[Run] = deque()
+        self.count = 0
+
+
+NEW = object()  # not in the queue yet
+_GONE = object()  # taken or cancelled
+_TIMED = object()  # in a heap
+_PRIORITY = object()  # in the priority lane
+_CANCELLED = object()  # what stands in a run instead of cancelled args
+_Heap = list[tuple[float, int, Scheduled]]
+
+
+class EventQueueManager:
+    """Order events: priority first, then timed ones that are due, then one after another.
+
+    Neither events nor args are looked at, compared or copied. Timed events cost
+    O(log n), all others O(1). Events due at the same moment come out in the order
+    they were scheduled. Delays run on the monotonic clock; times on the wall clock,
+    which is read anew whenever the queue is asked, so that a step of it is seen.
+
+    Args:
+        clock: Where time comes from. Default: the machine's clocks.
+        chores: Events that never keep anybody waiting: when due they go to the
+            priority lane, and `busy()` does not count them.
+
+    Thread: the owner's. Everybody else goes through `daemon.queue`.
+    """
+
+    def __init__(
+        self, *, clock: Clock | None = None, chores: frozenset[Hashable] = frozenset()
+    ) -> None:
+        self._clock: Clock = clock or SystemClock()
+        self._chores = chores
+        self._waiting_chores = 0
+        self._after: _Heap = []
+        self._at: _Heap = []
+        # Breaks ties. Without it, events due at the same instant would be ordered by comparing
+        # payloads, and two dicts cannot be compared: heappush would raise.
+        self._order = itertools.count()
+        self._timed = 0  # not cancelled, like all counts
+        self._untimed = 0
+        self._priority: deque[Scheduled] = deque()
+        self._streak = 0
+        self._lanes: dict[Hashable, Lane] = {}
+        self.due: deque[Lane] = deque()
+        """Lanes with timed events whose moment has come. For who admits events."""
+        self.ready: deque[Lane] = deque()
+        """Lanes with sequential events. For who admits events."""
+
+    def schedule(self, event: Any, args: Any = None, *, producer: Hashable = None) -> Scheduled:
+        """Queue an event behind all others of the same producer.
+
+        Args:
+            event: Any hashable object, also a falsy one.
+            args: Handed to the first callback of the chain as it is.
+            producer: Whose order it belongs to; between producers there is none.
+        """
+        return self.insert(Scheduled(self, Place.BACK, event, args, 0.0, producer))
+
+    def schedule_next(
+        self, event: Any, args: Any = None, *, producer: Hashable = None
+    ) -> Scheduled:
+        """Queue an event before all other sequential ones of the same producer."""
+        return self.insert(Scheduled(self, Place.FRONT, event, args, 0.0, producer))
+
+    def schedule_at(
+        self, tstamp: float, event: Any, args: Any = None, *, producer: Hashable = None
+    ) -> Scheduled:
+        """Queue an event for an absolute time.
+
+        A time already past is not an error: the event is due at once. If the wall clock
+        is set, the event is due when the new time says so.
+
+        Args:
+            tstamp: Unix time in seconds.
+            event: Any hashable object.
+            args: Handed to the first callback of the chain as it is.
+            producer: Whose order it belongs to.
+
+        Raises:
+            ValueError: If `tstamp` is NaN or infinite.
+        """
+        check_seconds("tstamp", tstamp)
+        return self.insert(Scheduled(self, Place.AT, event, args, tstamp, producer))
+
+    def schedule_after(
+        self, delay: float, event: Any, args: Any = None, *, producer: Hashable = None
+    ) -> Scheduled:
+        """Queue an event for `delay` seconds from now. No step of the wall clock moves it.
+
+        Raises:
+            ValueError: If `delay` is NaN or infinite.
+        """
+        check_seconds("delay", delay)
+        when = self._clock.monotonic() + delay
+        return self.insert(Scheduled(self, Place.AFTER, event, args, when, producer))
+
+    def schedule_priority(
+        self, event: Any, args: Any = None, *, producer: Hashable = None
+    ) -> Scheduled:
+        """Queue an event before everything but earlier priority events."""
+        return self.insert(Scheduled(self, Place.PRIORITY, event, args, 0.0, producer))
+
+    def insert(self, scheduled: Scheduled) -> Scheduled:
+        """Queue what is described by `scheduled`, unless it was cancelled meanwhile."""
+        if scheduled.home is not NEW:
+            return scheduled
+        place = scheduled.place
+        if place is Place.BACK:
+            self._extend(self._lane(("next", scheduled.producer), self.ready), scheduled)
+        elif place is Place.FRONT:
+            lane = self._lane(("next", scheduled.producer), self.ready, first=True)
+            run = Run(lane, scheduled.event, [scheduled.args])
+            lane.runs.appendleft(run)
+            lane.count += 1
+            self._untimed += 1
+            scheduled.home = run
+        elif place is Place.PRIORITY:
+            self._add_priority(scheduled)
+        else:
+            scheduled.home = _TIMED
+            heap = self._after if place is Place.AFTER else self._at
+            heapq.heappush(heap, (scheduled.when, next(self._order), scheduled))
+            self._timed += 1
+            self._waiting_chores += scheduled.event in self._chores
+        return scheduled
+
+    def cancel(self, scheduled: Scheduled) -> bool:
+        """Take an event back. False: it was taken or cancelled before."""
+        home = scheduled.home
+        scheduled.home = _GONE
+        if home is _GONE:
+            return False
+        if isinstance(home, Run):
+            return self._cancel_in_run(home, scheduled.number)
+        if home is _PRIORITY:
+            self._untimed -= 1
+        elif home is _TIMED:
+            self._timed -= 1
+            self._waiting_chores -= scheduled.event in self._chores
+        return True
+
+    def next(self) -> tuple[Any, Any]:
+        """Take the next event out of the queue.
+
+        Returns:
+            `(event, args)`, or `(None, None)` if there are only events for later.
+
+        Raises:
+            QueueEmptyException: If the queue is empty.
+        """
+        self.promote()
+        others = self.due or self.ready
+        if not (others and self._streak >= MAX_PRIORITY_STREAK):
+            priority = self.next_priority()
+            if priority is not None:
+                self._streak += 1
+                return priority.event, priority.args
+        self._streak = 0
+        while others := self.due or self.ready:
+            lane = others[0]
+            event = lane.runs[0].event
+            taken = self.take(lane, 1)
+            self.rotate(others)
+            if taken:
+                return event, taken[0]
+        if not self._timed:
+            raise QueueEmptyException("The event queue is empty.")
+        return None, None
+
+    def when(self) -> float:
+        """Return the Unix time of the next event; now, if one is ready.
+
+        Raises:
+            QueueEmptyException: If the queue is empty.
+        """
+        return self._clock.time() + self.wait()
+
+    def wait(self) -> float:
+        """Return the seconds until the next event is due; 0.0 if one is ready.
+
+        Raises:
+            QueueEmptyException: If the queue is empty.
+        """
+        if self._untimed:
+            return 0.0
+        seconds = self.next_due()
+        if seconds is None:
+            raise QueueEmptyException("The event queue is empty.")
+        return seconds
+
+    def count(self) -> int:
+        """Return how many events are queued, timed ones included."""
+        return self._timed + self._untimed
+
+    def busy(self) -> bool:
+        """Return True if anything but chores is queued, be it for later."""
+        return self._timed > self._waiting_chores or self._untimed > 0
+
+    def waiting(self) -> bool:
+        """Return True if anything is queued that is ready to start or due."""
+        self.promote()
+        return self._untimed > 0
+
+    def ahead(self, producer: Hashable) -> int:
+        """Return how many sequential and due events of one producer wait."""
+        keys = (("next", producer), ("due", producer))
+        return sum(lane.count for key in keys if (lane := self._lanes.get(key)))
+
+    # --- for who admits events -------------------------------------------------------------
+
+    def promote(self) -> None:
+        """Move timed events whose moment has come to their producers' due lanes."""
+        now = self._clock.monotonic()
+        while self._after and (self._after[0][0] <= now or self._is_gone(self._after)):
+            self._promote_first(self._after)
+        if self._at:
+            now = self._clock.time()
+            while self._at and (self._at[0][0] <= now or self._is_gone(self._at)):
+                self._promote_first(self._at)
+
+    def next_due(self) -> float | None:
+        """Return the seconds until the next timed event is due, or None if there is none."""
+        for heap in (self._after, self._at):
+            while heap and self._is_gone(heap):
+                heapq.heappop(heap)
+        seconds = []
+        if self._after:
+            seconds.append(self._after[0][0] - self._clock.monotonic())
+        if self._at:
+            seconds.append(self._at[0][0] - self._clock.time())
+        return max(0.0, min(seconds)) if seconds else None
+
+    def timed(self) -> int:
+        """Return how many events wait for their moment."""
+        return self._timed
+
+    def pending(self) -> Iterator[Any]:
+        """Yield the event of everything that is queued. Not in order."""
+        for lane in self._lanes.values():
+            for run in lane.runs:
+                yield from itertools.repeat(run.event, len(run.args) - run.cancelled)
+        timed = (scheduled for _, _, scheduled in itertools.chain(self._after, self._at))
+        for scheduled in itertools.chain(self._priority, timed):
+            if scheduled.home is not _GONE:
+                yield scheduled.event
+
+    def has_priority(self) -> bool:
+        """Return True if a priority event may be waiting."""
+        return bool(self._priority)
+
+    def next_at(self) -> bool:
+        """Return True if any event waits for a wall clock time, which may step."""
+        return bool(self._at)
+
+    def next_priority(self) -> Scheduled | None:
+        """Take the next priority event, or return None."""
+        while self._priority:
+            scheduled = self._priority.popleft()
+            if scheduled.home is _PRIORITY:
+                scheduled.home = _GONE
+                self._untimed -= 1
+                return scheduled
+        return None
+
+    def take(self, lane: Lane, limit: int) -> list[Any]:
+        """Take up to `limit` args off a lane's first run; none, if all were cancelled."""
+        run = lane.runs[0]
+        args = run.args
+        if len(args) <= limit:
+            lane.runs.popleft()
+            run.args = []
+        else:
+            args = args[:limit]
+            del run.args[:limit]
+        run.taken += len(args)
+        if run.cancelled:
+            whole = len(args)
+            args = [each for each in args if each is not _CANCELLED]
+            run.cancelled -= whole - len(args)
+        lane.count -= len(args)
+        self._untimed -= len(args)
+        return args
+
+    def rotate(self, lanes: deque[Lane]) -> None:
+        """After the first lane of `lanes` was served: drop it if empty, else put it last."""
+        lane = lanes.popleft()
+        if lane.runs:
+            lanes.append(lane)
+        else:
+            del self._lanes[lane.key]
+
+    # --- inside ----------------------------------------------------------------------------
+
+    def _lane(self, key: Hashable, lanes: deque[Lane], *, first: bool = False) -> Lane:
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(key)
+            if first:
+                lanes.appendleft(lane)
+            else:
+                lanes.append(lane)
+        return lane
+
+    def _extend(self, lane: Lane, scheduled: Scheduled) -> None:
+        runs = lane.runs
+        # Identity, not equality: 1 and True are one chain but come out as they went in.
+        if runs and (run := runs[-1]).event is scheduled.event and len(run.args) < MAX_RUN:
+            scheduled.number = run.taken + len(run.args)
+            run.args.append(scheduled.args)
+        else:
+            run = Run(lane, scheduled.event, [scheduled.args])
+            runs.append(run)
+        scheduled.home = run
+        lane.count += 1
+        self._untimed += 1
+
+    def _cancel_in_run(self, run: Run, number: int) -> bool:
+        index = number - run.taken
+        if not 0 <= index < len(run.args) or run.args[index] is _CANCELLED:
+            return False
+        run.args[index] = _CANCELLED
+        run.cancelled += 1
+        run.lane.count -= 1
+        self._untimed -= 1
+        return True
+
+    def _add_priority(self, scheduled: Scheduled) -> None:
+        scheduled.home = _PRIORITY
+        self._priority.append(scheduled)
+        self._untimed += 1
+
+    @staticmethod
+    def _is_gone(heap: _Heap) -> bool:
+        return heap[0][2].home is _GONE
+
+    def _promote_first(self, heap: _Heap) -> None:
+        scheduled = heapq.heappop(heap)[2]
+        if scheduled.home is _GONE:
+            return
+        self._timed -= 1
+        if scheduled.event in self._chores:
+            self._waiting_chores -= 1
+            self._add_priority(scheduled)
+        else:
+            self._extend(self._lane(("due", scheduled.producer), self.due), scheduled)
+
+
+def check_seconds(name: str, value: float) -> None:
+    """Raise ValueError unless `value` is a finite number."""
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number of seconds, not {value!r}.")

@@ -1,0 +1,268 @@
+"""The component actor's decisions: run batches in their order, contain what goes wrong, route on.
+
+No thread of its own: the actor's thread calls `arrive` for each part that comes in and `work`
+for one stride at a time. Under the simulation one thread does it for all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from zenactors.core.chain import Step
+from zenactors.core.clock import Clock
+from zenactors.core.component import FLAG_CONTINUE, Callback
+from zenactors.core.dispatch import order_lane
+from zenactors.core.event_queue import Scheduled
+from zenactors.core.messages import DeadLetter, Part
+from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
+
+MAX_STRIDE = 64  # events between two looks at the clock and the control lane
+SHORT_STRIDE = 0.000_25  # seconds: a stride that takes less may double
+LONG_STRIDE = 0.000_5  # seconds: one that takes more is cut in proportion
+PART_AFTER = 0.001  # seconds: what is done by then is sent on
+
+
+class Outlet(Protocol):
+    """Where a host's results go. Nothing on it blocks."""
+
+    def forward(self, component: int, part: Part) -> None:
+        """Hand a part to the component of its next step."""
+        ...
+
+    def report(self, part: Part) -> None:
+        """Tell the dispatcher that a part has left its chain; its `children` come first."""
+        ...
+
+    def schedule(self, children: list[Scheduled]) -> None:
+        """Hand events that callbacks scheduled to the dispatcher."""
+        ...
+
+    def dead_letter(self, letter: DeadLetter) -> None:
+        """Keep an event that could not be handled."""
+        ...
+
+    def stop_at_once(self, status: int, cause: BaseException) -> None:
+        """A callback asked for an orderly, immediate stop of everything."""
+        ...
+
+
+class Host:
+    """Run one component's callbacks, batch by batch, in ticket order.
+
+    Args:
+        name: The component's name.
+        daemon: What the callbacks get as `daemon`.
+        outlet: Where results go.
+        clock: Where time comes from.
+        per_chain: True if each chain has an order of its own (`ordering="event"`).
+
+    Attributes:
+        children: Where the callbacks' `schedule` puts events meanwhile.
+        handled: How many events were run, the failed ones included.
+        failed: How many events' callbacks raised.
+        busy: Seconds spent in callbacks.
+
+    Thread: own.
+    """
+
+    def __init__(
+        self, name: str, daemon: Any, outlet: Outlet, clock: Clock, *, per_chain: bool = False
+    ) -> None:
+        self.name = name
+        self.children: list[Scheduled] = []
+        self.handled = 0
+        self.failed = 0
+        self.busy = 0.0
+        self._daemon = daemon
+        self._outlet = outlet
+        self._clock = clock
+        self._per_chain = per_chain
+        self._ready: deque[Part] = deque()
+        self._expected: dict[int, int] = {}
+        self._early: dict[tuple[int, int], list[Part]] = {}
+        self._part: Part | None = None  # under way, between two strides
+        self._begun = 0.0
+        self._done = 0  # events of it that were run since `_begun`, or since the last part sent
+        self._position = 0
+        self._dead = 0
+        self._survivors: list[Any] = []
+
+    def arrive(self, part: Part) -> None:
+        """Take in a part: to be run in its turn, or put aside until its turn comes."""
+        step = part.chain.steps[part.step]
+        lane = order_lane(part.chain, step.component, per_chain=self._per_chain)
+        ticket = part.tickets[part.step]
+        if ticket != self._expected.get(lane, 0):
+            self._early.setdefault((lane, ticket), []).append(part)
+            return
+        self._ready.append(part)
+        while part.last:
+            ticket += 1
+            self._expected[lane] = ticket
+            early = self._early.pop((lane, ticket), None)
+            if early is None:
+                return
+            self._ready.extend(early)
+            part = early[-1]
+
+    def has_work(self) -> bool:
+        """Return True if `work` has something to do."""
+        return self._part is not None or bool(self._ready)
+
+    def run_control(self, part: Part) -> None:
+        """Run a part of the control lane at once, between two strides."""
+        step = part.chain.steps[part.step]
+        survivors: list[Any] = []
+        dead = self._run(part, step, part.items, survivors)
+        self.handled += len(part.items)
+        # Children of the batch under way go out with these: they were scheduled before them.
+        self._finish(part, survivors, dead, part.size, last=True)
+
+    def work(self) -> None:
+        """Run one stride: some events of the batch under way, or of the next one."""
+        now = self._clock.monotonic()
+        part = self._part
+        if part is None:
+            part = self._part = self._ready.popleft()
+            self._begun = now
+            self._position = self._done = self._dead = 0
+            self._survivors = []
+        step = part.chain.steps[part.step]
+        items = part.items
+        begin, end = self._position, self._position + step.stride
+        stride = items if begin == 0 and end >= len(items) else items[begin:end]
+        self._dead += self._run(part, step, stride, self._survivors)
+        after = self._clock.monotonic()
+        elapsed = after - now
+        count = len(stride)
+        self.handled += count
+        self.busy += elapsed
+        self._position += count
+        self._done += count
+        if elapsed < SHORT_STRIDE:
+            if count == step.stride:
+                step.stride = min(MAX_STRIDE, count * 2)
+        elif elapsed > LONG_STRIDE:
+            step.stride = max(1, int(count * SHORT_STRIDE / elapsed))
+        if self._position >= len(items):
+            self._part = None
+            self._finish(part, self._survivors, self._dead, part.size, last=part.last)
+        elif after - self._begun >= PART_AFTER:
+            self._send_part(part)
+            self._begun = after
+
+    def _send_part(self, part: Part) -> None:
+        """Send on what is done of a batch, and keep the rest."""
+        rest_size = part.size - self._done
+        done = Part(
+            part.chain, part.step, part.tickets, [], self._done, control=part.control, last=False
+        )
+        self._finish(done, self._survivors, self._dead, self._done, last=False)
+        part.size = rest_size
+        self._survivors = []
+        self._done = self._dead = 0
+
+    def _finish(
+        self, part: Part, survivors: list[Any], dead: int, size: int, *, last: bool
+    ) -> None:
+        """Send a part on: to the next component, or back to the dispatcher."""
+        part.dead += dead
+        part.stopped = size - len(survivors) - part.dead
+        part.items = survivors
+        part.size = size
+        part.last = last
+        children = self.children
+        if children:
+            self.children = []
+        part.step += 1
+        if part.step == len(part.chain.steps):
+            part.children = children or None
+            self._outlet.report(part)
+            return
+        if children:
+            self._outlet.schedule(children)
+        self._outlet.forward(part.chain.steps[part.step].component, part)
+
+    def _run(self, part: Part, step: Step, items: list[Any], survivors: list[Any]) -> int:
+        """Run a step's callbacks on each of `items`; return how many were dead-lettered."""
+        callbacks = step.callbacks
+        if len(callbacks) > 1:
+            return self._run_several(part, callbacks, items, survivors)
+        callback = callbacks[0]
+        daemon = self._daemon
+        survive = survivors.append
+        dead = 0
+        each = iter(items)
+        args = result = None
+        while True:
+            # Everything is contained here: a SystemExit that reached pykka's loop would end
+            # every actor of the process.
+            try:
+                for args in each:
+                    result = None  # should the call itself fail, the last one is not its result
+                    result = callback(daemon, args)
+                    if result is None:
+                        survive(args)
+                    else:
+                        flag, changed = result
+                        if flag == FLAG_CONTINUE:
+                            survive(changed)
+            except BaseException as cause:
+                dead += self._contain(part, callback, args, result, cause)
+            else:
+                return dead
+
+    def _run_several(
+        self, part: Part, callbacks: tuple[Callback, ...], items: list[Any], survivors: list[Any]
+    ) -> int:
+        daemon = self._daemon
+        dead = 0
+        for item in items:
+            args = item
+            for callback in callbacks:
+                result = None
+                try:
+                    result = callback(daemon, args)
+                    if result is None:
+                        continue
+                    flag, changed = result
+                except BaseException as cause:
+                    dead += self._contain(part, callback, args, result, cause)
+                    break
+                if flag != FLAG_CONTINUE:
+                    break
+                args = changed
+            else:
+                survivors.append(args)
+        return dead
+
+    def _contain(
+        self, part: Part, callback: Callable[..., Any], args: Any, result: Any, cause: BaseException
+    ) -> int:
+        """Decide what becomes of an event whose callback raised. Return 1 if it is dead."""
+        if isinstance(cause, ZenDaemonStopException):
+            self._outlet.stop_at_once(0, cause)
+            return 0
+        traceback = cause.__traceback__
+        if result is not None and traceback and not traceback.tb_next:
+            # Raised in this module's own frame: the result could not be unpacked.
+            cause = ZenDaemonComponentException(
+                f"{callback!r} returned {result!r}; expected (flag, args), or None to continue."
+            )
+        self.failed += 1
+        name = getattr(callback, "__name__", repr(callback))
+        self._outlet.dead_letter(DeadLetter(part.chain.event, args, self.name, name, cause))
+        if isinstance(cause, SystemExit | KeyboardInterrupt):
+            self._outlet.stop_at_once(exit_status(cause), cause)
+        return 1
+
+
+def exit_status(cause: BaseException) -> int:
+    """Return the exit status that a SystemExit or KeyboardInterrupt asks for."""
+    if not isinstance(cause, SystemExit):
+        return 130  # what a shell reports for a program that SIGINT ended
+    if cause.code is None:
+        return 0
+    return cause.code if isinstance(cause.code, int) else 1

@@ -1,0 +1,84 @@
+"""What travels between the dispatcher and the components: batches and their parts."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zenactors.core.chain import Chain
+    from zenactors.core.event_queue import Scheduled
+
+
+class Part:
+    """A batch, or a part of one: events of one chain on their way to one step of it.
+
+    It is handed from one owner to the next and never shared, so it may change on the way.
+
+    Attributes:
+        chain: The way it takes.
+        step: The step it is due at.
+        tickets: The batch's place in the order of each step; empty if it needs none.
+        items: The args of the events that are still on their way; may be empty.
+        size: How many events of the batch it stands for, gone ones included.
+        stopped: How many of these ended with FLAG_STOP.
+        dead: How many of these were dead-lettered.
+        last: True for the last part of its batch: it advances the order.
+        control: True if it travels on the control lane, past all others.
+        children: Events that were scheduled meanwhile; set only on the way to the dispatcher.
+    """
+
+    __slots__ = (
+        "chain",
+        "children",
+        "control",
+        "dead",
+        "items",
+        "last",
+        "size",
+        "step",
+        "stopped",
+        "tickets",
+    )
+
+    def __init__(
+        self,
+        chain: Chain,
+        step: int,
+        tickets: tuple[int, ...],
+        items: list[Any],
+        size: int,
+        stopped: int = 0,
+        dead: int = 0,
+        last: bool = True,  # noqa: FBT001, FBT002 - built for every batch: by position
+        control: bool = False,  # noqa: FBT001, FBT002
+    ) -> None:
+        self.chain = chain
+        self.step = step
+        self.tickets = tickets
+        self.items = items
+        self.size = size
+        self.stopped = stopped
+        self.dead = dead
+        self.last = last
+        self.control = control
+        self.children: list[Scheduled] | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that could not be handled.
+
+    Attributes:
+        event: The event's name.
+        args: What the failing callback was given.
+        component: The component's name.
+        callback: The callback's name.
+        cause: The exception, with its traceback.
+    """
+
+    event: Any
+    args: Any
+    component: str
+    callback: str
+    cause: BaseException

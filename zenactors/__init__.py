@@ -22,6 +22,7 @@ from zenactors.core.component import (
 from zenactors.core.dispatch import Counts
 from zenactors.core.event_queue import EventQueueManager, Scheduled
 from zenactors.core.messages import DeadLetter
+from zenactors.daemon.lifecycle import MAX_STOP_ATTEMPTS, MAX_STOP_TIMEOUT, ZenDaemon
 from zenactors.errors import (
     ComponentStartError,
     ConfigurationError,
@@ -33,10 +34,14 @@ from zenactors.errors import (
     ZenDaemonException,
     ZenDaemonStopException,
 )
+from zenactors.process.signals import SIGNALS_TO_NAMES_DICT
 
 __all__ = [
     "FLAG_CONTINUE",
     "FLAG_STOP",
+    "MAX_STOP_ATTEMPTS",
+    "MAX_STOP_TIMEOUT",
+    "SIGNALS_TO_NAMES_DICT",
     "Clock",
     "ComponentStartError",
     "ConfigurationError",
@@ -53,6 +58,7 @@ __all__ = [
     "SystemClock",
     "UnknownEventError",
     "VirtualClock",
+    "ZenDaemon",
     "ZenDaemonComponent",
     "ZenDaemonComponentException",
     "ZenDaemonException",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -153,13 +154,10 @@ class ComponentActor(pykka.ThreadingActor):
                 for callback in self._reactor.take_due():
                     self._contained(callback, self._daemon)
             case ReadStatistics():
-                read = getattr(self._component, "get_statistics", dict)
-                try:
-                    return read(reader=message.reader)
-                except TypeError:  # the seed's signature: no reader
-                    return read()
+                return self._read_statistics(message.reader)
             case ReadState():
-                return getattr(self._component, "get_state", dict)()
+                read = getattr(self._component, "get_state", None)
+                return {} if read is None else read()
             case Quiesce():
                 self._reactor.quiesce()
             case SetUp():
@@ -173,6 +171,14 @@ class ComponentActor(pykka.ThreadingActor):
                 self.actor_inbox.busy = False
                 self._life.torn_down(self._index)
         return None
+
+    def _read_statistics(self, reader: str) -> Any:
+        read = getattr(self._component, "get_statistics", None)
+        if read is None:
+            return {}
+        if "reader" in inspect.signature(read).parameters:
+            return read(reader=reader)
+        return read()  # the seed's signature
 
     def _set_up(self) -> BaseException | None:
         try:

@@ -189,6 +189,22 @@ class Dispatcher(DaemonNames):
         engine.wait_for(lambda: engine.halted or engine.drained(), Deadline(self._clock, timeout))
         return engine.drained()
 
+    def wait_for_end(self, timeout: float | None = None) -> bool:
+        """Wait until it is time to call `stop`.
+
+        That is: somebody called `set_done`; or a callback stopped everything; or nothing
+        will happen any more by itself (see `is_idle`).
+
+        Returns:
+            False if `timeout` seconds were not enough.
+        """
+        engine = self._engine
+        return engine.wait_for(
+            lambda: engine.done.is_set() or engine.halted or self.is_idle(),
+            Deadline(self._clock, timeout),
+            watch=engine.idlers,
+        )
+
     def set_done(self) -> None:
         """Say that it is time to stop: whoever runs the dispatcher stops it gracefully."""
         self._engine.done.set()
@@ -333,9 +349,12 @@ class Dispatcher(DaemonNames):
                 self.queue.schedule_priority(self.EVENT_STOP)
         drained = True
         if running:
-            engine.wait_for(lambda: engine.halted or engine.drained(), deadline)
+            # Whatever hangs, the tearing down that follows has its share of the time.
+            drain_by = deadline.less(HASTY_TIMEOUT)
+            engine.wait_for(lambda: engine.halted or engine.drained(), drain_by)
             drained = engine.drained()
         hasty = engine.halted or not drained
+        timed_out = not engine.halted and not drained
         engine.halt()
         if hasty:
             deadline = Deadline(self._clock, HASTY_TIMEOUT)
@@ -346,7 +365,7 @@ class Dispatcher(DaemonNames):
             )
         stuck = self._tear_down(deadline, patience=HASTY_PATIENCE if hasty else None)
         engine.stop_actors()
-        return self._make_report(stuck, drained=drained)
+        return self._make_report(stuck, drained=drained, timed_out=timed_out)
 
     def _tear_down(self, deadline: Deadline, *, patience: float | None) -> list[int]:
         """Tear down what is set up, in reverse; return the components that did not answer."""
@@ -362,7 +381,7 @@ class Dispatcher(DaemonNames):
             stuck.append(self._setting_up)
         return stuck
 
-    def _make_report(self, stuck: list[int], *, drained: bool) -> StopReport:
+    def _make_report(self, stuck: list[int], *, drained: bool, timed_out: bool) -> StopReport:
         engine = self._engine
         for index, thread in engine.threads.items():
             if index not in stuck:
@@ -373,6 +392,7 @@ class Dispatcher(DaemonNames):
             later = dispatch.queue.timed()
         return StopReport(
             drained=drained,
+            timed_out=timed_out,
             stuck=tuple(self.names[index] for index in stuck),
             left=total.waiting + total.in_flight - later,
             later=later,

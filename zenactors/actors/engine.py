@@ -34,6 +34,12 @@ ASK_TIMEOUT = 5.0  # seconds: how long a component may take to answer a question
 LOGGED_DEAD_LETTERS = 10  # of one component; further ones are only counted
 
 
+class Watchers:
+    """How many threads wait for a kind of news. Under the turn's lock."""
+
+    count = 0
+
+
 class Engine:
     """Connect the dispatch with its actors.
 
@@ -90,7 +96,8 @@ class Engine:
         self.start_failure: DeadLetter | None = None
         self.status: int | None = None
         self.after_turn: Callable[[], None] = _nothing
-        self._watchers = 0
+        self.drainers = Watchers()
+        self.idlers = Watchers()
 
     def start(self, components: list[Any], daemon: Any) -> None:
         """Start all actors. They do nothing yet."""
@@ -161,9 +168,11 @@ class Engine:
         Blocks, so no actor may call it but one that nobody here waits for.
         """
         deadline = Deadline(self.clock, timeout)
+        own = self.hosts.get(threading.get_ident(), (-1, None))[0]  # would wait for itself
         answers = [
-            (name, ref.ask(question, block=False))
-            for name, ref in zip(self.names, self.refs, strict=False)
+            (self.names[index], ref.ask(question, block=False))
+            for index, ref in enumerate(self.refs)
+            if index != own
         ]
         result = {}
         for name, answer in answers:
@@ -175,10 +184,20 @@ class Engine:
                 self.callback_failed(name, type(question).__name__, cause)
         return result
 
-    def wait_for(self, fact: Callable[[], bool], deadline: Deadline) -> bool:
-        """Wait until `fact()` is true. False: the deadline came first."""
+    def wait_for(
+        self, fact: Callable[[], bool], deadline: Deadline, watch: Watchers | None = None
+    ) -> bool:
+        """Wait until `fact()` is true. False: the deadline came first.
+
+        Args:
+            fact: Asked whenever there is news.
+            deadline: When to give up.
+            watch: What news is of interest. Default: that nothing is under way.
+        """
+        watchers = self.drainers if watch is None else watch
         with self.notices.subscribed() as wait:
-            self._watch(1)
+            with self.turns.held():
+                watchers.count += 1
             try:
                 while not fact():
                     if deadline.over():
@@ -186,7 +205,8 @@ class Engine:
                     wait(deadline.remaining())
                 return True
             finally:
-                self._watch(-1)
+                with self.turns.held():
+                    watchers.count -= 1
 
     def drained(self) -> bool:
         """Return True if nothing is under way and nothing waits but events for later."""
@@ -216,7 +236,9 @@ class Engine:
         count = self.dead_letters.add(letter)
         if count <= LOGGED_DEAD_LETTERS:
             more = "; further ones are only counted" if count == LOGGED_DEAD_LETTERS else ""
-            logger.bind(component=letter.component).opt(exception=letter.cause).error(
+            # Who calls sys.exit() means it, and needs no traceback.
+            traceback = None if isinstance(letter.cause, SystemExit) else letter.cause
+            logger.bind(component=letter.component).opt(exception=traceback).error(
                 "{callback} failed on event {event!r}: {cause!r}; dead letter no. {count}{more}",
                 callback=letter.callback,
                 event=letter.event,
@@ -279,7 +301,9 @@ class Engine:
 
     def _after_turn(self) -> None:
         self.after_turn()
-        if self._watchers and not self.dispatch.in_flight():
+        if (self.drainers.count and not self.dispatch.in_flight()) or (
+            self.idlers.count and self.dispatch.idle()
+        ):
             self.notices.notify()
 
     def _turn_failed(self, cause: Exception) -> None:
@@ -291,10 +315,6 @@ class Engine:
             logger.opt(exception=cause).critical("A bug in zenactors: {cause!r}", cause=cause)
             self.note_status(EXIT_SOFTWARE)
             self.halt()
-
-    def _watch(self, change: int) -> None:
-        with self.turns.held():
-            self._watchers += change
 
 
 def _nothing() -> None:

@@ -16,6 +16,7 @@ class StopReport:
 
     Attributes:
         drained: True if everything that was queued (events for later excepted) was worked off.
+        timed_out: True if that was because the time for it ran out.
         stuck: Names of the components that did not stop; their threads were left behind.
         left: How many events were not worked off.
         later: How many events were still waiting for their time.
@@ -23,6 +24,7 @@ class StopReport:
     """
 
     drained: bool = True
+    timed_out: bool = False
     stuck: tuple[str, ...] = ()
     left: int = 0
     later: int = 0
@@ -43,6 +45,13 @@ class Deadline:
     def over(self) -> bool:
         """Return True if no time remains."""
         return self.remaining() == 0.0
+
+    def less(self, share: float) -> Deadline:
+        """Return an earlier deadline: by `share` seconds, but at most by half of what remains."""
+        remaining = self.remaining()
+        if remaining is None:
+            return self
+        return Deadline(self._clock, max(remaining - share, remaining / 2))
 
     def at_most(self, timeout: float) -> Deadline:
         """Return the deadline `timeout` seconds from now, or this one if it is earlier."""

@@ -1,0 +1,1 @@
+"""Floor 3: the application around the engine: configuration, life-cycle, signals."""

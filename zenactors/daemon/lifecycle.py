@@ -1,0 +1,481 @@
+"""`ZenDaemon`: the application. Its main thread runs nothing but the life-cycle.
+
+It sleeps at the signals' wake-up descriptor, turns each signal into a priority event, and ends
+the process in time whatever the components do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import functools
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from loguru import logger
+
+from zenactors._version import __version__
+from zenactors.actors.dispatcher import Dispatcher
+from zenactors.core.clock import Clock, SystemClock
+from zenactors.core.component import Handler
+from zenactors.core.names import DaemonNames
+from zenactors.daemon.state import save_json
+from zenactors.errors import (
+    EXIT_CONFIG,
+    EXIT_FORCED_STOP,
+    EXIT_START_FAILED,
+    ComponentStartError,
+    UnknownEventError,
+    ZenDaemonStopException,
+)
+from zenactors.process.signals import SIGNALS_TO_NAMES_DICT, SignalTrap
+
+if TYPE_CHECKING:
+    from zenactors.actors.life import StopReport
+    from zenactors.actors.live_queue import LiveQueue
+    from zenactors.actors.percent_logger import PercentLogger
+    from zenactors.actors.reactor import ComponentReactor
+    from zenactors.actors.waiting import Wait
+    from zenactors.core.dispatch import Ordering
+
+MAX_STOP_ATTEMPTS = 3
+"""So many SIGINTs leave at once, without waiting for the work that is under way."""
+
+MAX_STOP_TIMEOUT = 30.0
+"""Seconds that a graceful stop may take before the daemon terminates."""
+
+FIRST_STATISTICS = 20.0  # seconds until statistics are logged first; the seed's number
+TERMINATE_TIMEOUT = 1.0  # seconds that the `terminate` event has before the main thread acts itself
+
+
+class Leave(enum.Enum):
+    """Why the main thread leaves without waiting any longer."""
+
+    TERMINATED = "SIGTERM"
+    FORCED = "repeated SIGINT"
+    INTERRUPTED = "SIGINT during start-up"
+
+
+class LeaveNow(Exception):  # noqa: N818 - not an error
+    """Raised by the main thread's wait, to end whatever it was waiting for."""
+
+    def __init__(self, reason: Leave) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class ZenDaemon(DaemonNames):
+    """A daemon: components, initial events, signals, and one exit status at the end.
+
+        ZenDaemon(name="hello", components=[Greeter()], schedule=[("greet", "world")]).run()
+
+    A subclass may add callbacks of its own by overriding `get_events`. They run in a control
+    actor, and stand first in their chains.
+
+    Args:
+        name: The daemon's name, for logs and files.
+        description: One line on what it is for.
+        components: In order; see `Dispatcher`.
+        schedule: Initial events, each `(event,)` or `(event, args)`.
+        schedule_next: The same, put before all others.
+        schedule_at: The same for a Unix time, `(tstamp, event[, args])`.
+        schedule_after: The same with a delay in seconds, `(delay, event[, args])`.
+        ordering: What may overlap: `"component"`, `"global"` or `"event"`.
+        compat: `"pyzenkit"` for the seed's semantics; see `Dispatcher`.
+        state_file: Where SIGUSR2 writes the state. Default: `NAME.state` in the folder in which
+            the daemon was made.
+        stats_interval: Seconds between two `log_statistics` events.
+        exit_when_idle: Tell sources to finish when they have nothing more to read.
+        start_timeout: Seconds that each component has for its setup, and all for `start`.
+        stop_timeout: Seconds that a graceful stop may take.
+        clock: Where time comes from.
+
+    Thread: main for `serve` and `run`, any for what callbacks use.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        description: str = "",
+        components: Sequence[Any] = (),
+        schedule: Iterable[Sequence[Any]] = (),
+        schedule_next: Iterable[Sequence[Any]] = (),
+        schedule_at: Iterable[Sequence[Any]] = (),
+        schedule_after: Iterable[Sequence[Any]] = (),
+        ordering: Ordering = "component",
+        compat: Literal["pyzenkit"] | None = None,
+        state_file: str | Path | None = None,
+        stats_interval: float = 300.0,
+        exit_when_idle: bool = False,
+        start_timeout: float = 30.0,
+        stop_timeout: float = MAX_STOP_TIMEOUT,
+        clock: Clock | None = None,
+    ) -> None:
+        self.name = name
+        self.description = description
+        self.components = list(components)
+        self.exit_when_idle = exit_when_idle
+        self.ordering = ordering
+        self.compat = compat
+        self.start_timeout = start_timeout
+        self.stop_timeout = stop_timeout
+        self.state_file = Path(state_file or f"{name}.state").absolute()
+        self.config: dict[str, Any] = {
+            "name": name,
+            "ordering": ordering,
+            "compat": compat,
+            "state_file": str(self.state_file),
+            "stats_interval": stats_interval,
+            "stop_timeout": stop_timeout,
+        }
+        self.stop_report: StopReport | None = None
+        """What the stop left undone; None while the daemon runs."""
+        self._initial = {
+            "schedule": [tuple(each) for each in schedule],
+            "schedule_next": [tuple(each) for each in schedule_next],
+            "schedule_at": [tuple(each) for each in schedule_at],
+            "schedule_after": [tuple(each) for each in schedule_after],
+        }
+        self._clock: Clock = clock or SystemClock()
+        self._begun = self._clock.time()
+        self._trap: SignalTrap | None = None
+        self._started = False
+        self._stop_attempts = 0
+        self._leave_by: float | None = None
+
+    # --- what callbacks use -------------------------------------------------------------------
+
+    @property
+    def queue(self) -> LiveQueue:
+        """The event queue; safe from any thread."""
+        return self.dispatcher.queue
+
+    @property
+    def io(self) -> ComponentReactor:
+        """The calling component's descriptors and timers. Thread: own."""
+        return self.dispatcher.io
+
+    @property
+    def logger(self) -> PercentLogger:
+        """Takes the seed's `%s` arguments and writes to loguru."""
+        return self.dispatcher.logger
+
+    def dbgout(self, message: str) -> None:
+        """Log a debugging message."""
+        self.logger.debug(message)
+
+    def is_done(self) -> bool:
+        """Return True once it is time to stop: produce no new work."""
+        return self.dispatcher.is_done()
+
+    def set_done(self) -> None:
+        """Ask for a graceful stop. Does not wait for it."""
+        self.dispatcher.set_done()
+
+    def wait(self, period: float) -> bool:
+        """Wait `period` seconds, or until it is time to stop. True: it is."""
+        return self.dispatcher.wait(period)
+
+    def note_status(self, status: int) -> None:
+        """Note an exit status for the end; the first one noted counts."""
+        self.dispatcher.note_status(status)
+
+    # --- what programs use --------------------------------------------------------------------
+
+    @functools.cached_property
+    def dispatcher(self) -> Dispatcher:
+        """The engine; wired when it is first used.
+
+        Raises:
+            ConfigurationError: A component's `get_events()` is wrong.
+        """
+        return Dispatcher(
+            [_DaemonCallbacks(self), *self.components],
+            ordering=self.ordering,
+            compat=self.compat,
+            config=self.config,
+            start_timeout=self.start_timeout,
+            stop_timeout=self.stop_timeout,
+            daemon=self,
+            notices=_MainThreadNotices(self),
+            clock=self._clock,
+        )
+
+    def run(self) -> NoReturn:
+        """Serve until stopped, and end the process with the exit status."""
+        status = self.serve()
+        if self.stop_report is not None and self.stop_report.stuck:
+            # A thread that hangs in a callback would hang again when the interpreter waits for
+            # its locks: leave without it.
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(status)
+        sys.exit(status)
+
+    def serve(self) -> int:
+        """Start everything, run in the foreground until stopped, and stop everything.
+
+        Signals: SIGINT stops gracefully, the third one leaves at once; SIGTERM terminates;
+        SIGUSR2 writes the state; SIGALRM wakes; SIGHUP and SIGUSR1 are handed to whoever
+        handles `signal_hup` and `signal_usr1`. With nothing queued, nothing under way and no
+        active source, the daemon ends by itself.
+
+        Returns:
+            The exit status; see the documentation's table.
+
+        Raises:
+            RuntimeError: Outside the main thread.
+
+        Thread: main.
+        """
+        with SignalTrap(_SIGNAL_EVENTS) as trap:
+            self._trap = trap
+            try:
+                status = self._serve()
+            finally:
+                self._trap = None
+        self._log_report(status)
+        return status
+
+    def chains(self) -> dict[Any, list[tuple[str, str]]]:
+        """Return each event's chain as `(component, callback)` names, in order."""
+        return self.dispatcher.chains()
+
+    def get_statistics(self, reader: str = "daemon") -> dict[str, Any]:
+        """Return every component's statistics; after the end, the final ones."""
+        statistics = dict(self.dispatcher.get_statistics(reader))
+        statistics.pop(self.dispatcher.names[0], None)  # the daemon's own callbacks count nothing
+        return statistics
+
+    def get_state(self) -> dict[str, Any]:
+        """Return everything that helps debugging."""
+        dispatcher = self.dispatcher
+        return {
+            "time": self._clock.time(),
+            "uptime": self._clock.time() - self._begun,
+            "version": __version__,
+            "name": self.name,
+            "pid": os.getpid(),
+            "done": self.is_done(),
+            "config": self.config,
+            "chains": self.chains(),
+            "queued": self.queue.count(),
+            "events": {str(event): _fields(c) for event, c in dispatcher.counts().items()},
+            "components": dispatcher.get_state(),
+            "dead_letters": [_fields(letter) for letter in dispatcher.dead_letters()[-20:]],
+        }
+
+    # --- callbacks ----------------------------------------------------------------------------
+
+    def get_events(self) -> list[Handler]:
+        """Return the daemon's own callbacks. A subclass adds its own to these."""
+        return [
+            self.gen_event_handler(self.EVENT_START, self.cbk_event_start),
+            self.gen_event_handler(self.EVENT_STOP, self.cbk_event_stop),
+            self.gen_event_handler(self.EVENT_TERMINATE, self.cbk_event_terminate),
+            self.gen_event_handler(self.EVENT_SIGNAL_USR2, self.cbk_event_signal_usr2),
+            self.gen_event_handler(self.EVENT_LOG_STATISTICS, self.cbk_event_log_statistics),
+        ]
+
+    def cbk_event_start(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
+        """Log the start."""
+        logger.info("{name} starts", name=self.name)
+        return self.FLAG_CONTINUE, args
+
+    def cbk_event_stop(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
+        """Log the graceful stop. The main thread ends it when it takes too long."""
+        logger.info("{name} stops: works off what is queued", name=self.name)
+        return self.FLAG_CONTINUE, args
+
+    def cbk_event_terminate(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
+        """Stop at once."""
+        raise ZenDaemonStopException("terminate")
+
+    def cbk_event_signal_usr2(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
+        """Write the state file."""
+        try:
+            save_json(self.state_file, self.get_state())
+        except OSError as cause:
+            logger.error(
+                "The state cannot be written to {path}: {reason}. Make the folder writable,"
+                " or choose another file (state_file).",
+                path=self.state_file,
+                reason=cause.strerror,
+            )
+        else:
+            logger.info("State written to {path}", path=self.state_file)
+        return self.FLAG_CONTINUE, args
+
+    def cbk_event_log_statistics(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
+        """Schedule the next time; components log what they have counted."""
+        if not self.is_done():
+            self.queue.schedule_after(self.c("stats_interval"), self.EVENT_LOG_STATISTICS)
+        return self.FLAG_CONTINUE, args
+
+    # --- the main thread ----------------------------------------------------------------------
+
+    def _serve(self) -> int:
+        dispatcher = self.dispatcher
+        dispatcher.exit_when_idle = self.exit_when_idle
+        try:
+            self._schedule_initial()
+            dispatcher.start()
+            self._started = True
+            self._wait_for_end()
+            self.stop_report = dispatcher.stop()
+        except UnknownEventError as cause:
+            logger.error("{cause}", cause=cause)
+            self.stop_report = dispatcher.stop(drain=False)
+            return EXIT_CONFIG
+        except ComponentStartError as cause:
+            self._log_start_error(cause)
+            self.stop_report = dispatcher.stop(drain=False)
+            return EXIT_START_FAILED
+        except LeaveNow as leave:
+            logger.warning("Leaving at once: {reason}", reason=leave.reason.value)
+            self.stop_report = self._stop_now()
+            forced = leave.reason is Leave.FORCED and self.compat is None
+            return EXIT_FORCED_STOP if forced else dispatcher.status
+        if self.stop_report.timed_out and not self.compat:
+            return EXIT_FORCED_STOP
+        return dispatcher.status
+
+    def _stop_now(self) -> StopReport:
+        # Whoever is impatient may become more so: signals change nothing any more.
+        self._stop_attempts = -1_000_000
+        return self.dispatcher.stop(drain=False)
+
+    def _schedule_initial(self) -> None:
+        queue = self.queue
+        if self.c("stats_interval") > 0:
+            first = min(FIRST_STATISTICS, self.c("stats_interval"))
+            queue.schedule_after(first, self.EVENT_LOG_STATISTICS)
+        for method, entries in self._initial.items():
+            for entry in entries:
+                if entry[:1] != (self.EVENT_START,):  # the life-cycle itself runs it, once
+                    getattr(queue, method)(*entry)
+
+    def _wait_for_end(self) -> None:
+        dispatcher = self.dispatcher
+        while not dispatcher.wait_for_end(self._patience()):
+            if self._leave_by is not None and self._clock.monotonic() >= self._leave_by:
+                raise LeaveNow(Leave.TERMINATED)
+
+    def _patience(self) -> float | None:
+        if self._leave_by is None:
+            return None
+        return max(0.0, self._leave_by - self._clock.monotonic())
+
+    def _wait(self, timeout: float | None) -> None:
+        """Wait for a notice, and handle the signals that came. Raises `LeaveNow`."""
+        trap = self._trap
+        if trap is None:
+            raise RuntimeError("A ZenDaemon is started and stopped by serve() or run().")
+        for number in trap.wait(timeout):
+            self._handle_signal(number)
+
+    def _handle_signal(self, number: int) -> None:
+        name = SIGNALS_TO_NAMES_DICT.get(number, str(number))
+        event = _SIGNAL_EVENTS[signal.Signals(number)]
+        logger.info("Received {name}", name=name)
+        if number == signal.SIGINT:
+            self._handle_interrupt()
+        elif number == signal.SIGTERM:
+            self._handle_terminate()
+        elif event is None or not self._started:
+            return
+        elif event in self.dispatcher.chains():
+            self.queue.schedule_priority(event)
+        else:
+            logger.warning(
+                "{name} is ignored: no component handles {event!r}", name=name, event=event
+            )
+
+    def _handle_interrupt(self) -> None:
+        if not self._started:
+            raise LeaveNow(Leave.INTERRUPTED)
+        self._stop_attempts += 1
+        if self._stop_attempts >= MAX_STOP_ATTEMPTS:
+            raise LeaveNow(Leave.FORCED)
+        if self._stop_attempts > 1:
+            logger.warning(
+                "Still working off what is queued; {more} more SIGINT to leave at once",
+                more=MAX_STOP_ATTEMPTS - self._stop_attempts,
+            )
+        self.set_done()  # the stop itself sends the `stop` event through its chain
+
+    def _handle_terminate(self) -> None:
+        if self._stop_attempts < 0:
+            return
+        if not self._started or self.is_done():
+            raise LeaveNow(Leave.TERMINATED)
+        self._leave_by = self._clock.monotonic() + TERMINATE_TIMEOUT
+        self.queue.schedule_priority(self.EVENT_TERMINATE)
+
+    def _log_start_error(self, cause: ComponentStartError) -> None:
+        logger.error("{cause}", cause=cause)
+        if cause.__cause__ is not None:
+            logger.opt(exception=cause.__cause__).debug("The original exception")
+
+    def _log_report(self, status: int) -> None:
+        report = self.stop_report
+        if report is None:
+            return
+        if report.stuck:
+            logger.error(
+                "Did not stop and were left behind: {names}", names=", ".join(report.stuck)
+            )
+        if report.left or report.dead_letters:
+            logger.warning(
+                "{left} events were not worked off, {dead} were dead-lettered",
+                left=report.left,
+                dead=report.dead_letters,
+            )
+        logger.info("{name} ended with status {status}", name=self.name, status=status)
+
+
+class _DaemonCallbacks:
+    """The control actor's component: the daemon's own callbacks."""
+
+    def __init__(self, daemon: ZenDaemon) -> None:
+        self._daemon = daemon
+        self.name = daemon.name
+
+    def get_events(self) -> list[Handler]:
+        return self._daemon.get_events()
+
+
+class _MainThreadNotices:
+    """The main thread waits for notices and signals at one descriptor."""
+
+    def __init__(self, daemon: ZenDaemon) -> None:
+        self._daemon = daemon
+
+    def notify(self) -> None:
+        trap = self._daemon._trap  # noqa: SLF001 - a part of the daemon, apart for the protocol
+        if trap is not None:
+            trap.notify()
+
+    @contextlib.contextmanager
+    def subscribed(self) -> Iterator[Wait]:
+        yield self._daemon._wait  # noqa: SLF001
+
+
+_SIGNAL_EVENTS: dict[int, str | None] = {
+    signal.SIGINT: DaemonNames.EVENT_STOP,
+    signal.SIGTERM: DaemonNames.EVENT_TERMINATE,
+    signal.SIGHUP: DaemonNames.EVENT_SIGNAL_HUP,
+    signal.SIGUSR1: DaemonNames.EVENT_SIGNAL_USR1,
+    signal.SIGUSR2: DaemonNames.EVENT_SIGNAL_USR2,
+    signal.SIGALRM: None,  # wakes the main thread, and that is all
+}
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__slots__}

@@ -1,0 +1,103 @@
+"""Signals for the main thread: handlers only put a number aside and end its wait.
+
+A handler runs between two bytecodes of the main thread, perhaps while that holds a lock: so it
+does nothing but `SimpleQueue.put`, which may be interrupted by itself. A signal that the kernel
+gives to another thread would not end the main thread's wait; the wake-up descriptor does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import select
+import signal
+import threading
+from collections.abc import Iterable
+from types import FrameType
+from typing import Any, Self
+
+SIGNALS_TO_NAMES_DICT = {
+    getattr(signal, name): name
+    for name in dir(signal)
+    if name.startswith("SIG") and "_" not in name
+}
+"""Signal numbers to their names."""
+
+
+class SignalTrap:
+    """Catch signals while the context lasts, and wait for them.
+
+        with SignalTrap([signal.SIGTERM]) as trap:
+            caught = trap.wait(10.0)
+
+    Leaving puts back the handlers and the wake-up descriptor that were there before.
+
+    Args:
+        signals: The signals to catch.
+
+    Raises:
+        RuntimeError: On entering outside the main thread, where no handler can be set.
+
+    Thread: main, but for `notify`.
+    """
+
+    def __init__(self, signals: Iterable[int]) -> None:
+        self._signals = tuple(signals)
+        self._caught: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._previous: dict[int, Any] = {}
+        self._read_fd = self._write_fd = -1
+        self._previous_fd = -1
+        # Taken by `notify` and by leaving, never by a handler: so nobody writes to a closed
+        # descriptor, and no handler waits.
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError(
+                "Signals can be trapped in the main thread only: call serve() or run() there,"
+                " or use a Dispatcher, which needs no signals."
+            )
+        self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # A full pipe is no loss: it is readable then, and the numbers are in the queue.
+        self._previous_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        for number in self._signals:
+            self._previous[number] = signal.signal(number, self._catch)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._previous_fd)
+        with self._lock:
+            os.close(self._write_fd)
+            self._write_fd = -1
+        os.close(self._read_fd)
+
+    def notify(self) -> None:
+        """End a `wait` without a signal. Never blocks for long. Thread: any."""
+        with self._lock:
+            if self._write_fd >= 0:
+                with contextlib.suppress(BlockingIOError):  # full: the wait ends in any case
+                    os.write(self._write_fd, b"\0")
+
+    def wait(self, timeout: float | None = None) -> list[int]:
+        """Wait for a signal or a `notify`, at most `timeout` seconds.
+
+        Returns:
+            The signals caught, in order of arrival; may be empty.
+        """
+        poll = select.poll()
+        poll.register(self._read_fd, select.POLLIN)
+        if self._caught.empty():
+            poll.poll(None if timeout is None else max(0, timeout) * 1000)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._read_fd, 65536)
+        caught = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                caught.append(self._caught.get_nowait())
+        return caught
+
+    def _catch(self, number: int, _frame: FrameType | None) -> None:
+        self._caught.put(number)  # reentrant; log, lock or tell nothing here

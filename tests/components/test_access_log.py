@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zenactors.components import AccessLogParser, Lines
+from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP
+from zenactors.errors import ZenDaemonComponentException
+
+from .fakes import FakeDaemon
+
+DAEMON: Any = FakeDaemon()
+
+COMMON = '192.0.2.1 - alice [10/Oct/2000:13:55:36 -0700] "GET /a?b=c HTTP/1.0" 200 2326'
+COMBINED = COMMON + ' "https://www.example.com/" "Mozilla/5.0 (X11)"'
+SAMPLE = Path(__file__).parents[2] / "examples" / "data" / "access.log"
+
+
+def parse(*lines: str | bytes, **options):
+    parser = AccessLogParser(**options)
+    raw = [line if isinstance(line, bytes) else line.encode() for line in lines]
+    return parser, parser.cbk_event_lines(DAEMON, raw)[1]
+
+
+def test_a_common_line_becomes_a_record():
+    _, records = parse(COMMON)
+
+    assert records == [
+        {
+            "host": "192.0.2.1",
+            "ident": "-",
+            "user": "alice",
+            "time": "2000-10-10T13:55:36-07:00",
+            "method": "GET",
+            "path": "/a?b=c",
+            "protocol": "HTTP/1.0",
+            "status": 200,
+            "size": 2326,
+        }
+    ]
+
+
+def test_a_combined_line_has_referer_and_agent_too():
+    parser, (common, combined) = parse(COMMON, COMBINED)
+
+    assert combined == {
+        **common,
+        "referer": "https://www.example.com/",
+        "agent": "Mozilla/5.0 (X11)",
+    }
+    assert parser.statistics_cur == {"lines": 2, "records": 2}
+
+
+def line(
+    request='"GET / HTTP/1.1"', *, host="192.0.2.1", time="10/Oct/2000:13:55:36 -0700", rest="200 0"
+):
+    return f"{host} - - [{time}] {request} {rest}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (line(rest="304 -"), {"status": 304, "size": 0}),
+        (line(host="2001:db8::1"), {"host": "2001:db8::1"}),
+        (line(host="www.example.com"), {"host": "www.example.com"}),
+        (line('"-"'), {"method": None, "path": "-", "protocol": None}),
+        (line('""'), {"method": None, "path": "", "protocol": None}),
+        (line('"GET /"'), {"method": None, "path": "GET /", "protocol": None}),
+        (line(r'"\x16\x03"'), {"method": None, "path": r"\x16\x03"}),
+        (line('"GET /a b HTTP/1.1"'), {"method": "GET", "path": "/a b", "protocol": "HTTP/1.1"}),
+        (line('"M-SEARCH * HTTP/1.1"'), {"method": "M-SEARCH", "path": "*"}),
+        (line(r'"GET /\"x\" HTTP/1.1"'), {"path": '/"x"'}),
+        (line(r'"GET /\\ HTTP/1.1"'), {"path": "/\\"}),
+        (line(rest=r'200 5 "-" "a \"b\" c\\"'), {"referer": "-", "agent": 'a "b" c\\'}),
+        (line(rest='200 5 "" ""'), {"referer": "", "agent": ""}),
+        (line(rest='200 5 "-" "x" "192.0.2.9"'), {"agent": "x"}),
+        (line() + "\r", {"size": 0}),
+        (line(time="29/Feb/2024:23:59:60 +0530"), {"time": "2024-02-29T23:59:60+05:30"}),
+        (line('"GET /ž HTTP/1.1"'), {"path": "/ž"}),
+    ],
+)
+def test_good_lines_are_understood(text, expected):
+    parser, records = parse(text)
+
+    assert len(records) == 1, parser.get_state()["unmatched"]
+    assert {key: records[0][key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nonsense",
+        line('"GET / HTTP/1.1'),
+        line(rest="20 0"),
+        line(rest="200"),
+        line(rest="200 many"),
+        line(rest='200 5 "referer only"'),
+        line(rest=r'200 5 "-" "never ends\"'),
+        line(rest="200 5 and more"),
+        line(time="10/Oct/2000 13:55:36"),
+        line(time="10/Foo/2000:13:55:36 -0700"),
+        line(time="30/Feb/2000:13:55:36 -0700"),
+        line(time="30/Feb/2000:13:55:60 -0700"),
+        line(time="10/Oct/2000:25:55:36 -0700"),
+        "www.example.com:80 " + line(),
+        line() + "\n" + line(),
+    ],
+)
+def test_bad_lines_are_counted_and_kept(text):
+    parser, records = parse(text, COMMON)
+
+    assert len(records) == 1
+    assert parser.statistics_cur["unmatched"] == 1
+    assert parser.get_state()["unmatched"] == [text]
+
+
+def test_the_time_is_right_when_it_changes_and_when_it_does_not():
+    times = ["10/Oct/2000:13:55:36 -0700"] * 2 + ["01/Jan/2001:00:00:00 +0000"] * 2
+    _, records = parse(*(line(time=time) for time in times))
+
+    assert [record["time"] for record in records] == ["2000-10-10T13:55:36-07:00"] * 2 + [
+        "2001-01-01T00:00:00+00:00"
+    ] * 2
+
+
+def test_a_chain_goes_on_with_records_and_stops_without():
+    parser = AccessLogParser()
+
+    assert parser.cbk_event_lines(DAEMON, Lines("f", 0, b"bad\n")) == (FLAG_STOP, [])
+    flag, records = parser.cbk_event_lines(DAEMON, Lines("f", 4, f"bad\n{COMMON}\n".encode()))
+    assert flag == FLAG_CONTINUE
+    assert len(records) == 1
+
+
+def test_the_source_is_added_on_request_with_the_right_offsets():
+    first, bad = f"{COMMON}\n".encode(), b"bad\n"
+    parser = AccessLogParser(add_source=True)
+    _, records = parser.cbk_event_lines(DAEMON, Lines("f", 1000, first + bad + first))
+
+    assert [(record["file"], record["offset"]) for record in records] == [
+        ("f", 1000),
+        ("f", 1000 + len(first) + len(bad)),
+    ]
+    assert "file" not in parse(COMMON, add_source=True)[1][0]
+
+
+def test_an_unfinished_last_line_is_parsed_if_it_is_whole():
+    _, records = AccessLogParser().cbk_event_lines(
+        DAEMON, Lines("f", 0, COMMON.encode(), complete=False)
+    )
+
+    assert len(records) == 1
+
+
+def test_what_is_not_utf8_is_replaced_and_counted():
+    parser, records = parse(COMBINED, COMBINED.replace("X11", "\xe9").encode("latin-1"))
+
+    assert records[1]["agent"] == "Mozilla/5.0 (\ufffd)"
+    assert parser.statistics_cur["bad_utf8"] == 1
+
+
+def test_only_the_first_bad_line_is_logged(logged):
+    parse("bad {one}", "bad two", COMMON)
+
+    assert len(logged.of("WARNING")) == 1
+    assert "'bad {one}'" in logged.of("WARNING")[0]
+
+
+def test_the_state_keeps_the_last_hundred_bad_lines_cut_short():
+    parser, _ = parse(*(f"{number:03} " + "é" * 500 for number in range(150)))
+    kept = parser.get_state()["unmatched"]
+
+    assert [text[:3] for text in kept] == [f"{number:03}" for number in range(50, 150)]
+    assert {len(text) for text in kept} == {200}
+
+
+def test_rejects_are_appended_as_they_are(tmp_path):
+    path = tmp_path / "rejects"
+    path.write_bytes(b"before\n")
+    parser = AccessLogParser(rejects=str(path))
+    parser.setup(DAEMON)
+    parser.cbk_event_lines(DAEMON, [b"bad \xff\r", COMMON.encode(), b"worse"])
+    parser.teardown(DAEMON)
+    parser.teardown(DAEMON)
+
+    assert path.read_bytes() == b"before\nbad \xff\r\nworse\n"
+
+
+def test_rejects_that_cannot_be_written_are_counted_and_reported_once(logged):
+    parser = AccessLogParser(rejects="/dev/full")
+    parser.setup(DAEMON)
+    for _ in range(2):
+        assert len(parser.cbk_event_lines(DAEMON, [b"bad", COMMON.encode()])[1]) == 1
+    parser.teardown(DAEMON)
+
+    assert parser.statistics_cur["rejects_failed"] == 2
+    assert len(logged.of("ERROR")) == 1
+    assert "/dev/full: No space left" in logged.of("ERROR")[0]
+
+
+def test_rejects_in_a_missing_folder_fail_at_the_start(tmp_path):
+    parser = AccessLogParser(rejects=str(tmp_path / "no" / "rejects"))
+
+    with pytest.raises(ZenDaemonComponentException, match=f"mkdir -p {tmp_path}/no"):
+        parser.setup(DAEMON)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"add_source": "yes"}, "add_source is 'yes'"), ({"rejects": ""}, "rejects is ''")],
+)
+def test_a_wrong_option_is_refused_by_name(options, message):
+    with pytest.raises(ValueError, match=message):
+        AccessLogParser(**options)
+
+
+def test_the_example_has_one_line_that_does_not_match():
+    parser = AccessLogParser()
+    data = SAMPLE.read_bytes()
+    _, records = parser.cbk_event_lines(DAEMON, Lines("access.log", 0, data))
+
+    assert parser.statistics_cur == {"lines": 200, "records": 199, "unmatched": 1}
+    assert {200, 301, 304, 404, 500} <= {record["status"] for record in records}
+    assert any('"' in record["path"] for record in records)

@@ -1,0 +1,47 @@
+"""What holds for every stock component."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import typing
+
+import pydantic
+import pytest
+
+import zenactors.components as stock
+from zenactors.core.component import ZenDaemonComponent
+
+COMPONENTS = [
+    value for name in stock.__all__ if issubclass(value := getattr(stock, name), ZenDaemonComponent)
+]
+REQUIRED = {"FileTailer": {"patterns": ["x"]}, "Statistics": {"by": ["x"]}}
+
+
+def test_all_is_sorted_and_complete():
+    assert stock.__all__ == sorted(stock.__all__)
+    assert len(COMPONENTS) == 5
+
+
+@pytest.mark.parametrize("cls", COMPONENTS)
+def test_a_model_can_be_built_from_the_signature(cls):
+    hints = typing.get_type_hints(cls.__init__)
+    fields: dict[str, typing.Any] = {}
+    for name, parameter in list(inspect.signature(cls.__init__).parameters.items())[1:]:
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+        fields[name] = (hints[name], default)
+    model = pydantic.create_model(cls.__name__, **fields)
+
+    assert cls(**model(**REQUIRED.get(cls.__name__, {})).model_dump()).name == cls.__name__
+
+
+@pytest.mark.parametrize("cls", COMPONENTS)
+def test_the_docstring_has_every_option(cls):
+    for option in list(inspect.signature(cls.__init__).parameters)[1:]:
+        assert f"        {option}: " in cls.__doc__
+
+
+@pytest.mark.parametrize("cls", COMPONENTS)
+def test_the_state_is_json(cls):
+    json.dumps(cls(**REQUIRED.get(cls.__name__, {})).get_state())

@@ -1,0 +1,611 @@
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zenactors.components import FileTailer, Lines
+from zenactors.errors import EXIT_NO_INPUT
+
+from .fakes import FakeDaemon
+
+
+def fake_daemon(**options) -> Any:  # Any: it has only what a tailer uses of a daemon
+    return FakeDaemon(**options)
+
+
+class Tail:
+    """A tailer on a fake daemon, set up."""
+
+    def __init__(self, *patterns, exit_when_idle=False, **options) -> None:
+        self.daemon = fake_daemon(exit_when_idle=exit_when_idle)
+        options.setdefault("start", "beginning")
+        self.tailer = FileTailer(patterns=[str(pattern) for pattern in patterns], **options)
+        self.tailer.setup(self.daemon)
+
+    def poll(self, times: int = 1) -> list[Lines]:
+        self.daemon.poll(self.tailer, times)
+        return list(self.daemon.take())
+
+    def text(self, times: int = 1) -> bytes:
+        return b"".join(lines.data for lines in self.poll(times))
+
+    def stop(self) -> list[Lines]:
+        self.daemon.done = True
+        self.daemon.schedule("stop")
+        self.daemon.drain(self.tailer)
+        return list(self.daemon.take())
+
+    def run(self) -> bytes:
+        self.daemon.run_until_ended(self.tailer)
+        return b"".join(lines.data for lines in self.daemon.take())
+
+    def count(self, key: str) -> int:
+        return int(self.tailer.statistics_cur.get(key, 0))
+
+
+@pytest.fixture
+def tail():
+    tails = []
+
+    def make(*patterns, **options) -> Tail:
+        tails.append(Tail(*patterns, **options))
+        return tails[-1]
+
+    yield make
+    for one in tails:
+        one.tailer.teardown(one.daemon)
+
+
+def append(path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "a.log"
+    path.write_bytes(b"one\ntwo\n")
+    return path
+
+
+def deny(monkeypatch, path, error=errno.EACCES):
+    """Let opening `path` fail (root may open everything, so real rights will not do)."""
+    real = os.open
+
+    def denied(name, *args, **kwargs):
+        if str(name) == str(path):
+            raise OSError(error, os.strerror(error), str(name))
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", denied)
+
+
+def open_handles() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def fail_reads(monkeypatch):
+    def failing(fd, count):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "read", failing)
+
+
+# -- options ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"patterns": "/var/log/x"}, r"patterns is '/var/log/x'.*write \['/var/log/x'\]"),
+        ({"patterns": []}, "patterns is .*at least one"),
+        ({"patterns": ["a", ""]}, "patterns is .*list of paths"),
+        ({"patterns": [1]}, "patterns is .*list of paths"),
+        ({"patterns": ["a"], "start": "middle"}, "start is 'middle'.*'beginning' or 'end'"),
+        ({"patterns": ["a"], "poll_interval": 0}, "poll_interval is 0.*above 0"),
+        ({"patterns": ["a"], "poll_interval": float("nan")}, "poll_interval is nan"),
+        ({"patterns": ["a"], "max_line_bytes": 0}, "max_line_bytes is 0.*at least 1"),
+        ({"patterns": ["a"], "max_line_bytes": 1.5}, "max_line_bytes is 1.5"),
+    ],
+)
+def test_a_wrong_option_is_refused_by_name(options, message):
+    with pytest.raises(ValueError, match=message):
+        FileTailer(**options)
+
+
+def test_two_tailers_have_read_events_of_their_own(tail, log):
+    daemon = FakeDaemon()
+    events = [
+        {h["event"] for h in FileTailer(patterns=[str(log)], name=name).get_events()}
+        for name in ("first", "second")
+    ]
+
+    assert events == [{"stop", "first.read"}, {"stop", "second.read"}]
+    assert daemon.io.active == []
+
+
+def test_an_event_map_renames_what_is_emitted(tail, log):
+    one = tail(log, event_map={"lines": "web"})
+    one.poll()
+
+    assert [lines.data for lines in one.daemon.take("web")] == [b"one\ntwo\n"]
+
+
+# -- what is read ----------------------------------------------------------------------------
+
+
+def test_setup_registers_a_timer_and_a_first_look_at_once(tail, log):
+    one = tail(log, poll_interval=0.5)
+
+    assert [timer.every for timer in one.daemon.io.active] == [0.5, None]
+
+
+def test_what_is_appended_comes_with_its_offset(tail, log):
+    one = tail(log)
+
+    assert one.poll() == [Lines(str(log), 0, b"one\ntwo\n")]
+    assert one.poll() == []
+    append(log, b"three\n")
+    assert one.poll() == [Lines(str(log), 8, b"three\n")]
+
+
+def test_start_at_the_end_skips_what_is_there_but_not_what_comes(tail, tmp_path, log):
+    one = tail(tmp_path / "*.log", start="end")
+    append(log, b"three\n")  # after setup, before the first poll
+
+    assert one.poll() == [Lines(str(log), 8, b"three\n")]
+    (tmp_path / "b.log").write_bytes(b"new\n")
+    assert one.poll() == [Lines(str(tmp_path / "b.log"), 0, b"new\n")]
+
+
+def test_start_at_the_end_holds_for_a_file_that_could_not_be_opened_at_first(
+    tail, log, monkeypatch
+):
+    with monkeypatch.context() as denied:
+        deny(denied, log)
+        one = tail(log, start="end")
+        append(log, b"three\n")
+
+    assert one.poll() == [Lines(str(log), 8, b"three\n")]
+
+
+def test_an_unfinished_line_waits_for_its_end(tail, log):
+    one = tail(log)
+    append(log, b"thr")
+    assert one.text() == b"one\ntwo\n"
+    assert one.tailer.get_state()["files"] == [
+        {"path": str(log), "offset": 11, "size": 11, "held": 3}
+    ]
+    append(log, b"ee\n")
+
+    assert one.poll() == [Lines(str(log), 8, b"three\n")]
+
+
+def test_an_unfinished_line_is_handed_on_at_the_stop(tail, log):
+    append(log, b"thr")
+    one = tail(log)
+    one.poll()
+
+    assert one.stop() == [Lines(str(log), 8, b"thr", complete=False)]
+    assert one.daemon.io.active == []
+    assert one.stop() == []
+    assert one.count("lines") == 3
+
+
+def test_nothing_is_read_after_the_stop(tail, log):
+    one = tail(log)
+    one.daemon.fire()  # a read is under way
+    one.stop()
+    append(log, b"three\n")
+    one.daemon.fire()
+
+    assert one.stop() == []
+    assert one.count("bytes") == 0
+
+
+def test_only_one_read_is_under_way_however_often_it_polls(tail, log):
+    one = tail(log)
+    for _ in range(3):
+        one.daemon.fire()
+
+    assert list(one.daemon.scheduled) == [("FileTailer.read", None)]
+
+
+def test_each_read_takes_one_block_and_schedules_the_next_behind_its_lines(tail, tmp_path):
+    path = tmp_path / "big.log"
+    path.write_bytes((b"x" * 99 + b"\n") * 2000)
+    one = tail(path)
+    one.daemon.fire()
+
+    one.daemon.step(one.tailer)
+
+    assert [event for event, _ in one.daemon.scheduled] == ["lines", "FileTailer.read"]
+    assert one.count("bytes") == 65_536
+
+
+def test_a_big_file_does_not_starve_a_small_one(tail, tmp_path):
+    (tmp_path / "a.log").write_bytes(b"x\n" * 200_000)
+    (tmp_path / "b.log").write_bytes(b"small\n")
+    one = tail(tmp_path / "*.log")
+
+    assert one.poll()[1].data == b"small\n"
+
+
+def test_a_daemon_that_is_done_gets_no_more_reads(tail, tmp_path):
+    (tmp_path / "a.log").write_bytes(b"x\n" * 200_000)
+    one = tail(tmp_path / "a.log")
+    one.daemon.fire()
+    one.daemon.step(one.tailer)
+    one.daemon.done = True
+    one.daemon.drain(one.tailer)
+
+    assert one.count("blocks") == 1
+
+
+def test_a_binary_file_passes_unchanged(tail, tmp_path):
+    data = bytes(range(256)) * 1000 + b"\xff\x00no end"
+    (tmp_path / "a.log").write_bytes(data)
+    one = tail(tmp_path / "a.log")
+
+    assert one.text() + b"".join(lines.data for lines in one.stop()) == data
+
+
+def test_an_empty_file_gives_nothing(tail, tmp_path):
+    (tmp_path / "a.log").touch()
+    one = tail(tmp_path / "a.log")
+
+    assert one.poll() == []
+    assert one.stop() == []
+    assert one.daemon.status == []
+
+
+def test_an_overlong_line_is_handed_on_in_pieces_and_warned_about_once(tail, log, logged):
+    append(log, b"x" * 25 + b"\n" + b"y" * 25 + b"\nend\n")
+    one = tail(log, max_line_bytes=10)
+    batches = one.poll()
+
+    assert b"".join(lines.data for lines in batches) == log.read_bytes()
+    assert [len(lines.data) for lines in batches if not lines.complete] == [10, 10, 6] * 2
+    assert one.count("lines_split") == 2
+    assert one.count("lines") == 5
+    assert len(logged.of("WARNING")) == 1
+    assert str(log) in logged.of("WARNING")[0]
+
+
+@given(
+    appended=st.lists(st.tuples(st.integers(0, 2), st.binary(max_size=60)), max_size=25),
+    limit=st.integers(1, 50),
+)
+def test_every_file_passes_byte_for_byte_in_order(tmp_path_factory, appended, limit):
+    folder = tmp_path_factory.mktemp("files")
+    one = Tail(folder / "*", max_line_bytes=limit)
+    got: list[Lines] = []
+    for number, data in appended:
+        append(folder / str(number), data)
+        got += one.poll()
+    got += one.stop()
+    one.tailer.teardown(one.daemon)
+
+    for path in folder.iterdir():
+        data = b""
+        for lines in got:
+            if lines.path == str(path):
+                assert lines.offset == len(data)
+                data += lines.data
+        assert data == path.read_bytes()
+    shutil.rmtree(folder)
+
+
+def test_two_paths_to_one_file_are_read_once(tail, tmp_path, log):
+    (tmp_path / "b.log").hardlink_to(log)
+    (tmp_path / "c.log").symlink_to(log)
+    one = tail(log, tmp_path / "*.log", f"{tmp_path}/./a.log")
+
+    assert one.text(2) == b"one\ntwo\n"
+    assert one.count("files") == 1
+
+
+def test_a_link_that_comes_later_is_no_new_file_and_no_rename(tail, tmp_path, log):
+    one = tail(tmp_path / "*")
+    one.poll()
+    (tmp_path / "0-first.log").hardlink_to(log)
+    append(log, b"three\n")
+
+    assert one.poll() == [Lines(str(log), 8, b"three\n")]
+    assert one.count("rotated") == 0
+
+
+# -- files that come and go ------------------------------------------------------------------
+
+
+def test_a_missing_named_file_is_reported_once_and_read_when_it_appears(tail, tmp_path, logged):
+    path = tmp_path / "late.log"
+    one = tail(path, start="end")
+    assert one.poll(3) == []
+    assert len(logged.of("WARNING")) == 1
+    assert str(path) in logged.of("WARNING")[0]
+
+    path.write_bytes(b"here\n")
+    assert one.poll() == [Lines(str(path), 0, b"here\n")]
+
+
+def test_a_folder_that_is_named_is_reported_and_one_in_a_glob_is_not(tail, tmp_path, logged):
+    (tmp_path / "folder").mkdir()
+    tail(tmp_path / "*").poll(2)
+    assert logged.of("WARNING") == []
+
+    tail(tmp_path / "folder").poll(2)
+    assert len(logged.of("WARNING")) == 1
+    assert "it is a folder" in logged.of("WARNING")[0]
+
+
+def test_a_named_pipe_is_left_alone(tail, tmp_path, logged):
+    os.mkfifo(tmp_path / "pipe")
+
+    assert tail(tmp_path / "*").poll(2) == []
+    assert logged.of("WARNING") == []
+    tail(tmp_path / "pipe").poll(2)
+    assert "not a regular file" in logged.of("WARNING")[0]
+
+
+def test_a_file_that_may_not_be_opened_is_reported_once_and_retried(tail, log, monkeypatch, logged):
+    with monkeypatch.context() as denied:
+        deny(denied, log)
+        one = tail(log)
+        assert one.poll(3) == []
+    assert one.count("errors") == 1
+    assert len(logged.of("ERROR")) == 1
+    assert f"Cannot open {log}: Permission denied. Give this process" in logged.of("ERROR")[0]
+
+    assert one.text() == b"one\ntwo\n"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_read_permission_is_reported(tail, log, logged):
+    log.chmod(0)
+    tail(log).poll(2)
+
+    assert len(logged.of("ERROR")) == 1
+
+
+def test_a_file_that_cannot_be_read_is_closed_and_read_on_later(tail, log, monkeypatch, logged):
+    one = tail(log)
+    one.poll()
+    append(log, b"thr")
+    one.poll()
+    append(log, b"ee\n")
+    with monkeypatch.context() as failing:
+        fail_reads(failing)
+        assert one.poll(3) == []
+    assert one.count("errors") == 1
+    assert len(logged.of("ERROR")) == 1
+    assert f"Cannot read {log}: Input/output error" in logged.of("ERROR")[0]
+
+    assert one.poll() == [Lines(str(log), 8, b"three\n")]
+
+
+def test_a_file_that_its_file_system_lost_is_not_read_until_it_is_back(
+    tail, tmp_path, log, monkeypatch, logged
+):
+    append(tmp_path / "b.log", b"fine\n")
+    one = tail(tmp_path / "*.log")
+    one.daemon.fire()  # both files have something to read
+    handle = next(iter(one.tailer._files.values())).reader.fd
+    real = os.fstat
+
+    def losing(fd):
+        if fd == handle:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return real(fd)
+
+    with monkeypatch.context() as lost:
+        lost.setattr(os, "fstat", losing)
+        one.daemon.fire()
+        assert one.text() == b"fine\n"
+    assert f"Cannot read {log}: Stale file handle" in logged.of("ERROR")[0]
+
+    assert one.text() == b"one\ntwo\n"
+
+
+def test_a_file_that_cannot_be_opened_again_is_reported_once(tail, log, monkeypatch, logged):
+    one = tail(log)
+    with monkeypatch.context() as failing:
+        fail_reads(failing)
+        one.poll()
+    with monkeypatch.context() as failing:
+        deny(failing, log)
+        one.poll(3)
+    assert len(logged.of("ERROR")) == 2
+
+    assert one.text() == b"one\ntwo\n"
+
+
+def test_a_file_replaced_while_it_cannot_be_read_gives_way_to_the_new_one(
+    tail, tmp_path, log, monkeypatch
+):
+    one = tail(log)
+    with monkeypatch.context() as failing:
+        fail_reads(failing)
+        one.poll()
+    log.rename(tmp_path / "old")
+    log.write_bytes(b"new\n")
+
+    assert one.text(2) == b"new\n"
+    assert len(one.tailer.get_state()["files"]) == 1
+
+
+def test_a_deleted_file_is_read_to_its_end_before_it_is_closed(tail, tmp_path, logged):
+    path = tmp_path / "a.log"
+    data = (b"x" * 99 + b"\n") * 2000 + b"rest"
+    path.write_bytes(data)
+    one = tail(path)
+    one.daemon.fire()
+    one.daemon.step(one.tailer)
+    path.unlink()
+
+    assert one.text(3) == data
+    assert one.tailer.get_state()["files"] == []
+    assert one.count("vanished") == 1
+    assert len(logged.of("WARNING")) == 1
+    assert "was deleted" in logged.of("WARNING")[0]
+
+
+def test_a_deleted_file_that_comes_back_is_read_from_its_beginning(tail, log):
+    one = tail(log, start="end")
+    one.poll()
+    log.unlink()
+    one.poll(2)
+    log.write_bytes(b"again\n")
+
+    assert one.poll() == [Lines(str(log), 0, b"again\n")]
+
+
+def test_a_truncated_file_is_read_again_from_its_beginning(tail, log, logged):
+    append(log, b"held")
+    one = tail(log)
+    one.poll()
+    log.write_bytes(b"new\n")
+
+    assert one.poll() == [
+        Lines(str(log), 8, b"held", complete=False),
+        Lines(str(log), 0, b"new\n"),
+    ]
+    assert one.count("truncated") == 1
+    assert "was truncated to 4 bytes after 12" in logged.of("WARNING")[0]
+
+
+def test_a_rotated_file_is_read_to_its_end_and_then_the_new_one(tail, tmp_path, log):
+    one = tail(log)
+    one.poll()
+    append(log, b"last\n")
+    log.rename(tmp_path / "a.log.1")
+    log.write_bytes(b"first\n")
+
+    assert one.text() == b"last\nfirst\n"
+    one.poll(2)
+    assert one.count("rotated") == 1
+    assert [file["offset"] for file in one.tailer.get_state()["files"]] == [6]
+
+
+def test_a_big_rotated_file_comes_completely_before_the_new_one(tail, tmp_path, log):
+    append(log, (b"x" * 99 + b"\n") * 3000)
+    one = tail(log)
+    old = log.read_bytes()
+    log.rename(tmp_path / "a.log.1")
+    log.write_bytes((b"y" * 99 + b"\n") * 3000)
+
+    assert one.text(3) == old + log.read_bytes()
+
+
+def test_what_a_writer_adds_to_a_renamed_file_before_it_notices_is_not_lost(tail, tmp_path, log):
+    one = tail(log)
+    one.poll()
+    moved = tmp_path / "a.log.1"
+    log.rename(moved)
+    one.poll()
+    append(moved, b"late\n")
+    assert one.text() == b"late\n"
+
+    log.write_bytes(b"new\n")
+    assert one.text() == b"new\n"
+    append(moved, b"too late?\n")
+    assert one.text() == b"too late?\n"
+
+
+def test_a_renamed_file_that_a_glob_still_finds_is_followed_under_its_new_name(tail, tmp_path, log):
+    one = tail(tmp_path / "a.log*")
+    one.poll()
+    log.rename(tmp_path / "a.log.1")
+    log.write_bytes(b"new\n")
+    append(tmp_path / "a.log.1", b"more\n")
+
+    assert one.poll() == [
+        Lines(str(tmp_path / "a.log.1"), 8, b"more\n"),
+        Lines(str(log), 0, b"new\n"),
+    ]
+    assert one.count("rotated") == 1
+    assert one.count("files") == 2
+
+
+def test_a_component_that_is_restarted_goes_on_where_it_was(tail, log):
+    append(log, b"thr")
+    one = tail(log, start="end")
+    append(log, b"ee\nfo")
+    assert one.text() == b"ee\n"
+    one.tailer.teardown(one.daemon)
+    append(log, b"ur\n")
+    one.tailer.setup(one.daemon)
+
+    assert one.poll() == [Lines(str(log), 14, b"four\n")]
+
+
+def test_teardown_closes_every_handle(tail, tmp_path, log):
+    before = open_handles()
+    one = tail(tmp_path / "*.log")
+    assert open_handles() == before + 1
+    one.tailer.teardown(one.daemon)
+
+    assert open_handles() == before
+    assert one.daemon.io.active == []
+
+
+# -- exit when idle --------------------------------------------------------------------------
+
+
+def test_it_ends_by_itself_when_everything_is_read(tail, tmp_path, log):
+    data = b"x\n" * 100_000 + b"no end"
+    (tmp_path / "b.log").write_bytes(data)
+    one = tail(tmp_path / "*.log", exit_when_idle=True)
+    one.daemon.run_until_ended(one.tailer)
+    batches = one.daemon.take()
+
+    assert b"".join(lines.data for lines in batches if lines.path.endswith("b.log")) == data
+    assert [lines.complete for lines in batches].index(False) == len(batches) - 1
+    assert one.daemon.status == []
+
+
+def test_a_missing_named_file_is_an_input_error_when_it_is_to_end(tail, tmp_path, log):
+    one = tail(log, tmp_path / "missing", exit_when_idle=True)
+
+    assert one.run() == b"one\ntwo\n"
+    assert one.daemon.status == [EXIT_NO_INPUT]
+
+
+def test_a_folder_given_as_a_file_is_an_input_error_when_it_is_to_end(tail, tmp_path):
+    one = tail(tmp_path, exit_when_idle=True)
+    one.run()
+
+    assert one.daemon.status == [EXIT_NO_INPUT]
+
+
+def test_a_glob_that_finds_nothing_is_no_error(tail, tmp_path):
+    one = tail(tmp_path / "*.log", exit_when_idle=True)
+    one.run()
+
+    assert one.daemon.status == []
+
+
+def test_a_file_that_may_not_be_read_is_an_input_error_when_it_is_to_end(
+    tail, tmp_path, log, monkeypatch
+):
+    (tmp_path / "b.log").write_bytes(b"fine\n")
+    deny(monkeypatch, log)
+    one = tail(tmp_path / "*.log", exit_when_idle=True)
+
+    assert one.run() == b"fine\n"
+    assert one.daemon.status == [EXIT_NO_INPUT]
+
+
+def test_a_read_error_does_not_keep_it_from_ending(tail, log, monkeypatch):
+    fail_reads(monkeypatch)
+    one = tail(log, exit_when_idle=True)
+
+    assert one.run() == b""
+    assert one.daemon.status == [EXIT_NO_INPUT]

@@ -1,0 +1,8 @@
+"""Stock components: sources, parsers and sinks for everyday work."""
+
+from zenactors.components.access_log import AccessLogParser
+from zenactors.components.statistics import Statistics
+from zenactors.components.tail import FileTailer, Lines
+from zenactors.components.writers import JsonLinesWriter, RawWriter
+
+__all__ = ["AccessLogParser", "FileTailer", "JsonLinesWriter", "Lines", "RawWriter", "Statistics"]

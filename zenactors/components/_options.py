@@ -1,0 +1,33 @@
+"""Checks of options that several components share."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def check_strings(option: str, value: Any, *, of: str, example: str) -> list[str]:
+    """Return `value` as a list if it is a list of non-empty strings."""
+    if isinstance(value, str):
+        raise ValueError(  # noqa: TRY004 - wrong options are ValueErrors
+            f"{option} is {value!r}, but a list of {of} is expected: write [{value!r}]."
+        )
+    if not isinstance(value, list | tuple) or not all(isinstance(v, str) and v for v in value):
+        raise ValueError(f"{option} is {value!r}, but a list of {of} is expected, as {example}.")
+    return list(value)
+
+
+def check_positive(option: str, value: Any, *, unit: str) -> float:
+    """Return `value` as a float if it is a number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"{option} is {value!r}, but a number of {unit} above 0 is expected.")
+    return float(value)
+
+
+def check_count(option: str, value: Any, *, least: int = 1) -> int:
+    """Return `value` if it is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(
+            f"{option} is {value!r}, but a whole number of at least {least} is expected."
+        )
+    return value

@@ -1,0 +1,229 @@
+"""From lines of a web server's access log to records."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import deque
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from zenactors.components._output import open_output
+from zenactors.components.tail.lines import Lines
+from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, Daemon, ZenDaemonComponent, handles
+
+_KEPT_LINES = 100
+_KEPT_CHARACTERS = 200
+
+# Possessive quantifiers (*+): a line that does not match says so after one pass, however long.
+_QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
+_match = re.compile(
+    r"(\S++) (\S++) (\S++) \[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
+    + _QUOTED
+    + r" (\d{3}) (\d++|-)"
+    # Combined; nginx's "main" adds the forwarded-for header behind it.
+    + rf'(?: {_QUOTED} {_QUOTED}(?: "[^"]*+")?)?'
+    + r"\s*+",
+    re.ASCII,
+).fullmatch
+_unescape = re.compile(r'\\(["\\])').sub
+
+_MONTHS = {
+    name: f"{number:02}"
+    for number, name in enumerate(
+        ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), 1
+    )
+}
+
+
+class AccessLogParser(ZenDaemonComponent):
+    r"""Turn lines of the Common or Combined Log Format (Apache, nginx) into records.
+
+    Takes `lines` events with `Lines` or a list of bytes and hands on a list of dicts with
+    `host`, `ident`, `user`, `time` (ISO 8601 with offset), `method`, `path`, `protocol`, `status`,
+    `size` (0 for "-"), and for Combined `referer` and `agent`. In quoted fields ``\"`` and ``\\``
+    are unescaped. Of a request that is not "METHOD path PROTOCOL", all is the `path`; `method`
+    and `protocol` are None. What is not UTF-8 is decoded with replacement.
+
+    Lines that do not match are counted, kept (the last 100, in the state) and left out. If
+    no record remains the chain ends here.
+
+    Statistics: `lines`, `records`, `unmatched`, `bad_utf8` (lines decoded with replacement) and
+    `rejects_failed` (lines that could not be written to `rejects`).
+
+    Args:
+        add_source: Add `file` and `offset` to each record that came from `Lines`.
+        rejects: Append lines that do not match to this file, as they are.
+        name: How logs, statistics and the state call this component.
+        event_map: Other names for this component's events.
+    """
+
+    def __init__(
+        self,
+        *,
+        add_source: bool = False,
+        rejects: str | None = None,
+        name: str | None = None,
+        event_map: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(name=name, event_map=dict((event_map or {}).items()))
+        if not isinstance(add_source, bool):
+            raise ValueError(f"add_source is {add_source!r}, but true or false is expected.")  # noqa: TRY004 - wrong options are ValueErrors
+        if rejects is not None and (not isinstance(rejects, str) or not rejects):
+            raise ValueError(f"rejects is {rejects!r}, but the path of a file is expected.")
+        self.add_source = add_source
+        self.rejects = rejects
+        self._rejects_fd: int | None = None
+        self._unmatched: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._warned = False
+        self._rejects_failed = False
+        self._time_in = ""
+        self._time_out: str | None = None
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the statistics and the last lines that did not match."""
+        return {**super().get_state(), "unmatched": list(self._unmatched)}
+
+    def setup(self, daemon: Daemon) -> None:
+        """Open the file for rejected lines, if there is to be one."""
+        if self.rejects is not None:
+            self._rejects_fd = open_output(self.rejects)
+
+    def teardown(self, daemon: Daemon) -> None:
+        """Close the file for rejected lines."""
+        fd, self._rejects_fd = self._rejects_fd, None
+        if fd is not None:
+            os.close(fd)
+
+    @handles("lines")
+    def cbk_event_lines(
+        self, daemon: Daemon, args: Lines | list[bytes]
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """Parse the lines."""
+        lines = args.lines() if isinstance(args, Lines) else args
+        self.inc_statistic("lines", len(lines))
+        records: list[dict[str, Any]] = []
+        unmatched: list[int] = []
+        for number, text in enumerate(self._decode(lines)):
+            record = self._parse(text)
+            if record is None:
+                unmatched.append(number)
+            else:
+                records.append(record)
+        if self.add_source and isinstance(args, Lines):
+            _add_source(records, args, unmatched)
+        if unmatched:
+            self._reject([lines[number] for number in unmatched], args)
+        self.inc_statistic("records", len(records))
+        return (FLAG_CONTINUE, records) if records else (FLAG_STOP, [])
+
+    def _decode(self, lines: list[bytes]) -> list[str]:
+        try:
+            return [line.decode() for line in lines]
+        except UnicodeDecodeError:
+            pass
+        texts = []
+        for line in lines:
+            try:
+                texts.append(line.decode())
+            except UnicodeDecodeError:
+                self.inc_statistic("bad_utf8")
+                texts.append(line.decode(errors="replace"))
+        return texts
+
+    def _parse(self, text: str) -> dict[str, Any] | None:
+        match = _match(text)
+        if match is None:
+            return None
+        host, ident, user, time, request, status, size, referer, agent = match.groups()
+        if time != self._time_in:  # a busy server writes many lines in one second
+            self._time_in, self._time_out = time, _iso_time(time)
+        if self._time_out is None:
+            return None
+        if "\\" in request:
+            request = _unescape(r"\1", request)
+        method, _, rest = request.partition(" ")
+        path, _, protocol = rest.rpartition(" ")
+        if not (path and protocol.startswith("HTTP/") and method.replace("-", "").isalpha()):
+            method, path, protocol = None, request, None
+        record = {
+            "host": host,
+            "ident": ident,
+            "user": user,
+            "time": self._time_out,
+            "method": method,
+            "path": path,
+            "protocol": protocol,
+            "status": int(status),
+            "size": 0 if size == "-" else int(size),
+        }
+        if referer is not None:
+            record["referer"] = _unescape(r"\1", referer) if "\\" in referer else referer
+            record["agent"] = _unescape(r"\1", agent) if "\\" in agent else agent
+        return record
+
+    def _reject(self, lines: list[bytes], args: Lines | list[bytes]) -> None:
+        self.inc_statistic("unmatched", len(lines))
+        for line in lines[-_KEPT_LINES:]:
+            # 4: no character of UTF-8 is longer. Do not decode megabytes to keep 200 characters.
+            text = line[: 4 * _KEPT_CHARACTERS].decode(errors="replace")
+            self._unmatched.append(text[:_KEPT_CHARACTERS])
+        if not self._warned:
+            self._warned = True
+            self.log.warning(
+                "A line of {path} is not in Common or Combined Log Format and is left out:"
+                " {line!r}. Further ones are only counted; the state has the last of them",
+                path=args.path if isinstance(args, Lines) else "the input",
+                line=lines[0][:_KEPT_CHARACTERS].decode(errors="replace"),
+            )
+        if self._rejects_fd is not None:
+            self._write_rejects(lines)
+
+    def _write_rejects(self, lines: list[bytes]) -> None:
+        assert self._rejects_fd is not None  # the caller looked
+        rest = memoryview(b"\n".join(lines) + b"\n")
+        try:
+            while rest:
+                rest = rest[os.write(self._rejects_fd, rest) :]
+        except OSError as cause:  # rejects are a help, not the work: go on
+            self.inc_statistic("rejects_failed", len(lines))
+            if not self._rejects_failed:
+                self._rejects_failed = True
+                self.log.error(  # noqa: TRY400 - a full disk is no bug: no traceback
+                    "Cannot write rejected lines to {path}: {reason}. They are only counted now"
+                    " (rejects_failed). Make room or choose another file",
+                    path=self.rejects,
+                    reason=cause.strerror,
+                )
+
+
+def _add_source(records: list[dict[str, Any]], lines: Lines, unmatched: list[int]) -> None:
+    offsets = lines.offsets()
+    for number in reversed(unmatched):
+        del offsets[number]
+    for record, offset in zip(records, offsets, strict=True):
+        record["file"] = lines.path
+        record["offset"] = offset
+
+
+def _iso_time(time: str) -> str | None:
+    """Turn `10/Oct/2000:13:55:36 -0700` into ISO 8601; None if there is no such time."""
+    month = _MONTHS.get(time[3:6])
+    iso = f"{time[7:11]}-{month}-{time[:2]}T{time[12:20]}{time[21:24]}:{time[24:26]}"
+    try:
+        datetime.fromisoformat(iso)
+    except ValueError:
+        # A leap second is a time, though `datetime` knows none.
+        if iso[17:19] != "60":
+            return None
+        return iso if _is_time(iso[:17] + "59" + iso[19:]) else None
+    return iso
+
+
+def _is_time(iso: str) -> bool:
+    try:
+        datetime.fromisoformat(iso)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,111 @@
+"""Counting records by what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zenactors.components._options import check_count, check_positive, check_strings
+from zenactors.core.component import Cancellable, Daemon, ZenDaemonComponent, handles
+
+OTHER = "(other)"
+NONE = "(none)"
+_MAX_CHARACTERS = 200
+
+
+class Statistics(ZenDaemonComponent):
+    """Count records by the values of some of their keys, and log the most frequent.
+
+    Takes `lines` events with a list of dicts and hands them on unchanged. Values are counted as
+    text, cut to 200 characters; a key that a record lacks counts as "(none)".
+
+    Statistics: `records`, and `by` with a counter for each value of each key.
+
+    Args:
+        by: The keys, such as `["status", "path"]`.
+        top: How many values of each key the log and the summary show.
+        interval: Log every so many seconds. None: only when the daemon asks for it (event
+            `log_statistics`). Without effect if the daemon exits when idle, for a running
+            timer would keep it from being idle.
+        max_values: Of each key, so many values are told apart; further ones count as "(other)".
+        name: How logs, statistics and the state call this component.
+        event_map: Other names for this component's events.
+    """
+
+    def __init__(
+        self,
+        *,
+        by: list[str],
+        top: int = 10,
+        interval: float | None = None,
+        max_values: int = 10_000,
+        name: str | None = None,
+        event_map: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(name=name, event_map=dict((event_map or {}).items()))
+        self.by = check_strings("by", by, of="keys", example='["status", "path"]')
+        self.top = check_count("top", top)
+        self.interval = (
+            None if interval is None else check_positive("interval", interval, unit="seconds")
+        )
+        self.max_values = check_count("max_values", max_values)
+        self._timer: Cancellable | None = None
+        self._counts: dict[str, dict[str, int]] = {key: {} for key in self.by}
+        self.statistics_cur = {"records": 0, "by": self._counts}
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the statistics and the summary."""
+        return {**super().get_state(), "summary": self.summary()}
+
+    def setup(self, daemon: Daemon) -> None:
+        """Start the timer, if there is to be one."""
+        if self.interval is not None and not daemon.exit_when_idle:
+            self._timer = daemon.io.call_every(self.interval, self._log)
+
+    def teardown(self, daemon: Daemon) -> None:
+        """Stop the timer."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    @handles("lines")
+    def cbk_event_lines(self, daemon: Daemon, args: Any) -> None:
+        """Count the records."""
+        if not isinstance(args, list):
+            raise TypeError(
+                f"{self} takes a list of dicts, but got {type(args).__name__}:"
+                " put a parser such as AccessLogParser before it."
+            )
+        self.inc_statistic("records", len(args))
+        for key, counts in self._counts.items():
+            for record in args:
+                value = record.get(key)
+                text = NONE if value is None else str(value)[:_MAX_CHARACTERS]
+                if text not in counts and len(counts) >= self.max_values:
+                    text = OTHER
+                counts[text] = counts.get(text, 0) + 1
+
+    @handles("log_statistics")
+    def cbk_event_log_statistics(self, daemon: Daemon, args: Any) -> None:
+        """Log the total, the rate and the most frequent values in one line."""
+        self._log(daemon)
+
+    def summary(self) -> list[tuple[str, list[tuple[str, int]]]]:
+        """Return for each key its most frequent values and their counts. Thread: own."""
+        return [(key, self._top(counts)) for key, counts in self._counts.items()]
+
+    def _top(self, counts: Mapping[str, int]) -> list[tuple[str, int]]:
+        # By text where counts are equal: the same input gives the same summary.
+        return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[: self.top]
+
+    def _log(self, daemon: Daemon) -> None:
+        records = self.get_statistics(reader="log")["records"]
+        self.log.info(
+            "{records} records ({rate:.1f}/s); {top}",
+            records=records["cnt"],
+            rate=records["spd"],
+            top="; ".join(
+                f"{key}: " + ", ".join(f"{value} {count}" for value, count in values)
+                for key, values in self.summary()
+            ),
+        )

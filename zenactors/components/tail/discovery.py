@@ -1,0 +1,58 @@
+"""From patterns to paths, and what stands at each path right now."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import os
+from collections.abc import Iterable
+
+from zenactors.components.tail.identity import Identity, identity_of
+
+
+@dataclasses.dataclass(slots=True)
+class Discovery:
+    """What one look at the patterns found.
+
+    Attributes:
+        stats: For each path with something at it, what it is; sorted by path. Folders
+            and other special files are among them.
+        paths: The first path of each file: two paths to one file are one file.
+        named: The paths that a pattern without glob characters named.
+        errors: Why nothing was found at a named path.
+    """
+
+    stats: dict[str, os.stat_result]
+    paths: dict[Identity, str]
+    named: frozenset[str]
+    errors: dict[str, OSError]
+
+
+def is_glob(pattern: str) -> bool:
+    """Return True if the pattern may stand for several files."""
+    return any(character in pattern for character in "*?[")
+
+
+def discover(patterns: Iterable[str]) -> Discovery:
+    """Look for files. Never raises an `OSError`.
+
+    Args:
+        patterns: Globs as in a shell, `**` for any depth of folders; a pattern without
+            glob characters names one file.
+    """
+    named = frozenset(pattern for pattern in patterns if not is_glob(pattern))
+    paths = set(named)
+    for pattern in patterns:
+        if pattern not in named:
+            paths.update(glob.glob(pattern, recursive=True))  # noqa: PTH207 - a path stays as the pattern spells it
+    found = Discovery({}, {}, named, {})
+    for path in sorted(paths):
+        try:
+            stat = os.stat(path)  # noqa: PTH116 - every poll, every file: Path costs as much as the call
+        except OSError as cause:
+            if path in named:
+                found.errors[path] = cause
+            continue  # a glob's match that is gone again, or a link to nowhere
+        found.stats[path] = stat
+        found.paths.setdefault(identity_of(stat), path)
+    return found

@@ -1,0 +1,241 @@
+"""Sinks that write what comes along to a file or to standard output."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import select
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from zenactors.components._output import is_regular, open_output
+from zenactors.components.tail.lines import Lines
+from zenactors.core.component import Daemon, ZenDaemonComponent, handles
+from zenactors.errors import EXIT_IO_ERROR, EXIT_OK, ZenDaemonComponentException
+
+_STANDARD_OUTPUT = "standard output"
+
+
+class _Writer(ZenDaemonComponent):
+    """What all writers share: each event is written completely, or not at all."""
+
+    def __init__(
+        self,
+        *,
+        path: str | None = None,
+        append: bool = True,
+        name: str | None = None,
+        event_map: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(name=name, event_map=dict((event_map or {}).items()))
+        if path is not None and (not isinstance(path, str) or not path):
+            raise ValueError(
+                f"path is {path!r}, but the path of a file is expected, or '-' for standard output."
+            )
+        if not isinstance(append, bool):
+            raise ValueError(f"append is {append!r}, but true or false is expected.")  # noqa: TRY004 - wrong options are ValueErrors
+        self.path = None if path == "-" else path
+        self.append = append
+        self._fd: int | None = None
+        self._write_some: Callable[[memoryview], int] | None = None
+        self._reported = False
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the statistics and where this writes to."""
+        return {**super().get_state(), "path": self.path or "-"}
+
+    def setup(self, daemon: Daemon) -> None:
+        """Open the file."""
+        self._reported = False
+        if self.path is not None:
+            self._fd = open_output(self.path, append=self.append)
+        elif sys.stdout is None:
+            raise ZenDaemonComponentException(
+                "Cannot write to standard output: there is none. Give this writer a path."
+            )
+        else:
+            sys.stdout.flush()  # what was printed before comes before
+            try:
+                self._fd = sys.stdout.fileno()
+            except (OSError, ValueError):  # an object in its place, as in a test
+                self._write_some = _write_to_stream
+                return
+        fd = self._fd
+        self._write_some = lambda data: os.write(fd, data)
+
+    def teardown(self, daemon: Daemon) -> None:
+        """Close the file; standard output stays open."""
+        fd, self._fd = self._fd, None
+        self._write_some = None
+        if fd is not None and self.path is not None:
+            os.close(fd)
+
+    def _write(self, data: bytes, lines: int) -> None:
+        """Write all of `data`; if that fails leave nothing of it in the file, and exit."""
+        if self._write_some is None:
+            raise ValueError(f"{self} is not open: setup() comes first.")
+        begin = self._position()
+        rest = memoryview(data)
+        try:
+            while rest:
+                try:
+                    rest = rest[self._write_some(rest) :]
+                except BlockingIOError:
+                    if self._fd is None:
+                        raise
+                    # Another program made the terminal or pipe we share non-blocking.
+                    select.select([], [self._fd], [])
+        except BrokenPipeError:
+            if self.path is not None:
+                self._failed("nobody reads it any more", lines, begin, len(data) - len(rest))
+                raise SystemExit(EXIT_IO_ERROR) from None
+            if not self._reported:
+                self._reported = True
+                self.log.info("The reader of standard output has left; ending")
+            raise SystemExit(EXIT_OK) from None
+        except OSError as cause:
+            reason = cause.strerror or str(cause)
+            self._failed(reason, lines, begin, len(data) - len(rest))
+            raise SystemExit(EXIT_IO_ERROR) from cause
+        self.inc_statistic("lines", lines)
+        self.inc_statistic("bytes", len(data))
+
+    def _position(self) -> int | None:
+        """Return where the next write will go; None if that is no place to go back to."""
+        if self._fd is None or not is_regular(self._fd):
+            return None
+        if fcntl.fcntl(self._fd, fcntl.F_GETFL) & os.O_APPEND:
+            return os.fstat(self._fd).st_size
+        return os.lseek(self._fd, 0, os.SEEK_CUR)
+
+    def _failed(self, reason: str, lines: int, begin: int | None, written: int) -> None:
+        left = 0 if self._take_back(begin, written) else written
+        if self._reported:
+            return
+        self._reported = True
+        self.log.error(
+            "Cannot write to {path}: {reason}. {lines} lines were not written; {left} bytes of them"
+            " stand in the output. Make room or repair it, then start again",
+            path=self.path or _STANDARD_OUTPUT,
+            reason=reason,
+            lines=lines,
+            left=left,
+        )
+
+    def _take_back(self, begin: int | None, written: int) -> bool:
+        """Cut off the half-written end of the file; return True if nothing of it is left."""
+        if not written:
+            return True
+        # If the file is longer than what we wrote, somebody else wrote to it meanwhile: leave it.
+        if self._fd is None or begin is None or os.fstat(self._fd).st_size != begin + written:
+            return False
+        try:
+            os.ftruncate(self._fd, begin)
+            os.lseek(self._fd, begin, os.SEEK_SET)
+        except OSError:
+            return False
+        return True
+
+
+class JsonLinesWriter(_Writer):
+    """Write records as JSON, one compact object per line, in UTF-8.
+
+    Takes `lines` events with a list of dicts, or with `Lines`: these become objects with `file`,
+    `offset` and `line` (decoded with replacement), and `partial` for a piece of a line.
+    What JSON cannot hold is written as its `str()`; a float that is no number as null.
+
+    Each event is written completely before the next begins. If that fails, a half-written end
+    is cut off again and the daemon stops at once with status 74; if the reader of standard
+    output has left, with status 0. A file is to have one writer only.
+
+    Statistics: `lines` and `bytes` written.
+
+    Args:
+        path: The file; None or "-" is standard output. It is made if need be, its folder is not.
+        append: Keep what the file holds. False: empty it at the start.
+        name: How logs, statistics and the state call this component.
+        event_map: Other names for this component's events.
+    """
+
+    @handles("lines")
+    def cbk_event_lines(self, daemon: Daemon, args: Any) -> None:
+        """Write the records."""
+        if isinstance(args, Lines):
+            records = _records_of(args)
+        elif isinstance(args, list):
+            records = args
+        else:
+            raise TypeError(
+                f"{self} takes a list of dicts or Lines, but got {type(args).__name__}."
+            )
+        if not records:
+            return
+        text = "\n".join(map(_encode, records)) + "\n"
+        # A lone surrogate has no UTF-8; escaped, it is valid JSON.
+        self._write(text.encode("utf-8", errors="backslashreplace"), len(records))
+
+
+class RawWriter(_Writer):
+    """Write the data of `Lines` exactly as it was read.
+
+    Each event is written completely before the next begins. If that fails, a half-written end
+    is cut off again and the daemon stops at once with status 74; if the reader of standard
+    output has left, with status 0. A file is to have one writer only.
+
+    Statistics: `lines` (a piece of a line counts as one) and `bytes` written.
+
+    Args:
+        path: The file; None or "-" is standard output. It is made if need be, its folder is not.
+        append: Keep what the file holds. False: empty it at the start.
+        name: How logs, statistics and the state call this component.
+        event_map: Other names for this component's events.
+    """
+
+    @handles("lines")
+    def cbk_event_lines(self, daemon: Daemon, args: Any) -> None:
+        """Write the data."""
+        if not isinstance(args, Lines):
+            raise TypeError(
+                f"{self} takes Lines, but got {type(args).__name__}:"
+                " use JsonLinesWriter for records, or put RawWriter before the parser."
+            )
+        self._write(args.data, len(args))
+
+
+def _write_to_stream(data: memoryview) -> int:
+    written = sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+    return written
+
+
+def _records_of(lines: Lines) -> list[dict[str, Any]]:
+    more = {} if lines.complete else {"partial": True}
+    return [
+        {"file": lines.path, "offset": offset, "line": line.decode("utf-8", "replace"), **more}
+        for offset, line in zip(lines.offsets(), lines.lines(), strict=True)
+    ]
+
+
+_STRICT = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), default=str, allow_nan=False
+).encode
+
+
+def _encode(record: Any) -> str:
+    try:
+        return _STRICT(record)
+    except (TypeError, ValueError):  # a key that is no string, a float that is no number
+        return _STRICT(_made_fit(record))
+
+
+def _made_fit(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _made_fit(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_made_fit(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -96,7 +96,6 @@ class ComponentActor(pykka.ThreadingActor):
         outlet: Outlet,
         life: Life,
         clock: Clock,
-        per_chain: bool,
     ) -> None:
         super().__init__()
         self._index = index
@@ -104,7 +103,7 @@ class ComponentActor(pykka.ThreadingActor):
         self._daemon = daemon
         self._outlet = outlet
         self._life = life
-        self._host = Host(name, daemon, outlet, clock, per_chain=per_chain)
+        self._host = Host(name, daemon, outlet, clock)
         self._reactor = ComponentReactor(clock, self._active)
         self._over = False  # torn down: run nothing any more
 

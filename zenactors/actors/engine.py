@@ -112,7 +112,6 @@ class Engine:
                     outlet=self,
                     life=self,
                     clock=self.clock,
-                    per_chain=self.dispatch.ordering == "event",
                 )
             )
 

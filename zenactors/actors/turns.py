@@ -92,8 +92,14 @@ class Turns:
     def held(self) -> Iterator[Dispatch]:
         """Hold the turn, with all news taken in, to look at the dispatch or to change it."""
         with self._lock:
-            self._take_in_news()
-            yield self._dispatch
+            news = bool(self._news)
+            for part in self._take_in_news():
+                self._send(part)
+            try:
+                yield self._dispatch
+            finally:
+                if news:  # who brought it found the lock taken, and relies on this turn
+                    self._turn()
         self._take_if_free()
 
     def ring(self) -> None:
@@ -133,35 +139,48 @@ class Turns:
     def _turn(self) -> None:
         dispatch = self._dispatch
         try:
-            self._take_in_news()
-            while True:
-                for part in dispatch.turn():
-                    self._send(part)
-                if not dispatch.more_priority():
-                    break
-            seconds = self._seconds()
-            if seconds is not None and self._clock.monotonic() + seconds < self._sleeps_until:
-                self._sleeps_until = 0.0  # it is awake until it says otherwise
-                self.ring()
+            started = self._take_in_news()
+            started += dispatch.turn()
+            while dispatch.more_priority():
+                started += dispatch.turn()
+            if dispatch.queue.timed():
+                self._wake_for_timed()
             self._after()
+            # Last, because it wakes threads that want the interpreter which this one holds.
+            for part in started:
+                self._send(part)
         except Exception as cause:  # a bug, or an unknown event in the seed's manner: stop, tell
             self._failed(cause)
 
-    def _take_in_news(self) -> None:
+    def _wake_for_timed(self) -> None:
+        seconds = self._seconds()
+        if seconds is not None and self._clock.monotonic() + seconds < self._sleeps_until:
+            self._sleeps_until = 0.0  # it is awake until it says otherwise
+            self.ring()
+
+    def _take_in_news(self) -> list[Part]:
+        """Tell the dispatch what has happened. Return what it started past the queue."""
         news = self._news
         dispatch = self._dispatch
+        started: list[Part] = []
         while news:
             item: Any = news.popleft()
-            if type(item) is Part:
-                if item.children is not None:
+            kind = type(item)
+            if kind is Part:
+                children = item.children
+                if children is not None:
                     # Accepted before their parent counts as done: never is nothing pending.
-                    for child in item.children:
+                    for child in children:
                         dispatch.accept(child)
                 dispatch.complete(item)
-            elif type(item) is Scheduled:
-                dispatch.accept(item)
-            elif type(item) is list:
+            elif kind is Scheduled:
+                if news or started or (alone := dispatch.start_alone(item)) is None:
+                    dispatch.accept(item)
+                else:
+                    started.append(alone)
+            elif kind is list:
                 for child in item:
                     dispatch.accept(child)
             else:
                 dispatch.source_changed(item)
+        return started

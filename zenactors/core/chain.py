@@ -9,6 +9,8 @@ from typing import Any
 from zenactors.core.component import Callback
 from zenactors.errors import ConfigurationError
 
+Order = tuple[int, int]  # component; chain, or -1 for all of the component's chains
+
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Step:
@@ -17,12 +19,14 @@ class Step:
     Attributes:
         component: The component's index.
         callbacks: Called one after the other.
+        order: Which of the component's orders the chain belongs to; set by the dispatch.
         stride: How many events to run between two looks at the clock. Belongs to the
             component's host, which fits it to how long the callbacks take.
     """
 
     component: int
     callbacks: tuple[Callback, ...]
+    order: Order = (-1, -1)
     stride: int = 1
 
 

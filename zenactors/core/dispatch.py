@@ -20,9 +20,10 @@ from collections import deque
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Literal
 
-from zenactors.core.chain import Chain
+from zenactors.core.chain import Chain, Order
 from zenactors.core.clock import Clock, SystemClock
 from zenactors.core.event_queue import (
+    GONE,
     MAX_PRIORITY_STREAK,
     NEW,
     EventQueueManager,
@@ -80,11 +81,11 @@ class Flow:
         "completed",
         "control_in_flight",
         "dead",
-        "draw",
         "full",
         "in_flight",
         "mark",
         "marked_at",
+        "orders",
         "stopped",
         "waiting",
         "window",
@@ -92,6 +93,7 @@ class Flow:
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
+        self.orders = tuple(step.order for step in chain.steps)
         self.window = MIN_WINDOW
         self.full = False
         self.in_flight = 0  # data events: what the window limits
@@ -129,6 +131,10 @@ class Dispatch:
             raise ValueError(f"ordering must be one of {', '.join(ORDERINGS)}, not {ordering!r}.")
         self._clock: Clock = clock or SystemClock()
         self.queue = EventQueueManager(clock=self._clock, chores=CHORES)
+        for chain in chains.values():
+            for step in chain.steps:
+                # A component has one order for all its chains, or one for each of them.
+                step.order = (step.component, chain.number if ordering == "event" else -1)
         self.flows = {event: Flow(chain) for event, chain in chains.items()}
         self.ordering = ordering
         self.open = False
@@ -139,8 +145,7 @@ class Dispatch:
         self._strict = strict
         self._in_flight = 0  # of all chains, control included
         self._barrier = False
-        self._tickets: dict[int, int] = {}
-        self._draw_per_chain = ordering == "event"
+        self._tickets: dict[Order, int] = {}
         self._held: dict[Lane, tuple[Flow, deque[Lane]]] = {}
         self._sources = 0
 
@@ -247,6 +252,29 @@ class Dispatch:
             self.open and not self._barrier and self.queue.has_priority() and not self._one_by_one
         )
 
+    def start_alone(self, scheduled: Scheduled) -> Part | None:
+        """Accept an event and start it at once, past the queue. None: it has to queue.
+
+        What an idle daemon does with a lone event, without the detour.
+        """
+        flow = self.flows.get(scheduled.event)
+        if (
+            flow is None
+            or scheduled.home is not NEW
+            or scheduled.place is not Place.BACK
+            or self._barrier
+            or not self.open
+            or (self._one_by_one and self._in_flight)
+            or flow.in_flight >= flow.window
+            or self.queue.waiting()
+        ):
+            return None
+        scheduled.home = GONE
+        flow.accepted += 1
+        part = self._start(flow, [scheduled.args])
+        self._note_if_full(flow)
+        return part
+
     # --- how things stand ------------------------------------------------------------------
 
     def drained(self) -> bool:
@@ -316,14 +344,17 @@ class Dispatch:
         self.queue.rotate(lanes)
         if items:
             started.append(self._start(flow, items))
-            flow.in_flight += len(items)
-        if flow.in_flight >= flow.window:
-            flow.full = True
-            if flow.mark < 0:
-                flow.mark = flow.done() + flow.in_flight
-                flow.marked_at = self._clock.monotonic()
-        elif flow.waiting:
+        if not self._note_if_full(flow) and flow.waiting:
             self._release(flow.waiting[0])
+
+    def _note_if_full(self, flow: Flow) -> bool:
+        if flow.in_flight < flow.window:
+            return False
+        flow.full = True
+        if flow.mark < 0:
+            flow.mark = flow.done() + flow.in_flight
+            flow.marked_at = self._clock.monotonic()
+        return True
 
     def _release(self, lane: Lane) -> None:
         """Let a producer that a window held back try again."""
@@ -345,23 +376,22 @@ class Dispatch:
             items = queue.take(lane, 1)
             queue.rotate(lanes)
             if items:
-                flow.in_flight += 1
                 return [self._start(flow, items)]
         return []
 
     def _start(self, flow: Flow, items: list[Any]) -> Part:
-        chain = flow.chain
         tickets = self._tickets
         drawn = []
-        for step in chain.steps:
-            lane = order_lane(chain, step.component, per_chain=self._draw_per_chain)
-            ticket = tickets.get(lane, 0)
-            tickets[lane] = ticket + 1
+        for order in flow.orders:
+            ticket = tickets.get(order, 0)
+            tickets[order] = ticket + 1
             drawn.append(ticket)
-        self._in_flight += len(items)
+        size = len(items)
+        flow.in_flight += size
+        self._in_flight += size
         if self.started_log is not None:
-            self.started_log.append((chain.event, items))
-        return Part(chain, 0, tuple(drawn), items, len(items))
+            self.started_log.append((flow.chain.event, items))
+        return Part(flow.chain, 0, tuple(drawn), items, size)
 
     def _start_control(self, flow: Flow, args: Any) -> Part:
         self._in_flight += 1
@@ -378,12 +408,3 @@ class Dispatch:
             flow.window = min(MAX_WINDOW, flow.window * 2)
         elif elapsed > SLOW_WINDOW:
             flow.window = max(MIN_WINDOW, flow.window // 2)
-
-
-def order_lane(chain: Chain, component: int, *, per_chain: bool) -> int:
-    """Return which of a component's orders a chain belongs to.
-
-    Normally a component has one order for all chains. With `ordering="event"` it has one
-    for each chain.
-    """
-    return (component << 32) | (chain.number + 1) if per_chain else component

@@ -113,7 +113,7 @@ class Lane:
 
 
 NEW = object()  # not in the queue yet
-_GONE = object()  # taken or cancelled
+GONE = object()  # taken or cancelled
 _TIMED = object()  # in a heap
 _PRIORITY = object()  # in the priority lane
 _CANCELLED = object()  # what stands in a run instead of cancelled args
@@ -238,8 +238,8 @@ class EventQueueManager:
     def cancel(self, scheduled: Scheduled) -> bool:
         """Take an event back. False: it was taken or cancelled before."""
         home = scheduled.home
-        scheduled.home = _GONE
-        if home is _GONE:
+        scheduled.home = GONE
+        if home is GONE:
             return False
         if isinstance(home, Run):
             return self._cancel_in_run(home, scheduled.number)
@@ -321,9 +321,10 @@ class EventQueueManager:
 
     def promote(self) -> None:
         """Move timed events whose moment has come to their producers' due lanes."""
-        now = self._clock.monotonic()
-        while self._after and (self._after[0][0] <= now or self._is_gone(self._after)):
-            self._promote_first(self._after)
+        if self._after:
+            now = self._clock.monotonic()
+            while self._after and (self._after[0][0] <= now or self._is_gone(self._after)):
+                self._promote_first(self._after)
         if self._at:
             now = self._clock.time()
             while self._at and (self._at[0][0] <= now or self._is_gone(self._at)):
@@ -352,7 +353,7 @@ class EventQueueManager:
                 yield from itertools.repeat(run.event, len(run.args) - run.cancelled)
         timed = (scheduled for _, _, scheduled in itertools.chain(self._after, self._at))
         for scheduled in itertools.chain(self._priority, timed):
-            if scheduled.home is not _GONE:
+            if scheduled.home is not GONE:
                 yield scheduled.event
 
     def has_priority(self) -> bool:
@@ -368,7 +369,7 @@ class EventQueueManager:
         while self._priority:
             scheduled = self._priority.popleft()
             if scheduled.home is _PRIORITY:
-                scheduled.home = _GONE
+                scheduled.home = GONE
                 self._untimed -= 1
                 return scheduled
         return None
@@ -442,11 +443,11 @@ class EventQueueManager:
 
     @staticmethod
     def _is_gone(heap: _Heap) -> bool:
-        return heap[0][2].home is _GONE
+        return heap[0][2].home is GONE
 
     def _promote_first(self, heap: _Heap) -> None:
         scheduled = heapq.heappop(heap)[2]
-        if scheduled.home is _GONE:
+        if scheduled.home is GONE:
             return
         self._timed -= 1
         if scheduled.event in self._chores:

@@ -10,10 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from zenactors.core.chain import Step
+from zenactors.core.chain import Order, Step
 from zenactors.core.clock import Clock
 from zenactors.core.component import FLAG_CONTINUE, Callback
-from zenactors.core.dispatch import order_lane
 from zenactors.core.event_queue import Scheduled
 from zenactors.core.messages import DeadLetter, Part
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
@@ -56,7 +55,6 @@ class Host:
         daemon: What the callbacks get as `daemon`.
         outlet: Where results go.
         clock: Where time comes from.
-        per_chain: True if each chain has an order of its own (`ordering="event"`).
 
     Attributes:
         children: Where the callbacks' `schedule` puts events meanwhile.
@@ -67,9 +65,7 @@ class Host:
     Thread: own.
     """
 
-    def __init__(
-        self, name: str, daemon: Any, outlet: Outlet, clock: Clock, *, per_chain: bool = False
-    ) -> None:
+    def __init__(self, name: str, daemon: Any, outlet: Outlet, clock: Clock) -> None:
         self.name = name
         self.children: list[Scheduled] = []
         self.handled = 0
@@ -78,10 +74,9 @@ class Host:
         self._daemon = daemon
         self._outlet = outlet
         self._clock = clock
-        self._per_chain = per_chain
         self._ready: deque[Part] = deque()
-        self._expected: dict[int, int] = {}
-        self._early: dict[tuple[int, int], list[Part]] = {}
+        self._expected: dict[Order, int] = {}
+        self._early: dict[tuple[Order, int], list[Part]] = {}
         self._part: Part | None = None  # under way, between two strides
         self._begun = 0.0
         self._done = 0  # events of it that were run since `_begun`, or since the last part sent
@@ -91,17 +86,16 @@ class Host:
 
     def arrive(self, part: Part) -> None:
         """Take in a part: to be run in its turn, or put aside until its turn comes."""
-        step = part.chain.steps[part.step]
-        lane = order_lane(part.chain, step.component, per_chain=self._per_chain)
+        order = part.chain.steps[part.step].order
         ticket = part.tickets[part.step]
-        if ticket != self._expected.get(lane, 0):
-            self._early.setdefault((lane, ticket), []).append(part)
+        if ticket != self._expected.get(order, 0):
+            self._early.setdefault((order, ticket), []).append(part)
             return
         self._ready.append(part)
         while part.last:
             ticket += 1
-            self._expected[lane] = ticket
-            early = self._early.pop((lane, ticket), None)
+            self._expected[order] = ticket
+            early = self._early.pop((order, ticket), None)
             if early is None:
                 return
             self._ready.extend(early)

@@ -180,6 +180,8 @@ class Dispatch:
 
     def take_next(self) -> tuple[Any, Any]:
         """Take the next event out of the queue instead of starting it."""
+        for lane in list(self._held):
+            self._release(lane)  # the queue looks at what is ready only
         before = self.queue.count()
         event, args = self.queue.next()
         if self.queue.count() < before:
@@ -367,7 +369,7 @@ class Dispatch:
     def _turn_one_by_one(self) -> list[Part]:
         queue = self.queue
         while not self._in_flight and queue.waiting():
-            scheduled = queue.next_priority()
+            scheduled = queue.priority_in_turn()
             if scheduled is not None:
                 return [self._start_control(self._flow(scheduled.event), scheduled.args)]
             lanes = queue.due or queue.ready

@@ -260,13 +260,9 @@ class EventQueueManager:
             QueueEmptyException: If the queue is empty.
         """
         self.promote()
-        others = self.due or self.ready
-        if not (others and self._streak >= MAX_PRIORITY_STREAK):
-            priority = self.next_priority()
-            if priority is not None:
-                self._streak += 1
-                return priority.event, priority.args
-        self._streak = 0
+        priority = self.priority_in_turn()
+        if priority is not None:
+            return priority.event, priority.args
         while others := self.due or self.ready:
             lane = others[0]
             event = lane.runs[0].event
@@ -372,6 +368,16 @@ class EventQueueManager:
                 scheduled.home = GONE
                 self._untimed -= 1
                 return scheduled
+        return None
+
+    def priority_in_turn(self) -> Scheduled | None:
+        """Take the next priority event, unless it is the others' turn after 100 of them."""
+        if self._streak < MAX_PRIORITY_STREAK or not (self.due or self.ready):
+            priority = self.next_priority()
+            if priority is not None:
+                self._streak += 1
+                return priority
+        self._streak = 0
         return None
 
     def take(self, lane: Lane, limit: int) -> list[Any]:

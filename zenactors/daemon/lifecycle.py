@@ -388,7 +388,7 @@ class ZenDaemon(DaemonNames):
             self._handle_interrupt()
         elif number == signal.SIGTERM:
             self._handle_terminate()
-        elif event is None or not self._started:
+        elif event is None:
             return
         elif event in self.dispatcher.chains():
             self.queue.schedule_priority(event)

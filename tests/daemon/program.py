@@ -1,0 +1,99 @@
+"""A daemon for the process tests: says what happens, one word a line on standard output."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from loguru import logger
+
+from zenactors import ZenDaemon, ZenDaemonComponent, ZenDaemonStopException, handles
+
+BLOCK_SECONDS = 60.0  # longer than any test waits
+
+
+def say(word: str) -> None:
+    os.write(1, f"{word}\n".encode())
+
+
+class Subject(ZenDaemonComponent):
+    """Does what the mode says."""
+
+    def __init__(self, mode: str) -> None:
+        super().__init__(name="subject")
+        self.mode = mode
+        self.work = 0
+
+    def setup(self, daemon: ZenDaemon) -> None:
+        if self.mode == "setup-blocks":
+            say("setup")
+            threading.Event().wait(BLOCK_SECONDS)
+        if self.mode == "setup-raises":
+            raise OSError("no such device")
+        if self.mode in ("waits", "backlog", "thread"):
+            daemon.io.keep_alive()
+
+    def teardown(self, daemon: ZenDaemon) -> None:
+        say(f"teardown after {self.work}" if self.work else "teardown")
+
+    @handles("start")
+    def cbk_event_start(self, daemon: ZenDaemon, args: Any) -> None:
+        if self.mode == "start-raises":
+            raise OSError("no such device")
+        daemon.queue.schedule("work")
+        if self.mode == "backlog":
+            for _ in range(20):
+                daemon.queue.schedule("work")
+
+    @handles("work")
+    def cbk_event_work(self, daemon: ZenDaemon, args: Any) -> None:
+        self.work += 1
+        if self.work == 1:
+            say("ready")
+        match self.mode:
+            case "work-blocks":
+                say("blocked")
+                threading.Event().wait(BLOCK_SECONDS)
+            case "exits":
+                raise SystemExit(3)
+            case "stops":
+                raise ZenDaemonStopException("enough")
+            case "raises":
+                raise ValueError("bad work")
+            case "backlog":
+                daemon.wait(0.02)
+            case "thread":
+                signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    @handles("stop")
+    def cbk_event_stop(self, daemon: ZenDaemon, args: Any) -> None:
+        say("stop")
+
+    @handles("signal_usr1")
+    def cbk_event_signal_usr1(self, daemon: ZenDaemon, args: Any) -> None:
+        say("usr1")
+
+    @handles("signal_usr2")
+    def cbk_event_signal_usr2(self, daemon: ZenDaemon, args: Any) -> None:
+        say("state")
+
+
+def main() -> None:
+    mode, state_file, *options = sys.argv[1:]
+    logger.remove()
+    logger.add(sys.stderr, format="{level} {message}", backtrace=False, diagnose=False)
+    ZenDaemon(
+        name="program",
+        components=[Subject(mode)],
+        schedule=[("unheard", 1)] if mode == "unknown-event" else [],
+        state_file=state_file,
+        stop_timeout=float(options[0]) if options else 30.0,
+        compat="pyzenkit" if "compat" in options else None,
+    ).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -13,7 +13,7 @@ from zenactors.actors.mailbox import Mailbox, Resume, RunReactor
 from zenactors.actors.reactor import ComponentReactor
 from zenactors.core.host import Host, exit_status
 from zenactors.core.messages import Part
-from zenactors.errors import ZenDaemonStopException
+from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 if TYPE_CHECKING:
     from zenactors.core.clock import Clock
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 @dataclasses.dataclass(frozen=True, slots=True)
 class SetUp:
     """Order a component's `setup`. Answered through `Life.set_up`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Open:
+    """Order that descriptors and timers begin to call back: every component has started."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,6 +65,10 @@ class Life(Protocol):
 
     def torn_down(self, index: int) -> None:
         """`teardown` is over."""
+        ...
+
+    def thread_ended(self, index: int) -> None:
+        """The actor's thread is about to end."""
         ...
 
     def source_changed(self, *, active: bool) -> None:
@@ -104,8 +113,11 @@ class ComponentActor(pykka.ThreadingActor):
         self._outlet = outlet
         self._life = life
         self._host = Host(name, daemon, outlet, clock)
-        self._reactor = ComponentReactor(clock, self._active)
+        self._reactor = ComponentReactor(clock, self._active_changed)
         self._over = False  # torn down: run nothing any more
+        self._is_set_up = False
+        self._calling_back = False
+        self._active = self._told_active = False
 
     @staticmethod
     def _create_actor_inbox() -> Mailbox:
@@ -120,6 +132,7 @@ class ComponentActor(pykka.ThreadingActor):
         """From now on, nobody who asks is left without an answer."""
         self.actor_inbox.close()
         self._reactor.close()
+        self._life.thread_ended(self._index)
 
     def on_receive(self, message: Any) -> Any:
         """Handle one message. Lets nothing but a bug's report out: pykka would stop us."""
@@ -150,26 +163,42 @@ class ComponentActor(pykka.ThreadingActor):
             case Part():
                 self._host.run_control(message)
             case RunReactor():
-                for callback in self._reactor.take_due():
-                    self._contained(callback, self._daemon)
-            case ReadStatistics():
-                return self._read_statistics(message.reader)
-            case ReadState():
-                read = getattr(self._component, "get_state", None)
-                return {} if read is None else read()
+                self._call_back()
+            case ReadStatistics() | ReadState():
+                return self._read(message)
+            case Open():
+                self._reactor.open()
             case Quiesce():
                 self._reactor.quiesce()
             case SetUp():
                 self._life.set_up(self._index, self._set_up())
             case TearDown():
                 teardown = getattr(self._component, "teardown", None)
-                if teardown is not None:
+                if teardown is not None and self._is_set_up:
                     self._contained(teardown, self._daemon)
                 self._reactor.close()
                 self._over = True
                 self.actor_inbox.busy = False
                 self._life.torn_down(self._index)
         return None
+
+    def _call_back(self) -> None:
+        self._calling_back = True
+        for callback in self._reactor.take_due():
+            self._contained(callback, self._daemon)
+        self._calling_back = False
+        self._tell_active()
+
+    def _read(self, question: ReadStatistics | ReadState) -> Any:
+        try:
+            if isinstance(question, ReadStatistics):
+                return self._read_statistics(question.reader)
+            read = getattr(self._component, "get_state", None)
+            return {} if read is None else read()
+        except Exception:
+            raise  # pykka hands it to whoever asked
+        except BaseException as cause:  # in pykka's loop it ends every actor, and answers nobody
+            raise ZenDaemonComponentException(f"{self._host.name!r} raised {cause!r}.") from cause
 
     def _read_statistics(self, reader: str) -> Any:
         read = getattr(self._component, "get_statistics", None)
@@ -191,6 +220,7 @@ class ComponentActor(pykka.ThreadingActor):
             return cause
         finally:
             self._flush()
+        self._is_set_up = True
         return None
 
     def _contained(self, callback: Any, *args: Any) -> None:
@@ -215,6 +245,15 @@ class ComponentActor(pykka.ThreadingActor):
             self._host.children = []
             self._outlet.schedule(children)
 
-    def _active(self, active: bool) -> None:  # noqa: FBT001 - a callback
+    def _active_changed(self, active: bool) -> None:  # noqa: FBT001 - a callback
         self.actor_inbox.reactor = self._reactor
-        self._life.source_changed(active=active)
+        self._active = active
+        # While calling back, an end is told later: the callback may schedule or register more,
+        # and the daemon must not look idle until that is known.
+        if active or not self._calling_back:
+            self._tell_active()
+
+    def _tell_active(self) -> None:
+        if self._active != self._told_active:
+            self._told_active = self._active
+            self._life.source_changed(active=self._active)

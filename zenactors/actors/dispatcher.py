@@ -137,11 +137,16 @@ class Dispatcher(DaemonNames):
 
         Raises:
             ComponentStartError: A component failed, or took longer than `start_timeout`.
-            NotRunningError: It was started before.
+            NotRunningError: It was started before, or another thread stopped it meanwhile.
         """
-        if self._engine.dispatcher is not None or self._report is not None:
-            raise NotRunningError("A dispatcher can be started once; make a new one.")
-        self._engine.start(self.components, self._daemon)
+        with self._stop_lock:
+            if self._engine.dispatcher is not None or self._report is not None:
+                raise NotRunningError("A dispatcher can be started once; make a new one.")
+            try:
+                self._engine.start(self.components, self._daemon)
+            except BaseException:
+                self.stop(drain=False)
+                raise
         try:
             for index in range(len(self.components)):
                 self._set_up_component(index)
@@ -184,8 +189,13 @@ class Dispatcher(DaemonNames):
 
         Returns:
             False if `timeout` seconds were not enough.
+
+        Raises:
+            RuntimeError: If a callback tries to wait for its own end.
         """
         engine = self._engine
+        if threading.get_ident() in engine.hosts:
+            raise RuntimeError("A callback cannot wait until its own daemon has drained.")
         engine.wait_for(lambda: engine.halted or engine.drained(), Deadline(self._clock, timeout))
         return engine.drained()
 
@@ -299,10 +309,16 @@ class Dispatcher(DaemonNames):
 
     def _set_up_component(self, index: int) -> None:
         engine, name = self._engine, self.names[index]
-        self._setting_up = index
-        engine.tell(index, SetUp())
+        # With the lock, it is either told before a stop begins, and torn down by that, or never.
+        with self._stop_lock:
+            self._check_not_stopped()
+            self._setting_up = index
+            engine.tell(index, SetUp())
         deadline = Deadline(self._clock, self.start_timeout)
-        if not engine.wait_for(lambda: index in engine.set_ups, deadline):
+        in_time = engine.wait_for(lambda: index in engine.set_ups or self._stop_begun, deadline)
+        if index not in engine.set_ups:
+            self._check_not_stopped()
+        if not in_time:
             raise ComponentStartError(name, "setup", f"no answer in {self.start_timeout:g} s")
         cause = engine.set_ups[index]
         if cause is not None:
@@ -310,7 +326,9 @@ class Dispatcher(DaemonNames):
 
     def _run_start_event(self) -> None:
         engine = self._engine
-        engine.start_first()
+        with self._stop_lock:
+            self._check_not_stopped()
+            engine.start_first()
 
         def over() -> bool:
             with engine.turns.held() as dispatch:
@@ -326,7 +344,12 @@ class Dispatcher(DaemonNames):
             raise ComponentStartError(
                 self._where_start_hangs(), "start", f"no answer in {self.start_timeout:g} s"
             )
+        self._check_not_stopped()
         engine.open()
+
+    def _check_not_stopped(self) -> None:
+        if self._stop_begun:
+            raise NotRunningError("The dispatcher was stopped while it was starting.")
 
     def _where_start_hangs(self) -> str:
         chain = self._engine.dispatch.flows[self.EVENT_START].chain
@@ -342,19 +365,18 @@ class Dispatcher(DaemonNames):
         running = engine.running()
         if not self._stop_begun:
             self._stop_begun = True
-            engine.done.set()
+            self.set_done()
             for index in range(len(engine.refs)):
                 engine.tell(index, Quiesce())
             if running and not engine.halted and self.EVENT_STOP in engine.dispatch.flows:
                 self.queue.schedule_priority(self.EVENT_STOP)
-        drained = True
         if running:
             # Whatever hangs, the tearing down that follows has its share of the time.
             drain_by = deadline.less(HASTY_TIMEOUT)
             engine.wait_for(lambda: engine.halted or engine.drained(), drain_by)
-            drained = engine.drained()
-        hasty = engine.halted or not drained
-        timed_out = not engine.halted and not drained
+        drained = engine.drained()
+        timed_out = running and not engine.halted and not drained
+        hasty = engine.halted or timed_out
         engine.halt()
         if hasty:
             deadline = Deadline(self._clock, HASTY_TIMEOUT)
@@ -370,31 +392,31 @@ class Dispatcher(DaemonNames):
     def _tear_down(self, deadline: Deadline, *, patience: float | None) -> list[int]:
         """Tear down what is set up, in reverse; return the components that did not answer."""
         engine = self._engine
-        up = [index for index, cause in engine.set_ups.items() if cause is None]
-        for index in reversed(up):
+        up = [index for index, cause in list(engine.set_ups.items()) if cause is None]
+        told = list(up)
+        if self._setting_up >= 0 and self._setting_up not in engine.set_ups:
+            told.append(self._setting_up)  # it does so when its setup is over, if that succeeds
+        for index in reversed(told):
             engine.tell(index, TearDown())
             limit = deadline if patience is None else deadline.at_most(patience)
             engine.wait_for(functools.partial(engine.torn.__contains__, index), limit)
-        engine.wait_for(lambda: engine.torn.issuperset(up), deadline)
-        stuck = [index for index in up if index not in engine.torn]
-        if self._setting_up >= 0 and self._setting_up not in engine.set_ups:
-            stuck.append(self._setting_up)
-        return stuck
+        # One that used up the time must not make those look stuck that had none.
+        engine.wait_for(lambda: engine.torn.issuperset(up), deadline.at_least(HASTY_PATIENCE))
+        return [index for index in told if index not in engine.torn]
 
     def _make_report(self, stuck: list[int], *, drained: bool, timed_out: bool) -> StopReport:
         engine = self._engine
-        for index, thread in engine.threads.items():
+        for index, thread in list(engine.threads.items()):
             if index not in stuck:
                 # It has nothing left to do but to leave pykka's loop.
                 thread.join(HASTY_TIMEOUT)
         with engine.turns.held() as dispatch:
-            total = sum(dispatch.counts().values(), Counts())
             later = dispatch.queue.timed()
         return StopReport(
             drained=drained,
             timed_out=timed_out,
             stuck=tuple(self.names[index] for index in stuck),
-            left=total.waiting + total.in_flight - later,
+            left=dispatch.queue.count() - later + dispatch.in_flight(),
             later=later,
             dead_letters=engine.dead_letters.total(),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pykka
@@ -61,9 +62,10 @@ class DispatcherActor(pykka.ThreadingActor):
 
     actor_inbox: DispatcherInbox
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns, started: Callable[[threading.Thread], None]) -> None:
         super().__init__()
         self._turns = turns
+        self._started = started
         self.actor_inbox.turns = turns
 
     @staticmethod
@@ -71,8 +73,10 @@ class DispatcherActor(pykka.ThreadingActor):
         return DispatcherInbox()
 
     def on_start(self) -> None:
-        """Name the thread, for stack dumps."""
-        threading.current_thread().name = "zenactors:dispatcher"
+        """Name the thread, for stack dumps, and say that it runs."""
+        thread = threading.current_thread()
+        thread.name = "zenactors:dispatcher"
+        self._started(thread)
 
     def on_stop(self) -> None:
         """From now on, nobody who asks is left without an answer."""

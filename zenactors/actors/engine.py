@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pykka
 from loguru import logger
 
-from zenactors.actors.component import ComponentActor
+from zenactors.actors.component import ComponentActor, Open
 from zenactors.actors.dead_letters import DeadLetters
 from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.life import Deadline
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from zenactors.core.messages import DeadLetter, Part
 
 ASK_TIMEOUT = 5.0  # seconds: how long a component may take to answer a question
+DISPATCHER = -1  # its place among the threads: components count from 0
 LOGGED_DEAD_LETTERS = 10  # of one component; further ones are only counted
 
 
@@ -100,8 +101,8 @@ class Engine:
         self.idlers = Watchers()
 
     def start(self, components: list[Any], daemon: Any) -> None:
-        """Start all actors. They do nothing yet."""
-        self.dispatcher = DispatcherActor.start(self.turns)
+        """Start all actors, and wait until their threads run. They do nothing yet."""
+        self.dispatcher = DispatcherActor.start(self.turns, self._dispatcher_started)
         for index, component in enumerate(components):
             self.refs.append(
                 ComponentActor.start(
@@ -114,6 +115,9 @@ class Engine:
                     clock=self.clock,
                 )
             )
+        self.wait_for(
+            lambda: len(self.threads) > len(components), Deadline(self.clock, ASK_TIMEOUT)
+        )
 
     def start_first(self) -> None:
         """Run the `start` event; nothing else starts meanwhile."""
@@ -123,15 +127,20 @@ class Engine:
                 self._send(part)
 
     def open(self) -> None:
-        """Let everything else start."""
+        """Let everything else start, and descriptors and timers call back."""
         self.starting = False
         with self.turns.held() as dispatch:
-            dispatch.open = not self.halted
+            dispatch.open = True
+            if self.halted:  # looked at last, as `halt` sets it first: no halt is overlooked
+                dispatch.open = False
         self.turns.take()
+        for index in range(len(self.refs)):
+            self.tell(index, Open())
 
     def running(self) -> bool:
         """Return True if every component was set up."""
-        return len(self.set_ups) == len(self.names) and not any(self.set_ups.values())
+        causes = list(self.set_ups.values())
+        return len(causes) == len(self.names) and all(cause is None for cause in causes)
 
     def stop_actors(self) -> None:
         """Tell all actors to leave their loops. Does not wait."""
@@ -144,8 +153,8 @@ class Engine:
     def halt(self) -> None:
         """Start nothing any more, and let who runs the dispatcher stop it."""
         # A plain store: a turn that is taken at this moment may still send what it has started.
-        self.dispatch.open = False
         self.halted = True
+        self.dispatch.open = False
         self.done.set()
         self.notices.notify()
 
@@ -264,6 +273,14 @@ class Engine:
         self.hosts[ident] = (index, host)
         self.reactors[ident] = reactor
         self.threads[index] = threading.current_thread()
+        self.notices.notify()
+
+    def thread_ended(self, index: int) -> None:
+        """Forget a thread: the system gives its identifier to another one."""
+        ident = self.threads[index].ident
+        assert ident is not None
+        self.hosts.pop(ident, None)
+        self.reactors.pop(ident, None)
 
     def set_up(self, index: int, cause: BaseException | None) -> None:
         """Learn that a component's setup is over."""
@@ -292,6 +309,10 @@ class Engine:
         )
         self.note_status(EXIT_SOFTWARE)
         self.halt()
+
+    def _dispatcher_started(self, thread: threading.Thread) -> None:
+        self.threads[DISPATCHER] = thread
+        self.notices.notify()
 
     # --- turning ------------------------------------------------------------------------------
 

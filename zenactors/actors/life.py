@@ -58,6 +58,11 @@ class Deadline:
         remaining = self.remaining()
         return Deadline(self._clock, timeout if remaining is None else min(timeout, remaining))
 
+    def at_least(self, timeout: float) -> Deadline:
+        """Return the deadline `timeout` seconds from now, or this one if it is later."""
+        remaining = self.remaining()
+        return Deadline(self._clock, None if remaining is None else max(timeout, remaining))
+
 
 def unique_names(components: Sequence[Any]) -> list[str]:
     """Name each component: its `name`, or its class's; the second of a name gets `-2`.

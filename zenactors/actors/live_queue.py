@@ -157,8 +157,8 @@ class LiveQueue:
     def _producer(self) -> Hashable:
         ident = threading.get_ident()
         entry = self._hosts.get(ident)
-        # Components count from 0 and threads are told apart by their identifier.
-        return entry[0] if entry else ("thread", ident)
+        # Identifiers of threads are positive, so what stands for components is negative.
+        return ~entry[0] if entry else ident
 
     def _put(self, place: Place, event: Any, args: Any, when: float) -> Scheduled:
         known = self._known
@@ -168,14 +168,14 @@ class LiveQueue:
         entry = self._hosts.get(ident)
         if entry is not None and place is not Place.PRIORITY:
             component, host = entry
-            scheduled = Scheduled(self, place, event, args, when, component)
+            scheduled = Scheduled(self, place, event, args, when, ~component)
             host.children.append(scheduled)
             return scheduled
-        scheduled = Scheduled(self, place, event, args, when, ("thread", ident))
+        scheduled = Scheduled(self, place, event, args, when, ident)
         if self._limit is not None and (place is Place.BACK or place is Place.FRONT):
             self._make_room(event, self._limit)
         if place is Place.BACK:
-            self._turns.post_behind(scheduled)
+            self._turns.post_later(scheduled)
         else:
             self._turns.post(scheduled)
         return scheduled

@@ -115,7 +115,10 @@ class Mailbox(ControlLane):
             reactor = self.reactor
             if self._control and self._streak < MAX_CONTROL_STREAK:
                 self._streak += 1
-                return self._control.popleft()
+                try:
+                    return self._control.popleft()
+                except IndexError:
+                    continue  # after `close` others refuse what waits here
             self._streak = 0
             if reactor is not None and not self._reactor_was_last and reactor.due():
                 self._reactor_was_last = True
@@ -135,8 +138,13 @@ class Mailbox(ControlLane):
 
     def _wait(self) -> Any:
         try:
-            if self._control or self.reactor is None:
-                # A control message rang the bell: with one waiting, this does not block.
+            if self._control:
+                # It is the data's turn: past the bells, as many as the messages that rang them.
+                # Nobody needs these: before it sleeps, the owner looks at the control lane.
+                while (envelope := self._data.get_nowait()) is _BELL:
+                    pass
+                return envelope
+            if self.reactor is None:
                 return self._data.get()
             if not self.reactor.has_descriptors():
                 return self._data.get(timeout=self.reactor.timeout())

@@ -10,13 +10,14 @@ import heapq
 import itertools
 import os
 import selectors
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from zenactors.core.clock import Clock
 from zenactors.core.event_queue import check_seconds
 
 BUSY_POLL = 0.001  # seconds between two looks at the descriptors while there are batches to run
+LONGEST_SLEEP = 86_400.0  # seconds: epoll refuses time-outs of more than 24 days
 
 ReactorCallback = Callable[[Any], Any]
 
@@ -91,7 +92,7 @@ class ComponentReactor:
         self._asleep = False
         self._ready: list[tuple[int, int]] = []
         self._next_poll = 0.0
-        self._quiet = False
+        self._quiet = True
 
     # --- what components call (see zenactors.core.component.Reactor) ------------------------
 
@@ -121,13 +122,18 @@ class ComponentReactor:
 
     # --- what its actor calls ---------------------------------------------------------------
 
+    def open(self) -> None:
+        """Begin to call back: every component has started."""
+        self._quiet = False
+
     def quiesce(self) -> None:
         """Call nobody back any more: the daemon stops. What is registered stays so."""
         self._quiet = True
 
     def has_descriptors(self) -> bool:
         """Return True if there is a selector to wait at."""
-        return self._selector is not None
+        # With nobody to call back, a descriptor that can be read would end every wait at once.
+        return self._selector is not None and not self._quiet
 
     def due(self) -> bool:
         """Return True if `take_due` would return anything. Does not block."""
@@ -149,7 +155,8 @@ class ComponentReactor:
         """Return the seconds until the next timer, or None for ever."""
         if self._quiet or not self._timers:
             return None
-        return max(0.0, self._timers[0][0] - self._clock.monotonic())
+        seconds = self._timers[0][0] - self._clock.monotonic()
+        return min(max(0.0, seconds), LONGEST_SLEEP)
 
     def sleep(self, nothing_new: Callable[[], bool]) -> None:
         """Wait for a descriptor, a timer or `wake`, unless `nothing_new()` says no."""
@@ -165,30 +172,38 @@ class ComponentReactor:
         if self._asleep and wake_up is not None:
             wake_up.set()
 
-    def take_due(self) -> list[ReactorCallback]:
-        """Return the callbacks whose time has come, timers first."""
+    def take_due(self) -> Iterator[ReactorCallback]:
+        """Yield the callbacks whose time has come, timers first.
+
+        Each is to be called before the next is taken: what it cancels is left out.
+        """
         if self._quiet:
-            return []
-        callbacks = []
+            return
         now = self._clock.monotonic()
+        due: list[Registration] = []
+        again: list[tuple[float, Registration]] = []
         while self._timers and self._timers[0][0] <= now:
             when, _, timer = heapq.heappop(self._timers)
             if timer not in self._registered:
                 continue
-            callbacks.append(timer.callback)
-            if timer.interval is None:
-                timer.reactor = None
-                self._unregister(timer)
-            else:
+            due.append(timer)
+            if timer.interval is not None:
                 # Kept in step with the first call; calls that were missed are left out.
                 missed = int((now - when) / timer.interval)
-                self._push(when + (missed + 1) * timer.interval, timer)
+                again.append((when + (missed + 1) * timer.interval, timer))
+        for when, timer in again:
+            self._push(when, timer)
         ready, self._ready = self._ready, []
         for fd, mask in ready:
-            for wanted, registration in list(self._by_fd.get(fd, {}).items()):
-                if mask & wanted:
-                    callbacks.append(registration.callback)
-        return callbacks
+            wanted = self._by_fd.get(fd, {})
+            due += [registration for each, registration in wanted.items() if mask & each]
+        for registration in due:
+            if registration not in self._registered:
+                continue
+            if not registration.mask and registration.interval is None:
+                registration.reactor = None
+                self._unregister(registration)
+            yield registration.callback
 
     def forget(self, registration: Registration) -> bool:
         """Take a registration back. False: it is not registered."""
@@ -198,11 +213,13 @@ class ComponentReactor:
             wanted = self._by_fd[registration.fd]
             del wanted[registration.mask]
             assert self._selector is not None
-            if wanted:
-                self._selector.modify(registration.fd, _mask(wanted))
-            else:
-                del self._by_fd[registration.fd]
-                self._selector.unregister(registration.fd)
+            # A descriptor that was closed first has left the selector already.
+            with contextlib.suppress(KeyError, OSError):
+                if wanted:
+                    self._selector.modify(registration.fd, _mask(wanted))
+                else:
+                    del self._by_fd[registration.fd]
+                    self._selector.unregister(registration.fd)
         self._unregister(registration)
         return True
 

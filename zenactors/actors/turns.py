@@ -29,6 +29,10 @@ from zenactors.core.messages import Part
 WALL_CLOCK_CHECK = (
     1.0  # seconds: while an event waits for a wall clock time, look at least so often
 )
+SAME_MOMENT = 0.001  # seconds: not worth waking the dispatcher's thread for
+LONGEST_SLEEP = 86_400.0  # seconds: the system's waits refuse time-outs that are far longer
+
+MAX_NEWS = 1024  # so many events may be left for a later turn
 
 
 class Turns:
@@ -60,6 +64,7 @@ class Turns:
         self._news: deque[Part | Scheduled | list[Scheduled] | int] = deque()
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._sleeps_until = 0.0
+        self._took_news = False
 
     def post(self, news: Part | Scheduled | list[Scheduled] | int) -> None:
         """Bring news, and take the turn if nobody has it. Never waits for the turn.
@@ -71,16 +76,22 @@ class Turns:
         self._news.append(news)
         self._take_if_free()
 
-    def post_behind(self, scheduled: Scheduled) -> None:
-        """Bring an event that cannot start before another one has completed.
+    def post_later(self, scheduled: Scheduled) -> None:
+        """Bring an event that may not be able to start now.
 
-        It saves the producer the turn while the event's chain is full: something is under
-        way on it then, and the turn that its completion takes looks for news at the end.
+        It saves the producer the turn while nothing starts yet, or while the event's chain is
+        full: the turn that opens the dispatcher, or that of the next completion, looks for news at
+        the end. Only so much is left for it: news takes more memory than what is accepted.
         """
-        self._news.append(scheduled)
-        flow = self._dispatch.flows.get(scheduled.event)
-        if flow is None or not flow.full:
-            self._take_if_free()
+        news, dispatch = self._news, self._dispatch
+        news.append(scheduled)
+        if dispatch.open and len(news) < MAX_NEWS:
+            flow = dispatch.flows.get(scheduled.event)
+            if flow is not None and flow.full:
+                return
+        elif len(news) < MAX_NEWS:
+            return
+        self._take_if_free()
 
     def take(self) -> None:
         """Take the turn, waiting for it if need be."""
@@ -91,16 +102,19 @@ class Turns:
     @contextlib.contextmanager
     def held(self) -> Iterator[Dispatch]:
         """Hold the turn, with all news taken in, to look at the dispatch or to change it."""
-        with self._lock:
-            news = bool(self._news)
-            for part in self._take_in_news():
-                self._send(part)
-            try:
-                yield self._dispatch
-            finally:
-                if news:  # who brought it found the lock taken, and relies on this turn
-                    self._turn()
-        self._take_if_free()
+        try:
+            with self._lock:
+                self._took_news = False
+                for part in self._take_in_news():
+                    self._send(part)
+                try:
+                    yield self._dispatch
+                finally:
+                    # Who brought it found the lock taken, or no news left: it relies on this turn.
+                    if self._took_news:
+                        self._turn()
+        finally:
+            self._take_if_free()
 
     def ring(self) -> None:
         """Wake the dispatcher's thread."""
@@ -115,10 +129,11 @@ class Turns:
             seconds = self._seconds()
             now = self._clock.monotonic()
             self._sleeps_until = float("inf") if seconds is None else now + seconds
+        self._take_if_free()  # news that came while we held the lock; it rings if need be
         if seconds is not None and seconds <= 0:
             return True
         try:
-            self._bell.get(timeout=seconds)
+            self._bell.get(timeout=None if seconds is None else min(seconds, LONGEST_SLEEP))
         except queue.Empty:
             return True
         return False
@@ -154,7 +169,10 @@ class Turns:
 
     def _wake_for_timed(self) -> None:
         seconds = self._seconds()
-        if seconds is not None and self._clock.monotonic() + seconds < self._sleeps_until:
+        if seconds is None:
+            return
+        # Two computations of one moment differ by the time between their looks at the clock.
+        if self._clock.monotonic() + seconds < self._sleeps_until - SAME_MOMENT:
             self._sleeps_until = 0.0  # it is awake until it says otherwise
             self.ring()
 
@@ -164,6 +182,7 @@ class Turns:
         dispatch = self._dispatch
         started: list[Part] = []
         while news:
+            self._took_news = True
             item: Any = news.popleft()
             kind = type(item)
             if kind is Part:

@@ -171,7 +171,7 @@ class Host:
         if children:
             self.children = []
         part.step += 1
-        if part.step == len(part.chain.steps):
+        if part.done():
             part.children = children or None
             self._outlet.report(part)
             return

@@ -26,6 +26,7 @@ class Part:
         last: True for the last part of its batch: it advances the order.
         control: True if it travels on the control lane, past all others.
         children: Events that were scheduled meanwhile; set only on the way to the dispatcher.
+        origin: For what a front dealt to a replica: where its result belongs.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class Part:
         "dead",
         "items",
         "last",
+        "origin",
         "size",
         "step",
         "stopped",
@@ -63,6 +65,11 @@ class Part:
         self.last = last
         self.control = control
         self.children: list[Scheduled] | None = None
+        self.origin: Any = None
+
+    def done(self) -> bool:
+        """Return True if the part has left the last step of its chain."""
+        return self.step == len(self.chain.steps)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,0 +1,211 @@
+"""What all benchmarks share: rows, targets, interleaved pairs, medians and spreads."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import json
+import math
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Verdict = Literal["reached", "missed", "reported", "not built", "failed"]
+Measure = Callable[[], float]
+
+
+class BenchmarkError(Exception):
+    """A benchmark did not do the work it was to measure: its figures are worth nothing."""
+
+
+def require(fact: bool, otherwise: str) -> None:  # noqa: FBT001 - reads like assert
+    """Check that the work was done. Unlike `assert` it survives `python -O`."""
+    if not fact:
+        raise BenchmarkError(otherwise)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """How much to measure."""
+
+    quick: bool
+    pairs: int
+
+    def size(self, full: int, *, quick: int | None = None) -> int:
+        """Return `full`, or with --quick a tenth of it (or `quick`)."""
+        if not self.quick:
+            return full
+        return full // 10 if quick is None else quick
+
+    def repeats(self, at_most: int) -> int:
+        """Return the number of pairs for a measurement that is long or steady."""
+        return min(self.pairs, at_most)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Target:
+    """What is to be reached, by the ratio or by our own figure."""
+
+    bound: float
+    at_least: bool
+    of: Literal["ratio", "ours"] = "ratio"
+    unit: str = ""
+
+    def __str__(self) -> str:
+        sign = "≥" if self.at_least else "≤"
+        if self.of == "ratio":
+            return f"{sign} {self.bound:g} x"
+        return f"{sign} {self.bound:,g} {self.unit}".rstrip()
+
+    def met(self, *, ours: float, ratio: float | None) -> bool:
+        value = ratio if self.of == "ratio" else ours
+        require(value is not None and math.isfinite(value), "no figure to compare with the target")
+        return value >= self.bound if self.at_least else value <= self.bound
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table and of the JSON file.
+
+    Attributes:
+        ours: Median of our figures, in `unit`.
+        peer: Median of the peer's figures, in `unit`; None without a peer.
+        ratio: Median of the ratios ours / peer of each pair; of `ours` / target where the
+            target is absolute and there is no peer.
+        low, high: The least and the greatest ratio (without a ratio: of ours).
+        samples: The raw figures, pair by pair.
+    """
+
+    id: str
+    case: str
+    unit: str = ""
+    ours: float | None = None
+    peer: float | None = None
+    peer_name: str = ""
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    target: Target | None = None
+    verdict: Verdict
+    note: str = ""
+    samples: Sequence[Any] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        target = None if self.target is None else dataclasses.asdict(self.target)
+        return {**dataclasses.asdict(self), "target": target}
+
+
+def interleave(ours: Measure, peer: Measure, pairs: int) -> list[tuple[float, float]]:
+    """Measure ours, peer, ours, peer, …, each from a swept heap."""
+    samples = []
+    for _ in range(pairs):
+        gc.collect()
+        first = ours()
+        gc.collect()
+        samples.append((first, peer()))
+    return samples
+
+
+def repeat(measure: Measure, times: int) -> list[float]:
+    """Measure what has no peer."""
+    samples = []
+    for _ in range(times):
+        gc.collect()
+        samples.append(measure())
+    return samples
+
+
+def paired_row(
+    id_: str,
+    case: str,
+    samples: list[tuple[float, float]],
+    *,
+    unit: str,
+    peer_name: str,
+    target: Target | None,
+    note: str = "",
+) -> Row:
+    """Make a row of pairs of figures."""
+    ratios = [ours / peer for ours, peer in samples]
+    ours = statistics.median(ours for ours, _ in samples)
+    ratio = statistics.median(ratios)
+    return Row(
+        id=id_,
+        case=case,
+        unit=unit,
+        ours=ours,
+        peer=statistics.median(peer for _, peer in samples),
+        peer_name=peer_name,
+        ratio=ratio,
+        low=min(ratios),
+        high=max(ratios),
+        target=target,
+        verdict=_verdict(target, ours, ratio),
+        note=note,
+        samples=samples,
+    )
+
+
+def single_row(
+    id_: str,
+    case: str,
+    samples: list[float],
+    *,
+    unit: str,
+    target: Target | None,
+    note: str = "",
+) -> Row:
+    """Make a row of figures without a peer; their ratio is to the target."""
+    ours = statistics.median(samples)
+    bound = None if target is None else target.bound
+    return Row(
+        id=id_,
+        case=case,
+        unit=unit,
+        ours=ours,
+        ratio=None if bound is None else ours / bound,
+        low=min(samples) / (bound or 1.0),
+        high=max(samples) / (bound or 1.0),
+        target=target,
+        verdict=_verdict(target, ours, None),
+        note=note,
+        samples=samples,
+    )
+
+
+def _verdict(target: Target | None, ours: float, ratio: float | None) -> Verdict:
+    if target is None:
+        return "reported"
+    return "reached" if target.met(ours=ours, ratio=ratio) else "missed"
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the smallest value that at least `percent` of all values do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def wait_until(fact: Callable[[], bool], *, timeout: float = 30.0, what: str) -> None:
+    """Look every millisecond until `fact()` is true."""
+    deadline = time.monotonic() + timeout
+    while not fact():
+        if time.monotonic() > deadline:
+            raise BenchmarkError(f"waited {timeout:g} s in vain for {what}")
+        time.sleep(0.001)
+
+
+def in_fresh_process(module: str, *arguments: object) -> Any:
+    """Run `python -m benchmarks.<module> …` and return the JSON that it prints."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    if done.returncode != 0:
+        raise BenchmarkError(f"{' '.join(command[1:])} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout)

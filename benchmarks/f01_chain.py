@@ -1,0 +1,96 @@
+"""F1: no-op chains of 1, 3 and 8 components against pyzenkit's own loop.
+
+Prefilled: 300,000 events are scheduled first, unmeasured on both sides. Ours is measured from
+`Dispatcher.start()` to the end of `drain()`, so with the start of all actors in it; the seed
+from the call of its `_event_loop` until that finds its queue empty.
+
+Live: ours is measured from the first `schedule()` of another thread, with the dispatcher
+running, until everything is drained. The seed's loop ends at an empty queue and has one
+thread, so its figure is scheduling everything and then running the loop, one after the other.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+from benchmarks import ours, seed
+from benchmarks.common import Options, Row, Target, interleave, paired_row, require
+from zenactors.actors.dispatcher import Dispatcher
+
+ID = "F1"
+EVENTS = 300_000
+TARGETS = {1: 1.0, 3: 0.75, 8: 0.6}
+
+
+def run(options: Options) -> Iterator[Row]:
+    count = options.size(EVENTS)
+    for length, bound in TARGETS.items():
+        _check_same_work(length)
+        samples = interleave(
+            lambda length=length: ours.rate_of_chain(length, count),  # type: ignore[misc]
+            lambda length=length: seed.rate_of_chain(length, count),  # type: ignore[misc]
+            options.pairs,
+        )
+        yield paired_row(
+            ID,
+            f"chain of {length}, prefilled",
+            samples,
+            unit="events/s",
+            peer_name=seed.PEER,
+            target=Target(bound=bound, at_least=True),
+        )
+    for length in TARGETS:
+        samples = interleave(
+            lambda length=length: _live_rate(length, count),  # type: ignore[misc]
+            lambda length=length: _seed_rate_with_scheduling(length, count),  # type: ignore[misc]
+            options.repeats(3),
+        )
+        yield paired_row(
+            ID,
+            f"chain of {length}, live producer",
+            samples,
+            unit="events/s",
+            peer_name=seed.PEER,
+            target=None,
+            note="the seed: schedule all, then run, in one thread",
+        )
+
+
+def _check_same_work(length: int) -> None:
+    expected = list(range(1_000))
+    require(ours.seen_by_last(length, 1_000) == expected, "zenactors lost or reordered events")
+    require(seed.seen_by_last(length, 1_000) == expected, "the seed lost or reordered events")
+
+
+def _live_rate(length: int, count: int) -> float:
+    dispatcher = Dispatcher([ours.Noop() for _ in range(length)])
+    began: list[float] = []
+
+    def produce() -> None:
+        schedule = dispatcher.queue.schedule
+        began.append(time.perf_counter())
+        for number in range(count):
+            schedule(ours.EVENT, number)
+
+    dispatcher.start()
+    producer = threading.Thread(target=produce)
+    producer.start()
+    producer.join()
+    dispatcher.drain()
+    elapsed = time.perf_counter() - began[0]
+    ours.finish(dispatcher, count)
+    return count / elapsed
+
+
+def _seed_rate_with_scheduling(length: int, count: int) -> float:
+    daemon = seed.SeedDaemon([seed.SeedNoop() for _ in range(length)])
+    schedule = daemon.queue.schedule
+    begin = time.perf_counter()
+    for number in range(count):
+        schedule(ours.EVENT, number)
+    daemon.run_loop()
+    elapsed = time.perf_counter() - begin
+    seed.finish(daemon)
+    return count / elapsed

@@ -1,0 +1,91 @@
+"""F4: a chain of 4 components that each block 5 ms, as on I/O.
+
+200 events, scheduled before. `time.sleep` in the callbacks stands for a read or a request: it
+lets other threads run. Measured as in F1: ours from `start()` to the end of `drain()`, the seed
+by its `_event_loop`. The ceiling for 4 actors is 4.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks import ours, seed
+from benchmarks.common import Options, Row, Target, interleave, paired_row
+from zenactors.actors.dispatcher import Dispatcher
+from zenactors.core.component import ZenDaemonComponent, handles
+
+ID = "F4"
+EVENTS = 200
+LENGTH = 4
+BLOCKS = 0.005  # seconds
+PAIRS = 3  # sleeps vary little
+
+
+class Blocking(ZenDaemonComponent):
+    """Block, then hand on."""
+
+    @handles(ours.EVENT)
+    def cbk_event_x(self, daemon: Any, args: Any) -> tuple[int, Any]:
+        time.sleep(BLOCKS)
+        return (daemon.FLAG_CONTINUE, args)
+
+
+class SeedBlocking(seed.SeedNoop):
+    """Block, then hand on."""
+
+    def cbk_event_x(self, daemon: Any, args: Any) -> tuple[int, Any]:
+        time.sleep(BLOCKS)
+        return (daemon.FLAG_CONTINUE, args)
+
+
+def run(options: Options) -> Iterator[Row]:
+    count = options.size(EVENTS, quick=100)
+    samples = interleave(
+        lambda: _our_rate(count), lambda: _seed_rate(count), options.repeats(PAIRS)
+    )
+    yield paired_row(
+        ID,
+        f"chain of {LENGTH}, each blocks 5 ms",
+        samples,
+        unit="events/s",
+        peer_name=seed.PEER,
+        target=Target(bound=3.5, at_least=True),
+        note=f"{count} events; ceiling {LENGTH}",
+    )
+    built = _replicas_built()
+    yield Row(
+        id=ID,
+        case=f"chain of {LENGTH}, 8 replicas each",
+        target=Target(bound=25, at_least=True),
+        verdict="reported" if built else "not built",
+        note="replicas exist, this benchmark does not yet" if built else "not built yet (A22)",
+    )
+
+
+def _replicas_built() -> bool:
+    return hasattr(ZenDaemonComponent, "replicas") or any(
+        "replicas" in inspect.signature(made).parameters
+        for made in (Dispatcher, ZenDaemonComponent)
+    )
+
+
+def _our_rate(count: int) -> float:
+    dispatcher = ours.prefilled([Blocking() for _ in range(LENGTH)], count)
+    begin = time.perf_counter()
+    dispatcher.start()
+    dispatcher.drain()
+    elapsed = time.perf_counter() - begin
+    ours.finish(dispatcher, count)
+    return count / elapsed
+
+
+def _seed_rate(count: int) -> float:
+    daemon = seed.prefilled([SeedBlocking() for _ in range(LENGTH)], count)
+    begin = time.perf_counter()
+    daemon.run_loop()
+    elapsed = time.perf_counter() - begin
+    seed.finish(daemon)
+    return count / elapsed

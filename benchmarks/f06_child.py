@@ -1,0 +1,118 @@
+"""The daemon whose signal latency F6 measures: 8 busy actors and 1,000 circulating events.
+
+    python -m benchmarks.f06_child BOARD wait|compute own|busy
+
+What it notes goes into BOARD, a file of 64-bit integers that the parent has mapped too.
+"""
+
+from __future__ import annotations
+
+import mmap
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from zenactors.core.component import ZenDaemonComponent, gen_event_handler, handles
+from zenactors.daemon.lifecycle import ZenDaemon
+
+ACTORS = 8
+CIRCULATING = 1_000
+SENT = 0  # when the parent sent the last signal, ns on the monotonic clock
+CAUGHT = 1  # how many signals reached the callback
+WORK = 2  # work done by each of the actors
+LATENCIES = WORK + ACTORS
+SPIN = 10_000  # rounds of a loop: about half a millisecond of pure Python
+
+
+class Board:
+    """A file of integers, shared with the other process."""
+
+    def __init__(self, path: str) -> None:
+        with Path(path).open("r+b") as file:
+            self.cells = memoryview(mmap.mmap(file.fileno(), 0)).cast("q")
+
+
+class SignalStopwatch:
+    """Note how long ago the parent sent the signal."""
+
+    board: Board
+
+    def cbk_event_signal_usr1(self, daemon: Any, args: Any) -> tuple[int, Any]:
+        now = time.monotonic_ns()
+        cells = self.board.cells
+        caught = cells[CAUGHT]
+        cells[LATENCIES + caught] = now - cells[SENT]
+        cells[CAUGHT] = caught + 1
+        return (daemon.FLAG_CONTINUE, args)
+
+
+class Watcher(SignalStopwatch, ZenDaemonComponent):
+    """An actor of its own for the signal, that has nothing else to do. Sets the events off."""
+
+    def __init__(self, board: Board, *, stopwatch: bool) -> None:
+        super().__init__()
+        self.board = board
+        self.stopwatch = stopwatch
+
+    def get_events(self) -> list[Any]:
+        events = super().get_events()
+        if self.stopwatch:
+            events.append(gen_event_handler("signal_usr1", self.cbk_event_signal_usr1))
+        return events
+
+    @handles("start")
+    def cbk_event_start(self, daemon: Any, args: Any) -> tuple[int, Any]:
+        for number in range(CIRCULATING):
+            daemon.queue.schedule(f"work{number % ACTORS}", number)
+        return (daemon.FLAG_CONTINUE, args)
+
+
+class Busy(SignalStopwatch, ZenDaemonComponent):
+    """Work on an event and send it to the next actor of the ring."""
+
+    def __init__(self, board: Board, number: int, *, computes: bool, stopwatch: bool) -> None:
+        super().__init__(name=f"Busy{number}")
+        self.board = board
+        self.number = number
+        self.following = f"work{(number + 1) % ACTORS}"
+        self.computes = computes
+        self.stopwatch = stopwatch
+
+    def get_events(self) -> list[Any]:
+        events: list[Any] = [gen_event_handler(f"work{self.number}", self.cbk_event_work)]
+        if self.stopwatch:
+            events.append(gen_event_handler("signal_usr1", self.cbk_event_signal_usr1))
+        return events
+
+    def cbk_event_work(self, daemon: Any, args: Any) -> tuple[int, Any]:
+        if self.computes:
+            total = 0
+            for number in range(SPIN):
+                total += number
+        else:
+            time.sleep(0.001)
+        self.board.cells[WORK + self.number] += 1
+        if not daemon.is_done():
+            daemon.queue.schedule(self.following, args)
+        return (daemon.FLAG_CONTINUE, args)
+
+
+def main() -> None:
+    path, work, handler = sys.argv[1:]
+    board = Board(path)
+    busy = [
+        Busy(
+            board,
+            number,
+            computes=work == "compute",
+            stopwatch=handler == "busy" and number == 0,
+        )
+        for number in range(ACTORS)
+    ]
+    watcher = Watcher(board, stopwatch=handler == "own")
+    ZenDaemon(name="bench-signals", components=[*busy, watcher]).serve()
+
+
+if __name__ == "__main__":
+    main()

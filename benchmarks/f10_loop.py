@@ -1,0 +1,111 @@
+"""F10: one event that re-schedules itself: how often a second it goes round.
+
+Ours: the main thread reads a counter of the component that re-schedules, at two moments, after
+a warm-up; it sleeps meanwhile. With the re-scheduling callback first in the chain (the seed's
+habit) the next event may start while the last is still in the rest of the chain; with it last,
+exactly one is under way. The peer, for information, is the seed's loop on the same work.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks import seed
+from benchmarks.common import Options, Row, Target, interleave, paired_row, require
+from benchmarks.ours import EVENT, Noop
+from zenactors.actors.dispatcher import Dispatcher
+from zenactors.core.component import ZenDaemonComponent, handles
+
+ID = "F10"
+SECONDS = 2.0
+QUICK_SECONDS = 0.3
+WARM_UP = 0.5  # seconds
+PAIRS = 3
+SEED_ROUNDS = 300_000
+# The chain's length, the place of the component that re-schedules, and the target.
+CASES = ((1, 0, 50_000), (3, 0, 25_000), (3, 2, 25_000))
+
+
+class Again(ZenDaemonComponent):
+    """Schedule the same event again, until the daemon stops."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rounds = 0
+
+    @handles(EVENT)
+    def cbk_event_x(self, daemon: Any, args: Any) -> tuple[int, Any]:
+        self.rounds += 1
+        if not daemon.is_done():
+            daemon.queue.schedule(EVENT, args)
+        return (daemon.FLAG_CONTINUE, args)
+
+
+class SeedAgain(seed.SeedNoop):
+    """Schedule the same event again, a number of times."""
+
+    def __init__(self, rounds: int) -> None:
+        super().__init__()
+        self.left = rounds
+
+    def cbk_event_x(self, daemon: Any, args: Any) -> tuple[int, Any]:
+        self.left -= 1
+        if self.left and not daemon.is_done():
+            daemon.queue.schedule(EVENT, args)
+        return (daemon.FLAG_CONTINUE, args)
+
+
+def run(options: Options) -> Iterator[Row]:
+    for length, place, bound in CASES:
+        who = "itself" if length == 1 else ("the first" if place == 0 else "the last")
+        yield paired_row(
+            ID,
+            f"chain of {length}, {who} re-schedules",
+            interleave(
+                lambda case=(length, place): _our_rate(*case, options),  # type: ignore[misc]
+                lambda case=(length, place): _seed_rate(*case, options),  # type: ignore[misc]
+                options.repeats(PAIRS),
+            ),
+            unit="events/s",
+            peer_name=seed.PEER,
+            target=Target(bound=bound, at_least=True, of="ours", unit="/s"),
+        )
+
+
+def _our_rate(length: int, place: int, options: Options) -> float:
+    again = Again()
+    components: list[Any] = [Noop() for _ in range(length)]
+    components[place] = again
+    dispatcher = Dispatcher(components)
+    dispatcher.start()
+    dispatcher.queue.schedule(EVENT, 1)
+    time.sleep(WARM_UP)
+    gc.collect()
+    first, begin = again.rounds, time.perf_counter()
+    time.sleep(QUICK_SECONDS if options.quick else SECONDS)
+    last, elapsed = again.rounds, time.perf_counter() - begin
+    report = dispatcher.stop()
+    counts = dispatcher.counts()[EVENT]
+    require(
+        report.drained and counts.completed == counts.accepted == again.rounds,
+        f"events were lost: {counts}, {again.rounds} rounds",
+    )
+    return (last - first) / elapsed
+
+
+def _seed_rate(length: int, place: int, options: Options) -> float:
+    rounds = options.size(SEED_ROUNDS)
+    again = SeedAgain(rounds)
+    components: list[Any] = [seed.SeedNoop() for _ in range(length)]
+    components[place] = again
+    daemon = seed.SeedDaemon(components)
+    daemon.queue.schedule(EVENT, 1)
+    begin = time.perf_counter()
+    daemon.run_loop()
+    elapsed = time.perf_counter() - begin
+    seed.finish(daemon)
+    require(again.left == 0, "the seed's loop ended early")
+    return rounds / elapsed

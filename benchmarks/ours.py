@@ -1,0 +1,83 @@
+"""The work of most benchmarks as zenactors does it, with all defaults on."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from benchmarks.common import require
+from zenactors.actors.dispatcher import Dispatcher
+from zenactors.core.component import ZenDaemonComponent, handles
+
+EVENT = "x"
+
+
+class Noop(ZenDaemonComponent):
+    """Hand every event on."""
+
+    @handles(EVENT)
+    def cbk_event_x(self, daemon: Any, args: Any) -> tuple[int, Any]:
+        return (daemon.FLAG_CONTINUE, args)
+
+
+class Recorder(ZenDaemonComponent):
+    """Keep the args it sees, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+
+    @handles(EVENT)
+    def cbk_event_x(self, daemon: Any, args: Any) -> tuple[int, Any]:
+        self.seen.append(args)
+        return (daemon.FLAG_CONTINUE, args)
+
+
+class OpenedAt(ZenDaemonComponent):
+    """Note when `start` came to it: nothing else begins before its callback has returned."""
+
+    moment = 0.0
+
+    @handles("start")
+    def cbk_event_start(self, daemon: Any, args: Any) -> tuple[int, Any]:
+        self.moment = time.perf_counter()
+        return (daemon.FLAG_CONTINUE, args)
+
+
+def prefilled(components: list[Any], count: int) -> Dispatcher:
+    """Return a dispatcher that is not started, with `count` events queued."""
+    dispatcher = Dispatcher(components)
+    schedule = dispatcher.queue.schedule
+    for number in range(count):
+        schedule(EVENT, number)
+    return dispatcher
+
+
+def finish(dispatcher: Dispatcher, count: int) -> None:
+    """Check that all the work was done, and stop."""
+    totals = list(dispatcher.counts().items())
+    completed = sum(counts.completed for event, counts in totals if event != "start")
+    report = dispatcher.stop()
+    require(completed == count, f"{completed:,} of {count:,} events were completed")
+    require(report.drained and not report.stuck and not report.dead_letters, f"{report}")
+
+
+def rate_of_chain(length: int, count: int) -> float:
+    """Return events/s from `start()` to the end of `drain()`, events queued before."""
+    dispatcher = prefilled([Noop() for _ in range(length)], count)
+    begin = time.perf_counter()
+    dispatcher.start()
+    dispatcher.drain()
+    elapsed = time.perf_counter() - begin
+    finish(dispatcher, count)
+    return count / elapsed
+
+
+def seen_by_last(length: int, count: int) -> list[Any]:
+    """Return what the last component of a chain sees."""
+    last = Recorder()
+    dispatcher = prefilled([*(Noop() for _ in range(length - 1)), last], count)
+    dispatcher.start()
+    dispatcher.drain()
+    finish(dispatcher, count)
+    return last.seen

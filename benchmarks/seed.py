@@ -1,0 +1,92 @@
+"""The same work as pyzenkit 0.67 does it: its own queue, components and `_event_loop`.
+
+Only what stands around the loop (configuration, command line, daemonization) is left out: the
+daemon is made without its constructor and given the attributes that the loop reads.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from pyzenkit import zendaemon
+
+from benchmarks.common import require
+from benchmarks.ours import EVENT
+
+PEER = "pyzenkit 0.67"
+
+
+class SeedDaemon(zendaemon.ZenDaemon):  # type: ignore[misc]
+    """pyzenkit's daemon, from its event loop on."""
+
+    def __init__(self, components: list[Any]) -> None:
+        # Not super().__init__(): that reads the command line and files.
+        self.queue = zendaemon.EventQueueManager()
+        self.components = []
+        self.callbacks = {}
+        self.flag_loop_done = 0
+        self.logger = logging.getLogger("seed")
+        self._init_components(components=components)
+
+    def run_loop(self) -> None:
+        """Run pyzenkit's loop until the queue is empty."""
+        try:
+            self._event_loop()
+        except zendaemon.QueueEmptyException:
+            return
+
+
+class SeedNoop(zendaemon.ZenDaemonComponent):  # type: ignore[misc]
+    """Hand every event on."""
+
+    def get_events(self) -> list[dict[str, Any]]:
+        return [self.gen_event_handler(EVENT, self.cbk_event_x)]
+
+    def cbk_event_x(self, daemon: Any, args: Any) -> tuple[int, Any]:
+        return (daemon.FLAG_CONTINUE, args)
+
+
+class SeedRecorder(SeedNoop):
+    """Keep the args it sees, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+
+    def cbk_event_x(self, daemon: Any, args: Any) -> tuple[int, Any]:
+        self.seen.append(args)
+        return (daemon.FLAG_CONTINUE, args)
+
+
+def prefilled(components: list[Any], count: int) -> SeedDaemon:
+    """Return a seed daemon with `count` events queued."""
+    daemon = SeedDaemon(components)
+    schedule = daemon.queue.schedule
+    for number in range(count):
+        schedule(EVENT, number)
+    return daemon
+
+
+def finish(daemon: SeedDaemon) -> None:
+    require(daemon.queue.count() == 0, "the seed's loop left events in its queue")
+
+
+def rate_of_chain(length: int, count: int) -> float:
+    """Return events/s of pyzenkit's loop, events queued before."""
+    daemon = prefilled([SeedNoop() for _ in range(length)], count)
+    begin = time.perf_counter()
+    daemon.run_loop()
+    elapsed = time.perf_counter() - begin
+    finish(daemon)
+    return count / elapsed
+
+
+def seen_by_last(length: int, count: int) -> list[Any]:
+    """Return what the last component of a chain sees."""
+    last = SeedRecorder()
+    daemon = prefilled([*(SeedNoop() for _ in range(length - 1)), last], count)
+    daemon.run_loop()
+    finish(daemon)
+    return last.seen

@@ -1,0 +1,203 @@
+"""A component as several actors that share its events, behind a front that keeps their order.
+
+The front holds the component's place in every chain: batches arrive at it in ticket order, it
+deals their events one by one to the replicas, and releases the results in the order in which
+the events came, however the replicas overtook each other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from zenactors.core.chain import Chain, Step
+from zenactors.core.clock import Clock
+from zenactors.core.component import Handler, gen_event_handler
+from zenactors.core.host import Host, Outlet
+from zenactors.core.messages import Part
+from zenactors.errors import ConfigurationError
+
+
+class Replicas:
+    """Run `count` instances of a component, each in an actor of its own, as one component.
+
+    For callbacks that wait (for a database, a remote API): as many events as there are
+    replicas are worked on at a time. What follows on the chain sees the events in their
+    order all the same. The instances share nothing, and each sees only its share of the events;
+    `start`, `stop` and other control events reach them all.
+
+        Replicas(lambda: Lookup(url), 8)
+
+    Args:
+        make: Returns a new instance; called `count` times, at once.
+        count: How many.
+        key: Deals events by `hash(key(args)) % count`, so that events with equal keys are
+            handled by the same instance, in order. Default: whichever instance is free.
+        name: Default: the first instance's name.
+
+    Raises:
+        ConfigurationError: The instances do not handle the same events.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Any],
+        count: int,
+        *,
+        key: Callable[[Any], Hashable] | None = None,
+        name: str | None = None,
+    ) -> None:
+        if count < 1:
+            raise ValueError(f"count must be at least 1, not {count!r}.")
+        self.key = key
+        self.instances = [make() for _ in range(count)]
+        first = self.instances[0]
+        self.name = name or getattr(first, "name", None) or type(first).__name__
+        self.emits = getattr(first, "emits", ())
+        self._handlers: list[list[Handler]] = [list(each.get_events()) for each in self.instances]
+        wanted = [(each["event"], each.get("prepend")) for each in self._handlers[0]]
+        for handlers in self._handlers:
+            if [(each["event"], each.get("prepend")) for each in handlers] != wanted:
+                raise ConfigurationError(
+                    f"Replicas of {self.name!r} handle different events; make() must return"
+                    " instances that handle the same ones."
+                )
+
+    def get_events(self) -> list[Handler]:
+        """Return what each instance handles."""
+        return [
+            gen_event_handler(
+                handler["event"],
+                _Dealt(number, getattr(handler["callback"], "__name__", "callback")),
+                handler.get("prepend", False),
+            )
+            for number, handler in enumerate(self._handlers[0])
+        ]
+
+    def callbacks(self, replica: int, step: Step) -> tuple[Any, ...]:
+        """Return the callbacks of one instance for a step of the front's."""
+        handlers = self._handlers[replica]
+        return tuple(handlers[each.number]["callback"] for each in step.callbacks)  # type: ignore[attr-defined] # _Dealt
+
+
+class _Dealt:
+    """Stands in the chain for the callbacks of the instances."""
+
+    def __init__(self, number: int, name: str) -> None:
+        self.number = number
+        self.__name__ = name
+
+    def __call__(self, daemon: Any, args: Any) -> None:
+        raise AssertionError("A front deals events and runs none itself.")
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Dealing:
+    """A part whose events are with the replicas."""
+
+    part: Part
+    results: list[Part | None]
+    released: int = 0
+
+
+class Front(Host):
+    """Deal events to replicas, and release the results in order. Thread: own.
+
+    Args:
+        replicas: The instances.
+        first: The index of the first instance's actor; the others follow.
+        outlet: Where results go.
+        clock: Where time comes from.
+    """
+
+    def __init__(
+        self, name: str, replicas: Replicas, first: int, outlet: Outlet, clock: Clock
+    ) -> None:
+        super().__init__(name, None, outlet, clock)
+        self._replicas = replicas
+        self._first = first
+        self._dealings: deque[_Dealing] = deque()
+        self._loads = [0] * len(replicas.instances)
+        self._tickets = [0] * len(replicas.instances)
+        self._chains: dict[int, list[Chain]] = {}
+
+    def work(self) -> None:
+        """Deal the events of the next batch."""
+        part = self._ready.popleft()
+        self._dealings.append(_Dealing(part, [None] * len(part.items)))
+        for position, args in enumerate(part.items):
+            self._deal(self._choose(args), part, (self._dealings[-1], position), args)
+        self._release()
+
+    def run_control(self, part: Part) -> None:
+        """Hand a control event to every replica; the first one's result goes on."""
+        dealing = _Dealing(part, [None] * len(self._loads))
+        for replica in range(len(self._loads)):
+            self._deal(replica, part, (dealing, replica), part.items[0])
+
+    def dealt(self, result: Part) -> None:
+        """Take back what a replica has done."""
+        dealing, position = result.origin
+        dealing.results[position] = result
+        self.handled += 1
+        self.failed += result.dead
+        self._loads[result.chain.steps[0].component - self._first] -= 1
+        if not result.control:
+            self._release()
+        elif None not in dealing.results:
+            first = dealing.results[0]
+            self._finish(dealing.part, first.items, first.dead, dealing.part.size, last=True)
+
+    def _choose(self, args: Any) -> int:
+        key = self._replicas.key
+        if key is not None:
+            return hash(key(args)) % len(self._loads)
+        return self._loads.index(min(self._loads))
+
+    def _deal(self, replica: int, part: Part, origin: tuple[_Dealing, int], args: Any) -> None:
+        step = part.chain.steps[part.step]
+        chains = self._chains.get(id(step))
+        if chains is None:
+            chains = self._chains[id(step)] = self._make_chains(part.chain, step)
+        tickets: tuple[int, ...] = ()
+        if not part.control:
+            tickets = (self._tickets[replica],)
+            self._tickets[replica] += 1
+        dealt = Part(chains[replica], 0, tickets, [args], 1, control=part.control)
+        dealt.origin = origin
+        self._loads[replica] += 1
+        self._outlet.forward(self._first + replica, dealt)
+
+    def _make_chains(self, chain: Chain, step: Step) -> list[Chain]:
+        chains = []
+        for replica in range(len(self._loads)):
+            index = self._first + replica
+            own = Step(index, self._replicas.callbacks(replica, step), order=(index, -1))
+            chains.append(Chain(chain.event, chain.number, (own,), revisits=False))
+        return chains
+
+    def _release(self) -> None:
+        """Send on what is done, as far as nothing before it is still to be done."""
+        while self._dealings:
+            dealing = self._dealings[0]
+            part, results = dealing.part, dealing.results
+            survivors: list[Any] = []
+            dead = 0
+            begin = end = dealing.released
+            while end < len(results) and (result := results[end]) is not None:
+                survivors += result.items
+                dead += result.dead
+                end += 1
+            if end == len(results):
+                self._dealings.popleft()
+                self._finish(part, survivors, dead, part.size, last=part.last)
+                continue
+            if end > begin:
+                dealing.released = end
+                size = end - begin
+                part.size -= size
+                done = Part(part.chain, part.step, part.tickets, [], size)
+                self._finish(done, survivors, dead, size, last=False)
+            return

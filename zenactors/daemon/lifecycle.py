@@ -92,6 +92,10 @@ class ZenDaemon(DaemonNames):
         exit_when_idle: Tell sources to finish when they have nothing more to read.
         start_timeout: Seconds that each component has for its setup, and all for `start`.
         stop_timeout: Seconds that a graceful stop may take.
+        switch_interval: Seconds after which Python takes the interpreter from a busy thread, while
+            the daemon serves; see `sys.setswitchinterval`. Python's own 5 ms let a signal wait
+            300 ms behind eight busy components; half a millisecond costs these some 8 % of
+            their speed. None leaves it as it is.
         clock: Where time comes from.
 
     Thread: main for `serve` and `run`, any for what callbacks use.
@@ -114,6 +118,7 @@ class ZenDaemon(DaemonNames):
         exit_when_idle: bool = False,
         start_timeout: float = 30.0,
         stop_timeout: float = MAX_STOP_TIMEOUT,
+        switch_interval: float | None = 0.0005,
         clock: Clock | None = None,
     ) -> None:
         self.name = name
@@ -124,6 +129,7 @@ class ZenDaemon(DaemonNames):
         self.compat = compat
         self.start_timeout = start_timeout
         self.stop_timeout = stop_timeout
+        self.switch_interval = switch_interval
         self.state_file = Path(state_file or f"{name}.state").absolute()
         self.config: dict[str, Any] = {
             "name": name,
@@ -234,7 +240,7 @@ class ZenDaemon(DaemonNames):
 
         Thread: main.
         """
-        with SignalTrap(_SIGNAL_EVENTS) as trap:
+        with SignalTrap(_SIGNAL_EVENTS) as trap, _switching_every(self.switch_interval):
             self._trap = trap
             try:
                 status = self._serve()
@@ -475,6 +481,18 @@ _SIGNAL_EVENTS: dict[int, str | None] = {
     signal.SIGUSR2: DaemonNames.EVENT_SIGNAL_USR2,
     signal.SIGALRM: None,  # wakes the main thread, and that is all
 }
+
+
+@contextlib.contextmanager
+def _switching_every(seconds: float | None) -> Iterator[None]:
+    """Set the interpreter's switch interval for a while. It belongs to the whole process."""
+    before = sys.getswitchinterval()
+    if seconds is not None:
+        sys.setswitchinterval(seconds)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -1,0 +1,188 @@
+"""`main()` in this process: help, wrong usage, configuration errors, `check`."""
+
+from __future__ import annotations
+
+import io
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from zenactors import __version__
+from zenactors.cli import main
+
+Capture = pytest.CaptureFixture[str]
+
+RIGHT = """\
+name = "right"
+
+[[component]]
+use = "zenactors.components:FileTailer"
+name = "tailer"
+options.patterns = ["in.log"]
+options.start = "beginning"
+
+[[component]]
+use = "zenactors.components:RawWriter"
+options.path = "out.log"
+"""
+
+
+def write(name: str, text: str) -> None:
+    Path(name).write_text(text)
+    Path(name).chmod(0o644)  # whatever the umask: as root, what others can write is refused
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+@pytest.mark.parametrize("command", ["", "run", "tail", "check"])
+def test_help_goes_to_standard_output(command: str, option: str, capsys: Capture) -> None:
+    assert main([*command.split(), option]) == 0
+
+    shown = capsys.readouterr()
+    assert f"Usage:\n  zenactors {command}".rstrip() in shown.out
+    assert shown.err == ""
+
+
+def test_version_goes_to_standard_output(capsys: Capture) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr() == (f"{__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", "COMMAND is missing"),
+        ("rnu x.toml", "unknown command 'rnu'; did you mean 'run'?"),
+        ("serve x.toml", "unknown command 'serve'; commands: run, tail, check"),
+        ("--verison", "unknown option '--verison'; did you mean '--version'?"),
+        ("run", "SPEC is missing"),
+        ("check", "SPEC is missing"),
+        ("tail", "PATTERN is missing"),
+        ("run a b", "unexpected argument 'b'"),
+        ("run -- a --help", "unexpected argument '--help'"),
+        ("run --exit-when-idel a",
+         "unknown option '--exit-when-idel'; did you mean '--exit-when-idle'?"),
+        ("run --log x a", "option '--log' may be '--log-level' or '--log-file'"),
+        ("run -q a", "unknown option '-q'"),
+        ("run a --log-level", "option '--log-level' needs a value: --log-level LEVEL"),
+        ("run a --exit-when-idle=yes",
+         "option '--exit-when-idle' takes no value, but got '--exit-when-idle=yes'"),
+        ("check a --app-dir b --app-dir=c", "option '--app-dir' is given twice"),
+        ("run a --log-level loud",
+         "--log-level must be 'TRACE', 'DEBUG', 'INFO', 'WARNING', 'ERROR' or 'CRITICAL',"
+         " not 'loud'"),
+        ("run a --ordering evnt",
+         "--ordering must be 'component', 'global' or 'event', not 'evnt';"
+         " did you mean 'event'?"),
+        ("tail a --from middle", "--from must be 'beginning' or 'end', not 'middle'"),
+        ("tail a --format jsno",
+         "--format must be 'raw' or 'json', not 'jsno'; did you mean 'json'?"),
+        ("tail a --parse csv", "--parse must be 'access', not 'csv'"),
+        ("tail a --parse access --format raw",
+         "--parse makes records, which --format raw cannot write; use json"),
+        ("tail a --poll often", "--poll must be a number of seconds above 0, not 'often'"),
+        ("tail a --poll=-1", "--poll must be a number of seconds above 0, not '-1'"),
+        ("tail a --poll nan", "--poll must be a number of seconds above 0, not 'nan'"),
+        ("tail a --output=", "--output is empty; give the path of a file"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_one_line_and_the_usage(line: str, expected: str, capsys: Capture) -> None:
+    assert main(line.split()) == 64
+
+    shown = capsys.readouterr()
+    command = next((word for word in ("run", "tail", "check") if line.startswith(word)), "")
+    first, header, usage = shown.err.splitlines()[:3]
+    assert first == f"zenactors: {expected}"
+    assert header == "Usage:"
+    assert usage.startswith(f"  zenactors {command}")
+    assert shown.out == ""
+
+
+def test_each_problem_of_a_spec_is_a_line_on_standard_error(capsys: Capture) -> None:
+    wrong = RIGHT.replace("patterns", "patern").replace("path", "pth").replace("name", "nmae", 1)
+    write("wrong.toml", wrong)
+
+    for command in ("run", "check"):
+        assert main([command, "wrong.toml"]) == 78
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err.splitlines() == [
+            "zenactors: wrong.toml:1: unknown key 'nmae'; did you mean 'name'?",
+            "zenactors: wrong.toml:6: component 1 (tailer): unknown option 'patern';"
+            " did you mean 'patterns'?",
+            "zenactors: wrong.toml:11: component 2 (RawWriter): unknown option 'pth';"
+            " did you mean 'path'?",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["run", "none.toml"], "none.toml: there is no such file"),
+        (["run", "nothing"], "SPEC 'nothing' is neither a file nor of the form"
+                             " 'package.module:attribute'"),
+        (["run", "x", "--log-file", "no/x.log"],
+         "--log-file 'no/x.log' cannot be opened: No such file or directory"),
+        (["run", "x", "--app-dir", "/dev/null"], "--app-dir '/dev/null' is not a folder"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_loaded_is_one_line(argv: list[str], expected: str, capsys: Capture) -> None:
+    assert main(argv) == 78
+    assert capsys.readouterr() == ("", f"zenactors: {expected}\n")
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_state_file_for_a_daemon_made_in_code_is_refused(capsys: Capture) -> None:
+    assert main(["run", "zenactors:ZenDaemon", "--state-file", "s", "--ordering", "event"]) == 78
+    assert capsys.readouterr().err == (
+        "zenactors: zenactors:ZenDaemon: 'ordering', 'state_file' can be set for a TOML file only;"
+        " give it to the ZenDaemon in the code\n"
+    )
+
+
+def test_check_shows_components_and_chains_in_order(capsys: Capture) -> None:
+    write("right.toml", RIGHT)
+    assert main(["check", "right.toml"]) == 0
+
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.out.splitlines()]
+    assert any(row[:2] == ["tailer", "zenactors.components.tail.tailer.FileTailer"] for row in rows)
+    assert any(row[0] == "tailer" and row[3] == "lines" for row in rows if len(row) == 4)
+    assert ["lines", "1. RawWriter.cbk_event_lines"] in rows
+    assert ["stop", "1. right.cbk_event_stop"] in rows
+    assert not Path("out.log").exists()  # nothing was started
+
+
+def test_check_draws_with_what_characters_standard_output_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write("right.toml", RIGHT.replace('"tailer"', '"hänger"'))
+    ascii_only = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(ascii_only, encoding="ascii"))
+    assert main(["check", "right.toml"]) == 0
+    assert b"| h\\xe4nger" in ascii_only.getvalue()
+
+
+def test_a_bug_keeps_its_traceback(capsys: Capture) -> None:
+    write(
+        "buggy.py",
+        "from zenactors import ZenDaemon\n"
+        "class Buggy(ZenDaemon):\n"
+        "    def chains(self): return 1 / 0\n"
+        "daemon = Buggy(name='buggy')\n",
+    )
+    assert main(["check", "buggy:daemon"]) == 70
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_start_up_ends_quietly(number: int, capsys: Capture) -> None:
+    # The module is imported in the middle of the start-up, before the daemon traps signals.
+    write("impatient.py", f"import signal\nsignal.raise_signal({int(number)})\n")
+    before = signal.getsignal(signal.SIGTERM)
+
+    assert main(["run", "impatient:daemon"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert signal.getsignal(signal.SIGTERM) is before

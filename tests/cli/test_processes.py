@@ -1,0 +1,192 @@
+"""Real processes: what people do at a shell, with real files and exit statuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LIMIT = 60.0  # seconds; generous: only a hang takes that long
+
+
+def zenactors(*argv: str | Path, **kwargs: Any) -> subprocess.CompletedProcess[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "zenactors", *map(str, argv)]
+    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **kwargs}
+    return subprocess.run(command, env=environment, timeout=LIMIT, check=False, **options)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Return a file with lines of all lengths, bytes of all values, and no end at its end."""
+    chance = random.Random(7)
+    lines = [chance.randbytes(chance.randrange(400)) + b"\n" for _ in range(3_000)]
+    path = tmp_path / "bytes.log"
+    path.write_bytes(b"".join(lines) + b"\r\nno end")
+    return path
+
+
+def test_tail_writes_exactly_the_bytes_of_the_file(log: Path) -> None:
+    done = zenactors("tail", log, "--from", "beginning", "--exit-when-idle")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == log.read_bytes()
+
+
+def test_tail_appends_to_its_output_file(log: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.log"
+    output.write_bytes(b"before\n")
+    argv = ("tail", log, "--from", "beginning", "--exit-when-idle", "--output", output)
+    done = zenactors(*argv)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert output.read_bytes() == b"before\n" + log.read_bytes()
+
+
+def test_tail_from_the_end_of_a_file_that_does_not_grow_writes_nothing(log: Path) -> None:
+    done = zenactors("tail", log, "--exit-when-idle")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_tail_parses_access_logs_into_json_lines(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    log.write_text('::1 - - [10/Oct/2025:13:55:36 +0200] "GET /a HTTP/1.1" 200 5\n' * 3)
+    done = zenactors("tail", log, "--from", "beginning", "--exit-when-idle", "--parse", "access")
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["path"] for line in done.stdout.splitlines()] == ["/a"] * 3
+
+
+def test_tail_of_a_file_that_is_not_there_ends_with_its_status_and_name(tmp_path: Path) -> None:
+    done = zenactors("tail", tmp_path / "none.log", "--exit-when-idle")
+    assert done.returncode == 66
+    assert b"none.log" in done.stderr
+
+
+def test_the_example_ends_by_itself_with_a_summary_and_json_lines(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    (tmp_path / "build").mkdir()
+    lines = (tmp_path / "examples/data/access.log").read_bytes().count(b"\n")
+    (tmp_path / "examples/access_log.toml").chmod(0o644)
+
+    done = zenactors("run", "examples/access_log.toml", "--exit-when-idle", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b""
+    shown = done.stderr.decode()
+    assert "Summary" in shown
+    assert "statistics: status" in shown
+    assert "statistics: path" in shown
+    records = (tmp_path / "build/access.jsonl").read_text().splitlines()
+    assert 0 < len(records) <= lines
+    assert {"status", "path"} <= json.loads(records[0]).keys()
+
+
+def test_run_without_summary_writes_only_log_lines(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(
+        'name = "x"\n[[component]]\nuse = "zenactors.components:FileTailer"\n'
+        'options.patterns = ["x.toml"]\noptions.start = "beginning"\n'
+        '[[component]]\nuse = "zenactors.components:RawWriter"\n'
+    )
+    (tmp_path / "x.toml").chmod(0o644)
+    argv = ("run", "x.toml", "--exit-when-idle", "--no-summary", "--log-level", "error")
+    done = zenactors(*argv, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == (tmp_path / "x.toml").read_bytes()  # data, and nothing but data
+
+
+def test_tail_into_a_full_disk_says_so_once_and_ends_with_its_status(log: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = zenactors("tail", log, "--from", "beginning", "--exit-when-idle", stdout=full)
+    assert done.returncode == 74
+    assert done.stderr.count(b"No space left on device") == 1
+
+
+STUCK = """\
+import signal, threading
+from zenactors import ZenDaemon, ZenDaemonComponent, handles
+
+class Sleeper(ZenDaemonComponent):
+    @handles("sleep")
+    def cbk_event_sleep(self, daemon, args):
+        signal.raise_signal(signal.SIGTERM)
+        threading.Event().wait(600)
+
+daemon = ZenDaemon(name="sleepy", components=[Sleeper()], schedule=[("sleep",)])
+"""
+
+
+def test_a_thread_that_sleeps_does_not_hold_the_process(tmp_path: Path) -> None:
+    (tmp_path / "sleepy.py").write_text(STUCK)
+    (tmp_path / "sleepy.py").chmod(0o644)
+    done = zenactors("run", "sleepy:daemon", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert b"Sleeper" in done.stderr
+
+
+@pytest.mark.parametrize("output", ["full", "closed", "left"])
+def test_check_says_so_if_its_output_cannot_be_written(output: str, tmp_path: Path) -> None:
+    spec = ROOT / "examples/access_log.toml"
+    (tmp_path / "x.toml").write_text(spec.read_text())
+    (tmp_path / "x.toml").chmod(0o644)
+    redirections = {"full": ">/dev/full", "closed": ">&-", "left": "| :"}
+    # With `left` the shell's pipeline has the status of `:`; PIPESTATUS is bash's.
+    line = f'"$0" -m zenactors check x.toml {redirections[output]}; exit "${{PIPESTATUS[0]}}"'
+    done = subprocess.run(
+        ["bash", "-c", line, sys.executable],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert done.returncode == 74
+    expected = {
+        "full": b"zenactors: standard output cannot be written: No space left on device\n",
+        "closed": b"zenactors: standard output is closed; redirect it to a file\n",
+        "left": b"",
+    }
+    assert done.stderr == expected[output]
+
+
+def test_help_imports_nothing_that_is_slow() -> None:
+    code = (
+        "import sys; from zenactors.cli import main; status = main(['run', '--help']);"
+        " sys.exit(status or str({'pydantic', 'rich', 'zenactors.components'} & {*sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=LIMIT, check=False
+    )
+    assert done.stderr == b"set()\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_daemon_that_follows_a_file_ends_with_status_0_when_asked(
+    number: int, tmp_path: Path
+) -> None:
+    (tmp_path / "x.toml").write_text(
+        'name = "x"\n[[component]]\nuse = "zenactors.components:FileTailer"\n'
+        'options.patterns = ["x.toml"]\noptions.start = "beginning"\n'
+        '[[component]]\nuse = "zenactors.components:RawWriter"\n'
+    )
+    (tmp_path / "x.toml").chmod(0o644)
+    with subprocess.Popen(
+        [sys.executable, "-m", "zenactors", "run", "x.toml"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b'name = "x"\n'  # it is under way
+        process.send_signal(number)
+        _, error = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, error
+    if number == signal.SIGINT:  # a graceful stop worked everything off: there is a sum to show
+        assert b"Summary" in error

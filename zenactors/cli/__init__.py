@@ -1,0 +1,132 @@
+"""Build and run daemons out of concurrent I/O components.
+
+Usage:
+  zenactors COMMAND [ARGUMENT...]
+  zenactors (-h | --help | --version)
+
+Commands:
+  run    Run the daemon that a TOML file or a Python object describes.
+  tail   Follow files and write what is appended to them.
+  check  Validate such a description and show its components and chains.
+
+Options:
+  -h, --help  Show this help, or with a command: that command's.
+  --version   Show the version.
+"""
+
+# Kept light: `--help` imports nothing but docopt. The commands import the engine when they run.
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType, ModuleType
+
+from zenactors._version import __version__
+from zenactors.cli.arguments import HelpShown, UsageError, parse
+from zenactors.cli.output import OutputError, write, write_error
+from zenactors.errors import (
+    EXIT_CONFIG,
+    EXIT_IO_ERROR,
+    EXIT_OK,
+    EXIT_SOFTWARE,
+    EXIT_USAGE,
+    ConfigurationError,
+    did_you_mean,
+)
+
+COMMANDS = ("run", "tail", "check")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Args:
+        argv: The command line without the program's name. Default: this process's.
+
+    Thread: main (any other works, but cannot trap signals).
+    """
+    _fill_closed_streams()
+    try:
+        with _stopping_quietly():
+            status = _run(sys.argv[1:] if argv is None else argv)
+            write("")
+    except KeyboardInterrupt:
+        return EXIT_OK  # stopped before the daemon could trap the signal: as asked
+    except BrokenPipeError:
+        _close_stdout()  # whoever read our output wants no more: nobody to tell
+        return EXIT_IO_ERROR
+    except OutputError as cause:
+        write_error(str(cause))
+        _close_stdout()
+        return EXIT_IO_ERROR
+    return status
+
+
+def _run(argv: list[str]) -> int:
+    try:
+        arguments = parse(__doc__, argv, version=__version__, options_first=True)
+        command = _import_command(arguments["COMMAND"])
+        words = [arguments["COMMAND"], *arguments["ARGUMENT"]]
+        status: int = command.main(parse(command.__doc__ or "", words))
+    except HelpShown:
+        return EXIT_OK
+    except UsageError as cause:
+        write_error(f"{cause}\n{cause.usage}")
+        return EXIT_USAGE
+    except ConfigurationError as cause:
+        for line in str(cause).splitlines():
+            write_error(line)
+        return EXIT_CONFIG
+    except (BrokenPipeError, OutputError):
+        raise
+    except Exception:  # a bug of ours: keep all that is known of it
+        traceback.print_exc()
+        return EXIT_SOFTWARE
+    return status
+
+
+def _import_command(name: str) -> ModuleType:
+    if name not in COMMANDS:
+        hint = did_you_mean(name, COMMANDS) or f"; commands: {', '.join(COMMANDS)}"
+        raise UsageError(f"unknown command {name!r}{hint}", __doc__)
+    return importlib.import_module(f"zenactors.cli.{name}")
+
+
+@contextmanager
+def _stopping_quietly() -> Iterator[None]:
+    """Let SIGTERM end the start-up as SIGINT does, until the daemon traps both itself."""
+
+    def stop(_signum: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _fill_closed_streams() -> None:
+    # Otherwise the next file to be opened would get the number of a standard stream, and what is
+    # meant for that would be written into it. For reading only: so writing there is an error.
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)
+
+
+def _close_stdout() -> None:
+    # What is left in the buffer must not fail once more when the interpreter flushes at its end.
+    with suppress(AttributeError, OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,85 @@
+"""Follow files and write what is appended to them, exactly as it is or as JSON lines.
+
+Usage:
+  zenactors tail [options] PATTERN...
+  zenactors tail (-h | --help)
+
+PATTERN is a path or a glob ("/var/log/*.log"; quote it to have files that come later
+followed too).
+
+Options:
+  --output FILE      Append to this file; default: write to standard output.
+  --from PLACE       beginning or end: where to begin in files that are there [default: end].
+  --format FORMAT    raw (byte for byte) or json (one object a line); default: raw.
+  --parse FORMAT     access: Common or Combined Log Format; writes JSON.
+  --exit-when-idle   End, with status 0, when all files are read to their ends.
+  --poll SECONDS     Look for new content that often [default: 0.25].
+  --log-level LEVEL  TRACE, DEBUG, INFO, WARNING, ERROR or CRITICAL [default: WARNING].
+  -h, --help         Show this help.
+
+Ctrl-C (SIGINT) stops after what was read has been written; three times: at once.
+Logs go to standard error.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from zenactors.cli.arguments import UsageError, choice
+from zenactors.cli.logs import check_level, set_up_logs
+from zenactors.cli.serving import serve
+
+
+def main(arguments: dict[str, Any]) -> int:
+    """Run the command and return its exit status."""
+    doc = __doc__ or ""
+    level = check_level(doc, arguments["--log-level"])
+    start: Any = choice(doc, "--from", arguments["--from"], ("beginning", "end"))
+    parse = arguments["--parse"]
+    if parse is not None:
+        choice(doc, "--parse", parse, ("access",))
+    output_format = arguments["--format"] or ("json" if parse else "raw")
+    choice(doc, "--format", output_format, ("raw", "json"))
+    if parse and output_format == "raw":
+        raise UsageError("--parse makes records, which --format raw cannot write; use json", doc)
+    poll = _seconds(doc, "--poll", arguments["--poll"])
+    for option, values in (
+        ("PATTERN", arguments["PATTERN"]),
+        ("--output", [arguments["--output"]]),
+    ):
+        if "" in values:
+            raise UsageError(f"{option} is empty; give the path of a file", doc)
+    set_up_logs(level)
+
+    # Slow to import; --help is to be fast.
+    from zenactors.components import (  # noqa: PLC0415
+        AccessLogParser,
+        FileTailer,
+        JsonLinesWriter,
+        RawWriter,
+    )
+    from zenactors.daemon.lifecycle import ZenDaemon  # noqa: PLC0415
+
+    tailer = FileTailer(patterns=arguments["PATTERN"], start=start, poll_interval=poll)
+    writer = RawWriter if output_format == "raw" else JsonLinesWriter
+    daemon = ZenDaemon(
+        name="zenactors-tail",
+        components=[
+            tailer,
+            *([AccessLogParser()] if parse else []),
+            writer(path=arguments["--output"]),
+        ],
+        exit_when_idle=arguments["--exit-when-idle"],
+    )
+    return serve(daemon, summary=False)
+
+
+def _seconds(doc: str, option: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"{option} must be a number of seconds above 0, not {text!r}", doc)
+    return seconds

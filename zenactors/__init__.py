@@ -22,6 +22,7 @@ from zenactors.core.component import (
 from zenactors.core.dispatch import Counts
 from zenactors.core.event_queue import EventQueueManager, Scheduled
 from zenactors.core.messages import DeadLetter
+from zenactors.core.replicas import Replicas
 from zenactors.daemon.lifecycle import MAX_STOP_ATTEMPTS, MAX_STOP_TIMEOUT, ZenDaemon
 from zenactors.errors import (
     ComponentStartError,
@@ -53,6 +54,7 @@ __all__ = [
     "NotRunningError",
     "QueueEmptyException",
     "QueueFullError",
+    "Replicas",
     "Scheduled",
     "StopReport",
     "SystemClock",

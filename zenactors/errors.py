@@ -36,14 +36,14 @@ class ZenDaemonComponentException(ZenDaemonException):
     """Describe a problem of one component."""
 
 
-class ZenDaemonStopException(BaseException):  # noqa: N818 - the seed's name
+class ZenDaemonStopException(BaseException):
     """Raise in a callback to stop the daemon in order, but at once.
 
     Not an error: the exit status is 0. What is queued is not worked off.
     """
 
 
-class QueueEmptyException(ZenDaemonException, LookupError):
+class QueueEmptyException(ZenDaemonException, LookupError):  # noqa: N818 - the seed's name
     """The event queue holds nothing at all, not even an event for later."""
 
 
@@ -54,7 +54,8 @@ class UnknownEventError(ZenDaemonException, LookupError):
         self.event = event
         names = sorted(map(str, known))
         super().__init__(
-            f"Event {event!r} was scheduled, but no component handles it{did_you_mean(event, names)}."
+            f"Event {event!r} was scheduled, but no component handles it"
+            f"{did_you_mean(event, names)}."
             f" Let a component handle {event!r} (get_events() or @handles), or schedule one of:"
             f" {', '.join(names) or '(no event is handled)'}."
         )

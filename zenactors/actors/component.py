@@ -17,7 +17,7 @@ from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 if TYPE_CHECKING:
     from zenactors.core.clock import Clock
-    from zenactors.core.host import Outlet
+    from zenactors.core.event_queue import Scheduled
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,6 +79,14 @@ class Life(Protocol):
         """What belongs to no event raised: a timer's or descriptor's callback, or a teardown."""
         ...
 
+    def schedule(self, children: list[Scheduled]) -> None:
+        """The component scheduled events outside of any event."""
+        ...
+
+    def stop_at_once(self, status: int, cause: BaseException) -> None:
+        """What belongs to no event asked for an orderly, immediate stop."""
+        ...
+
     def broken(self, cause: BaseException) -> None:
         """A bug in zenactors itself."""
         ...
@@ -98,11 +106,10 @@ class ComponentActor(pykka.ThreadingActor):
     def __init__(
         self,
         index: int,
-        name: str,
         component: Any,
+        host: Host,
         *,
         daemon: Any,
-        outlet: Outlet,
         life: Life,
         clock: Clock,
     ) -> None:
@@ -110,9 +117,8 @@ class ComponentActor(pykka.ThreadingActor):
         self._index = index
         self._component = component
         self._daemon = daemon
-        self._outlet = outlet
         self._life = life
-        self._host = Host(name, daemon, outlet, clock)
+        self._host = host
         self._reactor = ComponentReactor(clock, self._active_changed)
         self._over = False  # torn down: run nothing any more
         self._is_set_up = False
@@ -139,7 +145,10 @@ class ComponentActor(pykka.ThreadingActor):
         if type(message) is Part and self._over:
             return None  # it stays counted as under way, and is reported as left
         if type(message) is Part and not message.control:
-            self._host.arrive(message)
+            if message.done():
+                self._host.dealt(message)
+            else:
+                self._host.arrive(message)
         elif type(message) is not Resume:
             return self._handle(message)
         try:
@@ -160,6 +169,8 @@ class ComponentActor(pykka.ThreadingActor):
 
     def _handle(self, message: Any) -> Any:
         match message:
+            case Part() if message.done():
+                self._host.dealt(message)
             case Part():
                 self._host.run_control(message)
             case RunReactor():
@@ -230,12 +241,12 @@ class ComponentActor(pykka.ThreadingActor):
         except BaseException as cause:  # SystemExit in pykka's loop ends every actor
             name = getattr(callback, "__name__", repr(callback))
             if isinstance(cause, ZenDaemonStopException):
-                self._outlet.stop_at_once(0, cause)
+                self._life.stop_at_once(0, cause)
                 return
             self._host.failed += 1
             self._life.callback_failed(self._host.name, name, cause)
             if isinstance(cause, SystemExit | KeyboardInterrupt):
-                self._outlet.stop_at_once(exit_status(cause), cause)
+                self._life.stop_at_once(exit_status(cause), cause)
         finally:
             self._flush()
 
@@ -243,7 +254,7 @@ class ComponentActor(pykka.ThreadingActor):
         children = self._host.children
         if children:
             self._host.children = []
-            self._outlet.schedule(children)
+            self._life.schedule(children)
 
     def _active_changed(self, active: bool) -> None:  # noqa: FBT001 - a callback
         self.actor_inbox.reactor = self._reactor

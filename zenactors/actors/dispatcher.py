@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from zenactors.actors.component import Quiesce, ReadState, ReadStatistics, SetUp, TearDown
 from zenactors.actors.engine import ASK_TIMEOUT, Engine
-from zenactors.actors.life import Deadline, StopReport, unique_names
+from zenactors.actors.life import Deadline, StopReport, members_of
 from zenactors.actors.live_queue import LiveQueue
 from zenactors.actors.percent_logger import PercentLogger
 from zenactors.actors.waiting import Notices, ThreadNotices
-from zenactors.core.chain import build_chains
 from zenactors.core.clock import Clock, SystemClock
 from zenactors.core.dispatch import Counts, Ordering
 from zenactors.core.names import DaemonNames
@@ -58,6 +57,7 @@ class Dispatcher(DaemonNames):
         clock: Where time comes from.
 
     Attributes:
+        members: Names and components in order of registration, replicas included.
         queue: The event queue; safe from any thread, before the start too.
         logger: Takes the seed's `%s` arguments.
 
@@ -82,8 +82,8 @@ class Dispatcher(DaemonNames):
     ) -> None:
         if compat not in (None, "pyzenkit"):
             raise ValueError(f"compat must be 'pyzenkit' or None, not {compat!r}.")
-        self.components = list(components)
-        self.names = unique_names(self.components)
+        self.members = members_of(components)
+        self.names = [member.name for member in self.members]
         self.config = dict(config or {})
         self.exit_when_idle = exit_when_idle
         self.start_timeout = start_timeout
@@ -92,13 +92,7 @@ class Dispatcher(DaemonNames):
         self._daemon = self if daemon is None else daemon
         self._clock: Clock = clock or SystemClock()
         self._engine = Engine(
-            self.names,
-            build_chains(
-                [
-                    (name, c.get_events())
-                    for name, c in zip(self.names, self.components, strict=True)
-                ]
-            ),
+            self.members,
             ordering="global" if compat else ordering,
             compat=compat is not None,
             notices=notices or ThreadNotices(),
@@ -143,12 +137,12 @@ class Dispatcher(DaemonNames):
             if self._engine.dispatcher is not None or self._report is not None:
                 raise NotRunningError("A dispatcher can be started once; make a new one.")
             try:
-                self._engine.start(self.components, self._daemon)
+                self._engine.start(self._daemon)
             except BaseException:
                 self.stop(drain=False)
                 raise
         try:
-            for index in range(len(self.components)):
+            for index in range(len(self.members)):
                 self._set_up_component(index)
             self._run_start_event()
         except BaseException:

@@ -7,7 +7,7 @@ blocks.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pykka
@@ -16,18 +16,19 @@ from loguru import logger
 from zenactors.actors.component import ComponentActor, Open
 from zenactors.actors.dead_letters import DeadLetters
 from zenactors.actors.dispatcher_actor import DispatcherActor
-from zenactors.actors.life import Deadline
+from zenactors.actors.life import Deadline, Member
 from zenactors.actors.turns import Turns
+from zenactors.core.chain import build_chains
 from zenactors.core.dispatch import EVENT_START, Dispatch, Ordering
+from zenactors.core.host import Host
+from zenactors.core.replicas import Front, Replicas
 from zenactors.errors import EXIT_FAILURE, EXIT_SOFTWARE, UnknownEventError
 
 if TYPE_CHECKING:
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.actors.waiting import Notices
-    from zenactors.core.chain import Chain
     from zenactors.core.clock import Clock
     from zenactors.core.event_queue import Scheduled
-    from zenactors.core.host import Host
     from zenactors.core.messages import DeadLetter, Part
 
 ASK_TIMEOUT = 5.0  # seconds: how long a component may take to answer a question
@@ -41,12 +42,29 @@ class Watchers:
     count = 0
 
 
+class ReplicaOutlet:
+    """Where a replica's results go: back to its front, but for what it schedules or loses."""
+
+    def __init__(self, engine: Engine, front: int) -> None:
+        self.forward = engine.forward
+        self.schedule = engine.schedule
+        self.dead_letter = engine.dead_letter
+        self.stop_at_once = engine.stop_at_once
+        self._front = front
+
+    def report(self, part: Part) -> None:
+        """Hand a result to the front; what was scheduled meanwhile is accepted before it."""
+        if part.children is not None:
+            self.schedule(part.children)
+            part.children = None
+        self.forward(self._front, part)
+
+
 class Engine:
     """Connect the dispatch with its actors.
 
     Args:
-        names: The components' names, in order.
-        chains: The wiring.
+        members: Whom to give an actor, in order.
         ordering: What may overlap.
         compat: True for the seed's semantics.
         notices: Where to say "look again".
@@ -63,19 +81,29 @@ class Engine:
 
     def __init__(
         self,
-        names: list[str],
-        chains: Mapping[Any, Chain],
+        members: list[Member],
         *,
         ordering: Ordering,
         compat: bool,
         notices: Notices,
         clock: Clock,
     ) -> None:
-        self.names = names
+        self.members = members
+        self.names = [member.name for member in members]
         self.notices = notices
         self.clock = clock
         self.compat = compat
-        self.dispatch = Dispatch(chains, ordering=ordering, clock=clock, strict=not compat)
+        self.dispatch = Dispatch(
+            build_chains([(member.name, member.handlers()) for member in members]),
+            ordering=ordering,
+            clock=clock,
+            widths={
+                index: len(member.component.instances)
+                for index, member in enumerate(members)
+                if isinstance(member.component, Replicas)
+            },
+            strict=not compat,
+        )
         self.turns = Turns(
             self.dispatch,
             clock,
@@ -100,24 +128,25 @@ class Engine:
         self.drainers = Watchers()
         self.idlers = Watchers()
 
-    def start(self, components: list[Any], daemon: Any) -> None:
+    def start(self, daemon: Any) -> None:
         """Start all actors, and wait until their threads run. They do nothing yet."""
         self.dispatcher = DispatcherActor.start(self.turns, self._dispatcher_started)
-        for index, component in enumerate(components):
+        for index, member in enumerate(self.members):
+            host = self._make_host(index, member, daemon)
             self.refs.append(
                 ComponentActor.start(
-                    index,
-                    self.names[index],
-                    component,
-                    daemon=daemon,
-                    outlet=self,
-                    life=self,
-                    clock=self.clock,
+                    index, member.component, host, daemon=daemon, life=self, clock=self.clock
                 )
             )
         self.wait_for(
-            lambda: len(self.threads) > len(components), Deadline(self.clock, ASK_TIMEOUT)
+            lambda: len(self.threads) > len(self.members), Deadline(self.clock, ASK_TIMEOUT)
         )
+
+    def _make_host(self, index: int, member: Member, daemon: Any) -> Host:
+        if isinstance(member.component, Replicas):
+            return Front(member.name, member.component, index + 1, self, self.clock)
+        outlet = self if member.front is None else ReplicaOutlet(self, member.front)
+        return Host(member.name, daemon, outlet, self.clock)
 
     def start_first(self) -> None:
         """Run the `start` event; nothing else starts meanwhile."""
@@ -206,6 +235,7 @@ class Engine:
         with self.notices.subscribed() as wait:
             with self.turns.held():
                 watchers.count += 1
+                self.turns.listeners += 1
             try:
                 while not fact():
                     if deadline.over():
@@ -215,6 +245,7 @@ class Engine:
             finally:
                 with self.turns.held():
                     watchers.count -= 1
+                    self.turns.listeners -= 1
 
     def drained(self) -> bool:
         """Return True if nothing is under way and nothing waits but events for later."""
@@ -242,11 +273,12 @@ class Engine:
     def dead_letter(self, letter: DeadLetter) -> None:
         """Keep and log an event that could not be handled."""
         count = self.dead_letters.add(letter)
-        if count <= LOGGED_DEAD_LETTERS:
+        if isinstance(letter.cause, SystemExit):
+            # Who calls sys.exit() has said why; the stop's report counts the event.
+            logger.bind(component=letter.component).debug("{cause!r}", cause=letter.cause)
+        elif count <= LOGGED_DEAD_LETTERS:
             more = "; further ones are only counted" if count == LOGGED_DEAD_LETTERS else ""
-            # Who calls sys.exit() means it, and needs no traceback.
-            traceback = None if isinstance(letter.cause, SystemExit) else letter.cause
-            logger.bind(component=letter.component).opt(exception=traceback).error(
+            logger.bind(component=letter.component).opt(exception=letter.cause).error(
                 "{callback} failed on event {event!r}: {cause!r}; dead letter no. {count}{more}",
                 callback=letter.callback,
                 event=letter.event,

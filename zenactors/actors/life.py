@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from zenactors.core.clock import Clock
+from zenactors.core.replicas import Replicas
 from zenactors.errors import ConfigurationError
 
 
@@ -64,13 +65,35 @@ class Deadline:
         return Deadline(self._clock, None if remaining is None else max(timeout, remaining))
 
 
-def unique_names(components: Sequence[Any]) -> list[str]:
-    """Name each component: its `name`, or its class's; the second of a name gets `-2`.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Member:
+    """Whom an actor is given to.
+
+    Attributes:
+        name: Unique among the members.
+        component: The component, or the `Replicas` that stand for several.
+        front: Of a replica: its front's index. The front comes just before its replicas.
+    """
+
+    name: str
+    component: Any
+    front: int | None = None
+
+    def handlers(self) -> list[Any]:
+        """Return what is wired for it: for a replica nothing, as its front deals to it."""
+        return self.component.get_events() if self.front is None else []
+
+
+def members_of(components: Sequence[Any]) -> list[Member]:
+    """Name each component, and give replicas their places.
+
+    A name is the component's `name`, or its class's; the second of a name gets `-2`. The
+    replicas of `name` are `name/1`, `name/2` …
 
     Raises:
         ConfigurationError: The same object is given twice, or is no component.
     """
-    names: list[str] = []
+    members: list[Member] = []
     for position, component in enumerate(components, start=1):
         if isinstance(component, type) or not callable(getattr(component, "get_events", None)):
             raise ConfigurationError(
@@ -82,10 +105,21 @@ def unique_names(components: Sequence[Any]) -> list[str]:
                 f"Component {position} ({component}) is listed twice; make two objects of it."
             )
         given = getattr(component, "name", None)
-        name = base = given if isinstance(given, str) and given else type(component).__name__
-        number = 1
-        while name in names:
-            number += 1
-            name = f"{base}-{number}"
-        names.append(name)
-    return names
+        base = given if isinstance(given, str) and given else type(component).__name__
+        name = _unique(base, {member.name for member in members})
+        index = len(members)
+        members.append(Member(name, component))
+        if isinstance(component, Replicas):
+            members += [
+                Member(f"{name}/{number}", instance, index)
+                for number, instance in enumerate(component.instances, start=1)
+            ]
+    return members
+
+
+def _unique(base: str, taken: set[str]) -> str:
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base}-{number}"
+    return name

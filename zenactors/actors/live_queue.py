@@ -106,7 +106,9 @@ class LiveQueue:
     def cancel(self, scheduled: Scheduled) -> bool:
         """Take an event back. False: it was started or cancelled before. Thread: any."""
         with self._turns.held() as dispatch:
-            return dispatch.cancel(scheduled)
+            cancelled = dispatch.cancel(scheduled)
+        self._turns.take()  # it may have been the last that somebody was waiting for
+        return cancelled
 
     def ahead(self) -> int:
         """Return how many events of the calling producer wait to be started. Thread: any."""
@@ -122,7 +124,9 @@ class LiveQueue:
             QueueEmptyException: If the queue is empty.
         """
         with self._turns.held() as dispatch:
-            return dispatch.take_next()
+            taken = dispatch.take_next()
+        self._turns.take()  # it may have been the last that somebody was waiting for
+        return taken
 
     def when(self) -> float:
         """Return the Unix time of the next event; now, if one is ready. Thread: any.
@@ -188,8 +192,9 @@ class LiveQueue:
                 f"Event {event!r} was not scheduled: this thread is {limit} events ahead, which is"
                 " the queue's limit. Schedule it again later, or use queue_full='block'."
             )
-        with self._room:
+        with self._turns.held():
             self._blocked += 1
+            self._turns.listeners += 1
         try:
             while not self._stopping():
                 # Read before the look, so that a turn in between is not missed. The look takes the
@@ -201,5 +206,6 @@ class LiveQueue:
                     if seen == self._turn_number:
                         self._room.wait(STOP_CHECK)
         finally:
-            with self._room:
+            with self._turns.held():
                 self._blocked -= 1
+                self._turns.listeners -= 1

@@ -42,8 +42,12 @@ class Turns:
         dispatch: The state machine; touched under this object's lock only.
         clock: Where time comes from.
         send: Sends a batch to the component of its step. Must not block.
-        after: Called at the end of every turn, under the lock. Must not block.
+        after: Called at the end of every turn while there are `listeners`, under the lock. Must
+            not block.
         failed: Called with what a turn raised, under the lock.
+
+    Attributes:
+        listeners: How many threads wait for something a turn may bring. Changed under the lock.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Turns:
         self._send = send
         self._after = after
         self._failed = failed
+        self.listeners = 0
         self._lock = threading.Lock()
         self._news: deque[Part | Scheduled | list[Scheduled] | int] = deque()
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -155,12 +160,14 @@ class Turns:
         dispatch = self._dispatch
         try:
             started = self._take_in_news()
-            started += dispatch.turn()
-            while dispatch.more_priority():
+            if not started or dispatch.queue.waiting():
                 started += dispatch.turn()
+                while dispatch.more_priority():
+                    started += dispatch.turn()
             if dispatch.queue.timed():
                 self._wake_for_timed()
-            self._after()
+            if self.listeners:
+                self._after()
             # Last, because it wakes threads that want the interpreter which this one holds.
             for part in started:
                 self._send(part)

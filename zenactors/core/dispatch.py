@@ -83,6 +83,7 @@ class Flow:
         "dead",
         "full",
         "in_flight",
+        "least_window",
         "mark",
         "marked_at",
         "orders",
@@ -91,10 +92,12 @@ class Flow:
         "window",
     )
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: Chain, widths: Mapping[int, int]) -> None:
         self.chain = chain
+        width = max(widths.get(step.component, 1) for step in chain.steps)
+        self.least_window = min(MAX_WINDOW, MIN_WINDOW * width)
         self.orders = tuple(step.order for step in chain.steps)
-        self.window = MIN_WINDOW
+        self.window = self.least_window
         self.full = False
         self.in_flight = 0  # data events: what the window limits
         self.control_in_flight = 0
@@ -115,6 +118,8 @@ class Dispatch:
         chains: The wiring, from `build_chains`.
         ordering: What may overlap; see the model's documentation.
         clock: Where time comes from.
+        widths: How many replicas a component has, by its index, for those that have any. A
+            chain's window is that many times wider, to give each of them something to do.
         strict: What `accept` does with an event that has no chain. True: raise. False: take it
             and report it by `turn` when its time has come, as the seed does.
     """
@@ -125,6 +130,7 @@ class Dispatch:
         *,
         ordering: Ordering = "component",
         clock: Clock | None = None,
+        widths: Mapping[int, int] | None = None,
         strict: bool = True,
     ) -> None:
         if ordering not in ORDERINGS:
@@ -135,7 +141,7 @@ class Dispatch:
             for step in chain.steps:
                 # A component has one order for all its chains, or one for each of them.
                 step.order = (step.component, chain.number if ordering == "event" else -1)
-        self.flows = {event: Flow(chain) for event, chain in chains.items()}
+        self.flows = {event: Flow(chain, widths or {}) for event, chain in chains.items()}
         self.ordering = ordering
         self.open = False
         """False: nothing starts. Set when every component is set up."""
@@ -409,4 +415,4 @@ class Dispatch:
         if elapsed <= FAST_WINDOW:
             flow.window = min(MAX_WINDOW, flow.window * 2)
         elif elapsed > SLOW_WINDOW:
-            flow.window = max(MIN_WINDOW, flow.window // 2)
+            flow.window = max(flow.least_window, flow.window // 2)

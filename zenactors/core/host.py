@@ -101,6 +101,10 @@ class Host:
             self._ready.extend(early)
             part = early[-1]
 
+    def dealt(self, result: Part) -> None:
+        """Take back what a replica has done; only a front deals."""
+        raise AssertionError(f"{self.name} dealt nothing, and got {result} back.")
+
     def has_work(self) -> bool:
         """Return True if `work` has something to do."""
         return self._part is not None or bool(self._ready)

@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pykka
+import pytest
+
+from tests.actors.fakes import DEADLINE, Fake, Gate, raising, wait_until
+from zenactors.actors.dispatcher import Dispatcher
+from zenactors.errors import ComponentStartError, NotRunningError
+
+
+def own_threads() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("zenactors:")]
+
+
+def assert_nothing_runs() -> None:
+    assert own_threads() == []
+    assert pykka.ActorRegistry.get_all() == []
+
+
+def test_setup_runs_in_order_and_teardown_in_reverse() -> None:
+    log: list[str] = []
+
+    def component(name: str) -> Fake:
+        return Fake(
+            name=name,
+            setup=lambda _: log.append(f"+{name}"),
+            teardown=lambda _: log.append(f"-{name}"),
+        )
+
+    with Dispatcher([component("a"), component("b"), component("c")]):
+        assert log == ["+a", "+b", "+c"]
+    assert log == ["+a", "+b", "+c", "-c", "-b", "-a"]
+
+
+def test_everything_of_a_component_runs_in_one_thread_of_its_own() -> None:
+    threads: dict[str, threading.Thread] = {}
+    timer_ran = threading.Event()
+
+    def note(what: str) -> Any:
+        def callback(*_: Any) -> None:
+            threads[what] = threading.current_thread()
+            if what == "timer":
+                timer_ran.set()
+
+        return callback
+
+    def setup(daemon: Any) -> None:
+        note("setup")()
+        daemon.io.call_later(0.0, note("timer"))
+
+    first = Fake({"start": note("start"), "x": note("x")}, setup=setup, teardown=note("teardown"))
+    second = Fake({"x": note("other")}, name="other")
+    with Dispatcher([first, second]) as dispatcher:
+        dispatcher.queue.schedule("x")
+        assert timer_ran.wait(DEADLINE)
+    other = threads.pop("other")
+    assert set(threads) == {"setup", "timer", "start", "x", "teardown"}
+    assert len(set(threads.values())) == 1
+    assert other not in threads.values()
+    assert threading.current_thread() not in threads.values()
+    assert threads["setup"].name == "zenactors:fake"
+
+
+def test_nothing_else_begins_before_every_start_callback_has_returned() -> None:
+    log: list[str] = []
+
+    def start(daemon: Any, _args: Any) -> None:
+        daemon.queue.schedule("x", "from start")
+        log.append("start")
+
+    first = Fake({"start": start, "x": lambda *_: log.append("x")}, name="first")
+    gate = Gate()
+    last = Fake({"start": gate, "x": None}, name="last")
+    dispatcher = Dispatcher([first, last])
+    dispatcher.queue.schedule("x", "before")
+    dispatcher.queue.schedule_priority("x", "urgent")
+    dispatcher.queue.schedule_after(0.0, "x", "timed")
+    starting = threading.Thread(target=dispatcher.start)
+    starting.start()
+    gate.await_entered()
+    assert dispatcher.queue.count() == 4  # all wait at the barrier
+    assert log == ["start"]
+    gate.open()
+    starting.join(DEADLINE)
+    assert dispatcher.drain(DEADLINE)
+    dispatcher.stop()
+    assert log == ["start", "x", "x", "x", "x"]
+    assert first.seen[1] == "urgent"
+
+
+@pytest.mark.parametrize("cause", [ValueError("no"), SystemExit(3), KeyboardInterrupt()])
+def test_a_setup_that_raises_makes_the_start_fail_with_its_name_and_cause(
+    cause: BaseException,
+) -> None:
+    log: list[str] = []
+    good = Fake(name="good", teardown=lambda _: log.append("torn down"))
+    bad = Fake(name="bad", setup=raising(cause), teardown=lambda _: log.append("never"))
+    never = Fake(name="never", setup=lambda _: log.append("never"))
+    dispatcher = Dispatcher([good, bad, never])
+    with pytest.raises(ComponentStartError, match="'bad' failed in setup") as info:
+        dispatcher.start()
+    assert info.value.__cause__ is cause
+    assert (info.value.component, info.value.stage) == ("bad", "setup")
+    assert log == ["torn down"]
+    assert_nothing_runs()
+
+
+@pytest.mark.parametrize("cause", [ValueError("no"), SystemExit(3)])
+def test_a_start_callback_that_raises_makes_the_start_fail(cause: BaseException) -> None:
+    log: list[str] = []
+    good = Fake({"start": None}, name="good", teardown=lambda _: log.append("torn down"))
+    bad = Fake({"start": raising(cause)}, name="bad")
+    with pytest.raises(ComponentStartError, match="'bad' failed in start") as info:
+        Dispatcher([good, bad]).start()
+    assert info.value.__cause__ is cause
+    assert (info.value.component, info.value.stage) == ("bad", "start")
+    assert log == ["torn down"]
+    assert_nothing_runs()
+
+
+def test_a_setup_that_hangs_makes_the_start_fail_and_is_torn_down_when_it_returns() -> None:
+    gate = Gate()
+    torn = threading.Event()
+    hangs = Fake(name="hangs", setup=gate, teardown=lambda _: torn.set())
+    dispatcher = Dispatcher([Fake(name="good"), hangs], start_timeout=0.2)
+    with pytest.raises(ComponentStartError, match=r"'hangs' failed in setup: no answer in 0\.2 s"):
+        dispatcher.start()
+    assert own_threads() == ["zenactors:hangs"]  # threads cannot be killed
+    assert dispatcher.stop().stuck == ("hangs",)
+    gate.open()
+    assert torn.wait(DEADLINE)
+    assert wait_until(lambda: own_threads() == [])
+    assert_nothing_runs()
+
+
+def test_a_start_callback_that_hangs_makes_the_start_fail_with_its_name() -> None:
+    gate = Gate()
+    good, hangs = Fake({"start": None}, name="good"), Fake({"start": gate}, name="hangs")
+    dispatcher = Dispatcher([good, hangs], start_timeout=0.2)
+    with pytest.raises(ComponentStartError, match=r"'hangs' failed in start: no answer in 0\.2 s"):
+        dispatcher.start()
+    assert own_threads() == ["zenactors:hangs"]
+    gate.open()
+    assert wait_until(lambda: own_threads() == [])
+    assert_nothing_runs()
+
+
+def test_a_start_stopped_by_another_thread_ends_and_tears_down_what_was_being_set_up() -> None:
+    gate = Gate()
+    log: list[str] = []
+    slow = Fake(name="slow", setup=gate, teardown=lambda _: log.append("slow"))
+    never = Fake(name="never", setup=lambda _: log.append("never"))
+    dispatcher = Dispatcher([slow, never])
+    causes: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            dispatcher.start()
+        except NotRunningError as cause:
+            causes.append(cause)
+
+    starting = threading.Thread(target=start)
+    starting.start()
+    gate.await_entered()
+    stopping = threading.Thread(target=dispatcher.stop)
+    stopping.start()
+    assert wait_until(dispatcher.is_done)
+    gate.open()
+    stopping.join(DEADLINE)
+    starting.join(DEADLINE)
+    assert not starting.is_alive()
+    assert log == ["slow"]
+    assert len(causes) == 1
+    assert dispatcher.stop().stuck == ()
+    assert_nothing_runs()
+
+
+def test_a_start_that_hangs_ends_at_once_when_another_thread_stops_it() -> None:
+    gate = Gate()
+    dispatcher = Dispatcher([Fake(setup=gate)], start_timeout=600.0)
+    causes: list[type[BaseException]] = []
+
+    def start() -> None:
+        try:
+            dispatcher.start()
+        except NotRunningError as cause:
+            causes.append(type(cause))
+
+    starting = threading.Thread(target=start)
+    starting.start()
+    gate.await_entered()
+    assert dispatcher.stop(drain=False).stuck == ("fake",)
+    starting.join(DEADLINE)
+    assert causes == [NotRunningError]
+    gate.open()
+    assert wait_until(lambda: own_threads() == [])
+
+
+def test_a_thread_that_the_system_refuses_leaves_no_actor_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from zenactors.actors.component import ComponentActor
+
+    started: list[object] = []
+    original = ComponentActor._start_actor_loop
+
+    def refuse_the_third(actor: ComponentActor) -> None:
+        started.append(actor)
+        if len(started) == 3:
+            pykka.ActorRegistry.unregister(actor.actor_ref)  # what pykka forgets
+            raise RuntimeError("can't start new thread")
+        original(actor)
+
+    monkeypatch.setattr(ComponentActor, "_start_actor_loop", refuse_the_third)
+    with pytest.raises(RuntimeError, match="new thread"):
+        Dispatcher([Fake(name=str(n)) for n in range(4)]).start()
+    assert_nothing_runs()
+
+
+def test_a_stop_that_overlaps_the_opening_is_not_undone_by_it() -> None:
+    dispatcher = Dispatcher([Fake({"x": None})])
+    engine = dispatcher._engine
+    halting = threading.Event()
+
+    class Racing(type(engine.dispatch)):  # type: ignore[misc]
+        """Another thread halts just when the opening has looked whether anybody did."""
+
+        @property
+        def open(self) -> bool:
+            return bool(self.__dict__["open"])
+
+        @open.setter
+        def open(self, value: bool) -> None:
+            if value and not halting.is_set():
+                halting.set()
+                engine.halt()
+            self.__dict__["open"] = value
+
+    engine.dispatch.__class__ = Racing
+    dispatcher.start()
+    assert dispatcher.halted
+    assert not engine.dispatch.open
+    dispatcher.stop()
+
+
+def test_a_component_may_do_without_any_hook() -> None:
+    class Bare:
+        seen: list[Any] = []
+
+        def get_events(self) -> list[Any]:
+            return [{"event": "x", "callback": lambda _daemon, args: self.seen.append(args)}]
+
+    with Dispatcher([Bare()]) as dispatcher:
+        dispatcher.queue.schedule("x", 1)
+        assert dispatcher.drain(DEADLINE)
+        assert dispatcher.get_statistics() == {"Bare": {}}
+        assert dispatcher.get_state() == {"Bare": {}}
+    assert Bare.seen == [1]

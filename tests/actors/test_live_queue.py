@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads, wait_until
+from zenactors.actors.dispatcher import Dispatcher
+from zenactors.errors import QueueEmptyException, QueueFullError
+
+
+def test_before_the_start_the_queue_can_be_looked_at_and_emptied() -> None:
+    dispatcher = Dispatcher([Fake({"x": None, "y": None})])
+    queue = dispatcher.queue
+    with pytest.raises(QueueEmptyException):
+        queue.next()
+    with pytest.raises(QueueEmptyException):
+        queue.when()
+    with pytest.raises(QueueEmptyException):
+        queue.wait()
+    queue.schedule("x", 1)
+    queue.schedule_next("y", 2)
+    queue.schedule_after(600.0, "x", 3)
+    assert (queue.count(), queue.ahead(), queue.wait()) == (3, 2, 0.0)
+    assert abs(queue.when() - time.time()) < 60.0
+    assert [queue.next(), queue.next(), queue.next()] == [("y", 2), ("x", 1), (None, None)]
+    assert 500.0 < queue.wait() <= 600.0
+    assert queue.when() > time.time() + 500.0
+    assert queue.count() == 1
+    report = dispatcher.stop()
+    assert (report.left, report.later) == (0, 1)
+
+
+def test_ahead_counts_what_the_calling_producer_has_waiting() -> None:
+    gate = Gate()
+    unsent: list[int] = []
+
+    def cbk(daemon: Any, _args: Any) -> None:
+        for number in range(3):
+            daemon.queue.schedule("y", number)
+        unsent.append(daemon.queue.ahead())
+
+    components = [Fake({"x": gate}, name="x"), Fake({"z": cbk}, name="z"), Fake({"y": None})]
+    with Dispatcher(components) as dispatcher:
+        for _ in range(100):
+            dispatcher.queue.schedule("x")
+        gate.await_entered()
+        assert wait_until(lambda: dispatcher.queue.ahead() == 100 - 16)  # the first window
+        assert in_threads(1, lambda _: dispatcher.queue.ahead()) == [0]
+        in_threads(1, lambda _: dispatcher.queue.schedule("z"))
+        assert wait_until(lambda: unsent == [3])
+        gate.open()
+        assert dispatcher.drain(DEADLINE)
+        assert dispatcher.queue.ahead() == 0
+
+
+def test_a_source_that_re_schedules_itself_before_slow_work_stays_within_a_window() -> None:
+    ahead: list[int] = []
+    gate = Gate()
+
+    def produce(daemon: Any, args: int) -> None:
+        if args < 300:
+            daemon.queue.schedule("work", args + 1)
+
+    source = Fake({"work": produce}, name="source")
+    sink = Fake({"work": lambda *_: (gate(), ahead.append(len(source.seen) - len(ahead)))[0]})
+    with Dispatcher([source, sink]) as dispatcher:
+        dispatcher.queue.schedule("work", 0)
+        gate.await_entered()
+        assert wait_until(lambda: len(source.seen) == 16)
+        gate.open()
+        assert dispatcher.drain(DEADLINE)
+    assert len(sink.seen) == 301
+    assert ahead[0] <= 16
+
+
+def test_a_producer_whose_chain_is_full_holds_up_nobody_else() -> None:
+    gate = Gate()
+    quick = Fake({"quick": None}, name="quick")
+    with Dispatcher([Fake({"slow": gate}), quick]) as dispatcher:
+        for _ in range(100):
+            dispatcher.queue.schedule("slow")
+        dispatcher.queue.schedule("quick", "behind the slow ones")
+        gate.await_entered()
+        in_threads(1, lambda _: dispatcher.queue.schedule("quick", "of another thread"))
+        assert wait_until(lambda: quick.seen == ["of another thread"])
+        gate.open()
+    assert quick.seen == ["of another thread", "behind the slow ones"]
+
+
+def test_an_event_can_be_cancelled_by_another_thread_until_it_is_started() -> None:
+    gate = Gate()
+    component = Fake({"x": gate})
+    with Dispatcher([component]) as dispatcher:
+        handles = [dispatcher.queue.schedule("x", number) for number in range(50)]
+        gate.await_entered()
+        results = in_threads(1, lambda _: [handle.cancel() for handle in handles])[0]
+        gate.open()
+        assert dispatcher.drain(DEADLINE)
+        assert not handles[-1].cancel()
+    assert results.count(True) > 0
+    assert component.seen == [n for n, cancelled in enumerate(results) if not cancelled]
+
+
+def test_of_many_threads_that_cancel_an_event_one_succeeds() -> None:
+    dispatcher = Dispatcher([Fake({"x": None})])
+    handle = dispatcher.queue.schedule("x")
+    assert sorted(in_threads(8, lambda _: handle.cancel())) == [False] * 7 + [True]
+    assert dispatcher.queue.count() == 0
+    assert dispatcher.stop().drained
+
+
+@pytest.mark.parametrize("method", ["schedule", "schedule_next", "schedule_after"])
+def test_a_callback_can_cancel_what_it_has_just_scheduled(method: str) -> None:
+    results: list[bool] = []
+
+    def cbk(daemon: Any, _args: Any) -> None:
+        when = (0.0,) if method == "schedule_after" else ()
+        handle = getattr(daemon.queue, method)(*when, "y")
+        results.extend([handle.cancel(), handle.cancel()])
+
+    component = Fake({"x": cbk, "y": None})
+    with Dispatcher([component]) as dispatcher:
+        dispatcher.queue.schedule("x", "x")
+        assert dispatcher.drain(DEADLINE)
+        assert dispatcher.is_idle()
+        assert dispatcher.counts()["y"].accepted == 0
+    assert results == [True, False]
+    assert component.seen == ["x"]
+
+
+def test_a_thread_that_is_too_far_ahead_gets_an_error() -> None:
+    gate = Gate()
+    component = Fake({"x": gate})
+    with Dispatcher([component], queue_limit=10) as dispatcher:
+        accepted = 0
+        with pytest.raises(QueueFullError, match="10 events ahead"):
+            for _ in range(1_000):
+                dispatcher.queue.schedule("x")
+                accepted += 1
+        gate.await_entered()
+        dispatcher.queue.schedule_after(600.0, "x")  # limits what waits, not what is for later
+        gate.open()
+        assert dispatcher.drain(DEADLINE)
+        dispatcher.queue.schedule("x")
+    assert len(component.seen) == accepted + 1
+    assert 10 <= accepted <= 10 + 16
+
+
+def test_a_thread_that_is_too_far_ahead_waits_for_room() -> None:
+    gate = Gate()
+    component = Fake({"x": gate})
+    dispatcher = Dispatcher([component], queue_limit=10, queue_full="block")
+    accepted: list[int] = []
+    with dispatcher:
+
+        def produce() -> None:
+            for number in range(200):
+                dispatcher.queue.schedule("x", number)
+                accepted.append(number)
+
+        producing = threading.Thread(target=produce)
+        producing.start()
+        assert wait_until(lambda: dispatcher.queue._blocked == 1)
+        assert 10 <= len(accepted) <= 26
+        begin = time.monotonic()
+        gate.open()
+        producing.join(DEADLINE)
+        assert not producing.is_alive()
+        assert time.monotonic() - begin < 5.0  # woken each time, not at the once-a-second look
+        assert dispatcher.drain(DEADLINE)
+    assert component.seen == list(range(200))
+
+
+def test_a_thread_that_waits_for_room_is_let_go_when_all_is_over() -> None:
+    gate = Gate()
+    dispatcher = Dispatcher([Fake({"x": gate})], queue_limit=1, queue_full="block")
+    dispatcher.start()
+
+    def produce() -> None:
+        for _ in range(100):
+            dispatcher.queue.schedule("x")
+
+    producing = threading.Thread(target=produce)
+    producing.start()
+    assert wait_until(lambda: dispatcher.queue._blocked == 1)
+    stopping = threading.Thread(target=lambda: dispatcher.stop(drain=False))
+    stopping.start()
+    producing.join(5.0)
+    assert not producing.is_alive()
+    gate.open()
+    stopping.join(DEADLINE)
+    assert dispatcher.stop().left > 80
+
+
+def test_a_component_is_never_held_up_by_the_limit() -> None:
+    def cbk(daemon: Any, args: int) -> None:
+        if args == 0:
+            for number in range(1, 500):
+                daemon.queue.schedule("x", number)
+
+    component = Fake({"x": cbk})
+    with Dispatcher([component], queue_limit=1, queue_full="block") as dispatcher:
+        dispatcher.queue.schedule("x", 0)
+        assert dispatcher.drain(DEADLINE)
+    assert component.seen == list(range(500))
+
+
+@pytest.mark.parametrize(("limit", "full"), [(0, "raise"), (-1, "raise"), (1, "drop")])
+def test_an_impossible_limit_is_refused(limit: int, full: Any) -> None:
+    with pytest.raises(ValueError, match="queue_(limit|full) must be"):
+        Dispatcher([], queue_limit=limit, queue_full=full)
+
+
+def test_a_priority_event_overtakes_what_waits_in_queue_and_mailbox() -> None:
+    gate = Gate()
+    component = Fake({"x": gate, "urgent": None})
+    with Dispatcher([component]) as dispatcher:
+        for number in range(1_000):
+            dispatcher.queue.schedule("x", number)
+        gate.await_entered()
+        dispatcher.queue.schedule_priority("urgent", "urgent")
+        gate.open()
+    assert component.seen.index("urgent") <= 64  # behind the stride under way
+    assert len(component.seen) == 1_001
+
+
+def test_in_a_callback_schedule_next_overtakes_what_the_component_has_waiting() -> None:
+    def cbk(daemon: Any, args: Any) -> None:
+        if args == "first":
+            daemon.queue.schedule("y", "behind")
+            daemon.queue.schedule_next("y", "before")
+
+    component = Fake({"x": cbk, "y": None})
+    with Dispatcher([component]) as dispatcher:
+        dispatcher.queue.schedule("x", "first")
+        assert dispatcher.drain(DEADLINE)
+    assert component.seen == ["first", "before", "behind"]
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), float("-inf")])
+def test_an_impossible_time_is_refused(seconds: float) -> None:
+    queue = Dispatcher([Fake({"x": None})]).queue
+    with pytest.raises(ValueError, match="finite"):
+        queue.schedule_at(seconds, "x")
+    with pytest.raises(ValueError, match="finite"):
+        queue.schedule_after(seconds, "x")
+    assert queue.count() == 0
+
+
+def test_what_a_failing_callback_had_scheduled_is_run() -> None:
+    def cbk(daemon: Any, _args: Any) -> None:
+        daemon.queue.schedule("y", "y")
+        raise ValueError
+
+    component = Fake({"x": cbk, "y": None})
+    with Dispatcher([component]) as dispatcher:
+        dispatcher.queue.schedule("x", "x")
+        assert dispatcher.drain(DEADLINE)
+    assert component.seen == ["x", "y"]
+    assert len(dispatcher.dead_letters()) == 1

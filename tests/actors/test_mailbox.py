@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Any, NamedTuple
+
+import pykka
+
+from tests.actors.fakes import DEADLINE, Fake, Gate
+from zenactors.actors.dispatcher import Dispatcher
+from zenactors.actors.mailbox import MAX_CONTROL_STREAK, RESUME, RUN_REACTOR, Mailbox, Note
+from zenactors.actors.reactor import ComponentReactor
+from zenactors.core.chain import Chain, Step
+from zenactors.core.clock import SystemClock, VirtualClock
+from zenactors.core.messages import Part
+
+CHAIN = Chain("x", 0, (Step(0, (lambda _daemon, _args: None,)),), revisits=False)
+
+
+class Letter(NamedTuple):
+    message: Any
+    reply_to: Any = None
+
+
+def data(number: int = 0) -> Letter:
+    return Letter(Part(CHAIN, 0, (0,), [number], 1))
+
+
+def control(number: int = 0) -> Letter:
+    return Letter(number)
+
+
+def get_in_thread(mailbox: Mailbox) -> tuple[threading.Thread, list[Any]]:
+    got: list[Any] = []
+    thread = threading.Thread(target=lambda: got.append(mailbox.get()), daemon=True)
+    thread.start()
+    return thread, got
+
+
+def reactor_of(mailbox: Mailbox, clock: Any = None) -> ComponentReactor:
+    mailbox.reactor = ComponentReactor(clock or SystemClock(), lambda _active: None)
+    mailbox.reactor.open()
+    return mailbox.reactor
+
+
+def test_data_comes_out_in_the_order_of_arrival() -> None:
+    mailbox = Mailbox()
+    letters = [data(number) for number in range(10)]
+    for letter in letters:
+        mailbox.put(letter)
+    assert [mailbox.get() for _ in letters] == letters
+
+
+def test_a_control_message_overtakes_a_hundred_thousand_data_messages() -> None:
+    mailbox = Mailbox()
+    letter = data()
+    for _ in range(100_000):
+        mailbox.put(letter)
+    first = control()
+    mailbox.put(first)
+    assert mailbox.get() is first
+    assert mailbox.get() is letter
+
+
+def test_a_stop_overtakes_a_hundred_thousand_events_in_the_queue() -> None:
+    gate = Gate()
+    component = Fake({"x": gate, "stop": lambda *_: order.append("stop")})
+    order: list[str] = []
+    with Dispatcher([component]) as dispatcher:
+        for number in range(100_000):
+            dispatcher.queue.schedule("x", number)
+        gate.await_entered()
+        dispatcher.queue.schedule_priority("stop", "now")
+        gate.open()
+        dispatcher.stop(drain=False)
+    # What was handled before it: the event under way, and the rest of its stride.
+    assert order == ["stop"]
+    assert component.seen.index("now") <= 64
+
+
+def test_after_a_hundred_control_messages_one_data_message_passes() -> None:
+    mailbox = Mailbox()
+    for number in range(1_000):
+        mailbox.put(control(number))
+    passed = [data(0), data(1), data(2)]
+    for letter in passed:
+        mailbox.put(letter)
+    got = [mailbox.get() for _ in range(1_003)]
+    places = [index for index, letter in enumerate(got) if type(letter.message) is Part]
+    assert places == [MAX_CONTROL_STREAK, 2 * MAX_CONTROL_STREAK + 1, 3 * MAX_CONTROL_STREAK + 2]
+    assert [got[place] for place in places] == passed
+    controls = [letter.message for letter in got if type(letter.message) is not Part]
+    assert controls == list(range(1_000))
+
+
+def test_a_batch_under_way_goes_on_after_a_hundred_control_messages_too() -> None:
+    mailbox = Mailbox()
+    mailbox.busy = True
+    for number in range(250):
+        mailbox.put(control(number))
+    got = [mailbox.get() for _ in range(253)]
+    assert [index for index, each in enumerate(got) if each is RESUME] == [100, 201, 252]
+
+
+def test_an_actor_that_holds_unfinished_batches_is_resumed_before_data() -> None:
+    mailbox = Mailbox()
+    letter = data()
+    mailbox.put(letter)
+    mailbox.busy = True
+    assert mailbox.get() is RESUME
+    assert mailbox.get() is RESUME
+    mailbox.busy = False
+    assert mailbox.get() is letter
+
+
+def test_a_control_message_wakes_a_sleeping_owner() -> None:
+    mailbox = Mailbox()
+    thread, got = get_in_thread(mailbox)
+    letter = control()
+    mailbox.put(letter)
+    thread.join(DEADLINE)
+    assert got == [letter]
+
+
+def test_bells_that_nobody_needs_any_more_end_no_sleep_for_good() -> None:
+    mailbox = Mailbox()
+    for number in range(10):
+        mailbox.put(control(number))
+    assert [mailbox.get().message for _ in range(10)] == list(range(10))
+    thread, got = get_in_thread(mailbox)
+    thread.join(0.05)
+    assert got == []  # nothing there: it sleeps
+    letter = data()
+    mailbox.put(letter)
+    thread.join(DEADLINE)
+    assert got == [letter]
+
+
+def test_the_owner_wakes_when_a_timer_is_due() -> None:
+    mailbox = Mailbox()
+    reactor_of(mailbox).call_later(0.01, print)
+    thread, got = get_in_thread(mailbox)
+    thread.join(DEADLINE)
+    assert got == [RUN_REACTOR]
+
+
+def test_a_timer_that_is_always_due_lets_data_pass() -> None:
+    mailbox = Mailbox()
+    clock = VirtualClock()
+    reactor_of(mailbox, clock).call_later(0.0, print)  # nobody takes it: it stays due
+    letters = [data(number) for number in range(3)]
+    for letter in letters:
+        mailbox.put(letter)
+    got = [mailbox.get() for _ in range(6)]
+    assert got == [RUN_REACTOR, letters[0], RUN_REACTOR, letters[1], RUN_REACTOR, letters[2]]
+
+
+def test_data_wakes_an_owner_that_sleeps_at_its_descriptors(pair: Any) -> None:
+    mailbox = Mailbox()
+    reactor = reactor_of(mailbox)
+    reactor.add_reader(pair[0], print)
+    for letter in (data(), control()):
+        thread, got = get_in_thread(mailbox)
+        mailbox.put(letter)
+        thread.join(DEADLINE)
+        assert got == [letter]
+    pair[1].send(b"x")
+    thread, got = get_in_thread(mailbox)
+    thread.join(DEADLINE)
+    assert got == [RUN_REACTOR]
+    reactor.close()
+
+
+def test_a_timer_for_next_year_does_not_break_the_wait(pair: Any) -> None:
+    mailbox = Mailbox()
+    reactor = reactor_of(mailbox)
+    reactor.call_later(1e12, print)
+    for _ in range(2):  # first without descriptors, then with
+        thread, got = get_in_thread(mailbox)
+        letter = data()
+        mailbox.put(letter)
+        thread.join(DEADLINE)
+        assert got == [letter]
+        reactor.add_reader(pair[_], print)
+    reactor.close()
+
+
+def test_a_descriptor_that_nobody_reads_does_not_spin_once_all_is_quiet(
+    pair: Any, monkeypatch: Any
+) -> None:
+    mailbox = Mailbox()
+    reactor = reactor_of(mailbox)
+    reactor.add_reader(pair[0], print)
+    pair[1].send(b"x")
+    reactor.quiesce()
+    looks: list[Any] = []
+    monkeypatch.setattr(reactor, "_select", looks.append)
+    thread, got = get_in_thread(mailbox)
+    letter = data()
+    mailbox.put(letter)
+    thread.join(DEADLINE)
+    assert got == [letter]
+    assert looks == []
+    reactor.close()
+
+
+def test_from_close_on_every_ask_answers_itself() -> None:
+    mailbox = Mailbox()
+    mailbox.close()
+    future = pykka.ThreadingFuture[Any]()
+    mailbox.put(Letter("question", reply_to=future))
+    assert mailbox.empty()
+    try:
+        future.get(timeout=0.0)
+    except pykka.ActorDeadError as cause:
+        answer = cause
+    assert "before it handled" in str(answer)
+
+
+def test_a_message_that_another_thread_refuses_first_does_not_break_the_owner() -> None:
+    class Raced(deque[Any]):
+        """Somebody else pops between the look and the pop."""
+
+        def popleft(self) -> Any:
+            self.clear()
+            raise IndexError
+
+    mailbox = Mailbox()
+    mailbox.put(control())
+    mailbox.close()
+    mailbox._control = Raced(mailbox._control)
+    mailbox._data.get_nowait()  # its bell
+    assert mailbox.get() == Note(None)

@@ -1,0 +1,538 @@
+"""A23: what the components see equals the dispatcher's log, executed one event at a time."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from loguru import logger
+
+from tests.core.replay import (
+    URGENT,
+    Call,
+    Player,
+    Program,
+    Run,
+    Tag,
+    mismatch,
+    out_of_fifo,
+    replay,
+    run_as_the_seed,
+)
+from tests.core.simulation import SimulatedOutlet, Simulation, outside_events, programs, tuned
+from zenactors.actors.dispatcher import Dispatcher
+from zenactors.actors.engine import Engine
+from zenactors.actors.turns import Turns
+from zenactors.core.chain import build_chains
+from zenactors.core.clock import VirtualClock
+from zenactors.core.component import ZenDaemonComponent, handles
+from zenactors.core.dispatch import Counts, Dispatch, Ordering
+from zenactors.core.event_queue import Place, Scheduled
+from zenactors.core.host import Host
+from zenactors.core.messages import Part
+
+ORDERINGS: list[Ordering] = ["global", "component", "event"]
+SEEDS = st.integers(0, 2**32)
+
+
+def compare(
+    program: Program,
+    ordering: Ordering,
+    log: list[tuple[str, list[Tag]]],
+    calls: list[Call],
+    *,
+    given_from_outside: list[tuple[str, Tag]],
+    withdrawn: list[Tag],
+    counts: dict[str, Counts],
+) -> None:
+    """Assert that the engine did what its log, its input and its counts say."""
+    expected = replay(program, log)
+    difference = mismatch(calls, expected.calls, ordering)
+    assert not difference, difference
+    assert not out_of_fifo(log)
+    children = [pair for family in expected.children for pair in family]
+    _assert_all_were_started_once(log, [*given_from_outside, *children], withdrawn)
+    _assert_counts(expected, counts)
+
+
+def _assert_all_were_started_once(
+    log: list[tuple[str, list[Tag]]], scheduled: list[tuple[str, Tag]], withdrawn: list[Tag]
+) -> None:
+    started = Counter((event, args) for event, batch in log for args in batch)
+    wanted = Counter(pair for pair in scheduled if pair[0] != URGENT)
+    for pair in list(wanted):
+        if pair[1] in withdrawn:
+            del wanted[pair]
+    assert started == wanted
+
+
+def _assert_counts(expected: Run, counts: dict[str, Counts]) -> None:
+    for event, each in counts.items():
+        if event != URGENT:
+            ends = tuple(expected.ends[event, end] for end in ("completed", "stopped", "dead"))
+            assert (each.completed, each.stopped, each.dead) == ends
+            assert (each.accepted, each.waiting, each.in_flight) == (sum(ends), 0, 0)
+
+
+# --- one thread, a random scheduler -----------------------------------------------------------
+
+
+def simulate(
+    program: Program, ordering: Ordering, seed: int, *, urgent: float = 0.05
+) -> Simulation:
+    rng = random.Random(seed)
+    outside = outside_events(program, rng, urgent=urgent)
+    simulation = Simulation(program, ordering=ordering, rng=rng, outside=outside)
+    simulation.run()
+    log = simulation.dispatch.started_log
+    assert log is not None
+    compare(
+        program,
+        ordering,
+        log,
+        simulation.calls,
+        given_from_outside=[pair for events in outside.values() for pair in events],
+        withdrawn=simulation.withdrawn,
+        counts=simulation.dispatch.counts(),
+    )
+    return simulation
+
+
+@pytest.mark.parametrize("ordering", ORDERINGS)
+@given(data=st.data(), seed=SEEDS)
+def test_simulated_runs_equal_their_replay(
+    ordering: Ordering, data: st.DataObject, seed: int
+) -> None:
+    program = data.draw(programs(by_event=ordering == "event"))
+    window = data.draw(st.sampled_from([None, 1, 2, 3]))
+    stride, part_after = data.draw(st.sampled_from([(None, None), (1, 0.0), (2, 0.0)]))
+    with tuned(window=window, stride=stride, part_after=part_after):
+        simulate(program, ordering, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ordering", ORDERINGS)
+def test_many_simulated_runs_equal_their_replay(ordering: Ordering) -> None:
+    for seed in range(3_000):
+        rng = random.Random(seed)
+        with tuned(
+            window=rng.choice([None, 1, 2, 3]),
+            stride=rng.choice([None, 1, 2]),
+            part_after=rng.choice([None, 0.0]),
+        ):
+            simulate(random_program(rng, by_event=ordering == "event"), ordering, seed)
+
+
+@given(program=programs(ways=("back", "next")), seed=SEEDS)
+def test_a_simulated_global_run_is_the_seeds_run(program: Program, seed: int) -> None:
+    rng = random.Random(seed)
+    queued = first_events(program, rng, 30)
+    simulation = Simulation(program, ordering="global", rng=rng, outside={"p": queued})
+    while simulation.outside["p"]:
+        simulation._produce("p")
+    while simulation.news:
+        simulation._accept(simulation.news.popleft())
+    simulation.handles.clear()  # the seed cannot cancel
+    simulation._turn()
+    simulation.run()
+
+    assert simulation.dispatch.started_log == run_as_the_seed(program, queued)
+
+
+def random_program(rng: random.Random, *, by_event: bool = False, **options: Any) -> Program:
+    """Return a program with 2 to 5 components and at least one handler each."""
+    handlers = tuple(
+        tuple((rng.choice("xyz"), rng.random() < 0.3) for _ in range(rng.randint(1, 4)))
+        for _ in range(rng.randint(2, 5))
+    )
+    return Program(handlers, by_event=by_event, **options)
+
+
+def first_events(program: Program, rng: random.Random, count: int) -> list[tuple[str, Tag]]:
+    events = program.events()
+    return [(rng.choice(events), Tag("p", "back", n, 0, n)) for n in range(count)]
+
+
+# --- real threads ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hurried() -> Iterator[None]:
+    """Let the interpreter switch threads a hundred times as often; and silence dead letters."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(50e-6)
+    logger.disable("zenactors")
+    yield
+    logger.enable("zenactors")
+    sys.setswitchinterval(before)
+
+
+def dawdle(digest: int) -> None:
+    """Be a callback that now and then waits for something, up to a millisecond."""
+    if digest % 16 == 0:
+        time.sleep((digest >> 8) % 4 * 0.000_25)
+
+
+class Production:
+    """Threads outside that schedule events all at once, and take some of them back."""
+
+    def __init__(self, dispatcher: Dispatcher, outside: dict[str, list[tuple[str, Tag]]]) -> None:
+        self._dispatcher = dispatcher
+        self._outside = outside
+        self._barrier = threading.Barrier(max(1, len(outside)))
+        self.withdrawn: list[Tag] = []
+        self.failures: list[BaseException] = []
+
+    def run(self) -> None:
+        threads = [
+            threading.Thread(target=self._produce, args=(random.Random(who), events))
+            for who, events in self._outside.items()
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30.0)
+            assert not thread.is_alive()
+        assert not self.failures
+
+    def _produce(self, rng: random.Random, events: list[tuple[str, Tag]]) -> None:
+        try:
+            self._barrier.wait(10.0)
+            for event, args in events:
+                handle = self._schedule(rng, event, args)
+                if rng.random() < 0.02 and handle.cancel():
+                    self.withdrawn.append(args)
+        except BaseException as cause:  # in a thread it would only be a warning
+            self.failures.append(cause)
+
+    def _schedule(self, rng: random.Random, event: str, args: Tag) -> Scheduled:
+        queue = self._dispatcher.queue
+        match args.how:
+            case "priority":
+                return queue.schedule_priority(event, args)
+            case "next":
+                return queue.schedule_next(event, args)
+            case "after":
+                return queue.schedule_after(rng.random() * 0.01, event, args)
+            case "at":
+                return queue.schedule_at(time.time() + rng.random() * 0.01, event, args)
+            case _:
+                return queue.schedule(event, args)
+
+
+def play(
+    program: Program,
+    ordering: Ordering,
+    outside: dict[str, list[tuple[str, Tag]]],
+    *,
+    timeout: float = 30.0,
+) -> list[tuple[str, list[Tag]]]:
+    """Run a program on real threads, compare it with its replay, and return the log."""
+    calls: list[Call] = []
+    players = [
+        Player(program, index, calls, pause=dawdle, unit=0.001)
+        for index in range(len(program.handlers))
+    ]
+    dispatcher = Dispatcher(players, ordering=ordering)
+    log = dispatcher._engine.dispatch.started_log = []
+    with dispatcher:
+        production = Production(dispatcher, outside)
+        production.run()
+        assert dispatcher.wait_for_end(timeout), f"undrained: {dispatcher.counts()}"
+        counts = dispatcher.counts()
+    compare(
+        program,
+        ordering,
+        log,
+        calls,
+        given_from_outside=[pair for events in outside.values() for pair in events],
+        withdrawn=production.withdrawn,
+        counts=counts,
+    )
+    return log
+
+
+def play_random(ordering: Ordering, seed: int, *, each: int) -> None:
+    rng = random.Random(seed)
+    program = random_program(rng, by_event=ordering == "event", children=rng.choice([10, 40]))
+    outside = outside_events(program, rng, producers=3, each=each, urgent=0.01)
+    with tuned(
+        window=rng.choice([None, None, 1, 3]),
+        stride=rng.choice([None, 1, 2]),
+        part_after=rng.choice([None, 0.0]),
+    ):
+        play(program, ordering, outside)
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("ordering", ORDERINGS)
+def test_runs_on_real_threads_equal_their_replay(ordering: Ordering, seed: int) -> None:
+    play_random(ordering, seed, each=150 if ordering == "global" else 400)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("ordering", ORDERINGS)
+def test_long_runs_on_real_threads_equal_their_replay(ordering: Ordering) -> None:
+    end = time.monotonic() + 40.0
+    seed = 1_000
+    while time.monotonic() < end:
+        seed += 1
+        play_random(ordering, seed, each=1_500)
+
+
+# --- global -----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("seed", range(3))
+def test_a_global_run_on_real_threads_is_the_seeds_run(seed: int) -> None:
+    rng = random.Random(seed)
+    program = random_program(rng, ways=("back", "next"), children=30)
+    queued = first_events(program, rng, 150)
+    calls: list[Call] = []
+    players = [
+        Player(program, index, calls, pause=dawdle, unit=0.001)
+        for index in range(len(program.handlers))
+    ]
+    dispatcher = Dispatcher(players, ordering="global")
+    log = dispatcher._engine.dispatch.started_log = []
+    for event, args in queued:
+        dispatcher.queue.schedule(event, args)
+    with dispatcher:
+        assert dispatcher.drain(30.0)
+
+    assert log == run_as_the_seed(program, queued)
+    assert not mismatch(calls, replay(program, log).calls, "global")
+
+
+@pytest.mark.usefixtures("hurried")
+def test_in_global_what_is_scheduled_next_is_the_very_next() -> None:
+    rng = random.Random(5)
+    program = random_program(rng, ways=("next", "back"), children=40)
+    outside = outside_events(program, rng, each=150, ways=("back",), urgent=0.0)
+    log = play(program, "global", outside)
+
+    # That it starts after its parent's chain has ended was compared already: call by call.
+    flat = [(event, args) for event, batch in log for args in batch]
+    asked = 0
+    for position, children in enumerate(replay(program, log).children):
+        following = [pair for pair in children if pair[1].how == "next"]
+        if following:
+            asked += 1
+            assert flat[position + 1] == following[-1]
+    assert asked > 10
+
+
+# --- three faults, planted ----------------------------------------------------------------------
+
+FAULTY = Program(
+    (
+        (("x", False), ("y", False), ("z", True)),
+        (("x", False), ("x", True), ("z", False)),
+        (("y", False), ("x", False), ("z", False)),
+    ),
+    stops=15,
+    children=30,
+)
+
+
+def caught(fault: str, *, seeds: int = 30) -> str:
+    """Run the simulation until the comparison fails; return what it said, or ""."""
+    for seed in range(seeds):
+        with tuned(window=8, stride=1, part_after=0.0):
+            try:
+                simulate(FAULTY, "component", seed, urgent=0.0)
+            except AssertionError as failure:
+                lines = str(failure).splitlines()
+                said = "\n".join(line for line in lines if not line.startswith("assert "))
+                print(f"\n{fault} (seed {seed}):\n{said}")  # noqa: T201 - for -s
+                return said
+    return ""
+
+
+def test_without_a_fault_nothing_is_caught() -> None:
+    assert caught("no fault") == ""
+
+
+def test_a_ticket_that_is_skipped_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def arrive(self: Host, part: Part) -> None:
+        self._ready.append(part)
+
+    monkeypatch.setattr(Host, "arrive", arrive)
+    said = caught("a ticket skipped")
+    assert "the engine ran" in said
+    assert "the replay says" in said
+
+
+def test_an_order_that_advances_before_the_last_part_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arrive = Host.arrive
+
+    def hasty(self: Host, part: Part) -> None:
+        last, part.last = part.last, True
+        arrive(self, part)
+        part.last = last
+
+    monkeypatch.setattr(Host, "arrive", hasty)
+    assert caught("an order advanced too soon")
+
+
+def test_parts_out_of_order_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    swap_parts(monkeypatch, SimulatedOutlet)
+    said = caught("parts out of order")
+    assert "the engine ran" in said
+
+
+def test_a_dropped_bubble_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    drop_bubbles(monkeypatch, SimulatedOutlet)
+    assert "undrained" in caught("a bubble dropped")
+
+
+def swap_parts(monkeypatch: pytest.MonkeyPatch, outlet: Any) -> None:
+    """Let the second part of a batch overtake the first, if there is a third."""
+    forward: Callable[[Any, int, Part], None] = outlet.forward
+    held: dict[tuple[Any, ...], Part] = {}
+
+    def swapped(self: Any, component: int, part: Part) -> None:
+        key = (id(self), part.chain.event, part.step, part.tickets)
+        first = held.pop(key, None)
+        if first is None and not part.last:
+            held[key] = part
+            return
+        parts = [part] if first is None else [first, part] if part.last else [part, first]
+        for each in parts:
+            forward(self, component, each)
+
+    monkeypatch.setattr(outlet, "forward", swapped)
+
+
+def drop_bubbles(monkeypatch: pytest.MonkeyPatch, outlet: Any) -> None:
+    forward: Callable[[Any, int, Part], None] = outlet.forward
+
+    def dropping(self: Any, component: int, part: Part) -> None:
+        if part.items or not part.last:
+            forward(self, component, part)
+
+    monkeypatch.setattr(outlet, "forward", dropping)
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("fault", ["ticket", "parts", "bubble"])
+def test_the_faults_are_caught_on_real_threads_too(
+    monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    if fault == "ticket":
+        monkeypatch.setattr(Host, "arrive", lambda self, part: self._ready.append(part))
+    elif fault == "parts":
+        swap_parts(monkeypatch, Engine)
+    else:
+        drop_bubbles(monkeypatch, Engine)
+    for seed in range(20):
+        outside = outside_events(FAULTY, random.Random(seed), each=300, urgent=0.0)
+        with tuned(window=8, stride=1, part_after=0.0):
+            try:
+                play(FAULTY, "component", outside, timeout=1.0)
+            except AssertionError as failure:
+                print(f"\n{fault}, on threads (seed {seed}):\n{str(failure)[:600]}")  # noqa: T201 - for -s
+                return
+    pytest.fail("not caught")
+
+
+# --- batches stay together --------------------------------------------------------------------
+
+
+class Plain(ZenDaemonComponent):
+    """Notes what it gets, and does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.saw: list[Any] = []
+
+    @handles("x")
+    def cbk_event_x(self, daemon: Any, args: Any) -> None:
+        self.saw.append(args)
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("ordering", ORDERINGS)
+def test_one_producers_events_of_one_name_keep_their_order(ordering: Ordering) -> None:
+    components = [Plain(), Plain(), Plain()]
+    with Dispatcher(components, ordering=ordering) as dispatcher:
+        for number in range(2_000):
+            dispatcher.queue.schedule("x", number)
+        assert dispatcher.drain(20.0)
+
+    for component in components:
+        assert component.saw == list(range(2_000))
+
+
+# --- news that nobody must overlook -----------------------------------------------------------
+
+
+class MeddlingLock:
+    """A lock during whose next acquisition something happens, as if in another thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.meddle: Callable[[], None] | None = None
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        return self._lock.acquire(blocking)
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        if self.meddle is not None:
+            meddle, self.meddle = self.meddle, None
+            meddle()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+@pytest.mark.parametrize("place", [Place.BACK, Place.FRONT, Place.PRIORITY])
+def test_news_that_comes_while_somebody_looks_is_acted_on(place: Place) -> None:
+    clock = VirtualClock()
+    chains = build_chains([("c", Plain().get_events())])
+    dispatch = Dispatch(chains, clock=clock)
+    dispatch.open = True
+    sent: list[Part] = []
+    failures: list[Exception] = []
+    turns = Turns(dispatch, clock, send=sent.append, after=lambda: None, failed=failures.append)
+    lock = MeddlingLock()
+    turns._lock = lock  # type: ignore[assignment]
+    lock.meddle = lambda: turns.post(Scheduled(dispatch, place, "x", 1))
+    # Whoever posts finds the lock taken and leaves it to its holder to take the turn.
+    with turns.held():
+        pass
+
+    assert [part.items for part in sent] == [[1]]
+    assert not failures
+
+
+def test_cancelling_the_last_event_lets_who_waits_for_the_end_go_on() -> None:
+    with Dispatcher([Plain()]) as dispatcher:
+        handle = dispatcher.queue.schedule_after(3600.0, "x")
+        waiter = threading.Thread(target=dispatcher.wait_for_end, args=(30.0,))
+        waiter.start()
+        while not dispatcher._engine.idlers.count:
+            time.sleep(0.001)  # until it waits: nobody says so
+        assert handle.cancel()
+        waiter.join(3.0)
+        woken = not waiter.is_alive()
+        dispatcher.set_done()
+        waiter.join()
+    assert woken

@@ -1,0 +1,145 @@
+"""A component as several actors: order, keys, failures, control events."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from zenactors import ConfigurationError, Dispatcher, Replicas, ZenDaemonComponent, handles
+
+DEADLINE = 10.0
+
+
+class Sink(ZenDaemonComponent):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+
+    @handles("work")
+    def cbk_event_work(self, daemon: Any, args: Any) -> None:
+        self.seen.append(args)
+
+
+class Worker(ZenDaemonComponent):
+    """Overtakes: each instance holds its first event until another has come after it."""
+
+    def __init__(self, gate: threading.Barrier | None = None) -> None:
+        super().__init__(name="worker")
+        self.gate = gate
+        self.seen: list[Any] = []
+        self.events: list[str] = []
+        self.threads: set[int] = set()
+
+    def setup(self, daemon: Any) -> None:
+        self.threads.add(threading.get_ident())
+
+    @handles("work")
+    def cbk_event_work(self, daemon: Any, args: int) -> Any:
+        self.threads.add(threading.get_ident())
+        self.seen.append(args)
+        if self.gate is not None:
+            self.gate.wait(DEADLINE)
+        if args % 10 == 7:
+            raise ValueError("sevens are bad")
+        if args % 10 == 3:
+            return daemon.FLAG_STOP, args
+        return daemon.FLAG_CONTINUE, args * 2
+
+    @handles("start")
+    @handles("stop")
+    def cbk_event_control(self, daemon: Any, args: Any) -> None:
+        self.events.append("control")
+
+
+@pytest.fixture
+def often() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(50e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize("ordering", ["component", "event", "global"])
+def test_what_follows_sees_the_order_of_the_events(ordering: Any) -> None:
+    replicas, sink = Replicas(Worker, 4), Sink()
+    with Dispatcher([replicas, sink], ordering=ordering) as dispatcher:
+        for number in range(2000):
+            dispatcher.queue.schedule("work", number)
+        assert dispatcher.drain(DEADLINE)
+        counts = dispatcher.counts()["work"]
+
+    assert sink.seen == [n * 2 for n in range(2000) if n % 10 not in (3, 7)]
+    assert (counts.completed, counts.stopped, counts.dead) == (1600, 200, 200)
+    assert counts.accepted == 2000
+
+
+def test_as_many_events_are_worked_on_at_a_time_as_there_are_replicas() -> None:
+    gate = threading.Barrier(4)  # opens only when four callbacks wait at it together
+    replicas, sink = Replicas(lambda: Worker(gate), 4), Sink()
+    with Dispatcher([replicas, sink]) as dispatcher:
+        for number in (0, 1, 2, 4):
+            dispatcher.queue.schedule("work", number)
+        assert dispatcher.drain(DEADLINE)
+
+    assert sink.seen == [0, 2, 4, 8]
+    assert [len(each.seen) for each in replicas.instances] == [1, 1, 1, 1]
+
+
+def test_each_instance_has_a_thread_of_its_own_for_setup_and_callbacks() -> None:
+    replicas = Replicas(Worker, 3)
+    with Dispatcher([replicas]) as dispatcher:
+        for number in range(30):
+            dispatcher.queue.schedule("work", number)
+        assert dispatcher.drain(DEADLINE)
+
+    threads = [each.threads for each in replicas.instances]
+    assert all(len(each) == 1 for each in threads)
+    assert len(set.union(*threads)) == 3
+
+
+def test_events_with_equal_keys_are_handled_by_one_instance_in_order() -> None:
+    replicas = Replicas(Worker, 3, key=lambda args: args % 5)
+    with Dispatcher([replicas]) as dispatcher:
+        for number in range(500):
+            dispatcher.queue.schedule("work", number)
+        assert dispatcher.drain(DEADLINE)
+
+    for instance in replicas.instances:
+        assert instance.seen == sorted(instance.seen)
+    for key in range(5):
+        assert sum(any(n % 5 == key for n in each.seen) for each in replicas.instances) == 1
+
+
+def test_start_and_stop_reach_every_instance() -> None:
+    replicas = Replicas(Worker, 3)
+    with Dispatcher([replicas]):
+        started = [len(each.events) for each in replicas.instances]
+
+    assert started == [1, 1, 1]
+    assert [len(each.events) for each in replicas.instances] == [2, 2, 2]
+
+
+def test_replicas_are_named_after_their_front() -> None:
+    with Dispatcher([Replicas(Worker, 2)]) as dispatcher:
+        dispatcher.queue.schedule("work", 1)
+        assert dispatcher.drain(DEADLINE)
+
+        assert dispatcher.names == ["worker", "worker/1", "worker/2"]
+        assert dispatcher.chains()["work"] == [("worker", "cbk_event_work")]
+
+
+def test_instances_that_handle_different_events_are_refused() -> None:
+    instances = iter([Worker(), Sink()])
+
+    with pytest.raises(ConfigurationError, match="handle different events"):
+        Replicas(lambda: next(instances), 2)
+
+
+def test_a_count_below_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="count must be at least 1, not 0"):
+        Replicas(Worker, 0)

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from tests.actors.fakes import (
+    DEADLINE,
+    Fake,
+    assert_conserved,
+    in_threads,
+    switch_interval,
+    wait_until,
+)
+from zenactors.actors.dispatcher import Dispatcher
+from zenactors.core.dispatch import Ordering
+from zenactors.errors import QueueEmptyException
+
+
+@pytest.mark.parametrize("ordering", ["component", "event", "global"])
+def test_under_a_hail_of_events_from_everywhere_none_is_lost(ordering: Ordering) -> None:
+    outside = 5_000 if ordering != "global" else 1_000
+
+    def again(event: str) -> Any:
+        def cbk(daemon: Any, args: Any) -> None:
+            producer, number, hops = args
+            if hops and number % 5 == 0:
+                daemon.queue.schedule(event, (producer, number, hops - 1))
+
+        return cbk
+
+    first = Fake({"a": again("b"), "b": None}, name="first")
+    second = Fake({"b": again("a"), "a": None}, name="second")
+    with switch_interval(0.000_05), Dispatcher([first, second], ordering=ordering) as dispatcher:
+
+        def produce(producer: int) -> None:
+            for number in range(outside):
+                dispatcher.queue.schedule("a", (producer, number, 2))
+                if number % 100 == 0:
+                    dispatcher.is_idle()  # whoever looks takes in the news of others
+
+        assert in_threads(4, produce) == [None] * 4
+        assert dispatcher.drain(DEADLINE)
+        total = sum(c.completed for c in dispatcher.counts().values())
+        assert total == 4 * (outside + 2 * outside // 5)
+        assert_conserved(dispatcher)
+    for producer in range(4):  # of each producer in its order
+        numbers = [n for p, n, hops in first.seen if p == producer and hops == 2]
+        assert numbers == list(range(outside))
+
+
+def test_a_look_that_takes_in_the_news_takes_the_turn_it_calls_for() -> None:
+    component = Fake({"x": None})
+    with Dispatcher([component]) as dispatcher:
+        turns = dispatcher._engine.turns
+        with turns.held():
+            # Another thread posts now: it appends, and finds the lock taken.
+            in_threads(1, lambda _: dispatcher.queue.schedule("x", "while held"))
+        assert wait_until(lambda: component.seen == ["while held"])
+
+        # Another thread has appended, and not tried the lock yet; then it finds no news left.
+        handle = dispatcher.queue.schedule_after(3600.0, "x")
+        assert handle.cancel()
+        original, turns._take_if_free = turns._take_if_free, lambda: None  # type: ignore[method-assign]
+        dispatcher.queue.schedule("x", "appended")
+        turns._take_if_free = original  # type: ignore[method-assign]
+        assert not dispatcher.is_idle()
+        assert wait_until(lambda: component.seen == ["while held", "appended"])
+
+
+def test_a_look_that_fails_takes_the_turn_all_the_same() -> None:
+    component = Fake({"x": None})
+    with Dispatcher([component]) as dispatcher:
+        turns = dispatcher._engine.turns
+
+        def fail() -> None:
+            with turns.held():
+                in_threads(1, lambda _: dispatcher.queue.schedule("x", 1))
+                raise QueueEmptyException
+
+        with pytest.raises(QueueEmptyException):
+            fail()
+        assert wait_until(lambda: component.seen == [1])
+
+
+def test_news_that_comes_while_the_dispatcher_goes_to_sleep_is_not_overlooked() -> None:
+    component = Fake({"x": None})
+    with Dispatcher([component]) as dispatcher:
+        turns = dispatcher._engine.turns
+        original = turns._seconds
+        posted = threading.Event()
+
+        def seconds() -> float | None:
+            if threading.current_thread().name == "zenactors:dispatcher" and not posted.is_set():
+                posted.set()  # it holds the lock, on its way to bed
+                in_threads(1, lambda _: dispatcher.queue.schedule("x", "goodnight"))
+            return original()
+
+        turns._seconds = seconds  # type: ignore[method-assign]
+        turns.ring()
+        assert posted.wait(DEADLINE)
+        assert wait_until(lambda: component.seen == ["goodnight"])
+
+
+def test_a_timed_event_from_outside_wakes_a_dispatcher_that_sleeps_for_ever() -> None:
+    ran = threading.Event()
+    with Dispatcher([Fake({"x": lambda *_: ran.set()})]) as dispatcher:
+        assert wait_until(lambda: dispatcher._engine.turns._sleeps_until == float("inf"))
+        dispatcher.queue.schedule_after(0.01, "x")
+        assert ran.wait(DEADLINE)
+
+
+def test_an_earlier_timed_event_wakes_a_dispatcher_that_sleeps_for_a_later_one() -> None:
+    order: list[Any] = []
+    ran = threading.Event()
+
+    def cbk(_daemon: Any, args: Any) -> None:
+        order.append(args)
+        if args == "last":
+            ran.set()
+
+    with Dispatcher([Fake({"x": cbk})]) as dispatcher:
+        turns = dispatcher._engine.turns
+        dispatcher.queue.schedule_after(3600.0, "x", "never")
+        assert wait_until(lambda: time.monotonic() + 3000 < turns._sleeps_until < float("inf"))
+        dispatcher.queue.schedule_after(0.1, "x", "last")
+        dispatcher.queue.schedule_after(0.05, "x", "second")
+        dispatcher.queue.schedule_at(time.time() + 0.01, "x", "first")
+        assert ran.wait(DEADLINE)
+    assert order == ["first", "second", "last"]
+    assert dispatcher.stop().later == 1
+
+
+def test_an_event_for_a_far_future_breaks_no_wait() -> None:
+    component = Fake({"x": None})
+    with Dispatcher([component]) as dispatcher:
+        for delay in (1e10, 1e12, 1e300):
+            dispatcher.queue.schedule_after(delay, "x", "never")
+        dispatcher.queue.schedule_after(0.01, "x", "soon")
+        assert wait_until(lambda: component.seen == ["soon"])
+        dispatcher.queue.schedule_after(0.01, "x", "again")
+        assert wait_until(lambda: component.seen == ["soon", "again"])
+
+
+def test_a_pending_timed_event_does_not_wake_the_dispatcher_at_every_turn() -> None:
+    component = Fake({"x": None})
+    with Dispatcher([component]) as dispatcher:
+        turns = dispatcher._engine.turns
+        dispatcher.queue.schedule_after(3600.0, "x")
+        assert wait_until(lambda: time.monotonic() + 3000 < turns._sleeps_until < float("inf"))
+        rings: list[None] = []
+        original = turns.ring
+        turns.ring = lambda: (rings.append(None), original())[1]  # type: ignore[method-assign, func-returns-value]
+        for number in range(500):
+            dispatcher.queue.schedule("x", number)
+            assert dispatcher.drain(DEADLINE)
+        assert len(rings) < 10  # a few, if this thread was held up for a millisecond
+        turns.ring = original  # type: ignore[method-assign]
+
+
+def test_a_cancelled_timed_event_does_not_run() -> None:
+    component = Fake({"x": None})
+    with Dispatcher([component]) as dispatcher:
+        first = dispatcher.queue.schedule_after(0.02, "x", "cancelled")
+        dispatcher.queue.schedule_after(0.04, "x", "kept")
+        assert first.cancel()
+        assert not first.cancel()
+        assert wait_until(lambda: bool(component.seen))
+    assert component.seen == ["kept"]
+
+
+def test_a_bug_in_a_turn_ends_the_daemon_with_a_status(
+    logged: list[tuple[str, str, dict[str, Any]]],
+) -> None:
+    with Dispatcher([Fake({"x": None})]) as dispatcher:
+        engine = dispatcher._engine
+
+        def broken() -> list[Any]:
+            raise AssertionError("bug")
+
+        engine.dispatch.turn = broken  # type: ignore[method-assign]
+        dispatcher.queue.schedule_next("x")
+        assert dispatcher.wait(DEADLINE)
+        assert dispatcher.halted
+    assert dispatcher.status == 70
+    assert any(level == "CRITICAL" for level, _, _ in logged)

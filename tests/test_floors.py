@@ -1,0 +1,388 @@
+"""The rooms of the house (DESIGN, section 3): who may import whom, and what only one room does.
+
+Every rule is a function from the parsed package to a list of complaints, so that each test
+can also show, on a planted source, that its rule is able to fail.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import zenactors
+
+PACKAGE = Path(zenactors.__file__).parent
+
+FLOORS = {
+    "core": 1,
+    "process": 1,
+    "components": 1,
+    "actors": 2,
+    "daemon": 3,
+    "testing": 3,
+    "ops": 3,
+    "cluster": 3,
+    "cli": 4,
+}
+GROUND = ("zenactors.errors", "zenactors._version")  # floor 0: anybody may import them
+ROOF = ("zenactors", "zenactors.__main__")  # above all floors
+COMPONENTS_MAY = ("zenactors.core.component", "zenactors.core.clock", *GROUND)
+CLOCK_CALLS = {
+    "time": {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "sleep"},
+    "datetime": {"now", "utcnow", "today"},
+}
+
+Sources = dict[str, ast.Module]
+Rule = Callable[[Sources], list[str]]
+
+
+def package() -> Sources:
+    sources = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        sources[name] = ast.parse(path.read_text(), str(path))
+    return sources
+
+
+def planted(**modules: str) -> Sources:
+    """Return a small package; `core__host="..."` is the module `zenactors.core.host`."""
+    return {
+        f"zenactors.{name.replace('__', '.')}": ast.parse(textwrap.dedent(source))
+        for name, source in modules.items()
+    }
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Yield every module that is imported, wherever the statement stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "zenactors imports by absolute names"
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}"
+
+
+def own_imports(name: str, sources: Sources) -> Iterator[str]:
+    """Yield the modules of zenactors that a module imports, or imports names from."""
+    for target in imports(sources[name]):
+        if target.split(".")[0] == "zenactors":
+            module = target
+            while module and module not in sources:
+                module = module.rpartition(".")[0]
+            if module != name:
+                yield module or target
+
+
+def room(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in FLOORS else None
+
+
+def imports_only_below(sources: Sources) -> list[str]:
+    complaints = []
+    for name in sources:
+        if name in ROOF:
+            continue
+        for target in own_imports(name, sources):
+            if target in GROUND or target.startswith(tuple(f"{each}." for each in GROUND)):
+                continue
+            here, there = room(name), room(target)
+            if here is None or there is None:
+                complaints.append(f"{name} imports {target}, which is on no floor below it")
+            elif here == "components" == there:
+                continue
+            elif here == "components":
+                if not target.startswith(COMPONENTS_MAY):
+                    complaints.append(f"{name} imports {target}; of core only component and clock")
+            elif here != there and FLOORS[there] >= FLOORS[here]:
+                complaints.append(f"{name} imports {target}, which is not below it")
+    return complaints
+
+
+def no_cycles(sources: Sources) -> list[str]:
+    graph = {name: sorted(set(own_imports(name, sources)) & set(sources)) for name in sources}
+    done: set[str] = set()
+    complaints = []
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            complaints.append(" -> ".join((*path[path.index(name) :], name)))
+            return
+        if name not in done:
+            for target in graph[name]:
+                # A package's __init__ is run before its modules; they do not import from it.
+                if not name.startswith(f"{target}."):
+                    visit(target, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+    return complaints
+
+
+def only_in(package_name: str, *rooms: str) -> Rule:
+    """Return the rule that a package is imported in some rooms only."""
+
+    def rule(sources: Sources) -> list[str]:
+        return [
+            f"{name} imports {package_name}"
+            for name, tree in sources.items()
+            if not name.startswith(tuple(f"zenactors.{each}" for each in rooms))
+            and any(target.split(".")[0] == package_name for target in imports(tree))
+        ]
+
+    return rule
+
+
+def no_clock_but_one(sources: Sources) -> list[str]:
+    complaints = []
+    for name, tree in sources.items():
+        if name == "zenactors.core.clock":
+            continue
+        for target in imports(tree):
+            module, _, what = target.rpartition(".")
+            if what in CLOCK_CALLS.get(module, ()):
+                complaints.append(f"{name} imports {target}")
+        complaints.extend(
+            f"{name}:{node.lineno} uses {ast.unparse(node)}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and any(
+                node.attr in calls and ast.unparse(node.value).strip("_").split(".")[0] == module
+                for module, calls in CLOCK_CALLS.items()
+            )
+        )
+    return complaints
+
+
+def no_print(sources: Sources) -> list[str]:
+    return [
+        f"{name}:{node.lineno} prints"
+        for name, tree in sources.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
+    ]
+
+
+def core_does_not_log(sources: Sources) -> list[str]:
+    """Importing loguru for types is fine, and so is importing it in a component's own method."""
+    complaints = []
+    for name, tree in sources.items():
+        if room(name) != "core":
+            continue
+        for statement in tree.body:
+            typing_only = (
+                isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING"
+            )
+            if not typing_only and not isinstance(statement, ast.FunctionDef | ast.ClassDef):
+                complaints += [
+                    f"{name} imports {target}"
+                    for target in imports(statement)
+                    if target.split(".")[0] in ("loguru", "logging")
+                ]
+    return complaints
+
+
+def core_has_no_thread(sources: Sources) -> list[str]:
+    forbidden = ("threading", "queue", "socket", "select", "selectors", "os", "signal", "pykka")
+    return [
+        f"{name} imports {target}"
+        for name, tree in sources.items()
+        if room(name) == "core"
+        for target in imports(tree)
+        if target.split(".")[0] in forbidden
+    ]
+
+
+def assert_rule(rule: Rule, *, catches: Sources, allows: Sources) -> None:
+    assert rule(catches), "the rule cannot fail"
+    assert rule(allows) == []
+    complaints = rule(package())
+    assert not complaints, "\n".join(complaints)
+
+
+def test_modules_import_only_from_floors_below() -> None:
+    assert_rule(
+        imports_only_below,
+        catches=planted(core__host="from zenactors.actors.engine import Engine", actors__engine=""),
+        allows=planted(
+            actors__engine="from zenactors.core import host\nimport zenactors.errors", core__host=""
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("core__host", "from zenactors.process.signals import catch"),
+        ("process__signals", "from zenactors.core.clock import Clock"),
+        ("process__signals", "import zenactors.components.writers"),
+        ("components__writers", "from zenactors.core.dispatch import Dispatch"),
+        ("components__writers", "from zenactors.process import signals"),
+        ("components__writers", "from zenactors.actors.dispatcher import Dispatcher"),
+        ("daemon__logs", "from zenactors.ops.metrics import Metrics"),
+        ("daemon__logs", "from zenactors.cli.main import main"),
+        ("errors", "from zenactors.core.clock import Clock"),
+        ("core__host", "from zenactors import Dispatcher"),
+        ("core__host", "if TYPE_CHECKING:\n    from zenactors.actors.engine import Engine"),
+        ("core__host", "def late():\n    from zenactors.actors import engine"),
+    ],
+)
+def test_the_floor_rule_catches(module: str, source: str) -> None:
+    assert imports_only_below(planted(**{module: source}))
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    assert_rule(
+        no_cycles,
+        catches=planted(
+            core__a="from zenactors.core.b import x",
+            core__b="from zenactors.core import c",
+            core__c="if TYPE_CHECKING:\n    from zenactors.core.a import y",
+        ),
+        allows=planted(core__a="from zenactors.core.b import x", core__b="import queue"),
+    )
+
+
+def test_pykka_lives_in_actors_only() -> None:
+    assert_rule(
+        only_in("pykka", "actors", "testing"),
+        catches=planted(daemon__lifecycle="import pykka"),
+        allows=planted(actors__mailbox="import pykka"),
+    )
+
+
+def test_docopt_lives_on_the_command_line_only() -> None:
+    assert_rule(
+        only_in("docopt", "cli", "daemon.command_line", "daemon.cli"),
+        catches=planted(core__host="from docopt import docopt"),
+        allows=planted(cli__main="from docopt import docopt"),
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time\ntime.sleep(1)",
+        "from time import monotonic",
+        "import time as _time\nclock = _time.perf_counter",
+        "import datetime\nnow = datetime.datetime.now()",
+        "from datetime import datetime\nnow = datetime.now(tz)",
+    ],
+)
+def test_one_module_reads_the_clock(source: str) -> None:
+    assert_rule(
+        no_clock_but_one,
+        catches=planted(core__host=source),
+        allows=planted(core__clock=source, core__host="clock.time()\nself._clock.monotonic()"),
+    )
+
+
+def test_nothing_prints() -> None:
+    assert_rule(
+        no_print,
+        catches=planted(core__host="def f():\n    print('here')"),
+        allows=planted(core__host="console.print('here')"),
+    )
+
+
+def test_core_logs_nothing() -> None:
+    assert_rule(
+        core_does_not_log,
+        catches=planted(core__host="from loguru import logger"),
+        allows=planted(
+            core__component="""
+                if TYPE_CHECKING:
+                    from loguru import Logger
+                class Component:
+                    def log(self):
+                        from loguru import logger
+            """
+        ),
+    )
+
+
+def test_core_has_no_thread_and_no_io() -> None:
+    assert_rule(
+        core_has_no_thread,
+        catches=planted(core__host="import threading"),
+        allows=planted(core__host="import heapq", actors__turns="import threading"),
+    )
+
+
+def run_python(source: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(source)],
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    return result.stdout.strip()
+
+
+LOOK_ROUND = """
+    import logging, signal, sys, threading, warnings
+    from loguru import logger
+
+    def look():
+        return (
+            threading.active_count(),
+            [signal.getsignal(number) for number in signal.valid_signals()],
+            signal.set_wakeup_fd(-1),
+            sorted(logger._core.handlers),
+            list(logging.getLogger().handlers),
+            sys.excepthook is sys.__excepthook__,
+            threading.excepthook is threading.__excepthook__,
+        )
+
+    before = look()
+    {action}
+    print(look() == before)
+"""
+
+
+def test_importing_zenactors_has_no_side_effects() -> None:
+    assert run_python(LOOK_ROUND.format(action="import zenactors")) == "True"
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "signal.signal(signal.SIGHUP, lambda *_: None)",
+        "logger.add(sys.stderr)",
+        "threading.Timer(0.5, int).start()",
+    ],
+)
+def test_the_side_effects_are_seen(action: str) -> None:
+    assert run_python(LOOK_ROUND.format(action=action)) == "False"
+
+
+def ruff_order(name: str) -> tuple[int, str]:
+    """Return ruff's key: constants, then classes, then the rest; each sorted."""
+    if name.isupper() and len(name) > 1:
+        return 0, name
+    return (1 if name[0].isupper() else 2), name
+
+
+def test_public_names_are_sorted_and_importable() -> None:
+    assert sorted(["handles", "Dispatcher", "FLAG_STOP"], key=ruff_order) == [
+        "FLAG_STOP",
+        "Dispatcher",
+        "handles",
+    ]
+    assert list(zenactors.__all__) == sorted(zenactors.__all__, key=ruff_order)
+    assert len(set(zenactors.__all__)) == len(zenactors.__all__)
+    for name in zenactors.__all__:
+        assert hasattr(zenactors, name), name

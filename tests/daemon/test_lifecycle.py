@@ -146,9 +146,7 @@ def test_a_blocked_component_holds_a_graceful_stop_until_its_time_out_only(launc
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_during_start_up_is_honoured_at_once(
-    launch: Launch, number: signal.Signals
-) -> None:
+def test_a_stop_during_start_up_is_honoured_at_once(launch: Launch, number: signal.Signals) -> None:
     program = launch("setup-blocks")
     program.expect("setup")
     begun = time.monotonic()

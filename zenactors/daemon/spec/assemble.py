@@ -1,0 +1,261 @@
+"""Put the daemon together that a SPEC describes, or say everything that is wrong with it.
+
+All problems of a file are found before anything is started, and are told at once: one
+line a problem, with its place in the file. Thread: main, before any other thread exists.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+import os
+import re
+import reprlib
+import tomllib
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import pydantic
+
+from zenactors.core.component import ZenDaemonComponent
+from zenactors.daemon.spec.components import Text, build_component, handled_by, unheard
+from zenactors.daemon.spec.importing import Problem, import_attribute, look_first_in, refusal
+from zenactors.daemon.spec.locate import KeyPath, line_of, locate
+from zenactors.daemon.spec.options import STRICT, check_table
+from zenactors.daemon.spec.wording import because, nearest
+from zenactors.errors import ConfigurationError, did_you_mean
+
+if TYPE_CHECKING:
+    from zenactors.daemon.lifecycle import ZenDaemon
+
+_Seconds = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+
+# For each list of events what stands before the event's name in an entry.
+_SCHEDULES = {
+    "schedule": "",
+    "schedule_next": "",
+    "schedule_at": "Unix time",
+    "schedule_after": "seconds",
+}
+
+
+class DaemonTable(pydantic.BaseModel):
+    """A whole file, but for its components: they are looked at one by one."""
+
+    model_config = STRICT
+
+    name: Text
+    description: str = ""
+    ordering: Literal["component", "global", "event"] = "component"
+    compat: Literal["pyzenkit"] | None = None
+    stats_interval: _Seconds = 300.0
+    stop_timeout: _Seconds = 30.0
+    state_file: Text | None = None
+    schedule: list[Any] = []
+    schedule_next: list[Any] = []
+    schedule_at: list[Any] = []
+    schedule_after: list[Any] = []
+    component: list[dict[str, Any]] = []
+
+
+def load(spec: str, app_dir: Path = Path(), settings: Mapping[str, Any] | None = None) -> ZenDaemon:
+    """Return the daemon that `spec` describes. Imports the code that it names.
+
+    Args:
+        spec: The path of a TOML file, or `package.module:attribute`: a `ZenDaemon`, a
+            subclass of it, or a function without arguments that returns one.
+        app_dir: Where modules are looked for first. It stays first on `sys.path`, for
+            components may import more when they run.
+        settings: Arguments of `ZenDaemon` that take precedence over those of the file. Only
+            for a TOML file: in the other form the daemon is made by other people's code.
+
+    Raises:
+        ConfigurationError: One line for each problem that was found.
+    """
+    app_dir = app_dir.absolute()
+    if not app_dir.is_dir():
+        raise ConfigurationError(f"--app-dir {str(app_dir)!r} is not a folder")
+    look_first_in(app_dir)
+    if spec.endswith(".toml") or os.path.exists(spec):  # noqa: PTH110 - Path.exists() raises for a name too long
+        return _load_file(Path(spec), app_dir, dict(settings or {}))
+    if ":" not in spec:
+        raise ConfigurationError(
+            f"SPEC {spec!r} is neither a file nor of the form 'package.module:attribute'"
+            f"{did_you_mean(spec, _names_beside(Path(spec)))}"
+        )
+    if settings:
+        raise ConfigurationError(
+            f"{spec}: {', '.join(map(repr, settings))} can be set for a TOML file only;"
+            f" give it to the ZenDaemon in the code"
+        )
+    return _load_object(spec, app_dir)
+
+
+def _names_beside(path: Path) -> list[str]:
+    try:
+        return [str(path.parent / beside.name) for beside in path.parent.iterdir()]
+    except OSError:
+        return []
+
+
+def _load_object(spec: str, app_dir: Path) -> ZenDaemon:
+    from zenactors.daemon.lifecycle import ZenDaemon  # noqa: PLC0415 - the engine, when needed
+
+    try:
+        found = import_attribute(spec, app_dir)
+    except Problem as problem:
+        raise ConfigurationError(f"{spec}: {problem}") from problem.__cause__
+    forms = "a ZenDaemon, a subclass of it, or a function without arguments that returns one"
+    if not isinstance(found, ZenDaemon):
+        if not callable(found) or (isinstance(found, type) and not issubclass(found, ZenDaemon)):
+            raise ConfigurationError(f"{spec} is {reprlib.repr(found)}, which is not {forms}")
+        try:
+            inspect.signature(found).bind()
+        except TypeError as cause:
+            raise ConfigurationError(
+                f"{spec} cannot be called without arguments ({cause}); SPEC must be {forms}"
+            ) from cause
+        try:
+            found = found()
+        except ConfigurationError:
+            raise
+        except (Exception, SystemExit) as cause:
+            raise ConfigurationError(f"{spec} raises {because(cause)}") from cause
+    if not isinstance(found, ZenDaemon):
+        raise ConfigurationError(f"{spec} returns {reprlib.repr(found)}; SPEC must be {forms}")
+    problems = list(unheard(found.components, set(found.chains())))
+    if problems:
+        raise ConfigurationError("\n".join(f"{spec}: {problem}" for _, problem in problems))
+    return found
+
+
+def _load_file(path: Path, app_dir: Path, overriding: Mapping[str, Any]) -> ZenDaemon:
+    file = _parse(path, _read(path), app_dir)
+    table, findings = check_table(DaemonTable, file.data, "key")
+    for where, problem in findings:
+        file.add(where, problem)
+    components = [
+        _add_component(file, index, component)
+        for index, component in enumerate(_tables(file.data.get("component")))
+    ]
+    settings = dict(table.model_dump(exclude_unset=True, exclude={"component"})) if table else {}
+    for key, before in _SCHEDULES.items():
+        entries = file.data.get(key)
+        settings[key] = [
+            _entry(file, (key, index), entry, before)
+            for index, entry in enumerate(entries if isinstance(entries, list) else [])
+        ]
+    settings |= overriding
+    daemon = None
+    # With a component missing, the events that it handles would seem unknown.
+    built = [component for component in components if component is not None]
+    if len(built) == len(components):
+        daemon = _wire(file, settings, built)
+    if file.problems or daemon is None:
+        raise ConfigurationError(file.report())
+    return daemon
+
+
+def _read(path: Path) -> str:
+    hint = did_you_mean(path, [n for n in _names_beside(path) if n.endswith(".toml")])
+    try:
+        if path.is_dir():
+            raise ConfigurationError(f"{path} is a folder; SPEC must be a TOML file")
+        if reason := refusal(path):
+            raise ConfigurationError(reason)
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as cause:
+        raise ConfigurationError(f"{path}: there is no such file{hint}") from cause
+    except OSError as cause:
+        raise ConfigurationError(f"{path}: cannot be read: {cause.strerror}") from cause
+    except UnicodeDecodeError as cause:
+        raise ConfigurationError(
+            f"{path}: byte {cause.start} is not UTF-8 text; a TOML file must be UTF-8"
+        ) from cause
+
+
+def _parse(path: Path, text: str, app_dir: Path) -> _File:
+    try:
+        return _File(path, text, app_dir)
+    except tomllib.TOMLDecodeError as cause:
+        reason, _, place = str(cause).partition(" (at ")
+        numbers = re.findall(r"\d+", place)
+        # "at end of document" has no numbers.
+        line, column = numbers or (text.count("\n") + 1, len(text) - text.rfind("\n"))
+        raise ConfigurationError(f"{path}:{line}:{column}: {reason}") from cause
+    except RecursionError as cause:
+        raise ConfigurationError(f"{path}: is nested too deeply") from cause
+
+
+class _File:
+    """One TOML file on its way to a daemon. Problems are collected, not raised."""
+
+    def __init__(self, path: Path, text: str, app_dir: Path) -> None:
+        self.path = path
+        self.app_dir = app_dir
+        self.data = tomllib.loads(text)
+        self.problems: list[tuple[int, str]] = []
+        self._lines = locate(text)
+
+    def add(self, path: KeyPath, problem: object) -> None:
+        self.problems.append((line_of(self._lines, path), str(problem)))
+
+    def report(self) -> str:
+        # Sorted, for a file is read from the top; stable, so that one line's stay in order.
+        found = sorted(self.problems, key=operator.itemgetter(0))
+        return "\n".join(f"{self.path}:{line}: {problem}" for line, problem in found)
+
+
+def _add_component(file: _File, index: int, table: dict[str, Any]) -> ZenDaemonComponent | None:
+    component, findings = build_component(index, table, file.app_dir)
+    for where, problem in findings:
+        file.add(where, problem)
+    return component
+
+
+def _tables(found: Any) -> list[dict[str, Any]]:
+    tables = found if isinstance(found, list) else []
+    return [table for table in tables if isinstance(table, dict)]
+
+
+def _entry(file: _File, where: KeyPath, entry: Any, before: str) -> tuple[Any, ...]:
+    """Return an entry of a schedule in full: time if it has one, event, args."""
+    times = 1 if before else 0
+    right = isinstance(entry, list) and len(entry) in {times + 1, times + 2}
+    if right and before:
+        right = isinstance(entry[0], int | float) and not isinstance(entry[0], bool)
+        right = right and abs(entry[0]) < float("inf")  # false for NaN too
+    if not right or not isinstance(entry[times], str):
+        form = f'{before}, "event"' if before else '"event"'
+        expected = f"[{form}] or [{form}, its args]"
+        file.add(where, f"key {where[0]!r}: expected {expected}, got {reprlib.repr(entry)}")
+        return ()
+    return (*entry, None) if len(entry) == times + 1 else tuple(entry)
+
+
+def _wire(
+    file: _File, settings: dict[str, Any], components: list[ZenDaemonComponent]
+) -> ZenDaemon | None:
+    """Put the daemon together and check that every event named has a callback."""
+    from zenactors.daemon.lifecycle import ZenDaemon  # noqa: PLC0415 - the engine, when needed
+
+    daemon = None
+    try:
+        if not file.problems:
+            daemon = ZenDaemon(**settings, components=components)
+        handled = set((daemon or ZenDaemon(name="check", components=components)).chains())
+    except ConfigurationError as cause:
+        for line in str(cause).splitlines():
+            file.add((), line)
+        return None
+    theirs: set[Hashable] = set().union(*map(handled_by, components))
+    for key, before in _SCHEDULES.items():
+        for index, entry in enumerate(settings[key]):
+            event = entry[1 if before else 0] if entry else None
+            if entry and event not in handled:
+                problem = f"no component handles event {event!r}{nearest(event, theirs)}"
+                file.add((key, index), f"key {key!r}: {problem}")
+    for place, problem in unheard(components, handled):
+        file.add(place, problem)
+    return daemon

@@ -1,0 +1,115 @@
+"""Where things stand in a TOML text: the line of each key, which `tomllib` does not tell.
+
+Pure functions of a text; any thread.
+"""
+
+from __future__ import annotations
+
+import collections
+import re
+import tomllib
+from collections.abc import Mapping
+
+KeyPath = tuple[str | int, ...]
+
+_TOKEN = re.compile(
+    r"""
+    (?P<space> [ \t\r]+ | \#[^\n]* )
+  | (?P<newline> \n )
+  | (?P<text> \"{3} (?: \\[\s\S] | [^\\] )*? \"{3,5} | '{3} [\s\S]*? '{3,5}
+            | "(?: \\. | [^"\\\n] )*" | '[^'\n]*' )
+  | (?P<mark> [\[\]{}=.,] )
+  | (?P<word> [^\s\[\]{}=.,\#"']+ )
+    """,
+    re.VERBOSE,
+)
+
+
+def locate(text: str) -> dict[KeyPath, int]:
+    """Return the line of each key, table and array element of a valid TOML text.
+
+    The third key `use` of an array of tables is at `("component", 2, "use")`. Lines count
+    from 1; a table that is opened in several places stands where it is first named.
+    """
+    return _Locator(text).lines
+
+
+def line_of(lines: Mapping[KeyPath, int], path: KeyPath) -> int:
+    """Return the line of `path` or, if it is not in the text, of what it would stand in."""
+    while path not in lines:
+        path = path[:-1]
+    return lines[path]
+
+
+class _Locator:
+    """A walk through a TOML text that `tomllib` took, to note where its keys stand."""
+
+    def __init__(self, text: str) -> None:
+        self.lines: dict[KeyPath, int] = {(): 1}
+        self._counts: dict[KeyPath, int] = {}  # of the tables in each array of tables so far
+        self._tokens: collections.deque[tuple[str, int]] = collections.deque()
+        line = 1
+        for found in _TOKEN.finditer(text):
+            if found.lastgroup != "space":
+                self._tokens.append((found[0], line))
+            line += found[0].count("\n")
+        table: KeyPath = ()
+        while self._skip("\n"):
+            if self._peek() == "[":
+                table = self._header()
+            else:
+                self._value(self._key(table, "="))
+
+    def _peek(self) -> str:
+        return self._tokens[0][0] if self._tokens else ""
+
+    def _skip(self, marks: str) -> bool:
+        """Pass over all these marks; False at the end of the text."""
+        while self._tokens and self._peek() in marks:
+            self._tokens.popleft()
+        return bool(self._tokens)
+
+    def _key(self, table: KeyPath, end: str, *, array: bool = False) -> KeyPath:
+        parts: list[tuple[str, int]] = []
+        while self._tokens and self._peek() != end:
+            part, line = self._tokens.popleft()
+            if part[0] in "\"'":
+                part = tomllib.loads(f"key = {part}")["key"]
+            elif part == ".":
+                continue
+            parts.append((part, line))
+        path = table
+        for index, (part, line) in enumerate(parts, 1):
+            path = (*path, part)
+            if array and index == len(parts):
+                self._counts[path] = self._counts.get(path, 0) + 1
+            self.lines.setdefault(path, line)
+            if path in self._counts:
+                path = (*path, self._counts[path] - 1)
+                self.lines.setdefault(path, line)
+        self._skip(end)
+        return path
+
+    def _header(self) -> KeyPath:
+        self._tokens.popleft()
+        array = self._peek() == "["
+        self._skip("[")
+        return self._key((), "]", array=array)
+
+    def _value(self, path: KeyPath) -> None:
+        opening = self._peek()
+        if opening not in {"[", "{"}:
+            while self._tokens and self._peek() not in ",]}\n":
+                self._tokens.popleft()
+            return
+        self._tokens.popleft()
+        index = 0
+        while self._skip(",\n") and self._peek() not in "]}":
+            if opening == "{":
+                self._value(self._key(path, "="))
+            else:
+                self.lines[(*path, index)] = self._tokens[0][1]
+                self._value((*path, index))
+                index += 1
+        if self._tokens:
+            self._tokens.popleft()

@@ -27,6 +27,6 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Two connected sockets that do not block."""
     one, other = socket.socketpair()
     with one, other:
-        one.setblocking(False)
-        other.setblocking(False)
+        one.settimeout(0.0)
+        other.settimeout(0.0)
         yield one, other

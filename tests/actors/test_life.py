@@ -7,6 +7,7 @@ import pykka
 import pytest
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, raising, wait_until
+from zenactors.actors.component import ComponentActor
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.errors import ComponentStartError, NotRunningError
 
@@ -202,8 +203,6 @@ def test_a_start_that_hangs_ends_at_once_when_another_thread_stops_it() -> None:
 def test_a_thread_that_the_system_refuses_leaves_no_actor_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from zenactors.actors.component import ComponentActor
-
     started: list[object] = []
     original = ComponentActor._start_actor_loop
 
@@ -228,16 +227,11 @@ def test_a_stop_that_overlaps_the_opening_is_not_undone_by_it() -> None:
     class Racing(type(engine.dispatch)):  # type: ignore[misc]
         """Another thread halts just when the opening has looked whether anybody did."""
 
-        @property
-        def open(self) -> bool:
-            return bool(self.__dict__["open"])
-
-        @open.setter
-        def open(self, value: bool) -> None:
-            if value and not halting.is_set():
+        def __setattr__(self, name: str, value: object) -> None:
+            if name == "open" and value and not halting.is_set():
                 halting.set()
                 engine.halt()
-            self.__dict__["open"] = value
+            super().__setattr__(name, value)
 
     engine.dispatch.__class__ = Racing
     dispatcher.start()
@@ -248,14 +242,16 @@ def test_a_stop_that_overlaps_the_opening_is_not_undone_by_it() -> None:
 
 def test_a_component_may_do_without_any_hook() -> None:
     class Bare:
-        seen: list[Any] = []
+        def __init__(self) -> None:
+            self.seen: list[Any] = []
 
         def get_events(self) -> list[Any]:
             return [{"event": "x", "callback": lambda _daemon, args: self.seen.append(args)}]
 
-    with Dispatcher([Bare()]) as dispatcher:
+    bare = Bare()
+    with Dispatcher([bare]) as dispatcher:
         dispatcher.queue.schedule("x", 1)
         assert dispatcher.drain(DEADLINE)
         assert dispatcher.get_statistics() == {"Bare": {}}
         assert dispatcher.get_state() == {"Bare": {}}
-    assert Bare.seen == [1]
+    assert bare.seen == [1]

@@ -65,7 +65,12 @@ def test_a_source_that_re_schedules_itself_before_slow_work_stays_within_a_windo
             daemon.queue.schedule("work", args + 1)
 
     source = Fake({"work": produce}, name="source")
-    sink = Fake({"work": lambda *_: (gate(), ahead.append(len(source.seen) - len(ahead)))[0]})
+
+    def consume(*_: Any) -> None:
+        gate()
+        ahead.append(len(source.seen) - len(ahead))
+
+    sink = Fake({"work": consume})
     with Dispatcher([source, sink]) as dispatcher:
         dispatcher.queue.schedule("work", 0)
         gate.await_entered()
@@ -136,10 +141,15 @@ def test_a_thread_that_is_too_far_ahead_gets_an_error() -> None:
     component = Fake({"x": gate})
     with Dispatcher([component], queue_limit=10) as dispatcher:
         accepted = 0
-        with pytest.raises(QueueFullError, match="10 events ahead"):
+
+        def produce() -> None:
+            nonlocal accepted
             for _ in range(1_000):
                 dispatcher.queue.schedule("x")
                 accepted += 1
+
+        with pytest.raises(QueueFullError, match="10 events ahead"):
+            produce()
         gate.await_entered()
         dispatcher.queue.schedule_after(600.0, "x")  # limits what waits, not what is for later
         gate.open()
@@ -210,7 +220,7 @@ def test_a_component_is_never_held_up_by_the_limit() -> None:
 
 @pytest.mark.parametrize(("limit", "full"), [(0, "raise"), (-1, "raise"), (1, "drop")])
 def test_an_impossible_limit_is_refused(limit: int, full: Any) -> None:
-    with pytest.raises(ValueError, match="queue_(limit|full) must be"):
+    with pytest.raises(ValueError, match=r"queue_(limit|full) must be"):
         Dispatcher([], queue_limit=limit, queue_full=full)
 
 

@@ -6,6 +6,7 @@ import selectors
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ def run_due(reactor: ComponentReactor) -> None:
 
 
 def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_a_reader_is_called_in_the_components_thread_whenever_there_is_something(
@@ -257,12 +258,12 @@ def test_timers_run_while_a_flood_of_events_is_worked_off() -> None:
         if state["flooding"]:
             daemon.queue.schedule("x", args)
 
-    component = Fake(
-        {"x": again}, setup=lambda d: d.io.call_every(0.001, lambda _: ticks.release())
-    )
-    with Dispatcher([component]) as dispatcher:
+    def setup(daemon: Any) -> None:
+        daemon.io.call_every(0.001, lambda _: ticks.release())
         for number in range(2_000):
-            dispatcher.queue.schedule("x", number)
+            daemon.queue.schedule("x", number)
+
+    with Dispatcher([Fake({"x": again}, setup=setup)]):
         for _ in range(20):
             assert ticks.acquire(timeout=DEADLINE)
         state["flooding"] = False
@@ -280,10 +281,12 @@ def test_a_descriptor_is_served_while_a_flood_of_events_is_worked_off(pair: Pair
         pair[0].recv(10)
         read.set()
 
-    component = Fake({"x": again}, setup=lambda daemon: daemon.io.add_reader(pair[0], reader))
-    with Dispatcher([component]) as dispatcher:
+    def setup(daemon: Any) -> None:
+        daemon.io.add_reader(pair[0], reader)
         for number in range(2_000):
-            dispatcher.queue.schedule("x", number)
+            daemon.queue.schedule("x", number)
+
+    with Dispatcher([Fake({"x": again}, setup=setup)]):
         pair[1].send(b"x")
         assert read.wait(DEADLINE)
         state["flooding"] = False

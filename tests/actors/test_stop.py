@@ -61,7 +61,7 @@ def test_repeated_stops_return_the_same_report() -> None:
 
 
 @pytest.mark.parametrize("drain", [True, False])
-def test_concurrent_stops_all_wait_for_the_first(drain: bool) -> None:
+def test_concurrent_stops_all_wait_for_the_first(*, drain: bool) -> None:
     torn: list[int] = []
     component = Fake({"x": None}, teardown=lambda _: torn.append(1))
     dispatcher = Dispatcher([component])
@@ -163,7 +163,11 @@ def test_a_component_that_hangs_is_named_and_does_not_hold_up_the_stop() -> None
 def test_a_teardown_that_hangs_does_not_make_the_others_look_stuck() -> None:
     gate = Gate()
     torn: list[str] = []
-    others = [Fake(name=name, teardown=lambda _, n=name: torn.append(n)) for name in "abc"]
+
+    def noting(name: str) -> Fake:
+        return Fake(name=name, teardown=lambda _: torn.append(name))
+
+    others = [noting(name) for name in "abc"]
     dispatcher = Dispatcher([*others, Fake(name="hangs", teardown=gate)])
     dispatcher.start()
     report = dispatcher.stop(timeout=0.2)

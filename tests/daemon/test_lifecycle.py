@@ -283,10 +283,10 @@ def test_a_daemon_serves_in_process_and_puts_the_signal_handlers_back(tmp_path: 
 
 def test_a_component_with_broken_handlers_is_a_configuration_error() -> None:
     class Broken(ZenDaemonComponent):
-        def get_events(self):  # type: ignore[no-untyped-def]
+        def get_events(self):
             return [("line", self.setup)]
 
-    with pytest.raises(ConfigurationError, match="Broken.*gen_event_handler"):
+    with pytest.raises(ConfigurationError, match=r"Broken.*gen_event_handler"):
         ZenDaemon(name="broken", components=[Broken()]).chains()
 
 

@@ -178,7 +178,7 @@ def test_an_exit_kills_its_event_and_asks_for_a_stop(cause: BaseException, statu
 
     bench = Bench(leave)
     part = bench.run(1, 2)
-    assert (part.items, part.dead) == ([2], 1)
+    assert (part.items, part.dead, part.size) == ([], 1, 1)
     assert bench.outlet.stops == [(status, cause)]
     assert exit_status(cause) == status
 
@@ -459,3 +459,29 @@ def test_an_empty_batch_advances_the_order_too() -> None:
     bench.host.arrive(bench.part(ticket=0))
     assert order_of(bench) == ["b"]
     assert len(bench.outlet.reported) == 2
+
+
+@pytest.mark.parametrize("cause", [SystemExit(74), ZenDaemonStopException("enough")])
+@pytest.mark.parametrize("callbacks", [1, 2])
+def test_after_a_stop_request_nothing_more_of_the_batch_is_run(
+    cause: BaseException, callbacks: int
+) -> None:
+    seen: list[int] = []
+
+    def write(_: Any, args: int) -> None:
+        seen.append(args)
+        if args == 2:
+            raise cause
+
+    bench = Bench(*[proceed] * (callbacks - 1), write)
+    bench.chain.steps[0].stride = MAX_STRIDE
+
+    bench.host.arrive(bench.part(*range(10)))
+    bench.host.arrive(bench.part(10, ticket=1))
+    bench.work()
+
+    assert seen == [0, 1, 2]
+    assert not bench.host.has_work()
+    (done,) = bench.outlet.reported
+    assert (done.items, done.size, done.last) == ([0, 1], 3, False)
+    assert done.dead + done.stopped == 1

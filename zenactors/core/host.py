@@ -6,6 +6,7 @@ for one stride at a time. Under the simulation one thread does it for all.
 
 from __future__ import annotations
 
+import operator
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -61,6 +62,8 @@ class Host:
         handled: How many events were run, the failed ones included.
         failed: How many events' callbacks raised.
         busy: Seconds spent in callbacks.
+        halted: True once a callback has asked for an immediate stop: what is left of its batch
+            is not run. An output that failed must not be given what comes after the gap.
 
     Thread: own.
     """
@@ -71,6 +74,8 @@ class Host:
         self.handled = 0
         self.failed = 0
         self.busy = 0.0
+        self.halted = False
+        self._not_run = 0
         self._daemon = daemon
         self._outlet = outlet
         self._clock = clock
@@ -107,6 +112,8 @@ class Host:
 
     def has_work(self) -> bool:
         """Return True if `work` has something to do."""
+        if self.halted:
+            return False
         return self._part is not None or bool(self._ready)
 
     def run_control(self, part: Part) -> None:
@@ -134,7 +141,7 @@ class Host:
         self._dead += self._run(part, step, stride, self._survivors)
         after = self._clock.monotonic()
         elapsed = after - now
-        count = len(stride)
+        count = len(stride) - self._not_run
         self.handled += count
         self.busy += elapsed
         self._position += count
@@ -147,7 +154,8 @@ class Host:
         if self._position >= len(items):
             self._part = None
             self._finish(part, self._survivors, self._dead, part.size, last=part.last)
-        elif after - self._begun >= PART_AFTER:
+        elif self.halted or after - self._begun >= PART_AFTER:
+            # If halted, the rest stays under way for good: it is reported as left.
             self._send_part(part)
             self._begun = after
 
@@ -209,6 +217,9 @@ class Host:
                             survive(changed)
             except BaseException as cause:
                 dead += self._contain(part, callback, args, result, cause)
+                if self.halted:
+                    self._not_run = operator.length_hint(each)
+                    return dead
             else:
                 return dead
 
@@ -217,7 +228,8 @@ class Host:
     ) -> int:
         daemon = self._daemon
         dead = 0
-        for item in items:
+        each = iter(items)
+        for item in each:
             args = item
             for callback in callbacks:
                 result = None
@@ -234,6 +246,9 @@ class Host:
                 args = changed
             else:
                 survivors.append(args)
+            if self.halted:
+                self._not_run = operator.length_hint(each)
+                break
         return dead
 
     def _contain(
@@ -241,6 +256,7 @@ class Host:
     ) -> int:
         """Decide what becomes of an event whose callback raised. Return 1 if it is dead."""
         if isinstance(cause, ZenDaemonStopException):
+            self.halted = True
             self._outlet.stop_at_once(0, cause)
             return 0
         traceback = cause.__traceback__
@@ -253,6 +269,7 @@ class Host:
         name = getattr(callback, "__name__", repr(callback))
         self._outlet.dead_letter(DeadLetter(part.chain.event, args, self.name, name, cause))
         if isinstance(cause, SystemExit | KeyboardInterrupt):
+            self.halted = True
             self._outlet.stop_at_once(exit_status(cause), cause)
         return 1
 

@@ -23,7 +23,8 @@ from zenactors.core.dispatch import Counts
 from zenactors.core.event_queue import EventQueueManager, Scheduled
 from zenactors.core.messages import DeadLetter
 from zenactors.core.replicas import Replicas
-from zenactors.daemon.lifecycle import MAX_STOP_ATTEMPTS, MAX_STOP_TIMEOUT, ZenDaemon
+from zenactors.daemon.lifecycle import MAX_STOP_TIMEOUT, ZenDaemon
+from zenactors.daemon.main_thread import MAX_STOP_ATTEMPTS
 from zenactors.errors import (
     ComponentStartError,
     ConfigurationError,

@@ -121,6 +121,17 @@ def test_sigterm_ends_at_once_with_status_0_though_a_component_is_blocked(launch
     assert time.monotonic() - begun < 15.0
 
 
+def test_sigterm_does_not_wait_for_its_event_behind_a_blocked_component(launch: Launch) -> None:
+    program = launch("work-blocks", "30", "compat")  # global order: nothing passes what is stuck
+    program.expect("ready")
+    program.expect("blocked")
+    begun = time.monotonic()
+    program.send(signal.SIGTERM)
+
+    assert program.end()[0] == EXIT_OK
+    assert time.monotonic() - begun < 15.0
+
+
 def test_sigterm_leaves_the_backlog_and_tears_down(launch: Launch) -> None:
     program = launch("backlog")
     program.expect("ready")

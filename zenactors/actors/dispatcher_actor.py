@@ -47,7 +47,7 @@ class DispatcherInbox(ControlLane):
                     pass  # after `close` others refuse what waits here
             if self._closed:
                 return Note(None)
-            if self.turns.sleep():
+            if self.turns.park():
                 return _TURN_DUE
 
     def empty(self) -> bool:

@@ -149,7 +149,7 @@ class Mailbox(ControlLane):
             if not self.reactor.has_descriptors():
                 return self._data.get(timeout=self.reactor.timeout())
             if self._data.empty():
-                self.reactor.sleep(self._data.empty)
+                self.reactor.park(self._data.empty)
             return self._data.get_nowait()
         except queue.Empty:
             return None

@@ -158,7 +158,7 @@ class ComponentReactor:
         seconds = self._timers[0][0] - self._clock.monotonic()
         return min(max(0.0, seconds), LONGEST_SLEEP)
 
-    def sleep(self, nothing_new: Callable[[], bool]) -> None:
+    def park(self, nothing_new: Callable[[], bool]) -> None:
         """Wait for a descriptor, a timer or `wake`, unless `nothing_new()` says no."""
         self._asleep = True
         # Looked at after the flag was set: who puts something in later sees the flag and wakes.
@@ -167,7 +167,7 @@ class ComponentReactor:
         self._asleep = False
 
     def wake(self) -> None:
-        """End a `sleep`. Never blocks. Thread: any."""
+        """End a `park`. Never blocks. Thread: any."""
         wake_up = self._wake_up
         if self._asleep and wake_up is not None:
             wake_up.set()

@@ -125,7 +125,7 @@ class Turns:
         """Wake the dispatcher's thread."""
         self._bell.put(None)
 
-    def sleep(self) -> bool:
+    def park(self) -> bool:
         """Park the dispatcher's thread. True: a timed event is due, take the turn.
 
         False: the bell rang, or it is time to ask again.

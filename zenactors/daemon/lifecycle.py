@@ -7,12 +7,10 @@ the process in time whatever the components do.
 from __future__ import annotations
 
 import contextlib
-import enum
 import functools
 import os
-import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -23,49 +21,21 @@ from zenactors.actors.dispatcher import Dispatcher
 from zenactors.core.clock import Clock, SystemClock
 from zenactors.core.component import Handler
 from zenactors.core.names import DaemonNames
+from zenactors.daemon.main_thread import MainThread
 from zenactors.daemon.state import save_json
-from zenactors.errors import (
-    EXIT_CONFIG,
-    EXIT_FORCED_STOP,
-    EXIT_START_FAILED,
-    ComponentStartError,
-    UnknownEventError,
-    ZenDaemonStopException,
-)
-from zenactors.process.signals import SIGNALS_TO_NAMES_DICT, SignalTrap
+from zenactors.errors import ZenDaemonStopException
 
 if TYPE_CHECKING:
     from zenactors.actors.life import StopReport
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.actors.percent_logger import PercentLogger
     from zenactors.actors.reactor import ComponentReactor
-    from zenactors.actors.waiting import Wait
     from zenactors.core.dispatch import Ordering
-
-MAX_STOP_ATTEMPTS = 3
-"""So many SIGINTs leave at once, without waiting for the work that is under way."""
 
 MAX_STOP_TIMEOUT = 30.0
 """Seconds that a graceful stop may take before the daemon terminates."""
 
 FIRST_STATISTICS = 20.0  # seconds until statistics are logged first; the seed's number
-TERMINATE_TIMEOUT = 1.0  # seconds that the `terminate` event has before the main thread acts itself
-
-
-class Leave(enum.Enum):
-    """Why the main thread leaves without waiting any longer."""
-
-    TERMINATED = "SIGTERM"
-    FORCED = "repeated SIGINT"
-    INTERRUPTED = "SIGINT during start-up"
-
-
-class LeaveNow(Exception):  # noqa: N818 - not an error
-    """Raised by the main thread's wait, to end whatever it was waiting for."""
-
-    def __init__(self, reason: Leave) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
 
 
 class ZenDaemon(DaemonNames):
@@ -149,10 +119,7 @@ class ZenDaemon(DaemonNames):
         }
         self._clock: Clock = clock or SystemClock()
         self._begun = self._clock.time()
-        self._trap: SignalTrap | None = None
-        self._started = False
-        self._stop_attempts = 0
-        self._leave_by: float | None = None
+        self._main_thread = MainThread(self._clock, compat=compat is not None)
 
     # --- what callbacks use -------------------------------------------------------------------
 
@@ -208,7 +175,7 @@ class ZenDaemon(DaemonNames):
             start_timeout=self.start_timeout,
             stop_timeout=self.stop_timeout,
             daemon=self,
-            notices=_MainThreadNotices(self),
+            notices=self._main_thread,
             clock=self._clock,
         )
 
@@ -240,12 +207,11 @@ class ZenDaemon(DaemonNames):
 
         Thread: main.
         """
-        with SignalTrap(_SIGNAL_EVENTS) as trap, _switching_every(self.switch_interval):
-            self._trap = trap
-            try:
-                status = self._serve()
-            finally:
-                self._trap = None
+        self.dispatcher.exit_when_idle = self.exit_when_idle
+        status = self._main_thread.serve(
+            self.dispatcher, self._schedule_initial, self.switch_interval
+        )
+        self.stop_report = self._main_thread.report
         self._log_report(status)
         return status
 
@@ -324,38 +290,7 @@ class ZenDaemon(DaemonNames):
             self.queue.schedule_after(self.c("stats_interval"), self.EVENT_LOG_STATISTICS)
         return self.FLAG_CONTINUE, args
 
-    # --- the main thread ----------------------------------------------------------------------
-
-    def _serve(self) -> int:
-        dispatcher = self.dispatcher
-        dispatcher.exit_when_idle = self.exit_when_idle
-        try:
-            self._schedule_initial()
-            dispatcher.start()
-            self._started = True
-            self._wait_for_end()
-            self.stop_report = dispatcher.stop()
-        except UnknownEventError as cause:
-            logger.error("{cause}", cause=cause)
-            self.stop_report = dispatcher.stop(drain=False)
-            return EXIT_CONFIG
-        except ComponentStartError as cause:
-            self._log_start_error(cause)
-            self.stop_report = dispatcher.stop(drain=False)
-            return EXIT_START_FAILED
-        except LeaveNow as leave:
-            logger.warning("Leaving at once: {reason}", reason=leave.reason.value)
-            self.stop_report = self._stop_now()
-            forced = leave.reason is Leave.FORCED and self.compat is None
-            return EXIT_FORCED_STOP if forced else dispatcher.status
-        if self.stop_report.timed_out and not self.compat:
-            return EXIT_FORCED_STOP
-        return dispatcher.status
-
-    def _stop_now(self) -> StopReport:
-        # Whoever is impatient may become more so: signals change nothing any more.
-        self._stop_attempts = -1_000_000
-        return self.dispatcher.stop(drain=False)
+    # --- inside -------------------------------------------------------------------------------
 
     def _schedule_initial(self) -> None:
         queue = self.queue
@@ -366,68 +301,6 @@ class ZenDaemon(DaemonNames):
             for entry in entries:
                 if entry[:1] != (self.EVENT_START,):  # the life-cycle itself runs it, once
                     getattr(queue, method)(*entry)
-
-    def _wait_for_end(self) -> None:
-        dispatcher = self.dispatcher
-        while not dispatcher.wait_for_end(self._patience()):
-            if self._leave_by is not None and self._clock.monotonic() >= self._leave_by:
-                raise LeaveNow(Leave.TERMINATED)
-
-    def _patience(self) -> float | None:
-        if self._leave_by is None:
-            return None
-        return max(0.0, self._leave_by - self._clock.monotonic())
-
-    def _wait(self, timeout: float | None) -> None:
-        """Wait for a notice, and handle the signals that came. Raises `LeaveNow`."""
-        trap = self._trap
-        if trap is None:
-            raise RuntimeError("A ZenDaemon is started and stopped by serve() or run().")
-        for number in trap.wait(timeout):
-            self._handle_signal(number)
-
-    def _handle_signal(self, number: int) -> None:
-        name = SIGNALS_TO_NAMES_DICT.get(number, str(number))
-        event = _SIGNAL_EVENTS[signal.Signals(number)]
-        logger.info("Received {name}", name=name)
-        if number == signal.SIGINT:
-            self._handle_interrupt()
-        elif number == signal.SIGTERM:
-            self._handle_terminate()
-        elif event is None:
-            return
-        elif event in self.dispatcher.chains():
-            self.queue.schedule_priority(event)
-        else:
-            logger.warning(
-                "{name} is ignored: no component handles {event!r}", name=name, event=event
-            )
-
-    def _handle_interrupt(self) -> None:
-        if not self._started:
-            raise LeaveNow(Leave.INTERRUPTED)
-        self._stop_attempts += 1
-        if self._stop_attempts >= MAX_STOP_ATTEMPTS:
-            raise LeaveNow(Leave.FORCED)
-        if self._stop_attempts > 1:
-            logger.warning(
-                "Still working off what is queued; {more} more SIGINT to leave at once",
-                more=MAX_STOP_ATTEMPTS - self._stop_attempts,
-            )
-        self.set_done()  # the stop itself sends the `stop` event through its chain
-
-    def _handle_terminate(self) -> None:
-        if self._stop_attempts < 0:
-            return
-        if not self._started or self.is_done():
-            raise LeaveNow(Leave.TERMINATED)
-        self._leave_by = self._clock.monotonic() + TERMINATE_TIMEOUT
-        self.queue.schedule_priority(self.EVENT_TERMINATE)
-
-    def _log_start_error(self, cause: ComponentStartError) -> None:
-        logger.error("{cause}", cause=cause)
-        if cause.__cause__ is not None:
-            logger.opt(exception=cause.__cause__).debug("The original exception")
 
     def _log_report(self, status: int) -> None:
         report = self.stop_report
@@ -455,44 +328,6 @@ class _DaemonCallbacks:
 
     def get_events(self) -> list[Handler]:
         return self._daemon.get_events()
-
-
-class _MainThreadNotices:
-    """The main thread waits for notices and signals at one descriptor."""
-
-    def __init__(self, daemon: ZenDaemon) -> None:
-        self._daemon = daemon
-
-    def notify(self) -> None:
-        trap = self._daemon._trap  # noqa: SLF001 - a part of the daemon, apart for the protocol
-        if trap is not None:
-            trap.notify()
-
-    @contextlib.contextmanager
-    def subscribed(self) -> Iterator[Wait]:
-        yield self._daemon._wait  # noqa: SLF001
-
-
-_SIGNAL_EVENTS: dict[int, str | None] = {
-    signal.SIGINT: DaemonNames.EVENT_STOP,
-    signal.SIGTERM: DaemonNames.EVENT_TERMINATE,
-    signal.SIGHUP: DaemonNames.EVENT_SIGNAL_HUP,
-    signal.SIGUSR1: DaemonNames.EVENT_SIGNAL_USR1,
-    signal.SIGUSR2: DaemonNames.EVENT_SIGNAL_USR2,
-    signal.SIGALRM: None,  # wakes the main thread, and that is all
-}
-
-
-@contextlib.contextmanager
-def _switching_every(seconds: float | None) -> Iterator[None]:
-    """Set the interpreter's switch interval for a while. It belongs to the whole process."""
-    before = sys.getswitchinterval()
-    if seconds is not None:
-        sys.setswitchinterval(seconds)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 def _fields(value: Any) -> dict[str, Any]:

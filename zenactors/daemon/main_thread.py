@@ -1,0 +1,202 @@
+"""What the main thread does while a daemon serves: wait, turn signals into events, end in time."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from zenactors.core.names import DaemonNames
+from zenactors.errors import (
+    EXIT_CONFIG,
+    EXIT_FORCED_STOP,
+    EXIT_START_FAILED,
+    ComponentStartError,
+    UnknownEventError,
+)
+from zenactors.process.signals import SIGNALS_TO_NAMES_DICT, SignalTrap
+
+if TYPE_CHECKING:
+    from zenactors.actors.dispatcher import Dispatcher
+    from zenactors.actors.life import StopReport
+    from zenactors.actors.waiting import Wait
+    from zenactors.core.clock import Clock
+
+MAX_STOP_ATTEMPTS = 3
+"""So many SIGINTs leave at once, without waiting for the work that is under way."""
+
+TERMINATE_TIMEOUT = 1.0  # seconds that the `terminate` event has before the main thread acts itself
+
+SIGNAL_EVENTS: dict[int, str | None] = {
+    signal.SIGINT: DaemonNames.EVENT_STOP,
+    signal.SIGTERM: DaemonNames.EVENT_TERMINATE,
+    signal.SIGHUP: DaemonNames.EVENT_SIGNAL_HUP,
+    signal.SIGUSR1: DaemonNames.EVENT_SIGNAL_USR1,
+    signal.SIGUSR2: DaemonNames.EVENT_SIGNAL_USR2,
+    signal.SIGALRM: None,  # wakes the main thread, and that is all
+}
+
+
+class Leave(enum.Enum):
+    """Why the main thread leaves without waiting any longer."""
+
+    TERMINATED = "SIGTERM"
+    FORCED = "repeated SIGINT"
+    INTERRUPTED = "SIGINT during start-up"
+
+
+class LeaveNow(Exception):  # noqa: N818 - not an error
+    """Raised by the main thread's wait, to end whatever it was waiting for."""
+
+    def __init__(self, reason: Leave) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class MainThread:
+    """Start a dispatcher, wait for its end, and stop it: whatever signals come meanwhile.
+
+    It is also how the dispatcher's own waits are waited (`actors.waiting.Notices`): a notice
+    and a signal end the same wait.
+
+    Args:
+        clock: Where time comes from.
+        compat: True: a stop that was asked for has status 0, however it ended.
+
+    Thread: main, but for `notify`.
+    """
+
+    def __init__(self, clock: Clock, *, compat: bool) -> None:
+        self.report: StopReport | None = None
+        self._clock = clock
+        self._compat = compat
+        self._trap: SignalTrap | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._started = False
+        self._leaving = False
+        self._stop_attempts = 0
+        self._leave_by: float | None = None
+
+    def serve(
+        self,
+        dispatcher: Dispatcher,
+        schedule_initial: Callable[[], None],
+        switch_interval: float | None,
+    ) -> int:
+        """Run the dispatcher from start to stop. Return the exit status.
+
+        Raises:
+            RuntimeError: Outside the main thread.
+        """
+        with SignalTrap(SIGNAL_EVENTS) as trap, _switching_every(switch_interval):
+            self._trap = trap
+            self._dispatcher = dispatcher
+            try:
+                return self._serve(dispatcher, schedule_initial)
+            finally:
+                self._trap = None
+
+    def notify(self) -> None:
+        """End the main thread's wait. Never blocks. Thread: any."""
+        trap = self._trap
+        if trap is not None:
+            trap.notify()
+
+    @contextlib.contextmanager
+    def subscribed(self) -> Iterator[Wait]:
+        """Return the main thread's wait."""
+        yield self._wait
+
+    def _serve(self, dispatcher: Dispatcher, schedule_initial: Callable[[], None]) -> int:
+        try:
+            schedule_initial()
+            dispatcher.start()
+            self._started = True
+            dispatcher.wait_for_end()
+            self.report = dispatcher.stop()
+        except UnknownEventError as cause:
+            logger.error("{cause}", cause=cause)
+            return self._leave(dispatcher, EXIT_CONFIG)
+        except ComponentStartError as cause:
+            logger.error("{cause}", cause=cause)
+            if cause.__cause__ is not None:
+                logger.opt(exception=cause.__cause__).debug("The original exception")
+            return self._leave(dispatcher, EXIT_START_FAILED)
+        except LeaveNow as leave:
+            logger.warning("Leaving at once: {reason}", reason=leave.reason.value)
+            forced = leave.reason is Leave.FORCED and not self._compat
+            return self._leave(dispatcher, EXIT_FORCED_STOP if forced else None)
+        if self.report.timed_out and not self._compat:
+            return EXIT_FORCED_STOP
+        return dispatcher.status
+
+    def _leave(self, dispatcher: Dispatcher, status: int | None) -> int:
+        self._leaving = True  # whoever is impatient may become more so: it changes nothing now
+        self.report = dispatcher.stop(drain=False)
+        return dispatcher.status if status is None else status
+
+    def _wait(self, timeout: float | None) -> None:
+        """Wait for a notice, and handle the signals that came. Raises `LeaveNow`."""
+        trap = self._trap
+        if trap is None:
+            raise RuntimeError("A ZenDaemon is started and stopped by serve() or run().")
+        if self._leave_by is not None and not self._leaving:
+            left = self._leave_by - self._clock.monotonic()
+            if left <= 0:
+                raise LeaveNow(Leave.TERMINATED)
+            timeout = left if timeout is None else min(left, timeout)
+        for number in trap.wait(timeout):
+            self._handle(number)
+
+    def _handle(self, number: int) -> None:
+        name = SIGNALS_TO_NAMES_DICT.get(number, str(number))
+        logger.info("Received {name}", name=name)
+        event = SIGNAL_EVENTS[number]
+        if event is None or self._leaving or self._dispatcher is None:
+            return
+        if number == signal.SIGINT:
+            self._interrupt(self._dispatcher)
+        elif number == signal.SIGTERM:
+            self._terminate(self._dispatcher)
+        elif event in self._dispatcher.chains():
+            self._dispatcher.queue.schedule_priority(event)
+        else:
+            logger.warning(
+                "{name} is ignored: no component handles {event!r}", name=name, event=event
+            )
+
+    def _interrupt(self, dispatcher: Dispatcher) -> None:
+        if not self._started:
+            raise LeaveNow(Leave.INTERRUPTED)
+        self._stop_attempts += 1
+        if self._stop_attempts >= MAX_STOP_ATTEMPTS:
+            raise LeaveNow(Leave.FORCED)
+        if self._stop_attempts > 1:
+            logger.warning(
+                "Still working off what is queued; {more} more SIGINT to leave at once",
+                more=MAX_STOP_ATTEMPTS - self._stop_attempts,
+            )
+        dispatcher.set_done()  # the stop itself sends the `stop` event through its chain
+
+    def _terminate(self, dispatcher: Dispatcher) -> None:
+        if not self._started or dispatcher.is_done():
+            raise LeaveNow(Leave.TERMINATED)
+        self._leave_by = self._clock.monotonic() + TERMINATE_TIMEOUT
+        dispatcher.queue.schedule_priority(dispatcher.EVENT_TERMINATE)
+
+
+@contextlib.contextmanager
+def _switching_every(seconds: float | None) -> Iterator[None]:
+    """Set the interpreter's switch interval for a while. It belongs to the whole process."""
+    before = sys.getswitchinterval()
+    if seconds is not None:
+        sys.setswitchinterval(seconds)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

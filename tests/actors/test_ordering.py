@@ -178,7 +178,7 @@ def hurried() -> Iterator[None]:
 def dawdle(digest: int) -> None:
     """Be a callback that now and then waits for something, up to a millisecond."""
     if digest % 16 == 0:
-        time.sleep((digest >> 8) % 4 * 0.000_25)
+        threading.Event().wait((digest >> 8) % 4 * 0.000_25)
 
 
 class Production:
@@ -529,7 +529,7 @@ def test_cancelling_the_last_event_lets_who_waits_for_the_end_go_on() -> None:
         waiter = threading.Thread(target=dispatcher.wait_for_end, args=(30.0,))
         waiter.start()
         while not dispatcher._engine.idlers.count:
-            time.sleep(0.001)  # until it waits: nobody says so
+            threading.Event().wait(0.001)  # polled, as nobody says when it waits
         assert handle.cancel()
         waiter.join(3.0)
         woken = not waiter.is_alive()

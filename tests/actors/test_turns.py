@@ -64,7 +64,7 @@ def test_a_look_that_takes_in_the_news_takes_the_turn_it_calls_for() -> None:
         handle = dispatcher.queue.schedule_after(3600.0, "x")
         assert handle.cancel()
         original, turns._take_if_free = turns._take_if_free, lambda: None  # type: ignore[method-assign]
-        dispatcher.queue.schedule("x", "appended")
+        dispatcher.queue.schedule_next("x", "appended")
         turns._take_if_free = original  # type: ignore[method-assign]
         assert not dispatcher.is_idle()
         assert wait_until(lambda: component.seen == ["while held", "appended"])

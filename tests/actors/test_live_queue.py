@@ -8,7 +8,7 @@ import pytest
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads, wait_until
 from zenactors.actors.dispatcher import Dispatcher
-from zenactors.errors import QueueEmptyException, QueueFullError
+from zenactors.errors import NotRunningError, QueueEmptyException, QueueFullError
 
 
 def test_before_the_start_the_queue_can_be_looked_at_and_emptied() -> None:
@@ -271,3 +271,12 @@ def test_what_a_failing_callback_had_scheduled_is_run() -> None:
         assert dispatcher.drain(DEADLINE)
     assert component.seen == ["x", "y"]
     assert len(dispatcher.dead_letters()) == 1
+
+
+def test_after_the_stop_a_thread_outside_is_told_so() -> None:
+    dispatcher = Dispatcher([Fake({"x": None})])
+    with dispatcher:
+        pass
+
+    with pytest.raises(NotRunningError, match="'x' was not scheduled: the dispatcher has stopped"):
+        dispatcher.queue.schedule("x")

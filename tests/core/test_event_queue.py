@@ -563,3 +563,14 @@ class AgainstAList(RuleBasedStateMachine):
 
 TestAgainstAList = AgainstAList.TestCase
 TestAgainstAList.settings = settings(max_examples=150, stateful_step_count=40)
+
+
+@pytest.mark.parametrize("method", ["schedule_after", "schedule_at"])
+def test_time_outs_that_are_cancelled_long_before_they_are_due_do_not_pile_up(method: str) -> None:
+    queue = EventQueueManager(clock=VirtualClock())
+    kept = [getattr(queue, method)(5_000_000.0 + n, "kept", n) for n in range(10)]
+    for _ in range(10_000):
+        assert getattr(queue, method)(9_000_000.0, "time-out").cancel()
+
+    assert queue.count() == len(kept)
+    assert len(queue._after) + len(queue._at) < 200

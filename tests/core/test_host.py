@@ -485,3 +485,15 @@ def test_after_a_stop_request_nothing_more_of_the_batch_is_run(
     (done,) = bench.outlet.reported
     assert (done.items, done.size, done.last) == ([0, 1], 3, False)
     assert done.dead + done.stopped == 1
+
+
+def test_an_answer_that_cannot_be_shown_is_a_dead_letter_like_any_other() -> None:
+    class Mute:
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+    bench = Bench(lambda _daemon, _args: Mute())
+    part = bench.run(1)
+
+    assert part.dead == 1
+    assert "<Mute whose repr raises RuntimeError>" in str(bench.outlet.letters[0].cause)

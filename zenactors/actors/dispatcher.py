@@ -6,6 +6,7 @@ dispatchers in the process.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 from collections.abc import Mapping, Sequence
@@ -363,7 +364,8 @@ class Dispatcher(DaemonNames):
             for index in range(len(engine.refs)):
                 engine.tell(index, Quiesce())
             if running and not engine.halted and self.EVENT_STOP in engine.dispatch.flows:
-                self.queue.schedule_priority(self.EVENT_STOP)
+                with contextlib.suppress(NotRunningError):  # a callback was faster in halting it
+                    self.queue.schedule_priority(self.EVENT_STOP)
         if running:
             # Whatever hangs, the tearing down that follows has its share of the time.
             drain_by = deadline.less(HASTY_TIMEOUT)

@@ -10,7 +10,7 @@ from zenactors.actors.turns import Turns
 from zenactors.core.clock import Clock
 from zenactors.core.event_queue import Place, Scheduled, check_seconds
 from zenactors.core.host import Host
-from zenactors.errors import QueueFullError, UnknownEventError
+from zenactors.errors import NotRunningError, QueueFullError, UnknownEventError
 
 STOP_CHECK = 1.0  # seconds between two looks of a blocked producer at whether all is over
 
@@ -66,6 +66,7 @@ class LiveQueue:
 
         Raises:
             UnknownEventError: If no component handles the event.
+            NotRunningError: In a thread outside, once nothing is started any more.
             QueueFullError: If a limit is set and this thread is that far ahead.
 
         Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
@@ -175,6 +176,8 @@ class LiveQueue:
             scheduled = Scheduled(self, place, event, args, when, ~component)
             host.children.append(scheduled)
             return scheduled
+        if entry is None and self._stopping():
+            raise NotRunningError(f"Event {event!r} was not scheduled: the dispatcher has stopped.")
         scheduled = Scheduled(self, place, event, args, when, ident)
         if self._limit is not None and (place is Place.BACK or place is Place.FRONT):
             self._make_room(event, self._limit)

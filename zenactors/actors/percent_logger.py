@@ -8,34 +8,49 @@ from loguru import logger
 
 
 class PercentLogger:
-    """The logging methods of the standard library, led into loguru. Thread: any."""
+    """The logging methods of the standard library, led into loguru. Thread: any.
 
-    def debug(self, message: Any, *args: Any) -> None:
+    As there, arguments that do not fit the message are no error, and `exc_info=True` adds the
+    traceback of the exception being handled.
+    """
+
+    def debug(self, message: Any, *args: Any, **options: Any) -> None:
         """Log at DEBUG."""
-        self._log("DEBUG", message, args)
+        self._log("DEBUG", message, args, options)
 
-    def info(self, message: Any, *args: Any) -> None:
+    def info(self, message: Any, *args: Any, **options: Any) -> None:
         """Log at INFO."""
-        self._log("INFO", message, args)
+        self._log("INFO", message, args, options)
 
-    def warning(self, message: Any, *args: Any) -> None:
+    def warning(self, message: Any, *args: Any, **options: Any) -> None:
         """Log at WARNING."""
-        self._log("WARNING", message, args)
+        self._log("WARNING", message, args, options)
 
-    def error(self, message: Any, *args: Any) -> None:
+    def error(self, message: Any, *args: Any, **options: Any) -> None:
         """Log at ERROR."""
-        self._log("ERROR", message, args)
+        self._log("ERROR", message, args, options)
 
-    def critical(self, message: Any, *args: Any) -> None:
+    def critical(self, message: Any, *args: Any, **options: Any) -> None:
         """Log at CRITICAL."""
-        self._log("CRITICAL", message, args)
+        self._log("CRITICAL", message, args, options)
 
-    def exception(self, message: Any, *args: Any) -> None:
+    def exception(self, message: Any, *args: Any, **options: Any) -> None:
         """Log at ERROR, with the traceback of the exception being handled."""
-        self._log("ERROR", message, args, exception=True)
+        self._log("ERROR", message, args, {"exc_info": True, **options})
 
     @staticmethod
-    def _log(level: str, message: Any, args: tuple[Any, ...], *, exception: bool = False) -> None:
-        text = str(message) % args if args else str(message)
+    def _log(level: str, message: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         # The text is an argument, not the message: its braces are nobody's fields.
-        logger.opt(depth=2, exception=exception).log(level, "{}", text)
+        log = logger.opt(depth=2, exception=options.get("exc_info"))
+        log.log(level, "{}", _formatted(str(message), args))
+
+
+def _formatted(message: str, args: tuple[Any, ...]) -> str:
+    if not args:
+        return message
+    # The standard library's special case: one mapping is looked into by name.
+    values = args[0] if len(args) == 1 and isinstance(args[0], dict) and args[0] else args
+    try:
+        return message % values
+    except (TypeError, ValueError, KeyError):
+        return f"{message} {args!r}"

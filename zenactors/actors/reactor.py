@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from zenactors.core.clock import Clock
-from zenactors.core.event_queue import check_seconds
+from zenactors.core.event_queue import MIN_PRUNED, check_seconds
 
 BUSY_POLL = 0.001  # seconds between two looks at the descriptors while there are batches to run
 LONGEST_SLEEP = 86_400.0  # seconds: epoll refuses time-outs of more than 24 days
@@ -221,6 +221,7 @@ class ComponentReactor:
                     del self._by_fd[registration.fd]
                     self._selector.unregister(registration.fd)
         self._unregister(registration)
+        self._prune()
         return True
 
     def close(self) -> None:
@@ -237,6 +238,12 @@ class ComponentReactor:
     def _add_timer(self, delay: float, timer: Registration) -> Registration:
         self._push(self._clock.monotonic() + delay, timer)
         return self._register(timer)
+
+    def _prune(self) -> None:
+        """Drop cancelled timers once they are most of what the heap holds."""
+        if len(self._timers) > MIN_PRUNED and len(self._timers) > 2 * len(self._registered):
+            self._timers = [entry for entry in self._timers if entry[2] in self._registered]
+            heapq.heapify(self._timers)
 
     def _push(self, when: float, timer: Registration) -> None:
         heapq.heappush(self._timers, (when, next(self._order), timer))

@@ -22,6 +22,7 @@ from zenactors.core.clock import Clock, SystemClock
 from zenactors.errors import QueueEmptyException
 
 MAX_RUN = 1024  # the largest window: a longer run could never travel as one batch
+MIN_PRUNED = 64  # a smaller heap may hold what was cancelled until it would have been due
 MAX_PRIORITY_STREAK = 100  # so many priority events in a row may hold back the others
 
 
@@ -248,6 +249,7 @@ class EventQueueManager:
         elif home is _TIMED:
             self._timed -= 1
             self._waiting_chores -= scheduled.event in self._chores
+            self._prune(self._after if scheduled.place is Place.AFTER else self._at)
         return True
 
     def next(self) -> tuple[Any, Any]:
@@ -446,6 +448,13 @@ class EventQueueManager:
         scheduled.home = _PRIORITY
         self._priority.append(scheduled)
         self._untimed += 1
+
+    def _prune(self, heap: _Heap) -> None:
+        """Drop cancelled entries once they are most of what the heaps hold."""
+        # Time-outs are set and cancelled by the thousand, long before they would be due.
+        if len(heap) > MIN_PRUNED and len(self._after) + len(self._at) > 2 * self._timed:
+            heap[:] = [entry for entry in heap if entry[2].home is not GONE]
+            heapq.heapify(heap)
 
     @staticmethod
     def _is_gone(heap: _Heap) -> bool:

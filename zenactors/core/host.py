@@ -23,6 +23,8 @@ SHORT_STRIDE = 0.000_25  # seconds: a stride that takes less may double
 LONG_STRIDE = 0.000_5  # seconds: one that takes more is cut in proportion
 PART_AFTER = 0.001  # seconds: what is done by then is sent on
 
+MAX_SHOWN = 200  # characters of a value in a message
+
 
 class Outlet(Protocol):
     """Where a host's results go. Nothing on it blocks."""
@@ -263,7 +265,8 @@ class Host:
         if result is not None and traceback and not traceback.tb_next:
             # Raised in this module's own frame: the result could not be unpacked.
             cause = ZenDaemonComponentException(
-                f"{callback!r} returned {result!r}; expected (flag, args), or None to continue."
+                f"{callback!r} returned {shown(result)};"
+                " expected (flag, args), or None to continue."
             )
         self.failed += 1
         name = getattr(callback, "__name__", repr(callback))
@@ -272,6 +275,15 @@ class Host:
             self.halted = True
             self._outlet.stop_at_once(exit_status(cause), cause)
         return 1
+
+
+def shown(value: Any) -> str:
+    """Return a value's `repr`, cut to 200 characters; one that raises is no reason to fail."""
+    try:
+        text = repr(value)
+    except Exception as cause:
+        return f"<{type(value).__name__} whose repr raises {type(cause).__name__}>"
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
 
 
 def exit_status(cause: BaseException) -> int:

@@ -157,14 +157,15 @@ class MainThread:
         name = SIGNALS_TO_NAMES_DICT.get(number, str(number))
         logger.info("Received {name}", name=name)
         event = SIGNAL_EVENTS[number]
-        if event is None or self._leaving or self._dispatcher is None:
+        dispatcher = self._dispatcher
+        if event is None or dispatcher is None or self._leaving or dispatcher.halted:
             return
         if number == signal.SIGINT:
-            self._interrupt(self._dispatcher)
+            self._interrupt(dispatcher)
         elif number == signal.SIGTERM:
-            self._terminate(self._dispatcher)
-        elif event in self._dispatcher.chains():
-            self._dispatcher.queue.schedule_priority(event)
+            self._terminate(dispatcher)
+        elif event in dispatcher.chains():
+            dispatcher.queue.schedule_priority(event)
         else:
             logger.warning(
                 "{name} is ignored: no component handles {event!r}", name=name, event=event

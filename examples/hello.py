@@ -1,0 +1,21 @@
+"""A first daemon: it greets, once more a second later, and ends by itself."""
+
+from typing import Any
+
+from zenactors import ZenDaemon, ZenDaemonComponent, handles
+
+
+class Greeter(ZenDaemonComponent):
+    @handles("greet")
+    def cbk_event_greet(self, daemon: Any, args: str) -> None:
+        print(f"Hello, {args}!")
+        self.inc_statistic("greeted")
+
+
+if __name__ == "__main__":
+    ZenDaemon(
+        name="hello",
+        components=[Greeter()],
+        schedule=[("greet", "world"), ("greet", "reader")],
+        schedule_after=[(1.0, "greet", "world, a second later")],
+    ).run()

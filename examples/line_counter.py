@@ -1,0 +1,41 @@
+"""A component of one's own behind the FileTailer: counts what stands in a file, and ends.
+
+python examples/line_counter.py /var/log/dpkg.log
+"""
+
+import sys
+from typing import Any
+
+from zenactors import ZenDaemon, ZenDaemonComponent, handles
+from zenactors.components import FileTailer, Lines
+
+
+class LineCounter(ZenDaemonComponent):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.lines = self.words = self.bytes = 0
+
+    @handles("lines")
+    def cbk_event_lines(self, daemon: Any, args: Lines) -> None:
+        """Count one stretch of the file: as many whole lines as one block held."""
+        self.lines += len(args)
+        self.words += len(args.data.split())
+        self.bytes += len(args.data)
+
+    def teardown(self, daemon: Any) -> None:
+        """Print the result. Called after the last callback, so nothing is missing."""
+        print(f"{self.lines} lines, {self.words} words, {self.bytes} bytes")
+
+
+def make_daemon(path: str) -> ZenDaemon:
+    return ZenDaemon(
+        name="line-counter",
+        components=[FileTailer(patterns=[path], start="beginning"), LineCounter()],
+        exit_when_idle=True,  # without it, the daemon would go on following the file
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python examples/line_counter.py FILE")
+    make_daemon(sys.argv[1]).run()

@@ -1,0 +1,167 @@
+"""What stands in the documentation is true: its programs run, its links lead somewhere."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import typing
+from pathlib import Path
+
+import pytest
+
+import zenactors
+import zenactors.components
+import zenactors.errors
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+LIMIT = 60.0  # seconds; generous: only a hang takes that long
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+class Block(typing.NamedTuple):
+    """A block of code on a page."""
+
+    place: str
+    language: str
+    text: str
+
+
+def blocks_of(page: Path) -> list[Block]:
+    text = page.read_text()
+    name = page.relative_to(ROOT)
+    return [
+        Block(f"{name}:{text.count(chr(10), 0, found.start()) + 1}", found[1], found[2])
+        for found in _FENCE.finditer(text)
+    ]
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+PYTHON = [block for block in BLOCKS if block.language == "python"]
+
+
+def is_whole_program(block: Block) -> bool:
+    """Return True if it imports zenactors itself: then a reader may save and run it."""
+    return any(
+        isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "zenactors"
+        for node in ast.parse(block.text).body
+    )
+
+
+def by_place(block: Block) -> str:
+    return block.place
+
+
+def names_in(page: Path) -> set[str]:
+    return set(re.findall(r"\w+", page.read_text()))
+
+
+def options_of(cls: type) -> set[str]:
+    return set(inspect.signature(cls).parameters)
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    text = _FENCE.sub("", page.read_text())
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=by_place)
+def test_python_compiles(block: Block) -> None:
+    compile(block.text, block.place, "exec")
+
+
+@pytest.mark.parametrize("block", [b for b in PYTHON if is_whole_program(b)], ids=by_place)
+def test_whole_program_runs(block: Block, tmp_path: Path) -> None:
+    program = tmp_path / "longest.py"  # the name under which a reader saves the one that needs one
+    program.write_text(block.text)
+    done = subprocess.run(
+        [sys.executable, program.name],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    for shown in re.findall(r"print\(.+\)  # (\d+)", block.text):
+        assert shown in done.stdout
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "toml"], ids=by_place)
+def test_toml_is_toml(block: Block) -> None:
+    tomllib.loads(block.text)
+
+
+def test_getting_started_s_toml_is_a_right_spec(tmp_path: Path) -> None:
+    (block,) = [b for b in blocks_of(ROOT / "docs/getting-started.md") if b.language == "toml"]
+    (tmp_path / "count.toml").write_text(block.text)
+    for path in (tmp_path, tmp_path / "count.toml"):
+        path.chmod(path.stat().st_mode & ~0o022)  # as root, what others can change is refused
+    done = subprocess.run(
+        [sys.executable, "-m", "zenactors", "run", "count.toml", "--exit-when-idle"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == block.text
+
+
+def test_readme_shows_hello_as_it_is() -> None:
+    hello = (ROOT / "examples/hello.py").read_text()
+    assert hello in [block.text for block in blocks_of(ROOT / "README.md")]
+
+
+def test_reference_names_everything_public() -> None:
+    shown = names_in(ROOT / "docs/reference.md")
+    public = {*zenactors.__all__, *zenactors.components.__all__}
+    public |= {name for name in vars(zenactors.errors) if name.startswith("EXIT_")}
+    assert public - shown == set()
+
+
+@pytest.mark.parametrize("cls", [zenactors.ZenDaemon, zenactors.Dispatcher], ids=str)
+def test_reference_names_every_option_and_member(cls: type) -> None:
+    shown = names_in(ROOT / "docs/reference.md")
+    options = options_of(cls)
+    members = {name for name in vars(cls) if not name.startswith(("_", "cbk_"))}
+    assert (options | members) - shown == set()
+
+
+@pytest.mark.parametrize("name", zenactors.components.__all__)
+def test_reference_names_every_option_of_a_stock_component(name: str) -> None:
+    shown = names_in(ROOT / "docs/reference.md")
+    cls = getattr(zenactors.components, name)
+    assert options_of(cls) - shown == set()
+
+
+def test_reference_names_every_option_of_the_command_line() -> None:
+    shown = set(re.findall(r"--[a-z-]+", (ROOT / "docs/reference.md").read_text()))
+    for command in ("run", "tail", "check"):
+        source = ROOT / f"zenactors/cli/{command}.py"
+        doc = ast.get_docstring(ast.parse(source.read_text())) or ""
+        assert set(re.findall(r"^  (?:-h, )?(--[a-z-]+)", doc, re.MULTILINE)) - shown == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in _LINK.findall(_FENCE.sub("", page.read_text())):
+        path, _, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors_of(target), link

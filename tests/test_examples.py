@@ -1,0 +1,162 @@
+"""The examples, run as a reader runs them: whole processes, their output and their statuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+LIMIT = 60.0  # seconds; generous: only a hang takes that long
+
+
+def run(*argv: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *map(str, argv)],
+        env=ENVIRONMENT,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+
+
+def test_hello_greets_and_ends_by_itself(tmp_path: Path) -> None:
+    done = run(EXAMPLES / "hello.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "Hello, world!",
+        "Hello, reader!",
+        "Hello, world, a second later!",
+    ]
+
+
+def test_embed_counts_words_and_contains_the_bad_line(tmp_path: Path) -> None:
+    done = run(EXAMPLES / "embed.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "  6 the",
+        "  3 is",
+        "  2 way",
+        "3 lines counted, 1 blank, 1 dead-lettered",
+        "dead letter: 'line' with None: "
+        "AttributeError(\"'NoneType' object has no attribute 'split'\")",
+    ]
+
+
+def test_line_counter_counts_what_stands_in_the_file(tmp_path: Path) -> None:
+    content = b"one two\n\nthree four five\nno end"
+    (tmp_path / "some.log").write_bytes(content)
+    done = run(EXAMPLES / "line_counter.py", "some.log", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"4 lines, 7 words, {len(content)} bytes\n"
+
+
+def test_line_counter_says_so_if_there_is_no_file(tmp_path: Path) -> None:
+    done = run(EXAMPLES / "line_counter.py", "none.log", cwd=tmp_path)
+    assert done.returncode == 66
+    assert "none.log" in done.stderr
+    assert run(EXAMPLES / "line_counter.py", cwd=tmp_path).returncode == 1
+
+
+def test_line_counter_can_be_run_by_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "import line_counter\ndef make():\n    return line_counter.make_daemon('app.py')\n"
+    )
+    shutil.copy(EXAMPLES / "line_counter.py", tmp_path)
+    make_safe(tmp_path)
+    done = run("-m", "zenactors", "run", "app:make", "--no-summary", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("3 lines, ")
+
+
+def test_pipeline_shows_the_two_orderings(tmp_path: Path) -> None:
+    done = run(EXAMPLES / "pipeline.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    _, component, event = done.stdout.split("ordering=")
+    assert re.findall(r"(parcel|letter) (\d)", component) == [
+        (kind, str(number)) for number in (1, 2, 3) for kind in ("parcel", "letter")
+    ]
+    for kind in ("parcel", "letter"):  # of the other, only this is promised
+        assert re.findall(rf"{kind} (\d)", event) == ["1", "2", "3"]
+
+
+@contextmanager
+def heartbeat(*options: str, cwd: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    command = [sys.executable, str(EXAMPLES / "heartbeat_socket.py"), *options]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, env=ENVIRONMENT, cwd=cwd, stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            with selectors.DefaultSelector() as selector:
+                selector.register(process.stdout, selectors.EVENT_READ)
+                assert selector.select(LIMIT), "it says nothing"
+            found = re.search(r"port (\d+)", process.stdout.readline())
+            assert found, process.communicate(timeout=LIMIT)[1]
+            yield process, int(found[1])
+        finally:
+            process.kill()
+
+
+def test_heartbeat_socket_answers_and_ends_when_its_client_has_left(tmp_path: Path) -> None:
+    with heartbeat("--once", cwd=tmp_path) as (process, port):
+        with socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as client:
+            client.sendall(b"hello\nyou\n")
+            received = b""
+            while not {b"HELLO", b"YOU", b"still here"} <= set(received.split(b"\n")):
+                data = client.recv(1000)
+                assert data, f"it hung up after {received!r}"
+                received += data
+        _, errors = process.communicate(timeout=LIMIT)
+        assert process.returncode == 0, errors
+        lines = received.decode().splitlines()
+        assert [line for line in lines if line != "still here"] == ["HELLO", "YOU"]
+
+
+def test_heartbeat_socket_ends_on_ctrl_c(tmp_path: Path) -> None:
+    with (
+        heartbeat(cwd=tmp_path) as (process, port),
+        socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as client,
+    ):
+        client.sendall(b"x\n")
+        assert client.recv(100)  # it is up and serving
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=LIMIT)
+        assert process.returncode == 0, errors
+        assert "Traceback" not in errors
+
+
+def make_safe(folder: Path) -> None:
+    """Take the right to write from others: as root, a SPEC that they can change is refused."""
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(path.stat().st_mode & ~0o022)
+
+
+def test_access_log_leaves_a_record_for_each_line_that_matches(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES, tmp_path / "examples")
+    (tmp_path / "build").mkdir()
+    make_safe(tmp_path)
+    argv = ("-m", "zenactors", "run", "examples/access_log.toml", "--exit-when-idle")
+    done = run(*argv, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Summary" in done.stderr
+    lines = (EXAMPLES / "data/access.log").read_bytes().count(b"\n")
+    records = (tmp_path / "build/access.jsonl").read_text().splitlines()
+    assert 0 < len(records) <= lines
+    assert {"host", "time", "path", "status"} <= json.loads(records[0]).keys()
+    unmatched = re.search(r"parser\W+unmatched\W+(\d+)", done.stderr)
+    assert len(records) + int(unmatched[1] if unmatched else 0) == lines

@@ -55,7 +55,7 @@ class UnknownEventError(ZenDaemonException, LookupError):
         names = sorted(map(str, known))
         super().__init__(
             f"Event {event!r} was scheduled, but no component handles it"
-            f"{did_you_mean(event, names)}."
+            f"{did_you_mean(event, names) or '.'}"
             f" Let a component handle {event!r} (get_events() or @handles), or schedule one of:"
             f" {', '.join(names) or '(no event is handled)'}."
         )

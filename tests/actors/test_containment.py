@@ -14,6 +14,7 @@ from tests.actors.fakes import (
     wait_until,
 )
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.core.component import FLAG_CONTINUE
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 Logged = list[tuple[str, str, dict[str, Any]]]
@@ -193,7 +194,7 @@ def test_in_the_seeds_manner_a_failing_callback_ends_the_daemon_with_1(callback:
 
 
 def test_in_the_seeds_manner_an_unknown_event_ends_the_daemon_with_1(logged: Logged) -> None:
-    component = Fake({"x": None})
+    component = Fake({"x": lambda _daemon, args: (FLAG_CONTINUE, args)})
     with Dispatcher([component], compat="pyzenkit") as dispatcher:
         dispatcher.queue.schedule("x", 1)
         assert dispatcher.drain(DEADLINE)
@@ -203,6 +204,14 @@ def test_in_the_seeds_manner_an_unknown_event_ends_the_daemon_with_1(logged: Log
     assert dispatcher.status == 1
     assert component.seen == [1]
     assert any(level == "ERROR" and "'y'" in message for level, message, _ in logged)
+
+
+def test_in_the_seeds_manner_none_is_no_answer() -> None:
+    with Dispatcher([Fake({"x": None})], compat="pyzenkit") as dispatcher:
+        dispatcher.queue.schedule("x", 1)
+        assert dispatcher.wait(DEADLINE)
+    assert dispatcher.status == 1
+    assert "returned None" in str(dispatcher.dead_letters()[0].cause)
 
 
 def test_in_the_seeds_manner_an_unknown_event_for_later_is_counted_as_for_later() -> None:

@@ -189,9 +189,14 @@ def test_a_thread_that_waits_for_room_is_let_go_when_all_is_over() -> None:
     dispatcher = Dispatcher([Fake({"x": gate})], queue_limit=1, queue_full="block")
     dispatcher.start()
 
+    told: list[str] = []
+
     def produce() -> None:
-        for _ in range(100):
-            dispatcher.queue.schedule("x")
+        try:
+            for _ in range(100):
+                dispatcher.queue.schedule("x")
+        except NotRunningError as cause:
+            told.append(str(cause))
 
     producing = threading.Thread(target=produce)
     producing.start()
@@ -202,7 +207,7 @@ def test_a_thread_that_waits_for_room_is_let_go_when_all_is_over() -> None:
     assert not producing.is_alive()
     gate.open()
     stopping.join(DEADLINE)
-    assert dispatcher.stop().left > 80
+    assert told == ["Event 'x' was not scheduled: the dispatcher has stopped."]
 
 
 def test_a_component_is_never_held_up_by_the_limit() -> None:

@@ -12,6 +12,8 @@ from loguru import logger
 
 from zenactors import ZenDaemon, ZenDaemonComponent, ZenDaemonStopException, handles
 
+Answer = tuple[int, Any]
+
 BLOCK_SECONDS = 60.0  # longer than any test waits
 
 
@@ -40,16 +42,17 @@ class Subject(ZenDaemonComponent):
         say(f"teardown after {self.work}" if self.work else "teardown")
 
     @handles("start")
-    def cbk_event_start(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_start(self, daemon: ZenDaemon, args: Any) -> Answer:
         if self.mode == "start-raises":
             raise OSError("no such device")
         daemon.queue.schedule("work")
         if self.mode == "backlog":
             for _ in range(20):
                 daemon.queue.schedule("work")
+        return daemon.FLAG_CONTINUE, args
 
     @handles("work")
-    def cbk_event_work(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_work(self, daemon: ZenDaemon, args: Any) -> Answer:
         self.work += 1
         if self.work == 1:
             say("ready")
@@ -67,18 +70,22 @@ class Subject(ZenDaemonComponent):
                 daemon.wait(0.02)
             case "thread":
                 signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        return daemon.FLAG_CONTINUE, args
 
     @handles("stop")
-    def cbk_event_stop(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_stop(self, daemon: ZenDaemon, args: Any) -> Answer:
         say("stop")
+        return daemon.FLAG_CONTINUE, args
 
     @handles("signal_usr1")
-    def cbk_event_signal_usr1(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_signal_usr1(self, daemon: ZenDaemon, args: Any) -> Answer:
         say("usr1")
+        return daemon.FLAG_CONTINUE, args
 
     @handles("signal_usr2")
-    def cbk_event_signal_usr2(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_signal_usr2(self, daemon: ZenDaemon, args: Any) -> Answer:
         say("state")
+        return daemon.FLAG_CONTINUE, args
 
 
 def main() -> None:

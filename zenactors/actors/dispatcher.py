@@ -54,6 +54,7 @@ class Dispatcher(DaemonNames):
         queue_limit: How many events ahead a thread outside may be; None for no limit.
         queue_full: `"raise"` or `"block"`: what happens to a thread that is further ahead.
         daemon: What callbacks get as `daemon` instead of the dispatcher.
+        control: A component that comes before all others: the daemon's own callbacks.
         notices: How `start` and `stop` wait; given by who must do something else meanwhile.
         clock: Where time comes from.
 
@@ -78,12 +79,13 @@ class Dispatcher(DaemonNames):
         queue_limit: int | None = None,
         queue_full: Literal["raise", "block"] = "raise",
         daemon: Any = None,
+        control: Any = None,
         notices: Notices | None = None,
         clock: Clock | None = None,
     ) -> None:
         if compat not in (None, "pyzenkit"):
             raise ValueError(f"compat must be 'pyzenkit' or None, not {compat!r}.")
-        self.members = members_of(components)
+        self.members = members_of(components, control)
         self.names = [member.name for member in self.members]
         self.config = dict(config or {})
         self.exit_when_idle = exit_when_idle
@@ -222,6 +224,10 @@ class Dispatcher(DaemonNames):
     def wait(self, period: float) -> bool:
         """Wait `period` seconds, or until it is time to stop. True: it is."""
         return self._engine.done.wait(period)
+
+    def dbgout(self, message: str) -> None:
+        """Log a debugging message."""
+        self.logger.debug(message)
 
     def note_status(self, status: int) -> None:
         """Note an exit status for the end; the first one noted counts."""

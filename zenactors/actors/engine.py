@@ -146,7 +146,7 @@ class Engine:
         if isinstance(member.component, Replicas):
             return Front(member.name, member.component, index + 1, self, self.clock)
         outlet = self if member.front is None else ReplicaOutlet(self, member.front)
-        return Host(member.name, daemon, outlet, self.clock)
+        return Host(member.name, daemon, outlet, self.clock, strict=self.compat)
 
     def start_first(self) -> None:
         """Run the `start` event; nothing else starts meanwhile."""
@@ -276,6 +276,8 @@ class Engine:
         if isinstance(letter.cause, SystemExit):
             # Who calls sys.exit() has said why; the stop's report counts the event.
             logger.bind(component=letter.component).debug("{cause!r}", cause=letter.cause)
+        elif self.starting:
+            pass  # whoever starts us is told, and tells
         elif count <= LOGGED_DEAD_LETTERS:
             more = "; further ones are only counted" if count == LOGGED_DEAD_LETTERS else ""
             logger.bind(component=letter.component).opt(exception=letter.cause).error(

@@ -84,16 +84,16 @@ class Member:
         return self.component.get_events() if self.front is None else []
 
 
-def members_of(components: Sequence[Any]) -> list[Member]:
+def members_of(components: Sequence[Any], control: Any = None) -> list[Member]:
     """Name each component, and give replicas their places.
 
     A name is the component's `name`, or its class's; the second of a name gets `-2`. The
-    replicas of `name` are `name/1`, `name/2` …
+    replicas of `name` are `name/1`, `name/2` … `control`, if given, comes before all others.
 
     Raises:
         ConfigurationError: The same object is given twice, or is no component.
     """
-    members: list[Member] = []
+    members = [] if control is None else [Member(control.name, control)]
     for position, component in enumerate(components, start=1):
         if isinstance(component, type) or not callable(getattr(component, "get_events", None)):
             raise ConfigurationError(

@@ -176,11 +176,11 @@ class LiveQueue:
             scheduled = Scheduled(self, place, event, args, when, ~component)
             host.children.append(scheduled)
             return scheduled
-        if entry is None and self._stopping():
-            raise NotRunningError(f"Event {event!r} was not scheduled: the dispatcher has stopped.")
         scheduled = Scheduled(self, place, event, args, when, ident)
         if self._limit is not None and (place is Place.BACK or place is Place.FRONT):
             self._make_room(event, self._limit)
+        if entry is None and self._stopping():
+            raise NotRunningError(f"Event {event!r} was not scheduled: the dispatcher has stopped.")
         if place is Place.BACK:
             self._turns.post_later(scheduled)
         else:

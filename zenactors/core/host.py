@@ -58,6 +58,7 @@ class Host:
         daemon: What the callbacks get as `daemon`.
         outlet: Where results go.
         clock: Where time comes from.
+        strict: True: every callback returns `(flag, args)`, as in the seed, and `None` is an error.
 
     Attributes:
         children: Where the callbacks' `schedule` puts events meanwhile.
@@ -70,7 +71,9 @@ class Host:
     Thread: own.
     """
 
-    def __init__(self, name: str, daemon: Any, outlet: Outlet, clock: Clock) -> None:
+    def __init__(
+        self, name: str, daemon: Any, outlet: Outlet, clock: Clock, *, strict: bool = False
+    ) -> None:
         self.name = name
         self.children: list[Scheduled] = []
         self.handled = 0
@@ -81,6 +84,7 @@ class Host:
         self._daemon = daemon
         self._outlet = outlet
         self._clock = clock
+        self._strict = strict
         self._ready: deque[Part] = deque()
         self._expected: dict[Order, int] = {}
         self._early: dict[tuple[Order, int], list[Part]] = {}
@@ -200,6 +204,7 @@ class Host:
             return self._run_several(part, callbacks, items, survivors)
         callback = callbacks[0]
         daemon = self._daemon
+        strict = self._strict
         survive = survivors.append
         dead = 0
         each = iter(items)
@@ -212,6 +217,8 @@ class Host:
                     result = None  # should the call itself fail, the last one is not its result
                     result = callback(daemon, args)
                     if result is None:
+                        if strict:
+                            raise answer_error(callback, None)
                         survive(args)
                     else:
                         flag, changed = result
@@ -229,6 +236,7 @@ class Host:
         self, part: Part, callbacks: tuple[Callback, ...], items: list[Any], survivors: list[Any]
     ) -> int:
         daemon = self._daemon
+        strict = self._strict
         dead = 0
         each = iter(items)
         for item in each:
@@ -238,6 +246,8 @@ class Host:
                 try:
                     result = callback(daemon, args)
                     if result is None:
+                        if strict:
+                            raise answer_error(callback, None)
                         continue
                     flag, changed = result
                 except BaseException as cause:
@@ -264,10 +274,7 @@ class Host:
         traceback = cause.__traceback__
         if result is not None and traceback and not traceback.tb_next:
             # Raised in this module's own frame: the result could not be unpacked.
-            cause = ZenDaemonComponentException(
-                f"{callback!r} returned {shown(result)};"
-                " expected (flag, args), or None to continue."
-            )
+            cause = answer_error(callback, result)
         self.failed += 1
         name = getattr(callback, "__name__", repr(callback))
         self._outlet.dead_letter(DeadLetter(part.chain.event, args, self.name, name, cause))
@@ -275,6 +282,13 @@ class Host:
             self.halted = True
             self._outlet.stop_at_once(exit_status(cause), cause)
         return 1
+
+
+def answer_error(callback: Callable[..., Any], result: Any) -> ZenDaemonComponentException:
+    """Return the error for a callback's answer that is no answer."""
+    return ZenDaemonComponentException(
+        f"{callback!r} returned {shown(result)}; expected (flag, args), or None to continue."
+    )
 
 
 def shown(value: Any) -> str:

@@ -23,7 +23,7 @@ from zenactors.core.component import Handler
 from zenactors.core.names import DaemonNames
 from zenactors.daemon.main_thread import MainThread
 from zenactors.daemon.state import save_json
-from zenactors.errors import ZenDaemonStopException
+from zenactors.errors import EXIT_CONFIG, ConfigurationError, ZenDaemonStopException
 
 if TYPE_CHECKING:
     from zenactors.actors.life import StopReport
@@ -62,6 +62,8 @@ class ZenDaemon(DaemonNames):
         exit_when_idle: Tell sources to finish when they have nothing more to read.
         start_timeout: Seconds that each component has for its setup, and all for `start`.
         stop_timeout: Seconds that a graceful stop may take.
+        queue_limit: How many events ahead a thread outside may be; None for no limit.
+        queue_full: `"raise"` or `"block"`: what happens to a thread that is further ahead.
         switch_interval: Seconds after which Python takes the interpreter from a busy thread, while
             the daemon serves; see `sys.setswitchinterval`. Python's own 5 ms let a signal wait
             300 ms behind eight busy components; half a millisecond costs these some 8 % of
@@ -88,6 +90,8 @@ class ZenDaemon(DaemonNames):
         exit_when_idle: bool = False,
         start_timeout: float = 30.0,
         stop_timeout: float = MAX_STOP_TIMEOUT,
+        queue_limit: int | None = None,
+        queue_full: Literal["raise", "block"] = "raise",
         switch_interval: float | None = 0.0005,
         clock: Clock | None = None,
     ) -> None:
@@ -99,6 +103,8 @@ class ZenDaemon(DaemonNames):
         self.compat = compat
         self.start_timeout = start_timeout
         self.stop_timeout = stop_timeout
+        self.queue_limit = queue_limit
+        self.queue_full = queue_full
         self.switch_interval = switch_interval
         self.state_file = Path(state_file or f"{name}.state").absolute()
         self.config: dict[str, Any] = {
@@ -168,13 +174,16 @@ class ZenDaemon(DaemonNames):
             ConfigurationError: A component's `get_events()` is wrong.
         """
         return Dispatcher(
-            [_DaemonCallbacks(self), *self.components],
+            self.components,
             ordering=self.ordering,
             compat=self.compat,
             config=self.config,
             start_timeout=self.start_timeout,
             stop_timeout=self.stop_timeout,
+            queue_limit=self.queue_limit,
+            queue_full=self.queue_full,
             daemon=self,
+            control=_DaemonCallbacks(self),
             notices=self._main_thread,
             clock=self._clock,
         )
@@ -207,10 +216,13 @@ class ZenDaemon(DaemonNames):
 
         Thread: main.
         """
-        self.dispatcher.exit_when_idle = self.exit_when_idle
-        status = self._main_thread.serve(
-            self.dispatcher, self._schedule_initial, self.switch_interval
-        )
+        try:
+            dispatcher = self.dispatcher
+        except ConfigurationError as cause:
+            logger.error("{cause}", cause=cause)
+            return EXIT_CONFIG
+        dispatcher.exit_when_idle = self.exit_when_idle
+        status = self._main_thread.serve(dispatcher, self._schedule_initial, self.switch_interval)
         self.stop_report = self._main_thread.report
         self._log_report(status)
         return status
@@ -310,12 +322,12 @@ class ZenDaemon(DaemonNames):
             logger.error(
                 "Did not stop and were left behind: {names}", names=", ".join(report.stuck)
             )
-        if report.left or report.dead_letters:
-            logger.warning(
-                "{left} events were not worked off, {dead} were dead-lettered",
-                left=report.left,
-                dead=report.dead_letters,
-            )
+        if report.left:
+            logger.warning("{left} events were not worked off", left=report.left)
+        if report.later:
+            logger.info("{later} events were still waiting for their time", later=report.later)
+        if report.dead_letters:
+            logger.warning("{dead} events could not be handled", dead=report.dead_letters)
         logger.info("{name} ended with status {status}", name=self.name, status=status)
 
 

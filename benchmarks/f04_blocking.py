@@ -2,23 +2,24 @@
 
 200 events, scheduled before. `time.sleep` in the callbacks stands for a read or a request: it
 lets other threads run. Measured as in F1: ours from `start()` to the end of `drain()`, the seed
-by its `_event_loop`. The ceiling for 4 actors is 4.
+by its `_event_loop`. The ceiling for 4 actors is 4, and with 8 replicas of each 32.
 """
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import ours, seed
 from benchmarks.common import Options, Row, Target, interleave, paired_row
-from zenactors.actors.dispatcher import Dispatcher
 from zenactors.core.component import ZenDaemonComponent, handles
+from zenactors.core.replicas import Replicas
 
 ID = "F4"
 EVENTS = 200
+REPLICAS = 8
+REPLICATED_EVENTS = 1600  # as many for each
 LENGTH = 4
 BLOCKS = 0.005  # seconds
 PAIRS = 3  # sleeps vary little
@@ -55,25 +56,26 @@ def run(options: Options) -> Iterator[Row]:
         target=Target(bound=3.5, at_least=True),
         note=f"{count} events; ceiling {LENGTH}",
     )
-    built = _replicas_built()
-    yield Row(
-        id=ID,
-        case=f"chain of {LENGTH}, 8 replicas each",
+    count = options.size(REPLICATED_EVENTS, quick=800)
+    samples = interleave(
+        lambda: _our_rate(count, replicas=REPLICAS),
+        lambda: _seed_rate(options.size(EVENTS, quick=100)),
+        options.repeats(PAIRS),
+    )
+    yield paired_row(
+        ID,
+        f"chain of {LENGTH}, {REPLICAS} replicas each",
+        samples,
+        unit="events/s",
+        peer_name=seed.PEER,
         target=Target(bound=25, at_least=True),
-        verdict="reported" if built else "not built",
-        note="replicas exist, this benchmark does not yet" if built else "not built yet (A22)",
+        note=f"{count} events; ceiling {LENGTH * REPLICAS}",
     )
 
 
-def _replicas_built() -> bool:
-    return hasattr(ZenDaemonComponent, "replicas") or any(
-        "replicas" in inspect.signature(made).parameters
-        for made in (Dispatcher, ZenDaemonComponent)
-    )
-
-
-def _our_rate(count: int) -> float:
-    dispatcher = ours.prefilled([Blocking() for _ in range(LENGTH)], count)
+def _our_rate(count: int, replicas: int = 1) -> float:
+    chain = [Replicas(Blocking, replicas) if replicas > 1 else Blocking() for _ in range(LENGTH)]
+    dispatcher = ours.prefilled(chain, count)
     begin = time.perf_counter()
     dispatcher.start()
     dispatcher.drain()

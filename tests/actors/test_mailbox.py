@@ -22,8 +22,8 @@ class Letter(NamedTuple):
     reply_to: Any = None
 
 
-def data(number: int = 0) -> Letter:
-    return Letter(Part(CHAIN, 0, (0,), [number], 1))
+def data(number: int = 0) -> Part:
+    return Part(CHAIN, 0, (0,), [number], 1)
 
 
 def control(number: int = 0) -> Letter:
@@ -47,7 +47,7 @@ def test_data_comes_out_in_the_order_of_arrival() -> None:
     mailbox = Mailbox()
     letters = [data(number) for number in range(10)]
     for letter in letters:
-        mailbox.put(letter)
+        mailbox.deliver(letter)
     assert [mailbox.get() for _ in letters] == letters
 
 
@@ -55,7 +55,7 @@ def test_a_control_message_overtakes_a_hundred_thousand_data_messages() -> None:
     mailbox = Mailbox()
     letter = data()
     for _ in range(100_000):
-        mailbox.put(letter)
+        mailbox.deliver(letter)
     first = control()
     mailbox.put(first)
     assert mailbox.get() is first
@@ -84,7 +84,7 @@ def test_after_a_hundred_control_messages_one_data_message_passes() -> None:
         mailbox.put(control(number))
     passed = [data(0), data(1), data(2)]
     for letter in passed:
-        mailbox.put(letter)
+        mailbox.deliver(letter)
     got = [mailbox.get() for _ in range(1_003)]
     places = [index for index, letter in enumerate(got) if type(letter.message) is Part]
     assert places == [MAX_CONTROL_STREAK, 2 * MAX_CONTROL_STREAK + 1, 3 * MAX_CONTROL_STREAK + 2]
@@ -105,7 +105,7 @@ def test_a_batch_under_way_goes_on_after_a_hundred_control_messages_too() -> Non
 def test_an_actor_that_holds_unfinished_batches_is_resumed_before_data() -> None:
     mailbox = Mailbox()
     letter = data()
-    mailbox.put(letter)
+    mailbox.deliver(letter)
     mailbox.busy = True
     assert mailbox.get() is RESUME
     assert mailbox.get() is RESUME
@@ -131,7 +131,7 @@ def test_bells_that_nobody_needs_any_more_end_no_sleep_for_good() -> None:
     thread.join(0.05)
     assert got == []  # nothing there: it sleeps
     letter = data()
-    mailbox.put(letter)
+    mailbox.deliver(letter)
     thread.join(DEADLINE)
     assert got == [letter]
 
@@ -150,7 +150,7 @@ def test_a_timer_that_is_always_due_lets_data_pass() -> None:
     reactor_of(mailbox, clock).call_later(0.0, print)  # nobody takes it: it stays due
     letters = [data(number) for number in range(3)]
     for letter in letters:
-        mailbox.put(letter)
+        mailbox.deliver(letter)
     got = [mailbox.get() for _ in range(6)]
     assert got == [RUN_REACTOR, letters[0], RUN_REACTOR, letters[1], RUN_REACTOR, letters[2]]
 
@@ -159,9 +159,11 @@ def test_data_wakes_an_owner_that_sleeps_at_its_descriptors(pair: Any) -> None:
     mailbox = Mailbox()
     reactor = reactor_of(mailbox)
     reactor.add_reader(pair[0], print)
-    for letter in (data(), control()):
+    letters: tuple[Any, ...] = (data(), control())
+    for letter in letters:
         thread, got = get_in_thread(mailbox)
-        mailbox.put(letter)
+        bring = mailbox.deliver if isinstance(letter, Part) else mailbox.put
+        bring(letter)
         thread.join(DEADLINE)
         assert got == [letter]
     pair[1].send(b"x")
@@ -178,7 +180,7 @@ def test_a_timer_for_next_year_does_not_break_the_wait(pair: Any) -> None:
     for _ in range(2):  # first without descriptors, then with
         thread, got = get_in_thread(mailbox)
         letter = data()
-        mailbox.put(letter)
+        mailbox.deliver(letter)
         thread.join(DEADLINE)
         assert got == [letter]
         reactor.add_reader(pair[_], print)
@@ -197,7 +199,7 @@ def test_a_descriptor_that_nobody_reads_does_not_spin_once_all_is_quiet(
     monkeypatch.setattr(reactor, "_select", looks.append)
     thread, got = get_in_thread(mailbox)
     letter = data()
-    mailbox.put(letter)
+    mailbox.deliver(letter)
     thread.join(DEADLINE)
     assert got == [letter]
     assert looks == []

@@ -57,7 +57,7 @@ def compare(
     expected = replay(program, log)
     difference = mismatch(calls, expected.calls, ordering)
     assert not difference, difference
-    assert not out_of_fifo(log)
+    assert not out_of_fifo(program, log)
     children = [pair for family in expected.children for pair in family]
     _assert_all_were_started_once(log, [*given_from_outside, *children], withdrawn)
     _assert_counts(expected, counts)

@@ -189,16 +189,20 @@ def mismatch(saw: list[Call], expected: list[Call], ordering: str) -> str:
     return ""
 
 
-def out_of_fifo(log: Iterable[tuple[str, list[Tag]]]) -> str:
-    """Check that what one producer scheduled one after the other was started in that order."""
-    last: dict[Hashable, Tag] = {}
-    for _, batch in log:
+def out_of_fifo(program: Program, log: Iterable[tuple[str, list[Tag]]]) -> str:
+    """Check that what one producer scheduled one after the other was started in that order.
+
+    Events may pass each other only on chains that share no component.
+    """
+    last: dict[tuple[Hashable, int], Tag] = {}
+    for event, batch in log:
+        components = {component for component, _ in program.chain(event)}
         for tag in batch:
-            if tag.how == "back":
-                before = last.get(tag.origin)
+            for component in components if tag.how == "back" else ():
+                before = last.get((tag.origin, component))
                 if before is not None and before.number >= tag.number:
                     return f"{tag} was started after {before}"
-                last[tag.origin] = tag
+                last[tag.origin, component] = tag
     return ""
 
 

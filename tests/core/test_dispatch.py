@@ -404,8 +404,8 @@ def test_a_producer_waits_for_its_own_full_chain_and_others_do_not() -> None:
     assert desk.turn() == []
 
 
-def test_events_of_one_producer_never_overtake_each_other() -> None:
-    desk = Desk(slow=[0], quick=[1])
+def test_events_of_one_producer_overtake_none_with_which_they_share_a_component() -> None:
+    desk = Desk(slow=[0], quick=[1, 0])
     for number in range(40):
         desk.add("slow" if number % 3 else "quick", number, "a")
     order: list[int] = []
@@ -416,6 +416,30 @@ def test_events_of_one_producer_never_overtake_each_other() -> None:
         under_way += parts
         desk.finish(under_way.pop(0))
     assert order == list(range(40))
+
+
+def test_events_join_a_batch_of_their_turn_past_chains_that_share_no_component() -> None:
+    desk = Desk(a=[0], b=[1], shared=[0, 1])
+    for number in range(3):
+        desk.add("a", number, "p")
+        desk.add("b", number, "p")
+    desk.add("shared", 3, "p")
+    desk.add("a", 4, "p")
+    assert desk.started() == [("a", [0, 1, 2]), ("b", [0, 1, 2]), ("shared", [3]), ("a", [4])]
+
+
+def test_a_window_is_filled_up_again_when_a_quarter_of_it_is_free() -> None:
+    desk = Desk(x=[0])
+    fill(desk, 16)
+    (part,) = desk.turn()
+    for number in range(10):
+        desk.add("x", number)
+    assert desk.turn() == []
+    done = Part(part.chain, 1, part.tickets, part.items[:3], 3, last=False)
+    desk.dispatch.complete(done)
+    assert desk.turn() == []
+    desk.dispatch.complete(Part(part.chain, 1, part.tickets, part.items[3:4], 1, last=False))
+    assert desk.started() == [("x", [0, 1, 2, 3])]
 
 
 def test_producers_on_one_full_chain_share_it_fairly() -> None:
@@ -443,7 +467,7 @@ def test_held_producers_all_get_on_when_there_is_room() -> None:
         desk.add("x", producer, producer)
     assert desk.turn() == []
     desk.finish(part)
-    assert desk.started() == [("x", [number]) for number in range(5)]
+    assert desk.started() == [("x", list(range(5)))]
 
 
 def test_schedule_next_frees_a_producer_that_was_held_back() -> None:
@@ -467,7 +491,7 @@ def test_schedule_next_on_the_full_chain_itself_comes_first_later() -> None:
     desk.add("slow", "next", "a", place=Place.FRONT)
     assert desk.turn() == []
     desk.finish(part)
-    assert desk.started() == [("slow", ["next"]), ("slow", [16])]
+    assert desk.started() == [("slow", ["next", 16])]
 
 
 def test_due_events_start_before_sequential_ones() -> None:
@@ -554,7 +578,7 @@ def test_nothing_else_starts_before_start_is_over() -> None:
     assert desk.dispatch.next_due() is None
     assert desk.dispatch.start_alone(Scheduled(desk.dispatch, Place.BACK, "x", 1)) is None
     desk.finish(start)
-    assert len(desk.turn()) == 3
+    assert [(part.control, part.size) for part in desk.turn()] == [(True, 1), (False, 2)]
 
 
 def test_without_start_callbacks_there_is_no_barrier() -> None:

@@ -142,13 +142,10 @@ class ComponentActor(pykka.ThreadingActor):
 
     def on_receive(self, message: Any) -> Any:
         """Handle one message. Lets nothing but a bug's report out: pykka would stop us."""
-        if type(message) is Part and self._over:
-            return None  # it stays counted as under way, and is reported as left
-        if type(message) is Part and not message.control:
-            if message.done():
-                self._host.dealt(message)
-            else:
-                self._host.arrive(message)
+        if type(message) is Part:
+            if self._over:
+                return None  # it stays counted as under way, and is reported as left
+            self._host.arrive(message)
         elif type(message) is not Resume:
             return self._handle(message)
         try:
@@ -169,10 +166,6 @@ class ComponentActor(pykka.ThreadingActor):
 
     def _handle(self, message: Any) -> Any:
         match message:
-            case Part() if message.done():
-                self._host.dealt(message)
-            case Part():
-                self._host.run_control(message)
             case RunReactor():
                 self._call_back()
             case ReadStatistics() | ReadState():

@@ -108,7 +108,6 @@ class Dispatcher(DaemonNames):
             known=None if compat else self._engine.dispatch.flows,
             limit=queue_limit,
             when_full=queue_full,
-            stopping=lambda: self._engine.halted,
         )
         self._engine.after_turn = self.queue.notify_room
         self._stop_lock = threading.RLock()

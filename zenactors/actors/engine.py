@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pykka
 from loguru import logger
@@ -25,6 +25,7 @@ from zenactors.core.replicas import Front, Replicas
 from zenactors.errors import EXIT_FAILURE, EXIT_SOFTWARE, UnknownEventError
 
 if TYPE_CHECKING:
+    from zenactors.actors.mailbox import Mailbox
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.actors.waiting import Notices
     from zenactors.core.clock import Clock
@@ -116,6 +117,7 @@ class Engine:
         self.threads: dict[int, threading.Thread] = {}
         self.dead_letters = DeadLetters()
         self.refs: list[pykka.ActorRef[ComponentActor]] = []
+        self.inboxes: list[Mailbox] = []
         self.dispatcher: pykka.ActorRef[DispatcherActor] | None = None
         self.done = threading.Event()
         self.halted = False
@@ -133,11 +135,11 @@ class Engine:
         self.dispatcher = DispatcherActor.start(self.turns, self._dispatcher_started)
         for index, member in enumerate(self.members):
             host = self._make_host(index, member, daemon)
-            self.refs.append(
-                ComponentActor.start(
-                    index, member.component, host, daemon=daemon, life=self, clock=self.clock
-                )
+            ref = ComponentActor.start(
+                index, member.component, host, daemon=daemon, life=self, clock=self.clock
             )
+            self.refs.append(ref)
+            self.inboxes.append(cast("Mailbox", ref.actor_inbox))
         self.wait_for(
             lambda: len(self.threads) > len(self.members), Deadline(self.clock, ASK_TIMEOUT)
         )
@@ -182,7 +184,7 @@ class Engine:
     def halt(self) -> None:
         """Start nothing any more, and let who runs the dispatcher stop it."""
         # A plain store: a turn that is taken at this moment may still send what it has started.
-        self.halted = True
+        self.halted = self.turns.halted = True
         self.dispatch.open = False
         self.done.set()
         self.notices.notify()
@@ -256,9 +258,7 @@ class Engine:
 
     def forward(self, component: int, part: Part) -> None:
         """Hand a part to the component of its next step. Never blocks."""
-        try:
-            self.refs[component].tell(part)
-        except pykka.ActorDeadError:
+        if not self.inboxes[component].deliver(part):
             # Only when everything stops: the part stays counted as under way, and is reported.
             self.notices.notify()
 
@@ -351,7 +351,8 @@ class Engine:
     # --- turning ------------------------------------------------------------------------------
 
     def _send(self, part: Part) -> None:
-        self.forward(part.chain.steps[0].component, part)
+        if not self.inboxes[part.chain.steps[0].component].deliver(part):
+            self.notices.notify()
 
     def _after_turn(self) -> None:
         self.after_turn()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Container, Hashable
+from collections.abc import Container, Hashable
 from typing import Any, Literal
 
 from zenactors.actors.turns import Turns
@@ -29,7 +29,6 @@ class LiveQueue:
         limit: How far a thread outside may be ahead; None for no limit.
         when_full: What happens to a thread outside that is further ahead: `schedule` raises
             `QueueFullError`, or blocks until there is room.
-        stopping: Returns True when nothing will make room any more.
     """
 
     def __init__(
@@ -41,7 +40,6 @@ class LiveQueue:
         known: Container[Any] | None,
         limit: int | None,
         when_full: Literal["raise", "block"],
-        stopping: Callable[[], bool],
     ) -> None:
         if limit is not None and limit < 1:
             raise ValueError(f"queue_limit must be at least 1 or None, not {limit!r}.")
@@ -53,7 +51,6 @@ class LiveQueue:
         self._known = known
         self._limit = limit
         self._when_full = when_full
-        self._stopping = stopping
         self._room = threading.Condition()
         self._blocked = 0
         self._turn_number = 0
@@ -179,10 +176,10 @@ class LiveQueue:
         scheduled = Scheduled(self, place, event, args, when, ident)
         if self._limit is not None and (place is Place.BACK or place is Place.FRONT):
             self._make_room(event, self._limit)
-        if entry is None and self._stopping():
+        if entry is None and self._turns.halted:
             raise NotRunningError(f"Event {event!r} was not scheduled: the dispatcher has stopped.")
         if place is Place.BACK:
-            self._turns.post_later(scheduled)
+            self._turns.post_sequential(scheduled)
         else:
             self._turns.post(scheduled)
         return scheduled
@@ -199,7 +196,7 @@ class LiveQueue:
             self._blocked += 1
             self._turns.listeners += 1
         try:
-            while not self._stopping():
+            while not self._turns.halted:
                 # Read before the look, so that a turn in between is not missed. The look takes the
                 # turn's lock, and so must not be made while holding the one that a turn takes.
                 seen = self._turn_number

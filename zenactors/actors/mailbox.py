@@ -93,16 +93,29 @@ class Mailbox(ControlLane):
         self._reactor_was_last = False
 
     def put(self, envelope: Any, /, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - pykka's signature
-        """Put a message where it belongs, and wake the owner. Never blocks. Thread: any."""
-        message = envelope.message
-        if type(message) is Part and not message.control:
-            self._data.put(envelope)
-        else:
-            self._put_control(envelope)
-            self._data.put(_BELL)
+        """Put a message on the control lane, and wake the owner. Never blocks. Thread: any.
+
+        What pykka's `tell` and `ask` bring comes here: it all overtakes the batches.
+        """
+        self._put_control(envelope)
+        self._data.put(_BELL)
         reactor = self.reactor
         if reactor is not None:
             reactor.wake()
+
+    def deliver(self, part: Part) -> bool:
+        """Put a part in its lane, and wake the owner. Never blocks. Thread: any.
+
+        It spares the envelope, which would double the cost of a hop. False: the actor has stopped.
+        """
+        if part.control:
+            self.put(part)
+        else:
+            self._data.put(part)
+            reactor = self.reactor
+            if reactor is not None:
+                reactor.wake()
+        return not self._closed
 
     def interrupted(self) -> bool:
         """Return True if the owner should let go of its batch for a moment. Thread: own."""

@@ -47,6 +47,7 @@ class Turns:
         failed: Called with what a turn raised, under the lock.
 
     Attributes:
+        halted: True once nothing is started any more, and nothing will be.
         listeners: How many threads wait for something a turn may bring. Changed under the lock.
     """
 
@@ -65,6 +66,7 @@ class Turns:
         self._after = after
         self._failed = failed
         self.listeners = 0
+        self.halted = False
         self._lock = threading.Lock()
         self._news: deque[Part | Scheduled | list[Scheduled] | int] = deque()
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -81,22 +83,33 @@ class Turns:
         self._news.append(news)
         self._take_if_free()
 
-    def post_later(self, scheduled: Scheduled) -> None:
-        """Bring an event that may not be able to start now.
+    def post_sequential(self, scheduled: Scheduled) -> None:
+        """Bring an event that goes behind all others of its producer.
 
-        It saves the producer the turn while nothing starts yet, or while the event's chain is
-        full: the turn that opens the dispatcher, or that of the next completion, looks for news at
-        the end. Only so much is left for it: news takes more memory than what is accepted.
+        A lone event of an idle daemon is started on the spot. One that cannot start now spares
+        the producer the turn: while nothing starts yet, or while its chain is full, the turn
+        that opens the dispatcher, or that of the next completion, looks for news at the end.
+        Only so much is left for it: news takes more memory than what is accepted.
         """
         news, dispatch = self._news, self._dispatch
-        news.append(scheduled)
-        if dispatch.open and len(news) < MAX_NEWS:
-            flow = dispatch.flows.get(scheduled.event)
-            if flow is not None and flow.full:
+        flow = dispatch.flows.get(scheduled.event)
+        may_wait = not dispatch.open or (flow is not None and flow.full)
+        if not may_wait and not news and self._lock.acquire(blocking=False):
+            try:
+                part = dispatch.start_alone(scheduled)
+                if part is not None:
+                    self._send(part)
+            finally:
+                self._lock.release()
+            if part is not None:
+                self._take_if_free()
                 return
-        elif len(news) < MAX_NEWS:
-            return
-        self._take_if_free()
+        news.append(scheduled)
+        # Looked at once more: what was full before the event stood in the news may not be now.
+        if dispatch.open and not (flow is not None and flow.full):
+            may_wait = False
+        if not may_wait or len(news) > MAX_NEWS:
+            self._take_if_free()
 
     def take(self) -> None:
         """Take the turn, waiting for it if need be."""

@@ -39,6 +39,7 @@ ORDERINGS: tuple[Ordering, ...] = ("global", "component", "event")
 
 MIN_WINDOW = 16
 MAX_WINDOW = 1024
+REFILL = 4  # once full, a window is filled up again when this fraction of it is free
 FAST_WINDOW = 0.005  # seconds: a full window that takes no longer lets the window double
 SLOW_WINDOW = 0.020  # seconds: one that takes longer halves it
 
@@ -79,6 +80,7 @@ class Flow:
         "accepted",
         "chain",
         "completed",
+        "components",
         "control_in_flight",
         "dead",
         "full",
@@ -97,6 +99,7 @@ class Flow:
         width = max(widths.get(step.component, 1) for step in chain.steps)
         self.least_window = min(MAX_WINDOW, MIN_WINDOW * width)
         self.orders = tuple(step.order for step in chain.steps)
+        self.components = tuple(step.component for step in chain.steps)
         self.window = self.least_window
         self.full = False
         self.in_flight = 0  # data events: what the window limits
@@ -207,9 +210,13 @@ class Dispatch:
         else:
             flow.in_flight -= size
             self._adapt(flow)
-            flow.full = flow.in_flight >= flow.window
-            if flow.waiting and not flow.full:
-                self._release(flow.waiting[0])
+            if flow.waiting:
+                # Not before there is room for a batch worth sending.
+                flow.full = flow.in_flight > flow.window - flow.window // REFILL
+                if not flow.full:
+                    self._release(flow.waiting[0])
+            else:
+                flow.full = flow.in_flight >= flow.window
         if self._barrier and not self._in_flight:
             self._barrier = False
 
@@ -249,9 +256,10 @@ class Dispatch:
             if scheduled is None:
                 break
             started.append(self._start_control(self._flow(scheduled.event), scheduled.args))
+        latest: dict[int, Part] = {}
         for lanes in (queue.due, queue.ready):
             while lanes:
-                self._serve(lanes, started)
+                self._serve(lanes, started, latest)
         return started
 
     def more_priority(self) -> bool:
@@ -280,7 +288,8 @@ class Dispatch:
         scheduled.home = GONE
         flow.accepted += 1
         part = self._start(flow, [scheduled.args])
-        self._note_if_full(flow)
+        if flow.in_flight >= flow.window:
+            self._note_if_full(flow)
         return part
 
     # --- how things stand ------------------------------------------------------------------
@@ -339,8 +348,14 @@ class Dispatch:
             raise UnknownEventError(event, known=self.flows)
         return flow
 
-    def _serve(self, lanes: deque[Lane], started: list[Part]) -> None:
-        """Start what the first lane may start, and put the lane where it belongs then."""
+    def _serve(self, lanes: deque[Lane], started: list[Part], latest: dict[int, Part]) -> None:
+        """Start what the first lane may start, and put the lane where it belongs then.
+
+        Args:
+            lanes: Where the lane is the first.
+            started: What this turn starts.
+            latest: The last batch that this turn starts on each component.
+        """
         lane = lanes[0]
         flow = self._flow(lane.runs[0].event)
         room = flow.window - flow.in_flight
@@ -350,10 +365,31 @@ class Dispatch:
             return
         items = self.queue.take(lane, 1 if flow.chain.revisits else room)
         self.queue.rotate(lanes)
-        if items:
-            started.append(self._start(flow, items))
+        if items and not self._join(flow, items, latest):
+            part = self._start(flow, items)
+            started.append(part)
+            for component in flow.components:
+                latest[component] = part
         if not self._note_if_full(flow) and flow.waiting:
             self._release(flow.waiting[0])
+
+    def _join(self, flow: Flow, items: list[Any], latest: dict[int, Part]) -> bool:
+        """Let events travel with a batch of their chain that this turn has started before.
+
+        They may pass over what was started since on chains that share no component with
+        theirs: no component can tell the difference.
+        """
+        part = latest.get(flow.components[0])
+        if part is None or part.chain is not flow.chain or part.chain.revisits:
+            return False
+        for component in flow.components:
+            if latest.get(component) is not part:
+                return False
+        part.items += items
+        part.size += len(items)
+        flow.in_flight += len(items)
+        self._in_flight += len(items)
+        return True
 
     def _note_if_full(self, flow: Flow) -> bool:
         if flow.in_flight < flow.window:

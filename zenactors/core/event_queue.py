@@ -307,7 +307,8 @@ class EventQueueManager:
 
     def waiting(self) -> bool:
         """Return True if anything is queued that is ready to start or due."""
-        self.promote()
+        if self._after or self._at:
+            self.promote()
         return self._untimed > 0
 
     def ahead(self, producer: Hashable) -> int:

@@ -96,7 +96,13 @@ class Host:
         self._survivors: list[Any] = []
 
     def arrive(self, part: Part) -> None:
-        """Take in a part: to be run in its turn, or put aside until its turn comes."""
+        """Take in a part: to be run in its turn, or put aside until its turn comes.
+
+        What came on the control lane is run at once, between two strides.
+        """
+        if part.control:
+            self.run_control(part)
+            return
         order = part.chain.steps[part.step].order
         ticket = part.tickets[part.step]
         if ticket != self._expected.get(order, 0):
@@ -111,10 +117,6 @@ class Host:
                 return
             self._ready.extend(early)
             part = early[-1]
-
-    def dealt(self, result: Part) -> None:
-        """Take back what a replica has done; only a front deals."""
-        raise AssertionError(f"{self.name} dealt nothing, and got {result} back.")
 
     def has_work(self) -> bool:
         """Return True if `work` has something to do."""

@@ -67,6 +67,14 @@ class Part:
         self.children: list[Scheduled] | None = None
         self.origin: Any = None
 
+    reply_to = None
+    """Parts are told, never asked: nobody waits for an answer."""
+
+    @property
+    def message(self) -> Part:
+        """The part itself: with `reply_to`, it is its own envelope in an actor's inbox."""
+        return self
+
     def done(self) -> bool:
         """Return True if the part has left the last step of its chain."""
         return self.step == len(self.chain.steps)

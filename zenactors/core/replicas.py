@@ -123,6 +123,13 @@ class Front(Host):
         self._tickets = [0] * len(replicas.instances)
         self._chains: dict[int, list[Chain]] = {}
 
+    def arrive(self, part: Part) -> None:
+        """Take in a part to deal, or what a replica has done of one."""
+        if part.done():
+            self.dealt(part)
+        else:
+            super().arrive(part)
+
     def work(self) -> None:
         """Deal the events of the next batch."""
         part = self._ready.popleft()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Container, Hashable
+from collections.abc import Collection, Hashable
 from typing import Any, Literal
 
 from zenactors.actors.turns import Turns
@@ -37,7 +37,7 @@ class LiveQueue:
         clock: Clock,
         hosts: dict[int, tuple[int, Host]],
         *,
-        known: Container[Any] | None,
+        known: Collection[Any] | None,
         limit: int | None,
         when_full: Literal["raise", "block"],
     ) -> None:
@@ -68,7 +68,15 @@ class LiveQueue:
 
         Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
         """
-        return self._put(Place.BACK, event, args, 0.0)
+        ident = threading.get_ident()
+        if ident in self._hosts or self._limit is not None or self._turns.halted:
+            return self._put(Place.BACK, event, args, 0.0)
+        # The shortest way, as an idle daemon's latency is made of such steps.
+        if self._known is not None and event not in self._known:
+            raise UnknownEventError(event, known=self._known)
+        scheduled = Scheduled(self, Place.BACK, event, args, 0.0, ident)
+        self._turns.post_sequential(scheduled)
+        return scheduled
 
     def schedule_next(self, event: Any, args: Any = None) -> Scheduled:
         """Queue an event before all others of this producer. Otherwise as `schedule`."""
@@ -165,7 +173,7 @@ class LiveQueue:
     def _put(self, place: Place, event: Any, args: Any, when: float) -> Scheduled:
         known = self._known
         if known is not None and event not in known:
-            raise UnknownEventError(event, known=known)  # type: ignore[arg-type] # a dict
+            raise UnknownEventError(event, known=known)
         ident = threading.get_ident()
         entry = self._hosts.get(ident)
         if entry is not None and place is not Place.PRIORITY:

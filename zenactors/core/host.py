@@ -83,7 +83,7 @@ class Host:
         self._not_run = 0
         self._daemon = daemon
         self._outlet = outlet
-        self._clock = clock
+        self._now = clock.monotonic
         self._strict = strict
         self._ready: deque[Part] = deque()
         self._expected: dict[Order, int] = {}
@@ -135,7 +135,7 @@ class Host:
 
     def work(self) -> None:
         """Run one stride: some events of the batch under way, or of the next one."""
-        now = self._clock.monotonic()
+        now = self._now()
         part = self._part
         if part is None:
             part = self._part = self._ready.popleft()
@@ -147,7 +147,7 @@ class Host:
         begin, end = self._position, self._position + step.stride
         stride = items if begin == 0 and end >= len(items) else items[begin:end]
         self._dead += self._run(part, step, stride, self._survivors)
-        after = self._clock.monotonic()
+        after = self._now()
         elapsed = after - now
         count = len(stride) - self._not_run
         self.handled += count

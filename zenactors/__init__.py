@@ -1,44 +1,50 @@
 """zenactors: long-running Python services out of concurrent I/O components.
 
-Importing it configures nothing. What `__all__` lists is the public interface, together with
-the modules `zenactors.components` and `zenactors.errors`; everything else may change.
+Importing it configures nothing, and loads next to nothing: a name's module is imported when the
+name is first used, so that the command line can trap signals before that takes its time. What
+`__all__` lists is the public interface, together with the modules `zenactors.components` and
+`zenactors.errors`; everything else may change.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from zenactors._version import __version__
-from zenactors.actors.dispatcher import Dispatcher
-from zenactors.actors.life import StopReport
-from zenactors.core.clock import Clock, SystemClock, VirtualClock
-from zenactors.core.component import (
-    FLAG_CONTINUE,
-    FLAG_STOP,
-    Daemon,
-    Flag,
-    Handler,
-    ZenDaemonComponent,
-    calc_statistics,
-    gen_event_handler,
-    handles,
-)
-from zenactors.core.dispatch import Counts
-from zenactors.core.event_queue import EventQueueManager, Scheduled
-from zenactors.core.messages import DeadLetter
-from zenactors.core.replicas import Replicas
-from zenactors.daemon.lifecycle import MAX_STOP_TIMEOUT, ZenDaemon
-from zenactors.daemon.main_thread import MAX_STOP_ATTEMPTS
-from zenactors.errors import (
-    ComponentStartError,
-    ConfigurationError,
-    NotRunningError,
-    QueueEmptyException,
-    QueueFullError,
-    UnknownEventError,
-    ZenDaemonComponentException,
-    ZenDaemonException,
-    ZenDaemonStopException,
-)
-from zenactors.process.signals import SIGNALS_TO_NAMES_DICT
+
+if TYPE_CHECKING:
+    from zenactors.actors.dispatcher import Dispatcher
+    from zenactors.actors.life import StopReport
+    from zenactors.core.clock import Clock, SystemClock, VirtualClock
+    from zenactors.core.component import (
+        FLAG_CONTINUE,
+        FLAG_STOP,
+        Daemon,
+        Flag,
+        Handler,
+        ZenDaemonComponent,
+        calc_statistics,
+        gen_event_handler,
+        handles,
+    )
+    from zenactors.core.dispatch import Counts
+    from zenactors.core.event_queue import EventQueueManager, Scheduled
+    from zenactors.core.messages import DeadLetter
+    from zenactors.core.replicas import Replicas
+    from zenactors.daemon.lifecycle import MAX_STOP_TIMEOUT, ZenDaemon
+    from zenactors.daemon.main_thread import MAX_STOP_ATTEMPTS
+    from zenactors.errors import (
+        ComponentStartError,
+        ConfigurationError,
+        NotRunningError,
+        QueueEmptyException,
+        QueueFullError,
+        UnknownEventError,
+        ZenDaemonComponentException,
+        ZenDaemonException,
+        ZenDaemonStopException,
+    )
+    from zenactors.process.signals import SIGNALS_TO_NAMES_DICT
 
 __all__ = [
     "FLAG_CONTINUE",
@@ -75,3 +81,53 @@ __all__ = [
     "gen_event_handler",
     "handles",
 ]
+
+_HOMES = {
+    "Clock": "zenactors.core.clock",
+    "ComponentStartError": "zenactors.errors",
+    "ConfigurationError": "zenactors.errors",
+    "Counts": "zenactors.core.dispatch",
+    "Daemon": "zenactors.core.component",
+    "DeadLetter": "zenactors.core.messages",
+    "Dispatcher": "zenactors.actors.dispatcher",
+    "EventQueueManager": "zenactors.core.event_queue",
+    "FLAG_CONTINUE": "zenactors.core.component",
+    "FLAG_STOP": "zenactors.core.component",
+    "Flag": "zenactors.core.component",
+    "Handler": "zenactors.core.component",
+    "MAX_STOP_ATTEMPTS": "zenactors.daemon.main_thread",
+    "MAX_STOP_TIMEOUT": "zenactors.daemon.lifecycle",
+    "NotRunningError": "zenactors.errors",
+    "QueueEmptyException": "zenactors.errors",
+    "QueueFullError": "zenactors.errors",
+    "Replicas": "zenactors.core.replicas",
+    "SIGNALS_TO_NAMES_DICT": "zenactors.process.signals",
+    "Scheduled": "zenactors.core.event_queue",
+    "StopReport": "zenactors.actors.life",
+    "SystemClock": "zenactors.core.clock",
+    "UnknownEventError": "zenactors.errors",
+    "VirtualClock": "zenactors.core.clock",
+    "ZenDaemon": "zenactors.daemon.lifecycle",
+    "ZenDaemonComponent": "zenactors.core.component",
+    "ZenDaemonComponentException": "zenactors.errors",
+    "ZenDaemonException": "zenactors.errors",
+    "ZenDaemonStopException": "zenactors.errors",
+    "calc_statistics": "zenactors.core.component",
+    "gen_event_handler": "zenactors.core.component",
+    "handles": "zenactors.core.component",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib  # noqa: PLC0415 - see the module's docstring
+
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

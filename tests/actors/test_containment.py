@@ -236,3 +236,34 @@ def test_a_failing_teardown_is_logged_and_the_others_are_torn_down(logged: Logge
     assert torn.is_set()
     assert it.stop().stuck == ()
     assert wait_until(lambda: any("oops" in message for _, message, _ in logged))
+
+
+def test_after_a_timer_has_stopped_everything_its_component_runs_nothing_more() -> None:
+    seen: list[Any] = []
+
+    def tick(daemon: Any) -> None:
+        for number in range(100):
+            daemon.queue.schedule("x", number)
+        raise SystemExit(74)
+
+    def setup(daemon: Any) -> None:
+        daemon.io.call_later(0.0, tick)
+
+    component = Fake({"x": lambda _daemon, args: seen.append(args)}, setup=setup)
+    with Dispatcher([component]) as dispatcher:
+        assert dispatcher.wait(DEADLINE)
+    assert seen == []
+    assert dispatcher.status == 74
+    assert dispatcher.halted_with == 74
+
+
+def test_a_cause_that_cannot_be_shown_is_a_dead_letter_like_any_other() -> None:
+    class Mute(Exception):  # noqa: N818
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+    with Dispatcher([Fake({"x": raising(Mute())})]) as dispatcher:
+        dispatcher.queue.schedule("x")
+        assert dispatcher.drain(DEADLINE)
+        assert not dispatcher.halted
+        assert len(dispatcher.dead_letters()) == 1

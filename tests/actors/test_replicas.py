@@ -143,3 +143,86 @@ def test_instances_that_handle_different_events_are_refused() -> None:
 def test_a_count_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="count must be at least 1, not 0"):
         Replicas(Worker, 0)
+
+
+def test_a_key_that_raises_costs_one_event_and_nothing_else() -> None:
+    replicas, sink = Replicas(Worker, 2, key=lambda args: {0: 0, 2: 1}[args]), Sink()
+    with Dispatcher([replicas, sink]) as dispatcher:
+        for number in (0, 1, 2):
+            dispatcher.queue.schedule("work", number)
+        assert dispatcher.drain(DEADLINE)
+        counts = dispatcher.counts()["work"]
+
+    assert sink.seen == [0, 4]
+    assert (counts.completed, counts.dead) == (2, 1)
+    assert isinstance(dispatcher.dead_letters()[0].cause, KeyError)
+    assert dispatcher.status == 0
+
+
+def test_a_control_event_that_ended_before_them_passes_the_replicas_by() -> None:
+    class Veto(ZenDaemonComponent):
+        @handles("stop")
+        def cbk_event_stop(self, daemon: Any, args: Any) -> Any:
+            return daemon.FLAG_STOP, args
+
+    replicas = Replicas(Worker, 2)
+    with Dispatcher([Veto(), replicas], stop_timeout=DEADLINE) as dispatcher:
+        pass
+    report = dispatcher.stop()
+
+    assert (report.left, report.stuck, dispatcher.counts()["stop"].stopped) == (0, (), 1)
+    assert [len(each.events) for each in replicas.instances] == [1, 1]  # start only
+
+
+def test_a_control_event_that_fails_in_any_replica_is_dead() -> None:
+    class Fragile(ZenDaemonComponent):
+        number = 0
+
+        @handles("stop")
+        def cbk_event_stop(self, daemon: Any, args: Any) -> None:
+            if self.number:
+                raise ValueError("not me")
+
+    made = iter(range(3))
+
+    def make() -> Fragile:
+        fragile = Fragile()
+        fragile.number = next(made)
+        return fragile
+
+    with Dispatcher([Replicas(make, 3)]) as dispatcher:
+        pass
+
+    counts = dispatcher.counts()["stop"]
+    assert (counts.completed, counts.dead) == (0, 1)
+
+
+def test_with_event_ordering_a_slow_chain_holds_up_no_other_behind_the_front() -> None:
+    gate, seen = threading.Event(), threading.Event()
+
+    class Both(ZenDaemonComponent):
+        @handles("slow")
+        def cbk_event_slow(self, daemon: Any, args: Any) -> None:
+            gate.wait(DEADLINE)
+
+        @handles("fast")
+        def cbk_event_fast(self, daemon: Any, args: Any) -> None:
+            pass
+
+    class After(ZenDaemonComponent):
+        @handles("fast")
+        def cbk_event_fast(self, daemon: Any, args: Any) -> None:
+            seen.set()
+
+    with Dispatcher([Replicas(Both, 2), After()], ordering="event") as dispatcher:
+        dispatcher.queue.schedule("slow")
+        dispatcher.queue.schedule("fast")
+        assert seen.wait(DEADLINE)
+        gate.set()
+
+
+def test_one_object_for_two_replicas_is_refused() -> None:
+    shared = Worker()
+
+    with pytest.raises(ConfigurationError, match="returned the same Worker twice"):
+        Replicas(lambda: shared, 2)

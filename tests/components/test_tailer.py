@@ -585,11 +585,25 @@ def test_a_folder_given_as_a_file_is_an_input_error_when_it_is_to_end(tail, tmp_
     assert one.daemon.status == [EXIT_NO_INPUT]
 
 
-def test_a_glob_that_finds_nothing_is_no_error(tail, tmp_path):
+def test_a_glob_that_finds_nothing_is_an_input_error_when_it_is_to_end(tail, tmp_path):
     one = tail(tmp_path / "*.log", exit_when_idle=True)
     one.run()
 
-    assert one.daemon.status == []
+    assert one.daemon.status == [66]
+
+
+def test_a_file_whose_name_looks_like_a_glob_is_that_file(tail, tmp_path):
+    (tmp_path / "x[1].log").write_bytes(b"bracketed\n")
+
+    assert tail(tmp_path / "x[1].log", exit_when_idle=True).run() == b"bracketed\n"
+
+
+def test_an_output_among_the_files_is_never_read(tail, tmp_path):
+    (tmp_path / "a.log").write_bytes(b"in\n")
+    (tmp_path / "out.log").write_bytes(b"out\n")
+    one = tail(tmp_path / "*.log", exclude=[str(tmp_path / "out.log")], exit_when_idle=True)
+
+    assert one.run() == b"in\n"
 
 
 def test_a_file_that_may_not_be_read_is_an_input_error_when_it_is_to_end(

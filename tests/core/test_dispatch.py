@@ -442,6 +442,19 @@ def test_a_window_is_filled_up_again_when_a_quarter_of_it_is_free() -> None:
     assert desk.started() == [("x", [0, 1, 2, 3])]
 
 
+def test_a_due_event_goes_on_when_what_was_before_it_turns_out_to_be_cancelled() -> None:
+    desk = Desk(x=[0])
+    fill(desk, 16)
+    (part,) = desk.turn()
+    desk.after(0.0, "x")
+    cancelled = [desk.add("x", number, "other") for number in range(3)]
+    assert desk.turn() == []
+    for each in cancelled:
+        assert each.cancel()
+    desk.finish(part)
+    assert len(desk.turn()) == 1
+
+
 def test_producers_on_one_full_chain_share_it_fairly() -> None:
     desk = Desk(x=[0])
     producers = [f"p{number}" for number in range(4)]

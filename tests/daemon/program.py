@@ -39,6 +39,9 @@ class Subject(ZenDaemonComponent):
             daemon.io.keep_alive()
 
     def teardown(self, daemon: ZenDaemon) -> None:
+        if self.mode == "teardown-blocks":
+            say("tearing down")
+            threading.Event().wait(BLOCK_SECONDS)
         say(f"teardown after {self.work}" if self.work else "teardown")
 
     @handles("start")
@@ -95,7 +98,9 @@ def main() -> None:
     ZenDaemon(
         name="program",
         components=[Subject(mode)],
-        schedule=[("unheard", 1)] if mode == "unknown-event" else [],
+        schedule={"unknown-event": [("unheard", 1)], "limited": [("work", 1)] * 5}.get(mode, []),
+        queue_limit=2 if mode == "limited" else None,
+        queue_full="block",
         state_file=state_file,
         stop_timeout=float(options[0]) if options else 30.0,
         compat="pyzenkit" if "compat" in options else None,

@@ -141,7 +141,39 @@ def test_sigterm_leaves_the_backlog_and_tears_down(launch: Launch) -> None:
 
     assert status == EXIT_OK
     assert said[-1].startswith("teardown after")
-    assert "events were not worked off" in log
+    assert "Events not worked off" in log
+
+
+def test_a_blocked_teardown_is_left_behind_after_three_sigints(launch: Launch) -> None:
+    program = launch("teardown-blocks")
+    program.expect("ready")
+    program.expect("stop")
+    program.expect("tearing down")
+    begun = time.monotonic()
+    for _ in range(3):
+        program.send(signal.SIGINT)
+        wait_for_log(program, "Received SIGINT")
+
+    status, said, log = program.end()
+
+    assert (status, said) == (EXIT_FORCED_STOP, [])
+    assert "left behind: subject" in log
+    assert time.monotonic() - begun < 15.0
+
+
+def test_a_blocked_teardown_is_left_behind_after_the_time_out(launch: Launch) -> None:
+    program = launch("teardown-blocks", "1.0")
+
+    status, said, log = program.end()
+
+    assert (status, said) == (EXIT_FORCED_STOP, ["ready", "stop", "tearing down"])
+    assert "left behind: subject" in log
+
+
+def test_initial_events_are_not_held_up_by_the_queues_limit(launch: Launch) -> None:
+    status, said, _ = launch("limited").end()
+
+    assert (status, said[-1]) == (EXIT_OK, "teardown after 6")
 
 
 def test_a_blocked_component_holds_a_graceful_stop_until_its_time_out_only(launch: Launch) -> None:

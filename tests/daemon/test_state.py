@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,12 +32,27 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     path = tmp_path / "a.state"
     save_json(path, {"n": 1})
 
+    class Unreadable(dict[str, int]):
+        def items(self) -> Any:
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        save_json(path, {"n": Unreadable()})
+
+    assert json.loads(path.read_text()) == {"n": 1}
+    assert [each.name for each in tmp_path.iterdir()] == ["a.state"]
+
+
+def test_what_has_no_place_in_a_file_and_what_cannot_be_shown_are_written_all_the_same(
+    tmp_path: Path,
+) -> None:
     class Unprintable:
         def __repr__(self) -> str:
             raise RuntimeError("no")
 
-    with pytest.raises(RuntimeError):
-        save_json(path, {"n": Unprintable()})
+    path = tmp_path / "a.state"
+    save_json(path, {"surrogate": "\udc80", "object": Unprintable()})
 
-    assert json.loads(path.read_text()) == {"n": 1}
-    assert [each.name for each in tmp_path.iterdir()] == ["a.state"]
+    state = json.loads(path.read_text())
+    assert state["surrogate"] == "\udc80"
+    assert state["object"] == "<Unprintable whose repr raises RuntimeError>"

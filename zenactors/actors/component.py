@@ -145,12 +145,13 @@ class ComponentActor(pykka.ThreadingActor):
         if type(message) is Part:
             if self._over:
                 return None  # it stays counted as under way, and is reported as left
-            self._host.arrive(message)
         elif type(message) is not Resume:
             return self._handle(message)
         try:
+            if type(message) is Part:
+                self._host.arrive(message)
             self._work()
-        except Exception as cause:  # what callbacks raise was contained: this is a bug
+        except BaseException as cause:  # what callbacks raise was contained: this is a bug
             self._life.broken(cause)
         return None
 
@@ -178,7 +179,7 @@ class ComponentActor(pykka.ThreadingActor):
                 self._life.set_up(self._index, self._set_up())
             case TearDown():
                 teardown = getattr(self._component, "teardown", None)
-                if teardown is not None and self._is_set_up:
+                if teardown is not None and self._is_set_up and not self._over:
                     self._contained(teardown, self._daemon)
                 self._reactor.close()
                 self._over = True
@@ -218,13 +219,11 @@ class ComponentActor(pykka.ThreadingActor):
                 call = getattr(self._component, hook, None)
                 if call is not None:
                     call(self._daemon)
-        except (
-            BaseException
-        ) as cause:  # told to whoever starts us; in pykka's loop it would be lost
+                self._is_set_up = True  # what was acquired is released, whatever comes after
+        except BaseException as cause:  # whoever starts us is told; in pykka's loop it were lost
             return cause
         finally:
             self._flush()
-        self._is_set_up = True
         return None
 
     def _contained(self, callback: Any, *args: Any) -> None:
@@ -234,11 +233,12 @@ class ComponentActor(pykka.ThreadingActor):
         except BaseException as cause:  # SystemExit in pykka's loop ends every actor
             name = getattr(callback, "__name__", repr(callback))
             if isinstance(cause, ZenDaemonStopException):
+                self._host.halted = True
                 self._life.stop_at_once(0, cause)
                 return
-            self._host.failed += 1
             self._life.callback_failed(self._host.name, name, cause)
             if isinstance(cause, SystemExit | KeyboardInterrupt):
+                self._host.halted = True
                 self._life.stop_at_once(exit_status(cause), cause)
         finally:
             self._flush()

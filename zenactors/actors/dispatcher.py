@@ -154,8 +154,8 @@ class Dispatcher(DaemonNames):
     def stop(self, *, drain: bool = True, timeout: float | None = None) -> StopReport:
         """Stop everything, and return what was left undone.
 
-        First the `stop` event goes through its chain and descriptors and timers fall silent;
-        then what is queued is worked off, events for later excepted; then the components
+        The `stop` event goes through its chain, past what is queued, and descriptors and timers
+        fall silent; what is queued is worked off, events for later excepted; then the components
         are torn down in reverse order. A component that hangs is left behind and named.
         Repeated and concurrent stops are harmless: they wait for the first.
 
@@ -187,7 +187,7 @@ class Dispatcher(DaemonNames):
             False if `timeout` seconds were not enough.
 
         Raises:
-            RuntimeError: If a callback tries to wait for its own end.
+            RuntimeError: If a callback waits for itself to return.
         """
         engine = self._engine
         if threading.get_ident() in engine.hosts:
@@ -254,6 +254,11 @@ class Dispatcher(DaemonNames):
     def status(self) -> int:
         """The exit status that was noted, or 0."""
         return self._engine.status or 0
+
+    @property
+    def halted_with(self) -> int | None:
+        """The status with which a callback stopped everything; None if none did."""
+        return self._engine.halted_with
 
     @property
     def halted(self) -> bool:
@@ -398,6 +403,8 @@ class Dispatcher(DaemonNames):
         if self._setting_up >= 0 and self._setting_up not in engine.set_ups:
             told.append(self._setting_up)  # it does so when its setup is over, if that succeeds
         for index in reversed(told):
+            if index in engine.torn:
+                continue  # an earlier stop that was broken off has come as far as that
             engine.tell(index, TearDown())
             limit = deadline if patience is None else deadline.at_most(patience)
             engine.wait_for(functools.partial(engine.torn.__contains__, index), limit)
@@ -412,12 +419,14 @@ class Dispatcher(DaemonNames):
                 # It has nothing left to do but to leave pykka's loop.
                 thread.join(HASTY_TIMEOUT)
         with engine.turns.held() as dispatch:
-            later = dispatch.queue.timed()
+            timed = dispatch.queue.timed()
+            later = timed - dispatch.queue.timed_chores()
+            left = dispatch.queue.count() - timed + dispatch.in_flight()
         return StopReport(
             drained=drained,
             timed_out=timed_out,
             stuck=tuple(self.names[index] for index in stuck),
-            left=dispatch.queue.count() - later + dispatch.in_flight(),
+            left=left,
             later=later,
             dead_letters=engine.dead_letters.total(),
         )

@@ -20,9 +20,14 @@ from zenactors.actors.life import Deadline, Member
 from zenactors.actors.turns import Turns
 from zenactors.core.chain import build_chains
 from zenactors.core.dispatch import EVENT_START, Dispatch, Ordering
-from zenactors.core.host import Host
+from zenactors.core.host import Host, shown
 from zenactors.core.replicas import Front, Replicas
-from zenactors.errors import EXIT_FAILURE, EXIT_SOFTWARE, UnknownEventError
+from zenactors.errors import (
+    EXIT_FAILURE,
+    EXIT_SOFTWARE,
+    UnknownEventError,
+    ZenDaemonStopException,
+)
 
 if TYPE_CHECKING:
     from zenactors.actors.mailbox import Mailbox
@@ -74,6 +79,7 @@ class Engine:
     Attributes:
         done: Set when it is time to stop.
         halted: True once nothing is started any more.
+        halted_with: The status with which a callback stopped everything, or None.
         set_ups: What became of each component's setup: None is success.
         torn: The components whose teardown is over.
         start_failure: The first `start` callback that failed.
@@ -121,11 +127,13 @@ class Engine:
         self.dispatcher: pykka.ActorRef[DispatcherActor] | None = None
         self.done = threading.Event()
         self.halted = False
+        self.halted_with: int | None = None
         self.set_ups: dict[int, BaseException | None] = {}
         self.torn: set[int] = set()
         self.starting = False
         self.start_failure: DeadLetter | None = None
         self.status: int | None = None
+        self._status_lock = threading.Lock()
         self.after_turn: Callable[[], None] = _nothing
         self.drainers = Watchers()
         self.idlers = Watchers()
@@ -191,8 +199,9 @@ class Engine:
 
     def note_status(self, status: int) -> None:
         """Note an exit status; the first one counts."""
-        if self.status is None:
-            self.status = status
+        with self._status_lock:
+            if self.status is None:
+                self.status = status
 
     def tell(self, index: int, message: Any) -> None:
         """Tell a component something, if it still lives."""
@@ -281,10 +290,10 @@ class Engine:
         elif count <= LOGGED_DEAD_LETTERS:
             more = "; further ones are only counted" if count == LOGGED_DEAD_LETTERS else ""
             logger.bind(component=letter.component).opt(exception=letter.cause).error(
-                "{callback} failed on event {event!r}: {cause!r}; dead letter no. {count}{more}",
+                "{callback} failed on event {event!r}: {cause}; dead letter no. {count}{more}",
                 callback=letter.callback,
                 event=letter.event,
-                cause=letter.cause,
+                cause=shown(letter.cause),
                 count=count,
                 more=more,
             )
@@ -297,7 +306,9 @@ class Engine:
 
     def stop_at_once(self, status: int, cause: BaseException) -> None:
         """A callback asked for an orderly, immediate stop."""
-        logger.info("A callback stops everything: {cause!r}", cause=cause)
+        level = "DEBUG" if isinstance(cause, ZenDaemonStopException) else "INFO"
+        logger.log(level, "A callback stops everything: {cause}", cause=shown(cause))
+        self.halted_with = status
         self.note_status(0 if self.compat else status)
         self.halt()
 
@@ -367,9 +378,7 @@ class Engine:
             self.note_status(EXIT_FAILURE)
             self.halt()
         else:
-            logger.opt(exception=cause).critical("A bug in zenactors: {cause!r}", cause=cause)
-            self.note_status(EXIT_SOFTWARE)
-            self.halt()
+            self.broken(cause)
 
 
 def _nothing() -> None:

@@ -20,7 +20,7 @@ class StopReport:
         timed_out: True if that was because the time for it ran out.
         stuck: Names of the components that did not stop; their threads were left behind.
         left: How many events were not worked off.
-        later: How many events were still waiting for their time.
+        later: How many events were still waiting for their time, housekeeping apart.
         dead_letters: How many events could not be handled, in the whole run.
     """
 

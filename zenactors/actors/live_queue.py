@@ -72,7 +72,9 @@ class LiveQueue:
         if ident in self._hosts or self._limit is not None or self._turns.halted:
             return self._put(Place.BACK, event, args, 0.0)
         # The shortest way, as an idle daemon's latency is made of such steps.
-        if self._known is not None and event not in self._known:
+        if self._known is None:
+            hash(event)
+        elif event not in self._known:
             raise UnknownEventError(event, known=self._known)
         scheduled = Scheduled(self, Place.BACK, event, args, 0.0, ident)
         self._turns.post_sequential(scheduled)
@@ -172,7 +174,9 @@ class LiveQueue:
 
     def _put(self, place: Place, event: Any, args: Any, when: float) -> Scheduled:
         known = self._known
-        if known is not None and event not in known:
+        if known is None:
+            hash(event)  # what is no event at all is refused here too
+        elif event not in known:
             raise UnknownEventError(event, known=known)
         ident = threading.get_ident()
         entry = self._hosts.get(ident)
@@ -182,7 +186,8 @@ class LiveQueue:
             host.children.append(scheduled)
             return scheduled
         scheduled = Scheduled(self, place, event, args, when, ident)
-        if self._limit is not None and (place is Place.BACK or place is Place.FRONT):
+        limited = place is Place.BACK or place is Place.FRONT
+        if self._limit is not None and limited and self._turns.is_open():
             self._make_room(event, self._limit)
         if entry is None and self._turns.halted:
             raise NotRunningError(f"Event {event!r} was not scheduled: the dispatcher has stopped.")

@@ -1,7 +1,9 @@
 """What an actor waits at: a control lane, a data lane, and, if used, descriptors and timers.
 
 Atomic operations relied on, with and without the GIL: `SimpleQueue.put/get` and
-`deque.append/popleft`, each as a whole. Nothing relies on two of them together.
+`deque.append/popleft`, each as a whole. `ComponentReactor.park` and `wake` also rely on the
+order of two: one stores that it sleeps and then looks at the lane, the other puts and then reads
+that. The interpreter's lock gives that order; without it, the queue's own lock does.
 """
 
 from __future__ import annotations

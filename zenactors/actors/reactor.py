@@ -13,11 +13,10 @@ import selectors
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from zenactors.core.clock import Clock
+from zenactors.core.clock import LONGEST_SLEEP, Clock
 from zenactors.core.event_queue import MIN_PRUNED, check_seconds
 
 BUSY_POLL = 0.001  # seconds between two looks at the descriptors while there are batches to run
-LONGEST_SLEEP = 86_400.0  # seconds: epoll refuses time-outs of more than 24 days
 
 ReactorCallback = Callable[[Any], Any]
 

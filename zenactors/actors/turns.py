@@ -1,15 +1,18 @@
 """The dispatcher's turn: taken by one holder at a time, on loan to whoever brings news.
 
-The dispatcher actor's own thread takes the turn when a timed event is due. While it is
-parked, the thread that brings news (a component that has finished a batch, a producer outside)
-takes the turn on the spot: that saves two thread switches an event. No user code runs in it and
-it never waits for anybody, so it is short.
+The dispatcher actor's own thread takes the turn when a timed event is due. Otherwise the
+thread that brings news (a component that has finished a batch, a producer outside) takes it on
+the spot, if nobody has it: that saves two thread switches an event. No user code runs in it and it
+never waits for anybody, so it is short.
 
 The invariant that keeps news from being overlooked: news is appended first and then the lock is
 tried, and whoever lets go of the lock looks for news once more. If the try fails, the holder's
 second look comes after the append.
 
 Atomic operations relied on: `deque.append/popleft`, `Lock.acquire/release`, `SimpleQueue.put`.
+`post_sequential` also relies on the order of two: it appends and then reads `flow.full`, where
+the turn stores `flow.full` and then looks for news. The interpreter's lock gives that order;
+without it, the deque's own lock does.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from zenactors.core.clock import Clock
+from zenactors.core.clock import LONGEST_SLEEP, Clock
 from zenactors.core.dispatch import Dispatch
 from zenactors.core.event_queue import Scheduled
 from zenactors.core.messages import Part
@@ -30,7 +33,6 @@ WALL_CLOCK_CHECK = (
     1.0  # seconds: while an event waits for a wall clock time, look at least so often
 )
 SAME_MOMENT = 0.001  # seconds: not worth waking the dispatcher's thread for
-LONGEST_SLEEP = 86_400.0  # seconds: the system's waits refuse time-outs that are far longer
 
 MAX_NEWS = 1024  # so many events may be left for a later turn
 
@@ -133,6 +135,10 @@ class Turns:
                         self._turn()
         finally:
             self._take_if_free()
+
+    def is_open(self) -> bool:
+        """Return True if events start. Thread: any; a hint."""
+        return self._dispatch.open
 
     def ring(self) -> None:
         """Wake the dispatcher's thread."""

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from zenactors.core.clock import LONGEST_SLEEP
+
 Wait = Callable[[float | None], object]
 
 
@@ -47,7 +49,7 @@ class ThreadNotices:
 
         def wait(timeout: float | None) -> None:
             with contextlib.suppress(queue.Empty):
-                bell.get(timeout=timeout)
+                bell.get(timeout=LONGEST_SLEEP if timeout is None else min(timeout, LONGEST_SLEEP))
 
         try:
             yield wait

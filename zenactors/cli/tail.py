@@ -61,7 +61,12 @@ def main(arguments: dict[str, Any]) -> int:
     )
     from zenactors.daemon.lifecycle import ZenDaemon  # noqa: PLC0415
 
-    tailer = FileTailer(patterns=arguments["PATTERN"], start=start, poll_interval=poll)
+    tailer = FileTailer(
+        patterns=arguments["PATTERN"],
+        start=start,
+        poll_interval=poll,
+        exclude=[arguments["--output"] or "-"],
+    )
     writer = RawWriter if output_format == "raw" else JsonLinesWriter
     daemon = ZenDaemon(
         name="zenactors-tail",

@@ -91,7 +91,10 @@ class AccessLogParser(ZenDaemonComponent):
             self._rejects_fd = open_output(self.rejects)
 
     def teardown(self, daemon: Daemon) -> None:
-        """Close the file for rejected lines."""
+        """Close the file for rejected lines, and tell how many there were."""
+        unmatched = self.statistics_cur.get("unmatched", 0)
+        if unmatched > 1:  # the first was told when it came
+            self.log.warning("{count} lines did not match the log format", count=unmatched)
         fd, self._rejects_fd = self._rejects_fd, None
         if fd is not None:
             os.close(fd)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import time as _time
 from typing import Protocol
 
+LONGEST_SLEEP = (
+    86_400.0  # seconds: what waits longer wakes once a day; the system's waits are bounded
+)
+
 
 class Clock(Protocol):
     """Two time bases: delays run on the monotonic one, calendar times on the wall."""

@@ -284,8 +284,11 @@ class ZenDaemonComponent:
         return calc_statistics(current, previous, now - before)
 
     def get_state(self) -> dict[str, Any]:
-        """Return what helps debugging, as data that JSON can hold. Thread: own."""
-        return {"statistics": self.statistics_cur}
+        """Return what helps debugging, as data that JSON can hold.
+
+        Return copies of what changes: the result is read in another thread. Thread: own.
+        """
+        return {"statistics": _copy_counters(self.statistics_cur)}
 
     def setup(self, daemon: Any) -> None:
         """Acquire what the callbacks need. An exception makes the start fail. Thread: own."""

@@ -29,6 +29,7 @@ from zenactors.core.event_queue import (
     EventQueueManager,
     Lane,
     Place,
+    Run,
     Scheduled,
 )
 from zenactors.core.messages import Part
@@ -55,7 +56,7 @@ class Counts:
     Attributes:
         accepted: Taken over by the dispatcher, less those withdrawn again.
         completed: Came through the whole chain.
-        stopped: Ended by a callback's FLAG_STOP.
+        stopped: Ended by a callback's FLAG_STOP, or by a request to stop everything.
         dead: Dead-lettered.
         waiting: In the queue.
         in_flight: Under way in the chain.
@@ -89,6 +90,7 @@ class Flow:
         "mark",
         "marked_at",
         "orders",
+        "passed",
         "stopped",
         "waiting",
         "window",
@@ -104,14 +106,11 @@ class Flow:
         self.full = False
         self.in_flight = 0  # data events: what the window limits
         self.control_in_flight = 0
+        self.passed = 0  # data events that have left the chain, whatever became of them
         self.accepted = self.completed = self.stopped = self.dead = 0
         self.waiting: deque[Lane] = deque()  # producers held back by the window
         self.mark = -1  # when so many events are done, the window that was full is through
         self.marked_at = 0.0
-
-    def done(self) -> int:
-        """Return how many events have left the chain."""
-        return self.completed + self.stopped + self.dead
 
 
 class Dispatch:
@@ -181,10 +180,12 @@ class Dispatch:
 
     def cancel(self, scheduled: Scheduled) -> bool:
         """Take an event back. False: it was started or cancelled before."""
-        accepted = scheduled.home is not NEW
+        home = scheduled.home
         cancelled = self.queue.cancel(scheduled)
-        if cancelled and accepted:
+        if cancelled and home is not NEW:
             self._withdraw(scheduled.event)
+            if isinstance(home, Run):
+                self._release(home.lane)  # what follows may wait for another chain, or for none
         return cancelled
 
     def take_next(self) -> tuple[Any, Any]:
@@ -209,6 +210,7 @@ class Dispatch:
             flow.control_in_flight -= size
         else:
             flow.in_flight -= size
+            flow.passed += size
             self._adapt(flow)
             if flow.waiting:
                 # Not before there is room for a batch worth sending.
@@ -257,9 +259,9 @@ class Dispatch:
                 break
             started.append(self._start_control(self._flow(scheduled.event), scheduled.args))
         latest: dict[int, Part] = {}
-        for lanes in (queue.due, queue.ready):
-            while lanes:
-                self._serve(lanes, started, latest)
+        # Serving one may let another go on that was held back, also a due one.
+        while lanes := queue.due or queue.ready:
+            self._serve(lanes, started, latest)
         return started
 
     def more_priority(self) -> bool:
@@ -389,14 +391,14 @@ class Dispatch:
         part.size += len(items)
         flow.in_flight += len(items)
         self._in_flight += len(items)
-        return True
+        return True  # `started_log` shares the list with the batch, and so shows them too
 
     def _note_if_full(self, flow: Flow) -> bool:
         if flow.in_flight < flow.window:
             return False
         flow.full = True
         if flow.mark < 0:
-            flow.mark = flow.done() + flow.in_flight
+            flow.mark = flow.passed + flow.in_flight
             flow.marked_at = self._clock.monotonic()
         return True
 
@@ -444,7 +446,7 @@ class Dispatch:
 
     def _adapt(self, flow: Flow) -> None:
         """Fit the window once the events that were under way when it was full are done."""
-        if flow.mark < 0 or flow.done() < flow.mark:
+        if flow.mark < 0 or flow.passed < flow.mark:
             return
         flow.mark = -1
         elapsed = self._clock.monotonic() - flow.marked_at

@@ -345,6 +345,10 @@ class EventQueueManager:
         """Return how many events wait for their moment."""
         return self._timed
 
+    def timed_chores(self) -> int:
+        """Return how many of these are chores."""
+        return self._waiting_chores
+
     def pending(self) -> Iterator[Any]:
         """Yield the event of everything that is queued. Not in order."""
         for lane in self._lanes.values():

@@ -62,9 +62,6 @@ class Host:
 
     Attributes:
         children: Where the callbacks' `schedule` puts events meanwhile.
-        handled: How many events were run, the failed ones included.
-        failed: How many events' callbacks raised.
-        busy: Seconds spent in callbacks.
         halted: True once a callback has asked for an immediate stop: what is left of its batch
             is not run. An output that failed must not be given what comes after the gap.
 
@@ -76,9 +73,6 @@ class Host:
     ) -> None:
         self.name = name
         self.children: list[Scheduled] = []
-        self.handled = 0
-        self.failed = 0
-        self.busy = 0.0
         self.halted = False
         self._not_run = 0
         self._daemon = daemon
@@ -101,7 +95,8 @@ class Host:
         What came on the control lane is run at once, between two strides.
         """
         if part.control:
-            self.run_control(part)
+            if not self.halted:
+                self.run_control(part)
             return
         order = part.chain.steps[part.step].order
         ticket = part.tickets[part.step]
@@ -129,7 +124,6 @@ class Host:
         step = part.chain.steps[part.step]
         survivors: list[Any] = []
         dead = self._run(part, step, part.items, survivors)
-        self.handled += len(part.items)
         # Children of the batch under way go out with these: they were scheduled before them.
         self._finish(part, survivors, dead, part.size, last=True)
 
@@ -150,8 +144,6 @@ class Host:
         after = self._now()
         elapsed = after - now
         count = len(stride) - self._not_run
-        self.handled += count
-        self.busy += elapsed
         self._position += count
         self._done += count
         if elapsed < SHORT_STRIDE:
@@ -277,7 +269,6 @@ class Host:
         if result is not None and traceback and not traceback.tb_next:
             # Raised in this module's own frame: the result could not be unpacked.
             cause = answer_error(callback, result)
-        self.failed += 1
         name = getattr(callback, "__name__", repr(callback))
         self._outlet.dead_letter(DeadLetter(part.chain.event, args, self.name, name, cause))
         if isinstance(cause, SystemExit | KeyboardInterrupt):
@@ -289,7 +280,7 @@ class Host:
 def answer_error(callback: Callable[..., Any], result: Any) -> ZenDaemonComponentException:
     """Return the error for a callback's answer that is no answer."""
     return ZenDaemonComponentException(
-        f"{callback!r} returned {shown(result)}; expected (flag, args), or None to continue."
+        f"{shown(callback)} returned {shown(result)}; expected (flag, args), or None to continue."
     )
 
 

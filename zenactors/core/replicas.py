@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from zenactors.core.chain import Chain, Step
+from zenactors.core.chain import Chain, Order, Step
 from zenactors.core.clock import Clock
 from zenactors.core.component import Handler, gen_event_handler
 from zenactors.core.host import Host, Outlet
@@ -26,7 +26,7 @@ class Replicas:
     For callbacks that wait (for a database, a remote API): as many events as there are
     replicas are worked on at a time. What follows on the chain sees the events in their
     order all the same. The instances share nothing, and each sees only its share of the events;
-    `start`, `stop` and other control events reach them all.
+    `start`, `stop` and other control events reach them all; one that fails in any is dead.
 
         Replicas(lambda: Lookup(url), 8)
 
@@ -38,7 +38,8 @@ class Replicas:
         name: Default: the first instance's name.
 
     Raises:
-        ConfigurationError: The instances do not handle the same events.
+        ConfigurationError: The instances do not handle the same events, or `make` returns the
+            same one twice.
     """
 
     def __init__(
@@ -53,6 +54,11 @@ class Replicas:
             raise ValueError(f"count must be at least 1, not {count!r}.")
         self.key = key
         self.instances = [make() for _ in range(count)]
+        if len({id(each) for each in self.instances}) < count:
+            raise ConfigurationError(
+                f"make() returned the same {type(self.instances[0]).__name__} twice; each replica"
+                " runs in a thread of its own, so let make() return a new one every time."
+            )
         first = self.instances[0]
         self.name = name or getattr(first, "name", None) or type(first).__name__
         self.emits = getattr(first, "emits", ())
@@ -118,7 +124,7 @@ class Front(Host):
         super().__init__(name, None, outlet, clock)
         self._replicas = replicas
         self._first = first
-        self._dealings: deque[_Dealing] = deque()
+        self._dealings: dict[Order, deque[_Dealing]] = {}
         self._loads = [0] * len(replicas.instances)
         self._tickets = [0] * len(replicas.instances)
         self._chains: dict[int, list[Chain]] = {}
@@ -133,13 +139,24 @@ class Front(Host):
     def work(self) -> None:
         """Deal the events of the next batch."""
         part = self._ready.popleft()
-        self._dealings.append(_Dealing(part, [None] * len(part.items)))
+        dealing = _Dealing(part, [None] * len(part.items))
+        dealings = self._dealings.setdefault(part.chain.steps[part.step].order, deque())
+        dealings.append(dealing)
         for position, args in enumerate(part.items):
-            self._deal(self._choose(args), part, (self._dealings[-1], position), args)
-        self._release()
+            try:
+                replica = self._choose(args)
+            except BaseException as cause:  # the user's key; contained like a callback
+                dead = self._contain(part, self._replicas.key or self._choose, args, None, cause)
+                dealing.results[position] = Part(part.chain, part.step, (), [], 1, dead=dead)
+            else:
+                self._deal(replica, part, (dealing, position), args)
+        self._release(dealings)
 
     def run_control(self, part: Part) -> None:
         """Hand a control event to every replica; the first one's result goes on."""
+        if not part.items:  # it ended before, and only its end travels on
+            self._finish(part, [], 0, part.size, last=True)
+            return
         dealing = _Dealing(part, [None] * len(self._loads))
         for replica in range(len(self._loads)):
             self._deal(replica, part, (dealing, replica), part.items[0])
@@ -148,14 +165,14 @@ class Front(Host):
         """Take back what a replica has done."""
         dealing, position = result.origin
         dealing.results[position] = result
-        self.handled += 1
-        self.failed += result.dead
         self._loads[result.chain.steps[0].component - self._first] -= 1
+        part = dealing.part
         if not result.control:
-            self._release()
+            self._release(self._dealings[part.chain.steps[part.step].order])
         elif None not in dealing.results:
-            first = dealing.results[0]
-            self._finish(dealing.part, first.items, first.dead, dealing.part.size, last=True)
+            dead = any(each.dead for each in dealing.results)
+            survivors = [] if dead else dealing.results[0].items
+            self._finish(part, survivors, int(dead), part.size, last=True)
 
     def _choose(self, args: Any) -> int:
         key = self._replicas.key
@@ -185,10 +202,10 @@ class Front(Host):
             chains.append(Chain(chain.event, chain.number, (own,), revisits=False))
         return chains
 
-    def _release(self) -> None:
+    def _release(self, dealings: deque[_Dealing]) -> None:
         """Send on what is done, as far as nothing before it is still to be done."""
-        while self._dealings:
-            dealing = self._dealings[0]
+        while dealings:
+            dealing = dealings[0]
             part, results = dealing.part, dealing.results
             survivors: list[Any] = []
             dead = 0
@@ -198,7 +215,7 @@ class Front(Host):
                 dead += result.dead
                 end += 1
             if end == len(results):
-                self._dealings.popleft()
+                dealings.popleft()
                 self._finish(part, survivors, dead, part.size, last=part.last)
                 continue
             if end > begin:

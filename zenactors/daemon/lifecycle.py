@@ -106,7 +106,7 @@ class ZenDaemon(DaemonNames):
         self.queue_limit = queue_limit
         self.queue_full = queue_full
         self.switch_interval = switch_interval
-        self.state_file = Path(state_file or f"{name}.state").absolute()
+        self.state_file = _absolute(Path(state_file or f"{name}.state"))
         self.config: dict[str, Any] = {
             "name": name,
             "ordering": ordering,
@@ -322,12 +322,14 @@ class ZenDaemon(DaemonNames):
             logger.error(
                 "Did not stop and were left behind: {names}", names=", ".join(report.stuck)
             )
+        # Who ended it on purpose, as an output whose reader left, has said what there is to say.
+        level = "INFO" if self._main_thread.ended_by_callback() else "WARNING"
         if report.left:
-            logger.warning("{left} events were not worked off", left=report.left)
+            logger.log(level, "Events not worked off: {left}", left=report.left)
         if report.later:
-            logger.info("{later} events were still waiting for their time", later=report.later)
+            logger.info("Events still waiting for their time: {later}", later=report.later)
         if report.dead_letters:
-            logger.warning("{dead} events could not be handled", dead=report.dead_letters)
+            logger.log(level, "Events that could not be handled: {dead}", dead=report.dead_letters)
         logger.info("{name} ended with status {status}", name=self.name, status=status)
 
 
@@ -340,6 +342,13 @@ class _DaemonCallbacks:
 
     def get_events(self) -> list[Handler]:
         return self._daemon.get_events()
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.absolute()
+    except FileNotFoundError:  # the current folder was deleted: writing there will tell
+        return path
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -6,17 +6,20 @@ import contextlib
 import enum
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from zenactors.actors.waiting import ThreadNotices
 from zenactors.core.names import DaemonNames
 from zenactors.errors import (
     EXIT_CONFIG,
     EXIT_FORCED_STOP,
     EXIT_START_FAILED,
     ComponentStartError,
+    NotRunningError,
     UnknownEventError,
 )
 from zenactors.process.signals import SIGNALS_TO_NAMES_DICT, SignalTrap
@@ -75,6 +78,7 @@ class MainThread:
         self.report: StopReport | None = None
         self._clock = clock
         self._compat = compat
+        self._others = ThreadNotices()
         self._trap: SignalTrap | None = None
         self._dispatcher: Dispatcher | None = None
         self._started = False
@@ -101,16 +105,30 @@ class MainThread:
             finally:
                 self._trap = None
 
+    def ended_by_callback(self) -> bool:
+        """Return True if a callback stopped everything with status 0, and nobody else did."""
+        return (
+            self._dispatcher is not None
+            and self._dispatcher.halted_with == 0
+            and self._leave_by is None
+            and not self._leaving
+        )
+
     def notify(self) -> None:
         """End the main thread's wait. Never blocks. Thread: any."""
+        self._others.notify()
         trap = self._trap
         if trap is not None:
             trap.notify()
 
     @contextlib.contextmanager
     def subscribed(self) -> Iterator[Wait]:
-        """Return the main thread's wait."""
-        yield self._wait
+        """Return the main thread's wait; other threads have one without signals."""
+        if threading.current_thread() is threading.main_thread():
+            yield self._wait
+        else:
+            with self._others.subscribed() as wait:
+                yield wait
 
     def _serve(self, dispatcher: Dispatcher, schedule_initial: Callable[[], None]) -> int:
         try:
@@ -131,8 +149,9 @@ class MainThread:
             logger.warning("Leaving at once: {reason}", reason=leave.reason.value)
             forced = leave.reason is Leave.FORCED and not self._compat
             return self._leave(dispatcher, EXIT_FORCED_STOP if forced else None)
-        if self.report.timed_out and not self._compat:
-            return EXIT_FORCED_STOP
+        unfinished = self.report.timed_out or bool(self.report.stuck)
+        if unfinished and self._leave_by is None and not self._compat:
+            return dispatcher.status or EXIT_FORCED_STOP
         return dispatcher.status
 
     def _leave(self, dispatcher: Dispatcher, status: int | None) -> int:
@@ -145,7 +164,7 @@ class MainThread:
         trap = self._trap
         if trap is None:
             raise RuntimeError("A ZenDaemon is started and stopped by serve() or run().")
-        if self._leave_by is not None and not self._leaving:
+        if self._leave_by is not None and self._dispatcher and not self._dispatcher.halted:
             left = self._leave_by - self._clock.monotonic()
             if left <= 0:
                 raise LeaveNow(Leave.TERMINATED)
@@ -158,14 +177,14 @@ class MainThread:
         logger.info("Received {name}", name=name)
         event = SIGNAL_EVENTS[number]
         dispatcher = self._dispatcher
-        if event is None or dispatcher is None or self._leaving or dispatcher.halted:
+        if event is None or dispatcher is None or self._leaving:
             return
         if number == signal.SIGINT:
             self._interrupt(dispatcher)
         elif number == signal.SIGTERM:
             self._terminate(dispatcher)
         elif event in dispatcher.chains():
-            dispatcher.queue.schedule_priority(event)
+            _schedule(dispatcher, event)
         else:
             logger.warning(
                 "{name} is ignored: no component handles {event!r}", name=name, event=event
@@ -188,7 +207,12 @@ class MainThread:
         if not self._started or dispatcher.is_done():
             raise LeaveNow(Leave.TERMINATED)
         self._leave_by = self._clock.monotonic() + TERMINATE_TIMEOUT
-        dispatcher.queue.schedule_priority(dispatcher.EVENT_TERMINATE)
+        _schedule(dispatcher, dispatcher.EVENT_TERMINATE)
+
+
+def _schedule(dispatcher: Dispatcher, event: str) -> None:
+    with contextlib.suppress(NotRunningError):  # it stops: nothing is started any more
+        dispatcher.queue.schedule_priority(event)
 
 
 @contextlib.contextmanager

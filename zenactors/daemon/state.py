@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from zenactors.core.host import shown
+
 SECRET = re.compile(r"passw|secret|token|api_?key|credential|private", re.IGNORECASE)
 REDACTED = "***"
 MAX_DEPTH = 20  # deeper is cut: a component's state may contain itself
@@ -29,7 +31,7 @@ def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
         }
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(each, depth - 1) for each in value]
-    return repr(value)
+    return shown(value)
 
 
 def save_json(path: Path, value: Any) -> None:
@@ -38,7 +40,8 @@ def save_json(path: Path, value: Any) -> None:
     Raises:
         OSError: If it cannot be written. What was there before is still there then.
     """
-    text = json.dumps(plain(value), indent=2, ensure_ascii=False)
+    # Escaped, as not everything that a str can hold has a place in a file: lone surrogates.
+    text = json.dumps(plain(value), indent=2)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor

@@ -24,6 +24,8 @@ SIGNALS_TO_NAMES_DICT = {
 }
 """Signal numbers to their names."""
 
+LONGEST_WAIT = 86_400.0  # seconds: poll() takes no number of milliseconds above 2**31
+
 
 class SignalTrap:
     """Catch signals while the context lasts, and wait for them.
@@ -90,7 +92,8 @@ class SignalTrap:
         poll = select.poll()
         poll.register(self._read_fd, select.POLLIN)
         if self._caught.empty():
-            poll.poll(None if timeout is None else max(0, timeout) * 1000)
+            seconds = LONGEST_WAIT if timeout is None else min(max(0, timeout), LONGEST_WAIT)
+            poll.poll(seconds * 1000)
         with contextlib.suppress(BlockingIOError):
             os.read(self._read_fd, 65536)
         caught = []

@@ -20,12 +20,14 @@ class Discovery:
         paths: The first path of each file: two paths to one file are one file.
         named: The paths that a pattern without glob characters named.
         errors: Why nothing was found at a named path.
+        unmatched: The patterns with glob characters that match nothing.
     """
 
     stats: dict[str, os.stat_result]
     paths: dict[Identity, str]
     named: frozenset[str]
     errors: dict[str, OSError]
+    unmatched: list[str]
 
 
 def is_glob(pattern: str) -> bool:
@@ -38,14 +40,20 @@ def discover(patterns: Iterable[str]) -> Discovery:
 
     Args:
         patterns: Globs as in a shell, `**` for any depth of folders; a pattern without
-            glob characters names one file.
+            glob characters names one file, and so does one that is the name of a file.
     """
-    named = frozenset(pattern for pattern in patterns if not is_glob(pattern))
+    named = frozenset(
+        pattern for pattern in patterns if not is_glob(pattern) or os.path.lexists(pattern)
+    )
     paths = set(named)
+    unmatched = []
     for pattern in patterns:
         if pattern not in named:
-            paths.update(glob.glob(pattern, recursive=True))  # noqa: PTH207 - a path stays as the pattern spells it
-    found = Discovery({}, {}, named, {})
+            matches = glob.glob(pattern, recursive=True)  # noqa: PTH207 - a path stays as the pattern spells it
+            paths.update(matches)
+            if not matches:
+                unmatched.append(pattern)
+    found = Discovery({}, {}, named, {}, unmatched)
     for path in sorted(paths):
         try:
             stat = os.stat(path)  # noqa: PTH116 - every poll, every file: Path costs as much as the call

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -43,3 +45,12 @@ def fate_of(handle: os.stat_result, at_path: os.stat_result | None, offset: int)
     if at_path is not None:
         return Fate.SAME if identity_of(at_path) == identity_of(handle) else Fate.REPLACED
     return Fate.MOVED if handle.st_nlink else Fate.VANISHED
+
+
+def identities_of(paths: Iterable[str]) -> set[Identity]:
+    """Return what stands at each path now, if anything; `"-"` is standard output."""
+    identities = set()
+    for path in paths:
+        with contextlib.suppress(OSError):
+            identities.add(identity_of(os.fstat(1) if path == "-" else os.stat(path)))  # noqa: PTH116 - as in discovery
+    return identities

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from zenactors.components._options import check_count, check_positive, check_strings
 from zenactors.components.tail.discovery import Discovery, discover
-from zenactors.components.tail.identity import Fate, Identity, fate_of, identity_of
+from zenactors.components.tail.identity import Fate, Identity, fate_of, identities_of, identity_of
 from zenactors.components.tail.lines import Lines
 from zenactors.components.tail.reader import FileReader
 from zenactors.core.component import (
@@ -85,6 +85,8 @@ class FileTailer(ZenDaemonComponent):
             `"end"`. Files that come later are always read from their beginning.
         poll_interval: Seconds between two looks for new files and new content.
         max_line_bytes: Longer lines are handed on in pieces of this size.
+        exclude: Files that are never read, whatever path leads to them: the outputs of what is
+            read. `"-"` is standard output.
         name: How logs, statistics and the state call this component.
         event_map: Other names for this component's events.
     """
@@ -98,6 +100,7 @@ class FileTailer(ZenDaemonComponent):
         start: Literal["beginning", "end"] = "end",
         poll_interval: float = 0.25,
         max_line_bytes: int = 1_048_576,
+        exclude: list[str] | None = None,
         name: str | None = None,
         event_map: Mapping[str, str] | None = None,
     ) -> None:
@@ -112,6 +115,7 @@ class FileTailer(ZenDaemonComponent):
         self.start = start
         self.poll_interval = check_positive("poll_interval", poll_interval, unit="seconds")
         self.max_line_bytes = check_count("max_line_bytes", max_line_bytes)
+        self.exclude = check_strings("exclude", exclude or [], of="paths", example='["out.log"]')
         self._event_read = f"{self.name}.read"
         self._looked = False
         self._begin_at: dict[Identity, int] = {}  # files not opened yet that do not begin at 0
@@ -207,7 +211,12 @@ class FileTailer(ZenDaemonComponent):
         if self._begin_at:  # forget what is gone: the system uses an inode's number again
             self._begin_at = {i: o for i, o in self._begin_at.items() if i in found.paths}
         self._report_missing(found, exit_when_idle=exit_when_idle)
+        outputs = identities_of(self.exclude)
         for path, stat in found.stats.items():
+            if identity_of(stat) in outputs:
+                # Read, it would grow by what is read of it, for ever.
+                self._report(path, "excluded", "it is an output", "Write to a file elsewhere")
+                continue
             followed = self._files.get(identity_of(stat))
             if followed is not None:
                 if followed.reader.fd is not None:
@@ -222,6 +231,15 @@ class FileTailer(ZenDaemonComponent):
                     self._report(path, "special", "it is not a regular file", "Leave it out")
 
     def _report_missing(self, found: Discovery, *, exit_when_idle: bool) -> None:
+        for pattern in found.unmatched:
+            if pattern not in self._seen:
+                advice = (
+                    "Correct the pattern, or the permissions of the folder"
+                    if exit_when_idle
+                    else "Files are read as soon as they appear"
+                )
+                self._report(pattern, "missing", "it matches no file", advice)
+        self._seen.update(set(self.patterns) - found.named - set(found.unmatched))
         for path, cause in found.errors.items():
             if not isinstance(cause, FileNotFoundError | NotADirectoryError):
                 self._report_error(path, "open", cause)

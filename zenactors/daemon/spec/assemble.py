@@ -49,7 +49,7 @@ class DaemonTable(pydantic.BaseModel):
     description: str = ""
     ordering: Literal["component", "global", "event"] = "component"
     compat: Literal["pyzenkit"] | None = None
-    stats_interval: _Seconds = 300.0
+    stats_interval: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] = 300.0
     stop_timeout: _Seconds = 30.0
     state_file: Text | None = None
     schedule: list[Any] = []

@@ -446,13 +446,25 @@ def test_a_due_event_goes_on_when_what_was_before_it_turns_out_to_be_cancelled()
     desk = Desk(x=[0])
     fill(desk, 16)
     (part,) = desk.turn()
-    desk.after(0.0, "x")
-    cancelled = [desk.add("x", number, "other") for number in range(3)]
+    first = desk.add("x", "cancelled", "other")
     assert desk.turn() == []
-    for each in cancelled:
-        assert each.cancel()
+    desk.after(0.0, "x", "due")
+    assert desk.turn() == []  # both are held back now, the other one first
+    desk.dispatch.queue.cancel(first)  # past the dispatch, which would let it go on at once
     desk.finish(part)
-    assert len(desk.turn()) == 1
+    assert desk.started() == [("x", ["due"])]
+
+
+def test_a_producer_goes_on_at_once_when_the_event_that_held_it_back_is_cancelled() -> None:
+    desk = Desk(slow=[0], quick=[1])
+    for number in range(16):
+        desk.add("slow", number, "a")
+    desk.turn()
+    blocked = desk.add("slow", "blocked", "a")
+    desk.add("quick", "free", "a")
+    assert desk.turn() == []
+    assert blocked.cancel()
+    assert desk.started() == [("quick", ["free"])]
 
 
 def test_producers_on_one_full_chain_share_it_fairly() -> None:

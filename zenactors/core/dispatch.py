@@ -359,8 +359,11 @@ class Dispatch:
             latest: The last batch that this turn starts on each component.
         """
         lane = lanes[0]
-        flow = self._flow(lane.runs[0].event)
+        run = lane.runs[0]
+        flow = self._flow(run.event)
         room = flow.window - flow.in_flight
+        if run.cancelled == len(run.args):
+            room = len(run.args)  # nothing of it starts, so it needs no room
         if room <= 0:
             self._held[lanes.popleft()] = (flow, lanes)
             flow.waiting.append(lane)

@@ -487,7 +487,7 @@ class MeddlingLock:
         self._lock = threading.Lock()
         self.meddle: Callable[[], None] | None = None
 
-    def acquire(self, *, blocking: bool = True) -> bool:
+    def acquire(self, blocking: bool = True) -> bool:
         return self._lock.acquire(blocking)
 
     def release(self) -> None:
@@ -511,9 +511,15 @@ def test_news_that_comes_while_somebody_looks_is_acted_on(place: Place) -> None:
     dispatch.open = True
     sent: list[Part] = []
     failures: list[Exception] = []
-    turns = Turns(dispatch, clock, send=sent.append, after=lambda: None, failed=failures.append)
     lock = MeddlingLock()
-    turns._lock = lock  # type: ignore[assignment]
+    turns = Turns(
+        dispatch,
+        clock,
+        send=sent.append,
+        after=lambda: None,
+        failed=failures.append,
+        lock=lock,
+    )
     lock.meddle = lambda: turns.post(Scheduled(dispatch, place, "x", 1))
     # Whoever posts finds the lock taken and leaves it to its holder to take the turn.
     with turns.held():

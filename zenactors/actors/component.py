@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pykka
@@ -16,6 +15,7 @@ from zenactors.core.messages import Part
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 if TYPE_CHECKING:
+    from zenactors.actors.runtime import Runtime
     from zenactors.core.clock import Clock
     from zenactors.core.event_queue import Scheduled
 
@@ -112,12 +112,14 @@ class ComponentActor(pykka.ThreadingActor):
         daemon: Any,
         life: Life,
         clock: Clock,
+        runtime: Runtime,
     ) -> None:
         super().__init__()
         self._index = index
         self._component = component
         self._daemon = daemon
         self._life = life
+        self._hook = runtime.hook
         self._host = host
         self._reactor = ComponentReactor(clock, self._active_changed)
         self._over = False  # torn down: run nothing any more
@@ -131,7 +133,6 @@ class ComponentActor(pykka.ThreadingActor):
 
     def on_start(self) -> None:
         """Say that the thread runs: pykka's `start()` returns a reference in any case."""
-        threading.current_thread().name = f"zenactors:{self._host.name}"
         self._life.thread_started(self._index, self._host, self._reactor)
 
     def on_stop(self) -> None:
@@ -218,7 +219,7 @@ class ComponentActor(pykka.ThreadingActor):
             for hook in ("setup", "setup_dump"):
                 call = getattr(self._component, hook, None)
                 if call is not None:
-                    call(self._daemon)
+                    self._hook(self._host.name, call)(self._daemon)
                 self._is_set_up = True  # what was acquired is released, whatever comes after
         except BaseException as cause:  # whoever starts us is told; in pykka's loop it were lost
             return cause
@@ -229,7 +230,7 @@ class ComponentActor(pykka.ThreadingActor):
     def _contained(self, callback: Any, *args: Any) -> None:
         """Call what belongs to no event."""
         try:
-            callback(*args)
+            self._hook(self._host.name, callback)(*args)
         except BaseException as cause:  # SystemExit in pykka's loop ends every actor
             name = getattr(callback, "__name__", repr(callback))
             if isinstance(cause, ZenDaemonStopException):

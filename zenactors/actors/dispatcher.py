@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -17,7 +16,8 @@ from zenactors.actors.engine import ASK_TIMEOUT, Engine
 from zenactors.actors.life import Deadline, StopReport, members_of
 from zenactors.actors.live_queue import LiveQueue
 from zenactors.actors.percent_logger import PercentLogger
-from zenactors.actors.waiting import Notices, ThreadNotices
+from zenactors.actors.runtime import Runtime
+from zenactors.actors.waiting import Notices
 from zenactors.core.clock import Clock, SystemClock
 from zenactors.core.dispatch import Counts, Ordering
 from zenactors.core.names import DaemonNames
@@ -57,8 +57,10 @@ class Dispatcher(DaemonNames):
         control: A component that comes before all others: the daemon's own callbacks.
         notices: How `start` and `stop` wait; given by who must do something else meanwhile.
         clock: Where time comes from.
+        runtime: What runs the actors. Default: threads.
 
     Attributes:
+        clock: Where time comes from.
         members: Names and components in order of registration, replicas included.
         queue: The event queue; safe from any thread, before the start too.
         logger: Takes the seed's `%s` arguments.
@@ -82,6 +84,7 @@ class Dispatcher(DaemonNames):
         control: Any = None,
         notices: Notices | None = None,
         clock: Clock | None = None,
+        runtime: Runtime | None = None,
     ) -> None:
         if compat not in (None, "pyzenkit"):
             raise ValueError(f"compat must be 'pyzenkit' or None, not {compat!r}.")
@@ -93,24 +96,27 @@ class Dispatcher(DaemonNames):
         self.stop_timeout = stop_timeout
         self.logger = PercentLogger()
         self._daemon = self if daemon is None else daemon
-        self._clock: Clock = clock or SystemClock()
+        self.clock: Clock = clock or SystemClock()
+        self._runtime = runtime or Runtime()
         self._engine = Engine(
             self.members,
             ordering="global" if compat else ordering,
             compat=compat is not None,
-            notices=notices or ThreadNotices(),
-            clock=self._clock,
+            notices=notices or self._runtime.notices(),
+            clock=self.clock,
+            runtime=self._runtime,
         )
         self.queue = LiveQueue(
             self._engine.turns,
-            self._clock,
+            self.clock,
             self._engine.hosts,
+            self._runtime,
             known=None if compat else self._engine.dispatch.flows,
             limit=queue_limit,
             when_full=queue_full,
         )
         self._engine.after_turn = self.queue.notify_room
-        self._stop_lock = threading.RLock()
+        self._stop_lock = self._runtime.lock()
         self._stop_begun = False
         self._setting_up = -1
         self._report: StopReport | None = None
@@ -167,7 +173,7 @@ class Dispatcher(DaemonNames):
             RuntimeError: If a callback tries to wait for its own end. It calls
                 `daemon.set_done()` or raises `ZenDaemonStopException` instead.
         """
-        if threading.get_ident() in self._engine.hosts:
+        if self._runtime.ident() in self._engine.hosts:
             raise RuntimeError(
                 "A callback cannot wait for the stop of its own daemon: call daemon.set_done()"
                 " for a graceful stop, or raise ZenDaemonStopException to stop at once."
@@ -176,7 +182,7 @@ class Dispatcher(DaemonNames):
             self._engine.halt()
         with self._stop_lock:
             if self._report is None:
-                deadline = Deadline(self._clock, self.stop_timeout if timeout is None else timeout)
+                deadline = Deadline(self.clock, self.stop_timeout if timeout is None else timeout)
                 self._report = self._stop(deadline)
             return self._report
 
@@ -190,9 +196,9 @@ class Dispatcher(DaemonNames):
             RuntimeError: If a callback waits for itself to return.
         """
         engine = self._engine
-        if threading.get_ident() in engine.hosts:
+        if self._runtime.ident() in engine.hosts:
             raise RuntimeError("A callback cannot wait until its own daemon has drained.")
-        engine.wait_for(lambda: engine.halted or engine.drained(), Deadline(self._clock, timeout))
+        engine.wait_for(lambda: engine.halted or engine.drained(), Deadline(self.clock, timeout))
         return engine.drained()
 
     def wait_for_end(self, timeout: float | None = None) -> bool:
@@ -207,7 +213,7 @@ class Dispatcher(DaemonNames):
         engine = self._engine
         return engine.wait_for(
             lambda: engine.done.is_set() or engine.halted or self.is_idle(),
-            Deadline(self._clock, timeout),
+            Deadline(self.clock, timeout),
             watch=engine.idlers,
         )
 
@@ -243,7 +249,7 @@ class Dispatcher(DaemonNames):
 
         Thread: own.
         """
-        reactor = self._engine.reactors.get(threading.get_ident())
+        reactor = self._engine.reactors.get(self._runtime.ident())
         if reactor is None:
             raise RuntimeError(
                 "daemon.io belongs to a component's own thread: use it in setup() and in callbacks."
@@ -319,7 +325,7 @@ class Dispatcher(DaemonNames):
             self._check_not_stopped()
             self._setting_up = index
             engine.tell(index, SetUp())
-        deadline = Deadline(self._clock, self.start_timeout)
+        deadline = Deadline(self.clock, self.start_timeout)
         in_time = engine.wait_for(lambda: index in engine.set_ups or self._stop_begun, deadline)
         if index not in engine.set_ups:
             self._check_not_stopped()
@@ -339,7 +345,7 @@ class Dispatcher(DaemonNames):
             with engine.turns.held() as dispatch:
                 return bool(engine.start_failure or engine.halted or not dispatch.in_flight())
 
-        in_time = engine.wait_for(over, Deadline(self._clock, self.start_timeout))
+        in_time = engine.wait_for(over, Deadline(self.clock, self.start_timeout))
         failure = engine.start_failure
         if failure is not None:
             raise ComponentStartError(
@@ -385,7 +391,7 @@ class Dispatcher(DaemonNames):
         hasty = engine.halted or timed_out
         engine.halt()
         if hasty:
-            deadline = Deadline(self._clock, HASTY_TIMEOUT)
+            deadline = Deadline(self.clock, HASTY_TIMEOUT)
         if running:
             answer_in = deadline.at_most(HASTY_PATIENCE if hasty else ASK_TIMEOUT)
             self._last_statistics = engine.ask_all(
@@ -417,7 +423,7 @@ class Dispatcher(DaemonNames):
         for index, thread in list(engine.threads.items()):
             if index not in stuck:
                 # It has nothing left to do but to leave pykka's loop.
-                thread.join(HASTY_TIMEOUT)
+                self._runtime.join(thread, HASTY_TIMEOUT)
         with engine.turns.held() as dispatch:
             timed = dispatch.queue.timed()
             later = timed - dispatch.queue.timed_chores()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -62,7 +61,7 @@ class DispatcherActor(pykka.ThreadingActor):
 
     actor_inbox: DispatcherInbox
 
-    def __init__(self, turns: Turns, started: Callable[[threading.Thread], None]) -> None:
+    def __init__(self, turns: Turns, started: Callable[[], None]) -> None:
         super().__init__()
         self._turns = turns
         self._started = started
@@ -73,10 +72,8 @@ class DispatcherActor(pykka.ThreadingActor):
         return DispatcherInbox()
 
     def on_start(self) -> None:
-        """Name the thread, for stack dumps, and say that it runs."""
-        thread = threading.current_thread()
-        thread.name = "zenactors:dispatcher"
-        self._started(thread)
+        """Say that the thread runs."""
+        self._started()
 
     def on_stop(self) -> None:
         """From now on, nobody who asks is left without an answer."""

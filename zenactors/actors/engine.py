@@ -32,8 +32,10 @@ from zenactors.errors import (
 if TYPE_CHECKING:
     from zenactors.actors.mailbox import Mailbox
     from zenactors.actors.reactor import ComponentReactor
+    from zenactors.actors.runtime import Runtime
     from zenactors.actors.waiting import Notices
     from zenactors.core.clock import Clock
+    from zenactors.core.component import Handler
     from zenactors.core.event_queue import Scheduled
     from zenactors.core.messages import DeadLetter, Part
 
@@ -75,6 +77,7 @@ class Engine:
         compat: True for the seed's semantics.
         notices: Where to say "look again".
         clock: Where time comes from.
+        runtime: What runs the actors.
 
     Attributes:
         done: Set when it is time to stop.
@@ -94,14 +97,16 @@ class Engine:
         compat: bool,
         notices: Notices,
         clock: Clock,
+        runtime: Runtime,
     ) -> None:
         self.members = members
         self.names = [member.name for member in members]
         self.notices = notices
         self.clock = clock
+        self.runtime = runtime
         self.compat = compat
         self.dispatch = Dispatch(
-            build_chains([(member.name, member.handlers()) for member in members]),
+            build_chains([(member.name, self._handlers(member)) for member in members]),
             ordering=ordering,
             clock=clock,
             widths={
@@ -117,15 +122,16 @@ class Engine:
             send=self._send,
             after=self._after_turn,
             failed=self._turn_failed,
+            lock=runtime.turn_lock(),
         )
         self.hosts: dict[int, tuple[int, Host]] = {}
         self.reactors: dict[int, ComponentReactor] = {}
-        self.threads: dict[int, threading.Thread] = {}
+        self.threads: dict[int, Any] = {}
         self.dead_letters = DeadLetters()
         self.refs: list[pykka.ActorRef[ComponentActor]] = []
         self.inboxes: list[Mailbox] = []
         self.dispatcher: pykka.ActorRef[DispatcherActor] | None = None
-        self.done = threading.Event()
+        self.done = runtime.event()
         self.halted = False
         self.halted_with: int | None = None
         self.set_ups: dict[int, BaseException | None] = {}
@@ -137,14 +143,22 @@ class Engine:
         self.after_turn: Callable[[], None] = _nothing
         self.drainers = Watchers()
         self.idlers = Watchers()
+        runtime.wired(self.dispatch)
 
     def start(self, daemon: Any) -> None:
         """Start all actors, and wait until their threads run. They do nothing yet."""
-        self.dispatcher = DispatcherActor.start(self.turns, self._dispatcher_started)
+        self.dispatcher = self.runtime.start(DispatcherActor, self.turns, self._dispatcher_started)
         for index, member in enumerate(self.members):
             host = self._make_host(index, member, daemon)
-            ref = ComponentActor.start(
-                index, member.component, host, daemon=daemon, life=self, clock=self.clock
+            ref = self.runtime.start(
+                ComponentActor,
+                index,
+                member.component,
+                host,
+                daemon=daemon,
+                life=self,
+                clock=self.clock,
+                runtime=self.runtime,
             )
             self.refs.append(ref)
             self.inboxes.append(cast("Mailbox", ref.actor_inbox))
@@ -153,10 +167,21 @@ class Engine:
         )
 
     def _make_host(self, index: int, member: Member, daemon: Any) -> Host:
+        stopwatch = self.runtime.stopwatch(self.clock)
         if isinstance(member.component, Replicas):
-            return Front(member.name, member.component, index + 1, self, self.clock)
+            return Front(member.name, member.component, index + 1, self, stopwatch)
         outlet = self if member.front is None else ReplicaOutlet(self, member.front)
-        return Host(member.name, daemon, outlet, self.clock, strict=self.compat)
+        return Host(member.name, daemon, outlet, stopwatch, strict=self.compat)
+
+    def _handlers(self, member: Member) -> list[Handler]:
+        if isinstance(member.component, Replicas):
+            member.component.rewire(
+                lambda number, own: self.runtime.handlers(f"{member.name}/{number}", own)
+            )
+            return member.component.get_events()
+        # A replica is wired for nothing itself: its front deals to it.
+        own: list[Handler] = member.component.get_events() if member.front is None else []
+        return self.runtime.handlers(member.name, own)
 
     def start_first(self) -> None:
         """Run the `start` event; nothing else starts meanwhile."""
@@ -216,7 +241,7 @@ class Engine:
         Blocks, so no actor may call it but one that nobody here waits for.
         """
         deadline = Deadline(self.clock, timeout)
-        own = self.hosts.get(threading.get_ident(), (-1, None))[0]  # would wait for itself
+        own = self.hosts.get(self.runtime.ident(), (-1, None))[0]  # would wait for itself
         answers = [
             (self.names[index], ref.ask(question, block=False))
             for index, ref in enumerate(self.refs)
@@ -314,16 +339,15 @@ class Engine:
 
     def thread_started(self, index: int, host: Host, reactor: ComponentReactor) -> None:
         """Learn which thread belongs to which component."""
-        ident = threading.get_ident()
+        ident = self.runtime.ident()
         self.hosts[ident] = (index, host)
         self.reactors[ident] = reactor
-        self.threads[index] = threading.current_thread()
+        self.threads[index] = self.runtime.enter(f"zenactors:{host.name}")
         self.notices.notify()
 
     def thread_ended(self, index: int) -> None:
         """Forget a thread: the system gives its identifier to another one."""
-        ident = self.threads[index].ident
-        assert ident is not None
+        ident = self.runtime.ident()
         self.hosts.pop(ident, None)
         self.reactors.pop(ident, None)
 
@@ -355,8 +379,8 @@ class Engine:
         self.note_status(EXIT_SOFTWARE)
         self.halt()
 
-    def _dispatcher_started(self, thread: threading.Thread) -> None:
-        self.threads[DISPATCHER] = thread
+    def _dispatcher_started(self) -> None:
+        self.threads[DISPATCHER] = self.runtime.enter("zenactors:dispatcher")
         self.notices.notify()
 
     # --- turning ------------------------------------------------------------------------------

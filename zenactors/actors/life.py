@@ -79,10 +79,6 @@ class Member:
     component: Any
     front: int | None = None
 
-    def handlers(self) -> list[Any]:
-        """Return what is wired for it: for a replica nothing, as its front deals to it."""
-        return self.component.get_events() if self.front is None else []
-
 
 def members_of(components: Sequence[Any], control: Any = None) -> list[Member]:
     """Name each component, and give replicas their places.

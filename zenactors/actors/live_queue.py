@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Hashable
 from typing import Any, Literal
 
+from zenactors.actors.runtime import Runtime
 from zenactors.actors.turns import Turns
 from zenactors.core.clock import Clock
 from zenactors.core.event_queue import Place, Scheduled, check_seconds
@@ -24,7 +24,8 @@ class LiveQueue:
     Args:
         turns: The dispatcher's turn.
         clock: Where time comes from.
-        hosts: The component of each actor thread, by thread identifier.
+        hosts: The component of each actor thread, by its identifier.
+        runtime: Who is running, and how a producer waits.
         known: The events that have a chain, or None to let in any event.
         limit: How far a thread outside may be ahead; None for no limit.
         when_full: What happens to a thread outside that is further ahead: `schedule` raises
@@ -36,6 +37,7 @@ class LiveQueue:
         turns: Turns,
         clock: Clock,
         hosts: dict[int, tuple[int, Host]],
+        runtime: Runtime,
         *,
         known: Collection[Any] | None,
         limit: int | None,
@@ -48,12 +50,12 @@ class LiveQueue:
         self._turns = turns
         self._clock = clock
         self._hosts = hosts
+        self._ident = runtime.ident
         self._known = known
         self._limit = limit
         self._when_full = when_full
-        self._room = threading.Condition()
+        self._room = runtime.notices()
         self._blocked = 0
-        self._turn_number = 0
 
     def schedule(self, event: Any, args: Any = None) -> Scheduled:
         """Queue an event behind all others of this producer (this component, or this thread).
@@ -68,7 +70,7 @@ class LiveQueue:
 
         Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
         """
-        ident = threading.get_ident()
+        ident = self._ident()
         if ident in self._hosts or self._limit is not None or self._turns.halted:
             return self._put(Place.BACK, event, args, 0.0)
         # The shortest way, as an idle daemon's latency is made of such steps.
@@ -120,7 +122,7 @@ class LiveQueue:
 
     def ahead(self) -> int:
         """Return how many events of the calling producer wait to be started. Thread: any."""
-        entry = self._hosts.get(threading.get_ident())
+        entry = self._hosts.get(self._ident())
         unsent = len(entry[1].children) if entry else 0
         with self._turns.held() as dispatch:
             return unsent + dispatch.ahead(self._producer())
@@ -162,12 +164,10 @@ class LiveQueue:
     def notify_room(self) -> None:
         """Let producers that wait for room look again. Called after each turn."""
         if self._blocked:
-            with self._room:
-                self._turn_number += 1
-                self._room.notify_all()
+            self._room.notify()
 
     def _producer(self) -> Hashable:
-        ident = threading.get_ident()
+        ident = self._ident()
         entry = self._hosts.get(ident)
         # Identifiers of threads are positive, so what stands for components is negative.
         return ~entry[0] if entry else ident
@@ -178,7 +178,7 @@ class LiveQueue:
             hash(event)  # what is no event at all is refused here too
         elif event not in known:
             raise UnknownEventError(event, known=known)
-        ident = threading.get_ident()
+        ident = self._ident()
         entry = self._hosts.get(ident)
         if entry is not None and place is not Place.PRIORITY:
             component, host = entry
@@ -209,15 +209,9 @@ class LiveQueue:
             self._blocked += 1
             self._turns.listeners += 1
         try:
-            while not self._turns.halted:
-                # Read before the look, so that a turn in between is not missed. The look takes the
-                # turn's lock, and so must not be made while holding the one that a turn takes.
-                seen = self._turn_number
-                if self.ahead() < limit:
-                    return
-                with self._room:
-                    if seen == self._turn_number:
-                        self._room.wait(STOP_CHECK)
+            with self._room.subscribed() as wait:
+                while not self._turns.halted and self.ahead() >= limit:
+                    wait(STOP_CHECK)
         finally:
             with self._turns.held():
                 self._blocked -= 1

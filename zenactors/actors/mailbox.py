@@ -119,6 +119,16 @@ class Mailbox(ControlLane):
                 reactor.wake()
         return not self._closed
 
+    def pending(self) -> bool:
+        """Return True if there may be something to do, False if `get` would block. Thread: own."""
+        reactor = self.reactor
+        return (
+            self.busy
+            or bool(self._control)
+            or not self._data.empty()
+            or (reactor is not None and reactor.due())
+        )
+
     def interrupted(self) -> bool:
         """Return True if the owner should let go of its batch for a moment. Thread: own."""
         reactor = self.reactor

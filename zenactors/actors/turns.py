@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from zenactors.actors.runtime import TurnLock
 from zenactors.core.clock import LONGEST_SLEEP, Clock
 from zenactors.core.dispatch import Dispatch
 from zenactors.core.event_queue import Scheduled
@@ -47,6 +47,7 @@ class Turns:
         after: Called at the end of every turn while there are `listeners`, under the lock. Must
             not block.
         failed: Called with what a turn raised, under the lock.
+        lock: Held by whoever has the turn.
 
     Attributes:
         halted: True once nothing is started any more, and nothing will be.
@@ -61,6 +62,7 @@ class Turns:
         send: Callable[[Part], None],
         after: Callable[[], None],
         failed: Callable[[Exception], None],
+        lock: TurnLock,
     ) -> None:
         self._dispatch = dispatch
         self._clock = clock
@@ -69,7 +71,7 @@ class Turns:
         self._failed = failed
         self.listeners = 0
         self.halted = False
-        self._lock = threading.Lock()
+        self._lock = lock
         self._news: deque[Part | Scheduled | list[Scheduled] | int] = deque()
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._sleeps_until = 0.0

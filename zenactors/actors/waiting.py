@@ -50,6 +50,8 @@ class ThreadNotices:
         def wait(timeout: float | None) -> None:
             with contextlib.suppress(queue.Empty):
                 bell.get(timeout=LONGEST_SLEEP if timeout is None else min(timeout, LONGEST_SLEEP))
+                while True:  # it looks once, however often it was told to
+                    bell.get_nowait()
 
         try:
             yield wait

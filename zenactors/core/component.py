@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import functools
 from collections.abc import Callable, Hashable, Mapping
+from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
 
 from zenactors.core.clock import Clock, SystemClock
@@ -208,7 +209,7 @@ class ZenDaemonComponent:
     Args:
         name: How logs, statistics and the state call this component. Default: the class's name.
         event_map: Other names for this component's events, `{own name: name in this daemon}`.
-        clock: Read by the statistics; a test may pass a `VirtualClock`.
+        clock: What `clock` is; a harness sets it to its own, virtual one.
     """
 
     emits: tuple[Event, ...] = ()
@@ -229,14 +230,28 @@ class ZenDaemonComponent:
     ) -> None:
         self.name = name or type(self).__name__
         self.event_map = dict(event_map or {})
-        self._clock: Clock = clock or SystemClock()
         self.statistics_cur: dict[Any, Any] = {}
-        self._created = self._clock.monotonic()
+        self.clock = clock or SystemClock()
         # Each reader compares with what itself saw last, so that readers do not disturb each other.
         self._readings: dict[Hashable, tuple[float, dict[Any, Any]]] = {}
 
     def __str__(self) -> str:
         return str(getattr(self, "name", type(self).__name__))
+
+    @property
+    def clock(self) -> Clock:
+        """Where this component's time comes from: virtual under `zenactors.testing`."""
+        return self._clock
+
+    @clock.setter
+    def clock(self, clock: Clock) -> None:
+        self._clock = clock
+        self._created = clock.monotonic()
+
+    @functools.cached_property
+    def random(self) -> Random:
+        """This component's random numbers: given by the seed under `zenactors.testing`."""
+        return Random()  # noqa: S311 - for jitter and samples, not for secrets
 
     @functools.cached_property
     def log(self) -> Logger:
@@ -277,7 +292,7 @@ class ZenDaemonComponent:
         Args:
             reader: Who reads. Increase and rate are against this reader's last reading.
         """
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         before, previous = self._readings.get(reader, (self._created, {}))
         current = _copy_counters(self.statistics_cur)
         self._readings[reader] = (now, current)

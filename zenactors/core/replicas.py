@@ -8,6 +8,7 @@ the events came, however the replicas overtook each other.
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -33,8 +34,8 @@ class Replicas:
     Args:
         make: Returns a new instance; called `count` times, at once.
         count: How many.
-        key: Deals events by `hash(key(args)) % count`, so that events with equal keys are
-            handled by the same instance, in order. Default: whichever instance is free.
+        key: Deals events by a hash of `key(args)`, so that events with equal keys are handled
+            by the same instance, in order. Default: whichever instance is free.
         name: Default: the first instance's name.
 
     Raises:
@@ -80,6 +81,12 @@ class Replicas:
                 handler.get("prepend", False),
             )
             for number, handler in enumerate(self._handlers[0])
+        ]
+
+    def rewire(self, change: Callable[[int, list[Handler]], list[Handler]]) -> None:
+        """Replace the handlers of each instance by `change(number, handlers)`, from 1 on."""
+        self._handlers = [
+            change(number, handlers) for number, handlers in enumerate(self._handlers, start=1)
         ]
 
     def callbacks(self, replica: int, step: Step) -> tuple[Any, ...]:
@@ -177,7 +184,7 @@ class Front(Host):
     def _choose(self, args: Any) -> int:
         key = self._replicas.key
         if key is not None:
-            return hash(key(args)) % len(self._loads)
+            return _stable_hash(key(args)) % len(self._loads)
         return self._loads.index(min(self._loads))
 
     def _deal(self, replica: int, part: Part, origin: tuple[_Dealing, int], args: Any) -> None:
@@ -225,3 +232,17 @@ class Front(Host):
                 done = Part(part.chain, part.step, part.tickets, [], size)
                 self._finish(done, survivors, dead, size, last=False)
             return
+
+
+def _stable_hash(key: Hashable) -> int:
+    """Return a hash that is the same in every process, for text and what is made of it.
+
+    Python's own differs from process to process, and so would the shares of the replicas.
+    """
+    if isinstance(key, str):
+        return zlib.crc32(key.encode("utf-8", "surrogatepass"))
+    if isinstance(key, bytes):
+        return zlib.crc32(key)
+    if isinstance(key, tuple):
+        return hash(tuple(map(_stable_hash, key)))  # of numbers: nothing random in it
+    return hash(key)

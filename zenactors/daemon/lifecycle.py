@@ -10,7 +10,7 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -18,6 +18,7 @@ from loguru import logger
 
 from zenactors._version import __version__
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.actors.runtime import Runtime
 from zenactors.core.clock import Clock, SystemClock
 from zenactors.core.component import Handler
 from zenactors.core.names import DaemonNames
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from zenactors.actors.percent_logger import PercentLogger
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.core.dispatch import Ordering
+    from zenactors.daemon.main_thread import Trap
 
 MAX_STOP_TIMEOUT = 30.0
 """Seconds that a graceful stop may take before the daemon terminates."""
@@ -125,7 +127,10 @@ class ZenDaemon(DaemonNames):
         }
         self._clock: Clock = clock or SystemClock()
         self._begun = self._clock.time()
-        self._main_thread = MainThread(self._clock, compat=compat is not None)
+        self._runtime = Runtime()
+        self._main_thread = MainThread(
+            self._clock, compat=compat is not None, runtime=self._runtime
+        )
 
     # --- what callbacks use -------------------------------------------------------------------
 
@@ -186,6 +191,34 @@ class ZenDaemon(DaemonNames):
             control=_DaemonCallbacks(self),
             notices=self._main_thread,
             clock=self._clock,
+            runtime=self._runtime,
+        )
+
+    def run_under(
+        self, runtime: Runtime, clock: Clock, trap: Callable[[Iterable[int]], Trap]
+    ) -> None:
+        """Let something else than threads run this daemon; for `zenactors.testing`.
+
+        Args:
+            runtime: What runs the actors.
+            clock: Where time comes from.
+            trap: Makes what the main thread waits for signals at.
+
+        Raises:
+            RuntimeError: It is in use: something was scheduled, or it serves.
+        """
+        dispatcher = self.__dict__.pop("dispatcher", None)
+        if dispatcher is not None and (dispatcher.queue.count() or self._main_thread.begun):
+            raise RuntimeError(
+                f"Daemon {self.name!r} is in use already: make a new one for every run, and give"
+                " its first events to the constructor (schedule=...)."
+            )
+        self._runtime = runtime
+        self._clock = clock
+        self._begun = clock.time()
+        self.switch_interval = None  # there is one thread
+        self._main_thread = MainThread(
+            clock, compat=self.compat is not None, runtime=runtime, trap=trap
         )
 
     def run(self) -> NoReturn:

@@ -6,13 +6,11 @@ import contextlib
 import enum
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol, Self
 
 from loguru import logger
 
-from zenactors.actors.waiting import ThreadNotices
 from zenactors.core.names import DaemonNames
 from zenactors.errors import (
     EXIT_CONFIG,
@@ -27,6 +25,7 @@ from zenactors.process.signals import SIGNALS_TO_NAMES_DICT, SignalTrap
 if TYPE_CHECKING:
     from zenactors.actors.dispatcher import Dispatcher
     from zenactors.actors.life import StopReport
+    from zenactors.actors.runtime import Runtime
     from zenactors.actors.waiting import Wait
     from zenactors.core.clock import Clock
 
@@ -53,6 +52,26 @@ class Leave(enum.Enum):
     INTERRUPTED = "SIGINT during start-up"
 
 
+class Trap(Protocol):
+    """What the main thread waits at; see `zenactors.process.signals.SignalTrap`."""
+
+    def __enter__(self) -> Self:
+        """Begin to catch signals."""
+        ...
+
+    def __exit__(self, *_: object) -> None:
+        """Leave them to whoever had them before."""
+        ...
+
+    def notify(self) -> None:
+        """End a `wait` without a signal."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> list[int]:
+        """Wait for a signal or a `notify`; return the signals caught."""
+        ...
+
+
 class LeaveNow(Exception):  # noqa: N818 - not an error
     """Raised by the main thread's wait, to end whatever it was waiting for."""
 
@@ -70,16 +89,28 @@ class MainThread:
     Args:
         clock: Where time comes from.
         compat: True: a stop that was asked for has status 0, however it ended.
+        runtime: What runs the actors.
+        trap: Makes what signals are waited for at.
 
     Thread: main, but for `notify`.
     """
 
-    def __init__(self, clock: Clock, *, compat: bool) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        compat: bool,
+        runtime: Runtime,
+        trap: Callable[[Iterable[int]], Trap] = SignalTrap,
+    ) -> None:
         self.report: StopReport | None = None
         self._clock = clock
         self._compat = compat
-        self._others = ThreadNotices()
-        self._trap: SignalTrap | None = None
+        self._ident = runtime.ident
+        self._others = runtime.notices()
+        self._make_trap = trap
+        self._trap: Trap | None = None
+        self._serving = 0
         self._dispatcher: Dispatcher | None = None
         self._started = False
         self._leaving = False
@@ -97,13 +128,20 @@ class MainThread:
         Raises:
             RuntimeError: Outside the main thread.
         """
-        with SignalTrap(SIGNAL_EVENTS) as trap, _switching_every(switch_interval):
+        with self._make_trap(SIGNAL_EVENTS) as trap, _switching_every(switch_interval):
             self._trap = trap
+            self._serving = self._ident()
             self._dispatcher = dispatcher
             try:
                 return self._serve(dispatcher, schedule_initial)
             finally:
                 self._trap = None
+                self._serving = 0
+
+    @property
+    def begun(self) -> bool:
+        """True once it serves, or has served."""
+        return self._dispatcher is not None
 
     def ended_by_callback(self) -> bool:
         """Return True if a callback stopped everything with status 0, and nobody else did."""
@@ -124,7 +162,7 @@ class MainThread:
     @contextlib.contextmanager
     def subscribed(self) -> Iterator[Wait]:
         """Return the main thread's wait; other threads have one without signals."""
-        if threading.current_thread() is threading.main_thread():
+        if self._ident() == self._serving:
             yield self._wait
         else:
             with self._others.subscribed() as wait:

@@ -1,0 +1,98 @@
+"""What the engine needs of threads. Everything else of it is the same under `zenactors.testing`.
+
+There, one thread runs all actors in an order of its own choosing and time is virtual; here are
+real threads, and waits that really wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from zenactors.actors.waiting import Notices, ThreadNotices
+
+if TYPE_CHECKING:
+    import pykka
+
+    from zenactors.core.clock import Clock
+    from zenactors.core.component import Handler
+    from zenactors.core.dispatch import Dispatch
+
+A = TypeVar("A", bound="pykka.ThreadingActor")
+
+
+class TurnLock(Protocol):
+    """What `Turns` needs of a lock."""
+
+    def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 - as threading's
+        """Take it; False: somebody has it, and `blocking` is False."""
+        ...
+
+    def release(self) -> None:
+        """Let go of it."""
+        ...
+
+    def __enter__(self) -> Any:
+        """Take it, waiting for it."""
+        ...
+
+    def __exit__(self, kind: Any, cause: Any, traceback: Any, /) -> None:
+        """Let go of it."""
+        ...
+
+
+class Runtime:
+    """Real threads."""
+
+    ident: Callable[[], int] = staticmethod(threading.get_ident)
+    """Return who is running: a positive number that no two threads have at a time."""
+
+    def start(self, actor: type[A], *args: Any, **kwargs: Any) -> pykka.ActorRef[A]:
+        """Start an actor in a thread of its own."""
+        return actor.start(*args, **kwargs)
+
+    def enter(self, name: str) -> threading.Thread:
+        """Name the calling actor's thread, for stack dumps, and return it for `join`."""
+        thread = threading.current_thread()
+        thread.name = name
+        return thread
+
+    def join(self, thread: Any, timeout: float) -> None:
+        """Wait until an actor's thread has ended, at most `timeout` seconds."""
+        thread.join(timeout)
+
+    def turn_lock(self) -> TurnLock:
+        """Return the lock of the dispatcher's turn: held for moments, while nobody waits."""
+        return threading.Lock()
+
+    def lock(self) -> contextlib.AbstractContextManager[Any]:
+        """Return a reentrant lock that may be held while its holder waits."""
+        return threading.RLock()
+
+    def event(self) -> threading.Event:
+        """Return an event that actors may wait for."""
+        return threading.Event()
+
+    def notices(self) -> Notices:
+        """Return what those who wait for news of the engine share."""
+        return ThreadNotices()
+
+    def wired(self, dispatch: Dispatch) -> None:
+        """Learn that the chains are built; nothing has been started yet."""
+
+    def stopwatch(self, clock: Clock) -> Clock:
+        """Return the clock by which components measure how long their callbacks take."""
+        return clock
+
+    def handlers(self, component: str, handlers: list[Handler]) -> list[Handler]:
+        """Return a component's handlers as they are to be called."""
+        return handlers
+
+    def hook(self, component: str, callback: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what is to be called for a component outside of events.
+
+        That is `setup`, `setup_dump`, `teardown`, and the callbacks of timers and descriptors.
+        """
+        return callback

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.actors.life import Deadline
+from zenactors.actors.waiting import ThreadNotices, Wait
+from zenactors.core.clock import SystemClock
 from zenactors.core.component import ZenDaemonComponent
 
 DEADLINE = 10.0  # seconds: far more than anything here takes
@@ -30,6 +33,7 @@ class Fake(ZenDaemonComponent):
     ) -> None:
         super().__init__(name=name)
         self.seen: list[Any] = []
+        self._seen_more = threading.Condition()
         self._callbacks = dict(callbacks or {})
         self._hooks = {"setup": setup, "teardown": teardown}
 
@@ -38,6 +42,17 @@ class Fake(ZenDaemonComponent):
             self.gen_event_handler(event, self._wrap(callback))
             for event, callback in self._callbacks.items()
         ]
+
+    def await_seen(self, expected: list[Any]) -> None:
+        """Wait until its events so far were exactly these."""
+        with self._seen_more:
+            self._seen_more.wait_for(lambda: self.seen == expected, DEADLINE)
+            assert self.seen == expected
+
+    def await_count(self, count: int) -> None:
+        """Wait until it has seen so many events."""
+        with self._seen_more:
+            assert self._seen_more.wait_for(lambda: len(self.seen) >= count, DEADLINE)
 
     def setup(self, daemon: Any) -> None:
         self._run("setup", daemon)
@@ -52,7 +67,9 @@ class Fake(ZenDaemonComponent):
 
     def _wrap(self, callback: Callable[[Any, Any], Any] | None) -> Callable[[Any, Any], Any]:
         def cbk(daemon: Any, args: Any) -> Any:
-            self.seen.append(args)
+            with self._seen_more:
+                self.seen.append(args)
+                self._seen_more.notify_all()
             return None if callback is None else callback(daemon, args)
 
         return cbk
@@ -85,15 +102,69 @@ def raising(cause: BaseException) -> Callable[..., Any]:
     return cbk
 
 
-def wait_until(fact: Callable[[], bool], timeout: float = DEADLINE) -> bool:
-    """Wait for a fact that nobody announces. False: it did not come true in time."""
-    deadline = time.monotonic() + timeout
-    pause = threading.Event()
-    while not fact():
-        if time.monotonic() > deadline:
-            return False
-        pause.wait(0.002)
-    return True
+class Bell(queue.SimpleQueue[Any]):
+    """A queue that says when somebody goes to sleep at it: nothing is there to be taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed = threading.Condition()
+        self._asleep_for = 0.0
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002 - as the original
+        if not block or not self.empty():
+            return super().get(block, timeout)
+        self._say(float("inf") if timeout is None else timeout)
+        try:
+            return super().get(timeout=timeout)
+        finally:
+            self._say(0.0)
+
+    def await_sleeper(self, shortest: float = float("inf"), longest: float = float("inf")) -> None:
+        """Wait until somebody sleeps there, for so many seconds at most; infinite: for ever."""
+        with self._changed:
+            assert self._changed.wait_for(
+                lambda: shortest <= self._asleep_for <= longest, DEADLINE
+            ), f"asleep for {self._asleep_for}"
+
+    def _say(self, seconds: float) -> None:
+        with self._changed:
+            self._asleep_for = seconds
+            self._changed.notify_all()
+
+
+class Watched(ThreadNotices):
+    """Notices that say when somebody who has looked, and has not found, waits for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waited = threading.Event()
+
+    @contextlib.contextmanager
+    def subscribed(self) -> Iterator[Wait]:
+        with super().subscribed() as wait:
+
+            def announced(timeout: float | None) -> None:
+                self._waited.set()
+                wait(timeout)
+
+            yield announced
+
+    def await_waiter(self) -> None:
+        assert self._waited.wait(DEADLINE)
+
+
+def await_fact(dispatcher: Dispatcher, fact: Callable[[], bool]) -> bool:
+    """Wait for a fact that the engine announces. False: it did not come true in time."""
+    return dispatcher._engine.wait_for(fact, Deadline(SystemClock(), DEADLINE))
+
+
+def begin_to_stop(dispatcher: Dispatcher) -> threading.Thread:
+    """Stop gracefully in a thread; return when it waits for what is queued to be worked off."""
+    notices = dispatcher._engine.notices = Watched()
+    stopping = threading.Thread(target=dispatcher.stop)
+    stopping.start()
+    notices.await_waiter()
+    return stopping
 
 
 def in_threads(count: int, work: Callable[[int], Any]) -> list[Any]:

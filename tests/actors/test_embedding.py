@@ -7,7 +7,7 @@ import time
 import pykka
 import pytest
 
-from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads
+from tests.actors.fakes import DEADLINE, Fake, Gate, await_fact, in_threads
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.errors import ConfigurationError, NotRunningError, UnknownEventError
 
@@ -141,16 +141,23 @@ def test_an_exception_in_the_body_stops_without_working_off_what_is_queued() -> 
     component = Fake({"x": gate})
     dispatcher = Dispatcher([component])
 
+    def open_when_halted() -> None:
+        await_fact(dispatcher, lambda: dispatcher.halted)
+        gate.open()
+
+    opening = threading.Thread(target=open_when_halted)
+
     def body() -> None:
         with dispatcher:
             for _ in range(10_000):
                 dispatcher.queue.schedule("x")
             gate.await_entered()
-            threading.Timer(0.1, gate.open).start()
+            opening.start()
             raise KeyError("from the body")
 
     with pytest.raises(KeyError, match="from the body"):
         body()
+    opening.join(DEADLINE)
     report = dispatcher.stop()
     assert not report.drained
     assert not report.timed_out

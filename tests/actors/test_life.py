@@ -6,14 +6,19 @@ from typing import Any
 import pykka
 import pytest
 
-from tests.actors.fakes import DEADLINE, Fake, Gate, raising, wait_until
+from tests.actors.fakes import DEADLINE, Fake, Gate, raising
 from zenactors.actors.component import ComponentActor
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.errors import ComponentStartError, NotRunningError
 
 
-def own_threads() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("zenactors:")]
+def own_threads() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name.startswith("zenactors:")]
+
+
+def await_end_of_threads() -> None:
+    for thread in own_threads():
+        thread.join(DEADLINE)
 
 
 def assert_nothing_runs() -> None:
@@ -129,11 +134,11 @@ def test_a_setup_that_hangs_makes_the_start_fail_and_is_torn_down_when_it_return
     dispatcher = Dispatcher([Fake(name="good"), hangs], start_timeout=0.2)
     with pytest.raises(ComponentStartError, match=r"'hangs' failed in setup: no answer in 0\.2 s"):
         dispatcher.start()
-    assert own_threads() == ["zenactors:hangs"]  # threads cannot be killed
+    assert [t.name for t in own_threads()] == ["zenactors:hangs"]  # threads cannot be killed
     assert dispatcher.stop().stuck == ("hangs",)
     gate.open()
     assert torn.wait(DEADLINE)
-    assert wait_until(lambda: own_threads() == [])
+    await_end_of_threads()
     assert_nothing_runs()
 
 
@@ -143,9 +148,9 @@ def test_a_start_callback_that_hangs_makes_the_start_fail_with_its_name() -> Non
     dispatcher = Dispatcher([good, hangs], start_timeout=0.2)
     with pytest.raises(ComponentStartError, match=r"'hangs' failed in start: no answer in 0\.2 s"):
         dispatcher.start()
-    assert own_threads() == ["zenactors:hangs"]
+    assert [t.name for t in own_threads()] == ["zenactors:hangs"]
     gate.open()
-    assert wait_until(lambda: own_threads() == [])
+    await_end_of_threads()
     assert_nothing_runs()
 
 
@@ -168,7 +173,7 @@ def test_a_start_stopped_by_another_thread_ends_and_tears_down_what_was_being_se
     gate.await_entered()
     stopping = threading.Thread(target=dispatcher.stop)
     stopping.start()
-    assert wait_until(dispatcher.is_done)
+    assert dispatcher.wait(DEADLINE)
     gate.open()
     stopping.join(DEADLINE)
     starting.join(DEADLINE)
@@ -197,7 +202,8 @@ def test_a_start_that_hangs_ends_at_once_when_another_thread_stops_it() -> None:
     starting.join(DEADLINE)
     assert causes == [NotRunningError]
     gate.open()
-    assert wait_until(lambda: own_threads() == [])
+    await_end_of_threads()
+    assert_nothing_runs()
 
 
 def test_a_thread_that_the_system_refuses_leaves_no_actor_behind(

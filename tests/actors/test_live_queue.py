@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import threading
 import time
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
-from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads, wait_until
+from tests.actors.fakes import DEADLINE, Fake, Gate, Watched, await_fact, in_threads
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.errors import NotRunningError, QueueEmptyException, QueueFullError
 
@@ -35,22 +36,22 @@ def test_before_the_start_the_queue_can_be_looked_at_and_emptied() -> None:
 
 def test_ahead_counts_what_the_calling_producer_has_waiting() -> None:
     gate = Gate()
-    unsent: list[int] = []
+    unsent: SimpleQueue[int] = SimpleQueue()
 
     def cbk(daemon: Any, _args: Any) -> None:
         for number in range(3):
             daemon.queue.schedule("y", number)
-        unsent.append(daemon.queue.ahead())
+        unsent.put(daemon.queue.ahead())
 
     components = [Fake({"x": gate}, name="x"), Fake({"z": cbk}, name="z"), Fake({"y": None})]
     with Dispatcher(components) as dispatcher:
         for _ in range(100):
             dispatcher.queue.schedule("x")
         gate.await_entered()
-        assert wait_until(lambda: dispatcher.queue.ahead() == 100 - 16)  # the first window
+        assert await_fact(dispatcher, lambda: dispatcher.queue.ahead() == 100 - 16)  # first window
         assert in_threads(1, lambda _: dispatcher.queue.ahead()) == [0]
         in_threads(1, lambda _: dispatcher.queue.schedule("z"))
-        assert wait_until(lambda: unsent == [3])
+        assert unsent.get(timeout=DEADLINE) == 3
         gate.open()
         assert dispatcher.drain(DEADLINE)
         assert dispatcher.queue.ahead() == 0
@@ -74,7 +75,7 @@ def test_a_source_that_re_schedules_itself_before_slow_work_stays_within_a_windo
     with Dispatcher([source, sink]) as dispatcher:
         dispatcher.queue.schedule("work", 0)
         gate.await_entered()
-        assert wait_until(lambda: len(source.seen) == 16)
+        source.await_count(16)
         gate.open()
         assert dispatcher.drain(DEADLINE)
     assert len(sink.seen) == 301
@@ -90,7 +91,7 @@ def test_a_producer_whose_chain_is_full_holds_up_nobody_else() -> None:
         dispatcher.queue.schedule("quick", "behind the slow ones")
         gate.await_entered()
         in_threads(1, lambda _: dispatcher.queue.schedule("quick", "of another thread"))
-        assert wait_until(lambda: quick.seen == ["of another thread"])
+        quick.await_seen(["of another thread"])
         gate.open()
     assert quick.seen == ["of another thread", "behind the slow ones"]
 
@@ -163,6 +164,7 @@ def test_a_thread_that_is_too_far_ahead_waits_for_room() -> None:
     gate = Gate()
     component = Fake({"x": gate})
     dispatcher = Dispatcher([component], queue_limit=10, queue_full="block")
+    notices = dispatcher.queue._room = Watched()
     accepted: list[int] = []
     with dispatcher:
 
@@ -173,7 +175,7 @@ def test_a_thread_that_is_too_far_ahead_waits_for_room() -> None:
 
         producing = threading.Thread(target=produce)
         producing.start()
-        assert wait_until(lambda: dispatcher.queue._blocked == 1)
+        notices.await_waiter()
         assert 10 <= len(accepted) <= 26
         begin = time.monotonic()
         gate.open()
@@ -187,6 +189,7 @@ def test_a_thread_that_is_too_far_ahead_waits_for_room() -> None:
 def test_a_thread_that_waits_for_room_is_let_go_when_all_is_over() -> None:
     gate = Gate()
     dispatcher = Dispatcher([Fake({"x": gate})], queue_limit=1, queue_full="block")
+    notices = dispatcher.queue._room = Watched()
     dispatcher.start()
 
     told: list[str] = []
@@ -200,7 +203,7 @@ def test_a_thread_that_waits_for_room_is_let_go_when_all_is_over() -> None:
 
     producing = threading.Thread(target=produce)
     producing.start()
-    assert wait_until(lambda: dispatcher.queue._blocked == 1)
+    notices.await_waiter()
     stopping = threading.Thread(target=lambda: dispatcher.stop(drain=False))
     stopping.start()
     producing.join(5.0)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pykka
 
-from tests.actors.fakes import DEADLINE, Fake, Gate
+from tests.actors.fakes import DEADLINE, Bell, Fake, Gate
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.mailbox import MAX_CONTROL_STREAK, RESUME, RUN_REACTOR, Mailbox, Note
 from zenactors.actors.reactor import ComponentReactor
@@ -124,12 +124,13 @@ def test_a_control_message_wakes_a_sleeping_owner() -> None:
 
 def test_bells_that_nobody_needs_any_more_end_no_sleep_for_good() -> None:
     mailbox = Mailbox()
+    bell = mailbox._data = Bell()
     for number in range(10):
         mailbox.put(control(number))
     assert [mailbox.get().message for _ in range(10)] == list(range(10))
     thread, got = get_in_thread(mailbox)
-    thread.join(0.05)
-    assert got == []  # nothing there: it sleeps
+    bell.await_sleeper()
+    assert got == []
     letter = data()
     mailbox.deliver(letter)
     thread.join(DEADLINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import threading
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loguru import logger
 
+from tests.actors.fakes import Watched
 from tests.core.replay import (
     URGENT,
     Call,
@@ -176,9 +178,10 @@ def hurried() -> Iterator[None]:
 
 
 def dawdle(digest: int) -> None:
-    """Be a callback that now and then waits for something, up to a millisecond."""
+    """Be a callback that now and then takes its time, and lets others run meanwhile."""
     if digest % 16 == 0:
-        threading.Event().wait((digest >> 8) % 4 * 0.000_25)
+        for _ in range((digest >> 8) % 4 * 100):
+            os.sched_yield()
 
 
 class Production:
@@ -532,10 +535,10 @@ def test_news_that_comes_while_somebody_looks_is_acted_on(place: Place) -> None:
 def test_cancelling_the_last_event_lets_who_waits_for_the_end_go_on() -> None:
     with Dispatcher([Plain()]) as dispatcher:
         handle = dispatcher.queue.schedule_after(3600.0, "x")
+        notices = dispatcher._engine.notices = Watched()
         waiter = threading.Thread(target=dispatcher.wait_for_end, args=(30.0,))
         waiter.start()
-        while not dispatcher._engine.idlers.count:
-            threading.Event().wait(0.001)  # polled, as nobody says when it waits
+        notices.await_waiter()
         assert handle.cancel()
         waiter.join(3.0)
         woken = not waiter.is_alive()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.actors.fakes import DEADLINE, Fake, Gate, raising, wait_until
+from tests.actors.fakes import DEADLINE, Fake, Gate, begin_to_stop, raising
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.reactor import ComponentReactor
 from zenactors.core.clock import SystemClock, VirtualClock
@@ -293,15 +293,18 @@ def test_a_descriptor_is_served_while_a_flood_of_events_is_worked_off(pair: Pair
 
 
 def test_events_are_worked_off_while_a_timer_is_always_due() -> None:
-    pause = threading.Event()
+    ticks: list[None] = []
     component = Fake(
-        {"x": None}, setup=lambda d: d.io.call_every(1e-6, lambda _: pause.wait(0.0005))
+        # Due again before anybody can look at the clock: no call takes as little as a nanosecond.
+        {"x": None},
+        setup=lambda daemon: daemon.io.call_every(1e-9, lambda _: ticks.append(None)),
     )
     with Dispatcher([component]) as dispatcher:
         for number in range(200):
             dispatcher.queue.schedule("x", number)
         assert dispatcher.drain(DEADLINE)
     assert component.seen == list(range(200))
+    assert ticks
 
 
 def test_a_dispatcher_is_idle_only_when_no_registration_is_left(pair: Pair) -> None:
@@ -399,29 +402,31 @@ def test_all_descriptors_are_closed_after_the_stop() -> None:
 
 def test_nothing_is_called_back_once_the_stop_has_begun(pair: Pair) -> None:
     gate = Gate()
+    clock = VirtualClock()
     calls: list[str] = []
     timers = Fake(
+        {"y": None},
         name="timers",
         setup=lambda daemon: (
-            daemon.io.call_later(0.05, lambda _: calls.append("timer")),
+            daemon.io.call_later(1.0, lambda _: calls.append("timer")),
             daemon.io.add_reader(pair[0], lambda _: calls.append("reader")),
         ),
     )
     slow = Fake({"x": gate}, name="slow")
-    dispatcher = Dispatcher([timers, slow])
+    dispatcher = Dispatcher([timers, slow], clock=clock)
     dispatcher.start()
     dispatcher.queue.schedule("x")
     gate.await_entered()
-    stopping = threading.Thread(target=dispatcher.stop)
-    stopping.start()
-    assert wait_until(dispatcher.is_done)
-    dispatcher._engine.ask_all(None, timeout=0.0)
+    stopping = begin_to_stop(dispatcher)
     assert dispatcher._engine.refs[0].ask(None, timeout=DEADLINE) is None  # it has been told
     pair[1].send(b"x")
-    stopping.join(0.1)
+    clock.advance(2.0)
+    for number in (1, 2, 3):  # before each of them it would look whom it has to call back
+        dispatcher.queue.schedule("y", number)
+        timers.await_count(number)
     gate.open()
     stopping.join(DEADLINE)
-    assert "reader" not in calls
+    assert calls == []
 
 
 def test_descriptors_and_timers_belong_to_the_components_thread() -> None:

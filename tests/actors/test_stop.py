@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from tests.actors.fakes import DEADLINE, Fake, Gate, assert_conserved, in_threads, wait_until
+from tests.actors.fakes import (
+    DEADLINE,
+    Fake,
+    Gate,
+    assert_conserved,
+    await_fact,
+    begin_to_stop,
+    in_threads,
+)
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.life import StopReport
 
@@ -43,9 +51,7 @@ def test_the_stop_event_runs_before_what_is_queued() -> None:
     for _ in range(50):
         dispatcher.queue.schedule("x", "x")
     gate.await_entered()
-    stopping = threading.Thread(target=dispatcher.stop)
-    stopping.start()
-    assert wait_until(dispatcher.is_done)
+    stopping = begin_to_stop(dispatcher)
     gate.open()
     stopping.join(DEADLINE)
     assert component.seen.count("x") == 50
@@ -83,12 +89,10 @@ def test_an_impatient_stop_cuts_a_patient_one_short() -> None:
     for _ in range(2_000):
         dispatcher.queue.schedule("x")
     gate.await_entered()
-    patient = threading.Thread(target=dispatcher.stop)
-    patient.start()
-    assert wait_until(dispatcher.is_done)
+    patient = begin_to_stop(dispatcher)
     impatient = threading.Thread(target=lambda: dispatcher.stop(drain=False))
     impatient.start()
-    assert wait_until(lambda: dispatcher.halted)
+    assert await_fact(dispatcher, lambda: dispatcher.halted)
     gate.open()
     patient.join(DEADLINE)
     impatient.join(DEADLINE)
@@ -210,7 +214,7 @@ def test_what_a_hasty_stop_leaves_is_counted() -> None:
     second_gate.await_entered()
     stopping = threading.Thread(target=lambda: dispatcher.stop(drain=False))
     stopping.start()
-    assert wait_until(lambda: dispatcher.halted)
+    assert await_fact(dispatcher, lambda: dispatcher.halted)
     second_gate.open()
     stopping.join(DEADLINE)
     report = dispatcher.stop()

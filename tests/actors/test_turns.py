@@ -8,11 +8,11 @@ import pytest
 
 from tests.actors.fakes import (
     DEADLINE,
+    Bell,
     Fake,
     assert_conserved,
     in_threads,
     switch_interval,
-    wait_until,
 )
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.core.dispatch import Ordering
@@ -58,7 +58,7 @@ def test_a_look_that_takes_in_the_news_takes_the_turn_it_calls_for() -> None:
         with turns.held():
             # Another thread posts now: it appends, and finds the lock taken.
             in_threads(1, lambda _: dispatcher.queue.schedule("x", "while held"))
-        assert wait_until(lambda: component.seen == ["while held"])
+        component.await_seen(["while held"])
 
         # Another thread has appended, and not tried the lock yet; then it finds no news left.
         handle = dispatcher.queue.schedule_after(3600.0, "x")
@@ -67,7 +67,7 @@ def test_a_look_that_takes_in_the_news_takes_the_turn_it_calls_for() -> None:
         dispatcher.queue.schedule_next("x", "appended")
         turns._take_if_free = original  # type: ignore[method-assign]
         assert not dispatcher.is_idle()
-        assert wait_until(lambda: component.seen == ["while held", "appended"])
+        component.await_seen(["while held", "appended"])
 
 
 def test_a_look_that_fails_takes_the_turn_all_the_same() -> None:
@@ -82,7 +82,7 @@ def test_a_look_that_fails_takes_the_turn_all_the_same() -> None:
 
         with pytest.raises(QueueEmptyException):
             fail()
-        assert wait_until(lambda: component.seen == [1])
+        component.await_seen([1])
 
 
 def test_news_that_comes_while_the_dispatcher_goes_to_sleep_is_not_overlooked() -> None:
@@ -101,13 +101,15 @@ def test_news_that_comes_while_the_dispatcher_goes_to_sleep_is_not_overlooked() 
         turns._seconds = seconds  # type: ignore[method-assign]
         turns.ring()
         assert posted.wait(DEADLINE)
-        assert wait_until(lambda: component.seen == ["goodnight"])
+        component.await_seen(["goodnight"])
 
 
 def test_a_timed_event_from_outside_wakes_a_dispatcher_that_sleeps_for_ever() -> None:
     ran = threading.Event()
-    with Dispatcher([Fake({"x": lambda *_: ran.set()})]) as dispatcher:
-        assert wait_until(lambda: dispatcher._engine.turns._sleeps_until == float("inf"))
+    dispatcher = Dispatcher([Fake({"x": lambda *_: ran.set()})])
+    bell = dispatcher._engine.turns._bell = Bell()
+    with dispatcher:
+        bell.await_sleeper()
         dispatcher.queue.schedule_after(0.01, "x")
         assert ran.wait(DEADLINE)
 
@@ -121,10 +123,11 @@ def test_an_earlier_timed_event_wakes_a_dispatcher_that_sleeps_for_a_later_one()
         if args == "last":
             ran.set()
 
-    with Dispatcher([Fake({"x": cbk})]) as dispatcher:
-        turns = dispatcher._engine.turns
+    dispatcher = Dispatcher([Fake({"x": cbk})])
+    bell = dispatcher._engine.turns._bell = Bell()
+    with dispatcher:
         dispatcher.queue.schedule_after(3600.0, "x", "never")
-        assert wait_until(lambda: time.monotonic() + 3000 < turns._sleeps_until < float("inf"))
+        bell.await_sleeper(3000.0, 3600.0)
         dispatcher.queue.schedule_after(0.1, "x", "last")
         dispatcher.queue.schedule_after(0.05, "x", "second")
         dispatcher.queue.schedule_at(time.time() + 0.01, "x", "first")
@@ -139,17 +142,18 @@ def test_an_event_for_a_far_future_breaks_no_wait() -> None:
         for delay in (1e10, 1e12, 1e300):
             dispatcher.queue.schedule_after(delay, "x", "never")
         dispatcher.queue.schedule_after(0.01, "x", "soon")
-        assert wait_until(lambda: component.seen == ["soon"])
+        component.await_seen(["soon"])
         dispatcher.queue.schedule_after(0.01, "x", "again")
-        assert wait_until(lambda: component.seen == ["soon", "again"])
+        component.await_seen(["soon", "again"])
 
 
 def test_a_pending_timed_event_does_not_wake_the_dispatcher_at_every_turn() -> None:
-    component = Fake({"x": None})
-    with Dispatcher([component]) as dispatcher:
-        turns = dispatcher._engine.turns
+    dispatcher = Dispatcher([Fake({"x": None})])
+    turns = dispatcher._engine.turns
+    bell = turns._bell = Bell()
+    with dispatcher:
         dispatcher.queue.schedule_after(3600.0, "x")
-        assert wait_until(lambda: time.monotonic() + 3000 < turns._sleeps_until < float("inf"))
+        bell.await_sleeper(3000.0, 3600.0)
         rings: list[None] = []
         original = turns.ring
         turns.ring = lambda: (rings.append(None), original())[1]  # type: ignore[method-assign, func-returns-value]
@@ -167,7 +171,7 @@ def test_a_cancelled_timed_event_does_not_run() -> None:
         dispatcher.queue.schedule_after(0.04, "x", "kept")
         assert first.cancel()
         assert not first.cancel()
-        assert wait_until(lambda: bool(component.seen))
+        component.await_count(1)
     assert component.seen == ["kept"]
 
 

@@ -109,25 +109,26 @@ def test_tail_into_a_full_disk_says_so_once_and_ends_with_its_status(log: Path) 
 
 
 STUCK = """\
-import signal, threading
+import os, signal
 from zenactors import ZenDaemon, ZenDaemonComponent, handles
 
-class Sleeper(ZenDaemonComponent):
-    @handles("sleep")
-    def cbk_event_sleep(self, daemon, args):
+class Stuck(ZenDaemonComponent):
+    @handles("hang")
+    def cbk_event_hang(self, daemon, args):
         signal.raise_signal(signal.SIGTERM)
-        threading.Event().wait(600)
+        reader, writer = os.pipe()
+        os.read(reader, 1)  # nobody writes
 
-daemon = ZenDaemon(name="sleepy", components=[Sleeper()], schedule=[("sleep",)])
+daemon = ZenDaemon(name="stuck", components=[Stuck()], schedule=[("hang",)])
 """
 
 
-def test_a_thread_that_sleeps_does_not_hold_the_process(tmp_path: Path) -> None:
-    (tmp_path / "sleepy.py").write_text(STUCK)
-    (tmp_path / "sleepy.py").chmod(0o644)
-    done = zenactors("run", "sleepy:daemon", cwd=tmp_path)
+def test_a_thread_that_hangs_does_not_hold_the_process(tmp_path: Path) -> None:
+    (tmp_path / "stuck.py").write_text(STUCK)
+    (tmp_path / "stuck.py").chmod(0o644)
+    done = zenactors("run", "stuck:daemon", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert b"Sleeper" in done.stderr
+    assert b"left behind: Stuck" in done.stderr
 
 
 @pytest.mark.parametrize("output", ["full", "closed", "left"])

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import os
 
+from zenactors.components._files import SYSTEM_FILES
 from zenactors.components.tail.discovery import discover
 from zenactors.components.tail.identity import Fate, fate_of, identity_of
 
 
 def paths(*patterns) -> list[str]:
-    return list(discover([str(pattern) for pattern in patterns]).stats)
+    return list(discover([str(pattern) for pattern in patterns], SYSTEM_FILES).stats)
 
 
 def test_globs_find_files_sorted_and_at_any_depth(tmp_path):
@@ -26,7 +27,7 @@ def test_two_paths_to_one_file_are_one_file(tmp_path):
     (tmp_path / "hard").hardlink_to(tmp_path / "a")
     (tmp_path / "soft").symlink_to(tmp_path / "a")
 
-    found = discover([str(tmp_path / "*")])
+    found = discover([str(tmp_path / "*")], SYSTEM_FILES)
 
     assert len(found.stats) == 3
     assert list(found.paths.values()) == [str(tmp_path / "a")]
@@ -35,7 +36,7 @@ def test_two_paths_to_one_file_are_one_file(tmp_path):
 def test_a_named_file_that_is_missing_is_told_and_a_dead_link_in_a_glob_is_not(tmp_path):
     (tmp_path / "dead").symlink_to(tmp_path / "nowhere")
 
-    found = discover([str(tmp_path / "missing"), str(tmp_path / "*")])
+    found = discover([str(tmp_path / "missing"), str(tmp_path / "*")], SYSTEM_FILES)
 
     assert found.stats == {}
     assert list(found.errors) == [str(tmp_path / "missing")]

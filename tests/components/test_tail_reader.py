@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zenactors.components._files import SYSTEM_FILES
 from zenactors.components.tail.lines import Lines
 from zenactors.components.tail.reader import BLOCK_BYTES, FileReader
 
@@ -21,8 +22,9 @@ def open_reader(tmp_path):
         path = tmp_path / f"{len(readers)}.log"
         path.write_bytes(data)
         fd = os.open(path, os.O_RDONLY)
-        readers.append(FileReader(str(path), fd, offset=offset, max_line_bytes=limit))
-        return readers[-1]
+        reader = FileReader(str(path), fd, files=SYSTEM_FILES, offset=offset, max_line_bytes=limit)
+        readers.append(reader)
+        return reader
 
     yield open_reader
     for reader in readers:
@@ -105,7 +107,7 @@ def test_a_line_longer_than_the_limit_comes_in_pieces_that_lose_nothing(open_rea
 def test_wherever_blocks_end_the_pieces_are_the_same_and_nothing_is_lost(lines, end, sizes, limit):
     data = b"\n".join(lines) + end
     fd = os.open(os.devnull, os.O_RDONLY)
-    reader = FileReader("f", fd, offset=0, max_line_bytes=limit)
+    reader = FileReader("f", fd, files=SYSTEM_FILES, offset=0, max_line_bytes=limit)
     out: list[Lines] = []
     position = 0
     sizes = [min(size, limit) for size in sizes]
@@ -150,7 +152,7 @@ def test_reading_a_very_long_line_costs_no_more_than_its_length(open_reader, mon
     copied = 0
     reads = 0
     pieces = FileReader._pieces
-    real_read = os.read
+    real_read = SYSTEM_FILES.read
 
     def counting_pieces(self, start, **how):
         nonlocal copied
@@ -163,7 +165,7 @@ def test_reading_a_very_long_line_costs_no_more_than_its_length(open_reader, mon
         return real_read(fd, count)
 
     monkeypatch.setattr(FileReader, "_pieces", counting_pieces)
-    monkeypatch.setattr(os, "read", counting_read)
+    monkeypatch.setattr(SYSTEM_FILES, "read", counting_read)
     out = read_all(reader)
 
     assert sum(len(piece.data) for piece in out) == size + 1

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zenactors.components import FileTailer, Lines
+from zenactors.components._files import SYSTEM_FILES
 from zenactors.errors import EXIT_NO_INPUT
 
 from .fakes import FakeDaemon
@@ -77,14 +78,14 @@ def log(tmp_path):
 
 def deny(monkeypatch, path, error=errno.EACCES):
     """Let opening `path` fail (root may open everything, so real rights will not do)."""
-    real = os.open
+    real = SYSTEM_FILES.open
 
     def denied(name, *args, **kwargs):
         if str(name) == str(path):
             raise OSError(error, os.strerror(error), str(name))
         return real(name, *args, **kwargs)
 
-    monkeypatch.setattr(os, "open", denied)
+    monkeypatch.setattr(SYSTEM_FILES, "open", denied)
 
 
 def open_handles() -> int:
@@ -95,7 +96,7 @@ def fail_reads(monkeypatch):
     def failing(fd, count):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(os, "read", failing)
+    monkeypatch.setattr(SYSTEM_FILES, "read", failing)
 
 
 # -- options ---------------------------------------------------------------------------------
@@ -398,7 +399,7 @@ def test_a_file_that_its_file_system_lost_is_not_read_until_it_is_back(
     one = tail(tmp_path / "*.log")
     one.daemon.fire()  # both files have something to read
     handle = next(iter(one.tailer._files.values())).reader.fd
-    real = os.fstat
+    real = SYSTEM_FILES.fstat
 
     def losing(fd):
         if fd == handle:
@@ -406,7 +407,7 @@ def test_a_file_that_its_file_system_lost_is_not_read_until_it_is_back(
         return real(fd)
 
     with monkeypatch.context() as lost:
-        lost.setattr(os, "fstat", losing)
+        lost.setattr(SYSTEM_FILES, "fstat", losing)
         one.daemon.fire()
         assert one.text() == b"fine\n"
     assert f"Cannot read {log}: Stale file handle" in logged.of("ERROR")[0]

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zenactors.components import FileTailer, JsonLinesWriter, Lines, RawWriter
+from zenactors.components._files import SYSTEM_FILES
 from zenactors.errors import EXIT_IO_ERROR, ZenDaemonComponentException
 
 from .fakes import FakeDaemon
@@ -42,7 +43,7 @@ def write(writer, args) -> None:
 
 def fail_after(monkeypatch, budget: int, error: int) -> None:
     """Let the disk take `budget` bytes more and then fail."""
-    real = os.write
+    real = SYSTEM_FILES.write
 
     def writing(fd, data):
         nonlocal budget
@@ -52,7 +53,7 @@ def fail_after(monkeypatch, budget: int, error: int) -> None:
         budget -= written
         return written
 
-    monkeypatch.setattr(os, "write", writing)
+    monkeypatch.setattr(SYSTEM_FILES, "write", writing)
 
 
 # -- what is written -------------------------------------------------------------------------
@@ -223,7 +224,7 @@ def test_what_somebody_else_wrote_meanwhile_is_not_cut_off(
 ):
     path = tmp_path / "out"
     writer = open_writer(RawWriter, path)
-    real = os.write
+    real = SYSTEM_FILES.write
 
     def writing(fd, data):
         if len(data) < 4:
@@ -232,7 +233,7 @@ def test_what_somebody_else_wrote_meanwhile_is_not_cut_off(
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(fd, data[:1])
 
-    monkeypatch.setattr(os, "write", writing)
+    monkeypatch.setattr(SYSTEM_FILES, "write", writing)
     with pytest.raises(SystemExit):
         write(writer, Lines("f", 0, b"abc\n"))
 
@@ -252,8 +253,8 @@ def test_a_full_device_ends_with_the_status_of_output_errors(open_writer, logged
 
 
 def test_short_writes_are_completed(open_writer, tmp_path, monkeypatch):
-    real = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:3]))
+    real = SYSTEM_FILES.write
+    monkeypatch.setattr(SYSTEM_FILES, "write", lambda fd, data: real(fd, data[:3]))
     write(open_writer(RawWriter, tmp_path / "out"), Lines("f", 0, b"0123456789\n"))
 
     assert (tmp_path / "out").read_bytes() == b"0123456789\n"

@@ -14,11 +14,18 @@ from zenactors import ZenDaemon, ZenDaemonComponent, ZenDaemonStopException, han
 
 Answer = tuple[int, Any]
 
-BLOCK_SECONDS = 60.0  # longer than any test waits
+BACKLOG = 100  # events: more than are handed to a component at a time
+DEADLINE = 30.0  # seconds: generous, so that only a hang takes it
 
 
 def say(word: str) -> None:
     os.write(1, f"{word}\n".encode())
+
+
+def hang() -> None:
+    """Read from a pipe that nobody writes to."""
+    reader, _writer = os.pipe()
+    os.read(reader, 1)
 
 
 class Subject(ZenDaemonComponent):
@@ -32,7 +39,7 @@ class Subject(ZenDaemonComponent):
     def setup(self, daemon: ZenDaemon) -> None:
         if self.mode == "setup-blocks":
             say("setup")
-            threading.Event().wait(BLOCK_SECONDS)
+            hang()
         if self.mode == "setup-raises":
             raise OSError("no such device")
         if self.mode in ("waits", "backlog", "thread"):
@@ -41,7 +48,7 @@ class Subject(ZenDaemonComponent):
     def teardown(self, daemon: ZenDaemon) -> None:
         if self.mode == "teardown-blocks":
             say("tearing down")
-            threading.Event().wait(BLOCK_SECONDS)
+            hang()
         say(f"teardown after {self.work}" if self.work else "teardown")
 
     @handles("start")
@@ -50,7 +57,7 @@ class Subject(ZenDaemonComponent):
             raise OSError("no such device")
         daemon.queue.schedule("work")
         if self.mode == "backlog":
-            for _ in range(20):
+            for _ in range(BACKLOG):
                 daemon.queue.schedule("work")
         return daemon.FLAG_CONTINUE, args
 
@@ -62,7 +69,7 @@ class Subject(ZenDaemonComponent):
         match self.mode:
             case "work-blocks":
                 say("blocked")
-                threading.Event().wait(BLOCK_SECONDS)
+                hang()
             case "exits":
                 raise SystemExit(3)
             case "stops":
@@ -70,7 +77,7 @@ class Subject(ZenDaemonComponent):
             case "raises":
                 raise ValueError("bad work")
             case "backlog":
-                daemon.wait(0.02)
+                assert daemon.wait(DEADLINE)  # until the stop has begun
             case "thread":
                 signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
         return daemon.FLAG_CONTINUE, args

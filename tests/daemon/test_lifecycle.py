@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.daemon.program import BACKLOG
 from zenactors import ConfigurationError, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.errors import (
     EXIT_CONFIG,
@@ -86,7 +87,7 @@ def test_one_sigint_works_off_what_is_queued_and_ends_with_status_0(launch: Laun
 
     status, said, _ = program.end()
 
-    assert (status, said) == (EXIT_OK, ["stop", "teardown after 21"])
+    assert (status, said) == (EXIT_OK, ["stop", f"teardown after {1 + BACKLOG}"])
 
 
 def test_three_sigints_leave_at_once_though_a_component_is_blocked(launch: Launch) -> None:

@@ -257,6 +257,11 @@ class Dispatcher(DaemonNames):
         return reactor
 
     @property
+    def is_open(self) -> bool:
+        """True while events start: `start` is through, and no stop has come to its end."""
+        return self._engine.turns.is_open()
+
+    @property
     def status(self) -> int:
         """The exit status that was noted, or 0."""
         return self._engine.status or 0

@@ -15,7 +15,7 @@ class TurnDue:
     """Tell the dispatcher to take its turn."""
 
 
-_TURN_DUE = Note(TurnDue())
+TURN_DUE = Note(TurnDue())
 
 
 class DispatcherInbox(ControlLane):
@@ -47,7 +47,7 @@ class DispatcherInbox(ControlLane):
             if self._closed:
                 return Note(None)
             if self.turns.park():
-                return _TURN_DUE
+                return TURN_DUE
 
     def empty(self) -> bool:
         """Return True if no message waits."""

@@ -19,7 +19,7 @@ from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.life import Deadline, Member
 from zenactors.actors.turns import Turns
 from zenactors.core.chain import build_chains
-from zenactors.core.dispatch import EVENT_START, Dispatch, Ordering
+from zenactors.core.dispatch import EVENT_START, Ordering
 from zenactors.core.host import Host, shown
 from zenactors.core.replicas import Front, Replicas
 from zenactors.errors import (
@@ -105,8 +105,11 @@ class Engine:
         self.clock = clock
         self.runtime = runtime
         self.compat = compat
-        self.dispatch = Dispatch(
+        self.hosts: dict[int, tuple[int, Host]] = {}
+        self.dispatch = runtime.dispatch(
             build_chains([(member.name, self._handlers(member)) for member in members]),
+            self.names,
+            self.hosts,
             ordering=ordering,
             clock=clock,
             widths={
@@ -124,7 +127,6 @@ class Engine:
             failed=self._turn_failed,
             lock=runtime.turn_lock(),
         )
-        self.hosts: dict[int, tuple[int, Host]] = {}
         self.reactors: dict[int, ComponentReactor] = {}
         self.threads: dict[int, Any] = {}
         self.dead_letters = DeadLetters()
@@ -143,7 +145,6 @@ class Engine:
         self.after_turn: Callable[[], None] = _nothing
         self.drainers = Watchers()
         self.idlers = Watchers()
-        runtime.wired(self.dispatch)
 
     def start(self, daemon: Any) -> None:
         """Start all actors, and wait until their threads run. They do nothing yet."""

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from zenactors.actors.waiting import Notices, ThreadNotices
+from zenactors.core.dispatch import Dispatch
 
 if TYPE_CHECKING:
     import pykka
 
+    from zenactors.core.chain import Chain
     from zenactors.core.clock import Clock
     from zenactors.core.component import Handler
-    from zenactors.core.dispatch import Dispatch
+    from zenactors.core.host import Host
 
 A = TypeVar("A", bound="pykka.ThreadingActor")
 
@@ -79,8 +81,22 @@ class Runtime:
         """Return what those who wait for news of the engine share."""
         return ThreadNotices()
 
-    def wired(self, dispatch: Dispatch) -> None:
-        """Learn that the chains are built; nothing has been started yet."""
+    def dispatch(
+        self,
+        chains: dict[Any, Chain],
+        names: list[str],
+        hosts: Mapping[int, tuple[int, Host]],
+        **options: Any,
+    ) -> Dispatch:
+        """Return the dispatch.
+
+        Args:
+            chains: The wiring.
+            names: The components' names, by index.
+            hosts: Will tell which component belongs to an identity.
+            options: Of `Dispatch`.
+        """
+        return Dispatch(chains, **options)
 
     def stopwatch(self, clock: Clock) -> Clock:
         """Return the clock by which components measure how long their callbacks take."""

@@ -142,6 +142,32 @@ class Turns:
         """Return True if events start. Thread: any; a hint."""
         return self._dispatch.open
 
+    def wanted(self) -> bool:
+        """Return True if there is news, or a timed event is due. A hint. Thread: any."""
+        return bool(self._news) or self._seconds() == 0
+
+    def before_sleep(self) -> float | None:
+        """Return how many seconds to sleep until a timed event is due; None: until the bell rings.
+
+        The bell rings from now on when an earlier one comes.
+        """
+        with self._lock:
+            seconds = self._seconds()
+            now = self._clock.monotonic()
+            self._sleeps_until = float("inf") if seconds is None else now + seconds
+        self._take_if_free()  # news that came while we held the lock; it rings if need be
+        return seconds
+
+    def rung(self) -> bool:
+        """Return True if the bell has rung. Does not wait."""
+        return not self._bell.empty()
+
+    def hush(self) -> None:
+        """Forget that the bell has rung. Thread: the dispatcher's."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._bell.get_nowait()
+
     def ring(self) -> None:
         """Wake the dispatcher's thread."""
         self._bell.put(None)
@@ -151,11 +177,7 @@ class Turns:
 
         False: the bell rang, or it is time to ask again.
         """
-        with self._lock:
-            seconds = self._seconds()
-            now = self._clock.monotonic()
-            self._sleeps_until = float("inf") if seconds is None else now + seconds
-        self._take_if_free()  # news that came while we held the lock; it rings if need be
+        seconds = self.before_sleep()
         if seconds is not None and seconds <= 0:
             return True
         try:

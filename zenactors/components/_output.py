@@ -6,12 +6,13 @@ import errno
 import os
 import stat as stat_bits
 
+from zenactors.components._files import Files
 from zenactors.errors import ZenDaemonComponentException
 
 _MODE = 0o644
 
 
-def open_output(path: str, *, append: bool = True) -> int:
+def open_output(path: str, files: Files, *, append: bool = True) -> int:
     """Open a file for writing at its end, making it if need be. Returns the descriptor.
 
     Raises:
@@ -21,18 +22,18 @@ def open_output(path: str, *, append: bool = True) -> int:
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | (0 if append else os.O_TRUNC)
     try:
         # O_NONBLOCK: a named pipe that nobody reads is an error here, not an endless wait.
-        fd = os.open(path, flags | os.O_NONBLOCK, _MODE)
+        fd = files.open(path, flags | os.O_NONBLOCK, _MODE)
     except OSError as cause:
         raise ZenDaemonComponentException(
             f"Cannot write to {path}: {cause.strerror}. {_advice(path, cause)}", path=path
         ) from cause
-    os.set_blocking(fd, True)
+    files.set_blocking(fd, True)
     return fd
 
 
-def is_regular(fd: int) -> bool:
+def is_regular(fd: int, files: Files) -> bool:
     """Return True if `fd` is a regular file, not a pipe, a terminal or a device."""
-    return stat_bits.S_ISREG(os.fstat(fd).st_mode)
+    return stat_bits.S_ISREG(files.fstat(fd).st_mode)
 
 
 def _advice(path: str, cause: OSError) -> str:

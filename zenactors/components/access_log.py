@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from zenactors.components._files import SYSTEM_FILES, Files
 from zenactors.components._output import open_output
 from zenactors.components.tail.lines import Lines
 from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, Daemon, ZenDaemonComponent, handles
@@ -57,7 +57,12 @@ class AccessLogParser(ZenDaemonComponent):
         rejects: Append lines that do not match to this file, as they are.
         name: How logs, statistics and the state call this component.
         event_map: Other names for this component's events.
+
+    Attributes:
+        files: Where the file of `rejects` is; a simulation sets its own before `setup`.
     """
+
+    files: Files = SYSTEM_FILES
 
     def __init__(
         self,
@@ -88,7 +93,7 @@ class AccessLogParser(ZenDaemonComponent):
     def setup(self, daemon: Daemon) -> None:
         """Open the file for rejected lines, if there is to be one."""
         if self.rejects is not None:
-            self._rejects_fd = open_output(self.rejects)
+            self._rejects_fd = open_output(self.rejects, self.files)
 
     def teardown(self, daemon: Daemon) -> None:
         """Close the file for rejected lines, and tell how many there were."""
@@ -97,7 +102,7 @@ class AccessLogParser(ZenDaemonComponent):
             self.log.warning("{count} lines did not match the log format", count=unmatched)
         fd, self._rejects_fd = self._rejects_fd, None
         if fd is not None:
-            os.close(fd)
+            self.files.close(fd)
 
     @handles("lines")
     def cbk_event_lines(
@@ -188,7 +193,7 @@ class AccessLogParser(ZenDaemonComponent):
         rest = memoryview(b"\n".join(lines) + b"\n")
         try:
             while rest:
-                rest = rest[os.write(self._rejects_fd, rest) :]
+                rest = rest[self.files.write(self._rejects_fd, rest) :]
         except OSError as cause:  # rejects are a help, not the work: go on
             self.inc_statistic("rejects_failed", len(lines))
             if not self._rejects_failed:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
-import select
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from zenactors.components._files import SYSTEM_FILES, Files
 from zenactors.components._output import is_regular, open_output
 from zenactors.components.tail.lines import Lines
 from zenactors.core.component import Daemon, ZenDaemonComponent, handles
@@ -20,7 +18,13 @@ _STANDARD_OUTPUT = "standard output"
 
 
 class _Writer(ZenDaemonComponent):
-    """What all writers share: each event is written completely, or not at all."""
+    """What all writers share: each event is written completely, or not at all.
+
+    Attributes:
+        files: Where the file is; a simulation sets its own before `setup`.
+    """
+
+    files: Files = SYSTEM_FILES
 
     def __init__(
         self,
@@ -51,27 +55,22 @@ class _Writer(ZenDaemonComponent):
         """Open the file."""
         self._reported = False
         if self.path is not None:
-            self._fd = open_output(self.path, append=self.append)
-        elif sys.stdout is None:
+            fd = self._fd = open_output(self.path, self.files, append=self.append)
+            self._write_some = lambda data: self.files.write(fd, data)
+            return
+        standard_output = self.files.open_standard_output()
+        if standard_output is None:
             raise ZenDaemonComponentException(
                 "Cannot write to standard output: there is none. Give this writer a path."
             )
-        else:
-            sys.stdout.flush()  # what was printed before comes before
-            try:
-                self._fd = sys.stdout.fileno()
-            except (OSError, ValueError):  # an object in its place, as in a test
-                self._write_some = _write_to_stream
-                return
-        fd = self._fd
-        self._write_some = lambda data: os.write(fd, data)
+        self._fd, self._write_some = standard_output
 
     def teardown(self, daemon: Daemon) -> None:
         """Close the file; standard output stays open."""
         fd, self._fd = self._fd, None
         self._write_some = None
         if fd is not None and self.path is not None:
-            os.close(fd)
+            self.files.close(fd)
 
     def _write(self, data: bytes, lines: int) -> None:
         """Write all of `data`; if that fails leave nothing of it in the file, and exit."""
@@ -87,7 +86,7 @@ class _Writer(ZenDaemonComponent):
                     if self._fd is None:
                         raise
                     # Another program made the terminal or pipe we share non-blocking.
-                    select.select([], [self._fd], [])
+                    self.files.wait_writable(self._fd)
         except BrokenPipeError:
             if self.path is not None:
                 self._failed("nobody reads it any more", lines, begin, len(data) - len(rest))
@@ -105,11 +104,11 @@ class _Writer(ZenDaemonComponent):
 
     def _position(self) -> int | None:
         """Return where the next write will go; None if that is no place to go back to."""
-        if self._fd is None or not is_regular(self._fd):
+        if self._fd is None or not is_regular(self._fd, self.files):
             return None
-        if fcntl.fcntl(self._fd, fcntl.F_GETFL) & os.O_APPEND:
-            return os.fstat(self._fd).st_size
-        return os.lseek(self._fd, 0, os.SEEK_CUR)
+        if self.files.is_append(self._fd):
+            return self.files.fstat(self._fd).st_size
+        return self.files.lseek(self._fd, 0, os.SEEK_CUR)
 
     def _failed(self, reason: str, lines: int, begin: int | None, written: int) -> None:
         left = 0 if self._take_back(begin, written) else written
@@ -129,12 +128,14 @@ class _Writer(ZenDaemonComponent):
         """Cut off the half-written end of the file; return True if nothing of it is left."""
         if not written:
             return True
+        if self._fd is None or begin is None:
+            return False
         # If the file is longer than what we wrote, somebody else wrote to it meanwhile: leave it.
-        if self._fd is None or begin is None or os.fstat(self._fd).st_size != begin + written:
+        if self.files.fstat(self._fd).st_size != begin + written:
             return False
         try:
-            os.ftruncate(self._fd, begin)
-            os.lseek(self._fd, begin, os.SEEK_SET)
+            self.files.ftruncate(self._fd, begin)
+            self.files.lseek(self._fd, begin, os.SEEK_SET)
         except OSError:
             return False
         return True
@@ -203,12 +204,6 @@ class RawWriter(_Writer):
                 " use JsonLinesWriter for records, or put RawWriter before the parser."
             )
         self._write(args.data, len(args))
-
-
-def _write_to_stream(data: memoryview) -> int:
-    written = sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
-    return written
 
 
 def _records_of(lines: Lines) -> list[dict[str, Any]]:

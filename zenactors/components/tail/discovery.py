@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import glob
 import os
 from collections.abc import Iterable
 
+from zenactors.components._files import Files
 from zenactors.components.tail.identity import Identity, identity_of
 
 
@@ -35,28 +35,29 @@ def is_glob(pattern: str) -> bool:
     return any(character in pattern for character in "*?[")
 
 
-def discover(patterns: Iterable[str]) -> Discovery:
+def discover(patterns: Iterable[str], files: Files) -> Discovery:
     """Look for files. Never raises an `OSError`.
 
     Args:
         patterns: Globs as in a shell, `**` for any depth of folders; a pattern without
             glob characters names one file, and so does one that is the name of a file.
+        files: Where to look.
     """
     named = frozenset(
-        pattern for pattern in patterns if not is_glob(pattern) or os.path.lexists(pattern)
+        pattern for pattern in patterns if not is_glob(pattern) or files.lexists(pattern)
     )
     paths = set(named)
     unmatched = []
     for pattern in patterns:
         if pattern not in named:
-            matches = glob.glob(pattern, recursive=True)  # noqa: PTH207 - a path stays as the pattern spells it
+            matches = files.glob(pattern)
             paths.update(matches)
             if not matches:
                 unmatched.append(pattern)
     found = Discovery({}, {}, named, {}, unmatched)
     for path in sorted(paths):
         try:
-            stat = os.stat(path)  # noqa: PTH116 - every poll, every file: Path costs as much as the call
+            stat = files.stat(path)
         except OSError as cause:
             if path in named:
                 found.errors[path] = cause

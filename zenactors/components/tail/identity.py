@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from zenactors.components._files import STANDARD_OUTPUT, Files
+
 
 class Identity(NamedTuple):
     """What makes a file the same file under any name, as long as somebody holds it open."""
@@ -47,10 +49,11 @@ def fate_of(handle: os.stat_result, at_path: os.stat_result | None, offset: int)
     return Fate.MOVED if handle.st_nlink else Fate.VANISHED
 
 
-def identities_of(paths: Iterable[str]) -> set[Identity]:
+def identities_of(paths: Iterable[str], files: Files) -> set[Identity]:
     """Return what stands at each path now, if anything; `"-"` is standard output."""
     identities = set()
     for path in paths:
         with contextlib.suppress(OSError):
-            identities.add(identity_of(os.fstat(1) if path == "-" else os.stat(path)))  # noqa: PTH116 - as in discovery
+            stat = files.fstat(STANDARD_OUTPUT) if path == "-" else files.stat(path)
+            identities.add(identity_of(stat))
     return identities

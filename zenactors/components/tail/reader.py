@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from zenactors.components._files import Files
 from zenactors.components.tail.lines import Lines
 
 BLOCK_BYTES = 65_536
@@ -15,6 +16,7 @@ class FileReader:
     Args:
         path: What `Lines` calls the file.
         fd: An open descriptor of a regular file; the reader owns it.
+        files: Whose descriptor that is.
         offset: Where to begin.
         max_line_bytes: Longer lines come out in pieces of this size.
 
@@ -27,6 +29,7 @@ class FileReader:
 
     __slots__ = (
         "_block_bytes",
+        "_files",
         "_held",
         "_split",
         "at_end",
@@ -38,7 +41,10 @@ class FileReader:
         "path",
     )
 
-    def __init__(self, path: str, fd: int, *, offset: int, max_line_bytes: int) -> None:
+    def __init__(
+        self, path: str, fd: int, *, files: Files, offset: int, max_line_bytes: int
+    ) -> None:
+        self._files = files
         self.path = path
         self.fd: int | None = None
         self.offset = offset
@@ -63,13 +69,13 @@ class FileReader:
         """Go on reading from `fd`, at the same offset. The reader owns it from now on."""
         self.close()
         self.fd = fd
-        os.lseek(fd, self.offset, os.SEEK_SET)
+        self._files.lseek(fd, self.offset, os.SEEK_SET)
 
     def close(self) -> None:
         """Close the handle; offset and held bytes stay. Harmless if it is closed."""
         if self.fd is not None:
             fd, self.fd = self.fd, None
-            os.close(fd)
+            self._files.close(fd)
 
     def read(self) -> tuple[int, list[Lines]]:
         """Read one block. Returns its size and what is to be handed on, in file order.
@@ -79,7 +85,7 @@ class FileReader:
         """
         if self.fd is None:
             raise ValueError(f"{self.path} is not open: attach() a descriptor first.")
-        block = os.read(self.fd, self._block_bytes)
+        block = self._files.read(self.fd, self._block_bytes)
         start = self.line_offset
         self.offset += len(block)
         self.at_end = len(block) < self._block_bytes
@@ -99,7 +105,7 @@ class FileReader:
         self.offset = 0
         self.at_end = False
         if self.fd is not None:
-            os.lseek(self.fd, 0, os.SEEK_SET)
+            self._files.lseek(self.fd, 0, os.SEEK_SET)
         return pieces
 
     def _cut(self, block: bytes, start: int) -> list[Lines]:

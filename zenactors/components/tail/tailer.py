@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
+from zenactors.components._files import SYSTEM_FILES, Files
 from zenactors.components._options import check_count, check_positive, check_strings
 from zenactors.components.tail.discovery import Discovery, discover
 from zenactors.components.tail.identity import Fate, Identity, fate_of, identities_of, identity_of
@@ -43,12 +44,12 @@ _ADVICE = {
 }
 
 
-def _open_file(path: str) -> tuple[int, os.stat_result]:
-    fd = os.open(path, _OPEN_FLAGS)
+def _open_file(path: str, files: Files) -> tuple[int, os.stat_result]:
+    fd = files.open(path, _OPEN_FLAGS)
     try:
-        return fd, os.fstat(fd)
+        return fd, files.fstat(fd)
     except OSError:  # a network file system lost it meanwhile
-        os.close(fd)
+        files.close(fd)
         raise
 
 
@@ -89,9 +90,13 @@ class FileTailer(ZenDaemonComponent):
             read. `"-"` is standard output.
         name: How logs, statistics and the state call this component.
         event_map: Other names for this component's events.
+
+    Attributes:
+        files: Where the files are; a simulation sets its own before `setup`.
     """
 
     emits = ("lines",)
+    files: Files = SYSTEM_FILES
 
     def __init__(
         self,
@@ -150,7 +155,7 @@ class FileTailer(ZenDaemonComponent):
     def setup(self, daemon: Daemon) -> None:
         """Take the first look, open what is there, start the timer."""
         self._reset()
-        found = discover(self.patterns)
+        found = discover(self.patterns, self.files)
         if not self._looked and self.start == "end":
             self._begin_at = {i: found.stats[path].st_size for i, path in found.paths.items()}
         self._looked = True
@@ -191,7 +196,7 @@ class FileTailer(ZenDaemonComponent):
     def _poll(self, daemon: Daemon) -> None:
         if self._ended or daemon.is_done():
             return
-        found = discover(self.patterns)
+        found = discover(self.patterns, self.files)
         left = self._check_all(daemon, found)
         self._look(found, left, exit_when_idle=daemon.exit_when_idle)
         self._wake(daemon)
@@ -211,7 +216,7 @@ class FileTailer(ZenDaemonComponent):
         if self._begin_at:  # forget what is gone: the system uses an inode's number again
             self._begin_at = {i: o for i, o in self._begin_at.items() if i in found.paths}
         self._report_missing(found, exit_when_idle=exit_when_idle)
-        outputs = identities_of(self.exclude)
+        outputs = identities_of(self.exclude, self.files)
         for path, stat in found.stats.items():
             if identity_of(stat) in outputs:
                 # Read, it would grow by what is read of it, for ever.
@@ -254,7 +259,7 @@ class FileTailer(ZenDaemonComponent):
 
     def _open(self, path: str, predecessor: _Followed | None) -> None:
         try:
-            fd, stat = _open_file(path)
+            fd, stat = _open_file(path, self.files)
         except FileNotFoundError:
             return  # gone since the look; the next one will tell
         except OSError as cause:
@@ -263,10 +268,12 @@ class FileTailer(ZenDaemonComponent):
         identity = identity_of(stat)
         # Between the look and the opening, the path may have come to mean something else.
         if identity in self._files or not stat_bits.S_ISREG(stat.st_mode):
-            os.close(fd)
+            self.files.close(fd)
             return
         offset = self._begin_at.pop(identity, 0)
-        reader = FileReader(path, fd, offset=offset, max_line_bytes=self.max_line_bytes)
+        reader = FileReader(
+            path, fd, files=self.files, offset=offset, max_line_bytes=self.max_line_bytes
+        )
         followed = _Followed(reader, identity, size=stat.st_size)
         if predecessor is not None and predecessor.ready:
             followed.behind = predecessor
@@ -304,7 +311,7 @@ class FileTailer(ZenDaemonComponent):
         if reader.fd is None:
             return Fate.VANISHED
         try:
-            stat = os.fstat(reader.fd)
+            stat = self.files.fstat(reader.fd)
         except OSError as cause:  # ESTALE: a network file system lost it
             self._read_failed(followed, cause)
             return Fate.SAME
@@ -390,12 +397,12 @@ class FileTailer(ZenDaemonComponent):
             self._drop(daemon, followed)
             return True
         try:
-            fd, stat = _open_file(reader.path)
+            fd, stat = _open_file(reader.path, self.files)
         except OSError as cause:
             self._report_error(reader.path, "open", cause)
             return False
         if identity_of(stat) != followed.identity:
-            os.close(fd)
+            self.files.close(fd)
             return False  # replaced this very moment: the next poll will see it
         reader.attach(fd)
         self._problems.discard((reader.path, "open"))

@@ -1,0 +1,580 @@
+# ruff: noqa: PTH100, PTH102, PTH103, PTH116, PTH120, PTH123, PTH207, PTH208
+# What is tested takes strings, spelled in any way.
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import os
+import shutil
+import stat as stat_bits
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.components.fakes import FakeDaemon
+from zenactors.components import FileTailer, JsonLinesWriter, Lines, RawWriter
+from zenactors.components._files import SYSTEM_FILES, Files
+from zenactors.core.clock import VirtualClock
+from zenactors.errors import ZenDaemonComponentException
+from zenactors.testing.files import VirtualFiles
+
+# -- the same as the system ------------------------------------------------------------------
+
+
+class OnDisk:
+    """What `VirtualFiles` offers to tests, done to the real disk."""
+
+    def put(self, path: str, data: bytes) -> None:
+        self._write(path, "wb", data)
+
+    def append(self, path: str, data: bytes) -> None:
+        self._write(path, "ab", data)
+
+    def _write(self, path: str, mode: str, data: bytes) -> None:
+        try:
+            os.stat(path)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, mode) as file:
+            file.write(data)
+
+    def content(self, path: str) -> bytes:
+        with open(path, "rb") as file:
+            return file.read()
+
+    def mkdir(self, path: str) -> None:
+        os.makedirs(path, exist_ok=True)
+
+    rename = staticmethod(os.rename)
+    remove = staticmethod(os.remove)
+    truncate = staticmethod(os.truncate)
+
+
+class Side:
+    """One of the two that are compared: takes paths below a folder of its own."""
+
+    def __init__(self, files: Files, world: Any, root: str) -> None:
+        self.files = files
+        self.world = world
+        self.root = root
+        self.fds: list[int] = []
+        self.inodes: dict[int, int] = {}  # numbered in the order in which they are seen
+
+    def path(self, path: str) -> str:
+        return f"{self.root}/{path}" if path else ""
+
+    def result(self, call: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return call(*args)
+        except OSError as cause:
+            names = [cause.filename, cause.filename2]
+            return type(cause), cause.errno, cause.strerror, [self._relative(n) for n in names]
+
+    def _relative(self, name: str | None) -> str | None:
+        return None if name is None else name.removeprefix(self.root)
+
+    def described(self, stat: Any) -> Any:
+        if not isinstance(stat, os.stat_result):
+            return stat
+        number = self.inodes.setdefault(stat.st_ino, len(self.inodes))
+        if stat_bits.S_ISDIR(stat.st_mode):
+            return "folder", number
+        return oct(stat.st_mode), number, stat.st_nlink, stat.st_size
+
+    def do(self, name: str, *args: Any) -> Any:
+        return getattr(self, f"do_{name}")(*args)
+
+    def do_open(self, path: str, flags: int) -> Any:
+        fd = self.result(self.files.open, self.path(path), flags, 0o640)
+        if not isinstance(fd, int):
+            return fd
+        self.fds.append(fd)
+        return "open", self.do_fstat(-1)
+
+    def _on_fd(self, name: str, which: int, *args: Any) -> Any:
+        fd = self.fds[which % len(self.fds)] if self.fds else 1_000_000
+        return self.result(getattr(self.files, name), fd, *args)
+
+    def do_close(self, which: int) -> Any:
+        # The number stays in the list as one that is closed, for the system not as itself: it
+        # might be in use again.
+        result = self._on_fd("close", which)
+        if self.fds:
+            self.fds[which % len(self.fds)] = 1_000_000
+        return result
+
+    def do_read(self, which: int, size: int) -> Any:
+        return self._on_fd("read", which, size)
+
+    def do_write(self, which: int, data: bytes) -> Any:
+        return self._on_fd("write", which, memoryview(data))
+
+    def do_lseek(self, which: int, offset: int, whence: int) -> Any:
+        if isinstance(fstat := self.do_fstat(which), tuple) and fstat[0] == "folder":
+            return None  # what that gives is up to the file system
+        return self._on_fd("lseek", which, offset, whence)
+
+    def do_ftruncate(self, which: int, size: int) -> Any:
+        return self._on_fd("ftruncate", which, size)
+
+    def do_is_append(self, which: int) -> Any:
+        return self._on_fd("is_append", which)
+
+    def do_set_blocking(self, which: int) -> Any:
+        return self._on_fd("set_blocking", which, True)  # noqa: FBT003 - as in `os`
+
+    def do_fstat(self, which: int) -> Any:
+        return self.described(self._on_fd("fstat", which))
+
+    def do_stat(self, path: str) -> Any:
+        return self.described(self.result(self.files.stat, self.path(path)))
+
+    def do_lexists(self, path: str) -> Any:
+        return self.files.lexists(self.path(path))
+
+    def do_world(self, name: str, path: str, *args: Any) -> Any:
+        result = self.result(getattr(self.world, name), self.path(path), *args)
+        # Which step of making folders failed is not compared, only how.
+        return result[:3] if isinstance(result, tuple) and name in MAKING else result
+
+    def do_rename(self, old: str, new: str) -> Any:
+        return self.result(self.world.rename, self.path(old), self.path(new))
+
+    def do_glob(self, pattern: str) -> Any:
+        found = self.files.glob(self.path(pattern))
+        # Up to Python 3.11, "missing/**" is said to match "missing/".
+        found = [path for path in found if self.files.lexists(path)]
+        return sorted(path.removeprefix(self.root) for path in found)
+
+    def everything(self) -> Any:
+        found = self.do_glob("**") + self.do_glob("**/.*")
+        paths = [path.removeprefix("/") for path in found]
+        return [(path, self.do_stat(path), self.do_world("content", path)) for path in paths]
+
+
+MAKING = {"put", "append", "mkdir"}
+NAMES = st.sampled_from(["a", "b", "c.log", ".hid", "[x]"])
+ENDS = st.sampled_from(["", "", "", "", "/", "/.", "/.."])
+PATHS = st.builds(
+    lambda names, end: "/".join(names) + end, st.lists(NAMES, min_size=1, max_size=3), ENDS
+) | st.sampled_from(["", ".", "a/../b", "a//b", "./a"])
+PLAIN = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
+FLAGS = st.builds(
+    lambda access, more: access | sum(more),
+    st.sampled_from([os.O_RDONLY, os.O_WRONLY, os.O_RDWR]),
+    st.sets(
+        st.sampled_from([os.O_CREAT, os.O_CREAT, os.O_EXCL, os.O_TRUNC, os.O_APPEND, os.O_CLOEXEC]),
+        max_size=4,
+    ),
+).filter(lambda flags: not flags & os.O_EXCL or flags & os.O_CREAT)  # else it is undefined
+
+
+def stays_inside(pattern: str) -> bool:
+    depth = 0
+    for part in pattern.split("/"):
+        depth += -1 if part == ".." else part not in ("", ".", "**")
+        if depth < 0:
+            return False
+    return True
+
+
+PATTERNS = st.builds(
+    lambda parts, end: "/".join(parts) + end,
+    st.lists(
+        st.sampled_from(["*", "**", "**", "?", "a", "b", "*.log", ".*", "[ab]", "[!a]*", ".", ".."])
+        | NAMES,
+        min_size=1,
+        max_size=4,
+    ),
+    st.sampled_from(["", "", "/"]),
+).filter(stays_inside)
+WHICH = st.integers(-1, 3)
+DATA = st.binary(max_size=6)
+SIZES = st.integers(-1, 9)
+
+STEPS = st.one_of(
+    st.tuples(st.just("open"), PATHS, FLAGS),
+    st.tuples(st.just("open"), PLAIN, st.just(os.O_RDWR | os.O_CREAT)),
+    st.tuples(st.just("close"), WHICH),
+    st.tuples(st.just("read"), WHICH, SIZES),
+    st.tuples(st.just("write"), WHICH, DATA),
+    st.tuples(st.just("lseek"), WHICH, st.integers(-4, 9), st.integers(0, 2)),
+    st.tuples(st.just("ftruncate"), WHICH, SIZES),
+    st.tuples(st.sampled_from(["fstat", "is_append", "set_blocking"]), WHICH),
+    st.tuples(st.sampled_from(["stat", "lexists"]), PATHS),
+    st.tuples(st.just("world"), st.sampled_from(["put", "append"]), PLAIN, DATA),
+    st.tuples(st.just("world"), st.just("mkdir"), PLAIN),
+    st.tuples(st.just("world"), st.sampled_from(["remove", "content"]), PATHS),
+    st.tuples(st.just("world"), st.just("truncate"), PATHS, SIZES),
+    st.tuples(st.just("rename"), PATHS, PATHS),
+    st.tuples(st.just("rename"), PLAIN, PLAIN),
+    st.tuples(st.just("glob"), PATTERNS),
+)
+
+
+@contextlib.contextmanager
+def folder_of_disk() -> Iterator[str]:
+    before = os.umask(0o022)
+    root = tempfile.mkdtemp()
+    try:
+        yield root
+    finally:
+        os.umask(before)
+        shutil.rmtree(root)
+
+
+def compare(steps: list[Any], disk: Side, memory: Side) -> None:
+    try:
+        for step in steps:
+            assert memory.do(*step) == disk.do(*step), step
+            assert memory.everything() == disk.everything(), step
+            for which in range(len(disk.fds)):
+                assert memory.do_fstat(which) == disk.do_fstat(which), step
+    finally:
+        for fd in disk.fds:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+@settings(max_examples=300)
+@given(steps=st.lists(STEPS, min_size=1, max_size=25))
+def test_whatever_is_done_the_system_would_have_given_the_same(steps):
+    files = VirtualFiles()
+    files.mkdir("/root/of/all")
+    with folder_of_disk() as root:
+        os.makedirs(f"{root}/root/of/all")
+        disk = Side(SYSTEM_FILES, OnDisk(), f"{root}/root/of/all")
+        compare(steps, disk, Side(files, files, "/root/of/all"))
+
+
+def snapshot(root: str) -> list[Any]:
+    """All of a real folder, by its own means."""
+    return [
+        (path, path.lstat().st_ino, path.lstat().st_mtime, path.is_file() and path.read_bytes())
+        for path in sorted(Path(root).rglob("*"))
+    ]
+
+
+@settings(max_examples=300)
+@given(
+    before=st.dictionaries(PLAIN, DATA, max_size=5),
+    steps=st.lists(STEPS, min_size=1, max_size=20),
+)
+def test_an_overlay_does_the_same_and_leaves_the_disk_alone(before, steps):
+    with folder_of_disk() as root:
+        for side in ("disk", "below"):
+            os.mkdir(f"{root}/{side}")
+            for path, data in before.items():
+                with contextlib.suppress(OSError):  # one name cannot be a file and a folder
+                    OnDisk().put(f"{root}/{side}/{path}", data)
+        untouched = snapshot(f"{root}/below")
+        files = VirtualFiles(below=True)
+        disk = Side(SYSTEM_FILES, OnDisk(), f"{root}/disk")
+        compare(steps, disk, Side(files, files, f"{root}/below"))
+
+        assert snapshot(f"{root}/below") == untouched
+        for fd, _ in files.open_descriptors():
+            files.close(fd)
+
+
+@settings(max_examples=300)
+@given(paths=st.lists(PLAIN, max_size=6), pattern=PATTERNS)
+def test_a_relative_glob_matches_the_same(paths, pattern):
+    files = VirtualFiles()
+    with folder_of_disk() as root, contextlib.chdir(root):
+        inside = VirtualFiles()  # relative to the folder it was made in
+        for path in paths:
+            for world in (OnDisk(), inside, files):
+                with contextlib.suppress(OSError):
+                    world.put(path if world is files else f"{root}/{path}", b"")
+        expected = sorted(p for p in glob.glob(pattern, recursive=True) if os.path.lexists(p))
+        assert inside.glob(pattern) == expected
+        assert files.glob(pattern) == expected
+
+
+# -- the overlay -----------------------------------------------------------------------------
+
+
+def handles() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture
+def overlay():
+    return VirtualFiles(below=True)
+
+
+def test_a_real_file_goes_into_memory_as_the_same_file_and_who_reads_it_goes_on(overlay, tmp_path):
+    real = tmp_path / "a.log"
+    real.write_bytes(b"one\n")
+    before = handles()
+    fd = overlay.open(str(real), os.O_RDONLY)
+    assert overlay.read(fd, 2) == b"on"
+    assert overlay.paths() == []
+    overlay.append(str(real), b"two\n")
+
+    assert overlay.read(fd, 100) == b"e\ntwo\n"
+    stat, below = overlay.fstat(fd), real.stat()
+    assert (stat.st_dev, stat.st_ino) == (below.st_dev, below.st_ino)
+    assert stat.st_size == 8
+    assert overlay.paths() == [str(real)]
+    assert real.read_bytes() == b"one\n"
+    assert handles() == before
+
+
+def test_a_real_file_that_is_removed_is_readable_to_the_end_by_who_has_it_open(overlay, tmp_path):
+    real = tmp_path / "a.log"
+    real.write_bytes(b"one\n")
+    fd = overlay.open(str(real), os.O_RDONLY)
+    overlay.remove(str(real))
+
+    assert not overlay.lexists(str(real))
+    assert overlay.glob(f"{tmp_path}/*") == []
+    assert overlay.fstat(fd).st_nlink == 0
+    assert overlay.read(fd, 100) == b"one\n"
+    overlay.put(str(real), b"new\n")
+    assert overlay.stat(str(real)).st_ino == 1
+    overlay.remove(str(real))
+    with pytest.raises(FileNotFoundError):
+        overlay.stat(str(real))
+    assert real.read_bytes() == b"one\n"
+
+
+def test_real_links_are_followed_and_a_moved_one_stays_one(overlay, tmp_path):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a").write_bytes(b"one\n")
+    (tmp_path / "current").symlink_to("logs")
+    (tmp_path / "dead").symlink_to(tmp_path / "later")
+    (tmp_path / "loop").symlink_to("loop")
+    overlay.append(f"{tmp_path}/current/a", b"two\n")
+
+    assert overlay.content(f"{tmp_path}/logs/a") == b"one\ntwo\n"
+    assert overlay.paths() == [f"{tmp_path}/logs/a"]
+    assert overlay.lexists(f"{tmp_path}/dead")
+    with pytest.raises(FileNotFoundError):
+        overlay.stat(f"{tmp_path}/dead")
+    overlay.put(f"{tmp_path}/dead", b"made\n")
+    assert overlay.content(f"{tmp_path}/later") == b"made\n"
+    with pytest.raises(OSError, match="symbolic links") as caught:
+        overlay.stat(f"{tmp_path}/loop")
+    assert caught.value.errno == errno.ELOOP
+    overlay.rename(f"{tmp_path}/current", f"{tmp_path}/moved")
+    assert overlay.content(f"{tmp_path}/moved/a") == b"one\ntwo\n"
+    assert overlay.glob(f"{tmp_path}/*/a") == [f"{tmp_path}/logs/a", f"{tmp_path}/moved/a"]
+    assert not (tmp_path / "later").exists()
+
+
+def test_pipes_and_devices_of_the_disk_cannot_be_opened(overlay):
+    for flags in (os.O_RDONLY, os.O_WRONLY):
+        with pytest.raises(PermissionError):
+            overlay.open("/dev/null", flags)
+
+
+def test_what_appears_on_the_disk_later_is_seen(overlay, tmp_path):
+    path = str(tmp_path / "a")
+    assert overlay.glob(f"{tmp_path}/*") == []
+    assert not overlay.lexists(path)
+    Path(path).write_bytes(b"one\n")
+
+    assert overlay.glob(f"{tmp_path}/*") == [path]
+    assert overlay.content(path) == b"one\n"
+
+
+# -- what only memory has --------------------------------------------------------------------
+
+
+def test_equal_calls_give_equal_numbers_and_a_descriptor_is_never_used_twice():
+    for _ in range(2):
+        files = VirtualFiles()
+        files.put("/var/log/a", "žluť\n")
+        files.put("b", b"")
+        first = files.open("/var/log/a", os.O_RDONLY)
+        second = files.open("b", os.O_WRONLY)
+        assert (first, second) == (10_000, 10_001)
+        assert files.open_descriptors() == [(first, "/var/log/a"), (second, "b")]
+        files.close(first)
+        assert files.open("b", os.O_RDONLY) == 10_002
+        assert (files.stat("/var/log/a").st_ino, files.stat("b").st_ino) == (1, 2)
+        assert files.stat("b").st_dev == 1
+        assert files.content("/var/log/a").decode() == "žluť\n"
+        assert files.paths() == sorted(["/var/log/a", os.path.abspath("b")])
+        assert files.glob("b") == ["b"]
+
+
+def test_changes_are_stamped_with_the_clock():
+    clock = VirtualClock(1000.5)
+    files = VirtualFiles(clock=clock)
+    files.put("a", b"x")
+    assert files.stat("a").st_mtime == 1000.5
+    clock.advance(2.0)
+    assert files.stat("a").st_mtime == 1000.5
+    files.append("a", b"y")
+
+    assert files.stat("a").st_mtime == 1002.5
+    assert VirtualFiles().stat(".").st_mtime == 0
+
+
+def test_a_null_byte_is_refused_as_the_system_does():
+    for files in (SYSTEM_FILES, VirtualFiles()):
+        assert not files.lexists("a\0b")
+        with pytest.raises(ValueError, match="embedded null byte"):
+            files.stat("a\0b")
+
+
+# -- the components on it --------------------------------------------------------------------
+
+
+def fake_daemon() -> Any:  # Any: it has only what these components use of a daemon
+    return FakeDaemon()
+
+
+class Tail:
+    """A tailer on files in memory, driven by hand."""
+
+    def __init__(self, files: VirtualFiles, *patterns: str, **options: Any) -> None:
+        self.daemon = fake_daemon()
+        self.tailer = FileTailer(patterns=list(patterns), start="beginning", **options)
+        self.tailer.files = files
+        self.tailer.setup(self.daemon)
+
+    def text(self, times: int = 1) -> bytes:
+        self.daemon.poll(self.tailer, times)
+        return b"".join(lines.data for lines in self.daemon.take())
+
+    def count(self, key: str) -> int:
+        return int(self.tailer.statistics_cur.get(key, 0))
+
+
+@pytest.fixture
+def files():
+    return VirtualFiles()
+
+
+def test_a_tailer_follows_a_file_in_memory(files):
+    tail = Tail(files, "/log/a.log")
+    assert tail.text(2) == b""
+    files.append("/log/a.log", "one\ntw")
+    assert tail.text() == b"one\n"
+    files.append("/log/a.log", "o\n" + "x" * 200_000 + "\n")
+    assert tail.text() == b"two\n" + b"x" * 200_000 + b"\n"
+
+    tail.tailer.teardown(tail.daemon)
+    assert files.open_descriptors() == []
+
+
+def test_a_tailer_reads_a_renamed_file_to_its_end_and_then_the_new_one(files):
+    files.put("/log/a.log", b"one\n")
+    tail = Tail(files, "/log/a.log")
+    assert tail.text() == b"one\n"
+    files.rename("/log/a.log", "/log/a.log.1")
+    files.append("/log/a.log.1", b"last\n")
+    files.put("/log/a.log", b"first\n")
+
+    assert tail.text(3) == b"last\nfirst\n"
+    assert tail.count("rotated") == 1
+    assert [path for _, path in files.open_descriptors()] == ["/log/a.log"]
+
+
+def test_a_tailer_follows_a_rename_within_its_pattern(files):
+    files.put("/log/a.log", b"one\n")
+    tail = Tail(files, "/log/**/*.log")
+    assert tail.text() == b"one\n"
+    files.mkdir("/log/old")
+    files.rename("/log/a.log", "/log/old/b.log")
+    files.append("/log/old/b.log", b"two\n")
+
+    assert tail.text(2) == b"two\n"
+    assert tail.tailer.get_state()["files"][0]["path"] == "/log/old/b.log"
+
+
+def test_a_tailer_begins_again_after_truncation(files):
+    files.put("/log/a.log", b"one\ntwo\n")
+    tail = Tail(files, "/log/a.log")
+    assert tail.text() == b"one\ntwo\n"
+    files.truncate("/log/a.log")
+    files.append("/log/a.log", b"new\n")
+
+    assert tail.text(2) == b"new\n"
+    assert tail.count("truncated") == 1
+
+
+def test_a_tailer_reads_a_deleted_file_to_its_end_and_lets_it_go(files):
+    files.put("/log/a.log", b"one\n")
+    tail = Tail(files, "/log/a.log")
+    files.append("/log/a.log", b"last")
+    files.remove("/log/a.log")
+
+    assert tail.text(4) == b"one\nlast"
+    assert tail.count("vanished") == 1
+    assert files.open_descriptors() == []
+    files.put("/log/a.log", b"again\n")
+    assert tail.text(2) == b"again\n"
+
+
+def test_a_tailer_does_not_read_the_output_of_what_it_feeds(files):
+    files.put("/log/a.log", b"one\n")
+    files.put("/log/out.log", b"never\n")
+
+    assert Tail(files, "/log/*.log", exclude=["/log/out.log", "-"]).text(3) == b"one\n"
+
+
+def written(files: VirtualFiles, writer: Any, *events: Any) -> None:
+    daemon = fake_daemon()
+    writer.files = files
+    writer.setup(daemon)
+    for event in events:
+        writer.cbk_event_lines(daemon, event)
+    writer.teardown(daemon)
+    assert files.open_descriptors() == []
+
+
+def test_a_writer_appends_or_begins_anew(files):
+    files.put("/out", b"old\n")
+    written(files, RawWriter(path="/out"), Lines("f", 0, b"a\nb\n"), Lines("f", 4, b"c\n"))
+    assert files.content("/out") == b"old\na\nb\nc\n"
+    written(files, JsonLinesWriter(path="/out", append=False), [{"a": 1}])
+    assert files.content("/out") == b'{"a":1}\n'
+
+
+def test_a_writer_goes_on_in_the_file_it_opened_after_a_rename(files):
+    daemon = fake_daemon()
+    writer = RawWriter(path="/out")
+    writer.files = files
+    writer.setup(daemon)
+    writer.cbk_event_lines(daemon, Lines("f", 0, b"a\n"))
+    files.rename("/out", "/out.1")
+    writer.cbk_event_lines(daemon, Lines("f", 2, b"b\n"))
+    assert files.paths() == ["/out.1"]
+    files.truncate("/out.1")
+    writer.cbk_event_lines(daemon, Lines("f", 4, b"c\n"))
+
+    assert files.content("/out.1") == b"c\n"
+
+
+def test_a_writer_to_standard_output_is_heard(files, capfd):
+    written(files, RawWriter(), Lines("f", 0, b"a\n"))
+    written(files, JsonLinesWriter(path="-"), [{"a": 1}])
+
+    assert files.standard_output == b'a\n{"a":1}\n'
+    assert capfd.readouterr().out == ""
+
+
+def test_a_missing_folder_is_told_as_on_the_disk(files):
+    with pytest.raises(ZenDaemonComponentException, match="mkdir -p /no/such"):
+        written(files, RawWriter(path="/no/such/out"))
+
+
+def test_a_writer_on_an_overlay_leaves_the_real_file_alone(overlay, tmp_path):
+    real = tmp_path / "out"
+    real.write_bytes(b"old\n")
+    written(overlay, RawWriter(path=str(real)), Lines("f", 0, b"a\n"))
+
+    assert overlay.content(str(real)) == b"old\na\n"
+    assert real.read_bytes() == b"old\n"

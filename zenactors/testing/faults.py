@@ -1,0 +1,187 @@
+"""Faults on purpose: the same names under a harness, in a simulation and on real threads.
+
+A fault happens at a *point*: `"callback"`, before a component's callback runs; `"setup"`, before
+its `setup`; and, where time is virtual, `"time"`, before time passes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any, Literal, Protocol
+
+from zenactors.actors.runtime import Runtime
+from zenactors.core.component import Handler
+
+Point = Literal["callback", "setup", "time"]
+
+
+class InjectedCrash(Exception):  # noqa: N818 - what it is, is its name
+    """What a `Crash` raises unless it is told otherwise."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Where and when a fault happens.
+
+    Args:
+        point: `"callback"`, `"setup"` or `"time"`.
+        component: The component's name; None: any.
+        event: The event, for callbacks; None: any.
+        nth: Only the so-manieth time, counted from 1, that all of the above fits.
+        chance: How probable it is each time, from 0 to 1, if `nth` is None.
+    """
+
+    point: Point = "callback"
+    component: str | None = None
+    event: Any = None
+    nth: int | None = None
+    chance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.point not in ("callback", "setup", "time"):
+            raise ValueError(f"point must be 'callback', 'setup' or 'time', not {self.point!r}.")
+        if self.nth is None and self.chance <= 0:
+            raise ValueError(f"{self} never happens: give nth=1, or chance=0.1.")
+
+    def fits(self, point: Point, component: str, event: Any) -> bool:
+        """Return True if this is the place."""
+        return (
+            self.point == point
+            and self.component in (None, component)
+            and (self.event is None or self.event == event)
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Crash(Fault):
+    """Raise `error`: an exception, or a class of them."""
+
+    error: BaseException | type[BaseException] = InjectedCrash
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Delay(Fault):
+    """Take `seconds` longer, or as long as the daemon needs to stop if that is less."""
+
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClockJump(Fault):
+    """Set the wall clock forward by `seconds`, or back if they are negative."""
+
+    seconds: float
+
+
+class SteppableClock(Protocol):
+    """A clock whose wall time can be set."""
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock forward or back."""
+        ...
+
+
+class Faults:
+    """Decide at each point what happens there. Thread: any.
+
+    Args:
+        faults: What may happen.
+        rng: Decides by chance.
+        clock: What `ClockJump` sets; None: there is none to set.
+        note: Called with component, event and text when a fault happens.
+    """
+
+    def __init__(
+        self,
+        faults: Sequence[Fault],
+        rng: Random,
+        clock: SteppableClock | None,
+        note: Callable[[str, str], object],
+    ) -> None:
+        self._faults = list(faults)
+        self._rng = rng
+        self._clock = clock
+        self._note = note
+        self._passed: Counter[int] = Counter()  # its add is not atomic: counts may be off by a race
+        if clock is None and any(isinstance(fault, ClockJump) for fault in self._faults):
+            raise ValueError("A ClockJump needs a clock that can be set.")
+
+    def __bool__(self) -> bool:
+        return bool(self._faults)
+
+    def at(self, point: Point, component: str, event: Any = None, daemon: Any = None) -> None:
+        """Pass a point. Raises what a `Crash` says; waits as long as a `Delay` says."""
+        for number, fault in enumerate(self._faults):
+            if not fault.fits(point, component, event):
+                continue
+            self._passed[number] += 1
+            if fault.nth is None:
+                if self._rng.random() >= fault.chance:
+                    continue
+            elif self._passed[number] != fault.nth:
+                continue
+            self._happen(fault, component, daemon)
+
+    def _happen(self, fault: Fault, component: str, daemon: Any) -> None:
+        match fault:
+            case Delay(seconds=seconds):
+                self._note(component, f"delay of {seconds:g} s")
+                if daemon is not None:
+                    daemon.wait(seconds)
+            case ClockJump(seconds=seconds):
+                self._note(component, f"wall clock jumps by {seconds:+g} s")
+                assert self._clock is not None
+                self._clock.step(seconds)
+            case Crash(error=error):
+                cause = error() if isinstance(error, type) else error
+                self._note(component, f"crash: {cause!r}")
+                raise cause
+
+    # --- for who wires components -------------------------------------------------------------
+
+    def handlers(self, component: str, handlers: list[Handler]) -> list[Handler]:
+        """Return handlers that pass the point `"callback"` first."""
+        if not self._faults:
+            return handlers
+        return [{**handler, "callback": self._callback(component, handler)} for handler in handlers]
+
+    def hook(self, component: str, callback: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a hook that passes the point `"setup"` first, if it is that."""
+        if not self._faults or getattr(callback, "__name__", "") != "setup":
+            return callback
+
+        @functools.wraps(callback)
+        def setup(daemon: Any) -> Any:
+            self.at("setup", component, daemon=daemon)
+            return callback(daemon)
+
+        return setup
+
+    def _callback(self, component: str, handler: Handler) -> Callable[[Any, Any], Any]:
+        callback, event = handler["callback"], handler["event"]
+
+        @functools.wraps(callback)
+        def faulty(daemon: Any, args: Any) -> Any:
+            self.at("callback", component, event, daemon)
+            return callback(daemon, args)
+
+        return faulty
+
+
+class FaultyRuntime(Runtime):
+    """Real threads, with faults."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+
+    def handlers(self, component: str, handlers: list[Handler]) -> list[Handler]:
+        """Return handlers that may fail."""
+        return self._faults.handlers(component, handlers)
+
+    def hook(self, component: str, callback: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a hook that may fail."""
+        return self._faults.hook(component, callback)

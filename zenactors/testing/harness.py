@@ -1,0 +1,363 @@
+"""`Harness`: components under the real engine, on the calling thread, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+
+from loguru import logger
+
+from zenactors.actors.dispatcher import Dispatcher
+from zenactors.components._files import SYSTEM_FILES
+from zenactors.core.clock import VirtualClock
+from zenactors.core.component import ZenDaemonComponent
+from zenactors.core.dispatch import Counts, Ordering
+from zenactors.daemon.lifecycle import ZenDaemon
+from zenactors.errors import NotRunningError, UnknownEventError
+from zenactors.testing.faults import Fault, Faults
+from zenactors.testing.files import VirtualFiles
+from zenactors.testing.hub import Hub, Task
+from zenactors.testing.journal import SHOWN, Journal
+from zenactors.testing.probe import Probe
+from zenactors.testing.runtime import SimulatedRuntime, SimulatedTrap
+
+if TYPE_CHECKING:
+    from zenactors.actors.life import StopReport
+    from zenactors.actors.live_queue import LiveQueue
+    from zenactors.core.messages import DeadLetter
+
+INTERRUPT = 0.1  # how probable it is, with a seed, that a callback is interrupted in the middle
+MOVES_OUTSIDE = 3  # with a seed, how many moves others make at most between two calls from outside
+
+
+class LogRecord(NamedTuple):
+    """One line that was logged."""
+
+    level: str
+    component: str
+    message: str
+
+
+class Harness:
+    """Run components, or a whole daemon, on the calling thread, in virtual time.
+
+        with Harness([Parser(), probe := Probe("record")]) as harness:
+            harness.queue.schedule("line", "hello")
+            probe.expect("record", {"text": "hello"})
+
+    Engine, mailboxes and life-cycle are those of production; what is replaced is who runs
+    when. Nothing runs but inside a call that waits: `run_until_idle`, `advance`, a probe's
+    `expect` … Virtual time passes when nobody can move, and only then.
+
+    Without a `seed`, whoever has not moved for longest moves next, and each does as much
+    as it can: a quiet machine. With one, everything that differs from run to run on
+    real threads is chosen by it: who moves next, how large batches are, whether a callback is
+    interrupted in the middle.
+
+    Args:
+        what: The components, as for `Dispatcher`; or a `ZenDaemon`, whose main thread runs too.
+        seed: What chooses; a number, or a `random.Random` to choose with.
+        ordering: As for `Dispatcher`; a `ZenDaemon` has its own.
+        compat: As for `Dispatcher`.
+        config: As for `Dispatcher`.
+        exit_when_idle: As for `Dispatcher`.
+        clock: The virtual clock.
+        files: What the stock components read and write instead of the disk: `VirtualFiles`, or
+            contents by path. None: the disk.
+        faults: What goes wrong on purpose.
+        interrupt: With a seed, how probable it is that a callback is interrupted.
+        keep: Remember the whole trace, not its end only.
+        sink: Called with each line of the trace.
+
+    Attributes:
+        clock: The virtual clock; `step()` lets its wall time jump.
+        daemon: What callbacks get as `daemon`.
+        files: The virtual files, or None.
+        journal: What happened.
+        logs: What was logged while the harness was open.
+        report: What the stop left undone; None while it runs.
+
+    Thread: one.
+    """
+
+    def __init__(
+        self,
+        what: Sequence[Any] | ZenDaemon,
+        *,
+        seed: int | Random | None = None,
+        ordering: Ordering = "component",
+        compat: Literal["pyzenkit"] | None = None,
+        config: Mapping[str, Any] | None = None,
+        exit_when_idle: bool = False,
+        clock: VirtualClock | None = None,
+        files: VirtualFiles | Mapping[str, str | bytes] | None = None,
+        faults: Sequence[Fault] = (),
+        interrupt: float = INTERRUPT,
+        keep: bool = False,
+        sink: Callable[[str], object] | None = None,
+    ) -> None:
+        self.clock = clock or VirtualClock()
+        self.files = _made_of(files)
+        self.logs: list[LogRecord] = []
+        self.report: StopReport | None = None
+        rng = Random(seed) if isinstance(seed, int) else seed  # noqa: S311 - to be repeated
+        self._rng = rng
+        self._seed = seed
+        self._begun = self.clock.monotonic()
+        self._hub = Hub(self.clock, rng)
+        self.journal = Journal(self._seconds, keep=keep, sink=sink)
+        self._hub.passed = self._time_passes
+        own = Random(rng.random()) if rng is not None else Random(0)  # noqa: S311
+        self._faults = Faults(faults, own, self.clock, self._note_fault)
+        self._runtime = SimulatedRuntime(self._hub, self.journal, self._faults, interrupt=interrupt)
+        self._trap: SimulatedTrap | None = None
+        self._main: Task | None = None
+        self._status: int | None = None
+        self._sink_id = -1
+        self._read_letters = 0
+        self.daemon: Any
+        if isinstance(what, ZenDaemon):
+            what.run_under(self._runtime, self.clock, self._make_trap)
+            self.daemon = what
+            self._dispatcher = what.dispatcher
+        else:
+            self.daemon = self._dispatcher = Dispatcher(
+                what,
+                ordering=ordering,
+                compat=compat,
+                config=config,
+                exit_when_idle=exit_when_idle,
+                clock=self.clock,
+                runtime=self._runtime,
+            )
+        for member in self._dispatcher.members:
+            self._adopt(member.name, member.component)
+
+    # --- life -------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if kind is None:
+                self.stop()
+        finally:
+            self.close()
+
+    def start(self) -> None:
+        """Set up the components, and let them handle `start`.
+
+        A `ZenDaemon` is started by its main thread; if that fails, it has logged why and
+        has ended with `status`.
+
+        Raises:
+            ComponentStartError: As `Dispatcher.start`.
+        """
+        self._sink_id = logger.add(self._log, level="TRACE", format="{message}", catch=False)
+        if not isinstance(self.daemon, ZenDaemon):
+            self._dispatcher.start()
+            return
+        self._main = self._hub.spawn(self.daemon.name, self._serve)
+        self._runtime.name(self._main, self.daemon.name)
+        self._hub.wait(lambda: self._status is not None or self._dispatcher.is_open)
+
+    def stop(self) -> StopReport:
+        """Stop gracefully, as `Dispatcher.stop`; a `ZenDaemon` as by SIGINT. Return the report."""
+        if self.report is None:
+            if self._main is None:
+                self.report = self._dispatcher.stop()
+            else:
+                self.daemon.set_done()
+                self._hub.wait(lambda: self._status is not None)
+        assert self.report is not None
+        return self.report
+
+    def close(self) -> None:
+        """End everything where it stands: what is under way is left undone."""
+        self._hub.close()
+        if self._sink_id >= 0:
+            logger.remove(self._sink_id)
+            self._sink_id = -1
+
+    # --- letting things happen ----------------------------------------------------------------
+
+    @property
+    def queue(self) -> LiveQueue:
+        """The event queue, as a thread outside sees it."""
+        if self._rng is not None and self._sink_id >= 0:
+            for _ in range(self._rng.randrange(MOVES_OUTSIDE)):
+                self._hub.step()
+        return self._dispatcher.queue
+
+    def run_until_idle(self) -> None:
+        """Let everybody move until nobody can. No time passes.
+
+        Raises:
+            EndlessMotionError: It never comes to an end, as events schedule events.
+        """
+        while self._hub.step():
+            pass
+
+    def step(self) -> bool:
+        """Let one of those who can move do so. False: nobody can before time passes."""
+        return self._hub.step()
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass, and everything that happens in them.
+
+        Time goes from one moment at which something is due to the next; at each of them
+        everybody moves until nobody can.
+        """
+        self.run_until_idle()
+        end = self.clock.monotonic() + seconds
+        while self.clock.monotonic() < end:
+            self._hub.pass_time(end)
+            self.run_until_idle()
+
+    def wait_until(self, fact: Callable[[], object], *, within: float = 5.0) -> bool:
+        """Let things happen until `fact()` is true. False: it was not within so many seconds."""
+        self._hub.wait(fact, within)
+        return bool(fact())
+
+    def run(self, seconds: float = 3600.0) -> int | None:
+        """Let things happen until the daemon ends by itself, at most so many seconds.
+
+        Returns:
+            The status; None: it still runs.
+        """
+        if self._main is not None:
+            self._hub.wait(lambda: self._status is not None, seconds)
+        else:
+            self._dispatcher.wait_for_end(seconds)
+        return self.status
+
+    def spawn(self, run: Callable[[], object], name: str = "thread") -> Task:
+        """Let a function be run by another thread outside: it moves as the others do.
+
+        What it calls on the daemon or its queue may wait; what it raises is raised by the
+        call that lets it move.
+        """
+        task = self._hub.spawn(name, run)
+        self._runtime.name(task, name)
+        return task
+
+    def signal(self, number: int) -> None:
+        """Send a signal to a `ZenDaemon`.
+
+        Raises:
+            NotRunningError: It does not serve.
+            ValueError: It does not trap that signal.
+        """
+        if self._trap is None or self._status is not None:
+            raise NotRunningError("Only a ZenDaemon that runs can be sent a signal.")
+        self.journal.note("outside", "signal", to=self.daemon.name, text=str(number))
+        self._trap.send(number)
+
+    # --- how things stand ---------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """The virtual seconds since the harness was made."""
+        return self._seconds()
+
+    @property
+    def status(self) -> int | None:
+        """The exit status of a `ZenDaemon` that has ended, else None."""
+        return self._status
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        """What each component has counted, as `get_statistics`."""
+        return self._dispatcher.get_statistics("harness")
+
+    def counts(self) -> dict[Any, Counts]:
+        """Return what became of the events of each chain."""
+        return self._dispatcher.counts()
+
+    def completed(self, event: Any) -> int:
+        """Return how many events of this name came through their whole chain.
+
+        Raises:
+            UnknownEventError: No component handles it.
+        """
+        counts = self.counts()
+        if event not in counts:
+            raise UnknownEventError(event, known=counts)
+        return counts[event].completed
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return the events that could not be handled, oldest first. They count as read then."""
+        letters = self._dispatcher.dead_letters()
+        self._read_letters = len(letters)
+        return letters
+
+    def unread_dead_letters(self) -> list[DeadLetter]:
+        """Return those that nobody has asked for."""
+        return self._dispatcher.dead_letters()[self._read_letters :]
+
+    def situation(self) -> str:
+        """Return the last 20 events and where each is, as a failure shows them."""
+        seed = "" if self._seed is None else f", seed {self._seed}"
+        head = f"The last {SHOWN} events, {self.now:g} s after the begin{seed}:"
+        return f"{head}\n{self.journal.last_events(SHOWN)}"
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        status = self.daemon.serve()
+        self.report = self.daemon.stop_report
+        self._status = status
+
+    def _make_trap(self, signals: Any) -> SimulatedTrap:
+        self._trap = SimulatedTrap(self._hub, signals)
+        return self._trap
+
+    def _adopt(self, name: str, component: Any) -> None:
+        """Give a component virtual time, random numbers by the seed, and the virtual files."""
+        if isinstance(component, Probe):
+            component.attach(self._await, self.situation)
+        if not isinstance(component, ZenDaemonComponent):
+            return
+        cls = type(component)
+        if cls.clock is ZenDaemonComponent.clock:
+            component.clock = self.clock
+        if cls.random is ZenDaemonComponent.random and "random" not in vars(component):
+            component.random = Random(f"{self._seed_text()}:{name}")  # noqa: S311
+        if self.files is not None and getattr(cls, "files", None) is SYSTEM_FILES:
+            component.files = self.files  # type: ignore[attr-defined]
+
+    def _seed_text(self) -> str:
+        return str(self._seed) if isinstance(self._seed, int) else "0"
+
+    def _await(self, fact: Callable[[], bool], within: float) -> None:
+        self._hub.wait(fact, within)
+
+    def _seconds(self) -> float:
+        return self.clock.monotonic() - self._begun
+
+    def _time_passes(self, seconds: float) -> None:
+        self.journal.note("time", "passes", text=f"{seconds:.6f}")
+        if self._faults:
+            self._faults.at("time", "time")
+
+    def _note_fault(self, component: str, text: str) -> None:
+        self.journal.note(component, "fault", text=text)
+
+    def _log(self, message: Any) -> None:
+        record = message.record
+        component = str(record["extra"].get("component", ""))
+        self.logs.append(LogRecord(record["level"].name, component, record["message"]))
+        text = f"{record['level'].name} {record['message']}"
+        self.journal.note(component or "daemon", "log", text=text)
+
+
+def _made_of(files: VirtualFiles | Mapping[str, str | bytes] | None) -> VirtualFiles | None:
+    if files is None or isinstance(files, VirtualFiles):
+        return files
+    made = VirtualFiles()
+    for path, content in files.items():
+        made.put(path, content)
+    return made

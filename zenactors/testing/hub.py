@@ -1,0 +1,240 @@
+"""Who moves next: many tasks on one thread, and time that passes when nobody can move.
+
+A task is a greenlet, so it may wait in the middle of anything, as a thread may: in a callback,
+deep in the main thread's start. Between two waits nobody else runs, unless a task is interrupted
+on purpose (`zenactors.testing.preempt`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import greenlet
+
+from zenactors.core.clock import VirtualClock
+
+OUTSIDE = 1  # the identity of whoever is no task: the test itself
+MAX_MOVES = 1_000_000  # at one moment of virtual time: more is a loop without end
+
+
+class Abandoned(BaseException):
+    """Raised in a task that will never go on, where it waits: the harness was closed."""
+
+
+class EndlessMotionError(Exception):
+    """So much happens at one moment that time will never pass."""
+
+
+class NothingMovesError(Exception):
+    """What is waited for cannot happen any more: nobody can move, and no timer runs."""
+
+
+class Task:
+    """Somebody who moves: an actor, the main thread, a producer.
+
+    Attributes:
+        name: For the trace.
+        number: Its identity, as a thread's identifier is.
+        done: True once it has ended.
+    """
+
+    __slots__ = ("_greenlet", "deadline", "done", "fact", "failure", "moved", "name", "number")
+
+    def __init__(self, number: int, name: str, run: Callable[[], object]) -> None:
+        self.number = number
+        self.name = name
+        self.done = False
+        self.failure: BaseException | None = None
+        self.fact: Callable[[], object] = _always
+        self.deadline: float | None = None
+        self.moved = 0
+        self._greenlet = greenlet.greenlet(self._run_to_end(run))
+
+    def move(self) -> None:
+        """Let it go on until it waits or ends."""
+        self._greenlet.parent = greenlet.getcurrent()
+        self._greenlet.switch()
+
+    def abandon(self) -> None:
+        """End it where it waits; what it has open there is released."""
+        while not self.done:
+            self._greenlet.parent = greenlet.getcurrent()
+            if not self._greenlet:  # never begun: there is nothing to release
+                self.done = True
+                return
+            self._greenlet.throw(Abandoned)
+
+    def wait(self) -> None:
+        """Go back to who moved it, until it is moved again. In the task itself."""
+        parent = self._greenlet.parent
+        assert parent is not None
+        parent.switch()
+
+    def _run_to_end(self, run: Callable[[], object]) -> Callable[[], None]:
+        def run_to_end() -> None:
+            try:
+                run()
+            except Abandoned:
+                pass
+            except BaseException as cause:  # told to whoever moves it, not thrown at it
+                self.failure = cause
+            finally:
+                self.done = True
+
+        return run_to_end
+
+
+class Hub:
+    """Let tasks move, one at a time.
+
+    Args:
+        clock: Passes when nobody can move, and only then.
+        rng: Chooses who moves; None: whoever has not moved for longest.
+
+    Attributes:
+        current: The task that moves; None: whoever is outside.
+        moves: How many moves there were.
+        passed: Called with the seconds each time before time passes.
+        look: Called when nobody can move: may make somebody able to, from outside. True: it did.
+    """
+
+    def __init__(self, clock: VirtualClock, rng: Random | None) -> None:
+        self.clock = clock
+        self.rng = rng
+        self.current: Task | None = None
+        self.moves = 0
+        self.closing = False
+        self.passed: Callable[[float], None] = _ignore
+        self.look: Callable[[], bool] = _nothing_there
+        self._tasks: list[Task] = []
+        self._numbers = OUTSIDE
+        self._at_this_moment = 0
+
+    def ident(self) -> int:
+        """Return the identity of who is running."""
+        return OUTSIDE if self.current is None else self.current.number
+
+    def spawn(self, name: str, run: Callable[[], object]) -> Task:
+        """Add a task. It moves when it is chosen."""
+        self._numbers += 1
+        task = Task(self._numbers, name, run)
+        self._tasks.append(task)
+        return task
+
+    def wait(self, fact: Callable[[], object], timeout: float | None = None) -> None:
+        """Let others move, until `fact()` is true or `timeout` virtual seconds have passed.
+
+        In a task, the others move at least once, if they can. Outside, it is this call that
+        lets them move.
+
+        Raises:
+            NothingMovesError: Outside, with no `timeout`: it cannot become true any more.
+        """
+        task = self.current
+        deadline = None if timeout is None else self.clock.monotonic() + max(0.0, timeout)
+        if task is None:
+            self._run(fact, deadline)
+            return
+        if self.closing:
+            raise Abandoned
+        task.fact = fact
+        task.deadline = deadline
+        task.wait()
+
+    def give_way(self) -> None:
+        """Let others move; go on at any time. In a task."""
+        self.wait(_always)
+
+    def step(self) -> bool:
+        """Let one task move. False: nobody can.
+
+        Raises:
+            EndlessMotionError: More than a million moves at one moment.
+        """
+        now = self.clock.monotonic()
+        able = [
+            task
+            for task in self._tasks
+            if (task.deadline is not None and task.deadline <= now) or task.fact()
+        ]
+        if not able:
+            return self.look()
+        if self.rng is None:
+            task = min(able, key=_longest_still)
+        else:
+            task = able[int(self.rng.random() * len(able))] if len(able) > 1 else able[0]
+        self._at_this_moment += 1
+        if self._at_this_moment > MAX_MOVES:
+            raise EndlessMotionError(
+                f"{MAX_MOVES:,} moves, and no time has passed; the last was {task.name}'s."
+            )
+        self.moves += 1
+        task.moved = self.moves
+        before, self.current = self.current, task
+        try:
+            task.move()
+        finally:
+            self.current = before
+        if task.done:
+            self._tasks.remove(task)
+            if task.failure is not None:
+                raise task.failure
+        return True
+
+    def pass_time(self, until: float | None) -> bool:
+        """Let time pass to the next moment at which somebody can move, at most to `until`.
+
+        Nobody must be able to move now. False: there is no such moment, or it is `until` already.
+        """
+        moments = [task.deadline for task in self._tasks if task.deadline is not None]
+        if until is not None:
+            moments.append(until)
+        if not moments:
+            return False
+        now = self.clock.monotonic()
+        seconds = min(moments) - now
+        if seconds <= 0:
+            return False
+        self._at_this_moment = 0
+        self.passed(seconds)
+        self.clock.advance(seconds)
+        return True
+
+    def close(self) -> None:
+        """End every task where it waits."""
+        self.closing = True
+        for task in self._tasks:
+            before, self.current = self.current, task
+            task.abandon()
+            self.current = before
+        self._tasks.clear()
+
+    def waiting(self) -> list[str]:
+        """Return the names of the tasks that have not ended."""
+        return [task.name for task in self._tasks]
+
+    def _run(self, fact: Callable[[], object], deadline: float | None) -> None:
+        while not fact():
+            if self.step():
+                continue
+            if deadline is not None and self.clock.monotonic() >= deadline:
+                return
+            if not self.pass_time(deadline):
+                raise NothingMovesError("Nobody can move any more, and no timer runs.")
+
+
+def _longest_still(task: Task) -> int:
+    return task.moved
+
+
+def _always() -> bool:
+    return True
+
+
+def _ignore(_: float) -> None:
+    pass
+
+
+def _nothing_there() -> bool:
+    return False

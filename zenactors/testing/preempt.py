@@ -1,0 +1,107 @@
+"""Interrupting a callback in the middle, as the system does to a thread.
+
+Python's tracing tells after each bytecode instruction of the callback's own code; after some
+number of them the task gives way. Code of Python itself and of this library is never
+interrupted, nor is the body of a `with` statement: it may hold a lock that others take, and on one
+thread they would wait for ever.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import linecache
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import zenactors
+
+_OURS = str(Path(zenactors.__file__).parent)
+_PYTHONS = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+_Tracer = Callable[[FrameType, str, Any], Any]
+
+
+def interrupted(
+    function: Callable[[], Any], instructions: int, give_way: Callable[[str], Any]
+) -> Any:
+    """Call `function`; call `give_way` within, after so many instructions of its own code.
+
+    `give_way` is told the place, as `bank.py:12`.
+
+    A function that is shorter, or that nobody may interrupt, is just called.
+    """
+    left = instructions
+
+    def local(frame: FrameType, what: str, _: Any) -> Any:
+        nonlocal left
+        if what != "opcode" or _in_with(frame.f_code, frame.f_lineno):
+            return local
+        left -= 1
+        if left > 0:
+            return local
+        sys.settrace(None)
+        give_way(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
+        return None
+
+    def enter(frame: FrameType, _what: str, _: Any) -> Any:
+        if left <= 0 or not _may_interrupt(frame, entered):
+            return None
+        entered[frame] = _home(frame.f_code) or ""
+        frame.f_trace_opcodes = True
+        return local
+
+    entered: dict[FrameType, str] = {}
+    before = sys.gettrace()
+    sys.settrace(enter)
+    try:
+        return function()
+    finally:
+        sys.settrace(before)
+        entered.clear()  # frames and this function would hold each other
+
+
+def _may_interrupt(frame: FrameType, entered: dict[FrameType, str]) -> bool:
+    """Return True for the first function of the user's, and for what such functions call."""
+    home = _home(frame.f_code)
+    if home is None:
+        return False
+    caller = frame.f_back
+    if caller not in entered:
+        return not entered
+    # A library that the user's code calls may hold locks of its own.
+    return home in ("", entered[caller]) and not _in_with(caller.f_code, caller.f_lineno)
+
+
+@functools.cache
+def _home(code: CodeType) -> str | None:
+    """Return the package that users' code is installed as, "" for none; None if not theirs."""
+    name = code.co_filename
+    if name.startswith(_OURS) or code.co_name == "<module>" or not Path(name).is_file():
+        return None
+    _, installed, inside = name.partition("site-packages/")
+    if installed:
+        return inside.partition("/")[0]
+    return None if name.startswith(_PYTHONS) else ""
+
+
+def _in_with(code: CodeType, line: int | None) -> bool:
+    return line is None or line in _lines_within(code.co_filename)
+
+
+@functools.cache
+def _lines_within(filename: str) -> frozenset[int]:
+    """Return the lines of a file that stand in a `with` statement."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(filename)))
+    except SyntaxError:
+        return frozenset()
+    return frozenset(
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.With | ast.AsyncWith)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    )

@@ -1,0 +1,127 @@
+"""Probes: components that stand in a chain and say what came along."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+from zenactors.core.component import Handler, ZenDaemonComponent
+from zenactors.testing.describe import describe
+
+ANY: Any = type("Any", (), {"__repr__": lambda _: "ANY"})()
+"""Fits everything."""
+
+Await = Callable[[Callable[[], bool], float], None]
+
+
+class Received(NamedTuple):
+    """What came along."""
+
+    event: Hashable
+    args: Any
+
+
+class Probe(ZenDaemonComponent):
+    """A component that keeps what comes along, and hands it on unchanged.
+
+    Its place among the components is its place in the chains. Under a harness its waits let
+    virtual time pass; in a daemon on real threads they wait. What was expected or received
+    once is not seen again by the next call.
+
+    Args:
+        events: The events it takes part in.
+        name: How logs and failures call it.
+
+    Attributes:
+        received: All that has come along, in order; also what was expected already.
+    """
+
+    def __init__(self, *events: Hashable, name: str = "probe") -> None:
+        super().__init__(name=name)
+        self.received: list[Received] = []
+        self._events = events
+        self._unread: deque[Received] = deque()
+        self._news = threading.Condition()
+        self._await: Await = self._await_on_threads
+        self._situation: Callable[[], str] = self._what_came
+
+    def get_events(self) -> list[Handler]:
+        """Return a handler for each event."""
+        return [self.gen_event_handler(event, self._keeper(event)) for event in self._events]
+
+    def attach(self, wait: Await, situation: Callable[[], str]) -> None:
+        """Learn how to wait, and how a failure shows the situation; for harnesses."""
+        self._await = wait
+        self._situation = situation
+
+    def expect(self, event: Hashable = ANY, args: Any = ANY, *, within: float = 5.0) -> Any:
+        """Wait for the next event; fail unless it is this one.
+
+        Args:
+            event: Its name. Default: any.
+            args: What its args are to be equal to. Default: anything.
+            within: Seconds to wait for it.
+
+        Returns:
+            Its args.
+        """
+        received = self._next(f"expected {_shown(event, args)}", within)
+        if not (event is ANY or received.event == event) or not (
+            args is ANY or received.args == args
+        ):
+            self._fail(f"expected {_shown(event, args)}, but got {_shown(*received)}")
+        return received.args
+
+    def expect_none(self, event: Hashable = ANY, *, within: float = 1.0) -> None:
+        """Wait `within` seconds; fail if this event (default: any) comes."""
+
+        def came() -> bool:
+            return any(event is ANY or each.event == event for each in self._unread)
+
+        self._await(came, within)
+        if came():
+            first = next(each for each in self._unread if event is ANY or each.event == event)
+            what = "nothing" if event is ANY else f"no {event}"
+            self._fail(f"expected {what} within {within:g} s, but got {_shown(*first)}")
+
+    def receive_n(self, count: int, *, within: float = 5.0) -> list[Received]:
+        """Wait for the next `count` events, at most `within` seconds in all, and return them."""
+        self._await(lambda: len(self._unread) >= count, within)
+        if len(self._unread) < count:
+            self._fail(f"expected {count} events within {within:g} s, but got {len(self._unread)}")
+        return [self._unread.popleft() for _ in range(count)]
+
+    def _next(self, wanted: str, within: float) -> Received:
+        self._await(lambda: bool(self._unread), within)
+        if not self._unread:
+            self._fail(f"{wanted} within {within:g} s, but nothing came")
+        return self._unread.popleft()
+
+    def _fail(self, message: str) -> None:
+        raise AssertionError(f"{self.name}: {message}.\n{self._situation()}")
+
+    def _keeper(self, event: Hashable) -> Callable[[Any, Any], None]:
+        def keep(_daemon: Any, args: Any) -> None:
+            with self._news:
+                self.received.append(Received(event, args))
+                self._unread.append(self.received[-1])
+                self._news.notify_all()
+
+        return keep
+
+    def _await_on_threads(self, fact: Callable[[], bool], within: float) -> None:
+        with self._news:
+            self._news.wait_for(fact, within)
+
+    def _what_came(self) -> str:
+        last = [f"  {_shown(*received)}" for received in self.received[-20:]]
+        return "\n".join([f"The last of {len(self.received)} events that came along:", *last])
+
+
+def _shown(event: Any, args: Any) -> str:
+    if event is ANY and args is ANY:
+        return "an event"
+    name = "an event" if event is ANY else str(event)
+    return name if args is ANY else f"{name} with {describe(args)}"

@@ -1,0 +1,574 @@
+"""The engine's runtime under simulation: actors as tasks, waits as moves of others.
+
+Dispatcher, actors, mailboxes, reactors and the daemon's main thread are those of production;
+what is replaced is who runs when, and what waiting means.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from random import Random
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import pykka
+
+from zenactors.actors.dispatcher_actor import TURN_DUE, DispatcherActor, DispatcherInbox
+from zenactors.actors.mailbox import Mailbox, Note
+from zenactors.actors.runtime import Runtime, TurnLock
+from zenactors.core.component import FLAG_CONTINUE, Handler
+from zenactors.core.dispatch import Dispatch, Flow
+from zenactors.core.event_queue import NEW, Place, Scheduled
+from zenactors.core.messages import Part
+from zenactors.testing.describe import describe
+from zenactors.testing.hub import OUTSIDE, Hub, Task
+from zenactors.testing.journal import OUTSIDE as OUTSIDE_NAME
+from zenactors.testing.journal import Journal, Tracked
+from zenactors.testing.preempt import interrupted
+
+if TYPE_CHECKING:
+    from zenactors.actors.waiting import Wait
+    from zenactors.core.chain import Chain
+    from zenactors.core.clock import Clock
+    from zenactors.core.host import Host
+    from zenactors.testing.faults import Faults
+
+A = TypeVar("A", bound=pykka.ThreadingActor)
+
+FIRST_WINDOWS = (1, 2, 3, 5, 16)  # what a seed may begin with, so that small ones are met
+MAX_CALLBACK = 0.003  # seconds that a callback may seem to take, in the eyes of its component
+LOCK_TAKEN = 0.3  # how probable it is that another has the dispatcher's turn
+SLOW_CALLBACKS = 0.2  # how probable it is that they seem to have taken any
+BREAK_OFF = 0.2  # how probable it is that an actor looks at its mailbox between two strides
+MAX_INSTRUCTIONS = 60  # after so many a callback is interrupted at the latest
+
+
+class SimulatedRuntime(Runtime):
+    """Run the engine's actors as tasks of a hub.
+
+    Args:
+        hub: Chooses who moves.
+        journal: What happened.
+        faults: What goes wrong on purpose.
+        interrupt: How probable it is that a callback is interrupted in the middle.
+    """
+
+    def __init__(self, hub: Hub, journal: Journal, faults: Faults, *, interrupt: float) -> None:
+        self.hub = hub
+        self.journal = journal
+        self.ident = hub.ident
+        self._faults = faults
+        self._interrupt = interrupt if hub.rng is not None else 0.0
+        self._names: dict[Any, str] = {}
+        self._components: list[str] = []
+        self._hosts: Mapping[int, tuple[int, Host]] = {}
+        self._watched: dict[str, list[Watched]] = {}
+        self._mailboxes: list[Mailbox] = []
+        hub.look = self._look_at_descriptors
+
+    # --- threads ------------------------------------------------------------------------------
+
+    def start(self, actor: type[A], *args: Any, **kwargs: Any) -> pykka.ActorRef[A]:
+        """Make an actor whose loop is a task."""
+        return _simulated(actor, self).start(*args, **kwargs)
+
+    def enter(self, name: str) -> Any:
+        """Name the calling task."""
+        task = self.hub.current
+        assert task is not None
+        self.name(task, name.removeprefix("zenactors:"))
+        return task
+
+    def name(self, task: Task, name: str) -> None:
+        """Name a task, for the journal."""
+        task.name = self._names[task.number] = name
+
+    def join(self, thread: Task, timeout: float) -> None:
+        """Let others move until a task has ended."""
+        self.hub.wait(lambda: thread.done, timeout)
+
+    def turn_lock(self) -> TurnLock:
+        """Return a lock that by chance is taken."""
+        return SimulatedTurnLock(self.hub.rng)
+
+    def lock(self) -> contextlib.AbstractContextManager[Any]:
+        """Return a lock whose waiters let others move."""
+        return SimulatedLock(self.hub)
+
+    def event(self) -> threading.Event:
+        """Return an event whose waiters let others move."""
+        return SimulatedEvent(self.hub)
+
+    def notices(self) -> SimulatedNotices:
+        """Return notices whose waiters let others move."""
+        return SimulatedNotices(self.hub)
+
+    def stopwatch(self, clock: Clock) -> Clock:
+        """Return a clock by which callbacks take a time that the seed chooses."""
+        return clock if self.hub.rng is None else Stopwatch(clock, self.hub.rng)
+
+    # --- what is seen -------------------------------------------------------------------------
+
+    def dispatch(
+        self,
+        chains: dict[Any, Chain],
+        names: list[str],
+        hosts: Mapping[int, tuple[int, Host]],
+        **options: Any,
+    ) -> Dispatch:
+        """Return a dispatch that tells the journal what it decides."""
+        self._components, self._hosts = names, hosts
+        self._place_in_chains(chains)
+        dispatch = SimulatedDispatch(chains, self, **options)
+        if self.hub.rng is not None:
+            for flow in dispatch.flows.values():
+                flow.window = flow.least_window = self.hub.rng.choice(FIRST_WINDOWS)
+        return dispatch
+
+    def handlers(self, component: str, handlers: list[Handler]) -> list[Handler]:
+        """Return handlers that tell the journal, may fail and may be interrupted."""
+        faulty = self._faults.handlers(component, handlers)
+        watched = [Watched(self, component, handler) for handler in faulty]
+        self._watched[component] = watched
+        return [
+            {**handler, "callback": callback}
+            for handler, callback in zip(handlers, watched, strict=True)
+        ]
+
+    def hook(self, component: str, callback: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a hook that tells the journal, and may fail."""
+        faulty = self._faults.hook(component, callback)
+        name = getattr(callback, "__name__", "callback")
+
+        @functools.wraps(callback)
+        def watched(daemon: Any) -> Any:
+            self.journal.note(component, "hook", text=name)
+            try:
+                return faulty(daemon)
+            finally:
+                self.note_scheduled()
+
+        return watched
+
+    def note_scheduled(self) -> None:
+        """Tell the journal what the running component has scheduled so far."""
+        entry = self._hosts.get(self.ident())
+        if entry is not None:
+            for scheduled in entry[1].children:
+                self.scheduled(scheduled)
+
+    def scheduled(self, scheduled: Scheduled) -> None:
+        """Tell the journal of a scheduled event, unless it knows."""
+        producer = scheduled.producer
+        if isinstance(producer, int) and producer < 0:
+            who = self._components[~producer]
+        else:
+            who = self.who(producer)
+        self.journal.scheduled(who, scheduled, _how(scheduled, self.hub))
+
+    def who(self, ident: object) -> str:
+        """Return the name of a task, or of whoever is outside."""
+        return OUTSIDE_NAME if ident == OUTSIDE else self._names.get(ident, OUTSIDE_NAME)
+
+    def component(self, index: int) -> str:
+        """Return a component's name."""
+        return self._components[index]
+
+    def call(self, component: str, label: str, callback: Callable[[], Any]) -> Any:
+        """Call a callback, perhaps with an interruption."""
+        rng = self.hub.rng
+        if rng is None or not self._interrupt or rng.random() >= self._interrupt:
+            return callback()
+        instructions = int(MAX_INSTRUCTIONS ** rng.random())
+
+        def give_way(place: str) -> None:
+            self.journal.note(component, "interrupt", label, text=f"at {place}")
+            self.hub.give_way()
+
+        return interrupted(callback, instructions, give_way)
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def mailbox(self) -> SimulatedMailbox:
+        """Return a mailbox at which its owner lets others move."""
+        mailbox = SimulatedMailbox(self.hub)
+        self._mailboxes.append(mailbox)
+        return mailbox
+
+    def _place_in_chains(self, chains: dict[Any, Chain]) -> None:
+        """Tell each callback its place in its chain, and who comes next."""
+        for chain in chains.values():
+            way = [(step.component, each) for step in chain.steps for each in step.callbacks]
+            for position, (component, callback) in enumerate(way):
+                following = way[position + 1 : position + 2]
+                to = self._components[following[0][0]] if following else ""
+                for watched in self._behind(self._components[component], callback):
+                    watched.position, watched.to = position, to
+
+    def _behind(self, component: str, callback: Any) -> list[Watched]:
+        if isinstance(callback, Watched):
+            # What stands in the chain of a front is dealt to its replicas.
+            number = getattr(callback.callback, "number", None)
+            if number is None:
+                return [callback]
+            replicas = (f"{component}/{n}" for n in itertools.count(1))
+            known = itertools.takewhile(self._watched.__contains__, replicas)
+            return [callback, *(self._watched[replica][number] for replica in known)]
+        return []
+
+    def _look_at_descriptors(self) -> bool:
+        return any(
+            mailbox.reactor is not None and mailbox.reactor.look() for mailbox in self._mailboxes
+        )
+
+
+class Watched:
+    """A callback that tells the journal what it does."""
+
+    def __init__(self, runtime: SimulatedRuntime, component: str, handler: Handler) -> None:
+        self.callback = handler["callback"]
+        self.position = 0
+        self.to = ""
+        self._runtime = runtime
+        self._component = component
+        self._event = handler["event"]
+        self.__name__ = getattr(self.callback, "__name__", "callback")
+
+    def __repr__(self) -> str:
+        return describe(self.callback)
+
+    def __call__(self, daemon: Any, args: Any) -> Any:
+        """Call it."""
+        runtime, journal = self._runtime, self._runtime.journal
+        tracked = journal.called(self._component, self._event, self.position, args)
+        try:
+            result = runtime.call(
+                self._component, tracked.label, lambda: self.callback(daemon, args)
+            )
+        except BaseException as cause:
+            runtime.note_scheduled()
+            journal.raised(self._component, tracked, cause)
+            raise
+        runtime.note_scheduled()
+        self._note_answer(journal, tracked, args, result)
+        return result
+
+    def _note_answer(self, journal: Journal, tracked: Tracked, args: Any, result: Any) -> None:
+        changed, stopped = args, False
+        if result is not None:
+            try:
+                flag, changed = result
+            except (TypeError, ValueError) as cause:  # the host will say so, and dead-letter it
+                journal.raised(self._component, tracked, cause)
+                return
+            stopped = flag != FLAG_CONTINUE
+        journal.answered(
+            self._component,
+            tracked,
+            changed,
+            after=self.position + 1,
+            to=self.to,
+            stopped=stopped,
+        )
+
+
+class SimulatedDispatch(Dispatch):
+    """A dispatch that tells the journal what it decides."""
+
+    def __init__(self, chains: dict[Any, Chain], runtime: SimulatedRuntime, **options: Any) -> None:
+        super().__init__(chains, **options)
+        self._runtime = runtime
+
+    def accept(self, scheduled: Scheduled) -> None:
+        """Take over an event that was scheduled."""
+        if scheduled.home is NEW:
+            self._runtime.scheduled(scheduled)
+        super().accept(scheduled)
+
+    def start_alone(self, scheduled: Scheduled) -> Part | None:
+        """Accept an event and start it at once, if that may be."""
+        if scheduled.home is NEW:
+            self._runtime.scheduled(scheduled)
+        return super().start_alone(scheduled)
+
+    def cancel(self, scheduled: Scheduled) -> bool:
+        """Take an event back."""
+        cancelled = super().cancel(scheduled)
+        if cancelled:
+            self._runtime.journal.cancelled(scheduled)
+        return cancelled
+
+    def _start(self, flow: Flow, items: list[Any]) -> Part:
+        part = super()._start(flow, items)
+        self._note(flow, items)
+        return part
+
+    def _start_control(self, flow: Flow, args: Any) -> Part:
+        part = super()._start_control(flow, args)
+        self._note(flow, [args])
+        return part
+
+    def _join(self, flow: Flow, items: list[Any], latest: dict[int, Part]) -> bool:
+        joined = super()._join(flow, items, latest)
+        if joined:
+            self._note(flow, items)
+        return joined
+
+    def _note(self, flow: Flow, items: list[Any]) -> None:
+        to = self._runtime.component(flow.components[0])
+        self._runtime.journal.started(flow.chain.event, items, to)
+
+
+class SimulatedMailbox(Mailbox):
+    """A mailbox at which its owner lets others move."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__()
+        self._hub = hub
+
+    def get(self) -> Any:
+        """Return the next thing to do; others move first."""
+        reactor = self.reactor
+        self._hub.wait(self.pending, None if reactor is None else reactor.timeout())
+        return super().get()
+
+    def interrupted(self) -> bool:
+        """Return True if the owner should let go of its batch, or by chance."""
+        rng = self._hub.rng
+        return super().interrupted() or (rng is not None and rng.random() < BREAK_OFF)
+
+    def _wait(self) -> Any:
+        try:
+            return self._data.get_nowait()
+        except queue.Empty:
+            reactor = self.reactor
+            self._hub.wait(self.pending, None if reactor is None else reactor.timeout())
+            return None
+
+
+class SimulatedDispatcherInbox(DispatcherInbox):
+    """The dispatcher's waiting place: it also takes the turns that nobody else took."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__()
+        self._hub = hub
+
+    def get(self) -> Any:
+        """Return the next thing to do; others move first."""
+        turns = self.turns
+        assert turns is not None
+        while True:
+            if self._control:
+                return self._control.popleft()
+            if self._closed:
+                return Note(None)
+            if turns.wanted():
+                self._hub.give_way()
+                return TURN_DUE
+            self._hub.wait(
+                lambda: self._control or turns.wanted() or turns.rung(), turns.before_sleep()
+            )
+            turns.hush()
+
+
+class SimulatedFuture(pykka.ThreadingFuture[Any]):
+    """An answer for which one waits while others move."""
+
+    hub: Hub
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_set = False
+
+    def set(self, value: Any = None) -> None:
+        """Set the answer."""
+        super().set(value)
+        self._is_set = True
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        """Set the failure."""
+        super().set_exception(exc_info)
+        self._is_set = True
+
+    def get(self, *, timeout: float | None = None) -> Any:
+        """Return the answer, at the latest after `timeout` virtual seconds."""
+        if self._get_hook is None and not self._is_set:
+            self.hub.wait(lambda: self._is_set, timeout)
+        return super().get(timeout=0 if self._get_hook is None else timeout)
+
+
+class SimulatedNotices:
+    """Notices whose waiters let others move."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._count = 0
+
+    def notify(self) -> None:
+        """Let everybody who waits look again."""
+        self._count += 1
+
+    @contextlib.contextmanager
+    def subscribed(self) -> Iterator[Wait]:
+        """Return a function that waits for the next `notify`."""
+        seen = self._count
+
+        def wait(timeout: float | None) -> None:
+            nonlocal seen
+            self._hub.wait(lambda: self._count != seen, timeout)
+            seen = self._count
+
+        yield wait
+
+
+class SimulatedEvent(threading.Event):
+    """An event whose waiters let others move."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__()
+        self._hub = hub
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, or `timeout` virtual seconds have passed."""
+        if not self.is_set():
+            self._hub.wait(self.is_set, timeout)
+        return self.is_set()
+
+
+class SimulatedTurnLock:
+    """The lock of the dispatcher's turn: nobody waits for it, and by chance another has it."""
+
+    def __init__(self, rng: Random | None) -> None:
+        self._rng = rng
+
+    def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 - as threading's
+        """Take it, unless by chance it is taken."""
+        return blocking or self._rng is None or self._rng.random() >= LOCK_TAKEN
+
+    def release(self) -> None:
+        """Let go of it."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class SimulatedLock:
+    """A reentrant lock whose waiters let others move."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._holder = 0
+        self._depth = 0
+
+    def __enter__(self) -> None:
+        own = self._hub.ident()
+        if self._holder not in (0, own):
+            self._hub.wait(lambda: not self._holder)
+        self._holder = own
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self._holder = 0
+
+
+class SimulatedTrap:
+    """Where the daemon's main thread waits: signals are sent by the test."""
+
+    def __init__(self, hub: Hub, signals: Iterable[int]) -> None:
+        self._hub = hub
+        self._signals = set(signals)
+        self._caught: list[int] = []
+        self._notified = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def send(self, number: int) -> None:
+        """Be the kernel: deliver a signal.
+
+        Raises:
+            ValueError: Nobody traps it: in a process it would end the daemon, or do nothing.
+        """
+        if number not in self._signals:
+            raise ValueError(f"Signal {number} is not trapped by the daemon.")
+        self._caught.append(number)
+
+    def notify(self) -> None:
+        """End a `wait` without a signal."""
+        self._notified = True
+
+    def wait(self, timeout: float | None = None) -> list[int]:
+        """Wait for a signal or a `notify`, at most `timeout` virtual seconds."""
+        self._hub.wait(lambda: self._caught or self._notified, timeout)
+        self._notified = False
+        caught, self._caught = self._caught, []
+        return caught
+
+
+class Stopwatch:
+    """A clock by which callbacks take a time that the seed chooses.
+
+    Only a component's host looks at it: it makes its strides and parts as long or short
+    as they would be if callbacks took that long. Nobody else's time passes.
+    """
+
+    def __init__(self, clock: Clock, rng: Random) -> None:
+        self.time = clock.time
+        self._clock = clock
+        self._rng = rng
+        self._taken = 0.0
+
+    def monotonic(self) -> float:
+        """Return virtual seconds, and what callbacks seem to have taken."""
+        if self._rng.random() < SLOW_CALLBACKS:
+            self._taken += self._rng.random() * MAX_CALLBACK
+        return self._clock.monotonic() + self._taken
+
+
+def _how(scheduled: Scheduled, hub: Hub) -> str:
+    match scheduled.place:
+        case Place.FRONT:
+            return "before others"
+        case Place.PRIORITY:
+            return "with priority"
+        case Place.AFTER:
+            return f"in {max(0.0, scheduled.when - hub.clock.monotonic()):.6g} s"
+        case Place.AT:
+            return f"at {scheduled.when:.6f}"
+        case _:
+            return ""
+
+
+def _simulated(actor: type[A], runtime: SimulatedRuntime) -> type[A]:
+    """Return an actor class whose loop is a task, and which waits by letting others move."""
+    hub = runtime.hub
+    future = type("Future", (SimulatedFuture,), {"hub": hub})
+
+    def start_loop(self: Any) -> None:
+        # Nobody else's `stop_all()` is to reach it.
+        pykka.ActorRegistry.unregister(self.actor_ref)
+        hub.spawn(actor.__name__, self._actor_loop)
+
+    def make_inbox() -> Any:
+        if issubclass(actor, DispatcherActor):
+            return SimulatedDispatcherInbox(hub)
+        return runtime.mailbox()
+
+    members = {
+        "_start_actor_loop": start_loop,
+        "_create_actor_inbox": staticmethod(make_inbox),
+        "_create_future": staticmethod(future),
+    }
+    return type(actor.__name__, (actor,), members)

@@ -1,0 +1,237 @@
+"""Simulation: the same daemon again and again, each time as another seed chooses."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from zenactors.core.dispatch import Counts, Ordering
+from zenactors.daemon.lifecycle import ZenDaemon
+from zenactors.errors import EXIT_OK, EXIT_START_FAILED, ComponentStartError
+from zenactors.testing.diagram import draw
+from zenactors.testing.faults import Crash, Fault, InjectedCrash
+from zenactors.testing.files import VirtualFiles
+from zenactors.testing.harness import INTERRUPT, Harness
+
+SEED_VARIABLE = "ZENACTORS_SEED"
+DRAWN = 40  # entries of the trace that a failure draws
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """What a simulation runs, and what must hold.
+
+    Args:
+        build: Returns new components, or a new `ZenDaemon`, at every call; nothing of a run may
+            live on in the next.
+        drive: Does what the world outside does: called with the started `Harness`, as another
+            thread. None: the daemon runs until it ends by itself, or for `seconds`.
+        check: Called with the `Harness` when everything has stopped; raises if all is not well.
+        files: Contents by path of what the stock components read; what is not among them is
+            read from the disk. Nothing is written to the disk.
+        faults: What goes wrong on purpose. An event that died of an `InjectedCrash` is no failure.
+        seconds: Virtual seconds to run, without `drive`.
+        status: The exit status that a `ZenDaemon` must end with.
+        ordering: As for `Dispatcher`; a `ZenDaemon` has its own.
+        compat: As for `Dispatcher`.
+        config: As for `Dispatcher`.
+        exit_when_idle: As for `Dispatcher`.
+        interrupt: How probable it is that a callback is interrupted in the middle.
+    """
+
+    build: Callable[[], Sequence[Any] | ZenDaemon]
+    drive: Callable[[Harness], object] | None = None
+    check: Callable[[Harness], object] | None = None
+    files: Mapping[str, str | bytes] = dataclasses.field(default_factory=dict)
+    faults: Sequence[Fault] = ()
+    seconds: float = 3600.0
+    status: int = EXIT_OK
+    ordering: Ordering = "component"
+    compat: Literal["pyzenkit"] | None = None
+    config: Mapping[str, Any] | None = None
+    exit_when_idle: bool = False
+    interrupt: float = INTERRUPT
+
+
+class SimulationFailure(AssertionError):  # noqa: N818 - it is what a test fails with
+    """A seed for which something went wrong.
+
+    Attributes:
+        seed: The seed.
+        harness: The run, closed: its `journal` holds the trace.
+        reason: What went wrong, in one line.
+        replay: The command that runs the same again; empty if there is none.
+    """
+
+    def __init__(self, seed: int, harness: Harness, reason: str, replay: str) -> None:
+        self.seed = seed
+        self.harness = harness
+        self.reason = reason
+        self.replay = replay
+        super().__init__(seed, reason)
+
+    def __str__(self) -> str:
+        lines = [f"seed {self.seed}: {self.reason}"]
+        if self.replay:
+            lines.append(f"Run it again: {self.replay}")
+        lines.append(self.harness.situation())
+        entries = list(self.harness.journal.entries)
+        shown = entries[-DRAWN:]
+        lines.append(f"The last {len(shown)} of {self.harness.journal.count} things that happened:")
+        lines.append(draw(shown))
+        return "\n".join(lines)
+
+
+class Unwell(Exception):  # noqa: N818 - what is wrong is its message
+    """Something went wrong that raised nothing."""
+
+
+def simulate(
+    build: Scenario | Callable[[], Sequence[Any] | ZenDaemon],
+    *,
+    seed: int,
+    replay: str = "",
+    keep: bool = False,
+    sink: Callable[[str], object] | None = None,
+    **options: Any,
+) -> Harness:
+    """Run a scenario once, as the seed chooses.
+
+    It fails if `drive` or `check` raises, if an event dies of anything but an injected crash and
+    nobody asked for `dead_letters()`, if a component hangs, if an event is lost or counted
+    twice, or if a daemon ends with another status than it should.
+
+    Args:
+        build: The scenario; or what builds it, with the other arguments of `Scenario` as
+            `options`.
+        seed: Chooses everything that differs from run to run on real threads. The same seed
+            gives the same trace, byte for byte, in every process.
+        replay: The command that runs the same again, for the failure.
+        keep: Remember the whole trace, not its end only.
+        sink: Called with each line of the trace.
+        options: Of `Scenario`.
+
+    Returns:
+        The harness, closed; its `journal` holds the trace.
+
+    Raises:
+        SimulationFailure: Something went wrong.
+
+    Thread: the calling one does it all.
+    """
+    scenario = build if isinstance(build, Scenario) else Scenario(build=build, **options)
+    files = VirtualFiles(below=True)
+    for path, content in scenario.files.items():
+        files.put(path, content)
+    harness = Harness(
+        scenario.build(),
+        seed=seed,
+        ordering=scenario.ordering,
+        compat=scenario.compat,
+        config=scenario.config,
+        exit_when_idle=scenario.exit_when_idle,
+        files=files,
+        faults=scenario.faults,
+        interrupt=scenario.interrupt,
+        keep=keep,
+        sink=sink,
+    )
+    try:
+        _run(scenario, harness)
+    except Exception as cause:
+        reason = str(cause) if isinstance(cause, Unwell) else f"{type(cause).__name__}: {cause}"
+        first = reason.splitlines()[0] if reason else type(cause).__name__
+        raise SimulationFailure(seed, harness, first, replay or _replay(seed)) from cause
+    finally:
+        harness.close()
+    return harness
+
+
+def explore(
+    build: Scenario | Callable[[], Sequence[Any] | ZenDaemon],
+    *,
+    seeds: Iterable[int],
+    replay: str = "",
+    progress: Callable[[int], object] | None = None,
+    **options: Any,
+) -> int:
+    """Run a scenario for many seeds, up to the first that fails.
+
+    The environment variable `ZENACTORS_SEED` replaces the seeds by one: so a failure that a test
+    shows is run again without a change to the test.
+
+    Args:
+        build: As for `simulate`.
+        seeds: The seeds.
+        replay: As for `simulate`; `{seed}` in it stands for the seed.
+        progress: Called after each seed with how many are done.
+        options: Of `Scenario`.
+
+    Returns:
+        How many seeds were run.
+
+    Raises:
+        SimulationFailure: For the first seed that fails.
+    """
+    only = os.environ.get(SEED_VARIABLE)
+    done = 0
+    for seed in seeds if only is None else [int(only)]:
+        simulate(build, seed=seed, replay=replay.replace("{seed}", str(seed)), **options)
+        done += 1
+        if progress is not None:
+            progress(done)
+    return done
+
+
+def _run(scenario: Scenario, harness: Harness) -> None:
+    try:
+        harness.start()
+    except ComponentStartError as cause:
+        if _is_injected(cause.__cause__, scenario):
+            return  # as was to be
+        raise
+    if harness.status is None:
+        if scenario.drive is None:
+            harness.run(scenario.seconds)
+        else:
+            scenario.drive(harness)
+    report = harness.stop()
+    crashes = any(fault.point == "setup" for fault in scenario.faults)
+    if crashes and harness.status == EXIT_START_FAILED:
+        return
+    if scenario.check is not None:
+        scenario.check(harness)
+    for letter in harness.unread_dead_letters():
+        if not _is_injected(letter.cause, scenario):
+            raise Unwell(
+                f"event {letter.event!r} died in {letter.component}:"
+                f" {type(letter.cause).__name__}: {letter.cause}"
+            ) from letter.cause
+    if report.stuck:
+        raise Unwell(f"did not stop: {', '.join(report.stuck)}")
+    _check_conservation(harness.counts())
+    if harness.status not in (None, scenario.status):
+        raise Unwell(f"the daemon ended with status {harness.status}, not {scenario.status}")
+
+
+def _is_injected(cause: BaseException | None, scenario: Scenario) -> bool:
+    if isinstance(cause, InjectedCrash):
+        return True
+    errors = [fault.error for fault in scenario.faults if isinstance(fault, Crash)]
+    return any(
+        cause is error or (isinstance(error, type) and type(cause) is error) for error in errors
+    )
+
+
+def _check_conservation(counts: Mapping[Any, Counts]) -> None:
+    for event, count in counts.items():
+        known = count.completed + count.stopped + count.dead + count.waiting + count.in_flight
+        if known != count.accepted:
+            raise Unwell(f"events {event!r} do not add up: {count}")
+
+
+def _replay(seed: int) -> str:
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
+    return f'{SEED_VARIABLE}={seed} python -m pytest "{test}"' if test else ""

@@ -120,13 +120,13 @@ class Mailbox(ControlLane):
         return not self._closed
 
     def pending(self) -> bool:
-        """Return True if there may be something to do, False if `get` would block. Thread: own."""
+        """Return True if there may be something to do but timers that are due. Thread: own."""
         reactor = self.reactor
         return (
             self.busy
             or bool(self._control)
             or not self._data.empty()
-            or (reactor is not None and reactor.due())
+            or (reactor is not None and reactor.has_ready())
         )
 
     def interrupted(self) -> bool:

@@ -171,11 +171,15 @@ class ComponentReactor:
         if self._asleep and wake_up is not None:
             wake_up.set()
 
+    def has_ready(self) -> bool:
+        """Return True if the last look found a descriptor that is ready."""
+        return bool(self._ready) and not self._quiet
+
     def look(self) -> bool:
         """Look at the descriptors, however short ago that was. True: one is ready."""
         if self.has_descriptors() and not self._ready:
             self._select(0.0)
-        return bool(self._ready)
+        return self.has_ready()
 
     def take_due(self) -> Iterator[ReactorCallback]:
         """Yield the callbacks whose time has come, timers first.

@@ -142,9 +142,9 @@ class Turns:
         """Return True if events start. Thread: any; a hint."""
         return self._dispatch.open
 
-    def wanted(self) -> bool:
-        """Return True if there is news, or a timed event is due. A hint. Thread: any."""
-        return bool(self._news) or self._seconds() == 0
+    def has_news(self) -> bool:
+        """Return True if news waits for somebody to take the turn. A hint. Thread: any."""
+        return bool(self._news)
 
     def before_sleep(self) -> float | None:
         """Return how many seconds to sleep until a timed event is due; None: until the bell rings.

@@ -156,14 +156,16 @@ class Hub:
         able = [
             task
             for task in self._tasks
-            if (task.deadline is not None and task.deadline <= now) or task.fact()
+            if ((deadline := task.deadline) is not None and deadline <= now) or task.fact()
         ]
         if not able:
             return self.look()
-        if self.rng is None:
+        if len(able) == 1:
+            task = able[0]
+        elif self.rng is None:
             task = min(able, key=_longest_still)
         else:
-            task = able[int(self.rng.random() * len(able))] if len(able) > 1 else able[0]
+            task = able[int(self.rng.random() * len(able))]
         self._at_this_moment += 1
         if self._at_this_moment > MAX_MOVES:
             raise EndlessMotionError(

@@ -5,7 +5,6 @@ The journal's text is the same, byte for byte, for the same seed in every proces
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
@@ -86,7 +85,6 @@ class Journal:
         self.count = 0
         self._now = now
         self._sink = sink
-        self._digest = hashlib.sha256()
         self._numbers: Counter[Hashable] = Counter()
         self._by_scheduled: dict[int, Tracked] = {}
         self._under_way: dict[tuple[Any, int, int], deque[Tracked]] = {}
@@ -97,14 +95,8 @@ class Journal:
         entry = Entry(self._now(), who, kind, event, to, text)
         self.entries.append(entry)
         self.count += 1
-        line = entry.line()
-        self._digest.update(line.encode("utf-8", "backslashreplace"))
         if self._sink is not None:
-            self._sink(line)
-
-    def digest(self) -> str:
-        """Return a fingerprint of all entries, also of those not remembered."""
-        return self._digest.hexdigest()
+            self._sink(entry.line())
 
     def text(self) -> str:
         """Return the remembered entries, a line each."""

@@ -18,9 +18,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-import zenactors
-
-_OURS = str(Path(zenactors.__file__).parent)
+_OURS = str(Path(__file__).parents[1])
 _PYTHONS = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
 _Tracer = Callable[[FrameType, str, Any], Any]
 

@@ -7,7 +7,6 @@ what is replaced is who runs when, and what waiting means.
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import queue
 import threading
@@ -142,11 +141,9 @@ class SimulatedRuntime(Runtime):
     def hook(self, component: str, callback: Callable[..., Any]) -> Callable[..., Any]:
         """Return a hook that tells the journal, and may fail."""
         faulty = self._faults.hook(component, callback)
-        name = getattr(callback, "__name__", "callback")
 
-        @functools.wraps(callback)
         def watched(daemon: Any) -> Any:
-            self.journal.note(component, "hook", text=name)
+            self.journal.note(component, "hook", text=getattr(callback, "__name__", "callback"))
             try:
                 return faulty(daemon)
             finally:
@@ -332,8 +329,7 @@ class SimulatedMailbox(Mailbox):
 
     def get(self) -> Any:
         """Return the next thing to do; others move first."""
-        reactor = self.reactor
-        self._hub.wait(self.pending, None if reactor is None else reactor.timeout())
+        self._let_others_move()
         return super().get()
 
     def interrupted(self) -> bool:
@@ -345,9 +341,13 @@ class SimulatedMailbox(Mailbox):
         try:
             return self._data.get_nowait()
         except queue.Empty:
-            reactor = self.reactor
-            self._hub.wait(self.pending, None if reactor is None else reactor.timeout())
+            if self.reactor is None or not self.reactor.due():
+                self._let_others_move()
             return None
+
+    def _let_others_move(self) -> None:
+        reactor = self.reactor
+        self._hub.wait(self.pending, None if reactor is None else reactor.timeout())
 
 
 class SimulatedDispatcherInbox(DispatcherInbox):
@@ -366,12 +366,11 @@ class SimulatedDispatcherInbox(DispatcherInbox):
                 return self._control.popleft()
             if self._closed:
                 return Note(None)
-            if turns.wanted():
+            seconds = turns.before_sleep()
+            if turns.has_news() or (seconds is not None and seconds <= 0):
                 self._hub.give_way()
                 return TURN_DUE
-            self._hub.wait(
-                lambda: self._control or turns.wanted() or turns.rung(), turns.before_sleep()
-            )
+            self._hub.wait(lambda: self._control or turns.has_news() or turns.rung(), seconds)
             turns.hush()
 
 

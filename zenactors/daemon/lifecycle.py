@@ -128,6 +128,7 @@ class ZenDaemon(DaemonNames):
         self._clock: Clock = clock or SystemClock()
         self._begun = self._clock.time()
         self._runtime = Runtime()
+        self._save: Callable[[Path, Any], None] = save_json
         self._main_thread = MainThread(
             self._clock, compat=compat is not None, runtime=self._runtime
         )
@@ -195,7 +196,12 @@ class ZenDaemon(DaemonNames):
         )
 
     def run_under(
-        self, runtime: Runtime, clock: Clock, trap: Callable[[Iterable[int]], Trap]
+        self,
+        runtime: Runtime,
+        clock: Clock,
+        *,
+        trap: Callable[[Iterable[int]], Trap],
+        save: Callable[[Path, Any], None],
     ) -> None:
         """Let something else than threads run this daemon; for `zenactors.testing`.
 
@@ -203,6 +209,7 @@ class ZenDaemon(DaemonNames):
             runtime: What runs the actors.
             clock: Where time comes from.
             trap: Makes what the main thread waits for signals at.
+            save: Writes the state file, as `save_json` does.
 
         Raises:
             RuntimeError: It is in use: something was scheduled, or it serves.
@@ -214,6 +221,7 @@ class ZenDaemon(DaemonNames):
                 " its first events to the constructor (schedule=...)."
             )
         self._runtime = runtime
+        self._save = save
         self._clock = clock
         self._begun = clock.time()
         self.switch_interval = None  # there is one thread
@@ -317,7 +325,7 @@ class ZenDaemon(DaemonNames):
     def cbk_event_signal_usr2(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
         """Write the state file."""
         try:
-            save_json(self.state_file, self.get_state())
+            self._save(self.state_file, self.get_state())
         except OSError as cause:
             logger.error(
                 "The state cannot be written to {path}: {reason}. Make the folder writable,"

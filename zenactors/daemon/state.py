@@ -34,18 +34,23 @@ def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
     return shown(value)
 
 
+def json_text(value: Any) -> str:
+    """Return a value as JSON for people, with the values of secret-looking keys redacted."""
+    # Escaped, as not everything that a str can hold has a place in a file: lone surrogates.
+    return json.dumps(plain(value), indent=2) + "\n"
+
+
 def save_json(path: Path, value: Any) -> None:
     """Write a value as JSON, whole or not at all; the file is the owner's alone (0600).
 
     Raises:
         OSError: If it cannot be written. What was there before is still there then.
     """
-    # Escaped, as not everything that a str can hold has a place in a file: lone surrogates.
-    text = json.dumps(plain(value), indent=2)
+    text = json_text(value)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-            file.write(text + "\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)  # noqa: PTH105 - symmetrical to mkstemp

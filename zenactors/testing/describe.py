@@ -26,6 +26,11 @@ def describe(value: Any) -> str:
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
+def without_addresses(text: str) -> str:
+    """Return a text without the addresses that Python's own reprs have in them."""
+    return _ADDRESS.sub("", text)
+
+
 def _describe(value: Any, depth: int) -> str:
     kind = type(value)
     if kind in _PLAIN:
@@ -62,7 +67,7 @@ def _describe(value: Any, depth: int) -> str:
         text = repr(value)
     except Exception as cause:
         return f"<{kind.__name__} whose repr raises {type(cause).__name__}>"
-    return _ADDRESS.sub("", text)
+    return without_addresses(text)
 
 
 def _items(values: Any, depth: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
@@ -106,7 +107,8 @@ class Faults:
         self._rng = rng
         self._clock = clock
         self._note = note
-        self._passed: Counter[int] = Counter()  # its add is not atomic: counts may be off by a race
+        self._passed: Counter[int] = Counter()
+        self._lock = threading.Lock()
         if clock is None and any(isinstance(fault, ClockJump) for fault in self._faults):
             raise ValueError("A ClockJump needs a clock that can be set.")
 
@@ -118,11 +120,13 @@ class Faults:
         for number, fault in enumerate(self._faults):
             if not fault.fits(point, component, event):
                 continue
-            self._passed[number] += 1
+            with self._lock:
+                self._passed[number] += 1
+                passed = self._passed[number]
             if fault.nth is None:
                 if self._rng.random() >= fault.chance:
                     continue
-            elif self._passed[number] != fault.nth:
+            elif passed != fault.nth:
                 continue
             self._happen(fault, component, daemon)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
@@ -14,7 +15,9 @@ from zenactors.core.clock import VirtualClock
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.dispatch import Counts, Ordering
 from zenactors.daemon.lifecycle import ZenDaemon
-from zenactors.errors import NotRunningError, UnknownEventError
+from zenactors.daemon.state import json_text, save_json
+from zenactors.errors import NotRunningError, UnknownEventError, did_you_mean
+from zenactors.testing.describe import without_addresses
 from zenactors.testing.faults import Fault, Faults
 from zenactors.testing.files import VirtualFiles
 from zenactors.testing.hub import Hub, Task
@@ -118,7 +121,7 @@ class Harness:
         self._read_letters = 0
         self.daemon: Any
         if isinstance(what, ZenDaemon):
-            what.run_under(self._runtime, self.clock, self._make_trap)
+            what.run_under(self._runtime, self.clock, trap=self._make_trap, save=self._save)
             self.daemon = what
             self._dispatcher = what.dispatcher
         else:
@@ -268,6 +271,18 @@ class Harness:
         """The exit status of a `ZenDaemon` that has ended, else None."""
         return self._status
 
+    def component(self, name: str) -> Any:
+        """Return a component by its name.
+
+        Raises:
+            ValueError: There is none of that name.
+        """
+        for member in self._dispatcher.members:
+            if member.name == name:
+                return member.component
+        hint = did_you_mean(name, self._dispatcher.names)
+        raise ValueError(f"No component is called {name!r}{hint}.")
+
     @property
     def statistics(self) -> dict[str, Any]:
         """What each component has counted, as `get_statistics`."""
@@ -315,6 +330,12 @@ class Harness:
         self._trap = SimulatedTrap(self._hub, signals)
         return self._trap
 
+    def _save(self, path: Path, value: Any) -> None:
+        if self.files is None:
+            save_json(path, value)
+        else:
+            self.files.put(str(path), json_text(value))
+
     def _adopt(self, name: str, component: Any) -> None:
         """Give a component virtual time, random numbers by the seed, and the virtual files."""
         if isinstance(component, Probe):
@@ -344,13 +365,13 @@ class Harness:
             self._faults.at("time", "time")
 
     def _note_fault(self, component: str, text: str) -> None:
-        self.journal.note(component, "fault", text=text)
+        self.journal.note(component, "fault", text=without_addresses(text))
 
     def _log(self, message: Any) -> None:
         record = message.record
         component = str(record["extra"].get("component", ""))
         self.logs.append(LogRecord(record["level"].name, component, record["message"]))
-        text = f"{record['level'].name} {record['message']}"
+        text = without_addresses(f"{record['level'].name} {record['message']}")
         self.journal.note(component or "daemon", "log", text=text)
 
 

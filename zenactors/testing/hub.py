@@ -15,6 +15,7 @@ import greenlet
 from zenactors.core.clock import VirtualClock
 
 OUTSIDE = 1  # the identity of whoever is no task: the test itself
+MAX_LATE = 0.002  # seconds: with a seed, how late tasks may wake up
 MAX_MOVES = 1_000_000  # at one moment of virtual time: more is a loop without end
 
 
@@ -198,6 +199,10 @@ class Hub:
         seconds = min(moments) - now
         if seconds <= 0:
             return False
+        if self.rng is not None:
+            # Nobody wakes at the very moment; what is due shortly after is due at once, too.
+            late = seconds + self.rng.random() * MAX_LATE
+            seconds = late if until is None else min(late, max(seconds, until - now))
         self._at_this_moment = 0
         self.passed(seconds)
         self.clock.advance(seconds)

@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
-from zenactors.testing.describe import describe
+from zenactors.testing.describe import describe, without_addresses
 
 KEPT = 2_000  # entries and events that are remembered, if not all are asked for
 SHOWN = 20  # events that a failure shows
@@ -24,9 +24,10 @@ class Entry(NamedTuple):
     Attributes:
         time: Virtual seconds since the run began.
         who: The component that did it; `dispatcher`, `outside`, or the daemon's name.
-        kind: `schedule` (of an event), `start` (the dispatcher sends it on its way), `call` and
-            `answer` (of a callback), `raise`, `timer`, `time` (passes), `interrupt`, `signal`,
-            `fault`, `log`, `cancel`.
+        kind: `schedule` (of an event), `cancel`, `start` (the dispatcher sends it on its way),
+            `call`, `answer` and `raise` (of a callback), `interrupt` (of one, in the middle),
+            `hook` (setup, teardown, or the callback of a timer or descriptor), `passes` (time),
+            `signal`, `fault`, `log`.
         event: The event and its number, as `line#3`; empty if none is concerned.
         to: Whom it goes to, if anybody.
         text: What it carries: args, an answer, a message.
@@ -130,13 +131,13 @@ class Journal:
         text = describe(scheduled.args)
         self.note(who, "schedule", tracked.label, DISPATCHER, f"{text} {how}" if how else text)
 
-    def cancelled(self, scheduled: Any) -> None:
+    def cancelled(self, who: str, scheduled: Any) -> None:
         """Note that an event was taken back."""
         tracked = self._by_scheduled.pop(id(scheduled), None)
         if tracked is not None:
             self._remove(tracked)
             tracked.place = "cancelled"
-            self.note(OUTSIDE, "cancel", tracked.label, DISPATCHER)
+            self.note(who, "cancel", tracked.label, DISPATCHER)
 
     def started(self, event: Any, items: list[Any], to: str) -> None:
         """Note that the dispatcher sends a batch to the first component of its chain."""
@@ -194,8 +195,9 @@ class Journal:
 
     def raised(self, who: str, tracked: Tracked, cause: BaseException) -> None:
         """Note that a callback has raised."""
-        tracked.place = f"dead in {who}: {type(cause).__name__}: {cause}"
-        self.note(who, "raise", tracked.label, "", f"{type(cause).__name__}: {cause}")
+        text = without_addresses(f"{type(cause).__name__}: {cause}")
+        tracked.place = f"dead in {who}: {text}"
+        self.note(who, "raise", tracked.label, "", text)
 
     def _add(self, key: tuple[Any, int, int], tracked: Tracked) -> None:
         self._under_way.setdefault(key, deque()).append(tracked)

@@ -19,12 +19,12 @@ import pykka
 from zenactors.actors.dispatcher_actor import TURN_DUE, DispatcherActor, DispatcherInbox
 from zenactors.actors.mailbox import Mailbox, Note
 from zenactors.actors.runtime import Runtime, TurnLock
-from zenactors.core.component import FLAG_CONTINUE, Handler
+from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, Handler
 from zenactors.core.dispatch import Dispatch, Flow
 from zenactors.core.event_queue import NEW, Place, Scheduled
 from zenactors.core.messages import Part
 from zenactors.testing.describe import describe
-from zenactors.testing.hub import OUTSIDE, Hub, Task
+from zenactors.testing.hub import OUTSIDE, Abandoned, Hub, Task
 from zenactors.testing.journal import OUTSIDE as OUTSIDE_NAME
 from zenactors.testing.journal import Journal, Tracked
 from zenactors.testing.preempt import interrupted
@@ -146,6 +146,8 @@ class SimulatedRuntime(Runtime):
             self.journal.note(component, "hook", text=getattr(callback, "__name__", "callback"))
             try:
                 return faulty(daemon)
+            except Abandoned:  # the harness was closed: no failure of the component's
+                return None
             finally:
                 self.note_scheduled()
 
@@ -241,11 +243,15 @@ class Watched:
     def __call__(self, daemon: Any, args: Any) -> Any:
         """Call it."""
         runtime, journal = self._runtime, self._runtime.journal
+        if runtime.hub.closing:
+            return FLAG_STOP, args  # it only has to end: nothing more is run
         tracked = journal.called(self._component, self._event, self.position, args)
         try:
             result = runtime.call(
                 self._component, tracked.label, lambda: self.callback(daemon, args)
             )
+        except Abandoned:
+            return FLAG_STOP, args
         except BaseException as cause:
             runtime.note_scheduled()
             journal.raised(self._component, tracked, cause)
@@ -296,7 +302,8 @@ class SimulatedDispatch(Dispatch):
         """Take an event back."""
         cancelled = super().cancel(scheduled)
         if cancelled:
-            self._runtime.journal.cancelled(scheduled)
+            who = self._runtime.who(self._runtime.ident())
+            self._runtime.journal.cancelled(who, scheduled)
         return cancelled
 
     def _start(self, flow: Flow, items: list[Any]) -> Part:

@@ -1,0 +1,80 @@
+"""A component that assumes that a child event is handled before its parent's chain ends.
+
+`Intake` schedules `reserve` and lets the `order` go on; `Shipping`, at the end of the chain of
+`order`, takes for granted that the goods are reserved by then. `Signing` comes in between and
+takes some milliseconds, so they always are, as long as the machine is not busy.
+
+    zenactors simulate --app-dir examples/races impatient_parent:scenario --seeds 1000
+    python examples/races/impatient_parent.py 1000      # the plain test, so many times
+"""
+
+import hashlib
+import sys
+from typing import Any
+
+from zenactors import Dispatcher, ZenDaemonComponent, handles
+from zenactors.testing import Harness, Scenario
+
+STRETCHING = 20_000  # rounds: some ten milliseconds
+
+
+class Intake(ZenDaemonComponent):
+    emits = ("reserve",)
+
+    @handles("order")
+    def cbk_event_order(self, daemon: Any, args: int) -> None:
+        daemon.queue.schedule("reserve", args)
+
+
+class Warehouse(ZenDaemonComponent):
+    def __init__(self) -> None:
+        super().__init__()
+        self.reserved: set[int] = set()
+
+    @handles("reserve")
+    def cbk_event_reserve(self, daemon: Any, args: int) -> None:
+        self.reserved.add(args)
+
+
+class Signing(ZenDaemonComponent):
+    @handles("order")
+    def cbk_event_order(self, daemon: Any, args: int) -> None:
+        self.signature = hashlib.pbkdf2_hmac("sha256", b"%d" % args, b"key", STRETCHING)
+
+
+class Shipping(ZenDaemonComponent):
+    def __init__(self, warehouse: Warehouse) -> None:
+        super().__init__()
+        self.warehouse = warehouse
+        self.shipped: list[int] = []
+
+    @handles("order")
+    def cbk_event_order(self, daemon: Any, args: int) -> None:
+        if args not in self.warehouse.reserved:
+            raise LookupError(f"order {args} is to be shipped, but nothing is reserved for it")
+        self.shipped.append(args)
+
+
+def build() -> list[ZenDaemonComponent]:
+    warehouse = Warehouse()
+    return [Intake(), Signing(), Shipping(warehouse), warehouse]
+
+
+def drive(harness: Harness) -> None:
+    harness.queue.schedule("order", 1)
+
+
+scenario = Scenario(build=build, drive=drive)  # an event that dies is a failure
+
+
+def test_plain() -> None:
+    """The usual test: on real threads."""
+    with Dispatcher(build()) as dispatcher:
+        dispatcher.queue.schedule("order", 1)
+    assert not dispatcher.dead_letters()
+
+
+if __name__ == "__main__":
+    for _ in range(int(sys.argv[1])):
+        test_plain()
+    print(f"{sys.argv[1]} plain test runs passed")

@@ -490,7 +490,7 @@ class MeddlingLock:
         self._lock = threading.Lock()
         self.meddle: Callable[[], None] | None = None
 
-    def acquire(self, blocking: bool = True) -> bool:
+    def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 - as threading's
         return self._lock.acquire(blocking)
 
     def release(self) -> None:

@@ -96,6 +96,8 @@ def test_an_impatient_stop_cuts_a_patient_one_short() -> None:
     gate.open()
     patient.join(DEADLINE)
     impatient.join(DEADLINE)
+    assert not patient.is_alive()
+    assert not impatient.is_alive()
     report = dispatcher.stop()
     assert not report.drained
     assert not report.timed_out

@@ -20,7 +20,7 @@ from zenactors.actors.dispatcher_actor import TURN_DUE, DispatcherActor, Dispatc
 from zenactors.actors.mailbox import Mailbox, Note
 from zenactors.actors.runtime import Runtime, TurnLock
 from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, Handler
-from zenactors.core.dispatch import Dispatch, Flow
+from zenactors.core.dispatch import MIN_WINDOW, Dispatch, Flow
 from zenactors.core.event_queue import NEW, Place, Scheduled
 from zenactors.core.messages import Part
 from zenactors.testing.describe import describe
@@ -66,7 +66,7 @@ class SimulatedRuntime(Runtime):
         self._components: list[str] = []
         self._hosts: Mapping[int, tuple[int, Host]] = {}
         self._watched: dict[str, list[Watched]] = {}
-        self._mailboxes: list[Mailbox] = []
+        self._mailboxes: list[SimulatedMailbox] = []
         hub.look = self._look_at_descriptors
 
     # --- threads ------------------------------------------------------------------------------
@@ -125,7 +125,8 @@ class SimulatedRuntime(Runtime):
         dispatch = SimulatedDispatch(chains, self, **options)
         if self.hub.rng is not None:
             for flow in dispatch.flows.values():
-                flow.window = flow.least_window = self.hub.rng.choice(FIRST_WINDOWS)
+                width = max(1, flow.least_window // MIN_WINDOW)  # room for each replica
+                flow.window = flow.least_window = self.hub.rng.choice(FIRST_WINDOWS) * width
         return dispatch
 
     def handlers(self, component: str, handlers: list[Handler]) -> list[Handler]:
@@ -220,9 +221,12 @@ class SimulatedRuntime(Runtime):
         return []
 
     def _look_at_descriptors(self) -> bool:
-        return any(
-            mailbox.reactor is not None and mailbox.reactor.look() for mailbox in self._mailboxes
-        )
+        found = False
+        for mailbox in self._mailboxes:
+            reactor = mailbox.reactor
+            if reactor is not None and reactor.look():
+                mailbox.stirred = found = True
+        return found
 
 
 class Watched:
@@ -328,10 +332,15 @@ class SimulatedDispatch(Dispatch):
 
 
 class SimulatedMailbox(Mailbox):
-    """A mailbox at which its owner lets others move."""
+    """A mailbox at which its owner lets others move.
+
+    Attributes:
+        stirred: True if anything has come since the owner went to sleep.
+    """
 
     def __init__(self, hub: Hub) -> None:
         super().__init__()
+        self.stirred = False
         self._hub = hub
 
     def get(self) -> Any:
@@ -352,9 +361,26 @@ class SimulatedMailbox(Mailbox):
                 self._let_others_move()
             return None
 
+    def put(self, envelope: Any, /, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - pykka's signature
+        """Put a message on the control lane."""
+        super().put(envelope, block, timeout)
+        self.stirred = True
+
+    def deliver(self, part: Part) -> bool:
+        """Put a part in its lane."""
+        self.stirred = True
+        return super().deliver(part)
+
     def _let_others_move(self) -> None:
+        if self.pending():
+            self._hub.give_way()
+            return
         reactor = self.reactor
-        self._hub.wait(self.pending, None if reactor is None else reactor.timeout())
+        self.stirred = False
+        self._hub.wait(self._is_stirred, None if reactor is None else reactor.timeout())
+
+    def _is_stirred(self) -> bool:
+        return self.stirred
 
 
 class SimulatedDispatcherInbox(DispatcherInbox):

@@ -49,10 +49,12 @@ PYTHON = [block for block in BLOCKS if block.language == "python"]
 
 def is_whole_program(block: Block) -> bool:
     """Return True if it imports zenactors itself: then a reader may save and run it."""
-    return any(
-        isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "zenactors"
+    imported = {
+        (node.module or "").partition(".")[0]
         for node in ast.parse(block.text).body
-    )
+        if isinstance(node, ast.ImportFrom)
+    }
+    return "zenactors" in imported and "sensors" not in imported
 
 
 def by_place(block: Block) -> str:
@@ -121,6 +123,27 @@ def test_getting_started_s_toml_is_a_right_spec(tmp_path: Path) -> None:
     assert done.stdout == block.text
 
 
+def test_the_tests_of_the_testing_guide_pass(tmp_path: Path) -> None:
+    blocks = [b.text for b in blocks_of(ROOT / "docs/testing.md") if b.language == "python"]
+    (sensors,) = [text for text in blocks if "class Alarm" in text]
+    (tmp_path / "sensors.py").write_text(sensors)
+    tests = [text for text in blocks if "\ndef test_" in text]
+    for number, text in enumerate(tests):
+        (tmp_path / f"test_block_{number}.py").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "zenactors.testing.plugin"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    expected = sum(text.count("\ndef test_") for text in tests)
+    assert f"{expected} passed" in done.stdout
+
+
 def test_readme_shows_hello_as_it_is() -> None:
     hello = (ROOT / "examples/hello.py").read_text()
     assert hello in [block.text for block in blocks_of(ROOT / "README.md")]
@@ -150,7 +173,7 @@ def test_reference_names_every_option_of_a_stock_component(name: str) -> None:
 
 def test_reference_names_every_option_of_the_command_line() -> None:
     shown = set(re.findall(r"--[a-z-]+", (ROOT / "docs/reference.md").read_text()))
-    for command in ("run", "tail", "check"):
+    for command in ("run", "tail", "check", "simulate"):
         source = ROOT / f"zenactors/cli/{command}.py"
         doc = ast.get_docstring(ast.parse(source.read_text())) or ""
         assert set(re.findall(r"^  (?:-h, )?(--[a-z-]+)", doc, re.MULTILINE)) - shown == set()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 # Exit statuses, after sysexits.h where it has a name for the case.
 EXIT_OK = 0
-EXIT_FAILURE = 1  # compat="pyzenkit": any error while running
+EXIT_FAILURE = 1  # compat="pyzenkit": any error while running; simulate: a seed fails
 EXIT_USAGE = 64  # EX_USAGE: wrong command line
 EXIT_NO_INPUT = 66  # EX_NOINPUT: an input file cannot be read
 EXIT_START_FAILED = 69  # EX_UNAVAILABLE: a component did not start

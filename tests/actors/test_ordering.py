@@ -1,4 +1,7 @@
-"""A23: what the components see equals the dispatcher's log, executed one event at a time."""
+"""A23 on real threads: what the components see equals the dispatcher's log, replayed.
+
+Under the harness: tests/testing/test_ordering.py.
+"""
 
 from __future__ import annotations
 
@@ -7,161 +10,35 @@ import random
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from loguru import logger
 
 from tests.actors.fakes import Watched
-from tests.core.replay import (
-    URGENT,
-    Call,
-    Player,
-    Program,
-    Run,
-    Tag,
-    mismatch,
-    out_of_fifo,
-    replay,
-    run_as_the_seed,
+from tests.core.programs import (
+    FAULTY,
+    ORDERINGS,
+    compare,
+    drop_bubbles,
+    first_events,
+    outside_events,
+    random_program,
+    swap_parts,
+    tuned,
 )
-from tests.core.simulation import SimulatedOutlet, Simulation, outside_events, programs, tuned
+from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_as_the_seed
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.engine import Engine
 from zenactors.actors.turns import Turns
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import ZenDaemonComponent, handles
-from zenactors.core.dispatch import Counts, Dispatch, Ordering
+from zenactors.core.dispatch import Dispatch, Ordering
 from zenactors.core.event_queue import Place, Scheduled
 from zenactors.core.host import Host
 from zenactors.core.messages import Part
-
-ORDERINGS: list[Ordering] = ["global", "component", "event"]
-SEEDS = st.integers(0, 2**32)
-
-
-def compare(
-    program: Program,
-    ordering: Ordering,
-    log: list[tuple[str, list[Tag]]],
-    calls: list[Call],
-    *,
-    given_from_outside: list[tuple[str, Tag]],
-    withdrawn: list[Tag],
-    counts: dict[str, Counts],
-) -> None:
-    """Assert that the engine did what its log, its input and its counts say."""
-    expected = replay(program, log)
-    difference = mismatch(calls, expected.calls, ordering)
-    assert not difference, difference
-    assert not out_of_fifo(program, log)
-    children = [pair for family in expected.children for pair in family]
-    _assert_all_were_started_once(log, [*given_from_outside, *children], withdrawn)
-    _assert_counts(expected, counts)
-
-
-def _assert_all_were_started_once(
-    log: list[tuple[str, list[Tag]]], scheduled: list[tuple[str, Tag]], withdrawn: list[Tag]
-) -> None:
-    started = Counter((event, args) for event, batch in log for args in batch)
-    wanted = Counter(pair for pair in scheduled if pair[0] != URGENT)
-    for pair in list(wanted):
-        if pair[1] in withdrawn:
-            del wanted[pair]
-    assert started == wanted
-
-
-def _assert_counts(expected: Run, counts: dict[str, Counts]) -> None:
-    for event, each in counts.items():
-        if event != URGENT:
-            ends = tuple(expected.ends[event, end] for end in ("completed", "stopped", "dead"))
-            assert (each.completed, each.stopped, each.dead) == ends
-            assert (each.accepted, each.waiting, each.in_flight) == (sum(ends), 0, 0)
-
-
-# --- one thread, a random scheduler -----------------------------------------------------------
-
-
-def simulate(
-    program: Program, ordering: Ordering, seed: int, *, urgent: float = 0.05
-) -> Simulation:
-    rng = random.Random(seed)
-    outside = outside_events(program, rng, urgent=urgent)
-    simulation = Simulation(program, ordering=ordering, rng=rng, outside=outside)
-    simulation.run()
-    log = simulation.dispatch.started_log
-    assert log is not None
-    compare(
-        program,
-        ordering,
-        log,
-        simulation.calls,
-        given_from_outside=[pair for events in outside.values() for pair in events],
-        withdrawn=simulation.withdrawn,
-        counts=simulation.dispatch.counts(),
-    )
-    return simulation
-
-
-@pytest.mark.parametrize("ordering", ORDERINGS)
-@given(data=st.data(), seed=SEEDS)
-def test_simulated_runs_equal_their_replay(
-    ordering: Ordering, data: st.DataObject, seed: int
-) -> None:
-    program = data.draw(programs(by_event=ordering == "event"))
-    window = data.draw(st.sampled_from([None, 1, 2, 3]))
-    stride, part_after = data.draw(st.sampled_from([(None, None), (1, 0.0), (2, 0.0)]))
-    with tuned(window=window, stride=stride, part_after=part_after):
-        simulate(program, ordering, seed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("ordering", ORDERINGS)
-def test_many_simulated_runs_equal_their_replay(ordering: Ordering) -> None:
-    for seed in range(3_000):
-        rng = random.Random(seed)
-        with tuned(
-            window=rng.choice([None, 1, 2, 3]),
-            stride=rng.choice([None, 1, 2]),
-            part_after=rng.choice([None, 0.0]),
-        ):
-            simulate(random_program(rng, by_event=ordering == "event"), ordering, seed)
-
-
-@given(program=programs(ways=("back", "next")), seed=SEEDS)
-def test_a_simulated_global_run_is_the_seeds_run(program: Program, seed: int) -> None:
-    rng = random.Random(seed)
-    queued = first_events(program, rng, 30)
-    simulation = Simulation(program, ordering="global", rng=rng, outside={"p": queued})
-    while simulation.outside["p"]:
-        simulation._produce("p")
-    while simulation.news:
-        simulation._accept(simulation.news.popleft())
-    simulation.handles.clear()  # the seed cannot cancel
-    simulation._turn()
-    simulation.run()
-
-    assert simulation.dispatch.started_log == run_as_the_seed(program, queued)
-
-
-def random_program(rng: random.Random, *, by_event: bool = False, **options: Any) -> Program:
-    """Return a program with 2 to 5 components and at least one handler each."""
-    handlers = tuple(
-        tuple((rng.choice("xyz"), rng.random() < 0.3) for _ in range(rng.randint(1, 4)))
-        for _ in range(rng.randint(2, 5))
-    )
-    return Program(handlers, by_event=by_event, **options)
-
-
-def first_events(program: Program, rng: random.Random, count: int) -> list[tuple[str, Tag]]:
-    events = program.events()
-    return [(rng.choice(events), Tag("p", "back", n, 0, n)) for n in range(count)]
-
 
 # --- real threads ---------------------------------------------------------------------------
 
@@ -336,98 +213,7 @@ def test_in_global_what_is_scheduled_next_is_the_very_next() -> None:
     assert asked > 10
 
 
-# --- three faults, planted ----------------------------------------------------------------------
-
-FAULTY = Program(
-    (
-        (("x", False), ("y", False), ("z", True)),
-        (("x", False), ("x", True), ("z", False)),
-        (("y", False), ("x", False), ("z", False)),
-    ),
-    stops=15,
-    children=30,
-)
-
-
-def caught(fault: str, *, seeds: int = 30) -> str:
-    """Run the simulation until the comparison fails; return what it said, or ""."""
-    for seed in range(seeds):
-        with tuned(window=8, stride=1, part_after=0.0):
-            try:
-                simulate(FAULTY, "component", seed, urgent=0.0)
-            except AssertionError as failure:
-                lines = str(failure).splitlines()
-                said = "\n".join(line for line in lines if not line.startswith("assert "))
-                print(f"\n{fault} (seed {seed}):\n{said}")  # noqa: T201 - for -s
-                return said
-    return ""
-
-
-def test_without_a_fault_nothing_is_caught() -> None:
-    assert caught("no fault") == ""
-
-
-def test_a_ticket_that_is_skipped_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def arrive(self: Host, part: Part) -> None:
-        self._ready.append(part)
-
-    monkeypatch.setattr(Host, "arrive", arrive)
-    said = caught("a ticket skipped")
-    assert "the engine ran" in said
-    assert "the replay says" in said
-
-
-def test_an_order_that_advances_before_the_last_part_is_caught(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    arrive = Host.arrive
-
-    def hasty(self: Host, part: Part) -> None:
-        last, part.last = part.last, True
-        arrive(self, part)
-        part.last = last
-
-    monkeypatch.setattr(Host, "arrive", hasty)
-    assert caught("an order advanced too soon")
-
-
-def test_parts_out_of_order_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    swap_parts(monkeypatch, SimulatedOutlet)
-    said = caught("parts out of order")
-    assert "the engine ran" in said
-
-
-def test_a_dropped_bubble_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    drop_bubbles(monkeypatch, SimulatedOutlet)
-    assert "undrained" in caught("a bubble dropped")
-
-
-def swap_parts(monkeypatch: pytest.MonkeyPatch, outlet: Any) -> None:
-    """Let the second part of a batch overtake the first, if there is a third."""
-    forward: Callable[[Any, int, Part], None] = outlet.forward
-    held: dict[tuple[Any, ...], Part] = {}
-
-    def swapped(self: Any, component: int, part: Part) -> None:
-        key = (id(self), part.chain.event, part.step, part.tickets)
-        first = held.pop(key, None)
-        if first is None and not part.last:
-            held[key] = part
-            return
-        parts = [part] if first is None else [first, part] if part.last else [part, first]
-        for each in parts:
-            forward(self, component, each)
-
-    monkeypatch.setattr(outlet, "forward", swapped)
-
-
-def drop_bubbles(monkeypatch: pytest.MonkeyPatch, outlet: Any) -> None:
-    forward: Callable[[Any, int, Part], None] = outlet.forward
-
-    def dropping(self: Any, component: int, part: Part) -> None:
-        if part.items or not part.last:
-            forward(self, component, part)
-
-    monkeypatch.setattr(outlet, "forward", dropping)
+# --- faults of the engine, planted --------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("hurried")

@@ -35,7 +35,7 @@ def write(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
-@pytest.mark.parametrize("command", ["", "run", "tail", "check"])
+@pytest.mark.parametrize("command", ["", "run", "tail", "check", "simulate"])
 def test_help_goes_to_standard_output(command: str, option: str, capsys: Capture) -> None:
     assert main([*command.split(), option]) == 0
 
@@ -54,7 +54,7 @@ def test_version_goes_to_standard_output(capsys: Capture) -> None:
     [
         ("", "COMMAND is missing"),
         ("rnu x.toml", "unknown command 'rnu'; did you mean 'run'?"),
-        ("serve x.toml", "unknown command 'serve'; commands: run, tail, check"),
+        ("serve x.toml", "unknown command 'serve'; commands: run, tail, check, simulate"),
         ("--verison", "unknown option '--verison'; did you mean '--version'?"),
         ("run", "SPEC is missing"),
         ("check", "SPEC is missing"),

@@ -1,21 +1,10 @@
 from __future__ import annotations
 
-import random
 from collections.abc import Hashable
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.core.replay import Program
-from tests.core.simulation import (
-    Simulation,
-    check_conservation,
-    outside_events,
-    programs,
-    tuned,
-)
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import gen_event_handler
@@ -758,42 +747,3 @@ def test_a_source_that_renews_itself_stays_within_a_window_of_slow_work(
         pair.hosts[1].work()
     assert handled >= 300
     assert ahead <= limit
-
-
-# --- A2: conservation -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("ordering", ORDERINGS)
-@given(data=st.data(), seed=st.integers(0, 2**32))
-def test_no_event_is_ever_lost_or_counted_twice(
-    ordering: Ordering, data: st.DataObject, seed: int
-) -> None:
-    program = data.draw(programs(by_event=ordering == "event"))
-    rng = random.Random(seed)
-    outside = outside_events(program, rng, each=10, urgent=0.2)
-    with tuned(
-        window=data.draw(st.sampled_from([None, 1, 3])),
-        stride=data.draw(st.sampled_from([None, 1])),
-        part_after=data.draw(st.sampled_from([None, 0.0])),
-    ):
-        simulation = Simulation(program, ordering=ordering, rng=rng, outside=outside)
-        simulation.run(check=check_conservation)
-    assert simulation.dispatch.idle()
-
-
-def test_a_lost_event_would_be_noticed() -> None:
-    program = Program(((("x", False),), (("x", False),)))
-    rng = random.Random(1)
-    simulation = Simulation(
-        program, ordering="component", rng=rng, outside=outside_events(program, rng)
-    )
-
-    def lose(simulation: Simulation) -> None:
-        for box in simulation.mail.values():
-            if box and box[0].items:
-                box[0].items.pop()
-                box[0].size -= 1
-        check_conservation(simulation)
-
-    with pytest.raises(AssertionError):
-        simulation.run(check=lose)

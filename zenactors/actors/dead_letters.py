@@ -34,3 +34,11 @@ class DeadLetters:
         """Return how many there were in all."""
         with self._lock:
             return self._by_component.total()
+
+
+def letters_after(last: DeadLetter | None, letters: list[DeadLetter]) -> list[DeadLetter]:
+    """Return the letters that came after one of them; all, if that is not among them."""
+    for position in range(len(letters), 0, -1):
+        if letters[position - 1] is last:
+            return letters[position:]
+    return letters

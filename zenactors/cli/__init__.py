@@ -5,9 +5,10 @@ Usage:
   zenactors (-h | --help | --version)
 
 Commands:
-  run    Run the daemon that a TOML file or a Python object describes.
-  tail   Follow files and write what is appended to them.
-  check  Validate such a description and show its components and chains.
+  run       Run the daemon that a TOML file or a Python object describes.
+  tail      Follow files and write what is appended to them.
+  check     Validate such a description and show its components and chains.
+  simulate  Run it in virtual time, again and again, each time as another seed chooses.
 
 Options:
   -h, --help  Show this help, or with a command: that command's.
@@ -40,7 +41,7 @@ from zenactors.errors import (
     did_you_mean,
 )
 
-COMMANDS = ("run", "tail", "check")
+COMMANDS = ("run", "tail", "check", "simulate")
 
 
 def main(argv: list[str] | None = None) -> int:

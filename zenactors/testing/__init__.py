@@ -1,19 +1,27 @@
 """Testing daemons: a harness with virtual time, and simulation by a seed.
 
-Needs the extra `zenactors[test]`.
+Needs the extra `zenactors[test]`. Importing it loads next to nothing, as every pytest does so for
+the sake of the plugin: a name's module is imported when the name is first used.
 """
 
-from zenactors.testing.faults import ClockJump, Crash, Delay, Fault, InjectedCrash
-from zenactors.testing.files import VirtualFiles
-from zenactors.testing.harness import Harness, LogRecord
-from zenactors.testing.hub import EndlessMotionError, NothingMovesError
-from zenactors.testing.probe import ANY, Probe, Received
-from zenactors.testing.simulate import Scenario, SimulationFailure, explore, simulate
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zenactors.testing.faults import ClockJump, Crash, Delay, Fault, InjectedCrash
+    from zenactors.testing.files import VirtualFiles
+    from zenactors.testing.harness import Harness, LogRecord
+    from zenactors.testing.hub import EndlessMotionError, NothingMovesError
+    from zenactors.testing.machine import DaemonMachine
+    from zenactors.testing.probe import ANY, Probe, Received
+    from zenactors.testing.simulation import Scenario, SimulationFailure, explore, simulate
 
 __all__ = [
     "ANY",
     "ClockJump",
     "Crash",
+    "DaemonMachine",
     "Delay",
     "EndlessMotionError",
     "Fault",
@@ -29,3 +37,39 @@ __all__ = [
     "explore",
     "simulate",
 ]
+
+_HOMES = {
+    "ANY": "probe",
+    "ClockJump": "faults",
+    "Crash": "faults",
+    "DaemonMachine": "machine",
+    "Delay": "faults",
+    "EndlessMotionError": "hub",
+    "Fault": "faults",
+    "Harness": "harness",
+    "InjectedCrash": "faults",
+    "LogRecord": "harness",
+    "NothingMovesError": "hub",
+    "Probe": "probe",
+    "Received": "probe",
+    "Scenario": "simulation",
+    "SimulationFailure": "simulation",
+    "VirtualFiles": "files",
+    "explore": "simulation",
+    "simulate": "simulation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib  # noqa: PLC0415 - see the module's docstring
+
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,6 +1,6 @@
 """A trace as a picture of text: a lifeline for each who takes part, time from top to bottom.
 
-    outside      dispatcher    deposit
+    outside     dispatcher     deposit
        │──deposit#1─>│            │
        │             │─deposit#1─>│
        │             │            ┏ deposit#1
@@ -28,6 +28,8 @@ WIDTH = 100
 MIN_WIDTH = 60
 
 IDLE, RUNS, PAUSED = "│", "┃", "┇"
+_MARKS = {"call": "┏", "answer": "┗", "raise": "X", "interrupt": "┠"}
+_MARKS |= dict.fromkeys(("schedule", "start", "cancel", "signal"), "")
 _CROSSING = {IDLE: "┼", RUNS: "╂", PAUSED: "╂"}
 _LEGEND = {
     "■": "a callback",
@@ -90,17 +92,19 @@ def draw(entries: Iterable[Entry], *, width: int | None = None, rows: int | None
     if width < MIN_WIDTH:
         raise ValueError(f"width must be at least {MIN_WIDTH}, not {width}.")
     found = list(_Reader([_plain_entry(entry) for entry in entries]).rows())
-    found = found[-rows:] if rows else found
     if not found:
         return "(nothing happened)"
-    return "\n".join(_Picture(found, _participants(found), width).lines())
+    shown = found[-rows:] if rows else found
+    there = {name for row in shown for name in (*row.involved(), *row.states)}
+    names = [name for name in _participants(found) if name in there]
+    return "\n".join(_Picture(shown, names, width).lines())
 
 
 def _plain_entry(entry: Entry) -> Entry:
     time, *words = entry
     who, kind, event, to, text = map(_plain, words)
-    for none in ("None", "None "):  # most events carry nothing: not worth a word
-        text = text.removeprefix(none) if text == none or none.endswith(" ") else text
+    if kind in ("schedule", "call"):  # most events carry nothing: not worth a word
+        text = "" if text == "None" else text.removeprefix("None ")
     return Entry(time, who, kind, event, to, text)
 
 
@@ -152,9 +156,7 @@ class _Reader:
         number = 0
         while number < len(self._entries):
             taken = self._together(number)
-            row = self._row(taken)
-            row.time = taken[0].time
-            yield row
+            yield self._row(taken)
             number += len(taken)
 
     def _open_at_the_begin(self) -> dict[str, str]:
@@ -194,58 +196,62 @@ class _Reader:
 
     def _row(self, entries: Sequence[Entry]) -> _Row:
         entry = entries[-1]
-        who, event, text = entry.who, entry.event, entry.text
-        mark = "●"
-        row = _Row(time=entry.time, label=event, text=text)
-        match entry.kind:
-            case "passes":
-                row.passes, mark = _passing(entries), ""
-            case "hook":
-                row.marks = {each.who: mark for each in entries}
-                row.text = ", ".join(dict.fromkeys(each.text for each in entries))
-            case "call":
-                mark, self._states[who] = "┏", RUNS
-            case "answer" | "raise":
-                whole = len(entries) > 1
-                mark = "X" if entry.kind == "raise" else "■" if whole else "┗"
-                self._states.pop(who, None)
-                if whole:
-                    row.text = _both(entries[0].text, text)
-            case "interrupt":
-                mark, self._states[who] = "┠", PAUSED
-                row.text = f"interrupted {text}"
-            case "signal":
-                row.label, row.text = _signal_name(text), ""
-            case "cancel":
-                row.label = f"cancel {row.label}"
-            case "schedule" | "start":
-                mark = ""
-            case "log":
-                pass  # its level says what it is
-            case kind:
-                row.text = f"{kind}: {text}"
-        if self._states.get(who) == PAUSED and mark != "┠":
-            self._states[who] = RUNS  # it goes on
-        if entry.to and entry.to != who:
-            row.source, row.target = who, entry.to
-            mark = "" if entry.kind in ("cancel", "signal") else mark
-        if who not in _NOBODY and (mark or not row.source):
-            row.marks.setdefault(who, mark or "●")
+        who, kind, to = entry.who, entry.kind, entry.to
+        label, text = _written(entries)
+        row = _Row(time=entries[0].time, label=label, text=text)
+        if kind == "passes":
+            row.passes, row.text = text, ""
+            row.states = dict(self._states)
+            return row
+        mark = "■" if kind == "answer" and len(entries) > 1 else _MARKS.get(kind, "●")
+        if to and to != who:
+            row.source, row.target = who, to
+        if kind == "hook":
+            row.marks = {each.who: mark for each in entries}
+        elif who not in _NOBODY and (mark or not row.source):
+            row.marks = {who: mark or "●"}
+        self._note_state(who, kind)
         row.states = dict(self._states)
         return row
+
+    def _note_state(self, who: str, kind: str) -> None:
+        if kind in ("answer", "raise"):
+            self._states.pop(who, None)
+        elif kind == "interrupt":
+            self._states[who] = PAUSED
+        elif kind == "call" or who in self._states:  # it begins, or goes on
+            self._states[who] = RUNS
+
+
+def _written(entries: Sequence[Entry]) -> tuple[str, str]:
+    """Return a row's label and text."""
+    entry = entries[-1]
+    label, text = entry.event, entry.text
+    match entry.kind:
+        case "passes":
+            return "", _passing(entries)
+        case "hook":
+            return label, ", ".join(dict.fromkeys(each.text for each in entries))
+        case "answer" if len(entries) > 1:
+            return label, " → ".join(words for words in (entries[0].text, text) if words)
+        case "raise" if len(entries) > 1 and entries[0].text:
+            return label, f"{text}; got {entries[0].text}"
+        case "interrupt":
+            return label, f"interrupted {text}"
+        case "signal":
+            return _signal_name(text), ""
+        case "cancel":
+            return f"cancel {label}", text
+        case _:
+            return label, text  # what it is, its arrow, its mark or its words say
 
 
 def _passing(entries: Sequence[Entry]) -> str:
     seconds = sum(float(entry.text) for entry in entries if entry.kind == "passes")
     hooks = [entry.text for entry in entries if entry.kind == "hook"]
-    names = f", {', '.join(dict.fromkeys(hooks))} {len(hooks)} times" if hooks else ""
-    return f"{seconds:.9g} s pass{names}"
-
-
-def _both(given: str, answered: str) -> str:
-    if not answered:
-        return given
-    return f"{given} → {answered}" if given else answered
+    names = f", {', '.join(dict.fromkeys(hooks))}" if hooks else ""
+    times = f" {len(hooks)} times" if len(hooks) > 1 else ""
+    return f"{seconds:.9g} s pass{names}{times}"
 
 
 def _signal_name(number: str) -> str:
@@ -305,7 +311,7 @@ class _Picture:
         """Choose where lifelines stand: as wide as there is room for, then who shares one."""
         involvement = Counter(name for row in self._rows for name in row.involved())
         # Who shares first: who takes part least; of those, who came last.
-        others = [name for name in reversed(names) if name not in (OUTSIDE, DISPATCHER)]
+        others = [name for name in names if name not in (OUTSIDE, DISPATCHER)]
         others.sort(key=lambda name: -involvement[name])
         while not self._fits() and len(others) > 1:
             self._shared |= {others.pop(), others.pop()} if not self._shared else {others.pop()}
@@ -413,6 +419,8 @@ class _Picture:
         # In the lower line it must not touch the lifelines beside it, else not the names.
         share = 2 if step > 1 and number % 2 else 1
         room = min((abs(other - position) for other in beside), default=self._width) * share - 1
+        if step == 1:  # there is room for all
+            room = self._width
         span = self._span(number, room)
         canvas[span.start : span.stop] = _cut_inside(self._titles[number], len(span))
 
@@ -433,8 +441,12 @@ class _Picture:
         canvas[begin : begin + len(words.beside)] = words.beside
         for name, mark in row.marks.items():
             canvas[self._positions[self._column[name]]] = mark
-        line = "".join(canvas[: self._end])
-        return f"{line}{_cut(words.end, self._width - self._end)}".rstrip()
+        # What is too long for the end of the row may begin earlier, if nothing stands there.
+        free = (
+            self._end if words.beside and begin > self._positions[-1] else self._positions[-1] + 3
+        )
+        at = max(free, min(self._end, self._width - len(words.end)))
+        return f"{''.join(canvas[:at])}{_cut(words.end, self._width - at)}".rstrip()
 
     def _lifelines(self, states: Mapping[str, str]) -> list[str]:
         """Return each lifeline's character."""

@@ -1,7 +1,8 @@
 """Faults on purpose: the same names under a harness, in a simulation and on real threads.
 
-A fault happens at a *point*: `"callback"`, before a component's callback runs; `"setup"`, before
-its `setup`; and, where time is virtual, `"time"`, before time passes.
+A fault happens at a *point*: `"callback"`, before a component's callback runs; `"setup"` and
+`"teardown"`, before its `setup` and `teardown`; and, where time is virtual, `"time"`, before time
+passes.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from zenactors.actors.runtime import Runtime
+from zenactors.core.clock import Clock
 from zenactors.core.component import Handler
 
-Point = Literal["callback", "setup", "time"]
+Point = Literal["callback", "setup", "teardown", "time"]
+POINTS = get_args(Point)
+_HOOKS: dict[str, Point] = {"setup": "setup", "teardown": "teardown"}
 
 
 class InjectedCrash(Exception):  # noqa: N818 - what it is, is its name
@@ -29,7 +33,7 @@ class Fault:
     """Where and when a fault happens.
 
     Args:
-        point: `"callback"`, `"setup"` or `"time"`.
+        point: `"callback"`, `"setup"`, `"teardown"` or `"time"`.
         component: The component's name; None: any.
         event: The event, for callbacks; None: any.
         nth: Only the so-manieth time, counted from 1, that all of the above fits.
@@ -43,8 +47,8 @@ class Fault:
     chance: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.point not in ("callback", "setup", "time"):
-            raise ValueError(f"point must be 'callback', 'setup' or 'time', not {self.point!r}.")
+        if self.point not in POINTS:
+            raise ValueError(f"point must be one of {', '.join(POINTS)}, not {self.point!r}.")
         if self.nth is None and self.chance <= 0:
             raise ValueError(f"{self} never happens: give nth=1, or chance=0.1.")
 
@@ -86,6 +90,29 @@ class SteppableClock(Protocol):
         ...
 
 
+class SteppedClock:
+    """Another clock, but its wall time can be set. Thread: any.
+
+    Args:
+        clock: The other one.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.monotonic = clock.monotonic
+        self._clock = clock
+        self._ahead = 0.0
+        self._lock = threading.Lock()
+
+    def time(self) -> float:
+        """Return the other's Unix time in seconds, and by how much this one was set forward."""
+        return self._clock.time() + self._ahead
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock forward or back by `seconds`; the monotonic one stays."""
+        with self._lock:
+            self._ahead += seconds
+
+
 class Faults:
     """Decide at each point what happens there. Thread: any.
 
@@ -117,18 +144,20 @@ class Faults:
 
     def at(self, point: Point, component: str, event: Any = None, daemon: Any = None) -> None:
         """Pass a point. Raises what a `Crash` says; waits as long as a `Delay` says."""
-        for number, fault in enumerate(self._faults):
-            if not fault.fits(point, component, event):
-                continue
-            with self._lock:
-                self._passed[number] += 1
-                passed = self._passed[number]
-            if fault.nth is None:
-                if self._rng.random() >= fault.chance:
-                    continue
-            elif passed != fault.nth:
-                continue
+        # All are counted before the first happens: a crash must not keep others from counting.
+        for fault in [
+            fault
+            for number, fault in enumerate(self._faults)
+            if fault.fits(point, component, event) and self._is_due(number, fault)
+        ]:
             self._happen(fault, component, daemon)
+
+    def _is_due(self, number: int, fault: Fault) -> bool:
+        if fault.nth is None:
+            return self._rng.random() < fault.chance
+        with self._lock:
+            self._passed[number] += 1
+            return self._passed[number] == fault.nth
 
     def _happen(self, fault: Fault, component: str, daemon: Any) -> None:
         match fault:
@@ -154,16 +183,17 @@ class Faults:
         return [{**handler, "callback": self._callback(component, handler)} for handler in handlers]
 
     def hook(self, component: str, callback: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a hook that passes the point `"setup"` first, if it is that."""
-        if not self._faults or getattr(callback, "__name__", "") != "setup":
+        """Return a hook that passes the point `"setup"` or `"teardown"` first, if it is that."""
+        point: Point | None = _HOOKS.get(getattr(callback, "__name__", ""))
+        if not self._faults or point is None:
             return callback
 
         @functools.wraps(callback)
-        def setup(daemon: Any) -> Any:
-            self.at("setup", component, daemon=daemon)
+        def hook(daemon: Any) -> Any:
+            self.at(point, component, daemon=daemon)
             return callback(daemon)
 
-        return setup
+        return hook
 
     def _callback(self, component: str, handler: Handler) -> Callable[[Any, Any], Any]:
         callback, event = handler["callback"], handler["event"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from loguru import logger
 
+from zenactors.actors.dead_letters import letters_after
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.components._files import SYSTEM_FILES
 from zenactors.core.clock import VirtualClock
@@ -118,7 +119,7 @@ class Harness:
         self._main: Task | None = None
         self._status: int | None = None
         self._sink_id = -1
-        self._read_letters = 0
+        self._last_read: DeadLetter | None = None
         self.daemon: Any
         if isinstance(what, ZenDaemon):
             what.run_under(self._runtime, self.clock, trap=self._make_trap, save=self._save)
@@ -159,7 +160,14 @@ class Harness:
         Raises:
             ComponentStartError: As `Dispatcher.start`.
         """
-        self._sink_id = logger.add(self._log, level="TRACE", format="{message}", catch=False)
+        self._sink_id = logger.add(
+            self._log,
+            level="TRACE",
+            format="{message}",
+            backtrace=False,
+            diagnose=False,
+            catch=False,
+        )
         if not isinstance(self.daemon, ZenDaemon):
             self._dispatcher.start()
             return
@@ -306,12 +314,12 @@ class Harness:
     def dead_letters(self) -> list[DeadLetter]:
         """Return the events that could not be handled, oldest first. They count as read then."""
         letters = self._dispatcher.dead_letters()
-        self._read_letters = len(letters)
+        self._last_read = letters[-1] if letters else None
         return letters
 
     def unread_dead_letters(self) -> list[DeadLetter]:
         """Return those that nobody has asked for."""
-        return self._dispatcher.dead_letters()[self._read_letters :]
+        return letters_after(self._last_read, self._dispatcher.dead_letters())
 
     def situation(self) -> str:
         """Return the last 20 events and where each is, as a failure shows them."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import inspect
 import linecache
 import sys
 import sysconfig
@@ -24,13 +25,22 @@ _Tracer = Callable[[FrameType, str, Any], Any]
 
 
 def interrupted(
-    function: Callable[[], Any], instructions: int, give_way: Callable[[str], Any]
+    function: Callable[[], Any],
+    instructions: int,
+    give_way: Callable[[str], Any],
+    *,
+    first: CodeType | None = None,
 ) -> Any:
     """Call `function`; call `give_way` within, after so many instructions of its own code.
 
-    `give_way` is told the place, as `bank.py:12`.
-
     A function that is shorter, or that nobody may interrupt, is just called.
+
+    Args:
+        function: What to call.
+        instructions: How many.
+        give_way: Is told the place, as `bank.py:12`.
+        first: The code whose instructions, and those of what it calls, are counted. Default: the
+            first that is the user's.
     """
     left = instructions
 
@@ -46,7 +56,9 @@ def interrupted(
         return None
 
     def enter(frame: FrameType, _what: str, _: Any) -> Any:
-        if left <= 0 or not _may_interrupt(frame, entered):
+        if left <= 0 or (not entered and first not in (None, frame.f_code)):
+            return None
+        if not _may_interrupt(frame, entered):
             return None
         entered[frame] = _home(frame.f_code) or ""
         frame.f_trace_opcodes = True
@@ -60,6 +72,16 @@ def interrupted(
     finally:
         sys.settrace(before)
         entered.clear()  # frames and this function would hold each other
+
+
+def code_of(callback: Any) -> CodeType | None:
+    """Return the code of a callback, whatever it is wrapped in; None if it is not Python's."""
+    inner = inspect.unwrap(callback)
+    while isinstance(inner, functools.partial):
+        inner = inspect.unwrap(inner.func)
+    inner = getattr(inner, "__func__", inner)
+    code = getattr(inner, "__code__", None) or getattr(type(inner).__call__, "__code__", None)
+    return code if isinstance(code, CodeType) else None
 
 
 def _may_interrupt(frame: FrameType, entered: dict[FrameType, str]) -> bool:

@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from random import Random
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import pykka
@@ -27,7 +28,7 @@ from zenactors.testing.describe import describe
 from zenactors.testing.hub import OUTSIDE, Abandoned, Hub, Task
 from zenactors.testing.journal import OUTSIDE as OUTSIDE_NAME
 from zenactors.testing.journal import Journal, Tracked
-from zenactors.testing.preempt import interrupted
+from zenactors.testing.preempt import code_of, interrupted
 
 if TYPE_CHECKING:
     from zenactors.actors.waiting import Wait
@@ -54,6 +55,10 @@ class SimulatedRuntime(Runtime):
         journal: What happened.
         faults: What goes wrong on purpose.
         interrupt: How probable it is that a callback is interrupted in the middle.
+
+    Attributes:
+        instructions: Says after how many of its instructions the next callback is to be
+            interrupted; 0: not at all.
     """
 
     def __init__(self, hub: Hub, journal: Journal, faults: Faults, *, interrupt: float) -> None:
@@ -62,6 +67,7 @@ class SimulatedRuntime(Runtime):
         self.ident = hub.ident
         self._faults = faults
         self._interrupt = interrupt if hub.rng is not None else 0.0
+        self.instructions = self._instructions_by_chance
         self._names: dict[Any, str] = {}
         self._components: list[str] = []
         self._hosts: Mapping[int, tuple[int, Host]] = {}
@@ -133,7 +139,7 @@ class SimulatedRuntime(Runtime):
         """Return handlers that tell the journal, may fail and may be interrupted."""
         faulty = self._faults.handlers(component, handlers)
         watched = [Watched(self, component, handler) for handler in faulty]
-        self._watched[component] = watched
+        self._watched.setdefault(component, watched)  # of a replica: its front comes first
         return [
             {**handler, "callback": callback}
             for handler, callback in zip(handlers, watched, strict=True)
@@ -178,20 +184,27 @@ class SimulatedRuntime(Runtime):
         """Return a component's name."""
         return self._components[index]
 
-    def call(self, component: str, label: str, callback: Callable[[], Any]) -> Any:
-        """Call a callback, perhaps with an interruption."""
-        rng = self.hub.rng
-        if rng is None or not self._interrupt or rng.random() >= self._interrupt:
+    def call(
+        self, component: str, label: str, first: CodeType | None, callback: Callable[[], Any]
+    ) -> Any:
+        """Call a callback whose code is `first`, perhaps with an interruption."""
+        instructions = 0 if first is None else self.instructions()
+        if not instructions:
             return callback()
-        instructions = int(MAX_INSTRUCTIONS ** rng.random())
 
         def give_way(place: str) -> None:
             self.journal.note(component, "interrupt", label, text=f"at {place}")
             self.hub.give_way()
 
-        return interrupted(callback, instructions, give_way)
+        return interrupted(callback, instructions, give_way, first=first)
 
     # --- inside -------------------------------------------------------------------------------
+
+    def _instructions_by_chance(self) -> int:
+        rng = self.hub.rng
+        if rng is None or not self._interrupt or rng.random() >= self._interrupt:
+            return 0
+        return int(MAX_INSTRUCTIONS ** rng.random())
 
     def mailbox(self) -> SimulatedMailbox:
         """Return a mailbox at which its owner lets others move."""
@@ -205,27 +218,27 @@ class SimulatedRuntime(Runtime):
             way = [(step.component, each) for step in chain.steps for each in step.callbacks]
             for position, (component, callback) in enumerate(way):
                 following = way[position + 1 : position + 2]
+                name = self._components[component]
                 to = self._components[following[0][0]] if following else ""
-                for watched in self._behind(self._components[component], callback):
-                    watched.position, watched.to = position, to
+                for watched in self._behind(name, callback):
+                    watched.position = position
+                    watched.to = watched.component if to == name else to
 
     def _behind(self, component: str, callback: Any) -> list[Watched]:
         if isinstance(callback, Watched):
-            # What stands in the chain of a front is dealt to its replicas.
-            number = getattr(callback.callback, "number", None)
-            if number is None:
-                return [callback]
-            replicas = (f"{component}/{n}" for n in itertools.count(1))
-            known = itertools.takewhile(self._watched.__contains__, replicas)
-            return [callback, *(self._watched[replica][number] for replica in known)]
-        return []
+            return [callback]
+        # What stands in the chain of a front is dealt to its replicas.
+        replicas = (f"{component}/{number}" for number in itertools.count(1))
+        known = itertools.takewhile(self._watched.__contains__, replicas)
+        return [self._watched[replica][callback.number] for replica in known]
 
     def _look_at_descriptors(self) -> bool:
         found = False
         for mailbox in self._mailboxes:
             reactor = mailbox.reactor
             if reactor is not None and reactor.look():
-                mailbox.stirred = found = True
+                mailbox.stir()
+                found = True
         return found
 
 
@@ -234,10 +247,11 @@ class Watched:
 
     def __init__(self, runtime: SimulatedRuntime, component: str, handler: Handler) -> None:
         self.callback = handler["callback"]
+        self._code = code_of(self.callback)
         self.position = 0
         self.to = ""
         self._runtime = runtime
-        self._component = component
+        self.component = component
         self._event = handler["event"]
         self.__name__ = getattr(self.callback, "__name__", "callback")
 
@@ -249,16 +263,16 @@ class Watched:
         runtime, journal = self._runtime, self._runtime.journal
         if runtime.hub.closing:
             return FLAG_STOP, args  # it only has to end: nothing more is run
-        tracked = journal.called(self._component, self._event, self.position, args)
+        tracked = journal.called(self.component, self._event, self.position, args)
         try:
             result = runtime.call(
-                self._component, tracked.label, lambda: self.callback(daemon, args)
+                self.component, tracked.label, self._code, lambda: self.callback(daemon, args)
             )
         except Abandoned:
             return FLAG_STOP, args
         except BaseException as cause:
             runtime.note_scheduled()
-            journal.raised(self._component, tracked, cause)
+            journal.raised(self.component, tracked, cause)
             raise
         runtime.note_scheduled()
         self._note_answer(journal, tracked, args, result)
@@ -270,11 +284,11 @@ class Watched:
             try:
                 flag, changed = result
             except (TypeError, ValueError) as cause:  # the host will say so, and dead-letter it
-                journal.raised(self._component, tracked, cause)
+                journal.raised(self.component, tracked, cause)
                 return
             stopped = flag != FLAG_CONTINUE
         journal.answered(
-            self._component,
+            self.component,
             tracked,
             changed,
             after=self.position + 1,
@@ -332,16 +346,12 @@ class SimulatedDispatch(Dispatch):
 
 
 class SimulatedMailbox(Mailbox):
-    """A mailbox at which its owner lets others move.
-
-    Attributes:
-        stirred: True if anything has come since the owner went to sleep.
-    """
+    """A mailbox at which its owner lets others move."""
 
     def __init__(self, hub: Hub) -> None:
         super().__init__()
-        self.stirred = False
         self._hub = hub
+        self._owner: Task | None = None  # while it sleeps here
 
     def get(self) -> Any:
         """Return the next thing to do; others move first."""
@@ -364,23 +374,26 @@ class SimulatedMailbox(Mailbox):
     def put(self, envelope: Any, /, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - pykka's signature
         """Put a message on the control lane."""
         super().put(envelope, block, timeout)
-        self.stirred = True
+        self.stir()
 
     def deliver(self, part: Part) -> bool:
         """Put a part in its lane."""
-        self.stirred = True
+        self.stir()
         return super().deliver(part)
+
+    def stir(self) -> None:
+        """Let the owner look."""
+        if self._owner is not None:
+            self._owner.awake = True
 
     def _let_others_move(self) -> None:
         if self.pending():
             self._hub.give_way()
             return
+        self._owner = self._hub.current
         reactor = self.reactor
-        self.stirred = False
-        self._hub.wait(self._is_stirred, None if reactor is None else reactor.timeout())
-
-    def _is_stirred(self) -> bool:
-        return self.stirred
+        self._hub.sleep(None if reactor is None else reactor.timeout())
+        self._owner = None
 
 
 class SimulatedDispatcherInbox(DispatcherInbox):

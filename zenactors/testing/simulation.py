@@ -16,7 +16,7 @@ from zenactors.testing.files import VirtualFiles
 from zenactors.testing.harness import INTERRUPT, Harness
 
 SEED_VARIABLE = "ZENACTORS_SEED"
-DRAWN = 40  # entries of the trace that a failure draws
+DRAWN = 40  # rows of the picture that a failure draws
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,10 +77,8 @@ class SimulationFailure(AssertionError):  # noqa: N818 - it is what a test fails
         if self.replay:
             lines.append(f"Run it again: {self.replay}")
         lines.append(self.harness.situation())
-        entries = list(self.harness.journal.entries)
-        shown = entries[-DRAWN:]
-        lines.append(f"The last {len(shown)} of {self.harness.journal.count} things that happened:")
-        lines.append(draw(shown))
+        lines.append(f"The end of {self.harness.journal.count} things that happened:")
+        lines.append(draw(list(self.harness.journal.entries), rows=DRAWN))
         return "\n".join(lines)
 
 
@@ -198,22 +196,43 @@ def _run(scenario: Scenario, harness: Harness) -> None:
         else:
             scenario.drive(harness)
     report = harness.stop()
-    crashes = any(fault.point == "setup" for fault in scenario.faults)
-    if crashes and harness.status == EXIT_START_FAILED:
-        return
+    if harness.status == EXIT_START_FAILED and _start_crashed(scenario, harness):
+        return  # as was to be
     if scenario.check is not None:
-        scenario.check(harness)
+        try:
+            scenario.check(harness)
+        except Exception:
+            _check_dead_letters(scenario, harness)  # what the check found may only be the sequel
+            raise
+    _check_dead_letters(scenario, harness)
+    if report.stuck:
+        raise Unwell(f"did not stop: {', '.join(report.stuck)}")
+    _check_conservation(harness.counts())
+    if harness.status not in (None, scenario.status) and not _ended_by_crash(scenario, harness):
+        raise Unwell(f"the daemon ended with status {harness.status}, not {scenario.status}")
+
+
+def _check_dead_letters(scenario: Scenario, harness: Harness) -> None:
     for letter in harness.unread_dead_letters():
         if not _is_injected(letter.cause, scenario):
             raise Unwell(
                 f"event {letter.event!r} died in {letter.component}:"
                 f" {type(letter.cause).__name__}: {letter.cause}"
             ) from letter.cause
-    if report.stuck:
-        raise Unwell(f"did not stop: {', '.join(report.stuck)}")
-    _check_conservation(harness.counts())
-    if harness.status not in (None, scenario.status):
-        raise Unwell(f"the daemon ended with status {harness.status}, not {scenario.status}")
+
+
+def _ended_by_crash(scenario: Scenario, harness: Harness) -> bool:
+    """Return True if an injected crash has ended a daemon that ends with the first one."""
+    return getattr(harness.daemon, "compat", None) is not None and any(
+        _is_injected(letter.cause, scenario) for letter in harness.unread_dead_letters()
+    )
+
+
+def _start_crashed(scenario: Scenario, harness: Harness) -> bool:
+    return any(fault.point == "setup" for fault in scenario.faults) or any(
+        letter.event == "start" and _is_injected(letter.cause, scenario)
+        for letter in harness.unread_dead_letters()
+    )
 
 
 def _is_injected(cause: BaseException | None, scenario: Scenario) -> bool:

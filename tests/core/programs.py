@@ -1,0 +1,172 @@
+"""Random programs for the engine, and the comparison of what it did with their replay."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+
+from tests.core.replay import URGENT, Call, Program, Run, Tag, mismatch, out_of_fifo, replay
+from zenactors.core import dispatch as dispatch_module
+from zenactors.core import host as host_module
+from zenactors.core.dispatch import Counts, Ordering
+from zenactors.core.messages import Part
+
+ORDERINGS: list[Ordering] = ["global", "component", "event"]
+
+# A program whose mistakes show: state and args are mixed in every component.
+FAULTY = Program(
+    (
+        (("x", False), ("y", False), ("z", True)),
+        (("x", False), ("x", True), ("z", False)),
+        (("y", False), ("x", False), ("z", False)),
+    ),
+    stops=15,
+    children=30,
+)
+
+
+@contextlib.contextmanager
+def tuned(
+    *, window: int | None = None, stride: int | None = None, part_after: float | None = None
+) -> Iterator[None]:
+    """Force tiny windows, short strides and early parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        if window is not None:
+            patch.setattr(dispatch_module, "MIN_WINDOW", window)
+            patch.setattr(dispatch_module, "MAX_WINDOW", max(window, 8))
+        if stride is not None:
+            patch.setattr(host_module, "MAX_STRIDE", stride)
+        if part_after is not None:
+            patch.setattr(host_module, "PART_AFTER", part_after)
+        yield
+
+
+_HANDLERS = st.lists(
+    st.tuples(st.sampled_from("xyz"), st.sampled_from([False, False, True])), max_size=4
+).map(tuple)
+
+
+def programs(*, ways: tuple[str, ...] = ("back", "next", "after"), by_event: bool = False) -> Any:
+    """Return the strategy for programs: up to 4 components, repeats (A, B, A) included."""
+    return st.builds(
+        Program,
+        handlers=st.lists(_HANDLERS, min_size=1, max_size=4).map(tuple).filter(any),
+        stops=st.sampled_from([0, 5, 40]),
+        fails=st.sampled_from([0, 5, 30]),
+        children=st.sampled_from([0, 10, 40]),
+        ways=st.just(ways),
+        by_event=st.just(by_event),
+    )
+
+
+def outside_events(
+    program: Program,
+    rng: random.Random,
+    *,
+    producers: int = 3,
+    each: int = 20,
+    ways: tuple[str, ...] = ("back", "back", "back", "next", "after", "at"),
+    urgent: float = 0.05,
+) -> dict[str, list[tuple[str, Tag]]]:
+    """Return what some threads outside schedule."""
+    events = program.events()
+    outside: dict[str, list[tuple[str, Tag]]] = {}
+    for producer in range(rng.randint(1, producers)):
+        who = f"p{producer}"
+        outside[who] = [
+            (rng.choice(events), Tag(who, rng.choice(ways), number, 0, number))
+            for number in range(rng.randint(0, each))
+        ]
+        for number in range(each):
+            if rng.random() < urgent:
+                where = rng.randint(0, len(outside[who]))
+                tag = Tag(who, "priority", number, 0, 0)
+                outside[who].insert(where, (URGENT, tag))
+    return outside
+
+
+def random_program(rng: random.Random, *, by_event: bool = False, **options: Any) -> Program:
+    """Return a program with 2 to 5 components and at least one handler each."""
+    handlers = tuple(
+        tuple((rng.choice("xyz"), rng.random() < 0.3) for _ in range(rng.randint(1, 4)))
+        for _ in range(rng.randint(2, 5))
+    )
+    return Program(handlers, by_event=by_event, **options)
+
+
+def first_events(program: Program, rng: random.Random, count: int) -> list[tuple[str, Tag]]:
+    events = program.events()
+    return [(rng.choice(events), Tag("p", "back", n, 0, n)) for n in range(count)]
+
+
+def compare(
+    program: Program,
+    ordering: Ordering,
+    log: list[tuple[str, list[Tag]]],
+    calls: list[Call],
+    *,
+    given_from_outside: list[tuple[str, Tag]],
+    withdrawn: list[Tag],
+    counts: dict[str, Counts],
+) -> None:
+    """Assert that the engine did what its log, its input and its counts say."""
+    expected = replay(program, log)
+    difference = mismatch(calls, expected.calls, ordering)
+    assert not difference, difference
+    assert not out_of_fifo(program, log)
+    children = [pair for family in expected.children for pair in family]
+    _assert_all_were_started_once(log, [*given_from_outside, *children], withdrawn)
+    _assert_counts(expected, counts)
+
+
+def _assert_all_were_started_once(
+    log: list[tuple[str, list[Tag]]], scheduled: list[tuple[str, Tag]], withdrawn: list[Tag]
+) -> None:
+    started = Counter((event, args) for event, batch in log for args in batch)
+    wanted = Counter(pair for pair in scheduled if pair[0] != URGENT)
+    for pair in list(wanted):
+        if pair[1] in withdrawn:
+            del wanted[pair]
+    assert started == wanted
+
+
+def _assert_counts(expected: Run, counts: dict[str, Counts]) -> None:
+    for event, each in counts.items():
+        if event != URGENT:
+            ends = tuple(expected.ends[event, end] for end in ("completed", "stopped", "dead"))
+            assert (each.completed, each.stopped, each.dead) == ends
+            assert (each.accepted, each.waiting, each.in_flight) == (sum(ends), 0, 0)
+
+
+def swap_parts(monkeypatch: pytest.MonkeyPatch, outlet: Any) -> None:
+    """Let the second part of a batch overtake the first, if there is a third."""
+    forward: Callable[[Any, int, Part], None] = outlet.forward
+    held: dict[tuple[Any, ...], Part] = {}
+
+    def swapped(self: Any, component: int, part: Part) -> None:
+        key = (id(self), part.chain.event, part.step, part.tickets)
+        first = held.pop(key, None)
+        if first is None and not part.last:
+            held[key] = part
+            return
+        parts = [part] if first is None else [first, part] if part.last else [part, first]
+        for each in parts:
+            forward(self, component, each)
+
+    monkeypatch.setattr(outlet, "forward", swapped)
+
+
+def drop_bubbles(monkeypatch: pytest.MonkeyPatch, outlet: Any) -> None:
+    forward: Callable[[Any, int, Part], None] = outlet.forward
+
+    def dropping(self: Any, component: int, part: Part) -> None:
+        if part.items or not part.last:
+            forward(self, component, part)
+
+    monkeypatch.setattr(outlet, "forward", dropping)

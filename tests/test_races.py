@@ -1,0 +1,50 @@
+"""The planted bugs of examples/races: plain tests pass, and the simulation finds them."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from zenactors.testing import SimulationFailure, explore, simulate
+
+RACES = Path(__file__).parents[1] / "examples/races"
+SEEDS = 1000
+PLAIN_RUNS = 5  # the documentation's figure is of 1,000
+
+
+@pytest.fixture(params=["lost_update", "impatient_parent", "clock_jump"])
+def race(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(RACES))
+    monkeypatch.delitem(sys.modules, request.param, raising=False)
+    return importlib.import_module(request.param)
+
+
+def test_the_simulation_finds_it_and_finds_it_again(race: ModuleType) -> None:
+    with pytest.raises(SimulationFailure) as found:
+        explore(race.scenario, seeds=range(SEEDS))
+    traces = []
+    for _ in range(2):
+        with pytest.raises(SimulationFailure) as again:
+            simulate(race.scenario, seed=found.value.seed)
+        traces.append(again.value.harness.journal.text())
+        assert again.value.reason == found.value.reason
+    assert traces[0] == traces[1]
+
+
+def test_its_plain_test_passes(race: ModuleType) -> None:
+    for _ in range(PLAIN_RUNS):
+        race.test_plain()
+
+
+def test_without_interruptions_the_lost_update_stays_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(RACES))
+    scenario = importlib.import_module("lost_update").scenario
+    uninterrupted = dataclasses.replace(scenario, interrupt=0.0)
+    assert explore(uninterrupted, seeds=range(50)) == 50

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+import pytest
+from loguru import logger
+
+
+@pytest.fixture(scope="package", autouse=True)
+def no_logs_on_standard_error() -> Iterator[None]:
+    """Harnesses keep what is logged; loguru's own sink takes seconds for some hundred failures."""
+    with contextlib.suppress(ValueError):
+        logger.remove(0)
+    yield
+    logger.add(sys.stderr)

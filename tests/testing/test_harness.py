@@ -1,0 +1,547 @@
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pykka
+import pytest
+
+from zenactors import (
+    Dispatcher,
+    NotRunningError,
+    Replicas,
+    UnknownEventError,
+    VirtualClock,
+    ZenDaemon,
+    ZenDaemonComponent,
+    handles,
+)
+from zenactors.core.dispatch import ORDERINGS, Ordering
+from zenactors.errors import EXIT_FORCED_STOP, EXIT_OK, EXIT_START_FAILED, ComponentStartError
+from zenactors.testing import EndlessMotionError, Harness, NothingMovesError, Probe
+from zenactors.testing.hub import MAX_LATE
+
+SEEDS = [None, *range(10)]
+LATER = [(1e6, "x")]  # keeps a daemon from ending because it is idle
+
+
+class Work(ZenDaemonComponent):
+    """Do with each "x" what the test says."""
+
+    def __init__(self, do: Callable[[Any, Any], Any], *, name: str = "work") -> None:
+        super().__init__(name=name)
+        self._do = do
+
+    @handles("x")
+    def cbk_event_x(self, daemon: Any, args: Any) -> Any:
+        return self._do(daemon, args)
+
+
+class Hang(ZenDaemonComponent):
+    """Waits for what never comes."""
+
+    @handles("x")
+    def cbk_event_x(self, daemon: Any, args: Any) -> None:
+        daemon.dispatcher._runtime.event().wait()
+
+
+def soon(moments: Any) -> Any:
+    """Equal moments; with a seed everybody wakes up a little late."""
+    return pytest.approx(moments, abs=2 * MAX_LATE)
+
+
+def daemon_of(*components: Any, **options: Any) -> ZenDaemon:
+    return ZenDaemon(name="d", components=components, stats_interval=0, **options)
+
+
+# --- letting things happen ----------------------------------------------------------------------
+
+
+def test_nothing_runs_but_in_a_call_that_waits() -> None:
+    probe = Probe("x")
+    with Harness([probe]) as harness:
+        harness.queue.schedule("x", 1)
+        assert probe.received == []
+        harness.run_until_idle()
+        assert probe.received == [("x", 1)]
+        assert harness.now == 0.0
+
+
+def test_event_scheduled_for_later_waits_for_its_moment() -> None:
+    with Harness([Probe("rotate")]) as harness:
+        harness.queue.schedule_after(30.0, "rotate")
+        harness.advance(29.0)
+        assert harness.completed("rotate") == 0
+        harness.advance(1.0)
+        assert harness.completed("rotate") == 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_advance_goes_from_moment_to_moment(seed: int | None) -> None:
+    moments: list[tuple[float, Any]] = []
+    with Harness(
+        [Work(lambda daemon, args: moments.append((harness.now, args)))], seed=seed
+    ) as harness:
+        for delay in (3.0, 1.0, 2.0, 9.0):
+            harness.queue.schedule_after(delay, "x", "after")
+        harness.queue.schedule_at(harness.clock.time() + 2.5, "x", "at")
+        harness.queue.schedule("x", "now")
+        harness.advance(5.0)
+        assert harness.now == 5.0
+    assert [args for _, args in moments] == ["now", "after", "after", "at", "after"]
+    assert [moment for moment, _ in moments] == soon([0.0, 1.0, 2.0, 2.5, 3.0])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_waits_of_two_components_pass_at_the_same_time(seed: int | None) -> None:
+    ends: dict[str, float] = {}
+
+    class Sleeper(ZenDaemonComponent):
+        def get_events(self) -> Any:
+            return [self.gen_event_handler(self.name, self._sleep)]
+
+        def _sleep(self, daemon: Any, args: float) -> None:
+            assert not daemon.wait(args)
+            ends[self.name] = harness.now
+
+    with Harness([Sleeper(name="a"), Sleeper(name="b")], seed=seed) as harness:
+        harness.queue.schedule("a", 10.0)
+        harness.queue.schedule("b", 5.0)
+        harness.advance(20.0)
+    assert list(ends) == ["b", "a"]
+    assert ends == soon({"b": 5.0, "a": 10.0})
+
+
+def test_wait_until_ends_with_the_fact() -> None:
+    with Harness([Probe("x")]) as harness:
+        harness.queue.schedule_after(3.0, "x")
+        assert harness.wait_until(lambda: harness.completed("x"), within=10.0)
+        assert harness.now == 3.0
+        assert not harness.wait_until(lambda: harness.completed("x") == 2, within=10.0)
+        assert harness.now == 13.0
+
+
+def test_events_that_schedule_events_for_ever_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zenactors.testing.hub.MAX_MOVES", 500)
+    harness = Harness([Work(lambda daemon, args: daemon.queue.schedule("x") and None)])
+    harness.start()
+    harness.queue.schedule("x")
+    with pytest.raises(EndlessMotionError):
+        harness.run_until_idle()
+    harness.close()
+
+
+def test_a_wait_for_what_cannot_happen_is_told() -> None:
+    with Harness([Probe("x")]) as harness, pytest.raises(NothingMovesError):
+        harness._hub.wait(lambda: harness.completed("x"))
+
+
+# --- components under it ------------------------------------------------------------------------
+
+
+def test_components_are_asked_as_in_production() -> None:
+    class Counter(ZenDaemonComponent):
+        @handles("x")
+        def cbk_event_x(self, daemon: Any, args: Any) -> None:
+            self.inc_statistic("x", args)
+
+    with Harness([Counter(name="counter")]) as harness:
+        harness.queue.schedule("x", 5)
+        harness.advance(10.0)
+        assert harness.daemon.get_statistics("me")["counter"]["x"]["spd"] == 0.5
+        assert harness.statistics["counter"]["x"]["cnt"] == 5
+        assert harness.daemon.get_state() == {"counter": {"statistics": {"x": 5}}}
+    assert harness.statistics["counter"]["x"]["cnt"] == 5  # the final ones
+
+
+def test_a_component_may_ask_the_others() -> None:
+    seen: list[Any] = []
+    asks = Work(lambda daemon, args: seen.append(sorted(daemon.get_state())), name="asks")
+    with Harness([asks, Probe("y", name="other"), Probe("z", name="third")]) as harness:
+        harness.queue.schedule("x")
+        harness.run_until_idle()
+    assert seen == [["other", "third"]]
+
+
+def test_a_component_gets_virtual_time_and_the_seeds_random_numbers() -> None:
+    def numbers(seed: int) -> list[float]:
+        component = ZenDaemonComponent(name="c")
+        with Harness([component], seed=seed) as harness:
+            harness.advance(2.0)
+            assert component.clock.monotonic() == harness.clock.monotonic()
+            return [component.random.random() for _ in range(3)]
+
+    assert numbers(1) == numbers(1) != numbers(2)
+
+
+def test_a_clock_of_the_components_own_is_left_to_it() -> None:
+    class Own(ZenDaemonComponent):
+        clock = VirtualClock(5.0)
+
+        def __init__(self) -> None:
+            self.name = "own"
+
+    own = Own()
+    with Harness([own]):
+        assert own.clock.monotonic() == 5.0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("ordering", ORDERINGS)
+def test_every_ordering_keeps_the_order_of_one_name(seed: int | None, ordering: Ordering) -> None:
+    first, second = Probe("x", name="first"), Probe("x", name="second")
+    with Harness([first, second], seed=seed, ordering=ordering) as harness:
+        for number in range(30):
+            harness.queue.schedule("x", number)
+        harness.run_until_idle()
+    assert first.received == second.received == [("x", number) for number in range(30)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_replicas_overtake_each_other_and_the_results_keep_their_order(seed: int | None) -> None:
+    ended: list[int] = []
+
+    def look_up(daemon: Any, args: int) -> None:
+        daemon.wait(5.0 - args)
+        ended.append(args)
+
+    probe = Probe("x")
+    with Harness([Replicas(lambda: Work(look_up), 4), probe], seed=seed) as harness:
+        for number in range(4):
+            harness.queue.schedule("x", number)
+        harness.advance(6.0)
+    assert ended == [3, 2, 1, 0]
+    assert probe.received == [("x", number) for number in range(4)]
+
+
+def test_compat_stops_everything_when_a_callback_raises() -> None:
+    def fail(daemon: Any, args: Any) -> None:
+        raise LookupError("no")
+
+    with Harness([Work(fail)], compat="pyzenkit") as harness:
+        harness.queue.schedule("x")
+        assert harness.run() is None
+        assert harness.daemon.halted
+        assert [letter.event for letter in harness.dead_letters()] == ["x"]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_producers_that_are_too_far_ahead_wait(seed: int | None) -> None:
+    probe = Probe("x")
+    ahead: list[int] = []
+
+    def be_slow(daemon: Any, args: Any) -> None:
+        daemon.wait(0.1)
+
+    daemon = daemon_of(
+        Work(be_slow), probe, queue_limit=3, queue_full="block", schedule_after=LATER
+    )
+    with Harness(daemon, seed=seed) as harness:
+
+        def produce(who: str) -> None:
+            for number in range(30):
+                daemon.queue.schedule("x", (who, number))
+                ahead.append(daemon.queue.ahead())
+
+        producers = [harness.spawn(lambda who=who: produce(who), who) for who in "ab"]  # type: ignore[misc]
+        harness.run_until_idle()
+        assert not any(producer.done for producer in producers)
+        harness.advance(10.0)
+        assert all(producer.done for producer in producers)
+    assert max(ahead) == 3
+    for who in "ab":
+        assert [args[1] for _, args in probe.received if args[0] == who] == list(range(30))
+
+
+# --- what is seen -------------------------------------------------------------------------------
+
+
+def test_logs_are_kept_with_level_and_component() -> None:
+    class Talker(ZenDaemonComponent):
+        @handles("x")
+        def cbk_event_x(self, daemon: Any, args: Any) -> None:
+            self.log.warning("Got {args}", args=args)
+
+    with Harness([Talker(name="talker")]) as harness:
+        harness.queue.schedule("x", 7)
+        harness.run_until_idle()
+        assert harness.logs == [("WARNING", "talker", "Got 7")]
+
+
+def test_an_event_nobody_handles_has_no_number_that_completed() -> None:
+    with Harness([Probe("x")]) as harness:
+        assert harness.completed("x") == 0
+        with pytest.raises(UnknownEventError, match="y"):
+            harness.completed("y")
+
+
+def test_dead_letters_count_as_read_once_they_were_asked_for() -> None:
+    def fail(daemon: Any, args: Any) -> None:
+        raise LookupError(args)
+
+    with Harness([Work(fail)]) as harness:
+        for number in (1, 2):
+            harness.queue.schedule("x", number)
+            harness.run_until_idle()
+            assert [letter.args for letter in harness.unread_dead_letters()] == [number]
+            assert [letter.args for letter in harness.dead_letters()] == list(range(1, number + 1))
+            assert harness.unread_dead_letters() == []
+
+
+def test_a_component_is_found_by_its_name() -> None:
+    work = Work(print)
+    harness = Harness([Probe("x"), work])
+    assert harness.component("work") is work
+    with pytest.raises(ValueError, match="wrok"):
+        harness.component("wrok")
+
+
+def test_no_thread_is_started_and_no_actor_registered() -> None:
+    before = threading.active_count()
+    with Harness([Probe("x")]) as harness:
+        harness.queue.schedule("x")
+        harness.run_until_idle()
+        assert threading.active_count() == before
+        assert pykka.ActorRegistry.get_all() == []
+
+
+def test_harnesses_and_real_dispatchers_leave_each_other_alone() -> None:
+    one, two, real = Probe("x"), Probe("x"), Probe("x")
+    with Harness([one]) as first, Harness([two]) as second, Dispatcher([real]) as dispatcher:
+        for number in range(3):
+            first.queue.schedule("x", number)
+            second.queue.schedule_after(1.0, "x", number)
+            dispatcher.queue.schedule("x", number)
+            second.advance(1.0)
+        first.run_until_idle()
+        real.receive_n(3)
+        assert (first.now, second.now) == (0.0, 3.0)
+    assert one.received == two.received == real.received
+
+
+# --- the end ------------------------------------------------------------------------------------
+
+
+def test_stop_works_off_what_is_queued_and_leaves_what_is_for_later() -> None:
+    probe = Probe("x", "stop")
+    with Harness([probe]) as harness:
+        harness.queue.schedule("x", 1)
+        harness.queue.schedule_after(60.0, "x", 2)
+        report = harness.stop()
+    assert (report.drained, report.left, report.later) == (True, 0, 1)
+    assert sorted(str(event) for event, _ in probe.received) == ["stop", "x"]
+    assert harness.now == 0.0
+
+
+def test_a_wait_for_the_daemon_ends_with_the_stop() -> None:
+    told: list[bool] = []
+    with Harness([Work(lambda daemon, args: told.append(daemon.wait(1e9)))]) as harness:
+        harness.queue.schedule("x")
+        harness.run_until_idle()
+        report = harness.stop()
+    assert told == [True]
+    assert report.drained
+    assert harness.now == 0.0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_component_that_hangs_is_left_behind_and_named(seed: int | None) -> None:
+    ran: list[int] = []
+    logs: list[str] = []
+
+    def hang(daemon: Any, args: int) -> None:
+        ran.append(args)
+        harness._runtime.event().wait()
+
+    harness = Harness([Probe("y"), Work(hang), Probe("x")], seed=seed)
+    with harness:
+        for number in range(5):
+            harness.queue.schedule("x", number)
+        harness.run_until_idle()
+        logs = [record.level for record in harness.logs]
+        report = harness.stop()
+        assert report.stuck == ("work",)
+        assert report.timed_out
+        assert report.left == 5
+        assert 29.0 <= harness.now <= 31.0
+        logs = [record.level for record in harness.logs]
+    # What was broken off was nobody's failure, and nothing ran after it.
+    assert harness.dead_letters() == []
+    assert [record.level for record in harness.logs] == logs
+    assert ran == [0]
+
+
+def test_closing_breaks_off_a_setup_that_waits() -> None:
+    class Slow(ZenDaemonComponent):
+        def setup(self, daemon: Any) -> None:
+            harness._runtime.event().wait()
+
+    harness = Harness([Slow(name="slow")])
+    with pytest.raises(ComponentStartError, match="slow"):
+        harness.start()
+    assert 30.0 <= harness.now <= 32.0
+    before = len(harness.logs)
+    harness.close()
+    assert len(harness.logs) == before
+
+
+def test_after_a_failure_in_the_body_nothing_is_worked_off() -> None:
+    probe = Probe("x")
+    harness = Harness([probe])
+
+    def fail() -> None:
+        with harness:
+            harness.queue.schedule("x")
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
+    assert probe.received == []
+    assert harness.report is None
+    assert not harness._hub.waiting()
+
+
+def test_what_another_thread_outside_raises_comes_to_the_test() -> None:
+    def fail() -> None:
+        raise LookupError("in the producer")
+
+    with Harness([Probe("x")]) as harness:
+        harness.spawn(fail)
+        with pytest.raises(LookupError, match="in the producer"):
+            harness.run_until_idle()
+
+
+# --- a whole daemon -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_sigint_works_off_what_is_queued(seed: int | None) -> None:
+    probe = Probe("x")
+    with Harness(daemon_of(probe, schedule_after=LATER), seed=seed) as harness:
+        for number in range(20):
+            harness.queue.schedule("x", number)
+        harness.signal(signal.SIGINT)
+        assert harness.run() == EXIT_OK
+    assert len(probe.received) == 20
+    assert harness.report is not None
+    assert harness.report.later == 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_sigterm_ends_it_within_a_second(seed: int | None) -> None:
+    with Harness(daemon_of(Hang()), seed=seed) as harness:
+        for _ in range(20):
+            harness.queue.schedule("x")
+        harness.run_until_idle()
+        harness.signal(signal.SIGTERM)
+        assert harness.run() == EXIT_OK
+        assert harness.now <= 2.0
+        assert harness.report is not None
+        assert harness.report.stuck == ("Hang",)
+
+
+def test_a_daemon_that_hangs_ends_with_a_status_of_its_own() -> None:
+    with Harness(daemon_of(Hang())) as harness:
+        harness.queue.schedule("x")
+        harness.run_until_idle()
+        harness.signal(signal.SIGINT)
+        assert harness.run(20.0) is None
+        assert harness.run() == EXIT_FORCED_STOP
+        assert 29.0 <= harness.now <= 31.0
+        assert "Did not stop and were left behind: Hang" in [each.message for each in harness.logs]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_third_sigint_leaves_at_once(seed: int | None) -> None:
+    with Harness(daemon_of(Hang()), seed=seed) as harness:
+        harness.queue.schedule("x")
+        harness.run_until_idle()
+        for _ in range(2):
+            harness.signal(signal.SIGINT)
+            harness.advance(1.0)
+            assert harness.status is None
+        harness.signal(signal.SIGINT)
+        harness.advance(2.0)
+        assert harness.status == EXIT_FORCED_STOP
+
+
+def test_a_signal_nobody_handles_is_only_logged() -> None:
+    with Harness(daemon_of(Probe("x"), schedule_after=LATER)) as harness:
+        harness.signal(signal.SIGUSR1)
+        harness.advance(1.0)
+        assert harness.status is None
+        levels = {record.level for record in harness.logs if "SIGUSR1 is ignored" in record.message}
+        assert levels == {"WARNING"}
+
+
+def test_a_signal_somebody_handles_is_an_event() -> None:
+    probe = Probe("signal_hup")
+    with Harness(daemon_of(probe, Probe("x"), schedule_after=LATER)) as harness:
+        harness.signal(signal.SIGHUP)
+        probe.expect("signal_hup", None)
+
+
+def test_only_signals_that_are_trapped_can_be_sent() -> None:
+    with Harness(daemon_of(Probe("x"), schedule_after=LATER)) as harness:
+        with pytest.raises(ValueError, match=str(int(signal.SIGWINCH))):
+            harness.signal(signal.SIGWINCH)
+        harness.signal(signal.SIGINT)
+        harness.run()
+        with pytest.raises(NotRunningError):
+            harness.signal(signal.SIGINT)
+    with Harness([Probe("x")]) as harness, pytest.raises(NotRunningError):
+        harness.signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_start_ends_it(number: int) -> None:
+    class Impatient(ZenDaemonComponent):
+        def setup(self, daemon: Any) -> None:
+            harness.signal(number)
+            daemon.wait(1.0)
+
+    probe = Probe("x")
+    harness = Harness(daemon_of(Impatient(), probe, schedule=[("x",)]))
+    with harness:
+        assert harness.status == EXIT_OK
+        assert harness.now <= 2.0
+    assert probe.received == []
+
+
+def test_a_failing_setup_ends_the_daemon() -> None:
+    class Broken(ZenDaemonComponent):
+        def setup(self, daemon: Any) -> None:
+            raise OSError("no such device")
+
+    with Harness(daemon_of(Probe("x"), Broken())) as harness:
+        assert harness.status == EXIT_START_FAILED == 69
+        assert "no such device" in next(r.message for r in harness.logs if r.level == "ERROR")
+
+
+def test_a_failing_setup_of_components_is_raised() -> None:
+    class Broken(ZenDaemonComponent):
+        def setup(self, daemon: Any) -> None:
+            raise OSError("no such device")
+
+    harness = Harness([Probe("x"), Broken()])
+    with pytest.raises(ComponentStartError, match="no such device"):
+        harness.start()
+    harness.close()
+
+
+def test_a_daemon_ends_by_itself_when_it_is_idle() -> None:
+    probe = Probe("x")
+    daemon = daemon_of(probe, schedule=[("x", 1)], schedule_after=[(60.0, "x", 2)])
+    with Harness(daemon) as harness:
+        assert harness.run() == EXIT_OK
+        assert harness.now == 60.0
+    assert [args for _, args in probe.received] == [1, 2]
+
+
+def test_a_daemon_in_use_is_refused() -> None:
+    daemon = daemon_of(Probe("x"))
+    daemon.queue.schedule("x")
+    with pytest.raises(RuntimeError, match="in use"):
+        Harness(daemon)

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zenactors import Replicas, ZenDaemonComponent, ZenDaemonStopException, handles
+from zenactors.core.dispatch import ORDERINGS, Ordering
+from zenactors.testing import Harness, Probe
+from zenactors.testing import journal as journal_module
+from zenactors.testing.journal import Journal
+
+
+class Fate(ZenDaemonComponent):
+    """Does with an event what its args say."""
+
+    @handles("x")
+    def cbk_event_x(self, daemon: Any, args: Any) -> Any:
+        match args:
+            case "stop":
+                return daemon.FLAG_STOP, args
+            case "raise":
+                raise LookupError("no such thing")
+            case "wrong":
+                return 5
+            case "hang":
+                daemon._runtime.event().wait()
+            case "change":
+                return daemon.FLAG_CONTINUE, {"changed": True}
+            case "child":
+                daemon.queue.schedule("y", args)
+        return None
+
+    @handles("y")
+    def cbk_event_y(self, daemon: Any, args: Any) -> None:
+        self.inc_statistic("y")
+
+
+def shown(harness: Harness) -> dict[str, str]:
+    """Return the lines of a failure, by event."""
+    lines = [line for line in harness.situation().splitlines() if line.startswith("  ")]
+    return dict(re.fullmatch(r"  (\S+) +(.*)", line).groups() for line in lines)  # type: ignore[union-attr,misc]
+
+
+def kinds_of(harness: Harness, label: str) -> list[str]:
+    return [
+        f"{entry.who} {entry.kind}" for entry in harness.journal.entries if entry.event == label
+    ]
+
+
+def test_a_failure_says_of_each_event_where_it_is() -> None:
+    with Harness([Fate(name="fate"), Probe("x", name="next")]) as harness:
+        for args in ("go", "stop", "raise", "wrong", "change"):
+            harness.queue.schedule("x", args)
+        harness.run_until_idle()
+        harness.queue.schedule_after(60.0, "x", "after")
+        harness.queue.schedule_after(90.0, "x", "taken back").cancel()
+        harness.queue.schedule("x", "hang")
+        harness.run_until_idle()
+        harness.queue.schedule("x", "behind")
+        assert shown(harness) == {
+            "x#1": "'go': completed",
+            "x#2": "'stop': stopped by fate",
+            "x#3": "'raise': dead in fate: LookupError: no such thing",
+            "x#4": "'wrong': dead in fate: TypeError: cannot unpack non-iterable int object",
+            "x#5": "{'changed': True}: completed",
+            "x#6": "'after': queued in 60 s",
+            "x#7": "'taken back': cancelled",
+            "x#8": "'hang': in fate",
+            "x#9": "'behind': on its way to fate",
+        }
+
+
+def test_an_event_between_two_components_is_on_its_way() -> None:
+    places = []
+    with Harness([Fate(name="one"), Fate(name="two"), Fate(name="three")]) as harness:
+        harness.queue.schedule("x", "go")
+        harness.queue.schedule_next("x", "next")
+        while harness.step():
+            places.append(shown(harness)["x#1"])
+    assert list(dict.fromkeys(places)) == [
+        "'go': on its way to one",
+        "'go': on its way to two",
+        "'go': on its way to three",
+        "'go': completed",
+    ]
+
+
+def test_the_queue_says_how_an_event_was_scheduled() -> None:
+    harness = Harness([Fate(name="fate")])
+    harness.queue.schedule("x", 1)
+    harness.queue.schedule_next("x", 2)
+    harness.queue.schedule_priority("x", 3)
+    harness.queue.schedule_at(1_000_060.0, "x", 4)
+    harness.start()
+    harness.run_until_idle()
+    lines = harness.journal.text().splitlines()
+    texts = [line.partition(": ")[2] for line in lines if ": schedule" in line]
+    assert texts == [
+        "schedule x#1 1",
+        "schedule x#2 2 before others",
+        "schedule x#3 3 with priority",
+        "schedule x#4 4 at 1000060.000000",
+    ]
+    harness.close()
+
+
+def test_a_childs_line_stands_before_its_parents_end() -> None:
+    with Harness([Fate(name="fate")]) as harness:
+        harness.queue.schedule("x", "child")
+        harness.run_until_idle()
+        assert kinds_of(harness, "y#1")[0] == "fate schedule"
+        events = [(entry.kind, entry.event) for entry in harness.journal.entries]
+        assert events.index(("schedule", "y#1")) < events.index(("answer", "x#1"))
+
+
+@pytest.mark.parametrize("ordering", ORDERINGS)
+@settings(max_examples=40)
+@given(
+    args=st.lists(st.sampled_from([None, 0, 1, "same", "stop", "raise"]), max_size=30),
+    seed=st.integers(0, 2**32),
+)
+def test_events_keep_their_numbers_also_if_their_args_are_the_same_object(
+    ordering: Ordering, args: list[Any], seed: int
+) -> None:
+    components = [Fate(name="one"), Replicas(lambda: Fate(name="many"), 2), Fate(name="last")]
+    with Harness(components, seed=seed, ordering=ordering, keep=True) as harness:
+        for each in args:
+            harness.queue.schedule("x", each)
+        harness.run_until_idle()
+        harness.dead_letters()
+        labels = {f"x#{number}" for number in range(1, len(args) + 1)}
+        assert {entry.event for entry in harness.journal.entries if entry.event} == labels
+        places = shown(harness)
+        for number, each in list(enumerate(args, start=1))[-20:]:
+            calls = [kind for kind in kinds_of(harness, f"x#{number}") if kind.endswith("call")]
+            end = {"stop": "stopped by one", "raise": "dead in one: LookupError: no such thing"}
+            assert places[f"x#{number}"] == f"{each!r}: {end.get(each, 'completed')}"
+            assert len(calls) == (1 if each in end else 3)
+            assert calls[0] == "one call"
+
+
+def test_nothing_is_held_on_to_once_an_event_has_ended() -> None:
+    with Harness([Fate(name="one"), Fate(name="two")], seed=1) as harness:
+        for number in range(50):
+            harness.queue.schedule("x", number)
+            harness.queue.schedule_after(60.0, "x", "late").cancel()
+        harness.run_until_idle()
+        assert not harness.journal._by_scheduled
+        assert not harness.journal._under_way
+
+
+def test_what_happens_between_events_is_in_the_trace_too() -> None:
+    class Timed(ZenDaemonComponent):
+        def setup(self, daemon: Any) -> None:
+            daemon.io.call_later(1.5, self.wake)
+
+        def wake(self, daemon: Any) -> None:
+            self.log.info("awake")
+
+    with Harness([Timed(name="timed")]) as harness:
+        harness.advance(2.0)
+    lines = harness.journal.text().splitlines()
+    begin = lines.index("0.000000 time: passes 1.500000")
+    assert lines[begin : begin + 4] == [
+        "0.000000 time: passes 1.500000",
+        "1.500000 timed: hook wake",
+        "1.500000 timed: log INFO awake",
+        "1.500000 time: passes 0.500000",
+    ]
+
+
+def test_who_stops_everything_is_in_the_trace() -> None:
+    class Ender(ZenDaemonComponent):
+        @handles("x")
+        def cbk_event_x(self, daemon: Any, args: Any) -> None:
+            raise ZenDaemonStopException("enough")
+
+    with Harness([Ender(name="ender")]) as harness:
+        harness.queue.schedule("x")
+        harness.run()
+        assert kinds_of(harness, "x#1")[-1] == "ender raise"
+
+
+def test_the_end_is_remembered_or_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "KEPT", 5)
+    some, everything, lines = Journal(float), Journal(float, keep=True), list[str]()
+    told = Journal(float, sink=lines.append)
+    for number in range(8):
+        for journal in (some, everything, told):
+            journal.note("who", "kind", text=f"line\n{number}")
+    assert [entry.text[-1] for entry in some.entries] == list("34567")
+    assert len(everything.entries) == some.count == 8
+    assert len(lines) == 8
+    assert lines[0] == "0.000000 who: kind line\\n0"  # one line each, whatever it holds
+
+
+def test_a_failure_without_events_says_so() -> None:
+    with Harness([Fate()], seed=7) as harness:
+        assert harness.situation() == (
+            "The last 20 events, 0 s after the begin, seed 7:\n  no event was scheduled"
+        )

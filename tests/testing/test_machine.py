@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+from zenactors import Replicas, ZenDaemon, ZenDaemonComponent, handles
+from zenactors.core.dispatch import Dispatch
+from zenactors.testing import DaemonMachine
+
+SETTINGS = settings(
+    max_examples=3000,
+    stateful_step_count=12,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    report_multiple_bugs=False,
+    phases=(Phase.generate, Phase.shrink),
+    suppress_health_check=list(HealthCheck),
+)
+FEW = settings(SETTINGS, max_examples=10)
+
+
+def failure_of(machine: type[RuleBasedStateMachine], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what hypothesis shows: the rules, and what this package adds."""
+    with pytest.raises(AssertionError) as failure:
+        run_state_machine_as_test(machine, settings=SETTINGS)
+    shown = [str(failure.value), *getattr(failure.value, "__notes__", ())]
+    return "\n".join([*shown, capsys.readouterr().out])
+
+
+def steps(shown: str) -> list[str]:
+    """Return the rules of the example that is shown."""
+    return re.findall(r"^ *state\.(.*)$", shown, re.MULTILINE)
+
+
+def passes(machine: type[RuleBasedStateMachine]) -> None:
+    run_state_machine_as_test(machine, settings=FEW)
+
+
+# --- races --------------------------------------------------------------------------------------
+
+
+class Account:
+    def __init__(self) -> None:
+        self.balance = 0
+        self.expected = 0
+
+
+class Deposits(ZenDaemonComponent):
+    def __init__(self, account: Account) -> None:
+        super().__init__(name="deposits")
+        self._account = account
+
+    @handles("deposit")
+    def cbk_event_deposit(self, daemon: Any, args: int) -> None:
+        self._account.expected += args
+        balance = self._account.balance
+        self._account.balance = balance + args
+
+
+class Withdrawals(ZenDaemonComponent):
+    def __init__(self, account: Account) -> None:
+        super().__init__(name="withdrawals")
+        self._account = account
+
+    @handles("withdraw")
+    def cbk_event_withdraw(self, daemon: Any, args: int) -> None:
+        self._account.expected -= args
+        balance = self._account.balance
+        self._account.balance = balance - args
+
+
+class BankMachine(DaemonMachine):
+    """Two components read and write one number: wrong, if one is interrupted in between."""
+
+    events: ClassVar[dict[str, Any]] = {
+        "deposit": st.integers(1, 100),
+        "withdraw": st.integers(1, 100),
+    }
+
+    def build(self) -> Sequence[Any]:
+        self.account = Account()
+        return [Deposits(self.account), Withdrawals(self.account)]
+
+    def check(self) -> None:
+        assert self.account.balance == self.account.expected
+
+
+def test_a_lost_update_is_found_and_made_small(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = failure_of(BankMachine, capsys)
+    found = steps(shown)
+    # Begin, two events, one interruption in between, and the end.
+    assert found[0] == "begin(noise=0)"
+    assert len(found) <= 6
+    assert len([step for step in found if step.endswith("(args=1)")]) == 2
+    assert any(step.startswith("interrupt_callbacks(") for step in found)
+    assert re.search(r"interrupted at test_machine\.py:\d+", shown)
+    assert "  deposit#1   1: completed" in shown.splitlines()
+
+
+class Later(ZenDaemonComponent):
+    """Reads a number in one callback, and writes it in a later one."""
+
+    def __init__(self, name: str, account: Account) -> None:
+        super().__init__(name=name)
+        self._account = account
+
+    def get_events(self) -> Any:
+        return [
+            self.gen_event_handler(f"add_{self.name}", self._read),
+            self.gen_event_handler(f"write_{self.name}", self._write),
+        ]
+
+    def _read(self, daemon: Any, args: int) -> None:
+        self._account.expected += args
+        daemon.queue.schedule(f"write_{self.name}", self._account.balance + args)
+
+    def _write(self, daemon: Any, args: int) -> None:
+        self._account.balance = args
+
+
+class LaterMachine(BankMachine):
+    events: ClassVar[dict[str, Any]] = {"add_a": st.integers(1, 100), "add_b": st.integers(1, 100)}
+
+    def build(self) -> Sequence[Any]:
+        self.account = Account()
+        return [Later("a", self.account), Later("b", self.account)]
+
+
+def test_a_race_between_two_callbacks_is_found_and_made_small(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = steps(failure_of(LaterMachine, capsys))
+    assert found[0] == "begin(noise=0)"
+    assert len(found) <= 5
+    scheduled = [step for step in found if step.startswith("schedule_")]
+    assert len(scheduled) == 2
+    assert all(step.endswith("(args=1)") for step in scheduled)
+
+
+class Noting(ZenDaemonComponent):
+    def __init__(self, name: str, seen: list[str]) -> None:
+        super().__init__(name=name)
+        self._seen = seen
+
+    def get_events(self) -> Any:
+        return [self.gen_event_handler(self.name, lambda _, args: self._seen.append(self.name))]
+
+
+class OrderMachine(DaemonMachine):
+    """Expects an order of two components that nobody has promised."""
+
+    def build(self) -> Sequence[Any]:
+        self.seen: list[str] = []
+        return [Noting("a", self.seen), Noting("b", self.seen)]
+
+    @rule()
+    def both(self) -> None:
+        for event in "ab":
+            self.harness.daemon.queue.schedule(event)
+        self.run_until_idle()
+
+    def check(self) -> None:
+        assert self.seen == ["a", "b"] * (len(self.seen) // 2)
+
+
+def test_who_moves_first_is_tried_out(capsys: pytest.CaptureFixture[str]) -> None:
+    found = steps(failure_of(OrderMachine, capsys))
+    assert len(found) <= 4
+    assert "both()" in found
+
+
+# --- what is well -------------------------------------------------------------------------------
+
+
+class CarefulMachine(BankMachine):
+    """The same, but only one component writes: its callbacks never overlap."""
+
+    def build(self) -> Sequence[Any]:
+        self.account = Account()
+        return [Deposits(self.account)]
+
+    events: ClassVar[dict[str, Any]] = {"deposit": st.integers(1, 100)}
+
+
+class RichMachine(DaemonMachine):
+    events: ClassVar[dict[str, Any]] = {"x": st.none(), "FileTailer.read": st.text()}
+    ordering = "event"
+
+    def build(self) -> ZenDaemon:
+        self.seen: list[str] = []
+
+        def make() -> ZenDaemonComponent:
+            return Noting("x", self.seen)
+
+        components = [Replicas(make, 2), Noting("FileTailer.read", self.seen)]
+        return ZenDaemon(name="d", components=components, schedule_after=[(1e9, "x")])
+
+    @rule()
+    def hang_up(self) -> None:
+        self.harness.daemon.queue.schedule_next("x")
+
+
+@pytest.mark.parametrize("machine", [CarefulMachine, RichMachine])
+def test_what_is_well_passes(machine: type[DaemonMachine]) -> None:
+    passes(machine)
+
+
+def test_a_daemon_that_has_ended_is_left_alone() -> None:
+    class Ending(RichMachine):
+        def build(self) -> ZenDaemon:
+            return ZenDaemon(name="d", components=[Noting(name, []) for name in self.events])
+
+        def hang_up(self) -> None:
+            pass
+
+    passes(Ending)
+
+
+# --- what always holds --------------------------------------------------------------------------
+
+
+class Fragile(ZenDaemonComponent):
+    def __init__(self, do: Callable[[Any], Any]) -> None:
+        super().__init__(name="fragile")
+        self._do = do
+
+    @handles("x")
+    def cbk_event_x(self, daemon: Any, args: Any) -> None:
+        if args > 5:
+            self._do(daemon)
+
+
+class FragileMachine(DaemonMachine):
+    events: ClassVar[dict[str, Any]] = {"x": st.integers(0, 20)}
+
+    def build(self) -> Sequence[Any]:
+        return [Fragile(self.do)]
+
+    def do(self, daemon: Any) -> None:
+        raise LookupError("no such thing")
+
+
+def test_an_event_that_dies_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = failure_of(FragileMachine, capsys)
+    assert "event 'x' died in fragile: LookupError: no such thing" in shown
+    assert "schedule_x(args=6)" in steps(shown)
+    assert len(steps(shown)) <= 6
+    assert "dead in fragile: LookupError" in shown
+
+
+def test_events_may_die_if_that_is_allowed_or_was_read() -> None:
+    class Allowing(FragileMachine):
+        allow_dead_letters = True
+
+    class Reading(FragileMachine):
+        def _look(self) -> None:
+            assert all(letter.args > 5 for letter in self.harness.dead_letters())
+            super()._look()
+
+    passes(Allowing)
+    passes(Reading)
+
+
+def test_a_component_that_hangs_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    class Hanging(FragileMachine):
+        def do(self, daemon: Any) -> None:
+            daemon._runtime.event().wait()
+
+    assert "did not stop: fragile" in failure_of(Hanging, capsys)
+
+
+def test_an_event_that_is_lost_is_a_failure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete = Dispatch.complete
+
+    def forgetful(self: Dispatch, part: Any) -> None:
+        if 5 in part.items:
+            part.items.remove(5)
+        complete(self, part)
+
+    monkeypatch.setattr(Dispatch, "complete", forgetful)
+    shown = failure_of(FragileMachine, capsys)
+    assert "events 'x' do not add up" in shown
+    assert "schedule_x(args=5)" in steps(shown)
+
+
+def test_a_machine_has_to_say_what_it_builds() -> None:
+    with pytest.raises(NotImplementedError, match=r"Empty has to say what to build\(\)"):
+        passes(type("Empty", (DaemonMachine,), {}))
+
+
+# --- hypothesis is not needed for the rest ------------------------------------------------------
+
+
+def test_only_the_machine_needs_hypothesis() -> None:
+    program = """
+import sys
+sys.modules["hypothesis"] = None  # as if it were not installed
+import zenactors.testing
+from zenactors.testing import Harness, simulate
+assert "zenactors.testing.machine" not in sys.modules
+try:
+    zenactors.testing.DaemonMachine
+except ImportError:
+    print("needed")
+"""
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60.0)
+    assert result.stdout == "needed\n"
+
+
+def test_a_name_that_is_not_there_is_no_machine() -> None:
+    with pytest.raises(ImportError, match="DaemonMachines"):
+        from zenactors.testing import DaemonMachines  # noqa: F401, PLC0415

@@ -1,0 +1,396 @@
+"""A23 and A2 under the harness: what the components see equals the dispatcher's log, replayed."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.core.programs import (
+    FAULTY,
+    ORDERINGS,
+    compare,
+    drop_bubbles,
+    first_events,
+    outside_events,
+    programs,
+    random_program,
+    swap_parts,
+)
+from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_as_the_seed
+from zenactors.actors.engine import Engine
+from zenactors.core.dispatch import Counts, Dispatch, Ordering
+from zenactors.core.event_queue import Scheduled
+from zenactors.core.host import Host
+from zenactors.core.messages import Part
+from zenactors.testing import Harness
+
+SEEDS = st.integers(0, 2**32)
+UNIT = 0.001  # seconds of delay per unit of a program
+MAX_STEPS = 100_000
+
+Check = Callable[[], None]
+
+
+class Play:
+    """A program under the harness, with producers outside.
+
+    Args:
+        program: The program.
+        ordering: What may overlap.
+        seed: Decides who moves next, what producers do, and who waits.
+        outside: What threads outside schedule meanwhile.
+        interrupt: How probable it is that a callback is interrupted.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        ordering: Ordering,
+        seed: int,
+        outside: dict[str, list[tuple[str, Tag]]],
+        *,
+        interrupt: float = 0.1,
+    ) -> None:
+        self.program = program
+        self.ordering = ordering
+        self.outside = outside
+        self.calls: list[Call] = []
+        self.withdrawn: list[Tag] = []
+        self._seed = seed
+        players = [
+            Player(program, index, self.calls, pause=self._pause, unit=UNIT)
+            for index in range(len(program.handlers))
+        ]
+        self.harness = Harness(players, seed=seed, ordering=ordering, interrupt=interrupt)
+        self.engine: Engine = self.harness._dispatcher._engine
+        self.dispatch: Dispatch = self.engine.dispatch
+        self.log: list[tuple[str, list[Tag]]] = []
+        self.dispatch.started_log = self.log
+
+    def run(self, *, check: Check | None = None) -> None:
+        """Let anybody move until nobody can. Fails if something is left undone then."""
+        harness = self.harness
+        harness.start()
+        producers = [
+            harness.spawn(lambda who=who, events=events: self._produce(who, events), who)  # type: ignore[misc]
+            for who, events in self.outside.items()
+        ]
+        for _ in range(MAX_STEPS):
+            if harness.step():
+                if check is not None:
+                    check()
+            elif not harness._hub.pass_time(None):
+                break
+        else:
+            pytest.fail("it goes on and on")
+        assert all(producer.done for producer in producers)
+        assert self.dispatch.drained(), f"undrained: {self.dispatch.counts()}"
+        assert self.dispatch.idle()
+
+    def compare(self) -> None:
+        """Assert that the engine did what its log, its input and its counts say."""
+        compare(
+            self.program,
+            self.ordering,
+            self.log,
+            self.calls,
+            given_from_outside=[pair for events in self.outside.values() for pair in events],
+            withdrawn=self.withdrawn,
+            counts=self.dispatch.counts(),
+        )
+
+    def _pause(self, digest: int) -> None:
+        """Be a callback that now and then takes its time, while others move."""
+        if digest % 5 == 0:
+            self.harness.daemon.wait((digest >> 12) % 2 * UNIT)
+
+    def _produce(self, who: str, events: list[tuple[str, Tag]]) -> None:
+        rng = random.Random(f"{self._seed}:{who}")
+        handles: list[Scheduled] = []
+        for event, args in events:
+            handles.append(self._schedule(rng, event, args))
+            if rng.random() < 0.7:
+                self.harness._hub.give_way()
+            if rng.random() < 0.1:
+                handle = handles.pop(rng.randrange(len(handles)))
+                if handle.cancel():
+                    self.withdrawn.append(handle.args)
+                assert not handle.cancel()
+
+    def _schedule(self, rng: random.Random, event: str, args: Tag) -> Scheduled:
+        queue, delay = self.harness.daemon.queue, rng.randrange(5) * UNIT
+        match args.how:
+            case "priority":
+                return queue.schedule_priority(event, args)  # type: ignore[no-any-return]
+            case "next":
+                return queue.schedule_next(event, args)  # type: ignore[no-any-return]
+            case "after":
+                return queue.schedule_after(delay, event, args)  # type: ignore[no-any-return]
+            case "at":
+                return queue.schedule_at(self.harness.clock.time() + delay, event, args)  # type: ignore[no-any-return]
+            case _:
+                return queue.schedule(event, args)  # type: ignore[no-any-return]
+
+
+def play(
+    program: Program, ordering: Ordering, seed: int, *, each: int = 20, urgent: float = 0.05
+) -> Play:
+    """Run a program, and compare it with its replay."""
+    outside = outside_events(program, random.Random(seed), each=each, urgent=urgent)
+    played = Play(program, ordering, seed, outside)
+    try:
+        played.run()
+        played.compare()
+    finally:
+        played.harness.close()
+    return played
+
+
+# --- A23: every run equals its replay -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("ordering", ORDERINGS)
+@given(data=st.data(), seed=SEEDS)
+def test_simulated_runs_equal_their_replay(
+    ordering: Ordering, data: st.DataObject, seed: int
+) -> None:
+    play(data.draw(programs(by_event=ordering == "event")), ordering, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ordering", ORDERINGS)
+def test_many_simulated_runs_equal_their_replay(ordering: Ordering) -> None:
+    for seed in range(3_000):
+        rng = random.Random(seed)
+        play(random_program(rng, by_event=ordering == "event"), ordering, seed)
+
+
+@given(program=programs(ways=("back", "next")), seed=SEEDS)
+def test_a_simulated_global_run_is_the_seeds_run(program: Program, seed: int) -> None:
+    queued = first_events(program, random.Random(seed), 30)
+    played = Play(program, "global", seed, {})
+    for event, args in queued:
+        played.harness.daemon.queue.schedule(event, args)
+    try:
+        played.run()
+    finally:
+        played.harness.close()
+    assert played.log == run_as_the_seed(program, queued)
+    assert not mismatch(played.calls, replay(program, played.log).calls, "global")
+
+
+# --- A2: conservation ---------------------------------------------------------------------------
+
+
+class Books:
+    """Count what the dispatch is told and what it starts, and find every part there is."""
+
+    def __init__(self, play: Play) -> None:
+        self._engine = play.engine
+        self._dispatch = dispatch = play.dispatch
+        self._accepted: Counter[Any] = Counter()
+        self._started: Counter[Any] = Counter()
+        accept, alone, cancel = dispatch.accept, dispatch.start_alone, dispatch.cancel
+        start, control = dispatch._start, dispatch._start_control
+        join = dispatch._join
+        inside: set[Scheduled] = set()
+
+        def counting_accept(scheduled: Scheduled) -> None:
+            before = dispatch.queue.count()
+            accept(scheduled)
+            if dispatch.queue.count() > before:  # else it had been cancelled on its way
+                inside.add(scheduled)
+                self._accepted[scheduled.event] += 1
+
+        def counting_alone(scheduled: Scheduled) -> Part | None:
+            part = alone(scheduled)
+            self._accepted[scheduled.event] += part is not None
+            return part
+
+        def counting_cancel(scheduled: Scheduled) -> bool:
+            cancelled = cancel(scheduled)
+            self._accepted[scheduled.event] -= cancelled and scheduled in inside
+            return cancelled
+
+        def counting_start(flow: Any, items: list[Any]) -> Part:
+            self._started[flow.chain.event] += len(items)
+            return start(flow, items)
+
+        def counting_join(flow: Any, items: list[Any], latest: dict[int, Part]) -> bool:
+            joined = join(flow, items, latest)
+            self._started[flow.chain.event] += len(items) if joined else 0
+            return joined
+
+        def counting_control(flow: Any, args: Any) -> Part:
+            self._started[flow.chain.event] += 1
+            return control(flow, args)
+
+        dispatch.accept = counting_accept  # type: ignore[method-assign]
+        dispatch.start_alone = counting_alone  # type: ignore[method-assign]
+        dispatch.cancel = counting_cancel  # type: ignore[method-assign]
+        dispatch._start = counting_start  # type: ignore[method-assign]
+        dispatch._join = counting_join  # type: ignore[method-assign]
+        dispatch._start_control = counting_control  # type: ignore[method-assign]
+
+    def check(self) -> None:
+        """accepted == completed + stopped + dead + waiting + in flight, for each chain."""
+        in_flight: Counter[Any] = Counter()
+        for part in self._parts():
+            in_flight[part.chain.event] += part.size
+        all_counts = self._dispatch.counts()
+        for event, counts in all_counts.items():
+            accepted = self._accepted[event]
+            waiting = accepted - self._started[event]
+            done = counts.completed + counts.stopped + counts.dead
+            assert accepted == done + waiting + in_flight[event], (event, counts, in_flight)
+            assert counts == Counts(
+                accepted, counts.completed, counts.stopped, counts.dead, waiting, in_flight[event]
+            )
+        total = sum(all_counts.values(), Counts())
+        assert total.in_flight == self._dispatch.in_flight()
+        assert total.waiting == self._dispatch.queue.count()
+        if self._dispatch.drained():
+            assert not any(in_flight.values())
+            assert not any(isinstance(item, list) for item in self._engine.turns._news)
+            assert not any(host.children for _, host in self._engine.hosts.values())
+
+    def _parts(self) -> Iterator[Part]:
+        """Walk over every part that is anywhere."""
+        for inbox in self._engine.inboxes:
+            waiting = [inbox._data.get_nowait() for _ in range(inbox._data.qsize())]
+            for item in waiting:
+                inbox._data.put(item)
+            yield from (item for item in [*waiting, *inbox._control] if isinstance(item, Part))
+        yield from (item for item in self._engine.turns._news if isinstance(item, Part))
+        for _, host in self._engine.hosts.values():
+            yield from host._ready
+            for early in host._early.values():
+                yield from early
+            if host._part is not None:
+                yield host._part
+
+
+def keep_books(program: Program, ordering: Ordering, seed: int) -> None:
+    outside = outside_events(program, random.Random(seed), each=10, urgent=0.2)
+    # In the middle of a control event's callback its part is on the callback's stack only.
+    played = Play(program, ordering, seed, outside, interrupt=0.0)
+    books = Books(played)
+    try:
+        played.run(check=books.check)
+    finally:
+        played.harness.close()
+
+
+@pytest.mark.parametrize("ordering", ORDERINGS)
+@settings(max_examples=60)
+@given(data=st.data(), seed=SEEDS)
+def test_no_event_is_ever_lost_or_counted_twice(
+    ordering: Ordering, data: st.DataObject, seed: int
+) -> None:
+    keep_books(data.draw(programs(by_event=ordering == "event")), ordering, seed)
+
+
+def test_a_lost_event_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = Engine.forward
+
+    def losing(self: Engine, component: int, part: Part) -> None:
+        if len(part.items) > 1:
+            part.items.pop()
+            part.size -= 1
+        forward(self, component, part)
+
+    monkeypatch.setattr(Engine, "forward", losing)
+    with pytest.raises(AssertionError, match=r"Counts\(accepted="):
+        keep_books(FAULTY, "component", 1)
+
+
+# --- faults of the engine, planted --------------------------------------------------------------
+
+
+def caught(fault: str, *, seeds: int = 30) -> str:
+    """Run the harness until the comparison fails; return what it said, or ""."""
+    for seed in range(seeds):
+        try:
+            play(FAULTY, "component", seed, each=60, urgent=0.0)
+        except AssertionError as failure:
+            lines = str(failure).splitlines()
+            said = "\n".join(line for line in lines if not line.startswith("assert "))
+            print(f"\n{fault} (seed {seed}):\n{said}")  # noqa: T201 - for -s
+            return said
+    return ""
+
+
+def test_without_a_fault_nothing_is_caught() -> None:
+    assert caught("no fault") == ""
+
+
+def test_a_ticket_that_is_skipped_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Host, "arrive", lambda self, part: self._ready.append(part))
+    said = caught("a ticket skipped")
+    assert "the engine ran" in said
+    assert "the replay says" in said
+
+
+def test_an_order_that_advances_before_the_last_part_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arrive = Host.arrive
+
+    def hasty(self: Host, part: Part) -> None:
+        last, part.last = part.last, True
+        arrive(self, part)
+        part.last = last
+
+    monkeypatch.setattr(Host, "arrive", hasty)
+    assert caught("an order advanced too soon")
+
+
+def test_parts_out_of_order_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    swap_parts(monkeypatch, Engine)
+    assert "the engine ran" in caught("parts out of order")
+
+
+def test_a_dropped_bubble_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    drop_bubbles(monkeypatch, Engine)
+    assert "undrained" in caught("a bubble dropped")
+
+
+# --- the disorder itself ------------------------------------------------------------------------
+
+
+def test_the_seeds_bring_small_windows_short_strides_and_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    windows: Counter[int] = Counter()
+    strides: Counter[int] = Counter()
+    early = parts = 0
+    send_part, arrive = Host._send_part, Host.arrive
+
+    def counting_parts(self: Host, part: Part) -> None:
+        nonlocal parts
+        parts += 1
+        send_part(self, part)
+
+    def counting_early(self: Host, part: Part) -> None:
+        nonlocal early
+        before = len(self._early)
+        arrive(self, part)
+        early += len(self._early) > before
+
+    monkeypatch.setattr(Host, "_send_part", counting_parts)
+    monkeypatch.setattr(Host, "arrive", counting_early)
+    for seed in range(20):
+        played = play(FAULTY, "component", seed)
+        for flow in played.dispatch.flows.values():
+            windows[flow.least_window] += 1
+            strides.update(step.stride for step in flow.chain.steps)
+    assert min(windows[size] for size in (1, 2, 3, 5, 16)) >= 5
+    assert min(strides[size] for size in (1, 2, 4)) >= 5
+    assert parts >= 20
+    assert early >= 20

@@ -1,0 +1,741 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+import zenactors
+from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads
+from zenactors import Dispatcher, VirtualClock, ZenDaemon
+from zenactors.testing import leaks, plugin
+from zenactors.testing.faults import ClockJump, Crash, Delay, InjectedCrash
+from zenactors.testing.harness import Harness
+
+ROOT = Path(zenactors.__file__).parent.parent
+ASKED_FOR = ("-p", "zenactors.testing.plugin")  # with the entry point or without: see below
+
+Run = Callable[..., pytest.RunResult]
+
+
+class World:
+    """What tests inside leave behind, and this module clears away."""
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+        self.children: list[int] = []
+        self.descriptors: list[int] = []
+
+    @pytest.fixture
+    def world(self) -> World:
+        return self
+
+    def leak_thread(self, name: str = "busy") -> threading.Thread:
+        thread = threading.Thread(target=self.gate, name=name, daemon=True)
+        thread.start()
+        self.gate.await_entered()
+        return thread
+
+    def leak_descriptor(self) -> int:
+        self.descriptors.append(os.open(os.devnull, os.O_RDONLY))
+        return self.descriptors[-1]
+
+    def leak_child(self) -> int:
+        """Leave a child that has ended."""
+        self.children.append(os.posix_spawn("/bin/true", ["true"], {}))
+        os.waitid(os.P_PID, self.children[-1], os.WEXITED | os.WNOWAIT)
+        return self.children[-1]
+
+    def clear(self) -> None:
+        self.gate.open()
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        for child in self.children:
+            os.waitpid(child, 0)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    yield world
+    world.clear()
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, world: World, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run tests inside: their source, and arguments. Leaked threads are not waited for."""
+    monkeypatch.setattr(leaks, "PATIENCE", 0.0)
+
+    def run(source: str, *args: str) -> pytest.RunResult:
+        head = "import pytest\nfrom tests.actors.fakes import Fake, Gate, raising\n"
+        pytester.makepyfile(head + textwrap.dedent(source))
+        return pytester.runpytest_inprocess(*ASKED_FOR, *args, plugins=[world])
+
+    return run
+
+
+def apart(source: str, *args: str, where: Path) -> subprocess.CompletedProcess[str]:
+    """Run tests inside a process of their own."""
+    (where / "test_apart.py").write_text(textwrap.dedent(source))
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *args],
+        cwd=where,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+# --- zen_clock and zen_harness ----------------------------------------------------------------
+
+
+def test_the_harness_uses_the_clock_of_the_test(
+    zen_clock: VirtualClock, zen_harness: Callable[..., Harness]
+) -> None:
+    component = Fake({"x": None})
+    harness = zen_harness([component], seed=7)
+    harness.queue.schedule_after(30.0, "x", 1)
+    harness.advance(31.0)
+    assert harness.clock is zen_clock
+    assert component.seen == [1]
+    own = VirtualClock()
+    assert zen_harness([Fake()], clock=own).clock is own
+
+
+def test_the_harness_takes_a_daemon(zen_harness: Callable[..., Harness]) -> None:
+    component = Fake({"x": None})
+    harness = zen_harness(ZenDaemon(name="d", components=[component], schedule=[("x", 1)]))
+    harness.run_until_idle()
+    assert component.seen == [1]
+
+
+def test_every_harness_is_stopped_after_the_test(run: Run) -> None:
+    result = run(
+        """
+        torn = []
+
+        def test_two(zen_harness):
+            for name in "ab":
+                zen_harness([Fake(name=name, teardown=lambda _, name=name: torn.append(name))])
+
+        def test_after():
+            assert torn == ["b", "a"]
+        """
+    )
+    result.assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("fixture", ["zen_harness", "zen_daemon"])
+def test_an_event_that_died_unread_fails_the_test(run: Run, fixture: str) -> None:
+    result = run(
+        f"""
+        def test_dies({fixture}):
+            component = Fake({{"x": raising(LookupError("no such thing"))}}, name="parser")
+            {fixture}([component]).queue.schedule("x")
+        """
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.no_fnmatch_line("*core*host.py*")  # where the engine calls it is no news
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at teardown of test_dies*",
+            "Event 'x' died in parser.cbk: LookupError: no such thing",
+            "  Traceback (most recent call last):",
+            '    File *fakes.py", line *, in cbk',
+            "  LookupError: no such thing",
+            "A test for which this is right asks for dead_letters().",
+        ]
+    )
+
+
+@pytest.mark.parametrize("fixture", ["zen_harness", "zen_daemon"])
+def test_an_event_that_died_and_was_read_fails_nothing(run: Run, fixture: str) -> None:
+    result = run(
+        f"""
+        def test_dies({fixture}):
+            daemon = {fixture}([Fake({{"x": raising(LookupError())}})])
+            daemon.queue.schedule("x")
+            daemon.stop()
+            assert [letter.event for letter in daemon.dead_letters()] == ["x"]
+        """
+    )
+    result.assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("fixture", ["zen_harness", "zen_daemon"])
+def test_an_event_that_died_after_the_reading_fails_the_test(run: Run, fixture: str) -> None:
+    result = run(
+        f"""
+        def test_dies({fixture}):
+            daemon = {fixture}([Fake({{"x": raising(LookupError()), "y": raising(OSError())}})])
+            assert daemon.dead_letters() == []
+            for event in ["x", "y"]:
+                daemon.queue.schedule(event)
+                {"daemon.run_until_idle()" if fixture == "zen_harness" else "daemon.drain()"}
+                if event == "x":
+                    assert len(daemon.dead_letters()) == 1
+        """
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["Event 'y' died in*"])
+    result.stdout.no_fnmatch_line("Event 'x' died in*")
+
+
+def test_of_many_events_that_died_some_are_shown(run: Run) -> None:
+    result = run(
+        """
+        def test_dies(zen_harness):
+            harness = zen_harness([Fake({"x": raising(LookupError())})])
+            for _ in range(13):
+                harness.queue.schedule("x")
+        """
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["And 3 more events died."])
+
+
+@pytest.mark.parametrize("fixture", ["zen_harness", "zen_daemon"])
+def test_a_start_that_fails_is_told_once(run: Run, fixture: str) -> None:
+    result = run(
+        f"""
+        from zenactors import ComponentStartError
+
+        def test_fails({fixture}):
+            broken = raising(OSError())
+            for component in [Fake(setup=broken), Fake({{"start": broken}})]:
+                with pytest.raises(ComponentStartError):
+                    {fixture}([component])
+        """
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_a_harness_that_was_closed_is_left_where_it_stands(run: Run) -> None:
+    result = run(
+        """
+        def test_closes(zen_harness):
+            zen_harness([Fake(teardown=raising(AssertionError("is not torn down")))]).close()
+        """
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_a_stop_that_fails_does_not_keep_the_others_from_being_stopped(run: Run) -> None:
+    result = run(
+        """
+        torn = []
+
+        def test_stops(zen_harness):
+            zen_harness([Fake(teardown=lambda _: torn.append(1))])
+            zen_harness([Fake()]).stop = raising(OSError("cannot stop"))
+
+        def test_after():
+            assert torn == [1]
+        """
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["OSError: cannot stop"])
+
+
+def test_a_component_that_hangs_under_the_harness_is_named(run: Run) -> None:
+    result = run(
+        """
+        def test_hangs(zen_harness):
+            def wait_for_ever(daemon, _):
+                for _ in range(100):
+                    daemon.wait(10.0) and daemon._runtime.event().wait(10.0)
+            harness = zen_harness([Fake({"x": wait_for_ever}, name="hangs")])
+            harness.queue.schedule("x")
+            harness.run_until_idle()
+        """
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["Component 'hangs' did not stop; events not worked off: 1."])
+
+
+def test_without_greenlet_the_harness_says_what_to_install(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("zenactors.testing.harness", "zenactors.testing.hub", "greenlet"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "greenlet", None)  # not to be found
+    result = run("def test_it(zen_harness): pass\ndef test_other(zen_daemon): pass")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["zen_harness needs greenlet: pip install 'zenactors[[]test[]]'"])
+
+
+# --- zen_daemon -------------------------------------------------------------------------------
+
+
+def test_the_daemon_runs_on_threads(zen_daemon: Callable[..., Dispatcher]) -> None:
+    threads: list[threading.Thread] = []
+    component = Fake({"x": lambda *_: threads.append(threading.current_thread())})
+    dispatcher = zen_daemon([component], ordering="global", config={"key": 1})
+    dispatcher.queue.schedule("x")
+    assert dispatcher.drain(DEADLINE)
+    assert threads != [threading.current_thread()]
+    assert dispatcher.config == {"key": 1}
+
+
+def test_the_daemon_is_embedded_in_any_thread_many_times_and_touches_no_signals(
+    zen_daemon: Callable[..., Dispatcher],
+) -> None:
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    components = [Fake({"x": None}) for _ in range(8)]
+
+    def embed(number: int) -> Dispatcher:
+        dispatcher = zen_daemon([components[number]])
+        dispatcher.queue.schedule("x", number)
+        return dispatcher
+
+    dispatchers = in_threads(8, embed)
+    assert {number: signal.getsignal(number) for number in signal.valid_signals()} == handlers
+    for dispatcher in dispatchers:
+        assert dispatcher.drain(DEADLINE)
+    assert [component.seen for component in components] == [[number] for number in range(8)]
+    begin = time.monotonic()
+    assert in_threads(8, lambda number: dispatchers[number].stop(timeout=1.0).stuck) == [()] * 8
+    assert time.monotonic() - begin < 1.0
+
+
+def test_faults_happen_on_threads_too(zen_daemon: Callable[..., Dispatcher]) -> None:
+    begun = time.time()
+    times: list[float] = []
+    component = Fake({"x": lambda daemon, _: times.append(daemon.clock.time())})
+    faults = [
+        Crash(event="x", nth=1),
+        ClockJump(event="x", nth=2, seconds=1e6),
+        Delay(event="x", nth=3, seconds=0.0),
+    ]
+    dispatcher = zen_daemon([component], faults=faults)
+    for _ in range(3):
+        dispatcher.queue.schedule("x")
+    assert dispatcher.drain(DEADLINE)
+    assert [type(letter.cause) for letter in dispatcher.dead_letters()] == [InjectedCrash]
+    assert [at - begun > 1e5 for at in times] == [True, True]
+
+
+def test_faults_that_cannot_be_on_threads_are_refused(
+    zen_daemon: Callable[..., Dispatcher],
+) -> None:
+    with pytest.raises(ValueError, match="where time is not virtual: use zen_harness"):
+        zen_daemon([Fake()], faults=[ClockJump(point="time", nth=1, seconds=1.0)])
+    with pytest.raises(ValueError, match="give faults, or a runtime"):
+        zen_daemon([Fake()], faults=[Crash(nth=1)], runtime=object())
+
+
+def test_a_component_that_hangs_on_a_thread_is_named_with_its_stack(run: Run, world: World) -> None:
+    begin = time.monotonic()
+    result = run(
+        """
+        def test_hangs(zen_daemon, world):
+            daemon = zen_daemon([Fake({"x": world.gate}, name="hangs")], stop_timeout=0.1)
+            daemon.queue.schedule("x")
+            world.gate.await_entered()
+
+        def test_after(zen_daemon):
+            pass
+        """
+    )
+    assert time.monotonic() - begin < DEADLINE
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "Component 'hangs' did not stop; events not worked off: 1. It is at:",
+            "*assert self.opened.wait(DEADLINE)",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*thread*hangs*runs*")  # it is told once
+    threads = [each for each in threading.enumerate() if each.name.startswith("zenactors:")]
+    world.gate.open()
+    for thread in threads:
+        thread.join(DEADLINE)
+
+
+# --- leaks ------------------------------------------------------------------------------------
+
+THREE = """
+    def test_leaks({fixture}world):
+        world.leak_thread()
+        world.leak_descriptor()
+        world.leak_child()
+
+    def test_does_not({fixture}world):
+        pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("fixture", "ini"),
+    [
+        ("zen_clock, ", ""),
+        ("zen_harness, ", "zen_leaks = fixtures"),
+        ("zen_daemon, ", "zen_leaks = all"),
+        ("", "zen_leaks = all"),
+    ],
+)
+def test_what_a_test_leaves_behind_is_named(
+    run: Run, world: World, pytester: pytest.Pytester, fixture: str, ini: str
+) -> None:
+    pytester.makeini(f"[pytest]\n{ini}")
+    result = run(THREE.format(fixture=fixture))
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at teardown of test_leaks*",
+            "The test left something behind:",
+            "daemon thread 'busy' runs:",
+            "*assert self.opened.wait(DEADLINE)",
+            f"child process {world.children[0]} (true) has ended, but nobody waited for it",
+            f"descriptor {world.descriptors[0]} is open: /dev/null",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("fixture", "ini"),
+    [("", ""), ("", "zen_leaks = fixtures"), ("zen_daemon, ", "zen_leaks = off")],
+)
+def test_who_is_not_to_be_checked_is_not(
+    run: Run, pytester: pytest.Pytester, fixture: str, ini: str
+) -> None:
+    pytester.makeini(f"[pytest]\n{ini}")
+    run(THREE.format(fixture=fixture)).assert_outcomes(passed=2)
+
+
+def test_an_unknown_choice_is_refused(run: Run, pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nzen_leaks = yes")
+    result = run("def test_it(): pass")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: zen_leaks must be one of fixtures, all, off, not 'yes'."])
+
+
+def test_a_fixture_that_is_asked_for_by_name_has_its_test_checked(run: Run, world: World) -> None:
+    result = run(
+        """
+        def test_leaks(request, world):
+            request.getfixturevalue("zen_clock")
+            world.leak_descriptor()
+        """
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines([f"descriptor {world.descriptors[0]} is open: /dev/null"])
+
+
+def test_a_leak_and_another_failure_of_the_teardown_are_both_told(run: Run) -> None:
+    result = run(
+        """
+        def test_dies(zen_harness, world):
+            zen_harness([Fake({"x": raising(LookupError("lost"))})]).queue.schedule("x")
+            world.leak_descriptor()
+
+        @pytest.fixture
+        def broken():
+            yield
+            raise OSError("broken")
+
+        def test_breaks(broken, zen_clock, world):
+            world.leak_descriptor()
+        """
+    )
+    result.assert_outcomes(passed=2, errors=2)
+    result.stdout.fnmatch_lines(
+        [
+            "Event 'x' died*",
+            "The test left something behind:",
+            "descriptor * is open: /dev/null",
+            "*OSError: broken",
+            "*The test left something behind:",
+            "*descriptor * is open: /dev/null",
+        ]
+    )
+
+
+def test_a_test_that_fails_or_is_skipped_is_checked_all_the_same(run: Run) -> None:
+    result = run(
+        """
+        def test_fails(zen_clock, world):
+            world.leak_descriptor()
+            assert not world
+
+        @pytest.fixture
+        def broken(world):
+            world.leak_descriptor()
+            raise OSError
+
+        def test_breaks(zen_clock, broken):
+            pass
+
+        def test_skips(zen_clock, world):
+            world.leak_descriptor()
+            pytest.skip()
+
+        def test_is_clean(zen_clock):
+            pytest.skip()
+        """
+    )
+    result.assert_outcomes(failed=1, errors=4, skipped=2)
+
+
+def test_what_fixtures_clear_away_is_no_leak_whatever_their_order(run: Run) -> None:
+    result = run(
+        """
+        import os
+
+        @pytest.fixture(autouse=True)
+        def before():
+            descriptor = os.open("/dev/null", os.O_RDONLY)
+            yield
+            os.close(descriptor)
+
+        @pytest.fixture
+        def after(zen_daemon):
+            descriptor = os.open("/dev/null", os.O_RDONLY)
+            yield
+            os.close(descriptor)
+
+        def test_it(after, tmp_path, capfd, caplog, monkeypatch):
+            print("captured")
+        """
+    )
+    result.assert_outcomes(passed=1)
+
+
+WIDER = """
+    import os
+
+    class Opened:
+        pass
+
+    @pytest.fixture(scope="{scope}")
+    def wide():
+        Opened.fd = os.open("/dev/null", os.O_RDONLY)
+        yield
+        if {closes}:
+            os.close(Opened.fd)
+
+    def test_one(wide, zen_clock, world):
+        world.descriptors.extend([] if {closes} else [Opened.fd])
+
+    def test_two(wide, zen_clock):
+        pass
+"""
+
+
+@pytest.mark.parametrize("scope", ["class", "module", "session"])
+def test_what_a_wider_fixture_brings_may_stay_as_long_as_it(run: Run, scope: str) -> None:
+    source = WIDER.format(scope=scope, closes=True)
+    run(source, "-k", "one or two").assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("scope", ["module", "session"])
+def test_what_a_wider_fixture_leaves_behind_is_a_leak(run: Run, world: World, scope: str) -> None:
+    result = run(WIDER.format(scope=scope, closes=False))
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at teardown of test_two*",
+            f"descriptor {world.descriptors[0]} is open: /dev/null",
+        ]
+    )
+
+
+def test_a_setup_method_may_open_something_for_its_class(run: Run) -> None:
+    result = run(
+        """
+        import os, unittest
+
+        class TestIt:
+            @classmethod
+            def setup_class(cls):
+                cls.descriptor = os.open("/dev/null", os.O_RDONLY)
+
+            @classmethod
+            def teardown_class(cls):
+                os.close(cls.descriptor)
+
+            def test_one(self, zen_clock):
+                pass
+
+            def test_two(self, zen_clock):
+                pass
+
+        @pytest.mark.usefixtures("zen_clock")
+        class Old(unittest.TestCase):
+            @classmethod
+            def setUpClass(cls):
+                cls.descriptor = os.open("/dev/null", os.O_RDONLY)
+
+            @classmethod
+            def tearDownClass(cls):
+                os.close(cls.descriptor)
+
+            def test_one(self):
+                pass
+
+            def test_two(self):
+                pass
+        """
+    )
+    result.assert_outcomes(passed=4)
+
+
+def test_an_interrupted_test_is_not_looked_at(run: Run) -> None:
+    result = run(
+        """
+        @pytest.fixture
+        def interrupted():
+            yield
+            pytest.exit("enough", returncode=7)
+
+        def test_it(zen_clock, interrupted, world):
+            world.leak_descriptor()
+        """
+    )
+    assert result.ret == 7
+
+
+# --- how pytest comes by the plugin -----------------------------------------------------------
+
+USES_ALL = """
+    from zenactors import ZenDaemonComponent
+
+    class Component(ZenDaemonComponent):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def get_events(self):
+            return [self.gen_event_handler("x", self.cbk_event_x)]
+
+        def cbk_event_x(self, daemon, args):
+            self.seen.append(args)
+
+    def test_harness(zen_clock, zen_harness):
+        component = Component()
+        harness = zen_harness([component])
+        harness.queue.schedule("x", 1)
+        harness.run_until_idle()
+        assert component.seen == [1]
+
+    def test_daemon(zen_daemon):
+        component = Component()
+        daemon = zen_daemon([component])
+        daemon.queue.schedule("x", 1)
+        assert daemon.drain(10.0)
+        assert component.seen == [1]
+"""
+
+
+def test_it_works_where_nothing_but_warnings_and_strictness_is_configured(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\naddopts = --strict-config --strict-markers\nfilterwarnings = error\n"
+        "zen_leaks = all\n"
+    )
+    result = apart(USES_ALL, *ASKED_FOR, where=tmp_path)
+    assert "2 passed" in result.stdout, result.stdout + result.stderr
+
+
+LEAK = """
+    def test_leaks():
+        import os
+        os.open("/dev/null", os.O_RDONLY)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "outcome"), [(USES_ALL, "2 passed"), (USES_ALL + LEAK, "3 passed, 1 error")]
+)
+def test_it_works_in_the_processes_of_xdist(tmp_path: Path, source: str, outcome: str) -> None:
+    pytest.importorskip("xdist")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\nzen_leaks = all\n")
+    result = apart(source, *ASKED_FOR, "-n", "2", where=tmp_path)
+    assert outcome in result.stdout, result.stdout + result.stderr
+
+
+def load(*how: str) -> pytest.PytestPluginManager:
+    """Return a manager in which the plugin was registered once, and asked for twice."""
+    manager = pytest.PytestPluginManager()
+    for name in how:
+        if name == plugin.ENTRY_POINT:  # as load_setuptools_entrypoints() does it
+            if not manager.get_plugin(name) and not manager.is_blocked(name):
+                manager.register(plugin, name=name)
+        else:
+            manager.import_plugin(name)
+    return manager
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_entry_point_and_the_module_may_both_be_asked_for(order: int) -> None:
+    names = [plugin.ENTRY_POINT, "zenactors.testing.plugin"][::order]
+    manager = load(*names, *names)
+    assert list(manager.get_plugins()).count(plugin) == 1
+    assert manager.get_plugin(names[0]) is plugin
+
+
+def test_pytest_itself_refuses_one_module_under_two_names() -> None:
+    manager = pytest.PytestPluginManager()
+    manager.register(leaks, name="one")
+    with pytest.raises(ValueError, match="different name"):
+        manager.register(leaks, name="other")
+
+
+INSTALLED = [each for each in entry_points(group="pytest11") if each.name == plugin.ENTRY_POINT]
+
+
+@pytest.mark.skipif(not INSTALLED, reason="zenactors is not installed")
+@pytest.mark.parametrize("args", [(), ("-p", "zenactors"), ASKED_FOR, ("-n", "2", *ASKED_FOR)])
+def test_where_zenactors_is_installed_its_fixtures_are_there(
+    tmp_path: Path, args: tuple[str, ...]
+) -> None:
+    assert INSTALLED[0].value == "zenactors.testing.plugin"
+    result = apart(USES_ALL, *args, where=tmp_path)
+    assert "2 passed" in result.stdout, result.stdout + result.stderr
+
+
+@pytest.mark.skipif(not INSTALLED, reason="zenactors is not installed")
+def test_where_zenactors_is_installed_the_plugin_can_be_switched_off(tmp_path: Path) -> None:
+    result = apart("def test_it(zen_clock): pass", "-p", "no:zenactors", where=tmp_path)
+    assert "fixture 'zen_clock' not found" in result.stdout
+
+
+HEAVY = """
+    import sys
+    {first}
+    import zenactors.testing.plugin
+    heavy = ("greenlet", "hypothesis", "loguru", "pydantic", "pykka", "tenacity",
+        "zenactors.actors", "zenactors.daemon", "zenactors.testing.harness")
+    print([name for name in heavy if name in sys.modules])
+"""
+
+
+def loads(first: str = "") -> str:
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(HEAVY.format(first=first))],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return result.stdout.strip()
+
+
+def test_the_plugin_itself_loads_next_to_nothing() -> None:
+    package = "import types; sys.modules['zenactors.testing'] = package = types.ModuleType('x')"
+    assert loads(f"{package}; package.__path__ = ['zenactors/testing']") == "[]"
+    assert "pykka" in loads("import zenactors.actors.dispatcher")
+
+
+def test_loading_the_plugin_loads_next_to_nothing() -> None:
+    assert loads() == "[]"

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import functools
+import json
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zenactors import ZenDaemonComponent, handles
+from zenactors.core.component import calc_statistics
+from zenactors.testing import Harness
+from zenactors.testing.preempt import interrupted
+
+LOCK = threading.Lock()
+MOST = 300  # more instructions than any function here has
+SOURCE = Path(__file__).read_text().splitlines()
+
+
+@pytest.fixture(autouse=True)
+def tracing_is_left_as_it_was() -> Iterator[None]:
+    before = sys.gettrace()
+    yield
+    assert sys.gettrace() is before
+
+
+def places(function: Callable[[], Any]) -> set[int]:
+    """Return the lines at which the function can be interrupted."""
+    found: list[str] = []
+    for instructions in range(1, MOST):
+        interrupted(function, instructions, found.append)
+    lines = set()
+    for place in found:
+        name, _, line = place.partition(":")
+        assert name == Path(__file__).name
+        lines.add(int(line))
+    return lines
+
+
+def marked(mark: str) -> set[int]:
+    return {number for number, line in enumerate(SOURCE, start=1) if line.endswith(f"# {mark}")}
+
+
+def helper(value: int) -> int:
+    return value + 1  # helper
+
+
+def plain() -> int:
+    number = helper(1)  # plain
+    number += 1  # plain
+    return number  # plain
+
+
+def locked() -> int:
+    number = 1  # before
+    with LOCK:  # held
+        number += helper(1)  # held
+        number += 1  # held
+    return number  # after
+
+
+def calling_libraries() -> Any:
+    text = json.dumps({"a": [1, 2]})  # own
+    found = re.sub("a", lambda match: match.group() * 2, text)  # own
+    with_key = sorted([3, 1, 2], key=lambda number: helper(-number))  # own
+    return calc_statistics({"x": len(found)}, {}, 1.0), with_key  # own
+
+
+def test_a_function_can_be_interrupted_at_each_of_its_lines() -> None:
+    assert places(plain) == marked("plain") | marked("helper")
+
+
+def test_it_is_never_interrupted_where_it_may_hold_a_lock() -> None:
+    assert places(locked) == marked("before") | marked("after")
+
+
+def test_it_is_never_interrupted_in_the_code_of_a_library() -> None:
+    found = places(calling_libraries)
+    assert marked("own") <= found
+    assert found <= marked("own") | marked("helper")
+
+
+def test_a_function_of_a_library_is_just_called() -> None:
+    told: list[str] = []
+    assert interrupted(functools.partial(json.dumps, [1]), 1, told.append) == "[1]"
+    assert not told
+
+
+def test_it_is_interrupted_once_after_so_many_instructions() -> None:
+    told: list[str] = []
+    assert interrupted(plain, 1, told.append) == 3
+    assert interrupted(plain, 5, told.append) == 3
+    assert len(told) == 2
+    assert interrupted(plain, MOST, told.append) == 3
+    assert len(told) == 2  # it is shorter
+
+
+@pytest.mark.parametrize("instructions", [1, MOST])
+def test_what_it_raises_passes_through(instructions: int) -> None:
+    def fail() -> None:
+        raise LookupError("here")
+
+    with pytest.raises(LookupError, match="here"):
+        interrupted(fail, instructions, lambda place: None)
+
+
+def test_what_is_raised_at_the_interruption_is_raised_in_the_function() -> None:
+    seen: list[str] = []
+
+    def tidy() -> None:
+        try:
+            seen.append("begun")
+        finally:
+            seen.append("tidied")
+
+    def give_way(place: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(tidy, 3, give_way)
+    assert seen[-1] == "tidied"
+
+
+def test_who_traced_before_traces_after() -> None:
+    def trace(*_: Any) -> None:
+        return None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        interrupted(plain, 2, lambda place: None)
+        after = sys.gettrace()
+    finally:
+        sys.settrace(before)
+    assert after is trace
+
+
+# --- under the harness --------------------------------------------------------------------------
+
+
+class Counting(ZenDaemonComponent):
+    """Add to a number that others add to as well."""
+
+    def __init__(self, shared: dict[str, int], event: str, *, locking: bool) -> None:
+        super().__init__(name=event)
+        self._shared = shared
+        self._event = event
+        self._locking = locking
+
+    def get_events(self) -> Any:
+        add = self._add_locked if self._locking else self._add
+        return [self.gen_event_handler(self._event, add)]
+
+    def _add(self, daemon: Any, args: Any) -> None:
+        number = self._shared["n"]
+        self._shared["n"] = number + 1
+
+    def _add_locked(self, daemon: Any, args: Any) -> None:
+        with LOCK:
+            number = self._shared["n"]
+            self._shared["n"] = number + 1
+
+
+def lost_updates(seeds: range, *, locking: bool = False, **options: Any) -> list[int]:
+    found = []
+    for seed in seeds:
+        shared = {"n": 0}
+        components = [Counting(shared, event, locking=locking) for event in "ab"]
+        with Harness(components, seed=seed, **options) as harness:
+            for _ in range(10):
+                for event in "ab":
+                    harness.queue.schedule(event)
+            harness.run_until_idle()
+        if shared["n"] != 20:
+            found.append(seed)
+    return found
+
+
+def test_a_lost_update_within_one_callback_is_found() -> None:
+    assert len(lost_updates(range(50))) > 3
+
+
+def test_it_is_not_there_without_interruptions() -> None:
+    assert lost_updates(range(50), interrupt=0.0) == []
+
+
+def test_a_lock_prevents_it_and_nobody_hangs() -> None:
+    assert lost_updates(range(50), locking=True, interrupt=1.0) == []
+
+
+class Napping(ZenDaemonComponent):
+    """Waits in the middle of a callback."""
+
+    @handles("x")
+    def cbk_event_x(self, daemon: Any, args: float) -> None:
+        number = 1
+        daemon.wait(args)
+        self.inc_statistic("naps", number)
+
+
+def test_who_waits_takes_its_interruption_along() -> None:
+    before = sys.gettrace()
+    for seed in range(20):
+        with Harness([Napping(name="a"), Napping(name="b")], seed=seed, interrupt=1.0) as harness:
+            for seconds in (3.0, 1.0, 2.0):
+                harness.queue.schedule("x", seconds)
+                harness.advance(0.5)
+                assert sys.gettrace() is before
+            harness.advance(20.0)
+            assert sys.gettrace() is before

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zenactors import Replicas, ZenDaemon, ZenDaemonComponent, handles
+from zenactors.components import FileTailer, RawWriter
+from zenactors.core.dispatch import Dispatch
+from zenactors.errors import EXIT_OK
+from zenactors.testing import (
+    Crash,
+    Harness,
+    Probe,
+    Scenario,
+    SimulationFailure,
+    explore,
+    simulate,
+)
+
+
+class Work(ZenDaemonComponent):
+    @handles("x")
+    def cbk_event_x(self, daemon: Any, args: Any) -> None:
+        if args == "raise":
+            raise LookupError("no such thing")
+        if args == "hang":
+            dispatcher = getattr(daemon, "dispatcher", daemon)
+            dispatcher._runtime.event().wait()
+        if args == "exit":
+            raise SystemExit(5)
+
+
+def build() -> list[Any]:
+    return [Work(name="work"), Probe("x")]
+
+
+def build_daemon() -> ZenDaemon:
+    return ZenDaemon(name="d", components=build(), schedule=[("x", 1), ("x", 2)])
+
+
+def scheduling(*all_args: Any) -> Any:
+    def drive(harness: Harness) -> None:
+        for args in all_args:
+            harness.queue.schedule("x", args)
+        harness.run_until_idle()
+
+    return drive
+
+
+# --- what is well -------------------------------------------------------------------------------
+
+
+def test_components_run_to_their_end() -> None:
+    harness = simulate(build, seed=1, drive=scheduling(1, 2, 3))
+    assert harness.counts()["x"].completed == 3
+    assert harness.report is not None
+    assert not harness._hub.waiting()
+
+
+def test_a_daemon_runs_until_it_ends_by_itself() -> None:
+    harness = simulate(build_daemon, seed=1, seconds=30.0)
+    assert harness.status == EXIT_OK
+    assert harness.counts()["x"].completed == 2
+
+
+def test_dead_letters_that_were_read_are_no_failure() -> None:
+    def check(harness: Harness) -> None:
+        assert len(harness.dead_letters()) == 1
+
+    simulate(build, seed=1, drive=scheduling("raise"), check=check)
+
+
+def test_what_was_injected_is_no_failure() -> None:
+    faults = [Crash(nth=1), Crash(nth=2, error=KeyError), Crash(nth=3, error=OSError("full"))]
+    harness = simulate(build, seed=1, drive=scheduling(1, 2, 3, 4), faults=faults)
+    assert harness.counts()["x"].dead == 3
+
+
+@pytest.mark.parametrize("what", [build, build_daemon])
+def test_a_setup_that_was_made_to_crash_is_no_failure(what: Any) -> None:
+    fault = Crash(point="setup", component="work", nth=1)
+    harness = simulate(what, seed=1, drive=scheduling(1), faults=[fault])
+    assert "crash: InjectedCrash()" in harness.journal.text()
+
+
+def test_a_daemon_may_be_meant_to_end_with_another_status() -> None:
+    def check(harness: Harness) -> None:
+        assert [letter.args for letter in harness.dead_letters()] == ["exit"]
+
+    simulate(build_daemon, seed=1, drive=scheduling("exit"), check=check, status=5)
+
+
+# --- what is not --------------------------------------------------------------------------------
+
+
+def said(**options: Any) -> str:
+    with pytest.raises(SimulationFailure) as failure:
+        simulate(**{"build": build, "seed": 3, **options})
+    assert failure.value.seed == 3
+    assert not failure.value.harness._hub.waiting()
+    return failure.value.reason
+
+
+def test_an_event_that_died_is_a_failure() -> None:
+    reason = said(drive=scheduling(1, "raise"))
+    assert reason == "event 'x' died in work: LookupError: no such thing"
+
+
+def test_what_drive_or_check_raises_is_a_failure() -> None:
+    def fail(harness: Harness) -> None:
+        raise AssertionError("not as expected\nand more")
+
+    assert said(drive=fail) == said(check=fail) == "AssertionError: not as expected"
+
+
+def test_a_component_that_hangs_is_a_failure() -> None:
+    assert said(drive=scheduling("hang")) == "did not stop: work"
+
+
+def test_another_exit_status_is_a_failure() -> None:
+    def check(harness: Harness) -> None:
+        harness.dead_letters()
+
+    reason = said(build=build_daemon, drive=scheduling("exit"), check=check)
+    assert reason == "the daemon ended with status 5, not 0"
+
+
+def test_a_setup_that_fails_by_itself_is_a_failure() -> None:
+    class Broken(ZenDaemonComponent):
+        def setup(self, daemon: Any) -> None:
+            raise OSError("no device")
+
+    assert "no device" in said(build=lambda: [Broken()])
+    daemon = said(build=lambda: ZenDaemon(name="d", components=[Broken()]))
+    assert daemon == "the daemon ended with status 69, not 0"
+
+
+def test_an_event_that_is_lost_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    complete = Dispatch.complete
+
+    def forgetful(self: Dispatch, part: Any) -> None:
+        if part.items == [2]:
+            part.items = []
+        complete(self, part)
+
+    monkeypatch.setattr(Dispatch, "complete", forgetful)
+    assert said(drive=scheduling(1, 2)).startswith("events 'x' do not add up")
+
+
+# --- what a failure shows -----------------------------------------------------------------------
+
+
+def test_a_failure_shows_the_seed_the_command_the_events_and_what_happened() -> None:
+    with pytest.raises(SimulationFailure) as failure:
+        simulate(build, seed=3, drive=scheduling(1, "raise"))
+    text = str(failure.value)
+    lines = text.splitlines()
+    assert lines[0] == "seed 3: event 'x' died in work: LookupError: no such thing"
+    assert lines[1] == (
+        'Run it again: ZENACTORS_SEED=3 python -m pytest "tests/testing/test_simulate.py::'
+        'test_a_failure_shows_the_seed_the_command_the_events_and_what_happened"'
+    )
+    assert "  x#1  1: completed" in lines
+    assert "  x#2  'raise': dead in work: LookupError: no such thing" in lines
+    assert "things that happened:" in text
+    assert "LookupError" in "\n".join(lines[-20:])
+
+
+def test_a_command_of_ones_own_takes_its_place() -> None:
+    with pytest.raises(SimulationFailure, match="Run it again: again --seed 3"):
+        explore(build, seeds=[3], drive=scheduling("raise"), replay="again --seed {seed}")
+
+
+def test_the_same_seed_fails_in_the_same_way() -> None:
+    traces = []
+    for _ in range(2):
+        lines: list[str] = []
+        with pytest.raises(SimulationFailure):
+            simulate(build, seed=5, drive=scheduling(1, "raise", 2), sink=lines.append)
+        traces.append(lines)
+    assert traces[0] == traces[1]
+
+
+# --- many seeds ---------------------------------------------------------------------------------
+
+
+def test_seeds_are_run_up_to_the_first_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ZENACTORS_SEED", raising=False)
+    done: list[int] = []
+
+    def check(harness: Harness) -> None:
+        assert harness._seed != 4
+
+    with pytest.raises(SimulationFailure, match="seed 4"):
+        explore(build, seeds=range(10), check=check, seconds=1.0, progress=done.append)
+    assert done == [1, 2, 3, 4]
+    assert explore(build, seeds=range(4), check=check, seconds=1.0) == 4
+
+
+def test_a_seed_from_the_environment_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZENACTORS_SEED", "77")
+    seeds: list[Any] = []
+    explore(build, seeds=range(10), seconds=1.0, check=lambda harness: seeds.append(harness._seed))
+    assert seeds == [77]
+
+
+def test_a_scenario_can_be_kept_and_run_again() -> None:
+    scenario = Scenario(
+        build=lambda: [Replicas(lambda: Work(name="work"), 2), Probe("x")],
+        drive=scheduling(1, 2),
+        check=lambda harness: harness.component("probe").receive_n(2),
+    )
+    assert explore(scenario, seeds=range(3)) == 3
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def test_nothing_is_written_to_the_disk(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.log", tmp_path / "out.log"
+    source.write_text("from the disk\n")
+
+    def copy() -> list[Any]:
+        return [FileTailer(patterns=[str(source)], start="beginning"), RawWriter(path=str(target))]
+
+    def drive(harness: Harness) -> None:
+        assert harness.files is not None
+        harness.files.append(str(source), "from the test\n")
+        harness.advance(5.0)
+        assert harness.files.content(str(target)) == b"from the disk\nfrom the test\n"
+
+    explore(copy, seeds=range(3), drive=drive)
+    assert source.read_text() == "from the disk\n"
+    assert not target.exists()
+    simulate(copy, seed=1, files={str(source): "in memory\n"}, seconds=5.0)

@@ -1,0 +1,83 @@
+"""What a simulation tells people: which seed fails, where, and what happened before."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from zenactors.testing import Harness, SimulationFailure
+from zenactors.testing.diagram import draw
+
+_PACKAGE = Path(__file__).parents[1]
+_STDLIB = sysconfig.get_path("stdlib")
+_WIDTHS = (60, 100, 200)  # of a picture: at least, where nobody measures a terminal, at most
+_ASCII = str.maketrans("│┃┇┏┗┠■●─┼╂·→…", "|#:[]!@*-+#.>~")  # as wide, for whom has no lines
+
+
+def explain(failure: SimulationFailure, rows: int) -> Iterator[str]:
+    """Yield what went wrong, where in the users' code, and the last of what happened.
+
+    Args:
+        failure: What a seed has come to.
+        rows: How many rows the picture may have.
+    """
+    causes = _users_frames(failure.__cause__)
+    reason = failure.reason
+    if type(failure.__cause__) is AssertionError and not str(failure.__cause__) and causes:
+        reason = f"AssertionError: {causes[-1][1][-1].line}"  # it says nothing itself
+    yield f"seed {failure.seed} fails: {reason}"
+    for cause, frames in causes:
+        lines = [*traceback.format_list(frames), *traceback.format_exception_only(cause)]
+        yield from "".join(lines).splitlines()
+    yield ""
+    yield failure.harness.situation()
+    yield ""
+    yield from picture(failure.harness, rows)
+
+
+def picture(harness: Harness, rows: int) -> Iterator[str]:
+    """Yield a picture of what happened last in a run."""
+    yield f"The end of {harness.journal.count:,} things that happened (--trace FILE writes all):"
+    yield draw(harness.journal.entries, rows=rows, width=_width())
+
+
+def fit(text: str) -> str:
+    """Return the text in what characters standard output can hold."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_ASCII).encode(encoding, "backslashreplace").decode(encoding)
+    return text
+
+
+def _users_frames(
+    cause: BaseException | None,
+) -> list[tuple[BaseException, list[traceback.FrameSummary]]]:
+    """Return an exception and its causes, the first one first: those that users' code raised."""
+    found: list[tuple[BaseException, list[traceback.FrameSummary]]] = []
+    while cause is not None:
+        frames = [frame for frame in traceback.extract_tb(cause.__traceback__) if _is_theirs(frame)]
+        if frames:
+            found.insert(0, (cause, frames))
+        context = None if cause.__suppress_context__ else cause.__context__
+        cause = cause.__cause__ or context
+    return found
+
+
+def _is_theirs(frame: traceback.FrameSummary) -> bool:
+    path = Path(frame.filename)
+    if path.is_relative_to(_PACKAGE) or frame.filename.startswith("<frozen "):
+        return False
+    return not path.is_relative_to(_STDLIB) or "site-packages" in path.parts
+
+
+def _width() -> int:
+    least, usual, most = _WIDTHS
+    if sys.stdout is None or not sys.stdout.isatty():
+        return usual
+    return min(max(shutil.get_terminal_size((usual, 24)).columns, least), most)

@@ -1,0 +1,125 @@
+"""From a SPEC to what a simulation runs, new for each run. Thread: main."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+import reprlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from zenactors.daemon import spec as specs
+from zenactors.daemon.lifecycle import ZenDaemon
+from zenactors.daemon.spec.importing import Problem, import_attribute, look_first_in
+from zenactors.daemon.spec.wording import because
+from zenactors.errors import ConfigurationError
+from zenactors.testing import Scenario
+
+_FORMS = (
+    "a Scenario, a ZenDaemon, a subclass of it, or a function without arguments that returns"
+    " components, a ZenDaemon or a Scenario"
+)
+
+
+class Source:
+    """Make what a SPEC describes, anew for every run.
+
+    Args:
+        spec: The path of a TOML file, or `package.module:attribute`.
+        app_dir: Where modules are looked for first.
+    """
+
+    def __init__(self, spec: str, app_dir: Path) -> None:
+        self._spec = spec
+        self._app_dir = app_dir.absolute()
+        self._made: Any = None  # by the look at what SPEC is, for the first run
+        self._before: list[object] = []  # held on to: their identities must not be used again
+
+    def scenario(self, *, exit_when_idle: bool) -> Scenario:
+        """Return what is to be run.
+
+        Args:
+            exit_when_idle: Let it end when there is nothing more to read, whatever it says itself.
+
+        Raises:
+            ConfigurationError: SPEC is wrong; also from `Scenario.build`.
+        """
+        first = self._make()
+        if isinstance(first, Scenario):
+            scenario, build = first, first.build
+        else:
+            self._made = first
+            scenario, build = Scenario(build=list), self._make
+
+        def build_anew() -> Sequence[Any] | ZenDaemon:
+            made = self._build(build)
+            if isinstance(made, ZenDaemon) and exit_when_idle:
+                made.exit_when_idle = True
+            return made
+
+        idle = scenario.exit_when_idle or exit_when_idle
+        return dataclasses.replace(scenario, build=build_anew, exit_when_idle=idle)
+
+    def _build(self, build: Callable[[], Any]) -> Sequence[Any] | ZenDaemon:
+        """Return new components or a new daemon, and see to it that they are new."""
+        made, self._made = self._made, None
+        if made is None:
+            made = self._call(build)
+        if not isinstance(made, list | tuple | ZenDaemon):
+            raise ConfigurationError(
+                f"{self._spec} builds {reprlib.repr(made)}; it must build components, in a list,"
+                " or a ZenDaemon"
+            )
+        together = [made, *(made.components if isinstance(made, ZenDaemon) else made)]
+        if any(new is old for new in together for old in self._before):
+            raise ConfigurationError(
+                f"{self._spec} gives the same components for every run, but they can run only"
+                " once; name a function that makes new ones at every call"
+            )
+        self._before = together
+        return made
+
+    def _make(self) -> Any:
+        """Return what SPEC describes: components, a daemon or a scenario."""
+        spec = self._spec
+        if spec.endswith(".toml") or os.path.exists(spec) or ":" not in spec:  # noqa: PTH110 - as in `load`
+            return specs.load(spec, self._app_dir)
+        if not self._app_dir.is_dir():
+            raise ConfigurationError(f"--app-dir {str(self._app_dir)!r} is not a folder")
+        look_first_in(self._app_dir)
+        found = self._import()
+        if isinstance(found, ZenDaemon) and self._before:
+            # It has run. The module makes another when it is imported anew.
+            sys.modules.pop(spec.partition(":")[0], None)
+            found = self._import()
+        if isinstance(found, ZenDaemon | Scenario):
+            return found
+        if not callable(found) or (isinstance(found, type) and not issubclass(found, ZenDaemon)):
+            raise ConfigurationError(f"{spec} is {reprlib.repr(found)}, which is not {_FORMS}")
+        try:
+            inspect.signature(found).bind()
+        except TypeError as cause:
+            raise ConfigurationError(
+                f"{spec} cannot be called without arguments ({cause}); SPEC must be {_FORMS}"
+            ) from cause
+        made = self._call(found)
+        if not isinstance(made, list | tuple | ZenDaemon | Scenario):
+            raise ConfigurationError(f"{spec} returns {reprlib.repr(made)}; SPEC must be {_FORMS}")
+        return made
+
+    def _import(self) -> Any:
+        try:
+            return import_attribute(self._spec, self._app_dir)
+        except Problem as problem:
+            raise ConfigurationError(f"{self._spec}: {problem}") from problem.__cause__
+
+    def _call(self, function: Callable[[], Any]) -> Any:
+        try:
+            return function()
+        except ConfigurationError:
+            raise
+        except (Exception, SystemExit) as cause:
+            raise ConfigurationError(f"{self._spec} raises {because(cause)}") from cause

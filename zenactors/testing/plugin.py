@@ -1,0 +1,362 @@
+"""The pytest plugin: fixtures that start daemons, stop them and look at what they left behind.
+
+Every pytest in an environment where zenactors is installed loads this module. Therefore it imports
+next to nothing; the engine comes with the first fixture that is used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from zenactors.testing.leaks import Watch, stack_of
+
+if TYPE_CHECKING:
+    from zenactors.actors.dispatcher import Dispatcher
+    from zenactors.actors.life import StopReport
+    from zenactors.core.clock import VirtualClock
+    from zenactors.core.messages import DeadLetter
+    from zenactors.daemon.lifecycle import ZenDaemon
+    from zenactors.testing.faults import Fault
+    from zenactors.testing.harness import Harness
+
+ENTRY_POINT = "zenactors"  # its name in the group pytest11
+OPTION = "zen_leaks"
+CHOICES = ("fixtures", "all", "off")
+FIXTURES = {"zen_clock", "zen_harness", "zen_daemon"}
+
+STOP_TIMEOUT = 1.0  # seconds that the stop after a test may take
+SHOWN = 10  # dead letters that a failure shows
+
+_WATCH: pytest.StashKey[Watch | None] = pytest.StashKey()
+_ALL: pytest.StashKey[bool] = pytest.StashKey()
+
+
+def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager) -> None:
+    """Let the same module be asked for by its entry point and by its name.
+
+    Pytest refuses to register one module under two names; what is blocked it passes over.
+    """
+    if plugin is sys.modules[__name__]:
+        other = {ENTRY_POINT: __name__, __name__: ENTRY_POINT}.get(manager.get_name(plugin) or "")
+        if other is not None:
+            manager.set_blocked(other)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option."""
+    parser.addini(
+        OPTION,
+        "Fail tests that leave threads, open descriptors or child processes behind:"
+        " those that use a fixture of zenactors (fixtures, the default), all, or none (off).",
+        default=CHOICES[0],
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the option."""
+    choice = config.getini(OPTION)
+    if choice not in CHOICES:
+        raise pytest.UsageError(f"{OPTION} must be one of {', '.join(CHOICES)}, not {choice!r}.")
+    config.stash[_WATCH] = None if choice == "off" else Watch()
+    config.stash[_ALL] = choice == "all"
+
+
+# --- leaks ------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Look at what is there before the first fixture."""
+    if item.config.stash.get(_ALL, False) or FIXTURES.intersection(_fixtures_of(item)):
+        _watch(item.config)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Look at what is there after the last fixture."""
+    try:
+        result = yield
+    except (KeyboardInterrupt, pytest.exit.Exception):
+        raise
+    except BaseException as cause:
+        leaks = _leaks(item.config)
+        if leaks and isinstance(cause, pytest.fail.Exception) and not cause.pytrace:
+            pytest.fail(f"{cause.msg}\n{leaks}", pytrace=False)  # pytest shows no notes of these
+        if leaks:
+            cause.add_note(leaks)
+        raise
+    leaks = _leaks(item.config)
+    if leaks:
+        pytest.fail(leaks, pytrace=False)
+    return result
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Note what a fixture of a wider scope than the test's brings along."""
+    watch = request.config.stash.get(_WATCH, None)
+    if watch is None or not watch.active or fixturedef.scope == "function":
+        return (yield)
+    with watch.owned_by(fixturedef):
+        return (yield)
+
+
+def pytest_fixture_post_finalizer(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> None:
+    """Note that a fixture has ended."""
+    watch = request.config.stash.get(_WATCH, None)
+    if watch is not None:
+        watch.release(fixturedef)
+
+
+def _fixtures_of(item: pytest.Item) -> Sequence[str]:
+    return getattr(item, "fixturenames", ())
+
+
+def _watch(config: pytest.Config) -> None:
+    watch = config.stash.get(_WATCH, None)
+    if watch is not None:
+        watch.begin()
+
+
+def _leaks(config: pytest.Config) -> str:
+    watch = config.stash.get(_WATCH, None)
+    things = watch.end() if watch is not None else []
+    return "\n".join(["The test left something behind:", *map(str, things)]) if things else ""
+
+
+# --- fixtures ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def zen_clock(request: pytest.FixtureRequest) -> VirtualClock:
+    """The virtual clock of the test; a `zen_harness` uses it unless it is given another."""
+    from zenactors.core.clock import VirtualClock  # noqa: PLC0415 - see the module's docstring
+
+    _watch(request.config)
+    return VirtualClock()
+
+
+@pytest.fixture
+def zen_harness(
+    request: pytest.FixtureRequest, zen_clock: VirtualClock
+) -> Iterator[Callable[..., Harness]]:
+    """Make and start a `Harness`: `zen_harness(components_or_daemon, **options)`.
+
+    After the test it is stopped, and fails the test if a component does not stop, or if an event
+    died and nobody has asked for `dead_letters()`.
+    """
+    harness_class = _import_harness()
+    _watch(request.config)
+    started: list[Harness] = []
+    failed: list[Harness] = []
+
+    def make(what: Sequence[Any] | ZenDaemon, **options: Any) -> Harness:
+        harness = harness_class(what, **{"clock": zen_clock, **options})
+        try:
+            harness.start()
+        except BaseException:
+            failed.append(harness)
+            raise
+        started.append(harness)
+        return harness
+
+    yield make
+    problems: list[str] = []
+    for harness in reversed(started):
+        _attempt(problems, functools.partial(_stop_harness, harness, problems))
+    for harness in (*reversed(started), *failed):
+        _attempt(problems, harness.close)
+    _fail_with(problems)
+
+
+@pytest.fixture
+def zen_daemon(request: pytest.FixtureRequest) -> Iterator[Callable[..., Dispatcher]]:
+    """Make and start a `Dispatcher`: `zen_daemon(components, faults=(), **options)`.
+
+    It runs on real threads. `faults` happen as under a harness, but for those at the point
+    `"time"`: a ValueError, as time here is not virtual.
+
+    After the test it is stopped, within a second unless `stop_timeout` says otherwise, and fails
+    the test if a component does not stop, or if an event died and nobody has asked for
+    `dead_letters()`.
+    """
+    _watch(request.config)
+    lives: list[_Life] = []
+
+    def make(
+        components: Sequence[Any], *, faults: Sequence[Fault] = (), **options: Any
+    ) -> Dispatcher:
+        if faults:
+            options |= _faulty(faults, options)
+        dispatcher = _reading_dispatcher()(components, **options)
+        timeout = options.get("stop_timeout", STOP_TIMEOUT)
+        life = _Life(dispatcher, timeout, request.config)
+        lives.append(life)
+        dispatcher.start()
+        life.started = True
+        return dispatcher  # type: ignore[no-any-return]
+
+    yield make
+    problems: list[str] = []
+    for life in reversed(lives):
+        _attempt(problems, functools.partial(_stop_dispatcher, life, problems))
+    _fail_with(problems)
+
+
+def _import_harness() -> type[Harness]:
+    try:
+        from zenactors.testing.harness import Harness  # noqa: PLC0415
+    except ModuleNotFoundError as cause:
+        pytest.fail(f"zen_harness needs {cause.name}: pip install 'zenactors[test]'", pytrace=False)
+    return Harness
+
+
+def _faulty(faults: Sequence[Fault], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a dispatcher on real threads to which these faults happen."""
+    from random import Random  # noqa: PLC0415
+
+    from loguru import logger  # noqa: PLC0415
+
+    from zenactors.core.clock import SystemClock  # noqa: PLC0415
+    from zenactors.testing.faults import Faults, FaultyRuntime, SteppedClock  # noqa: PLC0415
+
+    for fault in faults:
+        if fault.point == "time":
+            raise ValueError(
+                f"{fault} cannot happen on real threads, where time is not virtual: use"
+                " zen_harness, or another point."
+            )
+    if "runtime" in options:
+        raise ValueError("Faults need a runtime of their own: give faults, or a runtime.")
+
+    def note(component: str, text: str) -> None:
+        logger.bind(component=component).info("Fault on purpose: {text}", text=text)
+
+    clock = SteppedClock(options.get("clock") or SystemClock())
+    rng = Random(0)  # noqa: S311 - no secret
+    return {"clock": clock, "runtime": FaultyRuntime(Faults(faults, rng, clock, note))}
+
+
+@functools.cache
+def _reading_dispatcher() -> type[Any]:
+    from zenactors.actors.dead_letters import letters_after  # noqa: PLC0415
+    from zenactors.actors.dispatcher import Dispatcher  # noqa: PLC0415
+
+    class ReadingDispatcher(Dispatcher):
+        """Knows which dead letters somebody has asked for."""
+
+        _last_read: DeadLetter | None = None
+
+        def dead_letters(self) -> list[DeadLetter]:
+            letters = super().dead_letters()
+            if letters:
+                self._last_read = letters[-1]
+            return letters
+
+        def unread_dead_letters(self) -> list[DeadLetter]:
+            return letters_after(self._last_read, super().dead_letters())
+
+        def threads_of(self, names: Sequence[str]) -> dict[str, threading.Thread]:
+            threads = self._engine.threads
+            return {
+                self.names[index]: thread
+                for index, thread in list(threads.items())
+                if index >= 0 and self.names[index] in names
+            }
+
+    return ReadingDispatcher
+
+
+# --- what is checked after a test -------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class _Life:
+    """A dispatcher on real threads, and how it is to be stopped after the test."""
+
+    dispatcher: Any
+    timeout: float
+    config: pytest.Config
+    started: bool = False  # False: the test was told by an exception
+
+
+def _stop_harness(harness: Harness, problems: list[str]) -> None:
+    try:
+        # One that the test itself has closed was left where it stood on purpose.
+        if harness.report is not None or not harness._hub.closing:  # noqa: SLF001
+            report = harness.stop()
+            problems += [_stuck(name, report) for name in report.stuck]
+    finally:
+        problems += _unread(harness.unread_dead_letters())
+
+
+def _stop_dispatcher(life: _Life, problems: list[str]) -> None:
+    report = life.dispatcher.stop(timeout=life.timeout)
+    threads = life.dispatcher.threads_of(report.stuck)
+    for name in report.stuck:
+        problem, stack = _stuck(name, report), ""
+        if name in threads:
+            stack = stack_of(threads[name])
+            watch = life.config.stash.get(_WATCH, None)
+            if watch is not None:
+                watch.ignore(threads[name])
+        problems.append(f"{problem} It is at:\n{stack}".rstrip() if stack else problem)
+    if life.started:
+        problems += _unread(life.dispatcher.unread_dead_letters())
+
+
+def _stuck(name: str, report: StopReport) -> str:
+    return f"Component {name!r} did not stop; events not worked off: {report.left}."
+
+
+def _unread(letters: list[DeadLetter]) -> list[str]:
+    problems = [
+        f"Event {letter.event!r} died in {letter.component}.{letter.callback}:"
+        f" {type(letter.cause).__name__}: {letter.cause}\n"
+        + "".join(f"  {line}" for line in _lines(letter.cause)).rstrip()
+        for letter in letters[:SHOWN]
+    ]
+    if len(letters) > SHOWN:
+        problems.append(f"And {len(letters) - SHOWN} more events died.")
+    if problems:
+        problems.append("A test for which this is right asks for dead_letters().")
+    return problems
+
+
+def _lines(cause: BaseException) -> list[str]:
+    """Return a traceback that begins where the engine has called somebody else's code."""
+    frames = cause.__traceback__
+    while frames is not None and _is_own(frames.tb_frame.f_globals.get("__name__")):
+        frames = frames.tb_next
+    shown = traceback.format_exception(type(cause), cause, frames or cause.__traceback__)
+    return "".join(shown).splitlines(keepends=True)
+
+
+def _is_own(module: object) -> bool:
+    return str(module).partition(".")[0] == "zenactors"
+
+
+def _attempt(problems: list[str], action: Callable[[], object]) -> None:
+    """Do it; what goes wrong must not keep the next from being stopped."""
+    try:
+        action()
+    except Exception as cause:
+        problems.append("".join(_lines(cause)).rstrip())
+
+
+def _fail_with(problems: list[str]) -> None:
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)

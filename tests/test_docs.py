@@ -17,6 +17,8 @@ import pytest
 import zenactors
 import zenactors.components
 import zenactors.errors
+from zenactors import testing
+from zenactors.components._files import Files
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -67,6 +69,10 @@ def names_in(page: Path) -> set[str]:
 
 def options_of(cls: type) -> set[str]:
     return set(inspect.signature(cls).parameters)
+
+
+def members_of(cls: type) -> set[str]:
+    return {name for name in vars(cls) if not name.startswith("_")}
 
 
 def anchors_of(page: Path) -> set[str]:
@@ -162,6 +168,18 @@ def test_reference_names_every_option_and_member(cls: type) -> None:
     options = options_of(cls)
     members = {name for name in vars(cls) if not name.startswith(("_", "cbk_"))}
     assert (options | members) - shown == set()
+
+
+def test_reference_names_everything_of_the_testing_package() -> None:
+    shown = names_in(ROOT / "docs/reference.md")
+    assert set(testing.__all__) - shown == set()
+    for name in testing.__all__:
+        cls = getattr(testing, name)
+        if isinstance(cls, type) and not issubclass(cls, BaseException | testing.DaemonMachine):
+            assert options_of(cls) - shown == set(), name
+            assert members_of(cls) - members_of(Files) - shown == set(), name
+    for function in (testing.simulate, testing.explore):
+        assert set(inspect.signature(function).parameters) - shown == set()
 
 
 @pytest.mark.parametrize("name", zenactors.components.__all__)

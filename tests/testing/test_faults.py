@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -199,3 +200,27 @@ def test_a_fault_that_never_happens_is_refused() -> None:
 def test_a_jump_needs_a_clock_that_can_be_set() -> None:
     with pytest.raises(ValueError, match="clock that can be set"):
         Faults([ClockJump(nth=1, seconds=1.0)], random.Random(1), None, lambda *_: None)
+
+
+# --- faults that are wrong ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Crash(nth=0), "nth must be at least 1, not 0"),
+        (lambda: Crash(chance=2), "chance must be between 0 and 1, not 2"),
+        (lambda: Delay(nth=1, seconds=-1), "seconds must be finite and not negative, not -1"),
+        (lambda: Delay(nth=1, seconds=float("inf")), "not inf"),
+        (lambda: Crash(nth=1, error="oops"), "must be an exception or a class of them, not 'oops'"),
+        (lambda: Crash(nth=1, point="setup", event="x"), "no event at the point 'setup'"),
+    ],
+)
+def test_a_fault_that_makes_no_sense_is_refused(make: Callable[[], object], told: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=re.escape(told)):
+        make()
+
+
+def test_a_fault_that_is_none_is_refused() -> None:
+    with pytest.raises(TypeError, match="'boom'"):
+        Harness([Work("work")], faults=["boom"])  # type: ignore[list-item]

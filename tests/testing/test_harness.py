@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from typing import Any
 
 import pykka
 import pytest
+from loguru import logger
 
 from zenactors import (
     Dispatcher,
@@ -401,6 +403,102 @@ def test_after_a_failure_in_the_body_nothing_is_worked_off() -> None:
     assert probe.received == []
     assert harness.report is None
     assert not harness._hub.waiting()
+
+
+def test_a_start_that_fails_leaves_nothing_of_the_harness_behind() -> None:
+    class Fails(ZenDaemonComponent):
+        def setup(self, daemon: Any) -> None:
+            raise LookupError("no such thing")
+
+    harness = Harness([Fails()])
+    with pytest.raises(ComponentStartError, match="no such thing"), harness:
+        pass
+    count = len(harness.logs)
+    logger.info("said later")
+    assert len(harness.logs) == count
+    assert not harness._hub.waiting()
+
+
+def test_closing_ends_a_loop_that_waits_whatever_is_raised_in_it() -> None:
+    def stubborn(daemon: Any, _args: Any) -> None:
+        while not daemon.is_done():
+            with contextlib.suppress(BaseException):
+                daemon.wait(1)
+
+    with Harness([Work(stubborn)]) as harness:
+        harness.queue.schedule("x")
+        harness.advance(3)
+        harness.close()
+        assert not harness._hub.waiting()
+
+
+def test_with_a_seed_others_move_between_two_calls_from_outside() -> None:
+    completed = set()
+    for seed in range(20):
+        with Harness([Work(lambda daemon, args: None)], seed=seed) as harness:
+            for number in range(10):
+                harness.queue.schedule("x", number)
+            completed.add(harness.completed("x"))
+    assert len(completed) > 2
+
+
+def test_with_a_seed_who_sleeps_wakes_a_little_late() -> None:
+    late = []
+
+    def sleep(daemon: Any, _args: Any) -> None:
+        begun = daemon.clock.monotonic()
+        daemon.wait(1.0)
+        late.append(daemon.clock.monotonic() - begun - 1.0)
+
+    for seed in range(10):
+        with Harness([Work(sleep)], seed=seed) as harness:
+            harness.queue.schedule("x")
+            harness.advance(2)
+    assert min(late) >= 0
+    assert MAX_LATE / 2 < max(late) <= 2 * MAX_LATE
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_who_stops_it_second_waits_for_the_first(seed: int | None) -> None:
+    reports = []
+    with Harness([Work(lambda daemon, args: daemon.wait(1.0))], seed=seed) as harness:
+        harness.queue.schedule("x")
+        for _ in range(2):
+            harness.spawn(lambda: reports.append(harness.daemon.stop()))
+        harness.advance(5)
+    assert len(reports) == 2
+    assert reports[0] is reports[1]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_other_threads_outside_wait_and_schedule(seed: int | None) -> None:
+    def run() -> None:
+        for number in range(5):
+            harness.daemon.wait(1.0)
+            harness.queue.schedule("x", number)
+
+    with Harness([Work(lambda daemon, args: None)], seed=seed) as harness:
+        harness.spawn(run)
+        harness.spawn(run)
+        harness.advance(6)
+        assert harness.completed("x") == 10
+
+
+@pytest.mark.parametrize(
+    "let_move",
+    [Harness.step, Harness.run_until_idle, lambda harness: harness.advance(1)],
+    ids=["step", "run_until_idle", "advance"],
+)
+def test_only_the_test_itself_lets_others_move(let_move: Callable[[Harness], Any]) -> None:
+    with Harness([Work(lambda daemon, args: let_move(harness))]) as harness:
+        harness.queue.schedule("x")
+        harness.run_until_idle()
+        (letter,) = harness.dead_letters()
+        assert isinstance(letter.cause, RuntimeError)
+        assert "belong to the test" in str(letter.cause)
+        harness.spawn(lambda: let_move(harness))
+        with pytest.raises(RuntimeError, match="belong to the test"):
+            harness.run_until_idle()
 
 
 def test_what_another_thread_outside_raises_comes_to_the_test() -> None:

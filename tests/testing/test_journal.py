@@ -74,6 +74,39 @@ def test_a_failure_says_of_each_event_where_it_is() -> None:
         }
 
 
+def test_events_with_the_same_args_are_not_taken_for_each_other() -> None:
+    with Harness([Fate(name="fate")]) as harness:
+        later = harness.queue.schedule_after(60.0, "x")
+        harness.queue.schedule("x")
+        harness.run_until_idle()
+        assert shown(harness) == {"x#1": "None: queued in 60 s", "x#2": "None: completed"}
+        assert later.cancel()
+        assert shown(harness) == {"x#1": "None: cancelled", "x#2": "None: completed"}
+        assert not harness.journal._by_scheduled
+        assert not harness.journal._under_way
+
+
+def test_an_event_that_is_taken_out_of_the_queue_is_not_remembered_as_queued() -> None:
+    with Harness([Fate(name="fate")]) as harness:
+        harness.queue.schedule_after(60.0, "x", "go")
+        harness.clock.advance(60.0)
+        assert harness.queue.next() == ("x", "go")
+        assert shown(harness) == {"x#1": "'go': taken out by outside"}
+        assert not harness.journal._by_scheduled
+        assert not harness.journal._under_way
+
+
+def test_a_control_event_that_reaches_every_replica_is_one_event() -> None:
+    replicas = Replicas(lambda: Fate(name="fate"), 3)
+    with Harness([replicas, Fate(name="next")]) as harness:
+        harness.queue.schedule_priority("x", {"for": "all"})
+        harness.run_until_idle()
+        assert shown(harness) == {"x#1": "{'for': 'all'}: completed"}
+        calls = [each for each in kinds_of(harness, "x#1") if each.endswith(" call")]
+        assert sorted(calls) == ["fate/1 call", "fate/2 call", "fate/3 call", "next call"]
+        assert not harness.journal._under_way
+
+
 def test_an_event_between_two_components_is_on_its_way() -> None:
     places = []
     with Harness([Fate(name="one"), Fate(name="two"), Fate(name="three")]) as harness:

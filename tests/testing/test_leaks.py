@@ -63,9 +63,11 @@ def test_nothing_is_left_where_nothing_came(watch: Watch) -> None:
 # --- threads ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["thread", "daemon thread"])
-def test_a_thread_is_named_with_its_stack(watch: Watch, gate: Gate, kind: str) -> None:
-    thread = threading.Thread(target=gate, name="busy", daemon=kind == "daemon thread")
+@pytest.mark.parametrize(("daemon", "said"), [(False, ""), (True, " (daemon=True)")])
+def test_a_thread_is_named_with_its_stack(
+    watch: Watch, gate: Gate, *, daemon: bool, said: str
+) -> None:
+    thread = threading.Thread(target=gate, name="busy", daemon=daemon)
     thread.start()
     gate.await_entered()
     (leak,) = watch.end()
@@ -73,7 +75,7 @@ def test_a_thread_is_named_with_its_stack(watch: Watch, gate: Gate, kind: str) -
     gate.open()
     thread.join()
     assert leak == Running(thread)
-    assert described.startswith(f"{kind} 'busy' runs:\n")
+    assert described.startswith(f"thread 'busy'{said} runs:\n")
     assert "self.opened.wait(DEADLINE)" in described
 
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from zenactors import Replicas, ZenDaemon, ZenDaemonComponent, handles
+from zenactors.actors.turns import Turns
 from zenactors.core.dispatch import Dispatch
+from zenactors.core.messages import Part
 from zenactors.testing import DaemonMachine
 
 SETTINGS = settings(
@@ -291,6 +293,21 @@ def test_an_event_that_is_lost_is_a_failure(
     monkeypatch.setattr(Dispatch, "complete", forgetful)
     shown = failure_of(FragileMachine, capsys)
     assert "events 'x' do not add up" in shown
+    assert "schedule_x(args=5)" in steps(shown)
+
+
+def test_an_event_that_never_comes_to_its_end_is_a_failure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = Turns.post
+
+    def lose(turns: Turns, news: Any) -> None:
+        if not (isinstance(news, Part) and 5 in news.items):
+            post(turns, news)
+
+    monkeypatch.setattr(Turns, "post", lose)
+    shown = failure_of(FragileMachine, capsys)
+    assert "did not come to an end: 1 events were left" in shown
     assert "schedule_x(args=5)" in steps(shown)
 
 

@@ -149,7 +149,7 @@ def test_an_event_that_died_unread_fails_the_test(run: Run, fixture: str) -> Non
     result.stdout.fnmatch_lines(
         [
             "*ERROR at teardown of test_dies*",
-            "Event 'x' died in parser.cbk: LookupError: no such thing",
+            "Event 'x' with None died in parser.cbk: LookupError: no such thing",
             "  Traceback (most recent call last):",
             '    File *fakes.py", line *, in cbk',
             "  LookupError: no such thing",
@@ -187,8 +187,8 @@ def test_an_event_that_died_after_the_reading_fails_the_test(run: Run, fixture: 
         """
     )
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["Event 'y' died in*"])
-    result.stdout.no_fnmatch_line("Event 'x' died in*")
+    result.stdout.fnmatch_lines(["Event 'y' with * died in*"])
+    result.stdout.no_fnmatch_line("Event 'x' with None died in*")
 
 
 def test_of_many_events_that_died_some_are_shown(run: Run) -> None:
@@ -393,7 +393,7 @@ def test_what_a_test_leaves_behind_is_named(
         [
             "*ERROR at teardown of test_leaks*",
             "The test left something behind:",
-            "daemon thread 'busy' runs:",
+            "thread 'busy' (daemon=True) runs:",
             "*assert self.opened.wait(DEADLINE)",
             f"child process {world.children[0]} (true) has ended, but nobody waited for it",
             f"descriptor {world.descriptors[0]} is open: /dev/null",
@@ -450,7 +450,7 @@ def test_a_leak_and_another_failure_of_the_teardown_are_both_told(run: Run) -> N
     result.assert_outcomes(passed=2, errors=2)
     result.stdout.fnmatch_lines(
         [
-            "Event 'x' died*",
+            "Event 'x' with * died*",
             "The test left something behind:",
             "descriptor * is open: /dev/null",
             "*OSError: broken",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pluggy import HookspecMarker
 
 from zenactors import ZenDaemonComponent, handles
 from zenactors.core.component import calc_statistics
@@ -63,10 +64,37 @@ def locked() -> int:
     return number  # after
 
 
+def steps() -> Iterator[int]:
+    number = 1  # outside
+    yield number  # outside
+    number += 1  # with its caller's lock: not here
+    yield number  # outside
+    number += 1  # outside
+    yield number  # outside
+
+
+def going_on_locked() -> int:
+    generator = steps()  # outside
+    number = next(generator)  # outside
+    with LOCK:
+        number += next(generator)
+    return number + next(generator)  # outside
+
+
+class Finalized:
+    def __del__(self) -> None:
+        self.gone = helper(1)
+
+
+def dropping() -> None:
+    Finalized()  # dropped
+
+
 def calling_libraries() -> Any:
     text = json.dumps({"a": [1, 2]})  # own
     found = re.sub("a", lambda match: match.group() * 2, text)  # own
     with_key = sorted([3, 1, 2], key=lambda number: helper(-number))  # own
+    HookspecMarker("x")  # own
     return calc_statistics({"x": len(found)}, {}, 1.0), with_key  # own
 
 
@@ -76,6 +104,15 @@ def test_a_function_can_be_interrupted_at_each_of_its_lines() -> None:
 
 def test_it_is_never_interrupted_where_it_may_hold_a_lock() -> None:
     assert places(locked) == marked("before") | marked("after")
+
+
+def test_a_generator_is_not_interrupted_while_its_caller_may_hold_a_lock() -> None:
+    assert places(going_on_locked) == marked("outside")
+
+
+def test_a_finalizer_is_not_interrupted() -> None:
+    # The garbage collector calls it at a moment of its own.
+    assert places(dropping) == marked("dropped")
 
 
 def test_it_is_never_interrupted_in_the_code_of_a_library() -> None:

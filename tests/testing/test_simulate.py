@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from zenactors import Replicas, ZenDaemon, ZenDaemonComponent, handles
+from zenactors.actors.turns import Turns
 from zenactors.components import FileTailer, RawWriter
 from zenactors.core.dispatch import Dispatch
+from zenactors.core.messages import Part
 from zenactors.errors import EXIT_OK
 from zenactors.testing import (
     Crash,
@@ -47,6 +49,12 @@ def scheduling(*all_args: Any) -> Any:
         harness.run_until_idle()
 
     return drive
+
+
+def one_after_the_other(harness: Harness) -> None:
+    for args in range(4):
+        harness.queue.schedule("x", args)
+        harness.run_until_idle()
 
 
 # --- what is well -------------------------------------------------------------------------------
@@ -115,6 +123,14 @@ def test_what_drive_or_check_raises_is_a_failure() -> None:
     assert said(drive=fail) == said(check=fail) == "AssertionError: not as expected"
 
 
+def test_an_event_that_died_is_told_rather_than_what_the_check_makes_of_it() -> None:
+    def check(harness: Harness) -> None:
+        assert harness.completed("x") == 2, "only the sequel"
+
+    with pytest.raises(SimulationFailure, match="event 'x' died in work: LookupError"):
+        simulate(build, seed=1, drive=scheduling(1, "raise"), check=check)
+
+
 def test_a_component_that_hangs_is_a_failure() -> None:
     assert said(drive=scheduling("hang")) == "did not stop: work"
 
@@ -150,6 +166,29 @@ def test_an_event_that_is_lost_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 # --- what a failure shows -----------------------------------------------------------------------
+
+
+def test_what_pytest_fails_with_is_a_failure() -> None:
+    def fail(_harness: Harness) -> None:
+        pytest.fail("it is not so")
+
+    for scenario in (Scenario(build=build, drive=fail), Scenario(build=build, check=fail)):
+        with pytest.raises(SimulationFailure, match="seed 1: Failed: it is not so"):
+            simulate(scenario, seed=1)
+
+
+def test_an_event_that_never_comes_to_its_end_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    post = Turns.post
+
+    def lose(turns: Turns, news: Any) -> None:
+        if not (isinstance(news, Part) and news.items == [2]):
+            post(turns, news)
+
+    monkeypatch.setattr(Turns, "post", lose)
+    with pytest.raises(SimulationFailure, match="did not come to an end: 1 events"):
+        simulate(lambda: [Work()], seed=1, drive=one_after_the_other)
 
 
 def test_a_failure_shows_the_seed_the_command_the_events_and_what_happened() -> None:

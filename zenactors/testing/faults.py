@@ -1,27 +1,29 @@
 """Faults on purpose: the same names under a harness, in a simulation and on real threads.
 
-A fault happens at a *point*: `"callback"`, before a component's callback runs; `"setup"` and
-`"teardown"`, before its `setup` and `teardown`; and, where time is virtual, `"time"`, before time
-passes.
+A fault happens at a *point*: `"callback"`, before a component's callback runs on an event;
+`"timer"`, before a timer's or descriptor's callback (`daemon.io`); `"setup"` and `"teardown"`,
+before its `setup` and `teardown`; and, where time is virtual, `"time"`, before time passes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from random import Random
 from typing import Any, Literal, Protocol, get_args
 
 from zenactors.actors.runtime import Runtime
 from zenactors.core.clock import Clock
 from zenactors.core.component import Handler
+from zenactors.errors import ConfigurationError, did_you_mean
 
-Point = Literal["callback", "setup", "teardown", "time"]
+Point = Literal["callback", "timer", "setup", "teardown", "time"]
 POINTS = get_args(Point)
-_HOOKS: dict[str, Point] = {"setup": "setup", "teardown": "teardown"}
+_HOOKS: dict[str, Point | None] = {"setup": "setup", "setup_dump": None, "teardown": "teardown"}
 
 
 class InjectedCrash(Exception):  # noqa: N818 - what it is, is its name
@@ -33,7 +35,7 @@ class Fault:
     """Where and when a fault happens.
 
     Args:
-        point: `"callback"`, `"setup"`, `"teardown"` or `"time"`.
+        point: `"callback"`, `"timer"`, `"setup"`, `"teardown"` or `"time"`.
         component: The component's name; None: any.
         event: The event, for callbacks; None: any.
         nth: Only the so-manieth time, counted from 1, that all of the above fits.
@@ -49,8 +51,14 @@ class Fault:
     def __post_init__(self) -> None:
         if self.point not in POINTS:
             raise ValueError(f"point must be one of {', '.join(POINTS)}, not {self.point!r}.")
-        if self.nth is None and self.chance <= 0:
+        if self.nth is None and self.chance == 0:
             raise ValueError(f"{self} never happens: give nth=1, or chance=0.1.")
+        if self.nth is not None and self.nth < 1:
+            raise ValueError(f"nth must be at least 1, not {self.nth!r}.")
+        if not 0 <= self.chance <= 1:
+            raise ValueError(f"chance must be between 0 and 1, not {self.chance!r}.")
+        if self.event is not None and self.point != "callback":
+            raise ValueError(f"There is no event at the point {self.point!r}: leave out event=.")
 
     def fits(self, point: Point, component: str, event: Any) -> bool:
         """Return True if this is the place."""
@@ -67,12 +75,23 @@ class Crash(Fault):
 
     error: BaseException | type[BaseException] = InjectedCrash
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        cls = self.error if isinstance(self.error, type) else type(self.error)
+        if not issubclass(cls, BaseException):
+            raise TypeError(f"error must be an exception or a class of them, not {self.error!r}.")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Delay(Fault):
     """Take `seconds` longer, or as long as the daemon needs to stop if that is less."""
 
     seconds: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (math.isfinite(self.seconds) and self.seconds >= 0):
+            raise ValueError(f"seconds must be finite and not negative, not {self.seconds!r}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,6 +150,9 @@ class Faults:
         note: Callable[[str, str], object],
     ) -> None:
         self._faults = list(faults)
+        for fault in self._faults:
+            if not isinstance(fault, Fault):
+                raise TypeError(f"faults must be Crash, Delay or ClockJump, not {fault!r}.")
         self._rng = rng
         self._clock = clock
         self._note = note
@@ -141,6 +163,24 @@ class Faults:
 
     def __bool__(self) -> bool:
         return bool(self._faults)
+
+    def check(self, components: Collection[str], events: Collection[Any]) -> None:
+        """Check that what the faults name is there.
+
+        Raises:
+            ConfigurationError: It is not: the fault would never happen.
+        """
+        for fault in self._faults:
+            if fault.component is not None and fault.component not in components:
+                hint = did_you_mean(fault.component, components)
+                raise ConfigurationError(
+                    f"{fault} never happens: no component is called {fault.component!r}{hint}"
+                )
+            if fault.event is not None and fault.event not in events:
+                hint = did_you_mean(str(fault.event), map(str, events))
+                raise ConfigurationError(
+                    f"{fault} never happens: no component handles {fault.event!r}{hint}"
+                )
 
     def at(self, point: Point, component: str, event: Any = None, daemon: Any = None) -> None:
         """Pass a point. Raises what a `Crash` says; waits as long as a `Delay` says."""
@@ -183,8 +223,8 @@ class Faults:
         return [{**handler, "callback": self._callback(component, handler)} for handler in handlers]
 
     def hook(self, component: str, callback: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a hook that passes the point `"setup"` or `"teardown"` first, if it is that."""
-        point: Point | None = _HOOKS.get(getattr(callback, "__name__", ""))
+        """Return a hook that passes its point first: `"setup"`, `"teardown"` or `"timer"`."""
+        point = _HOOKS.get(getattr(callback, "__name__", ""), "timer")
         if not self._faults or point is None:
             return callback
 
@@ -210,12 +250,12 @@ class FaultyRuntime(Runtime):
     """Real threads, with faults."""
 
     def __init__(self, faults: Faults) -> None:
-        self._faults = faults
+        self.faults = faults
 
     def handlers(self, component: str, handlers: list[Handler]) -> list[Handler]:
         """Return handlers that may fail."""
-        return self._faults.handlers(component, handlers)
+        return self.faults.handlers(component, handlers)
 
     def hook(self, component: str, callback: Callable[..., Any]) -> Callable[..., Any]:
         """Return a hook that may fail."""
-        return self._faults.hook(component, callback)
+        return self.faults.hook(component, callback)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -17,7 +19,13 @@ from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.dispatch import Counts, Ordering
 from zenactors.daemon.lifecycle import ZenDaemon
 from zenactors.daemon.state import json_text, save_json
-from zenactors.errors import NotRunningError, UnknownEventError, did_you_mean
+from zenactors.errors import (
+    ConfigurationError,
+    NotRunningError,
+    UnknownEventError,
+    did_you_mean,
+)
+from zenactors.testing.describe import describe
 from zenactors.testing.describe import without_addresses
 from zenactors.testing.faults import Fault, Faults
 from zenactors.testing.files import VirtualFiles
@@ -31,6 +39,7 @@ if TYPE_CHECKING:
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.core.messages import DeadLetter
 
+_USED = "_zenactors_in_a_harness"  # set on a component: it cannot be in another
 INTERRUPT = 0.1  # how probable it is, with a seed, that a callback is interrupted in the middle
 MOVES_OUTSIDE = 3  # with a seed, how many moves others make at most between two calls from outside
 
@@ -77,7 +86,6 @@ class Harness:
     Attributes:
         clock: The virtual clock; `step()` lets its wall time jump.
         daemon: What callbacks get as `daemon`.
-        files: The virtual files, or None.
         journal: What happened.
         logs: What was logged while the harness was open.
         report: What the stop left undone; None while it runs.
@@ -102,12 +110,15 @@ class Harness:
         sink: Callable[[str], object] | None = None,
     ) -> None:
         self.clock = clock or VirtualClock()
-        self.files = _made_of(files)
+        self._files = _made_of(files)
         self.logs: list[LogRecord] = []
         self.report: StopReport | None = None
+        if seed is not None and not isinstance(seed, int | Random):
+            raise TypeError(f"seed must be a whole number or a random.Random, not {seed!r}.")
         rng = Random(seed) if isinstance(seed, int) else seed  # noqa: S311 - to be repeated
         self._rng = rng
         self._seed = seed
+        self._thread = threading.get_ident()
         self._begun = self.clock.monotonic()
         self._hub = Hub(self.clock, rng)
         self.journal = Journal(self._seconds, keep=keep, sink=sink)
@@ -118,6 +129,7 @@ class Harness:
         self._trap: SimulatedTrap | None = None
         self._main: Task | None = None
         self._status: int | None = None
+        self._spawned: set[Task] = set()
         self._sink_id = -1
         self._last_read: DeadLetter | None = None
         self.daemon: Any
@@ -126,6 +138,10 @@ class Harness:
             self.daemon = what
             self._dispatcher = what.dispatcher
         else:
+            if not isinstance(what, Sequence) or isinstance(what, str):
+                raise TypeError(
+                    f"A harness takes a list of components, or a ZenDaemon, not {describe(what)}."
+                )
             self.daemon = self._dispatcher = Dispatcher(
                 what,
                 ordering=ordering,
@@ -135,13 +151,18 @@ class Harness:
                 clock=self.clock,
                 runtime=self._runtime,
             )
+        self._faults.check(self._dispatcher.names, self._dispatcher.chains())
         for member in self._dispatcher.members:
             self._adopt(member.name, member.component)
 
     # --- life -------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -188,19 +209,40 @@ class Harness:
 
     def close(self) -> None:
         """End everything where it stands: what is under way is left undone."""
+        self._dispatcher.set_done()  # for loops that wait until then, whatever is raised in them
         self._hub.close()
         if self._sink_id >= 0:
             logger.remove(self._sink_id)
             self._sink_id = -1
+
+    @property
+    def files(self) -> VirtualFiles:
+        """The virtual files.
+
+        Raises:
+            RuntimeError: The harness was given none: the components use the disk.
+        """
+        if self._files is None:
+            raise RuntimeError(
+                "This harness has no files: give it files={'in.log': 'a line\\n'}, or files={}."
+                " Without, the components use the disk."
+            )
+        return self._files
 
     # --- letting things happen ----------------------------------------------------------------
 
     @property
     def queue(self) -> LiveQueue:
         """The event queue, as a thread outside sees it."""
-        if self._rng is not None and self._sink_id >= 0:
+        task = self._hub.current
+        if (
+            self._rng is not None
+            and self._sink_id >= 0
+            and (task is None or task in self._spawned)  # a callback uses its own daemon's queue
+        ):
+            let_move = self._hub.step if task is None else self._hub.give_way
             for _ in range(self._rng.randrange(MOVES_OUTSIDE)):
-                self._hub.step()
+                let_move()
         return self._dispatcher.queue
 
     def run_until_idle(self) -> None:
@@ -209,11 +251,13 @@ class Harness:
         Raises:
             EndlessMotionError: It never comes to an end, as events schedule events.
         """
+        self._check_runs()
         while self._hub.step():
             pass
 
     def step(self) -> bool:
         """Let one of those who can move do so. False: nobody can before time passes."""
+        self._check_runs()
         return self._hub.step()
 
     def advance(self, seconds: float) -> None:
@@ -221,7 +265,12 @@ class Harness:
 
         Time goes from one moment at which something is due to the next; at each of them
         everybody moves until nobody can.
+
+        Raises:
+            ValueError: `seconds` is negative or not finite.
         """
+        if not (math.isfinite(seconds) and seconds >= 0):
+            raise ValueError(f"seconds must be finite and not negative, not {seconds!r}.")
         self.run_until_idle()
         end = self.clock.monotonic() + seconds
         while self.clock.monotonic() < end:
@@ -230,6 +279,7 @@ class Harness:
 
     def wait_until(self, fact: Callable[[], object], *, within: float = 5.0) -> bool:
         """Let things happen until `fact()` is true. False: it was not within so many seconds."""
+        self._check_runs()
         self._hub.wait(fact, within)
         return bool(fact())
 
@@ -239,6 +289,7 @@ class Harness:
         Returns:
             The status; None: it still runs.
         """
+        self._check_runs()
         if self._main is not None:
             self._hub.wait(lambda: self._status is not None, seconds)
         else:
@@ -252,6 +303,7 @@ class Harness:
         call that lets it move.
         """
         task = self._hub.spawn(name, run)
+        self._spawned.add(task)
         self._runtime.name(task, name)
         return task
 
@@ -288,8 +340,8 @@ class Harness:
         for member in self._dispatcher.members:
             if member.name == name:
                 return member.component
-        hint = did_you_mean(name, self._dispatcher.names)
-        raise ValueError(f"No component is called {name!r}{hint}.")
+        hint = did_you_mean(name, self._dispatcher.names) or "."
+        raise ValueError(f"No component is called {name!r}{hint}")
 
     @property
     def statistics(self) -> dict[str, Any]:
@@ -338,11 +390,25 @@ class Harness:
         self._trap = SimulatedTrap(self._hub, signals)
         return self._trap
 
+    def _check_runs(self) -> None:
+        if threading.get_ident() != self._thread:
+            raise RuntimeError(
+                "A harness belongs to the thread that made it. To be another thread outside, give"
+                " a function to spawn()."
+            )
+        if self._hub.closing:
+            raise NotRunningError("The harness is closed: nothing happens any more.")
+        if self._sink_id < 0:
+            raise NotRunningError(
+                "The harness is not started: use `with Harness(...) as harness:`, or the fixture"
+                " zen_harness."
+            )
+
     def _save(self, path: Path, value: Any) -> None:
-        if self.files is None:
+        if self._files is None:
             save_json(path, value)
         else:
-            self.files.put(str(path), json_text(value))
+            self._files.put(str(path), json_text(value))
 
     def _adopt(self, name: str, component: Any) -> None:
         """Give a component virtual time, random numbers by the seed, and the virtual files."""
@@ -350,13 +416,19 @@ class Harness:
             component.attach(self._await, self.situation)
         if not isinstance(component, ZenDaemonComponent):
             return
+        if vars(component).get(_USED):
+            raise ConfigurationError(
+                f"Component {name!r} was in a harness before: make new components for each, and"
+                " in a scenario inside build()."
+            )
+        setattr(component, _USED, True)
         cls = type(component)
         if cls.clock is ZenDaemonComponent.clock:
             component.clock = self.clock
         if cls.random is ZenDaemonComponent.random and "random" not in vars(component):
             component.random = Random(f"{self._seed_text()}:{name}")  # noqa: S311
-        if self.files is not None and getattr(cls, "files", None) is SYSTEM_FILES:
-            component.files = self.files  # type: ignore[attr-defined]
+        if self._files is not None and getattr(cls, "files", None) is SYSTEM_FILES:
+            component.files = self._files  # type: ignore[attr-defined]
 
     def _seed_text(self) -> str:
         return str(self._seed) if isinstance(self._seed, int) else "0"
@@ -386,7 +458,13 @@ class Harness:
 def _made_of(files: VirtualFiles | Mapping[str, str | bytes] | None) -> VirtualFiles | None:
     if files is None or isinstance(files, VirtualFiles):
         return files
+    if not isinstance(files, Mapping):
+        raise TypeError(f"files must be VirtualFiles, or contents by path, not {describe(files)}.")
     made = VirtualFiles()
     for path, content in files.items():
+        if not isinstance(content, str | bytes):
+            raise TypeError(
+                f"The content of {path!r} must be str or bytes, not {describe(content)}."
+            )
         made.put(path, content)
     return made

@@ -183,7 +183,13 @@ class Hub:
 
         Raises:
             EndlessMotionError: More than a million moves at one moment.
+            RuntimeError: In a task: whoever moves cannot let others move but by waiting.
         """
+        if self.current is not None:
+            raise RuntimeError(
+                "step(), run_until_idle() and advance() belong to the test itself. A callback waits"
+                " by daemon.wait(seconds), a function given to spawn() by that or wait_until()."
+            )
         now = self.clock.monotonic()
         able = [
             task

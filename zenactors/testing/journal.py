@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
+from zenactors.core.event_queue import GONE, Run
 from zenactors.testing.describe import describe, without_addresses
 
 KEPT = 2_000  # entries and events that are remembered, if not all are asked for
@@ -53,9 +54,10 @@ class Tracked:
     Attributes:
         label: Its name and number, as `line#3`.
         place: Where it is, in words.
+        followed: False: another stands for it, as it is with several replicas at a time.
     """
 
-    __slots__ = ("args", "event", "label", "place", "position", "scheduled")
+    __slots__ = ("args", "event", "followed", "label", "place", "position", "scheduled")
 
     def __init__(self, event: Any, label: str, args: Any, scheduled: Any) -> None:
         self.event = event
@@ -63,6 +65,7 @@ class Tracked:
         self.args = args
         self.position = -1  # -1: not started; then the callback of the chain it comes to next
         self.place = "queued"
+        self.followed = True
         self.scheduled = scheduled  # held on to, as its identity stands for it
 
 
@@ -139,18 +142,22 @@ class Journal:
             tracked.place = "cancelled"
             self.note(who, "cancel", tracked.label, DISPATCHER)
 
+    def taken_out(self, who: str, event: Any, args: Any) -> None:
+        """Note that an event was taken out of the queue instead of being started."""
+        tracked = self._take_from_queue(event, args)
+        if tracked is not None:
+            tracked.place = f"taken out by {who}"
+            self.note(who, "cancel", tracked.label, DISPATCHER, "taken out")
+
     def started(self, event: Any, items: list[Any], to: str) -> None:
         """Note that the dispatcher sends a batch to the first component of its chain."""
         batch = []
         for args in items:
-            tracked = self._take((event, id(args), -1))
+            tracked = self._take_from_queue(event, args)
             if tracked is None:  # the life-cycle's own: nobody scheduled it
                 self._numbers[event] += 1
                 tracked = Tracked(event, f"{event}#{self._numbers[event]}", args, None)
                 self._last.append(tracked)
-            else:
-                self._by_scheduled.pop(id(tracked.scheduled), None)
-                tracked.scheduled = None
             tracked.position = 0
             tracked.place = f"on its way to {to}"
             self._add((event, id(args), 0), tracked)
@@ -161,7 +168,7 @@ class Journal:
         """Note that a callback begins."""
         tracked = self._take((event, id(args), position))
         if tracked is None:
-            tracked = Tracked(event, f"{event}#?", args, None)
+            tracked = self._again(event, args)
         tracked.place = f"in {who}"
         self.note(who, "call", tracked.label, "", describe(args))
         return tracked
@@ -187,7 +194,8 @@ class Journal:
         elif to:
             tracked.place = f"on its way to {to}" if to != who else f"in {who}"
             tracked.position = after
-            self._add((tracked.event, id(args), after), tracked)
+            if tracked.followed:
+                self._add((tracked.event, id(args), after), tracked)
         else:
             tracked.place = "completed"
         next_one = "" if stopped or to == who else to
@@ -211,6 +219,25 @@ class Journal:
             del self._under_way[key]
         return tracked
 
+    def _again(self, event: Any, args: Any) -> Tracked:
+        """Return what stands for an event that another replica has taken already."""
+        labels = (each.label for each in reversed(self._last) if each.args is args)
+        mine = (label for label in labels if label.rpartition("#")[0] == str(event))
+        tracked = Tracked(event, next(mine, f"{event}#?"), args, None)
+        tracked.followed = False
+        return tracked
+
+    def _take_from_queue(self, event: Any, args: Any) -> Tracked | None:
+        """Take what has left the queue: others with the same args may wait in it, before it."""
+        found = self._under_way.get((event, id(args), -1), ())
+        for tracked in found:
+            if not _is_queued(tracked.scheduled):
+                self._remove(tracked)
+                self._by_scheduled.pop(id(tracked.scheduled), None)
+                tracked.scheduled = None
+                return tracked
+        return None
+
     def _remove(self, tracked: Tracked) -> None:
         key = (tracked.event, id(tracked.args), tracked.position)
         found = self._under_way.get(key)
@@ -218,6 +245,13 @@ class Journal:
             found.remove(tracked)
             if not found:
                 del self._under_way[key]
+
+
+def _is_queued(scheduled: Any) -> bool:
+    home = scheduled.home
+    if isinstance(home, Run):
+        return bool(scheduled.number >= home.taken)
+    return home is not GONE
 
 
 def _others(batch: list[str]) -> str:

@@ -63,8 +63,8 @@ class Running:
     thread: threading.Thread
 
     def __str__(self) -> str:
-        kind = "daemon thread" if self.thread.daemon else "thread"
-        return f"{kind} {self.thread.name!r} runs:\n{stack_of(self.thread)}".rstrip()
+        daemon = " (daemon=True)" if self.thread.daemon else ""
+        return f"thread {self.thread.name!r}{daemon} runs:\n{stack_of(self.thread)}".rstrip()
 
 
 Thing = Descriptor | Child | Running

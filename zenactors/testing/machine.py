@@ -192,6 +192,7 @@ class DaemonMachine(RuleBasedStateMachine):
         self.run_until_idle()
         report = harness.stop()
         assert not report.stuck, f"did not stop: {', '.join(report.stuck)}"
+        assert not report.timed_out, f"did not come to an end: {report.left} events were left"
         self._look()
 
 

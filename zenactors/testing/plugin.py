@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import sys
 import threading
 import traceback
@@ -164,6 +165,7 @@ def zen_harness(
     failed: list[Harness] = []
 
     def make(what: Sequence[Any] | ZenDaemon, **options: Any) -> Harness:
+        _check_options("zen_harness", harness_class, options)
         harness = harness_class(what, **{"clock": zen_clock, **options})
         try:
             harness.start()
@@ -199,9 +201,12 @@ def zen_daemon(request: pytest.FixtureRequest) -> Iterator[Callable[..., Dispatc
     def make(
         components: Sequence[Any], *, faults: Sequence[Fault] = (), **options: Any
     ) -> Dispatcher:
+        _check_options("zen_daemon", _reading_dispatcher(), options, "faults")
         if faults:
             options |= _faulty(faults, options)
         dispatcher = _reading_dispatcher()(components, **options)
+        if faults:
+            options["runtime"].faults.check(dispatcher.names, dispatcher.chains())
         timeout = options.get("stop_timeout", STOP_TIMEOUT)
         life = _Life(dispatcher, timeout, request.config)
         lives.append(life)
@@ -214,6 +219,16 @@ def zen_daemon(request: pytest.FixtureRequest) -> Iterator[Callable[..., Dispatc
     for life in reversed(lives):
         _attempt(problems, functools.partial(_stop_dispatcher, life, problems))
     _fail_with(problems)
+
+
+def _check_options(fixture: str, cls: type[Any], options: dict[str, Any], *more: str) -> None:
+    from zenactors.errors import did_you_mean  # noqa: PLC0415
+
+    known = [*list(inspect.signature(cls).parameters)[1:], *more]
+    for option in options:
+        if option not in known:
+            hint = did_you_mean(option, known) or f"; it has {', '.join(known)}"
+            raise TypeError(f"{fixture} has no option {option!r}{hint}")
 
 
 def _import_harness() -> type[Harness]:
@@ -323,8 +338,11 @@ def _stuck(name: str, report: StopReport) -> str:
 
 
 def _unread(letters: list[DeadLetter]) -> list[str]:
+    from zenactors.testing.describe import describe  # noqa: PLC0415
+
     problems = [
-        f"Event {letter.event!r} died in {letter.component}.{letter.callback}:"
+        f"Event {letter.event!r} with {describe(letter.args)} died in"
+        f" {letter.component}.{letter.callback}:"
         f" {type(letter.cause).__name__}: {letter.cause}\n"
         + "".join(f"  {line}" for line in _lines(letter.cause)).rstrip()
         for letter in letters[:SHOWN]

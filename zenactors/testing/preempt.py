@@ -59,6 +59,7 @@ def interrupted(
         if left <= 0 or (not entered and first not in (None, frame.f_code)):
             return None
         if not _may_interrupt(frame, entered):
+            frame.f_trace_opcodes = False  # of a generator that another place has entered before
             return None
         entered[frame] = _home(frame.f_code) or ""
         frame.f_trace_opcodes = True
@@ -100,7 +101,9 @@ def _may_interrupt(frame: FrameType, entered: dict[FrameType, str]) -> bool:
 def _home(code: CodeType) -> str | None:
     """Return the package that users' code is installed as, "" for none; None if not theirs."""
     name = code.co_filename
-    if name.startswith(_OURS) or code.co_name == "<module>" or not Path(name).is_file():
+    # When the garbage collector calls a finalizer, nobody can choose.
+    uncounted = code.co_name in ("<module>", "__del__")
+    if name.startswith(_OURS) or uncounted or not Path(name).is_file():
         return None
     _, installed, inside = name.partition("site-packages/")
     if installed:

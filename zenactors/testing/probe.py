@@ -39,6 +39,8 @@ class Probe(ZenDaemonComponent):
     """
 
     def __init__(self, *events: Hashable, name: str = "probe") -> None:
+        if not events:
+            raise ValueError("A probe takes part in the events it is given, such as Probe('line').")
         super().__init__(name=name)
         self.received: list[Received] = []
         self._events = events
@@ -66,7 +68,12 @@ class Probe(ZenDaemonComponent):
 
         Returns:
             Its args.
+
+        Raises:
+            ValueError: The probe does not take part in that event.
         """
+        __tracebackhide__ = True
+        self._check_event(event)
         received = self._next(f"expected {_shown(event, args)}", within)
         if not (event is ANY or received.event == event) or not (
             args is ANY or received.args == args
@@ -75,7 +82,13 @@ class Probe(ZenDaemonComponent):
         return received.args
 
     def expect_none(self, event: Hashable = ANY, *, within: float = 1.0) -> None:
-        """Wait `within` seconds; fail if this event (default: any) comes."""
+        """Wait `within` seconds; fail if this event (default: any) comes.
+
+        Raises:
+            ValueError: The probe does not take part in that event.
+        """
+        __tracebackhide__ = True
+        self._check_event(event)
 
         def came() -> bool:
             return any(event is ANY or each.event == event for each in self._unread)
@@ -88,18 +101,26 @@ class Probe(ZenDaemonComponent):
 
     def receive_n(self, count: int, *, within: float = 5.0) -> list[Received]:
         """Wait for the next `count` events, at most `within` seconds in all, and return them."""
+        __tracebackhide__ = True
         self._await(lambda: len(self._unread) >= count, within)
         if len(self._unread) < count:
             self._fail(f"expected {count} events within {within:g} s, but got {len(self._unread)}")
         return [self._unread.popleft() for _ in range(count)]
 
+    def _check_event(self, event: Hashable) -> None:
+        if event is not ANY and event not in self._events:
+            taken = ", ".join(map(str, self._events))
+            raise ValueError(f"{self.name} takes part in {taken}, and not in {event!r}.")
+
     def _next(self, wanted: str, within: float) -> Received:
+        __tracebackhide__ = True
         self._await(lambda: bool(self._unread), within)
         if not self._unread:
             self._fail(f"{wanted} within {within:g} s, but nothing came")
         return self._unread.popleft()
 
     def _fail(self, message: str) -> None:
+        __tracebackhide__ = True
         raise AssertionError(f"{self.name}: {message}.\n{self._situation()}")
 
     def _keeper(self, event: Hashable) -> Callable[[Any, Any], None]:

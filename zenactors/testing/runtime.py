@@ -150,7 +150,8 @@ class SimulatedRuntime(Runtime):
         faulty = self._faults.hook(component, callback)
 
         def watched(daemon: Any) -> Any:
-            self.journal.note(component, "hook", text=getattr(callback, "__name__", "callback"))
+            name = getattr(callback, "__name__", "callback")
+            self.journal.note(component, "hook", text=name)
             try:
                 return faulty(daemon)
             except Abandoned:  # the harness was closed: no failure of the component's
@@ -323,6 +324,13 @@ class SimulatedDispatch(Dispatch):
             who = self._runtime.who(self._runtime.ident())
             self._runtime.journal.cancelled(who, scheduled)
         return cancelled
+
+    def take_next(self) -> tuple[Any, Any]:
+        """Take the next event out of the queue instead of starting it."""
+        event, args = super().take_next()
+        who = self._runtime.who(self._runtime.ident())
+        self._runtime.journal.taken_out(who, event, args)
+        return event, args
 
     def _start(self, flow: Flow, items: list[Any]) -> Part:
         part = super()._start(flow, items)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -138,7 +139,7 @@ def simulate(
     )
     try:
         _run(scenario, harness)
-    except Exception as cause:
+    except _failures() as cause:
         reason = str(cause) if isinstance(cause, Unwell) else f"{type(cause).__name__}: {cause}"
         first = reason.splitlines()[0] if reason else type(cause).__name__
         raise SimulationFailure(seed, harness, first, replay or _replay(seed)) from cause
@@ -201,12 +202,14 @@ def _run(scenario: Scenario, harness: Harness) -> None:
     if scenario.check is not None:
         try:
             scenario.check(harness)
-        except Exception:
+        except _failures():
             _check_dead_letters(scenario, harness)  # what the check found may only be the sequel
             raise
     _check_dead_letters(scenario, harness)
     if report.stuck:
         raise Unwell(f"did not stop: {', '.join(report.stuck)}")
+    if report.timed_out and harness.status is None:  # a daemon's status tells
+        raise Unwell(f"did not come to an end: {report.left} events were not worked off")
     _check_conservation(harness.counts())
     if harness.status not in (None, scenario.status) and not _ended_by_crash(scenario, harness):
         raise Unwell(f"the daemon ended with status {harness.status}, not {scenario.status}")
@@ -249,6 +252,12 @@ def _check_conservation(counts: Mapping[Any, Counts]) -> None:
         known = count.completed + count.stopped + count.dead + count.waiting + count.in_flight
         if known != count.accepted:
             raise Unwell(f"events {event!r} do not add up: {count}")
+
+
+def _failures() -> tuple[type[BaseException], ...]:
+    """Return what a test fails with; that of pytest.fail() and pytest.raises() is no Exception."""
+    pytest = sys.modules.get("pytest")
+    return (Exception,) if pytest is None else (Exception, pytest.fail.Exception)
 
 
 def _replay(seed: int) -> str:

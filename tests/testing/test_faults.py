@@ -212,7 +212,10 @@ def test_a_jump_needs_a_clock_that_can_be_set() -> None:
         (lambda: Crash(chance=2), "chance must be between 0 and 1, not 2"),
         (lambda: Delay(nth=1, seconds=-1), "seconds must be finite and not negative, not -1"),
         (lambda: Delay(nth=1, seconds=float("inf")), "not inf"),
-        (lambda: Crash(nth=1, error="oops"), "must be an exception or a class of them, not 'oops'"),
+        (
+            lambda: Crash(nth=1, error="oops"),  # type: ignore[arg-type]
+            "must be an exception or a class of them, not 'oops'",
+        ),
         (lambda: Crash(nth=1, point="setup", event="x"), "no event at the point 'setup'"),
     ],
 )

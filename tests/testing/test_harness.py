@@ -21,8 +21,22 @@ from zenactors import (
     handles,
 )
 from zenactors.core.dispatch import ORDERINGS, Ordering
-from zenactors.errors import EXIT_FORCED_STOP, EXIT_OK, EXIT_START_FAILED, ComponentStartError
-from zenactors.testing import EndlessMotionError, Harness, NothingMovesError, Probe
+from zenactors.errors import (
+    EXIT_FORCED_STOP,
+    EXIT_OK,
+    EXIT_START_FAILED,
+    ComponentStartError,
+    ConfigurationError,
+)
+from zenactors.testing import (
+    Crash,
+    EndlessMotionError,
+    Harness,
+    NothingMovesError,
+    Probe,
+    SimulationFailure,
+    simulate,
+)
 from zenactors.testing.hub import MAX_LATE
 
 SEEDS = [None, *range(10)]
@@ -643,3 +657,171 @@ def test_a_daemon_in_use_is_refused() -> None:
     daemon.queue.schedule("x")
     with pytest.raises(RuntimeError, match="in use"):
         Harness(daemon)
+
+
+# --- wrong usage, and what belongs to the test itself ---------------------------------------------
+
+
+def test_a_harness_that_is_not_started_says_so() -> None:
+    harness = Harness([Work(lambda daemon, args: None)])
+    for call in (harness.run_until_idle, harness.step, lambda: harness.advance(1), harness.stop):
+        with pytest.raises(NotRunningError, match="not started"):
+            call()
+    harness.close()
+    with pytest.raises(NotRunningError, match="closed"):
+        harness.advance(1)
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
+def test_time_passes_by_what_is_a_time(seconds: float) -> None:
+    with (
+        Harness([Work(lambda daemon, args: None)]) as harness,
+        pytest.raises(ValueError, match="finite and not negative"),
+    ):
+        harness.advance(seconds)
+
+
+def test_a_component_is_in_one_harness_only() -> None:
+    component = Work(lambda daemon, args: None)
+    with Harness([component]):
+        pass
+    with pytest.raises(ConfigurationError, match="in a harness before"):
+        Harness([component])
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"faults": [Crash(nth=1, component="wrok")]}, "did you mean 'work'"),
+        ({"faults": [Crash(nth=1, event="y")]}, "no component handles 'y'"),
+        ({"seed": "abc"}, "'abc'"),
+        ({"files": ["a"]}, "contents by path"),
+        ({"files": {"a": 1}}, "'a' must be str or bytes"),
+    ],
+)
+def test_wrong_options_are_told(options: dict[str, Any], told: str) -> None:
+    with pytest.raises((ConfigurationError, TypeError), match=told):
+        Harness([Work(lambda daemon, args: None, name="work")], **options)
+
+
+def test_without_files_there_are_none() -> None:
+    with (
+        Harness([Work(lambda daemon, args: None)]) as harness,
+        pytest.raises(RuntimeError, match="has no files"),
+    ):
+        harness.files.append("a", "b")
+
+
+def test_another_thread_is_told_to_be_spawned() -> None:
+    told: list[BaseException] = []
+
+    def meddle() -> None:
+        try:
+            harness.run_until_idle()
+        except RuntimeError as cause:
+            told.append(cause)
+
+    with Harness([Work(lambda daemon, args: None)]) as harness:
+        thread = threading.Thread(target=meddle)
+        thread.start()
+        thread.join(10.0)
+    assert "spawn()" in str(told[0])
+
+
+def test_an_interrupt_ends_the_test_and_not_the_callback() -> None:
+    def busy(daemon: Any, args: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with Harness([Work(busy)]) as harness:
+            harness.queue.schedule("x")
+            with pytest.raises(KeyboardInterrupt):
+                harness.run_until_idle()
+            harness.close()
+        assert harness.dead_letters() == []
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Adder(ZenDaemonComponent):
+    """Adds to a shared number by a timer, in three steps."""
+
+    def __init__(self, name: str, box: dict[str, int]) -> None:
+        super().__init__(name=name)
+        self.box = box
+
+    def setup(self, daemon: Any) -> None:
+        daemon.io.call_every(1, self.tick)
+
+    def tick(self, daemon: Any) -> None:
+        number = self.box["n"]
+        number += 1
+        self.box["n"] = number
+
+
+def add_by_timers(seed: int, **options: Any) -> int:
+    box = {"n": 0}
+    with Harness([Adder("a", box), Adder("b", box)], seed=seed, **options) as harness:
+        harness.advance(10.5)
+    return box["n"]
+
+
+def test_timers_callbacks_are_interrupted_too() -> None:
+    assert {add_by_timers(seed, interrupt=0.0) for seed in range(20)} == {20}
+    assert min(add_by_timers(seed, interrupt=1.0) for seed in range(20)) < 20
+
+
+def test_timers_callbacks_fail_on_purpose_too() -> None:
+    box = {"n": 0}
+    crash = Crash(point="timer", component="a", nth=3)
+    with Harness([Adder("a", box)], faults=[crash]) as harness:
+        harness.advance(10.5)
+        (failure,) = harness.hook_failures()
+    assert box["n"] == 9
+    assert (failure.component, failure.hook) == ("a", "tick")
+
+
+def test_what_a_timer_raises_fails_a_simulation() -> None:
+    class Clumsy(Adder):
+        def tick(self, daemon: Any) -> None:
+            raise LookupError("oops")
+
+    with pytest.raises(SimulationFailure, match="tick of c raised LookupError: oops"):
+        simulate(lambda: [Clumsy("c", {})], seed=1, seconds=5.0)
+
+
+class Own(ZenDaemonComponent):
+    """Has attributes of its own with names of the base class's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = "12:00"  # type: ignore[assignment]
+        self.random = 4  # type: ignore[assignment]
+
+    def cbk(self, daemon: Any, args: Any) -> None:
+        self.inc_statistic("x")
+
+    def get_events(self) -> Any:
+        return [self.gen_event_handler("x", self.cbk)]
+
+
+def test_a_component_may_have_a_clock_and_random_numbers_of_its_own() -> None:
+    component = Own()
+    with Harness([component], seed=1) as harness:
+        harness.queue.schedule("x")
+        harness.advance(1)
+        assert harness.statistics["Own"]["x"]["cnt"] == 1
+    assert (component.clock, component.random) == ("12:00", 4)  # type: ignore[comparison-overlap]
+
+
+def test_random_numbers_are_the_seeds_even_if_they_were_used_before() -> None:
+    def draw() -> float:
+        component = Work(lambda daemon, args: None)
+        component.random.random()
+        with Harness([component], seed=5):
+            return component.random.random()
+
+    assert draw() == draw()

@@ -385,7 +385,7 @@ def test_the_seeds_bring_small_windows_short_strides_and_parts(
 
     monkeypatch.setattr(Host, "_send_part", counting_parts)
     monkeypatch.setattr(Host, "arrive", counting_early)
-    for seed in range(20):
+    for seed in range(40):
         played = play(FAULTY, "component", seed)
         for flow in played.dispatch.flows.values():
             windows[flow.least_window] += 1

@@ -198,12 +198,12 @@ def test_a_failure_shows_the_seed_the_command_the_events_and_what_happened() -> 
     lines = text.splitlines()
     assert lines[0] == "seed 3: event 'x' died in work: LookupError: no such thing"
     assert lines[1] == (
-        'Run it again: ZENACTORS_SEED=3 python -m pytest "tests/testing/test_simulate.py::'
-        'test_a_failure_shows_the_seed_the_command_the_events_and_what_happened"'
+        "Run it again: ZENACTORS_SEED=3 python -m pytest tests/testing/test_simulate.py::"
+        "test_a_failure_shows_the_seed_the_command_the_events_and_what_happened"
     )
     assert "  x#1  1: completed" in lines
     assert "  x#2  'raise': dead in work: LookupError: no such thing" in lines
-    assert "things that happened:" in text
+    assert "What happened before:" in text
     assert "LookupError" in "\n".join(lines[-20:])
 
 

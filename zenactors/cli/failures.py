@@ -34,9 +34,15 @@ def explain(failure: SimulationFailure, rows: int) -> Iterator[str]:
         lines = [*traceback.format_list(frames), *traceback.format_exception_only(cause)]
         yield from "".join(lines).splitlines()
     yield ""
-    yield failure.harness.situation()
+    if failure.death is None:
+        yield failure.harness.situation()
+        yield ""
+        yield from picture(failure.harness, rows)
+        return
+    yield f"The last events when it raised:\n{failure.death.events}"
     yield ""
-    yield from picture(failure.harness, rows)
+    yield "What happened before (--trace FILE writes all):"
+    yield draw(failure.death.entries, rows=rows, width=_width())
 
 
 def picture(harness: Harness, rows: int) -> Iterator[str]:

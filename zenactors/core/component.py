@@ -199,6 +199,24 @@ def _copy_counters(counters: Mapping[Any, Any]) -> dict[Any, Any]:
     return {k: _copy_counters(v) if isinstance(v, Mapping) else v for k, v in counters.items()}
 
 
+class Unseeded(Random):
+    """Random numbers that nobody has chosen a seed for; not for secrets."""
+
+
+class _ClockOf:
+    """Reads a component's clock. An attribute or method of that name in a subclass hides it."""
+
+    def __get__(self, component: Any, _owner: Any = None) -> Any:
+        return self if component is None else component._clock  # noqa: SLF001 - its own room
+
+
+def set_clock(component: ZenDaemonComponent, clock: Clock) -> None:
+    """Let a component read this clock from now on; its statistics begin anew with it."""
+    # Past what a subclass may have forbidden, as a frozen dataclass does.
+    object.__setattr__(component, "_clock", clock)
+    object.__setattr__(component, "_created", clock.monotonic())
+
+
 class ZenDaemonComponent:
     """Base class of all components.
 
@@ -211,6 +229,9 @@ class ZenDaemonComponent:
         event_map: Other names for this component's events, `{own name: name in this daemon}`.
         clock: What `clock` is; a harness sets it to its own, virtual one.
     """
+
+    _clock: Clock
+    _created: float
 
     emits: tuple[Event, ...] = ()
     """Events this component schedules, by its own names: checked before the start."""
@@ -231,27 +252,20 @@ class ZenDaemonComponent:
         self.name = name or type(self).__name__
         self.event_map = dict(event_map or {})
         self.statistics_cur: dict[Any, Any] = {}
-        self.clock = clock or SystemClock()
+        set_clock(self, clock or SystemClock())
         # Each reader compares with what itself saw last, so that readers do not disturb each other.
         self._readings: dict[Hashable, tuple[float, dict[Any, Any]]] = {}
 
     def __str__(self) -> str:
         return str(getattr(self, "name", type(self).__name__))
 
-    @property
-    def clock(self) -> Clock:
-        """Where this component's time comes from: virtual under `zenactors.testing`."""
-        return self._clock
-
-    @clock.setter
-    def clock(self, clock: Clock) -> None:
-        self._clock = clock
-        self._created = clock.monotonic()
+    clock = _ClockOf()
+    """Where this component's time comes from; from `setup` on virtual under `zenactors.testing`."""
 
     @functools.cached_property
     def random(self) -> Random:
         """This component's random numbers: given by the seed under `zenactors.testing`."""
-        return Random()  # noqa: S311 - for jitter and samples, not for secrets
+        return Unseeded()
 
     @functools.cached_property
     def log(self) -> Logger:
@@ -292,7 +306,7 @@ class ZenDaemonComponent:
         Args:
             reader: Who reads. Increase and rate are against this reader's last reading.
         """
-        now = self.clock.monotonic()
+        now = self._clock.monotonic()
         before, previous = self._readings.get(reader, (self._created, {}))
         current = _copy_counters(self.statistics_cur)
         self._readings[reader] = (now, current)

@@ -63,7 +63,8 @@ class Replicas:
         first = self.instances[0]
         self.name = name or getattr(first, "name", None) or type(first).__name__
         self.emits = getattr(first, "emits", ())
-        self._handlers: list[list[Handler]] = [list(each.get_events()) for each in self.instances]
+        self._given: list[list[Handler]] = [list(each.get_events()) for each in self.instances]
+        self._handlers = self._given
         wanted = [(each["event"], each.get("prepend")) for each in self._handlers[0]]
         for handlers in self._handlers:
             if [(each["event"], each.get("prepend")) for each in handlers] != wanted:
@@ -86,7 +87,7 @@ class Replicas:
     def rewire(self, change: Callable[[int, list[Handler]], list[Handler]]) -> None:
         """Replace the handlers of each instance by `change(number, handlers)`, from 1 on."""
         self._handlers = [
-            change(number, handlers) for number, handlers in enumerate(self._handlers, start=1)
+            change(number, handlers) for number, handlers in enumerate(self._given, start=1)
         ]
 
     def callbacks(self, replica: int, step: Step) -> tuple[Any, ...]:
@@ -235,14 +236,17 @@ class Front(Host):
 
 
 def _stable_hash(key: Hashable) -> int:
-    """Return a hash that is the same in every process, for text and what is made of it.
+    """Return a hash that is the same in every process, for text, numbers and what is made of them.
 
-    Python's own differs from process to process, and so would the shares of the replicas.
+    Python's own differs from process to process, and so would the shares of the replicas. What
+    hashes itself, as a subclass of `str` may, is asked itself: equal keys must have equal hashes.
     """
-    if isinstance(key, str):
+    if key is None:
+        return 0
+    if isinstance(key, str) and type(key).__hash__ is str.__hash__:
         return zlib.crc32(key.encode("utf-8", "surrogatepass"))
-    if isinstance(key, bytes):
+    if isinstance(key, bytes) and type(key).__hash__ is bytes.__hash__:
         return zlib.crc32(key)
-    if isinstance(key, tuple):
+    if isinstance(key, tuple) and type(key).__hash__ is tuple.__hash__:
         return hash(tuple(map(_stable_hash, key)))  # of numbers: nothing random in it
     return hash(key)

@@ -161,7 +161,13 @@ class MainThread:
 
     @contextlib.contextmanager
     def subscribed(self) -> Iterator[Wait]:
-        """Return the main thread's wait; other threads have one without signals."""
+        """Return the main thread's wait; other threads have one without signals.
+
+        Raises:
+            RuntimeError: The daemon does not serve.
+        """
+        if self._trap is None:
+            raise RuntimeError("A ZenDaemon is started and stopped by serve() or run().")
         if self._ident() == self._serving:
             yield self._wait
         else:
@@ -200,8 +206,7 @@ class MainThread:
     def _wait(self, timeout: float | None) -> None:
         """Wait for a notice, and handle the signals that came. Raises `LeaveNow`."""
         trap = self._trap
-        if trap is None:
-            raise RuntimeError("A ZenDaemon is started and stopped by serve() or run().")
+        assert trap is not None
         if self._leave_by is not None and self._dispatcher and not self._dispatcher.halted:
             left = self._leave_by - self._clock.monotonic()
             if left <= 0:

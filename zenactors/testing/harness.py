@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
+import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +18,7 @@ from zenactors.actors.dead_letters import letters_after
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.components._files import SYSTEM_FILES
 from zenactors.core.clock import VirtualClock
-from zenactors.core.component import ZenDaemonComponent
+from zenactors.core.component import Unseeded, ZenDaemonComponent, set_clock
 from zenactors.core.dispatch import Counts, Ordering
 from zenactors.daemon.lifecycle import ZenDaemon
 from zenactors.daemon.state import json_text, save_json
@@ -25,14 +28,13 @@ from zenactors.errors import (
     UnknownEventError,
     did_you_mean,
 )
-from zenactors.testing.describe import describe
-from zenactors.testing.describe import without_addresses
+from zenactors.testing.describe import describe, without_addresses
 from zenactors.testing.faults import Fault, Faults
 from zenactors.testing.files import VirtualFiles
 from zenactors.testing.hub import Hub, Task
 from zenactors.testing.journal import SHOWN, Journal
 from zenactors.testing.probe import Probe
-from zenactors.testing.runtime import SimulatedRuntime, SimulatedTrap
+from zenactors.testing.runtime import HookFailure, SimulatedRuntime, SimulatedTrap
 
 if TYPE_CHECKING:
     from zenactors.actors.life import StopReport
@@ -131,6 +133,7 @@ class Harness:
         self._status: int | None = None
         self._spawned: set[Task] = set()
         self._sink_id = -1
+        self._interrupts = contextlib.ExitStack()
         self._last_read: DeadLetter | None = None
         self.daemon: Any
         if isinstance(what, ZenDaemon):
@@ -167,7 +170,7 @@ class Harness:
 
     def __exit__(self, kind: object, *_: object) -> None:
         try:
-            if kind is None:
+            if kind is None and not self._hub.closing:
                 self.stop()
         finally:
             self.close()
@@ -189,6 +192,7 @@ class Harness:
             diagnose=False,
             catch=False,
         )
+        self._pass_on_interrupts()
         if not isinstance(self.daemon, ZenDaemon):
             self._dispatcher.start()
             return
@@ -199,6 +203,7 @@ class Harness:
     def stop(self) -> StopReport:
         """Stop gracefully, as `Dispatcher.stop`; a `ZenDaemon` as by SIGINT. Return the report."""
         if self.report is None:
+            self._check_runs()
             if self._main is None:
                 self.report = self._dispatcher.stop()
             else:
@@ -211,6 +216,7 @@ class Harness:
         """End everything where it stands: what is under way is left undone."""
         self._dispatcher.set_done()  # for loops that wait until then, whatever is raised in them
         self._hub.close()
+        self._interrupts.close()
         if self._sink_id >= 0:
             logger.remove(self._sink_id)
             self._sink_id = -1
@@ -373,6 +379,11 @@ class Harness:
         """Return those that nobody has asked for."""
         return letters_after(self._last_read, self._dispatcher.dead_letters())
 
+    def hook_failures(self) -> list[HookFailure]:
+        """Return what components raised outside of events: in timers' callbacks, at teardown."""
+        starting = ("setup", "setup_dump")  # that makes the start fail
+        return [each for each in self._runtime.failures if each.hook not in starting]
+
     def situation(self) -> str:
         """Return the last 20 events and where each is, as a failure shows them."""
         seed = "" if self._seed is None else f", seed {self._seed}"
@@ -389,6 +400,14 @@ class Harness:
     def _make_trap(self, signals: Any) -> SimulatedTrap:
         self._trap = SimulatedTrap(self._hub, signals)
         return self._trap
+
+    def _pass_on_interrupts(self) -> None:
+        """Let Ctrl-C end the test, and not the callback that runs: there it would be contained."""
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            return  # somebody else has decided what it does
+        signal.signal(signal.SIGINT, self._hub.interrupt)
+        self._interrupts.callback(signal.signal, signal.SIGINT, signal.default_int_handler)
 
     def _check_runs(self) -> None:
         if threading.get_ident() != self._thread:
@@ -421,14 +440,16 @@ class Harness:
                 f"Component {name!r} was in a harness before: make new components for each, and"
                 " in a scenario inside build()."
             )
-        setattr(component, _USED, True)
+        # Past what a component may have forbidden, as a frozen dataclass does.
+        give = functools.partial(object.__setattr__, component)
+        give(_USED, True)  # noqa: FBT003 - its value
+        set_clock(component, self.clock)
         cls = type(component)
-        if cls.clock is ZenDaemonComponent.clock:
-            component.clock = self.clock
-        if cls.random is ZenDaemonComponent.random and "random" not in vars(component):
-            component.random = Random(f"{self._seed_text()}:{name}")  # noqa: S311
+        own = vars(component).get("random")
+        if cls.random is ZenDaemonComponent.random and (own is None or type(own) is Unseeded):
+            give("random", Random(f"{self._seed_text()}:{name}"))  # noqa: S311
         if self._files is not None and getattr(cls, "files", None) is SYSTEM_FILES:
-            component.files = self._files  # type: ignore[attr-defined]
+            give("files", self._files)
 
     def _seed_text(self) -> str:
         return str(self._seed) if isinstance(self._seed, int) else "0"

@@ -131,6 +131,7 @@ class Hub:
         self.closing = False
         self.passed: Callable[[float], None] = _ignore
         self.look: Callable[[], bool] = _nothing_there
+        self._outside = greenlet.getcurrent()
         self._tasks: list[Task] = []
         self._numbers = OUTSIDE
         self._at_this_moment = 0
@@ -204,7 +205,8 @@ class Hub:
         self._at_this_moment += 1
         if self._at_this_moment > MAX_MOVES:
             raise EndlessMotionError(
-                f"{MAX_MOVES:,} moves, and no time has passed; the last was {task.name}'s."
+                f"{MAX_MOVES:,} moves, and no time has passed; the last was {task.name}'s. Does a"
+                " callback schedule its own event without a delay, so that this has no end?"
             )
         self.moves += 1
         task.moved = self.moves
@@ -242,6 +244,12 @@ class Hub:
         self.passed(seconds)
         self.clock.advance(seconds)
         return True
+
+    def interrupt(self, *_: object) -> None:
+        """Raise KeyboardInterrupt in whoever is outside, whoever moves; a signal's handler."""
+        if greenlet.getcurrent() is not self._outside:
+            self._outside.throw(KeyboardInterrupt)
+        raise KeyboardInterrupt
 
     def close(self) -> None:
         """End every task where it waits."""

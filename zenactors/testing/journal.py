@@ -5,6 +5,7 @@ The journal's text is the same, byte for byte, for the same seed in every proces
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from zenactors.testing.describe import describe, without_addresses
 
 KEPT = 2_000  # entries and events that are remembered, if not all are asked for
 SHOWN = 20  # events that a failure shows
+MAX_DEATHS = 20  # callbacks that raised of which is remembered how things stood
+KEPT_AT_DEATH = 200  # entries
 
 OUTSIDE = "outside"
 DISPATCHER = "dispatcher"
@@ -46,6 +49,20 @@ class Entry(NamedTuple):
         where = f"{self.who} -> {self.to}" if self.to else self.who
         words = " ".join(word for word in (self.kind, self.event, self.text) if word)
         return f"{self.time:.6f} {where}: {words}".replace("\n", "\\n")
+
+
+class Death(NamedTuple):
+    """How things stood when a callback raised.
+
+    Attributes:
+        cause: What it raised.
+        entries: What had happened before, and that.
+        events: The last events, and where each was.
+    """
+
+    cause: BaseException
+    entries: list[Entry]
+    events: str
 
 
 class Tracked:
@@ -87,6 +104,7 @@ class Journal:
     ) -> None:
         self.entries: deque[Entry] = deque(maxlen=None if keep else KEPT)
         self.count = 0
+        self.deaths: list[Death] = []
         self._now = now
         self._sink = sink
         self._numbers: Counter[Hashable] = Counter()
@@ -203,9 +221,12 @@ class Journal:
 
     def raised(self, who: str, tracked: Tracked, cause: BaseException) -> None:
         """Note that a callback has raised."""
-        text = without_addresses(f"{type(cause).__name__}: {cause}")
+        text = told(cause)
         tracked.place = f"dead in {who}: {text}"
         self.note(who, "raise", tracked.label, "", text)
+        if len(self.deaths) < MAX_DEATHS:
+            before = list(itertools.islice(reversed(self.entries), KEPT_AT_DEATH))
+            self.deaths.append(Death(cause, before[::-1], self.last_events()))
 
     def _add(self, key: tuple[Any, int, int], tracked: Tracked) -> None:
         self._under_way.setdefault(key, deque()).append(tracked)
@@ -245,6 +266,11 @@ class Journal:
             found.remove(tracked)
             if not found:
                 del self._under_way[key]
+
+
+def told(cause: BaseException) -> str:
+    """Return an exception in words."""
+    return without_addresses(f"{type(cause).__name__}: {cause}")
 
 
 def _is_queued(scheduled: Any) -> bool:

@@ -161,12 +161,16 @@ def zen_harness(
     """
     harness_class = _import_harness()
     _watch(request.config)
+    made: list[Harness] = []
     started: list[Harness] = []
     failed: list[Harness] = []
 
     def make(what: Sequence[Any] | ZenDaemon, **options: Any) -> Harness:
         _check_options("zen_harness", harness_class, options)
-        harness = harness_class(what, **{"clock": zen_clock, **options})
+        if not made:  # another one's clock is its own: each lets its time pass itself
+            options = {"clock": zen_clock, **options}
+        harness = harness_class(what, **options)
+        made.append(harness)
         try:
             harness.start()
         except BaseException:
@@ -314,6 +318,8 @@ def _stop_harness(harness: Harness, problems: list[str]) -> None:
         if harness.report is not None or not harness._hub.closing:  # noqa: SLF001
             report = harness.stop()
             problems += [_stuck(name, report) for name in report.stuck]
+            if report.timed_out and not report.stuck:
+                problems.append(f"The stop did not come to an end; events left: {report.left}.")
     finally:
         problems += _unread(harness.unread_dead_letters())
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from random import Random
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import pykka
 
@@ -27,7 +27,7 @@ from zenactors.core.messages import Part
 from zenactors.testing.describe import describe
 from zenactors.testing.hub import OUTSIDE, Abandoned, Hub, Task
 from zenactors.testing.journal import OUTSIDE as OUTSIDE_NAME
-from zenactors.testing.journal import Journal, Tracked
+from zenactors.testing.journal import Journal, Tracked, told
 from zenactors.testing.preempt import code_of, interrupted
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class SimulatedRuntime(Runtime):
         interrupt: How probable it is that a callback is interrupted in the middle.
 
     Attributes:
+        failures: What components raised outside of any event.
         instructions: Says after how many of its instructions the next callback is to be
             interrupted; 0: not at all.
     """
@@ -68,6 +69,7 @@ class SimulatedRuntime(Runtime):
         self._faults = faults
         self._interrupt = interrupt if hub.rng is not None else 0.0
         self.instructions = self._instructions_by_chance
+        self.failures: list[HookFailure] = []
         self._names: dict[Any, str] = {}
         self._components: list[str] = []
         self._hosts: Mapping[int, tuple[int, Host]] = {}
@@ -153,9 +155,13 @@ class SimulatedRuntime(Runtime):
             name = getattr(callback, "__name__", "callback")
             self.journal.note(component, "hook", text=name)
             try:
-                return faulty(daemon)
+                return self.call(component, name, code_of(callback), lambda: faulty(daemon))
             except Abandoned:  # the harness was closed: no failure of the component's
                 return None
+            except Exception as cause:
+                self.journal.note(component, "raise", text=f"{name}: {told(cause)}")
+                self.failures.append(HookFailure(component, name, cause))
+                raise
             finally:
                 self.note_scheduled()
 
@@ -241,6 +247,14 @@ class SimulatedRuntime(Runtime):
                 mailbox.stir()
                 found = True
         return found
+
+
+class HookFailure(NamedTuple):
+    """What a component raised outside of any event: in a timer's callback, or at its teardown."""
+
+    component: str
+    hook: str
+    cause: Exception
 
 
 class Watched:

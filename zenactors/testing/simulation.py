@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from zenactors.core.dispatch import Counts, Ordering
 from zenactors.daemon.lifecycle import ZenDaemon
-from zenactors.errors import EXIT_OK, EXIT_START_FAILED, ComponentStartError
+from zenactors.errors import EXIT_OK, EXIT_START_FAILED, ComponentStartError, did_you_mean
 from zenactors.testing.diagram import draw
 from zenactors.testing.faults import Crash, Fault, InjectedCrash
 from zenactors.testing.files import VirtualFiles
 from zenactors.testing.harness import INTERRUPT, Harness
+from zenactors.testing.journal import SHOWN, told
+
+if TYPE_CHECKING:
+    from zenactors.actors.life import StopReport
 
 SEED_VARIABLE = "ZENACTORS_SEED"
 DRAWN = 40  # rows of the picture that a failure draws
@@ -64,10 +70,19 @@ class SimulationFailure(AssertionError):  # noqa: N818 - it is what a test fails
         harness: The run, closed: its `journal` holds the trace.
         reason: What went wrong, in one line.
         replay: The command that runs the same again; empty if there is none.
+        death: If a callback raised, and that was it: how things stood then.
     """
 
-    def __init__(self, seed: int, harness: Harness, reason: str, replay: str) -> None:
+    def __init__(
+        self,
+        seed: int,
+        harness: Harness,
+        reason: str,
+        replay: str,
+        root: BaseException | None = None,
+    ) -> None:
         self.seed = seed
+        self.death = next((each for each in harness.journal.deaths if each.cause is root), None)
         self.harness = harness
         self.reason = reason
         self.replay = replay
@@ -77,10 +92,20 @@ class SimulationFailure(AssertionError):  # noqa: N818 - it is what a test fails
         lines = [f"seed {self.seed}: {self.reason}"]
         if self.replay:
             lines.append(f"Run it again: {self.replay}")
-        lines.append(self.harness.situation())
-        lines.append(f"The end of {self.harness.journal.count} things that happened:")
-        lines.append(draw(list(self.harness.journal.entries), rows=DRAWN))
+        lines += self.picture()
         return "\n".join(lines)
+
+    def picture(self) -> list[str]:
+        """Return where the last events are, and a picture of what happened, in paragraphs."""
+        journal = self.harness.journal
+        if self.death is None:
+            head = f"The end of {journal.count} things that happened:"
+            return [self.harness.situation(), head, draw(list(journal.entries), rows=DRAWN)]
+        return [
+            f"The last {SHOWN} events when it raised:\n{self.death.events}",
+            "What happened before:",
+            draw(self.death.entries, rows=DRAWN),
+        ]
 
 
 class Unwell(Exception):  # noqa: N818 - what is wrong is its message
@@ -120,7 +145,8 @@ def simulate(
 
     Thread: the calling one does it all.
     """
-    scenario = build if isinstance(build, Scenario) else Scenario(build=build, **options)
+    __tracebackhide__ = True
+    scenario = _scenario(build, options)
     files = VirtualFiles(below=True)
     for path, content in scenario.files.items():
         files.put(path, content)
@@ -142,7 +168,8 @@ def simulate(
     except _failures() as cause:
         reason = str(cause) if isinstance(cause, Unwell) else f"{type(cause).__name__}: {cause}"
         first = reason.splitlines()[0] if reason else type(cause).__name__
-        raise SimulationFailure(seed, harness, first, replay or _replay(seed)) from cause
+        root = cause.__cause__ if isinstance(cause, Unwell) else cause
+        raise SimulationFailure(seed, harness, first, replay or _replay(seed), root) from cause
     finally:
         harness.close()
     return harness
@@ -174,17 +201,44 @@ def explore(
     Raises:
         SimulationFailure: For the first seed that fails.
     """
-    only = os.environ.get(SEED_VARIABLE)
+    __tracebackhide__ = True
+    if not isinstance(seeds, Iterable):
+        raise TypeError(f"seeds must be several, such as range(1000), not {seeds!r}.")
     done = 0
-    for seed in seeds if only is None else [int(only)]:
+    for seed in _only_seed() or seeds:
         simulate(build, seed=seed, replay=replay.replace("{seed}", str(seed)), **options)
         done += 1
         if progress is not None:
             progress(done)
+    if not done:
+        raise ValueError("There are no seeds to run: give seeds=range(1000).")
     return done
 
 
+def _scenario(
+    build: Scenario | Callable[[], Sequence[Any] | ZenDaemon], options: dict[str, Any]
+) -> Scenario:
+    known = [field.name for field in dataclasses.fields(Scenario)]
+    for option in options:
+        if option not in known:
+            hint = did_you_mean(option, known) or f"; it has {', '.join(known)}"
+            raise TypeError(f"A scenario has no option {option!r}{hint}")
+    if isinstance(build, Scenario):
+        return dataclasses.replace(build, **options)
+    return Scenario(build=build, **options)
+
+
+def _only_seed() -> list[int]:
+    only = os.environ.get(SEED_VARIABLE, "")
+    if not only:
+        return []
+    if not only.isdecimal():
+        raise ValueError(f"{SEED_VARIABLE} must be a whole number, not {only!r}.")
+    return [int(only)]
+
+
 def _run(scenario: Scenario, harness: Harness) -> None:
+    __tracebackhide__ = True
     try:
         harness.start()
     except ComponentStartError as cause:
@@ -199,6 +253,11 @@ def _run(scenario: Scenario, harness: Harness) -> None:
     report = harness.stop()
     if harness.status == EXIT_START_FAILED and _start_crashed(scenario, harness):
         return  # as was to be
+    _check(scenario, harness, report)
+
+
+def _check(scenario: Scenario, harness: Harness, report: StopReport) -> None:
+    __tracebackhide__ = True
     if scenario.check is not None:
         try:
             scenario.check(harness)
@@ -206,6 +265,11 @@ def _run(scenario: Scenario, harness: Harness) -> None:
             _check_dead_letters(scenario, harness)  # what the check found may only be the sequel
             raise
     _check_dead_letters(scenario, harness)
+    for failure in harness.hook_failures():
+        if not _is_injected(failure.cause, scenario):
+            raise Unwell(
+                f"{failure.hook} of {failure.component} raised {told(failure.cause)}"
+            ) from failure.cause
     if report.stuck:
         raise Unwell(f"did not stop: {', '.join(report.stuck)}")
     if report.timed_out and harness.status is None:  # a daemon's status tells
@@ -219,8 +283,7 @@ def _check_dead_letters(scenario: Scenario, harness: Harness) -> None:
     for letter in harness.unread_dead_letters():
         if not _is_injected(letter.cause, scenario):
             raise Unwell(
-                f"event {letter.event!r} died in {letter.component}:"
-                f" {type(letter.cause).__name__}: {letter.cause}"
+                f"event {letter.event!r} died in {letter.component}: {told(letter.cause)}"
             ) from letter.cause
 
 
@@ -262,4 +325,12 @@ def _failures() -> tuple[type[BaseException], ...]:
 
 def _replay(seed: int) -> str:
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
-    return f'{SEED_VARIABLE}={seed} python -m pytest "{test}"' if test else ""
+    if not test:
+        return ""
+    path, colons, inside = test.partition("::")  # relative to pytest's root, which may be above
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / path).exists():
+            path = os.path.relpath(folder / path, here)
+            break
+    return f"{SEED_VARIABLE}={seed} python -m pytest {shlex.quote(path + colons + inside)}"

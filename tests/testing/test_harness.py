@@ -459,13 +459,13 @@ def test_with_a_seed_others_move_between_two_calls_from_outside() -> None:
 def test_with_a_seed_who_sleeps_wakes_a_little_late() -> None:
     late = []
 
-    def sleep(daemon: Any, _args: Any) -> None:
+    def rest(daemon: Any, _args: Any) -> None:
         begun = daemon.clock.monotonic()
         daemon.wait(1.0)
         late.append(daemon.clock.monotonic() - begun - 1.0)
 
     for seed in range(10):
-        with Harness([Work(sleep)], seed=seed) as harness:
+        with Harness([Work(rest)], seed=seed) as harness:
             harness.queue.schedule("x")
             harness.advance(2)
     assert min(late) >= 0
@@ -798,7 +798,7 @@ class Own(ZenDaemonComponent):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = "12:00"  # type: ignore[assignment]
+        self.clock = "12:00"
         self.random = 4  # type: ignore[assignment]
 
     def cbk(self, daemon: Any, args: Any) -> None:

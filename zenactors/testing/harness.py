@@ -34,7 +34,8 @@ from zenactors.testing.files import VirtualFiles
 from zenactors.testing.hub import Hub, Task
 from zenactors.testing.journal import SHOWN, Journal
 from zenactors.testing.probe import Probe
-from zenactors.testing.runtime import HookFailure, SimulatedRuntime, SimulatedTrap
+from zenactors.testing.runtime import HookFailure, SimulatedRuntime
+from zenactors.testing.stand_ins import SimulatedTrap
 
 if TYPE_CHECKING:
     from zenactors.actors.life import StopReport

@@ -1,0 +1,263 @@
+"""What stands in for mailboxes, locks, events and signals, so that waiting lets others move."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from random import Random
+from typing import TYPE_CHECKING, Any, Self
+
+import pykka
+
+from zenactors.actors.dispatcher_actor import TURN_DUE, DispatcherInbox
+from zenactors.actors.mailbox import Mailbox, Note
+
+if TYPE_CHECKING:
+    from zenactors.actors.waiting import Wait
+    from zenactors.core.clock import Clock
+    from zenactors.core.messages import Part
+    from zenactors.testing.hub import Hub, Task
+
+LOCK_TAKEN = 0.3  # how probable it is that another has the dispatcher's turn
+BREAK_OFF = 0.2  # how probable it is that an actor looks at its mailbox between two strides
+SLOW_CALLBACKS = 0.2  # how probable it is that they seem to have taken any
+MAX_CALLBACK = 0.003  # seconds that a callback may seem to take, in the eyes of its component
+
+
+class SimulatedMailbox(Mailbox):
+    """A mailbox at which its owner lets others move."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__()
+        self._hub = hub
+        self._owner: Task | None = None  # while it sleeps here
+
+    def get(self) -> Any:
+        """Return the next thing to do; others move first."""
+        self._let_others_move()
+        return super().get()
+
+    def interrupted(self) -> bool:
+        """Return True if the owner should let go of its batch, or by chance."""
+        rng = self._hub.rng
+        return super().interrupted() or (rng is not None and rng.random() < BREAK_OFF)
+
+    def _wait(self) -> Any:
+        try:
+            return self._data.get_nowait()
+        except queue.Empty:
+            if self.reactor is None or not self.reactor.due():
+                self._let_others_move()
+            return None
+
+    def put(self, envelope: Any, /, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - pykka's signature
+        """Put a message on the control lane."""
+        super().put(envelope, block, timeout)
+        self.stir()
+
+    def deliver(self, part: Part) -> bool:
+        """Put a part in its lane."""
+        self.stir()
+        return super().deliver(part)
+
+    def stir(self) -> None:
+        """Let the owner look."""
+        if self._owner is not None:
+            self._owner.awake = True
+
+    def _let_others_move(self) -> None:
+        if self.pending():
+            self._hub.give_way()
+            return
+        self._owner = self._hub.current
+        reactor = self.reactor
+        self._hub.sleep(None if reactor is None else reactor.timeout())
+        self._owner = None
+
+
+class SimulatedDispatcherInbox(DispatcherInbox):
+    """The dispatcher's waiting place: it also takes the turns that nobody else took."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__()
+        self._hub = hub
+
+    def get(self) -> Any:
+        """Return the next thing to do; others move first."""
+        turns = self.turns
+        assert turns is not None
+        while True:
+            if self._control:
+                return self._control.popleft()
+            if self._closed:
+                return Note(None)
+            seconds = turns.before_sleep()
+            if turns.has_news() or (seconds is not None and seconds <= 0):
+                self._hub.give_way()
+                return TURN_DUE
+            self._hub.wait(lambda: self._control or turns.has_news() or turns.rung(), seconds)
+            turns.hush()
+
+
+class SimulatedFuture(pykka.ThreadingFuture[Any]):
+    """An answer for which one waits while others move."""
+
+    hub: Hub
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_set = False
+
+    def set(self, value: Any = None) -> None:
+        """Set the answer."""
+        super().set(value)
+        self._is_set = True
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        """Set the failure."""
+        super().set_exception(exc_info)
+        self._is_set = True
+
+    def get(self, *, timeout: float | None = None) -> Any:
+        """Return the answer, at the latest after `timeout` virtual seconds."""
+        if self._get_hook is None and not self._is_set:
+            self.hub.wait(lambda: self._is_set, timeout)
+        return super().get(timeout=0 if self._get_hook is None else timeout)
+
+
+class SimulatedNotices:
+    """Notices whose waiters let others move."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._count = 0
+
+    def notify(self) -> None:
+        """Let everybody who waits look again."""
+        self._count += 1
+
+    @contextlib.contextmanager
+    def subscribed(self) -> Iterator[Wait]:
+        """Return a function that waits for the next `notify`."""
+        seen = self._count
+
+        def wait(timeout: float | None) -> None:
+            nonlocal seen
+            self._hub.wait(lambda: self._count != seen, timeout)
+            seen = self._count
+
+        yield wait
+
+
+class SimulatedEvent(threading.Event):
+    """An event whose waiters let others move."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__()
+        self._hub = hub
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, or `timeout` virtual seconds have passed."""
+        if not self.is_set():
+            self._hub.wait(self.is_set, timeout)
+        return self.is_set()
+
+
+class SimulatedTurnLock:
+    """The lock of the dispatcher's turn: nobody waits for it, and by chance another has it."""
+
+    def __init__(self, rng: Random | None) -> None:
+        self._rng = rng
+
+    def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 - as threading's
+        """Take it, unless by chance it is taken."""
+        return blocking or self._rng is None or self._rng.random() >= LOCK_TAKEN
+
+    def release(self) -> None:
+        """Let go of it."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class SimulatedLock:
+    """A reentrant lock whose waiters let others move."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._holder = 0
+        self._depth = 0
+
+    def __enter__(self) -> None:
+        own = self._hub.ident()
+        if self._holder not in (0, own):
+            self._hub.wait(lambda: not self._holder)
+        self._holder = own
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self._holder = 0
+
+
+class SimulatedTrap:
+    """Where the daemon's main thread waits: signals are sent by the test."""
+
+    def __init__(self, hub: Hub, signals: Iterable[int]) -> None:
+        self._hub = hub
+        self._signals = set(signals)
+        self._caught: list[int] = []
+        self._notified = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def send(self, number: int) -> None:
+        """Be the kernel: deliver a signal.
+
+        Raises:
+            ValueError: Nobody traps it: in a process it would end the daemon, or do nothing.
+        """
+        if number not in self._signals:
+            raise ValueError(f"Signal {number} is not trapped by the daemon.")
+        self._caught.append(number)
+
+    def notify(self) -> None:
+        """End a `wait` without a signal."""
+        self._notified = True
+
+    def wait(self, timeout: float | None = None) -> list[int]:
+        """Wait for a signal or a `notify`, at most `timeout` virtual seconds."""
+        self._hub.wait(lambda: self._caught or self._notified, timeout)
+        self._notified = False
+        caught, self._caught = self._caught, []
+        return caught
+
+
+class Stopwatch:
+    """A clock by which callbacks take a time that the seed chooses.
+
+    Only a component's host looks at it: it makes its strides and parts as long or short
+    as they would be if callbacks took that long. Nobody else's time passes.
+    """
+
+    def __init__(self, clock: Clock, rng: Random) -> None:
+        self.time = clock.time
+        self._clock = clock
+        self._rng = rng
+        self._taken = 0.0
+
+    def monotonic(self) -> float:
+        """Return virtual seconds, and what callbacks seem to have taken."""
+        if self._rng.random() < SLOW_CALLBACKS:
+            self._taken += self._rng.random() * MAX_CALLBACK
+        return self._clock.monotonic() + self._taken

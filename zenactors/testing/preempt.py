@@ -76,7 +76,17 @@ def interrupted(
 
 
 def code_of(callback: Any) -> CodeType | None:
-    """Return the code of a callback, whatever it is wrapped in; None if it is not Python's."""
+    """Return the code of a callback, whatever it is wrapped in; None if nobody may interrupt it."""
+    function = getattr(callback, "__func__", callback)
+    try:
+        code = _code_within(function)
+    except TypeError:  # an object that is called, and has no hash
+        code = _code_within.__wrapped__(function)
+    return None if code is None or _home(code) is None else code
+
+
+@functools.lru_cache(maxsize=1024)  # asked for at every tick of every timer
+def _code_within(callback: Any) -> CodeType | None:
     inner = inspect.unwrap(callback)
     while isinstance(inner, functools.partial):
         inner = inspect.unwrap(inner.func)

@@ -10,6 +10,9 @@ from zenactors.components._files import Files
 from zenactors.components.tail.identity import Identity, identity_of
 
 
+_GLOB = frozenset("*?[")
+
+
 @dataclasses.dataclass(slots=True)
 class Discovery:
     """What one look at the patterns found.
@@ -32,7 +35,7 @@ class Discovery:
 
 def is_glob(pattern: str) -> bool:
     """Return True if the pattern may stand for several files."""
-    return any(character in pattern for character in "*?[")
+    return not _GLOB.isdisjoint(pattern)
 
 
 def discover(patterns: Iterable[str], files: Files) -> Discovery:

@@ -30,7 +30,8 @@ class Fate(enum.Enum):
 
 def identity_of(stat: os.stat_result) -> Identity:
     """Return the identity of the file that `stat` describes."""
-    return Identity(stat.st_dev, stat.st_ino)
+    # Asked for several times at every poll: twice as fast as Identity(...).
+    return tuple.__new__(Identity, (stat.st_dev, stat.st_ino))
 
 
 def fate_of(handle: os.stat_result, at_path: os.stat_result | None, offset: int) -> Fate:

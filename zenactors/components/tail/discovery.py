@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from zenactors.components._files import Files
 from zenactors.components.tail.identity import Identity, identity_of
 
-
 _GLOB = frozenset("*?[")
 
 

@@ -276,7 +276,9 @@ def _check(scenario: Scenario, harness: Harness, report: StopReport) -> None:
         raise Unwell(f"did not come to an end: {report.left} events were not worked off")
     _check_conservation(harness.counts())
     if harness.status not in (None, scenario.status) and not _ended_by_crash(scenario, harness):
-        raise Unwell(f"the daemon ended with status {harness.status}, not {scenario.status}")
+        errors = [each.message for each in harness.logs if each.level in ("ERROR", "CRITICAL")]
+        why = f": {errors[-1]}" if errors else ""
+        raise Unwell(f"the daemon ended with status {harness.status}, not {scenario.status}{why}")
 
 
 def _check_dead_letters(scenario: Scenario, harness: Harness) -> None:

@@ -825,3 +825,15 @@ def test_random_numbers_are_the_seeds_even_if_they_were_used_before() -> None:
             return component.random.random()
 
     assert draw() == draw()
+
+
+def test_a_spawned_loop_that_does_not_end_hangs_nothing() -> None:
+    def customer() -> None:
+        while True:
+            harness.daemon.wait(2)
+
+    with Harness([Work(lambda daemon, args: None)]) as harness:
+        harness.spawn(customer)
+        harness.advance(3)
+        assert harness.stop().drained
+    assert not harness._hub.waiting()

@@ -738,3 +738,28 @@ def test_the_plugin_itself_loads_next_to_nothing() -> None:
 
 def test_loading_the_plugin_loads_next_to_nothing() -> None:
     assert loads() == "[]"
+
+
+def test_what_a_timer_raises_fails_the_test_unless_it_asks(run: Run) -> None:
+    result = run(
+        """
+        from zenactors import ZenDaemonComponent
+
+        class Clumsy(ZenDaemonComponent):
+            def setup(self, daemon):
+                daemon.io.call_later(1, self.tick)
+
+            def tick(self, daemon):
+                raise LookupError("oops")
+
+        def test_it(zen_harness):
+            zen_harness([Clumsy()]).advance(2)
+
+        def test_other(zen_harness):
+            harness = zen_harness([Clumsy()])
+            harness.advance(2)
+            assert len(harness.hook_failures()) == 1
+        """
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["tick of Clumsy raised LookupError: oops"])

@@ -29,7 +29,7 @@ from zenactors.errors import (
     did_you_mean,
 )
 from zenactors.testing.describe import describe, without_addresses
-from zenactors.testing.faults import Fault, Faults
+from zenactors.testing.faults import Fault, Faults, InjectedCrash
 from zenactors.testing.files import VirtualFiles
 from zenactors.testing.hub import Hub, Task
 from zenactors.testing.journal import SHOWN, Journal
@@ -133,6 +133,7 @@ class Harness:
         self._main: Task | None = None
         self._status: int | None = None
         self._spawned: set[Task] = set()
+        self._hooks_read = 0
         self._sink_id = -1
         self._interrupts = contextlib.ExitStack()
         self._last_read: DeadLetter | None = None
@@ -381,9 +382,20 @@ class Harness:
         return letters_after(self._last_read, self._dispatcher.dead_letters())
 
     def hook_failures(self) -> list[HookFailure]:
-        """Return what components raised outside of events: in timers' callbacks, at teardown."""
-        starting = ("setup", "setup_dump")  # that makes the start fail
-        return [each for each in self._runtime.failures if each.hook not in starting]
+        """Return what components raised outside of events: in timers' callbacks, at teardown.
+
+        They count as read then.
+        """
+        self._hooks_read = len(self._runtime.failures)
+        return _outside_of_events(self._runtime.failures)
+
+    def unread_hook_failures(self) -> list[HookFailure]:
+        """Return those that nobody has asked for, but for what an injected crash raised."""
+        return [
+            each
+            for each in _outside_of_events(self._runtime.failures[self._hooks_read :])
+            if not isinstance(each.cause, InjectedCrash)
+        ]
 
     def situation(self) -> str:
         """Return the last 20 events and where each is, as a failure shows them."""
@@ -475,6 +487,11 @@ class Harness:
         self.logs.append(LogRecord(record["level"].name, component, record["message"]))
         text = without_addresses(f"{record['level'].name} {record['message']}")
         self.journal.note(component or "daemon", "log", text=text)
+
+
+def _outside_of_events(failures: list[HookFailure]) -> list[HookFailure]:
+    starting = ("setup", "setup_dump")  # these make the start fail, and are told so
+    return [each for each in failures if each.hook not in starting]
 
 
 def _made_of(files: VirtualFiles | Mapping[str, str | bytes] | None) -> VirtualFiles | None:

@@ -206,7 +206,8 @@ class Hub:
         if self._at_this_moment > MAX_MOVES:
             raise EndlessMotionError(
                 f"{MAX_MOVES:,} moves, and no time has passed; the last was {task.name}'s. Does a"
-                " callback schedule its own event without a delay, so that this has no end?"
+                " callback schedule its own event without a delay, or does somebody loop round"
+                " daemon.wait() without asking whether it returned True, as it does at the stop?"
             )
         self.moves += 1
         task.moved = self.moves

@@ -322,6 +322,11 @@ def _stop_harness(harness: Harness, problems: list[str]) -> None:
                 problems.append(f"The stop did not come to an end; events left: {report.left}.")
     finally:
         problems += _unread(harness.unread_dead_letters())
+        problems += [
+            f"{each.hook} of {each.component} raised {type(each.cause).__name__}: {each.cause}\n"
+            + "".join(f"  {line}" for line in _lines(each.cause)).rstrip()
+            for each in harness.unread_hook_failures()[:SHOWN]
+        ]
 
 
 def _stop_dispatcher(life: _Life, problems: list[str]) -> None:

@@ -265,7 +265,7 @@ def _check(scenario: Scenario, harness: Harness, report: StopReport) -> None:
             _check_dead_letters(scenario, harness)  # what the check found may only be the sequel
             raise
     _check_dead_letters(scenario, harness)
-    for failure in harness.hook_failures():
+    for failure in harness.unread_hook_failures():
         if not _is_injected(failure.cause, scenario):
             raise Unwell(
                 f"{failure.hook} of {failure.component} raised {told(failure.cause)}"

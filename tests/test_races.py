@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -48,3 +50,18 @@ def test_without_interruptions_the_lost_update_stays_hidden(
     scenario = importlib.import_module("lost_update").scenario
     uninterrupted = dataclasses.replace(scenario, interrupt=0.0)
     assert explore(uninterrupted, seeds=range(50)) == 50
+
+
+def test_the_figures_are_counted() -> None:
+    done = subprocess.run(
+        [sys.executable, str(RACES / "figures.py"), "lost_update", "10"],
+        env={**os.environ, "PYTHONPATH": str(RACES.parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == (
+        "lost_update: 10 of 10 plain test runs pass\n"
+        "lost_update: 1 of 10 seeds fail, the first is 8\n"
+    )

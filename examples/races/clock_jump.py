@@ -6,10 +6,9 @@ seconds whether that has happened, and arms the event anew. If that is in the mi
 of the compression, it is armed once more at its end: from then on, every hour is rotated twice.
 
     zenactors simulate --app-dir examples/races clock_jump:scenario --seeds 1000
-    python examples/races/clock_jump.py 1000      # the plain test, so many times
+    python examples/races/figures.py clock_jump 1000      # and its plain test, so many times
 """
 
-import sys
 from typing import Any
 
 from zenactors import ZenDaemonComponent, handles
@@ -86,9 +85,3 @@ def test_plain() -> None:
         harness.clock.step(HOUR / 2)
         harness.advance(2 * HOUR)
         check(harness)
-
-
-if __name__ == "__main__":
-    for _ in range(int(sys.argv[1])):
-        test_plain()
-    print(f"{sys.argv[1]} plain test runs passed")

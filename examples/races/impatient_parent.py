@@ -5,11 +5,10 @@
 takes some milliseconds, so they always are, as long as the machine is not busy.
 
     zenactors simulate --app-dir examples/races impatient_parent:scenario --seeds 1000
-    python examples/races/impatient_parent.py 1000      # the plain test, so many times
+    python examples/races/figures.py impatient_parent 1000      # and its plain test, so many times
 """
 
 import hashlib
-import sys
 from typing import Any
 
 from zenactors import Dispatcher, ZenDaemonComponent, handles
@@ -72,9 +71,3 @@ def test_plain() -> None:
     with Dispatcher(build()) as dispatcher:
         dispatcher.queue.schedule("order", 1)
     assert not dispatcher.dead_letters()
-
-
-if __name__ == "__main__":
-    for _ in range(int(sys.argv[1])):
-        test_plain()
-    print(f"{sys.argv[1]} plain test runs passed")

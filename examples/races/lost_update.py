@@ -4,10 +4,9 @@ A test on real threads passes, for the interpreter hardly ever switches threads 
 three lines. The simulation interrupts callbacks in the middle:
 
     zenactors simulate --app-dir examples/races lost_update:scenario --seeds 1000
-    python examples/races/lost_update.py 1000      # the plain test, so many times
+    python examples/races/figures.py lost_update 1000      # and its plain test, so many times
 """
 
-import sys
 from typing import Any
 
 from zenactors import Dispatcher, Handler, ZenDaemonComponent
@@ -62,9 +61,3 @@ def test_plain() -> None:
     with Dispatcher(components) as dispatcher:
         schedule_all(dispatcher.queue)
     assert components[0].ledger["balance"] == 0
-
-
-if __name__ == "__main__":
-    for _ in range(int(sys.argv[1])):
-        test_plain()
-    print(f"{sys.argv[1]} plain test runs passed")

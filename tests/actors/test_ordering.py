@@ -57,7 +57,7 @@ def hurried() -> Iterator[None]:
 def dawdle(digest: int) -> None:
     """Be a callback that now and then takes its time, and lets others run meanwhile."""
     if digest % 16 == 0:
-        for _ in range((digest >> 8) % 4 * 100):
+        for _ in range((digest >> 8) % 4):  # each may cost a busy machine milliseconds
             os.sched_yield()
 
 

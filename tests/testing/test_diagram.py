@@ -97,7 +97,7 @@ def test_everything_that_can_happen_has_its_place() -> None:
         0.000 s  │               │               ●               ●         │  setup, setup_dump
                  │────line#1────>│               │               │         │  'a b' in 2.5 s
                  │────line#2────>│               │               │         │
-                 │──────────────>│               │               │         │  cancel line#2
+                 │────line#2────>│               │               │         │  cancelled
         · · · · · · · · · · · · · · · · · · · · 2.5 s pass, _poll · · · · · · · · · · · · · · · · · · · ·
         2.500 s  │               │────line#1────>│               │         │  and line#3
                  │               │               ┏ line#1 'a b'  │         │

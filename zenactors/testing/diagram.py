@@ -241,7 +241,7 @@ def _written(entries: Sequence[Entry]) -> tuple[str, str]:
         case "signal":
             return _signal_name(text), ""
         case "cancel":
-            return f"cancel {label}", text
+            return label, f"cancelled {text}".rstrip()
         case _:
             return label, text  # what it is, its arrow, its mark or its words say
 

@@ -289,11 +289,11 @@ SLASHES = [
 @example(steps=SLASHES)
 def test_whatever_is_done_the_system_would_have_given_the_same(steps):
     files = VirtualFiles()
-    files.mkdir("/root/of/all")
+    files.mkdir("/top/of/all")
     with folder_of_disk() as root:
-        os.makedirs(f"{root}/root/of/all")
-        disk = Side(SYSTEM_FILES, OnDisk(), f"{root}/root/of/all")
-        compare(steps, disk, Side(files, files, "/root/of/all"))
+        os.makedirs(f"{root}/top/of/all")
+        disk = Side(SYSTEM_FILES, OnDisk(), f"{root}/top/of/all")
+        compare(steps, disk, Side(files, files, "/top/of/all"))
 
 
 def snapshot(root: str) -> list[Any]:

@@ -201,7 +201,7 @@ class ComponentActor(pykka.ThreadingActor):
                 return self._read_statistics(question.reader)
             read = getattr(self._component, "get_state", None)
             return {} if read is None else read()
-        except Exception:
+        except Exception:  # the asker's
             raise  # pykka hands it to whoever asked
         except BaseException as cause:  # in pykka's loop it ends every actor, and answers nobody
             raise ZenDaemonComponentException(f"{self._host.name!r} raised {cause!r}.") from cause

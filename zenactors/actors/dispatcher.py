@@ -146,14 +146,14 @@ class Dispatcher(DaemonNames):
                 raise NotRunningError("A dispatcher can be started once; make a new one.")
             try:
                 self._engine.start(self._daemon)
-            except BaseException:
+            except BaseException:  # whatever it was, nothing must be left running
                 self.stop(drain=False)
                 raise
         try:
             for index in range(len(self.members)):
                 self._set_up_component(index)
             self._run_start_event()
-        except BaseException:
+        except BaseException:  # as above
             self.stop(drain=False)
             raise
 

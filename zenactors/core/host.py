@@ -218,7 +218,7 @@ class Host:
                         flag, changed = result
                         if flag == FLAG_CONTINUE:
                             survive(changed)
-            except BaseException as cause:
+            except BaseException as cause:  # see above
                 dead += self._contain(part, callback, args, result, cause)
                 if self.halted:
                     self._not_run = operator.length_hint(each)
@@ -244,7 +244,7 @@ class Host:
                             raise answer_error(callback, None)
                         continue
                     flag, changed = result
-                except BaseException as cause:
+                except BaseException as cause:  # contained, as in `_run`
                     dead += self._contain(part, callback, args, result, cause)
                     break
                 if flag != FLAG_CONTINUE:

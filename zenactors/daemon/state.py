@@ -54,7 +54,7 @@ def save_json(path: Path, value: Any) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)  # noqa: PTH105 - symmetrical to mkstemp
-    except BaseException:
+    except BaseException:  # whatever it was, no half-written file stays behind
         with contextlib.suppress(OSError):
             os.unlink(name)  # noqa: PTH108
         raise

@@ -165,7 +165,7 @@ class Harness:
     def __enter__(self) -> Self:
         try:
             self.start()
-        except BaseException:
+        except BaseException:  # nobody will leave the block: what was made must go
             self.close()
             raise
         return self

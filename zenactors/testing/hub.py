@@ -163,7 +163,7 @@ class Hub:
             return
         self._suspend(task, fact, deadline)
 
-    def sleep(self, timeout: float | None) -> None:
+    def doze(self, timeout: float | None) -> None:
         """Let others move, until somebody sets `awake`, or `timeout` seconds have passed.
 
         In a task. Cheaper than `wait`: nobody looks at anything meanwhile.

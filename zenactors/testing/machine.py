@@ -5,6 +5,7 @@ The only module here that needs hypothesis.
 
 from __future__ import annotations
 
+import abc
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    StateMachineMeta,
+    initialize,
+    precondition,
+    rule,
+)
 
 from zenactors.core.dispatch import Ordering
 from zenactors.testing.diagram import draw
@@ -32,7 +39,11 @@ PERIODS = (0.01, 1.0, 60.0, 3600.0)  # seconds that a rule lets pass
 DRAWN = 60  # entries of the trace that a failure draws
 
 
-class DaemonMachine(RuleBasedStateMachine):
+class _AbstractMachineType(StateMachineMeta, abc.ABCMeta):
+    """Hypothesis has a metaclass of its own; a machine without `build` must not run."""
+
+
+class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
     """Let hypothesis choose what happens to a daemon, and when.
 
         class BankMachine(DaemonMachine):
@@ -94,9 +105,9 @@ class DaemonMachine(RuleBasedStateMachine):
 
     # --- what a subclass says -----------------------------------------------------------------
 
+    @abc.abstractmethod
     def build(self) -> Sequence[Any] | ZenDaemon:
         """Return new components, or a new `ZenDaemon`. Called once for each run."""
-        raise NotImplementedError(f"{type(self).__name__} has to say what to build().")
 
     def check(self) -> None:
         """Raise if all is not well. Called whenever nobody can move before time passes."""
@@ -179,7 +190,7 @@ class DaemonMachine(RuleBasedStateMachine):
         try:
             if sys.exc_info()[0] is None:
                 self._stop(harness)
-        except BaseException:
+        except BaseException:  # whatever it was: the picture belongs to it
             note(_Trace(harness))
             raise
         else:

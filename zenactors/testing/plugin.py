@@ -88,7 +88,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
         result = yield
     except (KeyboardInterrupt, pytest.exit.Exception):
         raise
-    except BaseException as cause:
+    except BaseException as cause:  # whatever failed, leaks are told with it
         leaks = _leaks(item.config)
         if leaks and isinstance(cause, pytest.fail.Exception) and not cause.pytrace:
             pytest.fail(f"{cause.msg}\n{leaks}", pytrace=False)  # pytest shows no notes of these
@@ -173,7 +173,7 @@ def zen_harness(
         made.append(harness)
         try:
             harness.start()
-        except BaseException:
+        except BaseException:  # whatever it was: it is closed after the test
             failed.append(harness)
             raise
         started.append(harness)

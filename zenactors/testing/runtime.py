@@ -287,7 +287,7 @@ class Watched:
             )
         except Abandoned:
             return FLAG_STOP, args
-        except BaseException as cause:
+        except BaseException as cause:  # noted, and handed on as it is
             runtime.note_scheduled()
             journal.raised(self.component, tracked, cause)
             raise

@@ -73,7 +73,7 @@ class SimulatedMailbox(Mailbox):
             return
         self._owner = self._hub.current
         reactor = self.reactor
-        self._hub.sleep(None if reactor is None else reactor.timeout())
+        self._hub.doze(None if reactor is None else reactor.timeout())
         self._owner = None
 
 

@@ -63,6 +63,18 @@ def by_place(block: Block) -> str:
     return block.place
 
 
+def run_python(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *argv],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+
+
 def names_in(page: Path) -> set[str]:
     return set(re.findall(r"\w+", page.read_text()))
 
@@ -91,15 +103,7 @@ def test_python_compiles(block: Block) -> None:
 def test_whole_program_runs(block: Block, tmp_path: Path) -> None:
     program = tmp_path / "longest.py"  # the name under which a reader saves the one that needs one
     program.write_text(block.text)
-    done = subprocess.run(
-        [sys.executable, program.name],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
+    done = run_python(program.name, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     for shown in re.findall(r"print\(.+\)  # (\d+)", block.text):
@@ -116,15 +120,7 @@ def test_getting_started_s_toml_is_a_right_spec(tmp_path: Path) -> None:
     (tmp_path / "count.toml").write_text(block.text)
     for path in (tmp_path, tmp_path / "count.toml"):
         path.chmod(path.stat().st_mode & ~0o022)  # as root, what others can change is refused
-    done = subprocess.run(
-        [sys.executable, "-m", "zenactors", "run", "count.toml", "--exit-when-idle"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
+    done = run_python("-m", "zenactors", "run", "count.toml", "--exit-when-idle", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == block.text
 
@@ -136,15 +132,7 @@ def test_the_tests_of_the_testing_guide_pass(tmp_path: Path) -> None:
     tests = [text for text in blocks if "\ndef test_" in text]
     for number, text in enumerate(tests):
         (tmp_path / f"test_block_{number}.py").write_text(text)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "zenactors.testing.plugin"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
+    done = run_python("-m", "pytest", "-q", "-p", "zenactors.testing.plugin", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     expected = sum(text.count("\ndef test_") for text in tests)
     assert f"{expected} passed" in done.stdout

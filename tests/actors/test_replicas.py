@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -9,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.actors.fakes import Fake
 from zenactors import ConfigurationError, Dispatcher, Replicas, ZenDaemonComponent, handles
+from zenactors.actors.runtime import Runtime
+from zenactors.core.replicas import _stable_hash
 
 DEADLINE = 10.0
 
@@ -226,3 +231,61 @@ def test_one_object_for_two_replicas_is_refused() -> None:
 
     with pytest.raises(ConfigurationError, match="returned the same Worker twice"):
         Replicas(lambda: shared, 2)
+
+
+def test_replicas_keep_their_callbacks_in_a_second_dispatcher() -> None:
+    saw: list[int] = []
+
+    def wired(count: int) -> Runtime:
+        class Counting(Runtime):
+            def handlers(self, component: str, handlers: list[Any]) -> list[Any]:
+                return [{**each, "callback": note(each["callback"])} for each in handlers]
+
+        def note(callback: Any) -> Any:
+            def noted(daemon: Any, args: Any) -> Any:
+                saw.append(count)
+                return callback(daemon, args)
+
+            return noted
+
+        return Counting()
+
+    replicas = Replicas(lambda: Fake({"x": None}), 2)
+    for count in (1, 2):
+        with Dispatcher([replicas], runtime=wired(count)) as dispatcher:
+            dispatcher.queue.schedule("x")
+    assert saw == [1, 2]
+
+
+PRINT_SHARES = """
+from zenactors.core.replicas import _stable_hash
+print([_stable_hash(key) for key in ("a", b"a", 7, None, ("a", None, 1.5), ("b", ("c",)))])
+"""
+
+
+def test_keys_are_dealt_the_same_in_every_process() -> None:
+    shares = {
+        subprocess.run(
+            [sys.executable, "-c", PRINT_SHARES],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(shares) == 1
+
+
+def test_what_hashes_itself_is_dealt_as_it_says() -> None:
+    class AnyCase(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            return self.lower() == str(other).lower()
+
+        def __hash__(self) -> int:
+            return hash(self.lower())
+
+    assert _stable_hash(AnyCase("Key")) == _stable_hash(AnyCase("kEY"))

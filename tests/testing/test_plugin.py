@@ -477,10 +477,10 @@ def test_a_test_that_fails_or_is_skipped_is_checked_all_the_same(run: Run) -> No
 
         def test_skips(zen_clock, world):
             world.leak_descriptor()
-            pytest.skip()
+            pytest.skip("to see that leaks are told all the same")
 
         def test_is_clean(zen_clock):
-            pytest.skip()
+            pytest.skip("to see that nothing is told")
         """
     )
     result.assert_outcomes(failed=1, errors=4, skipped=2)
@@ -763,3 +763,14 @@ def test_what_a_timer_raises_fails_the_test_unless_it_asks(run: Run) -> None:
     )
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["tick of Clumsy raised LookupError: oops"])
+
+
+def test_the_clock_is_the_first_harnesss(
+    zen_clock: VirtualClock, zen_harness: Callable[..., Harness]
+) -> None:
+    one, other = zen_harness([Fake({"x": None})]), zen_harness([Fake({"x": None})])
+    assert one.clock is zen_clock
+    assert other.clock is not zen_clock
+    before = other.clock.monotonic()
+    one.advance(60)
+    assert other.clock.monotonic() == before

@@ -277,3 +277,32 @@ def test_nothing_is_written_to_the_disk(tmp_path: Path) -> None:
     assert source.read_text() == "from the disk\n"
     assert not target.exists()
     simulate(copy, seed=1, files={str(source): "in memory\n"}, seconds=5.0)
+
+
+def test_options_change_a_scenario_and_unknown_ones_are_refused() -> None:
+    scenario = Scenario(build=lambda: [Clock()], seconds=5.0)
+    assert simulate(scenario, seed=1, seconds=50.0).now >= 50.0
+    with pytest.raises(TypeError, match="no option 'secnds'; did you mean 'seconds'"):
+        simulate(scenario, seed=1, secnds=50.0)
+
+
+class Clock(ZenDaemonComponent):
+    def setup(self, daemon: Any) -> None:
+        daemon.io.call_every(1, lambda daemon: None)
+
+
+def test_no_seeds_are_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="no seeds"):
+        explore(lambda: [Clock()], seeds=[])
+    with pytest.raises(TypeError, match="range"):
+        explore(lambda: [Clock()], seeds=3)  # type: ignore[arg-type]
+    monkeypatch.setenv("ZENACTORS_SEED", "x")
+    with pytest.raises(ValueError, match="whole number, not 'x'"):
+        explore(lambda: [Clock()], seeds=range(3))
+
+
+def test_the_command_fits_the_current_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parent)  # the test's path is relative to pytest's root
+    with pytest.raises(SimulationFailure) as failure:
+        simulate(lambda: [Clock()], seed=7, check=lambda harness: 1 / 0)
+    assert failure.value.replay.startswith("ZENACTORS_SEED=7 python -m pytest test_simulate.py::")

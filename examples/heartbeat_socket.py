@@ -10,6 +10,7 @@ Try it with `nc 127.0.0.1 PORT`. Ctrl-C ends it; with --once it ends when a clie
 import argparse
 import functools
 import socket
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -150,7 +151,8 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=0, help="0, the default: any free port")
     parser.add_argument("--once", action="store_true", help="end when a client has left")
     options = parser.parse_args()
-    ZenDaemon(
+    daemon = ZenDaemon(
         name="heartbeat",
         components=[Shouter(), LineServer(port=options.port, once=options.once)],
-    ).run()
+    )
+    sys.exit(daemon.serve())

@@ -1,5 +1,6 @@
 """A first daemon: it greets, once more a second later, and ends by itself."""
 
+import sys
 from typing import Any
 
 from zenactors import ZenDaemon, ZenDaemonComponent, handles
@@ -13,9 +14,10 @@ class Greeter(ZenDaemonComponent):
 
 
 if __name__ == "__main__":
-    ZenDaemon(
+    daemon = ZenDaemon(
         name="hello",
         components=[Greeter()],
         schedule=[("greet", "world"), ("greet", "reader")],
         schedule_after=[(1.0, "greet", "world, a second later")],
-    ).run()
+    )
+    sys.exit(daemon.serve())

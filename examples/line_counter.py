@@ -38,4 +38,4 @@ def make_daemon(path: str) -> ZenDaemon:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python examples/line_counter.py FILE")
-    make_daemon(sys.argv[1]).run()
+    sys.exit(make_daemon(sys.argv[1]).serve())

@@ -160,3 +160,93 @@ def test_access_log_leaves_a_record_for_each_line_that_matches(tmp_path: Path) -
     assert {"host", "time", "path", "status"} <= json.loads(records[0]).keys()
     unmatched = re.search(r"parser\W+unmatched\W+(\d+)", done.stderr)
     assert len(records) + int(unmatched[1] if unmatched else 0) == lines
+
+
+OWN_DAEMON = EXAMPLES / "own_daemon.py"
+QUICK = ("--no-daemon", "--pid-file", "watch.pid", "--runlog-dir", "watch")
+
+
+@contextmanager
+def own_daemon(*options: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, str(OWN_DAEMON), *options]
+    with subprocess.Popen(
+        command, env=ENVIRONMENT, cwd=cwd, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(text: str, process: subprocess.Popen[str]) -> str:
+    """Return the next line of the log with a text in it; the test fails if it ends before."""
+    assert process.stderr is not None
+    seen = []
+    for line in process.stderr:
+        if text in line:
+            return line
+        seen.append(line)
+    raise AssertionError(f"no {text!r} in {''.join(seen)}")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def test_own_daemon_is_an_own_subclass_in_40_lines() -> None:
+    assert len(OWN_DAEMON.read_text().splitlines()) <= 40
+
+
+def test_own_daemon_watches_the_port_that_its_option_names(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        options = (*QUICK, "--port", str(port), "--look-interval", "0.05")
+        with own_daemon(*options, cwd=tmp_path) as process:
+            assert f"Port {port} is open" in wait_for("Port", process)
+            server.close()
+            assert f"Port {port} is closed" in wait_for("Port", process)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=LIMIT)
+            assert process.returncode == 0, errors
+
+
+def test_own_daemon_takes_its_key_from_a_file_and_reads_it_again(tmp_path: Path) -> None:
+    file = tmp_path / "watch.toml"
+    shutil.copy(EXAMPLES / "own_daemon.toml", file)
+    first, second = free_port(), free_port()
+    file.write_text(re.sub(r"port = \d+", f"port = {first}", file.read_text()))
+    make_safe(tmp_path)
+    with own_daemon("--config-file", "watch.toml", cwd=tmp_path) as process:
+        assert f"Port {first} is closed" in wait_for("Port", process)
+        file.write_text(file.read_text().replace(f"port = {first}", f"port = {second}"))
+        process.send_signal(signal.SIGHUP)
+        assert "changed: port" in wait_for("reloaded", process)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=LIMIT)
+        assert process.returncode == 0, errors
+
+
+def test_own_daemon_shows_where_each_value_is_from(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLES / "own_daemon.toml", tmp_path / "watch.toml")
+    make_safe(tmp_path)
+    options = ("--config-file", "watch.toml", "--port", "8080", "--action", "config-view")
+    done = run(OWN_DAEMON, *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    shown = {line.split()[0]: line.split(maxsplit=2)[1:] for line in done.stdout.splitlines()}
+    assert shown["port"] == ["8080", "command line"]
+    assert shown["look_interval"][0] == "2.0"
+    assert re.fullmatch(r".*watch\.toml:\d+", shown["look_interval"][1])
+    assert not (tmp_path / "port-watch").exists()  # an action runs nothing
+
+
+def test_own_daemon_refuses_what_its_key_does_not_allow(tmp_path: Path) -> None:
+    done = run(OWN_DAEMON, "--port", "99999", cwd=tmp_path)
+    assert done.returncode == 64
+    assert "--port" in done.stderr
+    (tmp_path / "watch.toml").write_text('look_interval = "often"\n')
+    make_safe(tmp_path)
+    done = run(OWN_DAEMON, "--config-file", "watch.toml", cwd=tmp_path)
+    assert done.returncode == 78
+    assert "watch.toml:1" in done.stderr

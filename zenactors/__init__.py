@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     from zenactors.core.event_queue import EventQueueManager, Scheduled
     from zenactors.core.messages import DeadLetter
     from zenactors.core.replicas import Replicas
+    from zenactors.daemon.actions import Outcome
+    from zenactors.daemon.config.options import DaemonOptions
     from zenactors.daemon.lifecycle import MAX_STOP_TIMEOUT, ZenDaemon
     from zenactors.daemon.main_thread import MAX_STOP_ATTEMPTS
+    from zenactors.demo import DemoDaemonComponent, DemoZenDaemon
     from zenactors.errors import (
         ComponentStartError,
         ConfigurationError,
@@ -57,12 +60,16 @@ __all__ = [
     "ConfigurationError",
     "Counts",
     "Daemon",
+    "DaemonOptions",
     "DeadLetter",
+    "DemoDaemonComponent",
+    "DemoZenDaemon",
     "Dispatcher",
     "EventQueueManager",
     "Flag",
     "Handler",
     "NotRunningError",
+    "Outcome",
     "QueueEmptyException",
     "QueueFullError",
     "Replicas",
@@ -88,7 +95,10 @@ _HOMES = {
     "ConfigurationError": "zenactors.errors",
     "Counts": "zenactors.core.dispatch",
     "Daemon": "zenactors.core.component",
+    "DaemonOptions": "zenactors.daemon.config.options",
     "DeadLetter": "zenactors.core.messages",
+    "DemoDaemonComponent": "zenactors.demo",
+    "DemoZenDaemon": "zenactors.demo",
     "Dispatcher": "zenactors.actors.dispatcher",
     "EventQueueManager": "zenactors.core.event_queue",
     "FLAG_CONTINUE": "zenactors.core.component",
@@ -98,6 +108,7 @@ _HOMES = {
     "MAX_STOP_ATTEMPTS": "zenactors.daemon.main_thread",
     "MAX_STOP_TIMEOUT": "zenactors.daemon.lifecycle",
     "NotRunningError": "zenactors.errors",
+    "Outcome": "zenactors.daemon.actions",
     "QueueEmptyException": "zenactors.errors",
     "QueueFullError": "zenactors.errors",
     "Replicas": "zenactors.core.replicas",

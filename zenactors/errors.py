@@ -11,12 +11,17 @@ if TYPE_CHECKING:
 # Exit statuses, after sysexits.h where it has a name for the case.
 EXIT_OK = 0
 EXIT_FAILURE = 1  # compat="pyzenkit": any error while running; simulate: a seed fails
+EXIT_NOT_RUNNING = 3  # an action found no daemon to act on; init scripts know this number
 EXIT_USAGE = 64  # EX_USAGE: wrong command line
+EXIT_DATA_ERROR = 65  # EX_DATAERR: a pid file or runlog cannot be understood
 EXIT_NO_INPUT = 66  # EX_NOINPUT: an input file cannot be read
 EXIT_START_FAILED = 69  # EX_UNAVAILABLE: a component did not start
 EXIT_SOFTWARE = 70  # EX_SOFTWARE: a bug in zenactors or in a component ended the daemon
+EXIT_OS_ERROR = 71  # EX_OSERR: the system refused to detach, to write the pid file, to drop rights
+EXIT_ALREADY_RUNNING = 73  # EX_CANTCREAT: another process holds the pid file
 EXIT_IO_ERROR = 74  # EX_IOERR: output cannot be written
 EXIT_FORCED_STOP = 75  # EX_TEMPFAIL: left before the work was done
+EXIT_NO_PERMISSION = 77  # EX_NOPERM: an action may not signal the daemon
 EXIT_CONFIG = 78  # EX_CONFIG: something is wrong with the configuration
 
 
@@ -81,6 +86,32 @@ class ComponentStartError(ZenDaemonComponentException):
 
 class ConfigurationError(ZenDaemonException):
     """A SPEC, an option or an event name is wrong. The message has one line a problem."""
+
+
+class ReloadError(ZenDaemonException):
+    """The new configuration cannot be taken over; the old one goes on."""
+
+
+class ProcessSetupError(ZenDaemonException):
+    """The operating system refused what makes a process a daemon. The message is for the user."""
+
+
+class AlreadyRunningError(ProcessSetupError):
+    """Another process holds the pid file.
+
+    Attributes:
+        path: The pid file.
+        pid: The other process; None if it has not written its number yet.
+    """
+
+    def __init__(self, path: object, pid: int | None) -> None:
+        self.path = path
+        self.pid = pid
+        who = "another process" if pid is None else f"process {pid}"
+        super().__init__(
+            f"Already running: {who} holds the pid file {str(path)!r}. Stop it first"
+            " (--action signal-term), or run several at a time with --parallel."
+        )
 
 
 class NotRunningError(ZenDaemonException):

@@ -183,8 +183,8 @@ def test_a_control_event_that_fails_in_any_replica_is_dead() -> None:
     class Fragile(ZenDaemonComponent):
         number = 0
 
-        @handles("stop")
-        def cbk_event_stop(self, daemon: Any, args: Any) -> None:
+        @handles("check")
+        def cbk_event_check(self, daemon: Any, args: Any) -> None:
             if self.number:
                 raise ValueError("not me")
 
@@ -196,9 +196,9 @@ def test_a_control_event_that_fails_in_any_replica_is_dead() -> None:
         return fragile
 
     with Dispatcher([Replicas(make, 3)]) as dispatcher:
-        pass
+        dispatcher.queue.schedule_priority("check")
 
-    counts = dispatcher.counts()["stop"]
+    counts = dispatcher.counts()["check"]
     assert (counts.completed, counts.dead) == (0, 1)
 
 
@@ -238,7 +238,9 @@ def test_replicas_keep_their_callbacks_in_a_second_dispatcher() -> None:
 
     def wired(count: int) -> Runtime:
         class Counting(Runtime):
-            def handlers(self, component: str, handlers: list[Any]) -> list[Any]:
+            def handlers(
+                self, component: str, handlers: list[Any], instead_of: Any = None
+            ) -> list[Any]:
                 return [{**each, "callback": note(each["callback"])} for each in handlers]
 
         def note(callback: Any) -> Any:

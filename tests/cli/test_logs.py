@@ -10,6 +10,7 @@ import pytest
 from loguru import logger
 
 from zenactors.cli.logs import set_up_logs
+from zenactors.errors import ConfigurationError
 
 Capture = pytest.CaptureFixture[str]
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"
@@ -58,3 +59,26 @@ def test_pykka_is_heard_from_warnings_up_and_only_once(capsys: Capture) -> None:
 
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("ERROR    pykka: an {actor} failed")
+
+
+def test_a_log_file_that_cannot_be_opened_is_named_by_its_option() -> None:
+    with pytest.raises(ConfigurationError) as error:
+        set_up_logs("INFO", "no/x.log")
+
+    assert str(error.value) == "--log-file 'no/x.log' cannot be opened: No such file or directory"
+
+
+def test_the_logs_can_be_reopened_and_the_next_command_replaces_them(capsys: Capture) -> None:
+    logs = set_up_logs("INFO", "app.log")
+    Path("app.log").rename("app.log.1")
+    logs.reopen()
+    logger.info("first")
+    set_up_logs("WARNING")
+    logger.info("quiet")
+    logger.warning("second")
+
+    assert [Path(each).read_text().count("\n") for each in ("app.log.1", "app.log")] == [0, 1]
+    assert [line.split()[-1] for line in capsys.readouterr().err.splitlines()] == [
+        "first",
+        "second",
+    ]

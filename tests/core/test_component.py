@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import copy
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +14,7 @@ from zenactors.core.component import (
     FLAG_STOP,
     ZenDaemonComponent,
     calc_statistics,
+    carry_over,
     gen_event_handler,
     handles,
 )
@@ -155,6 +160,147 @@ def test_the_log_is_bound_once_and_late() -> None:
     component = Base()
     assert "log" not in vars(component)
     assert component.log is component.log
+
+
+# --- counting from several threads ----------------------------------------------------------
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Let threads be interrupted as often as the interpreter can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def run_together(*work: Callable[[], Any]) -> None:
+    """Begin all of it at once, each in a thread; raise what the first of them raised."""
+    errors: list[BaseException] = []
+    begin = threading.Barrier(len(work))
+
+    def run(each: Callable[[], Any]) -> None:
+        begin.wait(30.0)
+        try:
+            each()
+        except BaseException as cause:
+            errors.append(cause)
+
+    threads = [threading.Thread(target=run, args=(each,), daemon=True) for each in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30.0)
+        assert not thread.is_alive(), "it hangs"
+    if errors:
+        raise errors[0]
+
+
+@pytest.mark.usefixtures("restless")
+def test_eight_threads_that_count_on_one_component_lose_nothing() -> None:
+    component = Base()
+
+    def count() -> None:
+        for _ in range(20_000):
+            component.inc_statistic("lines")
+            component.inc_statistic("bytes", 3)
+
+    run_together(*[count] * 8)
+
+    assert component.statistics_cur == {"lines": 160_000, "bytes": 480_000}
+
+
+@pytest.mark.usefixtures("restless")
+def test_readers_in_other_threads_see_every_increase_once() -> None:
+    component = Base()
+    increases: dict[str, list[int]] = {"log": [], "metrics": []}
+
+    def count() -> None:
+        for number in range(3_000):
+            component.inc_statistic("lines")
+            component.inc_statistic(f"file {number}")  # what is read grows meanwhile
+
+    def read(reader: str) -> None:
+        found = component.get_statistics(reader)
+        increases[reader] += [values["inc"] for values in found.values()]
+
+    def read_often(reader: str) -> None:
+        for _ in range(50):
+            read(reader)
+            component.get_state()
+
+    # Two threads read as one: what is new reaches one of them.
+    readers = [lambda name=name: read_often(name) for name in ("log", "log", "metrics")]
+    run_together(count, count, *readers)
+    read("log")
+    read("metrics")
+
+    assert {reader: sum(each) for reader, each in increases.items()} == {
+        "log": 12_000,
+        "metrics": 12_000,
+    }
+
+
+def test_what_counts_in_the_middle_of_counting_does_not_hang() -> None:
+    component = Base()
+
+    class Finalized:
+        """Stands for the garbage collector, which may come in anywhere."""
+
+        def __radd__(self, count: int) -> int:
+            component.inc_statistic("finalized")
+            return count + 1
+
+    run_together(lambda: component.inc_statistic("lines", Finalized()))  # type: ignore[arg-type]
+
+    assert component.statistics_cur == {"lines": 1, "finalized": 1}
+
+
+def test_counting_that_failed_holds_nobody_up() -> None:
+    component = Base()
+    with pytest.raises(TypeError):
+        component.inc_statistic([])  # type: ignore[arg-type]
+
+    run_together(lambda: component.inc_statistic("lines"))
+
+    assert component.statistics_cur == {"lines": 1}
+
+
+def test_a_deep_copy_counts_for_itself() -> None:
+    component = Base()
+    component.inc_statistic("lines")
+    other = copy.deepcopy(component)
+    other.inc_statistic("lines")
+    with component._counting.lock:
+        run_together(lambda: other.inc_statistic("lines"))
+
+    assert component.statistics_cur == {"lines": 1}
+    assert other.get_statistics()["lines"]["cnt"] == 3
+
+
+@pytest.mark.usefixtures("restless")
+def test_what_takes_a_components_place_counts_on_with_it() -> None:
+    old, new = Base(), Base()
+    carry_over(old, new)
+
+    def count(component: Base) -> None:
+        for _ in range(20_000):
+            component.inc_statistic("lines")
+
+    run_together(*[lambda each=each: count(each) for each in (old, new, old, new)])
+
+    assert new.statistics_cur == {"lines": 80_000}
+
+
+def test_counters_of_a_component_that_calls_no_super_init_count_too() -> None:
+    class Careless(ZenDaemonComponent):
+        def __init__(self) -> None:
+            self.statistics_cur = {}
+
+    component = Careless()
+    component.inc_statistic("lines")
+
+    assert component.statistics_cur == {"lines": 1}
 
 
 # --- calc_statistics ------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any
 from loguru import logger
 
 from zenactors import ZenDaemon, ZenDaemonComponent, ZenDaemonStopException, handles
+from zenactors.daemon.program import leave
 
 Answer = tuple[int, Any]
 
@@ -102,7 +103,7 @@ def main() -> None:
     mode, state_file, *options = sys.argv[1:]
     logger.remove()
     logger.add(sys.stderr, format="{level} {message}", backtrace=False, diagnose=False)
-    ZenDaemon(
+    daemon = ZenDaemon(
         name="program",
         components=[Subject(mode)],
         schedule={"unknown-event": [("unheard", 1)], "limited": [("work", 1)] * 5}.get(mode, []),
@@ -111,7 +112,8 @@ def main() -> None:
         state_file=state_file,
         stop_timeout=float(options[0]) if options else 30.0,
         compat="pyzenkit" if "compat" in options else None,
-    ).run()
+    )
+    leave(daemon, daemon.serve())
 
 
 if __name__ == "__main__":

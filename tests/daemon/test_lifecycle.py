@@ -231,7 +231,7 @@ def test_sigalrm_wakes_and_harms_nothing(launch: Launch) -> None:
     program = launch("waits")
     program.expect("ready")
     program.send(signal.SIGALRM, signal.SIGHUP)
-    wait_for_log(program, "SIGHUP is ignored")
+    wait_for_log(program, "Configuration reloaded")
     program.send(signal.SIGINT)
 
     assert program.end()[0] == EXIT_OK
@@ -332,13 +332,6 @@ def test_a_component_with_broken_handlers_is_a_configuration_error() -> None:
 
     with pytest.raises(ConfigurationError, match=r"Broken.*gen_event_handler"):
         ZenDaemon(name="broken", components=[Broken()]).chains()
-
-
-def test_run_ends_the_process_with_the_status() -> None:
-    with pytest.raises(SystemExit) as ended:
-        ZenDaemon(name="nothing to do").run()
-
-    assert ended.value.code == EXIT_OK
 
 
 def wait_for_log(program: Program, text: str) -> None:

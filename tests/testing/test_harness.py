@@ -20,6 +20,7 @@ from zenactors import (
     ZenDaemonComponent,
     handles,
 )
+from zenactors.core.component import Handler
 from zenactors.core.dispatch import ORDERINGS, Ordering
 from zenactors.errors import (
     EXIT_FORCED_STOP,
@@ -580,7 +581,12 @@ def test_the_third_sigint_leaves_at_once(seed: int | None) -> None:
 
 
 def test_a_signal_nobody_handles_is_only_logged() -> None:
-    with Harness(daemon_of(Probe("x"), schedule_after=LATER)) as harness:
+    class Deaf(ZenDaemon):
+        def get_events(self) -> list[Handler]:
+            return [each for each in super().get_events() if each["event"] != "signal_usr1"]
+
+    daemon = Deaf(name="d", components=[Probe("x")], schedule_after=LATER)
+    with Harness(daemon) as harness:
         harness.signal(signal.SIGUSR1)
         harness.advance(1.0)
         assert harness.status is None

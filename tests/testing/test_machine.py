@@ -99,9 +99,10 @@ class BankMachine(DaemonMachine):
 def test_a_lost_update_is_found_and_made_small(capsys: pytest.CaptureFixture[str]) -> None:
     shown = failure_of(BankMachine, capsys)
     found = steps(shown)
-    # Begin, two events, one interruption in between, and the end.
+    # Begin, two events, one interruption in between, and the end. What hypothesis tries first
+    # depends on the numbers it finds in the project's source, so one or two more may remain.
     assert found[0] == "begin(noise=0)"
-    assert len(found) <= 6
+    assert len(found) <= 8
     assert len([step for step in found if step.endswith("(args=1)")]) == 2
     assert any(step.startswith("interrupt_callbacks(") for step in found)
     assert re.search(r"interrupted at test_machine\.py:\d+", shown)

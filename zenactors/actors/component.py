@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pykka
 
 from zenactors.actors.mailbox import Mailbox, Resume, RunReactor
 from zenactors.actors.reactor import ComponentReactor
+from zenactors.actors.reconfigure import Change, ChangeBack, Reconfiguration, Reconfigure
+from zenactors.core.component import carry_over, set_options
 from zenactors.core.host import Host, exit_status
 from zenactors.core.messages import Part
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
@@ -77,6 +80,14 @@ class Life(Protocol):
 
     def callback_failed(self, component: str, callback: str, cause: BaseException) -> None:
         """What belongs to no event raised: a timer's or descriptor's callback, or a teardown."""
+        ...
+
+    def replaced(self, index: int, component: Any) -> None:
+        """Another object takes the component's place; it has been set up."""
+        ...
+
+    def lost(self, index: int, cause: BaseException) -> None:
+        """A component can neither have its new options nor its old ones again."""
         ...
 
     def schedule(self, children: list[Scheduled]) -> None:
@@ -176,12 +187,15 @@ class ComponentActor(pykka.ThreadingActor):
                 self._reactor.open()
             case Quiesce():
                 self._reactor.quiesce()
+            case Reconfigure(reload):
+                self._reconfigure(reload)
+            case ChangeBack(reload):
+                self._change_back(reload)
             case SetUp():
                 self._life.set_up(self._index, self._set_up())
             case TearDown():
-                teardown = getattr(self._component, "teardown", None)
-                if teardown is not None and self._is_set_up and not self._over:
-                    self._contained(teardown, self._daemon)
+                if not self._over:
+                    self._tear_down()
                 self._reactor.close()
                 self._over = True
                 self.actor_inbox.busy = False
@@ -213,6 +227,78 @@ class ComponentActor(pykka.ThreadingActor):
         if "reader" in inspect.signature(read).parameters:
             return read(reader=reader)
         return read()  # the seed's signature
+
+    def _tear_down(self) -> None:
+        teardown = getattr(self._component, "teardown", None)
+        if teardown is not None and self._is_set_up:
+            self._contained(teardown, self._daemon)
+        self._is_set_up = False
+
+    # --- new options ----------------------------------------------------------------------------
+
+    def _reconfigure(self, reload: Reconfiguration) -> None:
+        change = None if self._over else reload.begin(self._index)
+        if change is None:
+            return
+        # What it registers, or no longer does, is told at the end: meanwhile it is not idle.
+        self._calling_back = True
+        cause = self._change(change)
+        if cause is not None:
+            reload.fail(self._index, cause)
+        if cause is not None or not reload.finish(self._index):
+            self._restore(change)
+            reload.changed_back(self._index)
+        self._calling_back = False
+        self._tell_active()
+
+    def _change_back(self, reload: Reconfiguration) -> None:
+        if self._over or not reload.is_changed(self._index):
+            return
+        self._calling_back = True
+        self._restore(reload.changes[self._index])
+        self._calling_back = False
+        self._tell_active()
+        reload.changed_back(self._index)
+
+    def _change(self, change: Change) -> BaseException | None:
+        if callable(getattr(self._component, "reconfigure", None)):
+            return self._tell_options(change.new)
+        change.previous = self._component
+        return self._replace(change.replacement, change.new)
+
+    def _restore(self, change: Change) -> None:
+        if change.previous is None:
+            cause = self._tell_options(change.old)
+        else:
+            cause = self._replace(change.previous, change.old)
+        if cause is not None:
+            self._life.lost(self._index, cause)
+
+    def _tell_options(self, options: Mapping[str, Any]) -> BaseException | None:
+        def reconfigure(daemon: Any) -> None:
+            self._component.reconfigure(daemon, dict(options))
+
+        try:
+            self._hook(self._host.name, reconfigure)(self._daemon)
+        except BaseException as cause:  # whoever reloads is told; in pykka's loop it were lost
+            return cause
+        finally:
+            self._flush()
+        set_options(self._component, options)
+        return None
+
+    def _replace(self, component: Any, options: Mapping[str, Any]) -> BaseException | None:
+        """Tear the component down, and set up `component` or, if that is None, itself again."""
+        self._tear_down()
+        self._reactor.close()
+        if component is not None and component is not self._component:
+            carry_over(self._component, component)
+            self._component = component
+            self._life.replaced(self._index, component)
+        set_options(self._component, options)
+        return self._set_up()
+
+    # --- hooks ----------------------------------------------------------------------------------
 
     def _set_up(self) -> BaseException | None:
         try:

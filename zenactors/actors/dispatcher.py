@@ -8,27 +8,39 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
+
+from loguru import logger
 
 from zenactors.actors.component import Quiesce, ReadState, ReadStatistics, SetUp, TearDown
 from zenactors.actors.engine import ASK_TIMEOUT, Engine
-from zenactors.actors.life import Deadline, StopReport, members_of
+from zenactors.actors.life import Deadline, Member, StopReport, members_of
 from zenactors.actors.live_queue import LiveQueue
 from zenactors.actors.percent_logger import PercentLogger
+from zenactors.actors.reconfigure import Change, ChangeBack, Reconfiguration, Reconfigure
 from zenactors.actors.runtime import Runtime
 from zenactors.actors.waiting import Notices
 from zenactors.core.clock import Clock, SystemClock
 from zenactors.core.dispatch import Counts, Ordering
 from zenactors.core.names import DaemonNames
-from zenactors.errors import ComponentStartError, NotRunningError
+from zenactors.core.replicas import Replicas
+from zenactors.errors import ComponentStartError, NotRunningError, ReloadError
+from zenactors.process.children import Children
 
 if TYPE_CHECKING:
+    import subprocess
+
+    import tenacity
+
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.core.messages import DeadLetter
 
 HASTY_PATIENCE = 0.25  # seconds a teardown may hold up the next one when there is no time
 HASTY_TIMEOUT = 1.0  # seconds for everything when there is no time
+CHILDREN_GRACE = 2.0  # seconds that programs have between SIGTERM and SIGKILL
+RELOAD_TIMEOUT = 10.0  # seconds until all have their new options, or their old ones again
+RESTORE_TIMEOUT = 2.0  # seconds of these for those that must change back
 
 
 class Dispatcher(DaemonNames):
@@ -116,6 +128,7 @@ class Dispatcher(DaemonNames):
             when_full=queue_full,
         )
         self._engine.after_turn = self.queue.notify_room
+        self._children = Children(self.clock.monotonic)
         self._stop_lock = self._runtime.lock()
         self._stop_begun = False
         self._setting_up = -1
@@ -230,6 +243,43 @@ class Dispatcher(DaemonNames):
         """Wait `period` seconds, or until it is time to stop. True: it is."""
         return self._engine.done.wait(period)
 
+    def retrying(self, **options: Any) -> tenacity.Retrying:
+        """Return tenacity's `Retrying`, whose waits end when it is time to stop.
+
+            for attempt in daemon.retrying(wait=tenacity.wait_exponential(max=60)):
+                with attempt:
+                    self.connect()
+
+        Args:
+            options: As tenacity's own; `sleep` is given. Without `stop`, it tries for ever.
+
+        Raises:
+            NotRunningError: From the loop, instead of another attempt: the daemon stops.
+        """
+        import tenacity  # noqa: PLC0415 - slow to import, and not everybody retries
+
+        def sleep(seconds: float) -> None:
+            if self.wait(seconds):
+                raise NotRunningError("The daemon stops: not tried again.")
+
+        return tenacity.Retrying(sleep=sleep, **{"reraise": True, **options})
+
+    def spawn(self, argv: Sequence[str], **popen_options: Any) -> subprocess.Popen[Any]:
+        """Run a program that does not outlive the components: it is ended when all are torn down.
+
+        It begins with no signal blocked or ignored, in a process group of its own, without a
+        shell. Blocks until it runs. Thread: any.
+
+        Args:
+            argv: The program and its arguments.
+            popen_options: As `subprocess.Popen` has them, but for group, session and `shell`.
+
+        Raises:
+            OSError: The program cannot be run.
+            RuntimeError: The end has come.
+        """
+        return self._children.spawn(argv, **popen_options)
+
     def dbgout(self, message: str) -> None:
         """Log a debugging message."""
         self.logger.debug(message)
@@ -237,6 +287,61 @@ class Dispatcher(DaemonNames):
     def note_status(self, status: int) -> None:
         """Note an exit status for the end; the first one noted counts."""
         self._engine.note_status(status)
+
+    def reconfigure(self, changes: Mapping[str, Change], give_up: Callable[[], None]) -> None:
+        """Give components new options: all of them, or none.
+
+        Each changes in its own thread, between two events; no event is lost. Blocks until all
+        have changed, at most `RELOAD_TIMEOUT` seconds; a stop ends it as if time had run out.
+
+        Args:
+            changes: By the component's name. That of `Replicas` stands for all of them.
+            give_up: Called if it fails, before anybody changes back.
+
+        Raises:
+            ReloadError: One could not, or was not through in time. All have their old options
+                again, or will have as soon as they are free.
+        """
+        engine = self._engine
+        by_index = {
+            index: Change(
+                change.old, change.new, change.replacement if member.front is None else None
+            )
+            for index, member in enumerate(self.members)
+            for change in [changes.get(self._configured_as(member))]
+            if change is not None and not isinstance(member.component, Replicas)
+        }
+        reload = Reconfiguration(by_index, give_up, engine.notices.notify)
+        for index, change in by_index.items():
+            if change.replacement is not None and not engine.fits(index, change.replacement):
+                raise ReloadError(
+                    f"Component {self.names[index]!r} would handle other events than now:"
+                    " that needs a restart."
+                )
+        deadline = Deadline(self.clock, RELOAD_TIMEOUT)
+        for index in by_index:
+            engine.tell(index, Reconfigure(reload))
+        engine.wait_for(lambda: reload.answered() or self.is_done(), deadline.less(RESTORE_TIMEOUT))
+        if reload.decide():
+            return
+        reason = self._why_not(reload)
+        for index in reload.changed():
+            engine.tell(index, ChangeBack(reload))
+        engine.wait_for(lambda: reload.settled() or engine.halted, deadline)
+        raise ReloadError(reason) from next(iter(reload.failures().values()), None)
+
+    def _configured_as(self, member: Member) -> str:
+        return member.name if member.front is None else self.names[member.front]
+
+    def _why_not(self, reload: Reconfiguration) -> str:
+        for index, cause in reload.failures().items():
+            return (
+                f"Component {self.names[index]!r} cannot take its new options: {_describe(cause)}"
+            )
+        names = ", ".join(repr(self.names[index]) for index in reload.unanswered())
+        if self.is_done():
+            return f"The daemon stops; not reconfigured: {names}"
+        return f"Not reconfigured in {RELOAD_TIMEOUT:g} s, because busy: {names}"
 
     # --- how things stand ---------------------------------------------------------------------
 
@@ -304,6 +409,10 @@ class Dispatcher(DaemonNames):
     def dead_letters(self) -> list[DeadLetter]:
         """Return the last 1,000 events that could not be handled, oldest first."""
         return self._engine.dead_letters.kept()
+
+    def dead_letter_count(self) -> int:
+        """Return how many events could not be handled so far."""
+        return self._engine.dead_letters.total()
 
     def get_statistics(self, reader: str = "dispatcher") -> dict[str, Any]:
         """Ask every component for its statistics; after the stop, return the final ones.
@@ -403,6 +512,10 @@ class Dispatcher(DaemonNames):
                 ReadStatistics("final"), timeout=answer_in.remaining()
             )
         stuck = self._tear_down(deadline, patience=HASTY_PATIENCE if hasty else None)
+        for child in self._children.stop(deadline.at_most(CHILDREN_GRACE).remaining() or 0.0):
+            logger.error(
+                "Program {args} does not end: process {pid}", args=child.args, pid=child.pid
+            )
         engine.stop_actors()
         return self._make_report(stuck, drained=drained, timed_out=timed_out)
 

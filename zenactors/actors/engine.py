@@ -6,6 +6,7 @@ blocks.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -106,8 +107,11 @@ class Engine:
         self.runtime = runtime
         self.compat = compat
         self.hosts: dict[int, tuple[int, Host]] = {}
+        self._wired: dict[int, list[Handler]] = {}
         self.dispatch = runtime.dispatch(
-            build_chains([(member.name, self._handlers(member)) for member in members]),
+            build_chains(
+                [(each.name, self._handlers(index, each)) for index, each in enumerate(members)]
+            ),
             self.names,
             self.hosts,
             ordering=ordering,
@@ -174,7 +178,7 @@ class Engine:
         outlet = self if member.front is None else ReplicaOutlet(self, member.front)
         return Host(member.name, daemon, outlet, stopwatch, strict=self.compat)
 
-    def _handlers(self, member: Member) -> list[Handler]:
+    def _handlers(self, index: int, member: Member) -> list[Handler]:
         if isinstance(member.component, Replicas):
             member.component.rewire(
                 lambda number, own: self.runtime.handlers(f"{member.name}/{number}", own)
@@ -182,7 +186,8 @@ class Engine:
             return member.component.get_events()
         # A replica is wired for nothing itself: its front deals to it.
         own: list[Handler] = member.component.get_events() if member.front is None else []
-        return self.runtime.handlers(member.name, own)
+        wired = self._wired[index] = self.runtime.handlers(member.name, own)
+        return wired
 
     def start_first(self) -> None:
         """Run the `start` event; nothing else starts meanwhile."""
@@ -371,6 +376,41 @@ class Engine:
         logger.bind(component=component).opt(exception=cause).error(
             "{callback} failed: {cause!r}", callback=callback, cause=cause
         )
+
+    def replaced(self, index: int, component: Any) -> None:
+        """Let the chains call another object, which handles the same events.
+
+        Thread: that component's; nobody else reads the callbacks of its steps.
+        """
+        member = self.members[index]
+        old = self._wired[index]
+        new = self.runtime.handlers(member.name, component.get_events(), instead_of=old)
+        becomes = {
+            (before["event"], id(before["callback"])): after["callback"]
+            for before, after in zip(old, new, strict=True)
+        }
+        for event, flow in self.dispatch.flows.items():
+            for step in flow.chain.steps:
+                if step.component == index:
+                    step.callbacks = tuple(becomes[event, id(each)] for each in step.callbacks)
+        self._wired[index] = new
+        self.members[index] = dataclasses.replace(member, component=component)
+
+    def fits(self, index: int, component: Any) -> bool:
+        """Return True if an object handles the same events as the one whose place it is to take."""
+        new, old = component.get_events(), self._wired[index]
+        places = [
+            [(each["event"], each.get("prepend", False)) for each in both] for both in (new, old)
+        ]
+        return places[0] == places[1]
+
+    def lost(self, index: int, cause: BaseException) -> None:
+        """End everything: a component works neither with its new options nor with its old ones."""
+        logger.bind(component=self.names[index]).opt(exception=cause).critical(
+            "Cannot go back to its old options: {cause}; stopping", cause=shown(cause)
+        )
+        self.note_status(EXIT_SOFTWARE)
+        self.halt()
 
     def broken(self, cause: BaseException) -> None:
         """End everything after a bug in zenactors itself."""

@@ -102,13 +102,22 @@ class Runtime:
         """Return the clock by which components measure how long their callbacks take."""
         return clock
 
-    def handlers(self, component: str, handlers: list[Handler]) -> list[Handler]:
-        """Return a component's handlers as they are to be called."""
+    def handlers(
+        self, component: str, handlers: list[Handler], instead_of: list[Handler] | None = None
+    ) -> list[Handler]:
+        """Return a component's handlers as they are to be called.
+
+        Args:
+            component: Its name.
+            handlers: Its own.
+            instead_of: What was returned for the object whose place this one takes.
+        """
         return handlers
 
     def hook(self, component: str, callback: Callable[..., Any]) -> Callable[..., Any]:
         """Return what is to be called for a component outside of events.
 
-        That is `setup`, `setup_dump`, `teardown`, and the callbacks of timers and descriptors.
+        That is `setup`, `setup_dump`, `reconfigure`, `teardown`, and the callbacks of timers
+        and descriptors.
         """
         return callback

@@ -29,8 +29,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType, ModuleType
 
 from zenactors._version import __version__
-from zenactors.cli.arguments import HelpShown, UsageError, parse
 from zenactors.cli.output import OutputError, write, write_error
+from zenactors.daemon.command_line import HelpShown, UsageError, parse
 from zenactors.errors import (
     EXIT_CONFIG,
     EXIT_IO_ERROR,

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from zenactors.daemon import spec as specs
+from zenactors.daemon.config.wording import because
 from zenactors.daemon.lifecycle import ZenDaemon
 from zenactors.daemon.spec.importing import Problem, import_attribute, look_first_in
-from zenactors.daemon.spec.wording import because
 from zenactors.errors import ConfigurationError
 from zenactors.testing import Scenario
 

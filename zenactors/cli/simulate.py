@@ -40,9 +40,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zenactors.cli.arguments import UsageError
 from zenactors.cli.logs import set_up_logs
 from zenactors.cli.output import console, write
+from zenactors.daemon.command_line import UsageError
 from zenactors.errors import EXIT_FAILURE, EXIT_FORCED_STOP, EXIT_OK, ConfigurationError
 
 if TYPE_CHECKING:

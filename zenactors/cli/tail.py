@@ -26,9 +26,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from zenactors.cli.arguments import UsageError, choice
 from zenactors.cli.logs import check_level, set_up_logs
 from zenactors.cli.serving import serve
+from zenactors.daemon.command_line import UsageError, choice
 
 
 def main(arguments: dict[str, Any]) -> int:

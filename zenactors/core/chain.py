@@ -11,6 +11,20 @@ from zenactors.errors import ConfigurationError
 
 Order = tuple[int, int]  # component; chain, or -1 for all of the component's chains
 
+# Events of the daemon's life, which concern every component on their chain: what one callback
+# raises does not keep the next ones from their turn. `start` is not among them: it fails the start.
+PERSISTENT = frozenset(
+    {
+        "stop",
+        "terminate",
+        "signal_hup",
+        "signal_usr1",
+        "signal_usr2",
+        "log_statistics",
+        "save_runlog",
+    }
+)
+
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Step:
@@ -39,12 +53,14 @@ class Chain:
         number: Tells chains apart; counts from 0.
         steps: The way itself; at least one step.
         revisits: True if the way comes back to a component it has left before.
+        persistent: True if it goes on behind a callback that raises.
     """
 
     event: Any
     number: int
     steps: tuple[Step, ...]
     revisits: bool
+    persistent: bool = False
 
 
 def build_chains(components: Sequence[tuple[str, Iterable[Any]]]) -> dict[Any, Chain]:
@@ -101,4 +117,4 @@ def _build_chain(event: Any, number: int, links: list[tuple[int, Callback]]) -> 
             visits.append((component, [callback]))
     steps = tuple(Step(component, tuple(callbacks)) for component, callbacks in visits)
     revisits = len({step.component for step in steps}) < len(steps)
-    return Chain(event, number, steps, revisits)
+    return Chain(event, number, steps, revisits, persistent=event in PERSISTENT)

@@ -219,7 +219,11 @@ class Host:
                         if flag == FLAG_CONTINUE:
                             survive(changed)
             except BaseException as cause:  # see above
-                dead += self._contain(part, callback, args, result, cause)
+                died = self._contain(part, callback, args, result, cause)
+                if died and self._goes_on(part):
+                    survive(args)
+                else:
+                    dead += died
                 if self.halted:
                     self._not_run = operator.length_hint(each)
                     return dead
@@ -245,7 +249,10 @@ class Host:
                         continue
                     flag, changed = result
                 except BaseException as cause:  # contained, as in `_run`
-                    dead += self._contain(part, callback, args, result, cause)
+                    died = self._contain(part, callback, args, result, cause)
+                    if died and self._goes_on(part):
+                        continue
+                    dead += died
                     break
                 if flag != FLAG_CONTINUE:
                     break
@@ -256,6 +263,10 @@ class Host:
                 self._not_run = operator.length_hint(each)
                 break
         return dead
+
+    def _goes_on(self, part: Part) -> bool:
+        """Return True if what a callback raised, though a dead letter, does not end the chain."""
+        return part.chain.persistent and not self._strict and not self.halted
 
     def _contain(
         self, part: Part, callback: Callable[..., Any], args: Any, result: Any, cause: BaseException

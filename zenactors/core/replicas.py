@@ -207,7 +207,9 @@ class Front(Host):
         for replica in range(len(self._loads)):
             index = self._first + replica
             own = Step(index, self._replicas.callbacks(replica, step), order=(index, -1))
-            chains.append(Chain(chain.event, chain.number, (own,), revisits=False))
+            chains.append(
+                Chain(chain.event, chain.number, (own,), False, chain.persistent)  # noqa: FBT003
+            )
         return chains
 
     def _release(self, dealings: deque[_Dealing]) -> None:

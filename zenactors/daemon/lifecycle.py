@@ -6,11 +6,11 @@ the process in time whatever the components do.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -18,16 +18,28 @@ from loguru import logger
 
 from zenactors._version import __version__
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.actors.life import members_of
 from zenactors.actors.runtime import Runtime
 from zenactors.core.clock import Clock, SystemClock
-from zenactors.core.component import Handler
-from zenactors.core.names import DaemonNames
+from zenactors.core.component import Handler, set_options
+from zenactors.core.replicas import Replicas
+from zenactors.daemon.base_app import BaseApp
 from zenactors.daemon.main_thread import MainThread
+from zenactors.daemon.reload import Wanted, changes_of, differing
+from zenactors.daemon.runlog import RunlogStore, make_runlog
 from zenactors.daemon.state import save_json
-from zenactors.errors import EXIT_CONFIG, ConfigurationError, ZenDaemonStopException
+from zenactors.errors import (
+    EXIT_CONFIG,
+    ConfigurationError,
+    ReloadError,
+    ZenDaemonStopException,
+)
+from zenactors.process.stacks import stacks
 
 if TYPE_CHECKING:
-    from zenactors.actors.life import StopReport
+    import pydantic
+
+    from zenactors.actors.life import Member, StopReport
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.actors.percent_logger import PercentLogger
     from zenactors.actors.reactor import ComponentReactor
@@ -40,16 +52,18 @@ MAX_STOP_TIMEOUT = 30.0
 FIRST_STATISTICS = 20.0  # seconds until statistics are logged first; the seed's number
 
 
-class ZenDaemon(DaemonNames):
+class ZenDaemon(BaseApp):
     """A daemon: components, initial events, signals, and one exit status at the end.
 
-        ZenDaemon(name="hello", components=[Greeter()], schedule=[("greet", "world")]).run()
+        daemon = ZenDaemon(name="hello", components=[Greeter()], schedule=[("greet", "world")])
+        daemon.run()  # the whole program: command line, configuration, background, pid file …
+        sys.exit(daemon.serve())  # … or only its work, here and now
 
     A subclass may add callbacks of its own by overriding `get_events`. They run in a control
-    actor, and stand first in their chains.
+    actor, and stand first in their chains. For what else it may add see `BaseApp`.
 
     Args:
-        name: The daemon's name, for logs and files.
+        name: The daemon's name, for logs and files. Default: the program's file name.
         description: One line on what it is for.
         components: In order; see `Dispatcher`.
         schedule: Initial events, each `(event,)` or `(event, args)`.
@@ -58,12 +72,14 @@ class ZenDaemon(DaemonNames):
         schedule_after: The same with a delay in seconds, `(delay, event[, args])`.
         ordering: What may overlap: `"component"`, `"global"` or `"event"`.
         compat: `"pyzenkit"` for the seed's semantics; see `Dispatcher`.
-        state_file: Where SIGUSR2 writes the state. Default: `NAME.state` in the folder in which
-            the daemon was made.
-        stats_interval: Seconds between two `log_statistics` events.
+        state_file: Where SIGUSR2 writes the state. Default: for `run`, among the system's files
+            of running daemons; for `serve`, `NAME.state` in the folder in which the daemon was
+            made.
+        stats_interval: Seconds between two `log_statistics` events; 0: none. Default: 300.
         exit_when_idle: Tell sources to finish when they have nothing more to read.
         start_timeout: Seconds that each component has for its setup, and all for `start`.
-        stop_timeout: Seconds that a graceful stop may take.
+            Default: 30.
+        stop_timeout: Seconds that a graceful stop may take. Default: `MAX_STOP_TIMEOUT`.
         queue_limit: How many events ahead a thread outside may be; None for no limit.
         queue_full: `"raise"` or `"block"`: what happens to a thread that is further ahead.
         switch_interval: Seconds after which Python takes the interpreter from a busy thread, while
@@ -71,6 +87,8 @@ class ZenDaemon(DaemonNames):
             300 ms behind eight busy components; half a millisecond costs these some 8 % of
             their speed. None leaves it as it is.
         clock: Where time comes from.
+        defaults: `default_KEY` for any configuration key, and `path_KIND` for folders; see
+            `BaseApp`. Files and the command line, which only `run` reads, take precedence.
 
     Thread: main for `serve` and `run`, any for what callbacks use.
     """
@@ -78,7 +96,7 @@ class ZenDaemon(DaemonNames):
     def __init__(
         self,
         *,
-        name: str,
+        name: str | None = None,
         description: str = "",
         components: Sequence[Any] = (),
         schedule: Iterable[Sequence[Any]] = (),
@@ -88,50 +106,67 @@ class ZenDaemon(DaemonNames):
         ordering: Ordering = "component",
         compat: Literal["pyzenkit"] | None = None,
         state_file: str | Path | None = None,
-        stats_interval: float = 300.0,
+        stats_interval: float | None = None,
         exit_when_idle: bool = False,
-        start_timeout: float = 30.0,
-        stop_timeout: float = MAX_STOP_TIMEOUT,
+        start_timeout: float | None = None,
+        stop_timeout: float | None = None,
         queue_limit: int | None = None,
         queue_full: Literal["raise", "block"] = "raise",
         switch_interval: float | None = 0.0005,
         clock: Clock | None = None,
+        **defaults: Any,
     ) -> None:
-        self.name = name
-        self.description = description
-        self.components = list(components)
+        own = {
+            self.CONFIG_STATE_FILE: None if state_file is None else str(_absolute(state_file)),
+            self.CONFIG_STATS_INTERVAL: stats_interval,
+            "start_timeout": start_timeout,
+            "stop_timeout": stop_timeout,
+        }
+        given = {f"default_{key}": value for key, value in own.items() if value is not None}
+        super().__init__(name=name, description=description, **defaults, **given)
+        self.components = [*components, *self.make_components()]
         self.exit_when_idle = exit_when_idle
         self.ordering = ordering
         self.compat = compat
-        self.start_timeout = start_timeout
-        self.stop_timeout = stop_timeout
         self.queue_limit = queue_limit
         self.queue_full = queue_full
         self.switch_interval = switch_interval
-        self.state_file = _absolute(Path(state_file or f"{name}.state"))
-        self.config: dict[str, Any] = {
-            "name": name,
-            "ordering": ordering,
-            "compat": compat,
-            "state_file": str(self.state_file),
-            "stats_interval": stats_interval,
-            "stop_timeout": stop_timeout,
-        }
         self.stop_report: StopReport | None = None
         """What the stop left undone; None while the daemon runs."""
+        self.on_ready: Callable[[], None] = _nothing
+        """Called when every component has started. Thread: main."""
+        self.reopen_logs: Callable[[Mapping[str, Any]], None] = _nothing
+        """Called by a reload with the configuration to log by from then on. Thread: control."""
         self._initial = {
-            "schedule": [tuple(each) for each in schedule],
-            "schedule_next": [tuple(each) for each in schedule_next],
-            "schedule_at": [tuple(each) for each in schedule_at],
-            "schedule_after": [tuple(each) for each in schedule_after],
+            self.CONFIG_SCHEDULE: [tuple(each) for each in schedule],
+            self.CONFIG_SCHEDULE_NEXT: [tuple(each) for each in schedule_next],
+            self.CONFIG_SCHEDULE_AT: [tuple(each) for each in schedule_at],
+            self.CONFIG_SCHEDULE_AFTER: [tuple(each) for each in schedule_after],
         }
         self._clock: Clock = clock or SystemClock()
         self._begun = self._clock.time()
         self._runtime = Runtime()
         self._save: Callable[[Path, Any], None] = save_json
+        self._simulated = False
+        self._options: dict[str, dict[str, Any]] = {}
+        self._last_reload: dict[str, Any] | None = None
         self._main_thread = MainThread(
             self._clock, compat=compat is not None, runtime=self._runtime
         )
+        self._reader: Callable[[], Wanted] | None = None
+        self.keep_runlogs = False
+        """Save the runlog now and then, and at the end, also if no folder is configured for it."""
+        self.config |= self._fixed()
+
+    # --- hooks for subclasses -----------------------------------------------------------------
+
+    def make_components(self) -> list[Any]:
+        """Return components that come behind those given to the constructor.
+
+        Called once at the beginning, and by each reload that changes what one without a
+        `reconfigure` is configured with: then the new object takes the old one's place.
+        """
+        return []
 
     # --- what callbacks use -------------------------------------------------------------------
 
@@ -166,6 +201,14 @@ class ZenDaemon(DaemonNames):
         """Wait `period` seconds, or until it is time to stop. True: it is."""
         return self.dispatcher.wait(period)
 
+    def retrying(self, **options: Any) -> Any:
+        """Return tenacity's `Retrying`, whose waits end when it is time to stop."""
+        return self.dispatcher.retrying(**options)
+
+    def spawn(self, argv: Sequence[str], **options: Any) -> Any:
+        """Start a program that does not outlive the daemon; see `Dispatcher.spawn`."""
+        return self.dispatcher.spawn(argv, **options)
+
     def note_status(self, status: int) -> None:
         """Note an exit status for the end; the first one noted counts."""
         self.dispatcher.note_status(status)
@@ -184,8 +227,8 @@ class ZenDaemon(DaemonNames):
             ordering=self.ordering,
             compat=self.compat,
             config=self.config,
-            start_timeout=self.start_timeout,
-            stop_timeout=self.stop_timeout,
+            start_timeout=self.c("start_timeout"),
+            stop_timeout=self.c("stop_timeout"),
             queue_limit=self.queue_limit,
             queue_full=self.queue_full,
             daemon=self,
@@ -209,7 +252,7 @@ class ZenDaemon(DaemonNames):
             runtime: What runs the actors.
             clock: Where time comes from.
             trap: Makes what the main thread waits for signals at.
-            save: Writes the state file, as `save_json` does.
+            save: Writes the state file and runlogs, as `save_json` does.
 
         Raises:
             RuntimeError: It is in use: something was scheduled, or it serves.
@@ -222,6 +265,7 @@ class ZenDaemon(DaemonNames):
             )
         self._runtime = runtime
         self._save = save
+        self._simulated = True
         self._clock = clock
         self._begun = clock.time()
         self.switch_interval = None  # there is one thread
@@ -229,25 +273,26 @@ class ZenDaemon(DaemonNames):
             clock, compat=self.compat is not None, runtime=runtime, trap=trap
         )
 
-    def run(self) -> NoReturn:
-        """Serve until stopped, and end the process with the exit status."""
-        status = self.serve()
-        if self.stop_report is not None and self.stop_report.stuck:
-            # A thread that hangs in a callback would hang again when the interpreter waits for
-            # its locks: leave without it.
-            with contextlib.suppress(OSError, ValueError):
-                sys.stdout.flush()
-                sys.stderr.flush()
-            os._exit(status)
-        sys.exit(status)
+    def run(self, argv: Sequence[str] | None = None) -> NoReturn:
+        """Be the whole program: obey the command line, and end the process with a status.
+
+        It reads the configuration, does an action if asked for one, and otherwise detaches from
+        the terminal, writes the pid file, drops privileges, opens the logs and serves.
+
+        Args:
+            argv: The command line without the program's name. Default: this process's.
+        """
+        from zenactors.daemon.program import run  # noqa: PLC0415 - nothing of it without run()
+
+        run(self, argv)
 
     def serve(self) -> int:
         """Start everything, run in the foreground until stopped, and stop everything.
 
-        Signals: SIGINT stops gracefully, the third one leaves at once; SIGTERM terminates;
-        SIGUSR2 writes the state; SIGALRM wakes; SIGHUP and SIGUSR1 are handed to whoever
-        handles `signal_hup` and `signal_usr1`. With nothing queued, nothing under way and no
-        active source, the daemon ends by itself.
+        Signals: SIGINT stops gracefully, the third one leaves at once; SIGTERM terminates; SIGHUP
+        reloads; SIGUSR1 saves the runlog and SIGUSR2 the state; SIGQUIT logs what every thread is
+        doing; SIGALRM wakes. With nothing queued, nothing under way and no active source, the
+        daemon ends by itself.
 
         Returns:
             The exit status; see the documentation's table.
@@ -258,13 +303,27 @@ class ZenDaemon(DaemonNames):
         Thread: main.
         """
         try:
+            if not self.configuration.values:
+                self.take_over(self.read_configuration())
+            self._give_options()
             dispatcher = self.dispatcher
+            signals = self._mapped_signals(dispatcher)
         except ConfigurationError as cause:
-            logger.error("{cause}", cause=cause)
+            for line in str(cause).splitlines():
+                logger.error("{line}", line=line)
             return EXIT_CONFIG
         dispatcher.exit_when_idle = self.exit_when_idle
-        status = self._main_thread.serve(dispatcher, self._schedule_initial, self.switch_interval)
+        status = self._main_thread.serve(
+            dispatcher,
+            self._schedule_initial,
+            self.switch_interval,
+            signals=signals,
+            sigterm=self.c("sigterm"),
+            on_ready=self.on_ready,
+        )
         self.stop_report = self._main_thread.report
+        if self._keeps_runlogs():
+            self.save_runlog(status)
         self._log_report(status)
         return status
 
@@ -289,12 +348,122 @@ class ZenDaemon(DaemonNames):
             "pid": os.getpid(),
             "done": self.is_done(),
             "config": self.config,
+            "paths": self.paths,
+            "reload": self._last_reload,
             "chains": self.chains(),
             "queued": self.queue.count(),
             "events": {str(event): _fields(c) for event, c in dispatcher.counts().items()},
             "components": dispatcher.get_state(),
             "dead_letters": [_fields(letter) for letter in dispatcher.dead_letters()[-20:]],
         }
+
+    def get_runlog(self, status: int | None = None) -> dict[str, Any]:
+        """Return the summary of this run so far; with the exit status, at its end."""
+        dispatcher = self.dispatcher
+        return make_runlog(
+            name=self.name,
+            pid=os.getpid(),
+            start=self._begun,
+            end=self._clock.time(),
+            status=status,
+            statistics=self.get_statistics("runlog"),
+            events={str(event): _fields(c) for event, c in dispatcher.counts().items()},
+            dead_letters=dispatcher.dead_letter_count(),
+            left=_fields(self.stop_report) if self.stop_report else None,
+            argv=sys.argv,
+        )
+
+    def save_runlog(self, status: int | None = None) -> None:
+        """Write the runlog of this run, in place of what was written of it before."""
+        if not self.c(self.CONFIG_RUNLOG_DIR):
+            logger.warning("No runlog is saved: no folder is configured for it (runlog_dir)")
+            return
+        folder = Path(self.c(self.CONFIG_RUNLOG_DIR))
+        runlog = self.get_runlog(status)
+        try:
+            if self._simulated:
+                self._save(folder / f"{self.name}.runlog", runlog)
+                return
+            path = RunlogStore(folder, self.name).save(runlog)
+        except OSError as cause:
+            logger.error(
+                "The runlog cannot be written to {folder}: {reason}. Make the folder writable,"
+                " or choose another one (runlog_dir).",
+                folder=folder,
+                reason=cause.strerror,
+            )
+        else:
+            logger.debug("Runlog saved: {path}", path=path)
+
+    # --- configuration ------------------------------------------------------------------------
+
+    def sections(self) -> dict[str, type[pydantic.BaseModel] | None]:
+        """Return the components that may have a section in the configuration, and its model."""
+        return {
+            member.name: getattr(_instance(member), "Options", None) for member in self._members()
+        }
+
+    def read_wanted(self) -> Wanted:
+        """Read the configuration as it is now, for a reload; change nothing.
+
+        Raises:
+            ConfigurationError: One line for each problem of each source.
+        """
+        if self._reader is not None:
+            return self._reader()
+        configuration = self.read_configuration()
+        fresh = {member.name: member.component for member in members_of(self.make_components())}
+        return Wanted(configuration, self._options_in(configuration.values), fresh)
+
+    def be_described_by(self, wanted: Wanted, read: Callable[[], Wanted]) -> None:
+        """Take the configuration, and the components' options, from a description of the whole.
+
+        Args:
+            wanted: What it says now.
+            read: Reads it again, for a reload; raises as `read_wanted`.
+        """
+        self._reader = read
+        self._options = {name: dict(each) for name, each in wanted.options.items()}
+        self.take_over(wanted.configuration)
+
+    def reload(self) -> bool:
+        """Read the configuration again, and take it over as a whole or not at all.
+
+        Components whose options have changed are told (`reconfigure`), replaced, or set up again.
+        The log file is opened anew in any case. Blocks for 10 seconds at most. Thread: control.
+
+        Returns:
+            False if the old configuration goes on; why is in the log and in the state.
+        """
+        before = self.configuration, self.config, self._options
+        try:
+            wanted = self.read_wanted()
+            changes = changes_of(wanted, self.config, self._options)
+            self.take_over(wanted.configuration)
+            try:
+                self.reopen_logs(self.config)
+                self._options = {name: dict(each) for name, each in wanted.options.items()}
+                self.dispatcher.reconfigure(changes, functools.partial(self._go_back, *before))
+            except (ConfigurationError, ReloadError):
+                self._go_back(*before)
+                raise
+        except (ConfigurationError, ReloadError) as cause:
+            problems = str(cause).splitlines()
+            for problem in problems:
+                logger.error("Configuration not reloaded: {problem}", problem=problem)
+            self._note_reload(problems=problems)
+            self._reopen_old_logs()
+            return False
+        changed = differing(before[0].values, self.configuration.values)
+        self._note_reload(changed=changed, components=sorted(changes))
+        logger.info(
+            "Configuration reloaded; changed: {changed}; components: {components}",
+            changed=", ".join(changed) or "nothing",
+            components=", ".join(sorted(changes)) or "none",
+        )
+        if not before[1]["stats_interval"] and self.c("stats_interval"):
+            self.queue.schedule_after(self.c("stats_interval"), self.EVENT_LOG_STATISTICS)
+        return True
 
     # --- callbacks ----------------------------------------------------------------------------
 
@@ -304,8 +473,11 @@ class ZenDaemon(DaemonNames):
             self.gen_event_handler(self.EVENT_START, self.cbk_event_start),
             self.gen_event_handler(self.EVENT_STOP, self.cbk_event_stop),
             self.gen_event_handler(self.EVENT_TERMINATE, self.cbk_event_terminate),
+            self.gen_event_handler(self.EVENT_SIGNAL_HUP, self.cbk_event_signal_hup),
+            self.gen_event_handler(self.EVENT_SIGNAL_USR1, self.cbk_event_signal_usr1),
             self.gen_event_handler(self.EVENT_SIGNAL_USR2, self.cbk_event_signal_usr2),
             self.gen_event_handler(self.EVENT_LOG_STATISTICS, self.cbk_event_log_statistics),
+            self.gen_event_handler(self.EVENT_SAVE_RUNLOG, self.cbk_event_save_runlog),
         ]
 
     def cbk_event_start(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
@@ -322,38 +494,112 @@ class ZenDaemon(DaemonNames):
         """Stop at once."""
         raise ZenDaemonStopException("terminate")
 
+    def cbk_event_signal_hup(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
+        """Reload the configuration."""
+        self.reload()
+        return self.FLAG_CONTINUE, args
+
+    def cbk_event_signal_usr1(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
+        """Save the runlog."""
+        self.save_runlog()
+        return self.FLAG_CONTINUE, args
+
     def cbk_event_signal_usr2(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
         """Write the state file."""
+        if not self.c(self.CONFIG_STATE_FILE):
+            logger.warning("No state is saved: no file is configured for it (state_file)")
+            return self.FLAG_CONTINUE, args
+        path = Path(self.c(self.CONFIG_STATE_FILE))
         try:
-            self._save(self.state_file, self.get_state())
+            self._save(path, self.get_state())
         except OSError as cause:
             logger.error(
                 "The state cannot be written to {path}: {reason}. Make the folder writable,"
                 " or choose another file (state_file).",
-                path=self.state_file,
+                path=path,
                 reason=cause.strerror,
             )
         else:
-            logger.info("State written to {path}", path=self.state_file)
+            logger.info("State written to {path}", path=path)
         return self.FLAG_CONTINUE, args
 
     def cbk_event_log_statistics(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
         """Schedule the next time; components log what they have counted."""
-        if not self.is_done():
-            self.queue.schedule_after(self.c("stats_interval"), self.EVENT_LOG_STATISTICS)
+        interval = self.c(self.CONFIG_STATS_INTERVAL)
+        if interval and not self.is_done():
+            self.queue.schedule_after(interval, self.EVENT_LOG_STATISTICS)
+        return self.FLAG_CONTINUE, args
+
+    def cbk_event_save_runlog(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
+        """Save the runlog, and schedule the next time."""
+        self.save_runlog()
+        interval = self.c(self.CONFIG_RUNLOG_INTERVAL)
+        if interval and not self.is_done():
+            self.queue.schedule_after(interval, self.EVENT_SAVE_RUNLOG)
         return self.FLAG_CONTINUE, args
 
     # --- inside -------------------------------------------------------------------------------
 
+    def _fixed(self) -> dict[str, Any]:
+        return {"ordering": self.ordering, "compat": self.compat}
+
+    def _members(self) -> list[Member]:
+        return [member for member in members_of(self.components) if member.front is None]
+
+    def _options_in(self, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        sections = values.get(self.CONFIG_COMPONENTS, {})
+        return {member.name: sections.get(member.name, {}) for member in self._members()}
+
+    def _give_options(self) -> None:
+        if not self._options:
+            self._options = self._options_in(self.config)
+        for member in self._members():
+            options = self._options.get(member.name)
+            if options:
+                component = member.component
+                replicas = component.instances if isinstance(component, Replicas) else [component]
+                for each in replicas:
+                    set_options(each, options)
+
+    def _mapped_signals(self, dispatcher: Dispatcher) -> dict[int, Any]:
+        signals: dict[int, Any] = {}
+        events = dispatcher.chains()
+        for name, event in self.c("signals").items():
+            if event not in events:
+                raise ConfigurationError(
+                    f"signals: {name} becomes event {event!r}, which no component handles"
+                )
+            signals[getattr(signal, name)] = event
+        return signals
+
+    def _go_back(self, configuration: Any, config: dict[str, Any], options: Any) -> None:
+        self.configuration, self.config, self._options = configuration, config, options
+
+    def _reopen_old_logs(self) -> None:
+        try:
+            self.reopen_logs(self.config)
+        except ConfigurationError as cause:
+            logger.error("{cause}", cause=cause)
+
+    def _note_reload(self, **facts: Any) -> None:
+        self._last_reload = {"time": self._clock.time(), "done": "problems" not in facts, **facts}
+
     def _schedule_initial(self) -> None:
         queue = self.queue
-        if self.c("stats_interval") > 0:
-            first = min(FIRST_STATISTICS, self.c("stats_interval"))
-            queue.schedule_after(first, self.EVENT_LOG_STATISTICS)
+        for interval, event in (
+            (self.c(self.CONFIG_STATS_INTERVAL), self.EVENT_LOG_STATISTICS),
+            (self.c(self.CONFIG_RUNLOG_INTERVAL), self.EVENT_SAVE_RUNLOG),
+        ):
+            if interval and (event != self.EVENT_SAVE_RUNLOG or self._keeps_runlogs()):
+                queue.schedule_after(min(FIRST_STATISTICS, interval), event)
         for method, entries in self._initial.items():
             for entry in entries:
                 if entry[:1] != (self.EVENT_START,):  # the life-cycle itself runs it, once
                     getattr(queue, method)(*entry)
+
+    def _keeps_runlogs(self) -> bool:
+        origin = self.configuration.origins.get((self.CONFIG_RUNLOG_DIR,), "default")
+        return self.keep_runlogs or origin != "default"
 
     def _log_report(self, status: int) -> None:
         report = self.stop_report
@@ -363,6 +609,9 @@ class ZenDaemon(DaemonNames):
             logger.error(
                 "Did not stop and were left behind: {names}", names=", ".join(report.stuck)
             )
+            if not self._simulated:
+                threads = tuple(f"zenactors:{name}" for name in report.stuck)
+                logger.error("What they are doing:\n{stacks}", stacks=stacks(threads))
         # Who ended it on purpose, as an output whose reader left, has said what there is to say.
         level = "INFO" if self._main_thread.ended_by_callback() else "WARNING"
         if report.left:
@@ -385,11 +634,20 @@ class _DaemonCallbacks:
         return self._daemon.get_events()
 
 
-def _absolute(path: Path) -> Path:
+def _instance(member: Member) -> Any:
+    component = member.component
+    return component.instances[0] if isinstance(component, Replicas) else component
+
+
+def _absolute(path: str | Path) -> Path:
     try:
-        return path.absolute()
+        return Path(path).absolute()
     except FileNotFoundError:  # the current folder was deleted: writing there will tell
-        return path
+        return Path(path)
+
+
+def _nothing(*_: Any) -> None:
+    pass
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import contextlib
 import enum
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Protocol, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from loguru import logger
 
@@ -21,6 +21,7 @@ from zenactors.errors import (
     UnknownEventError,
 )
 from zenactors.process.signals import SIGNALS_TO_NAMES_DICT, SignalTrap
+from zenactors.process.stacks import stacks
 
 if TYPE_CHECKING:
     from zenactors.actors.dispatcher import Dispatcher
@@ -34,22 +35,24 @@ MAX_STOP_ATTEMPTS = 3
 
 TERMINATE_TIMEOUT = 1.0  # seconds that the `terminate` event has before the main thread acts itself
 
-SIGNAL_EVENTS: dict[int, str | None] = {
+SIGNAL_EVENTS: dict[int, Any] = {
     signal.SIGINT: DaemonNames.EVENT_STOP,
     signal.SIGTERM: DaemonNames.EVENT_TERMINATE,
     signal.SIGHUP: DaemonNames.EVENT_SIGNAL_HUP,
     signal.SIGUSR1: DaemonNames.EVENT_SIGNAL_USR1,
     signal.SIGUSR2: DaemonNames.EVENT_SIGNAL_USR2,
     signal.SIGALRM: None,  # wakes the main thread, and that is all
+    signal.SIGQUIT: None,  # logs what every thread is doing
 }
+"""What the main thread traps, and which event it makes of it."""
 
 
 class Leave(enum.Enum):
     """Why the main thread leaves without waiting any longer."""
 
     TERMINATED = "SIGTERM"
-    FORCED = "repeated SIGINT"
-    INTERRUPTED = "SIGINT during start-up"
+    FORCED = "asked to stop three times"
+    INTERRUPTED = "asked to stop during start-up"
 
 
 class Trap(Protocol):
@@ -116,19 +119,37 @@ class MainThread:
         self._leaving = False
         self._stop_attempts = 0
         self._leave_by: float | None = None
+        self._events: dict[int, Any] = SIGNAL_EVENTS
+        self._sigterm = "terminate"
+        self._on_ready: Callable[[], None] = _nothing
 
     def serve(
         self,
         dispatcher: Dispatcher,
         schedule_initial: Callable[[], None],
         switch_interval: float | None,
+        *,
+        signals: Mapping[int, Any],
+        sigterm: Literal["terminate", "stop"],
+        on_ready: Callable[[], None],
     ) -> int:
         """Run the dispatcher from start to stop. Return the exit status.
+
+        Args:
+            dispatcher: What to run.
+            schedule_initial: Called before the start.
+            switch_interval: In seconds; see `ZenDaemon`.
+            signals: Further signals, and the events to make of them.
+            sigterm: What SIGTERM means: `"stop"` is what SIGINT means.
+            on_ready: Called when every component has started.
 
         Raises:
             RuntimeError: Outside the main thread.
         """
-        with self._make_trap(SIGNAL_EVENTS) as trap, _switching_every(switch_interval):
+        self._events = {**SIGNAL_EVENTS, **signals}
+        self._sigterm = sigterm
+        self._on_ready = on_ready
+        with self._make_trap(self._events) as trap, _switching_every(switch_interval):
             self._trap = trap
             self._serving = self._ident()
             self._dispatcher = dispatcher
@@ -179,6 +200,7 @@ class MainThread:
             schedule_initial()
             dispatcher.start()
             self._started = True
+            self._on_ready()
             dispatcher.wait_for_end()
             self.report = dispatcher.stop()
         except UnknownEventError as cause:
@@ -218,14 +240,16 @@ class MainThread:
     def _handle(self, number: int) -> None:
         name = SIGNALS_TO_NAMES_DICT.get(number, str(number))
         logger.info("Received {name}", name=name)
-        event = SIGNAL_EVENTS[number]
+        event = self._events[number]
         dispatcher = self._dispatcher
+        if number == signal.SIGQUIT and event is None:
+            logger.warning("What every thread is doing:\n{stacks}", stacks=stacks())
         if event is None or dispatcher is None or self._leaving:
             return
-        if number == signal.SIGINT:
-            self._interrupt(dispatcher)
-        elif number == signal.SIGTERM:
+        if number == signal.SIGTERM and self._sigterm == "terminate":
             self._terminate(dispatcher)
+        elif number in {signal.SIGINT, signal.SIGTERM}:
+            self._interrupt(dispatcher, name)
         elif event in dispatcher.chains():
             _schedule(dispatcher, event)
         else:
@@ -233,7 +257,7 @@ class MainThread:
                 "{name} is ignored: no component handles {event!r}", name=name, event=event
             )
 
-    def _interrupt(self, dispatcher: Dispatcher) -> None:
+    def _interrupt(self, dispatcher: Dispatcher, name: str) -> None:
         if not self._started:
             raise LeaveNow(Leave.INTERRUPTED)
         self._stop_attempts += 1
@@ -241,8 +265,9 @@ class MainThread:
             raise LeaveNow(Leave.FORCED)
         if self._stop_attempts > 1:
             logger.warning(
-                "Still working off what is queued; {more} more SIGINT to leave at once",
+                "Still working off what is queued; {more} more {name} to leave at once",
                 more=MAX_STOP_ATTEMPTS - self._stop_attempts,
+                name=name,
             )
         dispatcher.set_done()  # the stop itself sends the `stop` event through its chain
 
@@ -251,6 +276,10 @@ class MainThread:
             raise LeaveNow(Leave.TERMINATED)
         self._leave_by = self._clock.monotonic() + TERMINATE_TIMEOUT
         _schedule(dispatcher, dispatcher.EVENT_TERMINATE)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _schedule(dispatcher: Dispatcher, event: str) -> None:

@@ -13,7 +13,7 @@ import queue
 import select
 import signal
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Any, Self
 
@@ -23,6 +23,28 @@ SIGNALS_TO_NAMES_DICT = {
     if name.startswith("SIG") and "_" not in name
 }
 """Signal numbers to their names."""
+
+
+@contextlib.contextmanager
+def stopping_quietly() -> Iterator[None]:
+    """Let SIGTERM raise `KeyboardInterrupt`, as SIGINT does, until a daemon traps both itself.
+
+    Does nothing outside the main thread, or if somebody handles SIGTERM already.
+    """
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
 
 LONGEST_WAIT = 86_400.0  # seconds: poll() takes no number of milliseconds above 2**31
 
@@ -65,6 +87,8 @@ class SignalTrap:
         self._previous_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
         for number in self._signals:
             self._previous[number] = signal.signal(number, self._catch)
+        # What a process that becomes a daemon held back until there is somebody to handle it.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,8 +1,9 @@
 """Faults on purpose: the same names under a harness, in a simulation and on real threads.
 
 A fault happens at a *point*: `"callback"`, before a component's callback runs on an event;
-`"timer"`, before a timer's or descriptor's callback (`daemon.io`); `"setup"` and `"teardown"`,
-before its `setup` and `teardown`; and, where time is virtual, `"time"`, before time passes.
+`"timer"`, before a timer's or descriptor's callback (`daemon.io`); `"setup"`, `"reconfigure"`
+and `"teardown"`, before its hook of that name; and, where time is virtual, `"time"`, before time
+passes.
 """
 
 from __future__ import annotations
@@ -21,9 +22,14 @@ from zenactors.core.clock import Clock
 from zenactors.core.component import Handler
 from zenactors.errors import ConfigurationError, did_you_mean
 
-Point = Literal["callback", "timer", "setup", "teardown", "time"]
+Point = Literal["callback", "timer", "setup", "reconfigure", "teardown", "time"]
 POINTS = get_args(Point)
-_HOOKS: dict[str, Point | None] = {"setup": "setup", "setup_dump": None, "teardown": "teardown"}
+_HOOKS: dict[str, Point | None] = {
+    "setup": "setup",
+    "setup_dump": None,
+    "reconfigure": "reconfigure",
+    "teardown": "teardown",
+}
 
 
 class InjectedCrash(Exception):  # noqa: N818 - what it is, is its name
@@ -35,7 +41,7 @@ class Fault:
     """Where and when a fault happens.
 
     Args:
-        point: `"callback"`, `"timer"`, `"setup"`, `"teardown"` or `"time"`.
+        point: `"callback"`, `"timer"`, `"setup"`, `"reconfigure"`, `"teardown"` or `"time"`.
         component: The component's name; None: any.
         event: The event, for callbacks; None: any.
         nth: Only the so-manieth time, counted from 1, that all of the above fits.
@@ -252,7 +258,9 @@ class FaultyRuntime(Runtime):
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
 
-    def handlers(self, component: str, handlers: list[Handler]) -> list[Handler]:
+    def handlers(
+        self, component: str, handlers: list[Handler], instead_of: list[Handler] | None = None
+    ) -> list[Handler]:
         """Return handlers that may fail."""
         return self.faults.handlers(component, handlers)
 

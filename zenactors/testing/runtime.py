@@ -139,10 +139,14 @@ class SimulatedRuntime(Runtime):
                 flow.window = flow.least_window = self.hub.rng.choice(FIRST_WINDOWS) * width
         return dispatch
 
-    def handlers(self, component: str, handlers: list[Handler]) -> list[Handler]:
+    def handlers(
+        self, component: str, handlers: list[Handler], instead_of: list[Handler] | None = None
+    ) -> list[Handler]:
         """Return handlers that tell the journal, may fail and may be interrupted."""
         faulty = self._faults.handlers(component, handlers)
         watched = [Watched(self, component, handler) for handler in faulty]
+        for new, old in zip(watched, instead_of or (), strict=False):
+            new.take_place_of(old["callback"])
         self._watched.setdefault(component, watched)  # of a replica: its front comes first
         return [
             {**handler, "callback": callback}
@@ -274,6 +278,10 @@ class Watched:
 
     def __repr__(self) -> str:
         return describe(self.callback)
+
+    def take_place_of(self, other: Any) -> None:
+        """Stand where another callback stood in its chain."""
+        self.position, self.to = other.position, other.to
 
     def __call__(self, daemon: Any, args: Any) -> Any:
         """Call it."""

@@ -19,9 +19,23 @@ from zenactors.errors import ConfigurationError
         ("", ["x.toml:1: key 'name' is missing; it must be given"]),
         ("nmae = 'x'\n", ["x.toml:1: unknown key 'nmae'; did you mean 'name'?"]),
         ("name = 'x'\n\ncolour = 1\n",
-         ["x.toml:3: unknown key 'colour'; known: compat, component, description, name, ordering,"
-          " schedule, schedule_after, schedule_at, schedule_next, state_file, stats_interval,"
-          " stop_timeout"]),
+         ["x.toml:3: unknown key 'colour'; known: chroot_dir, compat, component, debug,"
+          " description, group, log_file, log_json, log_level, name, no_daemon, ordering, paralel,"
+          " parallel, pid_file, quiet, runlog_dir, runlog_interval, schedule, schedule_after,"
+          " schedule_at, schedule_next, signals, sigterm, start_timeout, state_file,"
+          " stats_interval, stop_timeout, umask, user, verbosity, work_dir"]),
+        ("name = 'x'\naction = 'config-view'\ncomponents = {}\nconfig_file = 'y'\n",
+         ["x.toml:2: key 'action' cannot be set here; it would be done at every start; use --action"
+          " on the command line",
+          "x.toml:3: key 'components' cannot be set here; write their options as"
+          " [component.options]",
+          "x.toml:4: key 'config_file' cannot be set here; SPEC is the only file"]),
+        ("name = 'x'\nparalel = true\nparallel = true\n",
+         ["x.toml:3: key 'parallel' is given twice, in two spellings"]),
+        ("name = 'x'\numask = '9'\n\npid_file = 'x'\n",
+         ["x.toml:2: key 'umask': must be an octal text such as \"022\", or a number from 0 to"
+          " 0o777, got '9'",
+          "x.toml:4: key 'pid_file': must end in .pid, got 'x'"]),
         ("name = 5\n", ["x.toml:1: key 'name': expected str, got 5"]),
         ("name = ''\n",
          ["x.toml:1: key 'name': string should have at least 1 character, got ''"]),
@@ -122,6 +136,23 @@ def test_a_right_file_becomes_a_daemon_with_its_components_in_order(
 
 def test_events_of_the_daemon_itself_may_be_scheduled(load_text: Callable[[str], Any]) -> None:
     assert load_text("name = 'x'\nschedule_after = [[60, 'stop']]\n" + SINK)
+
+
+def test_what_else_a_file_sets_for_the_daemon_is_kept_beside_it(app: Path) -> None:
+    write(
+        app / "x.toml",
+        "name = 'x'\numask = '027'\nparallel = true\nstart_timeout = 5\n"
+        "schedule = [['line']]\n[signals]\nwinch = 'line'\n" + SINK,
+    )
+    daemon = spec.load("x.toml", app, {"ordering": "event"})
+
+    assert daemon.ordering == "event"
+    assert daemon.config["start_timeout"] == 5.0
+    assert vars(daemon)["spec_settings"] == {
+        "name": "x", "umask": 0o027, "paralel": True, "start_timeout": 5.0, "ordering": "event",
+        "signals": {"SIGWINCH": "line"}, "schedule": [("line", None)], "schedule_next": [],
+        "schedule_at": [], "schedule_after": [],
+    }  # fmt: skip
 
 
 def test_settings_of_the_caller_take_precedence_over_the_file(app: Path) -> None:

@@ -68,7 +68,7 @@ from tests.daemon.spec.sample import PARTS, SINK, SOURCE
         (SINK + "[component.events]\nlines = 'l'", 6,
          "component 1 (Sink): it neither handles nor emits event 'lines'; did you mean 'line'?"),
         (SINK + "[component.events]\nline = 5", 6,
-         "component 1 (Sink): key 'events': expected a table, got {'line': 5}"),
+         "component 1 (Sink): key 'events.line': expected str, got 5"),
         ("[[component]]\nuse = 'parts:Mute'", 3,
          "component 1 (Mute): its events cannot be listed: KeyError: 'event'"),
     ],

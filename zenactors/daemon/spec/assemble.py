@@ -9,27 +9,24 @@ from __future__ import annotations
 import inspect
 import operator
 import os
-import re
 import reprlib
-import tomllib
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
 from zenactors.core.component import ZenDaemonComponent
-from zenactors.daemon.spec.components import Text, build_component, handled_by, unheard
+from zenactors.daemon.config.checking import check_table
+from zenactors.daemon.config.locate import KeyPath, TextError, line_of, parse_toml
+from zenactors.daemon.config.options import NOT_IN_FILES, DaemonOptions
+from zenactors.daemon.config.wording import because, nearest
+from zenactors.daemon.spec.components import build_component, handled_by, unheard
 from zenactors.daemon.spec.importing import Problem, import_attribute, look_first_in, refusal
-from zenactors.daemon.spec.locate import KeyPath, line_of, locate
-from zenactors.daemon.spec.options import STRICT, check_table
-from zenactors.daemon.spec.wording import because, nearest
 from zenactors.errors import ConfigurationError, did_you_mean
 
 if TYPE_CHECKING:
     from zenactors.daemon.lifecycle import ZenDaemon
-
-_Seconds = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 
 # For each list of events what stands before the event's name in an entry.
 _SCHEDULES = {
@@ -40,27 +37,31 @@ _SCHEDULES = {
 }
 
 
-class DaemonTable(pydantic.BaseModel):
+class DaemonTable(DaemonOptions):
     """A whole file, but for its components: they are looked at one by one."""
 
-    model_config = STRICT
-
-    name: Text
     description: str = ""
     ordering: Literal["component", "global", "event"] = "component"
     compat: Literal["pyzenkit"] | None = None
-    stats_interval: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] = 300.0
-    stop_timeout: _Seconds = 30.0
-    state_file: Text | None = None
-    schedule: list[Any] = []
-    schedule_next: list[Any] = []
-    schedule_at: list[Any] = []
-    schedule_after: list[Any] = []
-    component: list[dict[str, Any]] = []
+    schedule: list[Any] = pydantic.Field(default=[])
+    schedule_next: list[Any] = pydantic.Field(default=[])
+    schedule_at: list[Any] = pydantic.Field(default=[])
+    schedule_after: list[Any] = pydantic.Field(default=[])
+    component: list[dict[str, Any]] = pydantic.Field(default=[])
+
+
+_ELSEWHERE = {
+    **dict.fromkeys(NOT_IN_FILES, "SPEC is the only file"),
+    "action": NOT_IN_FILES["action"],
+    "components": "write their options as [component.options]",
+}
 
 
 def load(spec: str, app_dir: Path = Path(), settings: Mapping[str, Any] | None = None) -> ZenDaemon:
     """Return the daemon that `spec` describes. Imports the code that it names.
+
+    That of a file has all that the file and `settings` set, but for the components, as a dict
+    in its attribute `spec_settings`.
 
     Args:
         spec: The path of a TOML file, or `package.module:attribute`: a `ZenDaemon`, a
@@ -132,7 +133,7 @@ def _load_object(spec: str, app_dir: Path) -> ZenDaemon:
 
 def _load_file(path: Path, app_dir: Path, overriding: Mapping[str, Any]) -> ZenDaemon:
     file = _parse(path, _read(path), app_dir)
-    table, findings = check_table(DaemonTable, file.data, "key")
+    table, findings = check_table(DaemonTable, file.data, elsewhere=_ELSEWHERE)
     for where, problem in findings:
         file.add(where, problem)
     components = [
@@ -178,11 +179,8 @@ def _read(path: Path) -> str:
 def _parse(path: Path, text: str, app_dir: Path) -> _File:
     try:
         return _File(path, text, app_dir)
-    except tomllib.TOMLDecodeError as cause:
-        reason, _, place = str(cause).partition(" (at ")
-        numbers = re.findall(r"\d+", place)
-        # "at end of document" has no numbers.
-        line, column = numbers or (text.count("\n") + 1, len(text) - text.rfind("\n"))
+    except TextError as cause:
+        line, column, reason = cause.problems[0]
         raise ConfigurationError(f"{path}:{line}:{column}: {reason}") from cause
     except RecursionError as cause:
         raise ConfigurationError(f"{path}: is nested too deeply") from cause
@@ -194,9 +192,8 @@ class _File:
     def __init__(self, path: Path, text: str, app_dir: Path) -> None:
         self.path = path
         self.app_dir = app_dir
-        self.data = tomllib.loads(text)
+        self.data, self._lines = parse_toml(text)
         self.problems: list[tuple[int, str]] = []
-        self._lines = locate(text)
 
     def add(self, path: KeyPath, problem: object) -> None:
         self.problems.append((line_of(self._lines, path), str(problem)))
@@ -243,7 +240,9 @@ def _wire(
     daemon = None
     try:
         if not file.problems:
-            daemon = ZenDaemon(**settings, components=components)
+            taken = inspect.signature(ZenDaemon).parameters.keys() & settings.keys()
+            daemon = ZenDaemon(**{key: settings[key] for key in taken}, components=components)
+            vars(daemon)["spec_settings"] = settings
         handled = set((daemon or ZenDaemon(name="check", components=components)).chains())
     except ConfigurationError as cause:
         for line in str(cause).splitlines():

@@ -8,22 +8,16 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pydantic
 
 from zenactors.core.component import ZenDaemonComponent
+from zenactors.daemon.config.checking import STRICT, Finding, as_option, check_table
+from zenactors.daemon.config.options import Text
+from zenactors.daemon.config.wording import because, nearest
 from zenactors.daemon.spec.importing import Problem, import_attribute
-from zenactors.daemon.spec.options import (
-    STRICT,
-    Finding,
-    check_table,
-    options_model,
-    read_constructor,
-)
-from zenactors.daemon.spec.wording import because, nearest
-
-Text = Annotated[str, pydantic.Field(min_length=1)]
+from zenactors.daemon.spec.options import GIVEN_ELSEWHERE, options_model, read_constructor
 
 
 class ComponentTable(pydantic.BaseModel):
@@ -48,7 +42,7 @@ def build_component(
         app_dir: The folder whose files root must be able to trust.
     """
     label = f"component {index + 1}"
-    _, findings = check_table(ComponentTable, table, "key")
+    _, findings = check_table(ComponentTable, table)
     cls = component = None
     use, name, options, events = map(table.get, ("use", "name", "options", "events"))
     if isinstance(use, str) and use:
@@ -80,7 +74,7 @@ def _arguments(
     cls: type[ZenDaemonComponent], options: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[Finding]]:
     model = options_model(cls)
-    checked, findings = check_table(model, options, "option")
+    checked, findings = check_table(model, options, as_option, elsewhere=GIVEN_ELSEWHERE)
     given = {
         str(model.model_fields[field].alias): getattr(checked, field)
         for field in (checked.model_fields_set if checked else ())

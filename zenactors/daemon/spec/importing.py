@@ -9,15 +9,14 @@ from __future__ import annotations
 import importlib
 import importlib.machinery
 import importlib.util
-import os
 import pkgutil
-import stat
 import sys
 import types
 from pathlib import Path
 from typing import Any
 
-from zenactors.daemon.spec.wording import because
+from zenactors.daemon.config import trust
+from zenactors.daemon.config.wording import because
 from zenactors.errors import did_you_mean
 
 
@@ -29,33 +28,14 @@ def look_first_in(app_dir: Path) -> None:
     """Put `app_dir` first on `sys.path`, unless root must not trust it."""
     # A folder in which others can write could shadow any module with one of their own: as
     # root, nothing is imported from it (and `_find_module` says so if something should be).
-    if str(app_dir) not in sys.path[:1] and not _who_else_can_write(app_dir):
+    if str(app_dir) not in sys.path[:1] and not trust.who_else_can_write(app_dir.stat()):
         sys.path.insert(0, str(app_dir))
         importlib.invalidate_caches()
 
 
 def refusal(path: Path) -> str:
     """Say, with the remedy, why root must not use a file; empty if it may, or is not root."""
-    reason = _who_else_can_write(path)
-    return reason and (
-        f"{path} {reason}, and it names code that would run as root;"
-        f" use: chown root {path} && chmod go-w {path}"
-    )
-
-
-def _who_else_can_write(path: Path) -> str:
-    """Say why root must not trust `path`; an empty string if it may, or is not root."""
-    if os.geteuid() != 0:
-        return ""
-    found = path.stat()
-    trusted = {"0", os.environ.get("SUDO_UID", "0")}  # who may use sudo is root anyway
-    if str(found.st_uid) not in trusted:
-        return f"belongs to user {found.st_uid}"
-    # Root's own group is as trusted as root: with umask 002 all its files are writable for it.
-    others = stat.S_IWOTH if found.st_gid == 0 else stat.S_IWGRP | stat.S_IWOTH
-    if found.st_mode & others:
-        return f"can be written by others (mode {stat.S_IMODE(found.st_mode):o})"
-    return ""
+    return trust.refusal(path, path.stat(), "it names code that would run as root")
 
 
 def import_attribute(reference: str, app_dir: Path) -> Any:
@@ -101,7 +81,7 @@ def _find_module(name: str, app_dir: Path) -> None:
     parent = name.rpartition(".")[0]
     if name in sys.modules:
         return
-    reason = "" if parent else _who_else_can_write(app_dir)
+    reason = "" if parent else trust.who_else_can_write(app_dir.stat())
     if reason and importlib.machinery.PathFinder.find_spec(name, [str(app_dir)]):
         raise Problem(
             f"module {name!r} is not imported as root from {app_dir}, for that folder {reason};"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zenactors.daemon.spec.locate import line_of, locate
+from zenactors.daemon.config.locate import line_of, locate
 
 
 @pytest.mark.parametrize(

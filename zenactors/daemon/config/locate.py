@@ -1,4 +1,4 @@
-"""Where things stand in a TOML text: the line of each key, which `tomllib` does not tell.
+"""TOML: what a text says, and the line of each of its keys, which `tomllib` does not tell.
 
 Pure functions of a text; any thread.
 """
@@ -9,6 +9,7 @@ import collections
 import re
 import tomllib
 from collections.abc import Mapping
+from typing import Any
 
 KeyPath = tuple[str | int, ...]
 
@@ -23,6 +24,37 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+
+
+class TextError(ValueError):
+    """A text is not what its format allows.
+
+    Attributes:
+        problems: Of each problem the line and the column, both from 1, and what is wrong.
+    """
+
+    def __init__(self, problems: list[tuple[int, int, str]]) -> None:
+        super().__init__(problems[0][-1])
+        self.problems = problems
+
+
+def parse_toml(text: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    """Return what a TOML text says, and the line of each key.
+
+    Raises:
+        TextError: If it is not TOML.
+        RecursionError: If it is nested too deeply.
+    """
+    try:
+        return tomllib.loads(text), locate(text)
+    except tomllib.TOMLDecodeError as cause:
+        reason, _, place = str(cause).partition(" (at ")
+        numbers = [int(number) for number in re.findall(r"\d+", place)]
+        # "at end of document" has no numbers.
+        line, column = numbers or (text.count("\n") + 1, len(text) - text.rfind("\n"))
+        raise TextError([(line, column, reason)]) from cause
+    except ValueError as cause:  # of a number: without its place
+        raise TextError([(1, 1, str(cause))]) from cause
 
 
 def locate(text: str) -> dict[KeyPath, int]:

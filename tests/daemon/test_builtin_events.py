@@ -1,0 +1,174 @@
+"""The events of a daemon's life: its own callbacks come first, components add theirs (S5, S6)."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+
+import pytest
+from loguru import logger
+
+from zenactors import FLAG_CONTINUE, ZenDaemon, ZenDaemonComponent, handles
+from zenactors.core.component import Handler, gen_event_handler
+from zenactors.errors import EXIT_CONFIG, EXIT_FAILURE, EXIT_OK
+from zenactors.testing import Harness, VirtualFiles
+
+SIGNALS = {
+    "signal_hup": signal.SIGHUP,
+    "signal_usr1": signal.SIGUSR1,
+    "signal_usr2": signal.SIGUSR2,
+}
+BUILT_IN = ("start", "stop", "terminate", *SIGNALS, "log_statistics", "save_runlog")
+
+
+class Listener(ZenDaemonComponent):
+    """Notes each built-in event; raises, if it is to."""
+
+    def __init__(self, name: str, *, fails: str = "") -> None:
+        super().__init__(name=name)
+        self.fails = fails
+        self.heard: list[str] = []
+
+    def get_events(self) -> list[Handler]:
+        return [gen_event_handler(event, self.callback_of(event)) for event in BUILT_IN]
+
+    def callback_of(self, event: str) -> Any:
+        def listen(daemon: Any, args: Any) -> tuple[int, Any]:
+            self.heard.append(event)
+            if self.fails == event:
+                raise OSError("broken")
+            return FLAG_CONTINUE, args
+
+        return listen
+
+    def setup(self, daemon: Any) -> None:
+        daemon.io.keep_alive()
+
+
+def daemon_of(*components: Any, **options: Any) -> ZenDaemon:
+    return ZenDaemon(name="d", components=components, **options)
+
+
+@pytest.mark.parametrize("event", BUILT_IN)
+def test_the_daemons_own_callback_comes_first(event: str) -> None:
+    daemon = daemon_of(Listener("one"), Listener("two"))
+
+    chain = daemon.chains()[event]
+
+    assert [name for name, _ in chain] == ["d", "one", "two"]
+    assert chain[0][1] == f"cbk_event_{event}"
+
+
+@pytest.mark.parametrize("event", ["stop", *SIGNALS])
+def test_a_callback_that_raises_keeps_nobody_from_their_turn(event: str) -> None:
+    one, two = Listener("one", fails=event), Listener("two")
+    with Harness(daemon_of(one, two)) as harness:
+        harness.signal(SIGNALS.get(event, signal.SIGINT))
+        harness.advance(1.0)
+        [letter] = harness.dead_letters()
+        assert (letter.event, letter.component) == (event, "one")
+
+    assert event in two.heard
+
+
+@pytest.mark.parametrize("event", ["log_statistics", "save_runlog"])
+def test_housekeeping_repeats_though_a_callback_raises(event: str) -> None:
+    one, two = Listener("one", fails=event), Listener("two")
+    daemon = daemon_of(one, two, stats_interval=10.0, default_runlog_interval=10.0)
+    daemon.keep_runlogs = True
+    with Harness(daemon, files=VirtualFiles(below=True)) as harness:
+        harness.advance(35.0)
+        assert len(harness.dead_letters()) == 3
+
+    assert two.heard.count(event) == 3
+
+
+def test_with_the_seeds_semantics_an_exception_ends_everything() -> None:
+    one, two = Listener("one", fails="signal_usr2"), Listener("two")
+    with Harness(daemon_of(one, two, compat="pyzenkit")) as harness:
+        harness.signal(signal.SIGUSR2)
+        harness.advance(1.0)
+        assert harness.status == EXIT_FAILURE
+        assert len(harness.dead_letters()) == 1
+
+    assert "signal_usr2" not in two.heard
+
+
+@pytest.mark.parametrize("event", ["signal_hup", "signal_usr1", "signal_usr2"])
+def test_a_callback_that_hangs_keeps_nobody_from_stopping(event: str) -> None:
+    class Hanging(Listener):
+        def callback_of(self, event: str) -> Any:
+            if event != self.fails:
+                return super().callback_of(event)
+            return lambda daemon, args: daemon.wait(1e9) and daemon.wait(1e9)
+
+    hanging, other = Hanging("hanging", fails=event), Listener("other")
+    with Harness(daemon_of(hanging, other)) as harness:
+        harness.signal(SIGNALS[event])
+        harness.advance(1.0)
+        harness.signal(signal.SIGINT)
+        assert harness.run(60.0) == EXIT_OK
+
+    assert "stop" in other.heard
+
+
+def test_the_state_and_the_runlog_are_saved_by_signals() -> None:
+    files = VirtualFiles(below=True)
+    daemon = daemon_of(Listener("one"), state_file="/d.state", default_runlog_dir="/runlogs")
+    with Harness(daemon, files=files) as harness:
+        harness.signal(signal.SIGUSR1)
+        harness.signal(signal.SIGUSR2)
+        harness.advance(1.0)
+        state = json.loads(files.content("/d.state"))
+        runlog = json.loads(files.content("/runlogs/d.runlog"))
+
+    assert state["components"]["one"] == {"statistics": {}}
+    assert (runlog["status"], runlog["events"]["signal_usr1"]["accepted"]) == (None, 1)
+
+
+def test_the_last_runlog_tells_the_status() -> None:
+    files = VirtualFiles(below=True)
+    with Harness(daemon_of(default_runlog_dir="/runlogs"), files=files) as harness:
+        assert harness.run() == EXIT_OK
+
+    assert json.loads(files.content("/runlogs/d.runlog"))["status"] == EXIT_OK
+
+
+@pytest.mark.parametrize("spelling", ["SIGWINCH", "winch"])
+def test_any_other_signal_can_become_an_event(spelling: str) -> None:
+    class Window(Listener):
+        @handles("resized")
+        def cbk_event_resized(self, daemon: Any, args: Any) -> None:
+            self.heard.append("resized")
+
+        def get_events(self) -> list[Handler]:
+            return [gen_event_handler("resized", self.cbk_event_resized)]
+
+    window = Window("window")
+    with Harness(daemon_of(window, default_signals={spelling: "resized"})) as harness:
+        harness.signal(signal.SIGWINCH)
+        harness.advance(1.0)
+
+    assert window.heard == ["resized"]
+
+
+def test_a_signal_for_an_event_that_nobody_handles_is_a_configuration_error() -> None:
+    daemon = daemon_of(Listener("one"), default_signals={"SIGWINCH": "resised"})
+    lines: list[str] = []
+    sink = logger.add(lines.append, format="{message}")
+
+    assert daemon.serve() == EXIT_CONFIG
+
+    logger.remove(sink)
+    assert lines == ["signals: SIGWINCH becomes event 'resised', which no component handles\n"]
+
+
+@pytest.mark.parametrize(("meaning", "heard"), [("stop", True), ("terminate", False)])
+def test_what_sigterm_means_is_configured(meaning: str, *, heard: bool) -> None:
+    listener = Listener("one")
+    with Harness(daemon_of(listener, default_sigterm=meaning)) as harness:
+        harness.signal(signal.SIGTERM)
+        assert harness.run(5.0) == EXIT_OK
+
+    assert ("stop" in listener.heard) is heard

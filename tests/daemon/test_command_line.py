@@ -1,0 +1,258 @@
+"""A daemon's command line follows from its model, and wrong ones are named option by option."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from pydantic import Field
+
+from zenactors.daemon.command_line import HelpShown, UsageError, parse_daemon, usage
+from zenactors.daemon.config.options import DaemonOptions
+
+ACTIONS = {"signal-check": "Say whether the daemon runs.", "config-view": "Show it."}
+
+
+class Options(DaemonOptions):
+    greeting: str = Field(
+        "hello",
+        description="What to say; usage: with --name [default: 5].",
+    )
+    loud: bool = Field(default=True, description="Say it loudly.")
+    folder: Path = Field(default=Path("/data"), description="Where to look.")
+    mode: Literal["fast", "safe"] = "safe"
+    # Its second line must not begin with the option: docopt would take that for another.
+    hint: str = Field("", description=f"What {'a' * 57} b --quiet does.")
+    count2: int | None = None
+    ratio: float = 0.5
+    a_key_with_a_name_that_is_longer_than_others: str = Field("", description="Long.")
+    tags: list[str] = Field(default=[])
+    limits: dict[str, int] = Field(default={})
+
+
+DOC = usage("my-daemon", "Greets everyone: usage: see below.", Options, ACTIONS)
+
+
+def parsed(line: str) -> dict[str, Any]:
+    return parse_daemon(line.split(), DOC, Options, actions=ACTIONS, version="1.2")
+
+
+def test_the_help_of_a_daemon() -> None:
+    class Small(DaemonOptions):
+        greeting: str = Field("hello", description="What to say first.")
+
+    text = usage("hello", "Greets.", Small, {"config-view": "Show the configuration."})
+    assert (
+        text
+        == """\
+Greets.
+
+Usage:
+  hello [options] [--verbose]...
+  hello (-h | --help | --version)
+
+Configuration:
+  --name NAME                Name of the daemon, for logs and files.
+  --config-file FILE         Configuration file: TOML (.toml) or JSON with comments.
+  --config-dir DIR           Folder of configuration files, read in the order of their names.
+  --config-file-silent       Go on without the configuration file if there is none.
+  --config-dir-silent        Go on without the configuration folder if there is none.
+
+Logs:
+  --log-file FILE            Append log lines to this file.
+  --log-level LEVEL          Least level to log: TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL.
+                             Default: INFO.
+  --log-json                 Write the log file as JSON lines, one object a line.
+  --debug                    Log from level debug up.
+  --quiet                    Write only errors to the terminal.
+  --verbose                  Tell more on the terminal; each time more.
+
+Process:
+  --no-daemon                Stay in the foreground: everything but detaching.
+  --paralel                  Let several instances run, each with its own files.
+  --parallel                 The same as --paralel.
+  --pid-file FILE            File that holds the process number; must end in .pid.
+  --user USER                User to run as, name or number.
+  --group GROUP              Group to run as, name or number.
+  --chroot-dir DIR           Make this folder the root folder.
+  --work-dir DIR             Folder to work in.
+  --umask MASK               Rights that new files do not get, an octal number. Default: 022.
+
+Operation:
+  --action ACTION            Do this instead of running; see the list of actions.
+  --state-file FILE          Where SIGUSR2 writes the state, as JSON.
+  --runlog-dir DIR           Folder for the runlogs: a summary of each run, as JSON.
+  --stats-interval SECONDS   Seconds between two statistics in the log; 0: none. Default: 300.
+  --runlog-interval SECONDS  Seconds between two savings of the runlog; 0: only at the end.
+                             Default: 300.
+  --start-timeout SECONDS    Seconds that each component has to start. Default: 30.
+  --stop-timeout SECONDS     Seconds that a graceful stop may take. Default: 30.
+  --sigterm VALUE            What SIGTERM does: terminate at once, or stop in order.
+                             Default: terminate.
+
+Options of hello:
+  --greeting VALUE           What to say first. Default: hello.
+
+Actions:
+  config-view                Show the configuration.
+
+Help:
+  -h, --help                 Show this help.
+  --version                  Show the version.
+"""
+    )
+
+
+def test_every_key_that_is_no_table_and_no_list_has_an_option() -> None:
+    options = {line.split()[0] for line in DOC.splitlines() if line.startswith("  --")}
+    keys = Options.model_fields.keys() - {"tags", "limits", "signals", "components"}
+    expected = {f"--{key.replace('_', '-')}" for key in keys}
+    spelled = {"--loud": "--no-loud", "--verbosity": "--verbose"}
+    expected = {spelled.get(option, option) for option in expected}
+    assert options == expected | {"--parallel", "--version"}
+
+
+def test_the_help_is_aligned_and_fits() -> None:
+    assert max(map(len, DOC.splitlines())) <= 100
+    assert "\n  --a-key-with-a-name-that-is-longer-than-others VALUE\n" + " " * 29 + "Long." in DOC
+    assert "\n" + " " * 29 + "b --quiet does.\n" in DOC
+    assert "\n  --mode VALUE               fast, safe. Default: safe.\n" in DOC
+    assert "\n  --no-loud                  Switch off: Say it loudly.\n" in DOC
+
+
+def test_without_actions_there_is_no_option_for_them() -> None:
+    assert "--action" not in usage("x", "", Options)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", {}),
+        ("--stats-interval 5 --runlog-interval=0.5", {
+            "stats_interval": 5.0, "runlog_interval": 0.5}),
+        ("--verbose --verbose --verbose", {"verbosity": 3}),
+        ("--quiet --no-daemon --log-json", {"quiet": True, "no_daemon": True, "log_json": True}),
+        ("--no-loud", {"loud": False}),
+        ("--paralel", {"paralel": True}),
+        ("--parallel", {"paralel": True}),
+        ("--paralel --parallel", {"paralel": True}),
+        ("--folder /f --count2 7 --ratio 1 --mode fast", {
+            "folder": Path("/f"), "count2": 7, "ratio": 1.0, "mode": "fast"}),
+        ("--umask 027 --log-level debug --user 1000 --pid-file /x.pid", {
+            "umask": "027", "log_level": "debug", "user": "1000", "pid_file": "/x.pid"}),
+        ("--log-file= --pid-file=", {"log_file": "", "pid_file": ""}),
+        ("--greeting 5", {"greeting": "5"}),
+        ("--greeting --x", {"greeting": "--x"}),
+        ("--stats 5 --verb --config-dir d", {
+            "stats_interval": 5.0, "verbosity": 1, "config_dir": "d"}),
+        ("--config-file f --config-file-silent", {
+            "config_file": "f", "config_file_silent": True}),
+        ("--action config-view", {"action": "config-view"}),
+    ],
+)  # fmt: skip
+def test_options_become_keys_with_values_of_the_models_types(
+    line: str, expected: dict[str, Any]
+) -> None:
+    found = parsed(line)
+    assert found == expected
+    assert list(map(type, found.values())) == [type(expected[key]) for key in found]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("--stats-interval often", "--stats-interval: expected float, got 'often'"),
+        ("--stats-interval -5",
+         "--stats-interval: input should be greater than or equal to 0, got -5.0"),
+        ("--stop-timeout nan", "--stop-timeout: input should be a finite number, got nan"),
+        ("--count2 1.5", "--count2: expected int, got '1.5'"),
+        ("--umask 9",
+         "--umask: must be an octal text such as \"022\", or a number from 0 to 0o777, got '9'"),
+        ("--log-level inof",
+         "--log-level: expected one of 'TRACE', 'DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL',"
+         " got 'inof'; did you mean 'INFO'?"),
+        ("--pid-file x", "--pid-file: must end in .pid, got 'x'"),
+        ("--ratio x --mode slow",
+         "--mode: expected one of 'fast', 'safe', got 'slow'\n--ratio: expected float, got 'x'"),
+        ("--quiet --verbose", "--quiet and --verbose exclude each other"),
+        ("--action signal-chek",
+         "--action must be 'signal-check' or 'config-view', not 'signal-chek';"
+         " did you mean 'signal-check'?"),
+        ("--config-fiel x", "unknown option '--config-fiel'; did you mean '--config-file'?"),
+        ("--loud", "unknown option '--loud'; did you mean '--no-loud'?"),
+        ("--tags x", "unknown option '--tags'; did you mean '--umask'?"),
+        ("--config x",
+         "option '--config' may be '--config-file' or '--config-dir' or '--config-file-silent'"
+         " or '--config-dir-silent'"),
+        ("--work-dir", "option '--work-dir' needs a value: --work-dir DIR"),
+        ("--count2", "option '--count2' needs a value: --count2 NUMBER"),
+        ("--work-dir a --work-dir b", "option '--work-dir' is given twice"),
+        ("--quiet --quiet", "option '--quiet' is given twice"),
+        ("--verbose=5", "option '--verbose' takes no value, but got '--verbose=5'"),
+        ("--verbose --verbose start", "unexpected argument 'start'"),
+        ("-v", "unknown option '-v'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_command_line_names_the_option_and_the_value(line: str, expected: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parsed(line)
+    assert str(caught.value) == expected
+    assert caught.value.usage == (
+        "Usage:\n  my-daemon [options] [--verbose]...\n  my-daemon (-h | --help | --version)"
+    )
+
+
+def test_a_secret_is_not_repeated_in_the_message() -> None:
+    class Secret(DaemonOptions):
+        token: int = 0
+
+    with pytest.raises(UsageError) as caught:
+        parse_daemon(["--token", "hunter2"], usage("x", "", Secret), Secret)
+    assert str(caught.value) == "--token: expected int, got ***"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"), [("--help", DOC.strip()), ("-h", DOC.strip()), ("--version", "1.2")]
+)
+def test_help_and_version_are_shown(
+    line: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(HelpShown):
+        parsed(line)
+    assert capsys.readouterr().out.strip() == shown
+
+
+def test_two_keys_with_one_option_are_refused() -> None:
+    class Twice(DaemonOptions):
+        daemon: bool = True
+
+    with pytest.raises(ValueError, match="'daemon' of Twice would have the option --no-daemon"):
+        usage("x", "", Twice)
+
+    class Help(DaemonOptions):
+        help: str = ""
+
+    with pytest.raises(ValueError, match="would have the option --help, which every command line"):
+        usage("x", "", Help)
+
+
+@pytest.mark.parametrize("program", ["my daemon", "tail.py", "x"])
+def test_any_name_of_a_program_will_do(program: str) -> None:
+    doc = usage(program, "options: --name x\n-y\nUsage: z", Options, ACTIONS)
+    assert parse_daemon(["--no-daemon"], doc, Options, actions=ACTIONS) == {"no_daemon": True}
+    with pytest.raises(UsageError, match="unknown option '-y'"):
+        parse_daemon(["-y"], doc, Options, actions=ACTIONS)
+
+
+def test_importing_the_module_is_cheap() -> None:
+    program = (
+        "import sys, zenactors.daemon.command_line;"
+        "sys.exit(str({'pydantic', 'loguru', 'rich'} & set(sys.modules) or ''))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr.strip()) == (1, ""), done.stderr

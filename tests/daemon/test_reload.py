@@ -1,0 +1,261 @@
+"""SIGHUP is a transaction: all of the new configuration holds, or all of the old one (D10)."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import pytest
+
+from zenactors import ConfigurationError, ZenDaemon, ZenDaemonComponent, handles
+from zenactors.testing import Harness
+
+
+class Greeter(ZenDaemonComponent):
+    class Options(pydantic.BaseModel):
+        model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+        word: str = "hello"
+        refuse: bool = False
+
+    def __init__(self, name: str = "greeter") -> None:
+        super().__init__(name=name)
+        self.word = ""
+        self.told = 0
+        self.greeted: list[str] = []
+
+    def setup(self, daemon: Any) -> None:
+        self.word = self.options["word"]
+        daemon.io.keep_alive()
+
+    def reconfigure(self, daemon: Any, config: Mapping[str, Any]) -> None:
+        self.told += 1
+        if config["refuse"]:
+            raise OSError("I will not")
+        self.word = config["word"]
+
+    @handles("greet")
+    def cbk_event_greet(self, daemon: Any, args: Any) -> None:
+        self.greeted.append(f"{self.word} {args}")
+
+
+class Rigid(ZenDaemonComponent):
+    """Has no `reconfigure`: a new object takes its place."""
+
+    class Options(pydantic.BaseModel):
+        size: int = 1
+
+    made = 0
+
+    def __init__(self) -> None:
+        super().__init__(name="rigid")
+        type(self).made += 1
+
+    def setup(self, daemon: Any) -> None:
+        self.size = self.options["size"]
+
+    @handles("count")
+    def cbk_event_count(self, daemon: Any, args: Any) -> None:
+        self.inc_statistic("counted", self.size)
+
+
+class Daemon(ZenDaemon):
+    class Options(ZenDaemon.Options):
+        note: str = "first"
+        odd: int = 1
+
+    def make_components(self) -> list[Any]:
+        return [Rigid()]
+
+    def derive(self, config: dict[str, Any]) -> None:
+        if config["odd"] % 2 == 0:
+            raise ConfigurationError(f"odd: {config['odd']} is even")
+        config[self.CORE]["twice"] = config["note"] * 2
+
+
+class Site:
+    """A daemon with a configuration file, and its logs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "d.conf"
+        self.write({})
+        self.greeter, self.other = Greeter(), Greeter("other")
+        self.daemon = Daemon(
+            name="d", components=[self.greeter, self.other], path_cfg=str(folder),
+            path_run=str(folder), path_log=str(folder),
+        )  # fmt: skip
+        self.reopened: list[str] = []
+        self.daemon.reopen_logs = lambda config: self.reopened.append(config["log_level"])
+
+    def write(self, content: Any) -> None:
+        self.file.write_text(content if isinstance(content, str) else json.dumps(content))
+
+    def start(self, **command_line: Any) -> Harness:
+        self.daemon.configure({"no_daemon": True, **command_line})
+        return Harness(self.daemon)
+
+    def reload(self, harness: Harness, content: Any) -> list[str]:
+        """Write the file, send SIGHUP, and return the messages that came then."""
+        self.write(content)
+        before = len(harness.logs)
+        harness.signal(signal.SIGHUP)
+        harness.advance(0.5)
+        return [record.message for record in harness.logs[before:]]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    Rigid.made = 0
+    return Site(tmp_path)
+
+
+def test_a_good_configuration_is_taken_over(site: Site) -> None:
+    with site.start() as harness:
+        harness.queue.schedule("greet", "you")
+        harness.queue.schedule("count")
+        harness.advance(0.1)
+        logs = site.reload(
+            harness,
+            {"note": "second", "components": {"greeter": {"word": "bye"}, "rigid": {"size": 5}}},
+        )
+        harness.queue.schedule("greet", "you")
+        harness.queue.schedule("count")
+        harness.advance(0.1)
+        statistics = harness.statistics
+        state = site.daemon.get_state()
+
+    assert "Configuration reloaded; changed: components, note; components:" in logs[1]
+    assert site.greeter.greeted == ["hello you", "bye you"]
+    assert site.greeter.options == {"word": "bye", "refuse": False}
+    assert statistics["rigid"]["counted"]["cnt"] == 6
+    assert (site.daemon.c("note"), site.daemon.cc("twice")) == ("second", "secondsecond")
+    assert state["reload"]["done"] is True
+    assert state["reload"]["components"] == ["greeter", "rigid"]
+
+
+def test_only_components_whose_section_changed_are_told(site: Site) -> None:
+    with site.start() as harness:
+        site.reload(harness, {"note": "x", "components": {"greeter": {"word": "bye"}}})
+
+    assert (site.greeter.told, site.other.told) == (1, 0)
+    assert Rigid.made == 2  # one was made for the plan, and not put to work
+    assert site.daemon.c("note") == "x"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "d.conf:1:"),
+        ({"note": 5}, "key 'note': expected str, got 5"),
+        ({"nte": "x"}, "unknown key 'nte'; did you mean 'note'?"),
+        ({"components": {"greter": {}}}, "greter"),
+        ({"components": {"greeter": {"wrd": "x"}}}, "wrd"),
+        ({"odd": 2}, "odd: 2 is even"),
+        ({"pid_file": "other.pid"}, "Only a restart can change: pid_file"),
+        ({"components": {"other": {"refuse": True}, "greeter": {"word": "x"}}}, "I will not"),
+    ],
+)
+def test_with_a_bad_one_all_goes_on_as_before(site: Site, content: Any, reason: str) -> None:
+    with site.start() as harness:
+        config = site.daemon.config
+        logs = site.reload(harness, content)
+        harness.queue.schedule("greet", "you")
+        harness.advance(0.1)
+        state = site.daemon.get_state()
+
+    assert any("Configuration not reloaded" in line and reason in line for line in logs), logs
+    assert site.daemon.config is config
+    assert site.greeter.greeted == ["hello you"]
+    assert site.greeter.options["word"] == "hello"
+    assert state["reload"]["done"] is False
+    assert reason in " ".join(state["reload"]["problems"])
+
+
+def test_after_a_bad_one_a_good_one_is_taken_over(site: Site) -> None:
+    with site.start() as harness:
+        site.reload(harness, "{")
+        logs = site.reload(harness, {"note": "third"})
+
+    assert "Configuration reloaded" in logs[1]
+    assert site.daemon.c("note") == "third"
+
+
+def test_logs_are_opened_anew_in_any_case(site: Site) -> None:
+    with site.start() as harness:
+        site.reload(harness, {"log_level": "debug"})
+        site.reload(harness, {"log_level": "wrong"})
+
+    assert site.reopened == ["DEBUG", "DEBUG"]
+
+
+def test_logs_that_cannot_be_opened_stop_the_reload(site: Site) -> None:
+    def reopen(config: Mapping[str, Any]) -> None:
+        site.reopened.append(config["note"])
+        if config["note"] != "first":
+            raise ConfigurationError("Log file '/x/y' cannot be opened")
+
+    site.daemon.reopen_logs = reopen
+    with site.start() as harness:
+        logs = site.reload(harness, {"note": "x", "components": {"greeter": {"word": "bye"}}})
+
+    assert "Configuration not reloaded: Log file '/x/y' cannot be opened" in logs[1]
+    assert site.daemon.c("note") == "first"
+    assert site.greeter.told == 0
+    assert site.reopened == ["x", "first"]
+
+
+def test_the_command_line_still_takes_precedence(site: Site) -> None:
+    with site.start(note="given") as harness:
+        logs = site.reload(harness, {"note": "filed", "stats_interval": 5})
+
+    assert "changed: stats_interval; components: none" in logs[1]
+    assert site.daemon.c("note") == "given"
+
+
+def test_components_hear_of_it_when_it_is_done(site: Site) -> None:
+    heard: list[str] = []
+
+    class Late(ZenDaemonComponent):
+        @handles("signal_hup")
+        def cbk_event_signal_hup(self, daemon: Any, args: Any) -> None:
+            heard.append(daemon.c("note"))
+
+    site.daemon.components.append(Late())
+    with site.start() as harness:
+        site.reload(harness, {"note": "second"})
+
+    assert heard == ["second"]
+
+
+def test_statistics_can_be_turned_on(site: Site) -> None:
+    logged: list[float] = []
+
+    class Clerk(ZenDaemonComponent):
+        @handles("log_statistics")
+        def cbk_event_log_statistics(self, daemon: Any, args: Any) -> None:
+            logged.append(self.clock.monotonic())
+
+    site.write({"stats_interval": 0})
+    site.daemon.components.append(Clerk())
+    with site.start() as harness:
+        harness.advance(400.0)
+        assert logged == []
+        site.reload(harness, {"stats_interval": 10})
+        harness.advance(25.0)
+
+    assert len(logged) == 2
+
+
+def test_what_was_served_without_files_reloads_nothing(tmp_path: Path) -> None:
+    greeter = Greeter()
+    with Harness(ZenDaemon(name="d", components=[greeter])) as harness:
+        harness.signal(signal.SIGHUP)
+        harness.advance(0.5)
+        assert "Configuration reloaded; changed: nothing; components: none" in [
+            record.message for record in harness.logs
+        ]
+
+    assert greeter.told == 0

@@ -1,0 +1,327 @@
+"""Runlogs: one file a run, whole or not at all, and only this daemon's old ones removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zenactors.daemon.runlog import (
+    RunlogError,
+    RunlogStore,
+    make_runlog,
+    runlog_text,
+    runlogs_text,
+)
+
+BEGAN = 1_795_515_300.0  # 2026-11-24 10:15:00 UTC
+NOBODY = 2**22 + 1  # above what Linux gives a process
+
+
+def run(number: int = 0, **changes: Any) -> dict[str, Any]:
+    """Return the runlog of the run that began `number` seconds after the first."""
+    start = BEGAN + number
+    given = {"name": "demo", "pid": NOBODY, "start": start, "end": start + 75.5, "status": 0}
+    return make_runlog(**{**given, **changes})
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "demo.runlogs"
+
+
+def test_a_run_has_one_file_named_after_its_start_and_process(folder: Path) -> None:
+    store = RunlogStore(folder, "demo")
+    path = store.save(run(status=None))
+
+    assert path.parent == folder
+    assert path.name.startswith("20261124T101500Z-")
+    assert store.save(run(dead_letters=3)) == path
+    assert RunlogStore(folder, "demo").save(run(dead_letters=4)) == path
+    assert names(folder) == [path.name]
+    assert store.load(path)["dead_letter_count"] == 4
+
+
+def test_runs_that_begin_in_the_same_second_have_files_of_their_own(folder: Path) -> None:
+    store = RunlogStore(folder, "demo")
+
+    # In a container each has the number 1: then the fraction of the second tells them apart.
+    same = [run(pid=1, start=BEGAN), run(pid=1, start=BEGAN + 0.25), run(pid=2, start=BEGAN)]
+    assert len({store.save(each) for each in same}) == 3
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_folder_and_files_are_for_the_user_and_his_group(folder: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        path = RunlogStore(folder, "demo").save(run())
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o750 & ~umask
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_folder_whose_parent_is_missing_is_an_error_with_its_path(tmp_path: Path) -> None:
+    folder = tmp_path / "no" / "runlogs"
+    with pytest.raises(FileNotFoundError) as error:
+        RunlogStore(folder, "demo").save(run())
+
+    assert error.value.filename == str(folder)
+    assert names(tmp_path) == []
+
+
+def test_what_cannot_be_written_is_an_error_with_its_path(tmp_path: Path) -> None:
+    store = RunlogStore(tmp_path / "file", "demo")
+    (tmp_path / "file").write_text("no folder")
+
+    with pytest.raises(FileExistsError) as error:
+        store.save(run())
+    assert error.value.filename == str(tmp_path / "file")
+
+
+def test_the_newest_are_kept_and_listed_newest_first(folder: Path) -> None:
+    store = RunlogStore(folder, "demo", keep=3)
+    paths = [store.save(run(number)) for number in (0, 1, 2, 3, 4)]
+
+    assert [entry.path for entry in store.list()] == [paths[4], paths[3], paths[2]]
+    assert [entry.start for entry in store.list()] == [BEGAN + 4, BEGAN + 3, BEGAN + 2]
+    assert len(names(folder)) == 3
+
+
+def test_an_old_runs_own_file_is_never_removed_by_itself(folder: Path) -> None:
+    store = RunlogStore(folder, "demo", keep=2)
+    newer = [store.save(run(number)) for number in (5, 6)]
+    own = store.save(run(0))
+
+    assert own.exists()
+    assert names(folder) == sorted([own.name, newer[1].name])
+
+
+def test_files_of_others_are_left_alone(folder: Path, tmp_path: Path) -> None:
+    RunlogStore(folder, "other").save(run(0, name="other"))
+    outside = tmp_path / "outside"
+    outside.write_text("{}")
+    foreign = {
+        "20261124T101500Z-0a1b2.runlog.bak": "{}",
+        "20261124T101500Z-0a1b2.json": "{}",
+        "X20261124T101500Z-0a1b2.runlog": "{}",
+        "20261124T101500Z-0A1B2.runlog": "{}",
+        "20261124T101500Z-00000.runlog": "not JSON",
+        "20261124T101500Z-00001.runlog": '["a list"]',
+    }
+    for name, text in foreign.items():
+        (folder / name).write_text(text)
+    (folder / "20261124T101500Z-00002.runlog").symlink_to(outside)
+    before = names(folder)
+
+    path = RunlogStore(folder, "demo", keep=1).save(run(1))
+
+    assert names(folder) == sorted([*before, path.name])
+    assert outside.exists()
+
+
+def test_what_cannot_be_read_is_named_and_no_reason_to_fail(folder: Path) -> None:
+    store = RunlogStore(folder, "demo")
+    path = store.save(run())
+    (folder / "20261124T101501Z-00001.runlog").write_text('{"format": 1, "na')
+    (folder / "20261124T101502Z-00002.runlog").write_text(json.dumps({**run(), "format": 99}))
+    (folder / "20261399T999999Z-00003.runlog").write_text("{}")
+    (folder / "mine.runlog").write_text("{}")
+    (folder / "20261124T101504Z-00004.runlog").mkdir()
+    os.mkfifo(folder / "20261124T101505Z-00005.runlog")
+
+    first, *others = store.list()
+
+    assert (first.path, first.problem) == (path, "")
+    problems = {entry.path.name: entry.problem for entry in others}
+    assert len(problems) == 6
+    assert "is no runlog: " in problems["20261124T101501Z-00001.runlog"]
+    assert "has format 99" in problems["20261124T101502Z-00002.runlog"]
+    assert "name is none of a runlog" in problems["20261399T999999Z-00003.runlog"]
+    assert "name is none of a runlog" in problems["mine.runlog"]
+    assert "directory" in problems["20261124T101504Z-00004.runlog"].lower()
+    assert "no regular file" in problems["20261124T101505Z-00005.runlog"]
+    text = runlogs_text(store.list())
+    for name, problem in problems.items():
+        assert f"{folder / name}: {problem}" in text
+
+
+def test_no_folder_means_no_runlogs(folder: Path) -> None:
+    assert RunlogStore(folder, "demo").list() == []
+    assert runlogs_text([]) == "There are no runlogs.\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"format": 2}, "has format 2, and this is zenactors"),
+        ({"format": None}, "has format None"),
+        ({"name": 7}, "name missing or wrong"),
+        ({"start": "now", "end": None}, "start, end missing or wrong"),
+        ({"start": float("nan")}, "start missing or wrong"),
+    ],
+)
+def test_what_is_no_runlog_of_this_format_is_refused(
+    folder: Path, change: dict[str, Any], expected: str
+) -> None:
+    store = RunlogStore(folder, "demo")
+    path = store.save(run())
+    path.write_text(json.dumps({**run(), **change}))
+
+    with pytest.raises(RunlogError) as error:
+        store.load(path)
+    assert str(path) in str(error.value)
+    assert expected in str(error.value)
+
+
+def test_deeply_nested_garbage_is_no_crash(folder: Path) -> None:
+    store = RunlogStore(folder, "demo")
+    path = store.save(run())
+    path.write_text("[" * 100_000)
+
+    with pytest.raises(RunlogError, match="is no runlog"):
+        store.load(path)
+
+
+def test_a_process_that_still_runs_keeps_its_old_file(folder: Path) -> None:
+    sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        store = RunlogStore(folder, "demo", keep=1)
+        running = store.save(run(0, pid=sleeper.pid, status=None))
+        for number in (1, 2):
+            store.save(run(number))
+        assert running.exists()
+        assert len(names(folder)) == 2
+    finally:
+        sleeper.communicate()
+
+    last = store.save(run(3))  # it was killed: nobody will write its file again
+    assert names(folder) == [last.name]
+
+
+def test_many_that_save_at_once_end_with_as_many_as_are_kept(folder: Path) -> None:
+    errors: list[BaseException] = []
+
+    def save_many(first: int) -> None:
+        store = RunlogStore(folder, "demo", keep=4)
+        try:
+            for number in range(first, first + 25):
+                store.save(run(number))
+                store.list()
+        except BaseException as cause:
+            errors.append(cause)
+
+    threads = [threading.Thread(target=save_many, args=(100 * n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+    RunlogStore(folder, "demo", keep=4).save(run(1_000))
+    assert len(names(folder)) == 4
+
+
+def test_a_runlog_says_what_became_of_a_run() -> None:
+    runlog = run(statistics={"tailer": {"lines": {"cnt": 5}}}, events={"line": {"accepted": 5}})
+
+    assert runlog["start_text"] == "2026-11-24T10:15:00.000+00:00"
+    assert runlog["end_text"] == "2026-11-24T10:16:15.500+00:00"
+    assert (runlog["duration"], runlog["status"], runlog["result"]) == (75.5, 0, "stopped in order")
+    assert run(status=None)["result"] == "running"
+    assert run(status=75)["result"] == "stopped by force"
+    assert run(status=42)["result"] == "ended with status 42"
+    assert run(result="so")["result"] == "so"
+    assert run(end=BEGAN - 10)["duration"] == 0.0  # the clock was set back
+    assert json.loads(json.dumps(runlog)) == runlog
+
+
+def test_no_secret_gets_into_a_runlog(folder: Path) -> None:
+    runlog = run(
+        argv=["demo", "--password=hunter2", "--db-password", "hunter2", "amqp://me:hunter2@host"],
+        left={"config": [{"token": "hunter2"}, b"redis://:hunter2@host"]},
+        statistics={"c": {"api_key": "hunter2"}},
+    )
+    path = RunlogStore(folder, "demo").save(runlog)
+
+    assert "hunter2" not in path.read_text()
+    assert "amqp://me:***@host" in path.read_text()
+    assert "hunter2" not in runlog_text(runlog)
+
+
+def test_people_get_aligned_text() -> None:
+    text = runlog_text(
+        run(
+            pid=77,
+            argv=["demo", "-v"],
+            dead_letters=2,
+            events={"line": {"accepted": 12_000, "completed": 11_998}, "x": {"accepted": 1}},
+            statistics={"tailer": {"lines": {"cnt": 12_000, "spd": 1.5}}, "idle": {}},
+            left={"queued": 0, "unfinished": ["writer", "tailer"], "nothing": []},
+        )
+    )
+
+    for line in (
+        "daemon                 demo",
+        "process                77",
+        "command                demo -v",
+        "started                2026-11-24 10:15:00 UTC",
+        "duration               00:01:16",
+        "result                 stopped in order",
+        "exit status            0",
+        "dead letters           2",
+        "left: unfinished       writer, tailer",
+        "events  accepted  completed",
+        "line      12,000     11,998",
+        "x              1",
+        "statistics       cnt   spd",
+        "tailer lines  12,000  1.50",
+    ):
+        key, *rest = line.split()
+        assert [key, *rest] in [each.split() for each in text.splitlines()], line
+    assert "line      12,000     11,998" in text.splitlines()
+    assert "nothing" not in text
+    columns = {
+        line.index(word) for line, word in zip(text.splitlines(), ("demo", "77"), strict=False)
+    }
+    assert len(columns) == 1
+
+
+def test_a_list_shows_each_run_in_a_line(folder: Path) -> None:
+    store = RunlogStore(folder, "demo")
+    paths = [store.save(run(0)), store.save(run(9, status=None, end=BEGAN + 200_000))]
+
+    head, newest, oldest = runlogs_text(store.list()).splitlines()
+
+    assert head.split() == ["STARTED", "DURATION", "STATUS", "RESULT", "FILE"]
+    assert newest.split() == [
+        *("2026-11-24", "10:15:09", "UTC", "2", "d", "07:33:11", "-", "running"),
+        str(paths[1]),
+    ]
+    assert oldest.index("stopped in order") == newest.index("running") == head.index("RESULT")
+
+
+def test_what_a_terminal_obeys_is_shown_and_not_sent() -> None:
+    text = runlog_text(run(name="a\x1b[2Jb\nc\udc80"))
+
+    assert "a\\x1b[2Jb\\nc\\udc80" in text
+    assert "\x1b" not in text
+
+
+def test_text_of_a_runlog_that_somebody_has_edited_is_no_crash() -> None:
+    odd = {**run(), "events": [1], "statistics": {"x": 3}, "left": "l", "argv": None, "start": 1e30}
+
+    assert "1e+30" in runlog_text(odd)
+    assert "events" in runlog_text({key: run()[key] for key in ("name", "pid", "start", "end")})

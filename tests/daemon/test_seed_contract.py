@@ -1,0 +1,557 @@
+"""What was written for pyzenkit 0.67 runs as it is: only imports change, and behaviour is the same.
+
+Where pyzenkit is installed (the extra `bench`), the same programs also run under it. Its loop is
+driven without its `run()`, which would detach; its time is a clock of the test's, so that its
+waits, which are rounded up to whole seconds, take none.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.daemon import seed_program
+from zenactors import (
+    FLAG_CONTINUE,
+    FLAG_STOP,
+    MAX_STOP_ATTEMPTS,
+    ZenDaemon,
+    ZenDaemonComponent,
+    ZenDaemonComponentException,
+    ZenDaemonStopException,
+)
+from zenactors.errors import EXIT_FAILURE, EXIT_NOT_RUNNING, EXIT_OK
+from zenactors.process.pidfile import PidFile
+from zenactors.testing import Harness
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = Path(seed_program.__file__)
+LIMIT = 60.0  # seconds; generous: only a hang takes that long
+
+
+# --- the seed beside it -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def seed(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """Return the program as it was: `seed_program` with pyzenkit's names in it."""
+    pytest.importorskip("pyzenkit.zendaemon", reason="pyzenkit is an extra: pip install .[bench]")
+    source, found = re.subn(
+        r"^from zenactors ", "from pyzenkit.zendaemon ", PROGRAM.read_text(), flags=re.M
+    )
+    assert found == 1, "more than one import changes"
+    path = tmp_path_factory.mktemp("seed") / "program_as_it_was.py"
+    path.write_text(source)
+    spec = importlib.util.spec_from_file_location("program_as_it_was", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class SeedClock:
+    """Stands in for the module `time` in pyzenkit."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+
+RunSeed = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def run_seed(seed: ModuleType) -> Iterator[RunSeed]:
+    """Return what runs a pyzenkit daemon's loop to its end, and returns the daemon."""
+    from pyzenkit import zendaemon  # noqa: PLC0415 - where it is installed
+
+    clock = SeedClock()
+
+    class Driven(zendaemon.ZenDaemon):  # type: ignore[misc]
+        def __init__(self, components, **kwargs):
+            # Not super().__init__(): that reads the command line of whoever tests.
+            self.name = "driven"
+            self.config = {self.CONFIG_STATS_INTERVAL: 5, self.CONFIG_WORK_DIR: "/", self.CORE: {}}
+            self.paths = {"var": "/var"}
+            self.logger = logging.getLogger("seed")
+            self.retc = 0
+            self.flag_loop_done = 0
+            self.queue = zendaemon.EventQueueManager()
+            self.components = []
+            self.callbacks = {}
+            self._init_callbacks()
+            self._init_components(components=components)
+            self.queue.schedule(self.EVENT_START)
+            self._init_schedule(**kwargs)
+            self._sub_stage_setup()
+
+        def _daemonize(self):
+            pass
+
+        def wait(self, period):
+            clock.now += max(period, 0)
+
+    def run(components: list[Any], **kwargs: Any) -> Any:
+        daemon = Driven(components, **kwargs)
+        daemon._sub_stage_process()
+        return daemon
+
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(zendaemon, "time", clock)
+        yield run
+
+
+def run_here(components: list[Any], **options: Any) -> tuple[ZenDaemon, int | None]:
+    """Run the same here, in virtual time; return the daemon and its exit status."""
+    daemon = ZenDaemon(
+        name="driven", components=components, compat="pyzenkit", stats_interval=0, **options
+    )
+    with Harness(daemon) as harness:
+        status = harness.run()
+        harness.dead_letters()  # read: an error that the status tells of
+    return daemon, status
+
+
+# --- the same program under both ----------------------------------------------------------------
+
+
+def fetched(program: ModuleType, items: list[str]) -> list[Any]:
+    return [
+        program.FetcherDaemonComponent(items=items),
+        program.FilterDaemonComponent(max_length=2),
+        program.StorageDaemonComponent(),
+    ]
+
+
+def done_by(components: list[Any]) -> list[Any]:
+    fetcher, _filter, storage = components
+    return [
+        fetcher.items,
+        storage.stored,
+        storage.written,
+        *(component.statistics_cur for component in components),
+    ]
+
+
+def test_components_of_a_seed_program_run_unchanged() -> None:
+    components = fetched(seed_program, ["a", "ccc", "bb"])
+    _, status = run_here(components)
+    assert status == EXIT_OK
+    assert done_by(components) == [
+        [],
+        ["a", "bb"],
+        [("at once", ["a"])],  # the one for later is not waited for, as the daemon was done
+        {"cnt_fetched": 3, "cnt_bytes": 6},
+        {"cnt_too_long": 1},
+        {"fetcher|filter|storage": 2, "cnt_written": 1},
+    ]
+
+
+@pytest.mark.parametrize(
+    "items", [["a", "bb", "ccc"], ["ccc"], ["a"] * 20, ["long", "a", "longer"]]
+)
+def test_components_do_what_they_did_under_the_seed(
+    seed: ModuleType, run_seed: RunSeed, items: list[str]
+) -> None:
+    before = fetched(seed, items)
+    daemon = run_seed(before)
+    after = fetched(seed_program, items)
+    _, status = run_here(after)
+    assert done_by(after) == done_by(before)
+    assert status == daemon.retc
+
+
+def test_the_names_stand_for_what_they_did(seed: ModuleType) -> None:
+    assert seed_program.describe_queue() == seed.describe_queue()
+    assert seed_program.describe_errors() == seed.describe_errors()
+    assert seed_program.describe_statistics() == seed.describe_statistics()
+    assert seed_program.describe_limits() == seed.describe_limits()
+    there = vars(seed.ZenDaemon) | vars(seed.ZenDaemon.__mro__[1])
+    of_seed = {
+        name: value
+        for name, value in there.items()
+        if name.startswith(("FLAG_", "EVENT_", "CORE", "PATH_", "CONFIG_"))
+        # Of its scripts and plugins, not of its daemons; and a switch that nothing here needs.
+        and name not in {"CONFIG_PLUGINS", "CONFIG_INPUT", "CONFIG_LIMIT", "FLAG_DEBUG"}
+    }
+    assert {name: getattr(ZenDaemon, name) for name in of_seed} == of_seed
+
+
+EVENTS = ("x", "y", "z")
+ORDER = st.tuples(st.sampled_from(["schedule", "schedule_next"]), st.sampled_from(EVENTS))
+ANSWER = st.tuples(
+    st.booleans(),
+    st.lists(ORDER, max_size=2),
+    st.sampled_from([FLAG_CONTINUE, FLAG_CONTINUE, FLAG_STOP]),
+)
+# The first component handles them all: an event without a callback would be an error.
+TABLES = st.tuples(
+    st.fixed_dictionaries(dict.fromkeys(EVENTS, ANSWER)),
+    st.dictionaries(st.sampled_from(EVENTS), ANSWER),
+    st.dictionaries(st.sampled_from(EVENTS), ANSWER),
+)
+
+
+def ordered(program: ModuleType, tables: tuple[dict[str, Any], ...], seen: list[Any]) -> list[Any]:
+    return [
+        program.OrdersComponent(label, table, seen=seen, name=f"orders-{label}")
+        for label, table in enumerate(tables)
+    ]
+
+
+@settings(max_examples=60)
+@given(TABLES, st.lists(st.sampled_from(EVENTS), min_size=1, max_size=3))
+def test_random_chains_run_in_the_order_of_the_seed(
+    seed: ModuleType, run_seed: RunSeed, tables: tuple[dict[str, Any], ...], first: list[str]
+) -> None:
+    schedule = [(event, 3) for event in first]
+    before: list[Any] = []
+    run_seed(ordered(seed, tables, before), schedule=schedule)
+    after: list[Any] = []
+    run_here(ordered(seed_program, tables, after), schedule=schedule)
+    assert after == before
+
+
+# --- the whole program, as a process ------------------------------------------------------------
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return the folder that stands for / to the program, with what it expects there."""
+    (tmp_path / "tmp").mkdir()
+    for folder in (tmp_path, tmp_path / "tmp"):
+        folder.chmod(0o755)
+    return tmp_path
+
+
+def program(path: Path, root: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(path), *options],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "APP_ROOT_PATH": str(root)},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+
+
+def test_a_program_of_the_seed_runs_from_beginning_to_end(root: Path) -> None:
+    done = program(PROGRAM, root, "--log-file", "tmp/collector.log")
+    assert done.returncode == EXIT_OK, done.stderr
+    assert done.stdout == ""
+    log = (root / "tmp/collector.log").read_text()
+    for said in (
+        "[STATUS] Component 'fetcher': 3 items",
+        "Component 'fetcher': Starting the daemon",
+        "Component 'fetcher': nothing left",
+        "Component 'fetcher': stopping, 0 items left",
+    ):
+        assert said in log
+    assert not (root / "tmp/collector.py.pid").exists()
+    (runlog,) = (root / "tmp/collector.py").glob("*.runlog")
+    statistics = json.loads(runlog.read_text())["statistics"]
+    assert statistics["FetcherDaemonComponent"]["cnt_fetched"]["cnt"] == 3
+    assert statistics["StorageDaemonComponent"]["fetcher|filter|collector.py|storage"]["cnt"] == 2
+
+
+def test_its_own_action_does_what_it_did(seed: ModuleType, root: Path) -> None:
+    here = program(PROGRAM, root, "--action", "hello")
+    there = program(Path(str(seed.__file__)), root, "--action", "hello")
+    assert here.returncode == there.returncode == EXIT_OK, here.stderr + there.stderr
+    assert here.stdout == there.stdout == f"Hello from collector.py in {root}/tmp/x\n"
+
+
+def test_its_actions_and_options_are_in_the_help(root: Path) -> None:
+    done = program(PROGRAM, root, "--help")
+    assert done.returncode == EXIT_OK
+    assert "collector.py - fetches, filters and stores" in done.stdout
+    assert re.search(r"^  hello +Say hello\.$", done.stdout, re.M)
+
+
+def test_options_of_the_seed_are_taken(root: Path) -> None:
+    (root / "conf.d").mkdir(mode=0o755)
+    (root / "my.conf").write_text('# as it was\n{\n    // both kinds\n    "stats_interval": 7\n}\n')
+    for path in (root / "my.conf", root / "conf.d"):
+        path.chmod(path.stat().st_mode & ~0o022)
+    options = (
+        "--config-file=my.conf --config-dir=conf.d --config-file-silent --config-dir-silent"
+        " --name=other --user=0 --group=0 --log-file=x.log --log-level=info --pid-file=x.pid"
+        " --state-file=x.state --chroot-dir=/ --work-dir=/ --umask=0o022 --paralel --no-daemon"
+        " --action=config-view --debug --verbose"
+    )
+    done = program(PROGRAM, root, *options.split())
+    assert done.returncode == EXIT_OK, done.stderr
+    assert re.search(r"^stats_interval +7(\.0)? +\S*my\.conf:4$", done.stdout, re.M), done.stdout
+
+
+# --- how it ends --------------------------------------------------------------------------------
+
+
+class EndingComponent(ZenDaemonComponent):
+    """Does one thing in its callback."""
+
+    def __init__(self, act: Callable[[Any], Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.act = act
+
+    def get_events(self) -> list[Any]:
+        return [{"event": "act", "callback": self.cbk_event_act, "prepend": False}]
+
+    def cbk_event_act(self, daemon: Any, args: Any = None) -> Any:
+        return self.act(daemon)
+
+
+def fail(cause: BaseException) -> Any:
+    raise cause
+
+
+ENDINGS: dict[str, tuple[Callable[[Any], Any], int]] = {
+    "raises": (lambda _: fail(ValueError("bad")), EXIT_FAILURE),
+    "raises-seed": (lambda _: fail(ZenDaemonComponentException("bad")), EXIT_FAILURE),
+    "returns-none": (lambda _: None, EXIT_FAILURE),
+    "returns-flag": (lambda d: d.FLAG_CONTINUE, EXIT_FAILURE),
+    "returns-three": (lambda d: (d.FLAG_CONTINUE, 1, 2), EXIT_FAILURE),
+    "unknown-event": (
+        lambda d: (d.queue.schedule("nobody-handles"), (d.FLAG_CONTINUE, None))[1],
+        EXIT_FAILURE,
+    ),
+    "stop-exception": (lambda _: fail(ZenDaemonStopException("enough")), EXIT_OK),
+    "set-done": (lambda d: (d.set_done(), (d.FLAG_CONTINUE, None))[1], EXIT_OK),
+    "terminate": (
+        lambda d: (d.queue.schedule("terminate"), (d.FLAG_CONTINUE, None))[1],
+        EXIT_OK,
+    ),
+    "flag-true": (lambda _: (True, None), EXIT_OK),
+    "flag-none": (lambda _: (None, None), EXIT_OK),
+    "flag-other": (lambda _: (2, None), EXIT_OK),
+    "list": (lambda d: [d.FLAG_CONTINUE, None], EXIT_OK),
+    "nothing-left": (lambda d: (d.FLAG_CONTINUE, None), EXIT_OK),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_status_is_that_of_the_seed(ending: str) -> None:
+    act, expected = ENDINGS[ending]
+    _, status = run_here([EndingComponent(act)], schedule=[("act",)])
+    assert status == expected
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_pyzenkit_ends_with_that_status(run_seed: RunSeed, ending: str) -> None:
+    act, expected = ENDINGS[ending]
+    if ending == "stop-exception":
+        from pyzenkit.zendaemon import ZenDaemonStopException as Stop  # noqa: PLC0415
+
+        act = lambda _: fail(Stop("enough"))  # noqa: E731
+    daemon = run_seed([EndingComponent(act)], schedule=[("act",)])
+    assert daemon.retc == expected
+
+
+class PatientComponent(ZenDaemonComponent):
+    """Has nothing to do but in an hour."""
+
+    def get_events(self) -> list[Any]:
+        return [self.gen_event_handler("work", self.cbk_event_work)]
+
+    def cbk_event_work(self, daemon: Any, args: Any = None) -> Any:
+        daemon.queue.schedule_after(3600, "work")
+        return (daemon.FLAG_CONTINUE, args)
+
+
+@pytest.mark.parametrize(
+    "numbers", [[signal.SIGINT], [signal.SIGINT] * MAX_STOP_ATTEMPTS, [signal.SIGTERM]], ids=str
+)
+def test_a_stop_that_signals_ask_for_has_status_0(numbers: list[int]) -> None:
+    daemon = ZenDaemon(
+        name="driven", components=[PatientComponent()], compat="pyzenkit", schedule=[("work",)]
+    )
+    with Harness(daemon) as harness:
+        harness.advance(7200)
+        for number in (signal.SIGALRM, signal.SIGHUP):  # no reason to stop
+            harness.signal(number)
+        harness.run_until_idle()
+        assert harness.status is None
+        for number in numbers:
+            harness.signal(number)
+        assert harness.run() == EXIT_OK
+
+
+# --- what components and programs use of the daemon ---------------------------------------------
+
+
+class NotingComponent(ZenDaemonComponent):
+    """Notes what it is given, and when."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.noted: list[Any] = []
+
+    def get_events(self) -> list[Any]:
+        return [{"event": "note", "callback": self.cbk_event_note}]  # without `prepend`
+
+    def cbk_event_note(self, daemon: Any, args: Any = None) -> Any:
+        self.noted.append((args, self.clock.monotonic()))
+        return (daemon.FLAG_CONTINUE, args)
+
+
+def test_initial_events_come_in_the_seed_s_order() -> None:
+    component = NotingComponent()
+    daemon = ZenDaemon(
+        name="driven",
+        components=[component],
+        compat="pyzenkit",
+        schedule=[("start",), ("note", "schedule"), ("note",)],
+        schedule_next=[("note", "next"), ("note", "very next")],
+        schedule_at=[(1, "note", "at")],
+        schedule_after=[(30, "note", "after")],
+    )
+    with Harness(daemon) as harness:
+        assert harness.run() == EXIT_OK
+    begin = component.noted[0][1]
+    assert [(args, moment - begin) for args, moment in component.noted] == [
+        ("at", 0),
+        ("very next", 0),
+        ("next", 0),
+        ("schedule", 0),
+        (None, 0),
+        ("after", 30),
+    ]
+
+
+def test_waiting_ends_when_the_daemon_is_done() -> None:
+    lasted: list[Any] = []
+
+    def act(daemon: Any) -> Any:
+        begin = harness.now
+        daemon.wait(2.5)
+        lasted.append((harness.now - begin, daemon.is_done()))
+        daemon.set_done()
+        daemon.wait(60)
+        lasted.append((harness.now - begin, daemon.is_done()))
+        return (daemon.FLAG_CONTINUE, None)
+
+    daemon = ZenDaemon(name="driven", components=[EndingComponent(act)], schedule=[("act",)])
+    with Harness(daemon) as harness:
+        assert harness.run() == EXIT_OK
+    assert lasted == [(2.5, False), (2.5, True)]
+
+
+def test_two_components_of_one_class_count_apart() -> None:
+    components = [EndingComponent(lambda d: (d.FLAG_CONTINUE, None)) for _ in range(2)]
+    for number, component in enumerate(components, 1):
+        component.inc_statistic("made", number)
+    daemon, _ = run_here(components, schedule=[("act",)])
+    counted = [each["made"]["cnt"] for each in daemon.get_statistics().values()]
+    assert sorted(counted) == [1, 2]
+
+
+class StatefulComponent(NotingComponent):
+    """Shows more of its state than the base class."""
+
+    def get_state(self) -> dict[str, Any]:
+        return {"noted": len(self.noted), **super().get_state()}
+
+
+def test_the_state_holds_what_a_component_s_own_get_state_returns() -> None:
+    due = [(60, "note"), (60, "note"), (120, "note")]
+    daemon = ZenDaemon(name="driven", components=[StatefulComponent()], schedule_after=due)
+    with Harness(daemon) as harness:
+        harness.advance(60)
+        harness.component("StatefulComponent").inc_statistic("x")
+        components = daemon.get_state()["components"]
+        assert components["StatefulComponent"] == {"noted": 2, "statistics": {"x": 1}}
+
+
+def test_statistics_are_read_without_arguments() -> None:
+    component = NotingComponent()
+    with Harness([component]) as harness:
+        component.inc_statistic("lines", 10)
+        harness.advance(5)
+        read = component.get_statistics()
+        assert read == {"lines": {"cnt": 10, "inc": 10, "spd": 2.0, "pct": 100.0}}
+        assert component.get_statistics()["lines"]["inc"] == 0
+        line = component.pattern_stats.format("", "lines", 10, 10, 2.0)
+        assert line == "\n\tlines                             10 (       +10,     2.00 #/s)"
+
+
+def test_paths_and_defaults_are_taken_as_keywords(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APP_ROOT_PATH", str(tmp_path))
+    daemon = ZenDaemon(
+        name="driven.py",
+        path_run="run",
+        path_log="/elsewhere",
+        default_stats_interval=7,
+        default_user="root",
+        default_log_level="debug",
+    )
+    daemon.configure({})
+    assert daemon.paths[daemon.PATH_RUN] == f"{tmp_path}/run"
+    assert daemon.paths[daemon.PATH_LOG] == "/elsewhere"
+    assert daemon.paths[daemon.PATH_CFG] == f"{tmp_path}/etc"
+    assert daemon.c(daemon.CONFIG_PID_FILE) == f"{tmp_path}/run/driven.py.pid"
+    assert daemon.c(daemon.CONFIG_STATE_FILE) == f"{tmp_path}/run/driven.py.state"
+    assert daemon.c(daemon.CONFIG_STATS_INTERVAL) == 7
+    assert daemon.config[daemon.CONFIG_USER] == "root"
+    assert daemon.c(daemon.CONFIG_GROUP) is None
+    assert daemon.c("no-such-key", "default") == "default"
+    assert daemon.cc(daemon.CORE_LOGGING)[daemon.CORE_LOGGING_LEVEL] == "DEBUG"
+    assert daemon.config[daemon.CORE][daemon.CORE_STATE][daemon.CORE_STATE_SAVE] is True
+    assert daemon.get_resource_path("a", "b") == f"{tmp_path}/a/b"
+    assert daemon.get_resource_path("/a", "b") == "/a/b"
+
+
+def test_logger_takes_arguments_as_the_standard_library_s() -> None:
+    def act(daemon: Any) -> Any:
+        daemon.logger.info("%d of %s {braces}", 3, "5")
+        daemon.logger.warning("100 %")
+        daemon.dbgout("for debugging")
+        return (daemon.FLAG_CONTINUE, None)
+
+    daemon = ZenDaemon(name="driven", components=[EndingComponent(act)], schedule=[("act",)])
+    with Harness(daemon) as harness:
+        harness.run()
+        logged = {(record.level, record.message) for record in harness.logs}
+    assert logged >= {
+        ("INFO", "3 of 5 {braces}"),
+        ("WARNING", "100 %"),
+        ("DEBUG", "for debugging"),
+    }
+
+
+def test_send_signal_reaches_the_process_that_holds_the_pid_file(tmp_path: Path) -> None:
+    pid_file = tmp_path / "driven.pid"
+    daemon = ZenDaemon(name="driven", default_pid_file=str(pid_file))
+    daemon.configure({})
+    assert daemon.send_signal(0).status == EXIT_NOT_RUNNING
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    holder = PidFile(pid_file)
+    holder.acquire()
+    try:
+        assert daemon.send_signal(0).status == EXIT_OK
+        assert daemon.send_signal(signal.SIGUSR1).status == EXIT_OK
+        received = signal.sigtimedwait({signal.SIGUSR1}, LIMIT)
+        assert received is not None
+        assert received.si_pid == os.getpid()
+    finally:
+        holder.release()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,237 @@
+"""A whole daemon for the process tests: what its components do is chosen by an environment variable.
+
+`WHOLE` holds words; see `Subject`. What happens is told, one datagram a word, to the abstract
+socket that `WHOLE_SOCKET` names: so it is heard from another root, from another user, and from
+behind a fork.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections import Counter
+from typing import Any
+
+from zenactors import ZenDaemon, ZenDaemonComponent, ZenDaemonStopException, handles
+from zenactors.daemon.config.options import DaemonOptions, Table
+
+NAME = "whole"
+FOLDER = "WHOLE_FOLDER"
+MODES = "WHOLE"
+SOCKET = "WHOLE_SOCKET"
+SECRET = "s3cr3t-of-whole"  # must not be seen in any file
+ASKED_TWICE = 2
+
+
+def say(word: str, **facts: Any) -> None:
+    """Tell the test; nothing if it is gone."""
+    data = json.dumps({"word": word, "pid": os.getpid(), **facts}).encode()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+        try:
+            link.sendto(data, f"\0{os.environ[SOCKET]}")
+        except OSError:
+            return
+
+
+def hang() -> None:
+    """Read from a pipe that nobody writes to."""
+    reader, _writer = os.pipe()
+    os.read(reader, 1)
+
+
+class Bug(Exception):
+    """What no code expects."""
+
+
+class Subject(ZenDaemonComponent):
+    """Stays until it is stopped, and does what the words say."""
+
+    class Options(Table):
+        """Its section in the configuration."""
+
+        api_key: str = SECRET
+        pace: int = 1
+
+    def __init__(self, words: set[str]) -> None:
+        super().__init__(name="subject")
+        self.words = words
+        self.password = SECRET
+
+    def get_state(self) -> dict[str, Any]:
+        if "broken-state" in self.words:
+            raise Bug("no state")
+        return {"password": self.password, "url": f"nats://me:{SECRET}@host", "mark": "visible"}
+
+    def get_statistics(self, reader: Any = "statistics") -> dict[Any, Any]:
+        if "broken-statistics" in self.words:
+            raise Bug("no statistics")
+        return super().get_statistics(reader)
+
+    def reconfigure(self, daemon: ZenDaemon, options: Any) -> None:
+        say("reconfigured", pace=options["pace"])
+
+    def setup(self, daemon: ZenDaemon) -> None:
+        say("setup")
+        if "setup-hangs" in self.words:
+            hang()
+        if "setup-raises" in self.words:
+            raise OSError("no such device")
+        if "idle" not in self.words:
+            daemon.io.keep_alive()
+
+    def teardown(self, daemon: ZenDaemon) -> None:
+        say("teardown")
+        if "teardown-hangs" in self.words:
+            hang()
+
+    @handles("start")
+    def cbk_event_start(self, daemon: ZenDaemon, args: Any) -> None:
+        if "start-raises" in self.words:
+            raise OSError("no such device")
+        for word in ("hangs", "swallows", "exits", "stops", "raises", "given-up"):
+            if word in self.words:
+                daemon.queue.schedule(word)
+
+    @handles("hangs")
+    def cbk_event_hangs(self, daemon: ZenDaemon, args: Any) -> None:
+        say("hangs")
+        hang()
+
+    @handles("swallows")
+    def cbk_event_swallows(self, daemon: ZenDaemon, args: Any) -> None:
+        say("swallows")
+        reader, _writer = os.pipe()
+        while True:
+            try:
+                os.read(reader, 1)
+            except:  # noqa: E722, S112 - what some people write
+                continue
+
+    @handles("exits")
+    def cbk_event_exits(self, daemon: ZenDaemon, args: Any) -> None:
+        raise SystemExit(5)
+
+    @handles("stops")
+    def cbk_event_stops(self, daemon: ZenDaemon, args: Any) -> None:
+        raise ZenDaemonStopException("enough")
+
+    @handles("raises")
+    def cbk_event_raises(self, daemon: ZenDaemon, args: Any) -> None:
+        daemon.set_done()
+        raise Bug("in a callback")
+
+    @handles("signal_hup")
+    def cbk_event_signal_hup(self, daemon: ZenDaemon, args: Any) -> None:
+        say("hup")
+
+    @handles("signal_usr1")
+    def cbk_event_signal_usr1(self, daemon: ZenDaemon, args: Any) -> None:
+        say("usr1")
+
+    @handles("signal_usr2")
+    def cbk_event_signal_usr2(self, daemon: ZenDaemon, args: Any) -> None:
+        say("usr2")
+
+    @handles("resized")
+    def cbk_event_resized(self, daemon: ZenDaemon, args: Any) -> None:
+        say("winch")
+
+    @handles("to-a-thread")
+    def cbk_event_to_a_thread(self, daemon: ZenDaemon, args: Any) -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+
+class Counting(ZenDaemonComponent):
+    """Counts signals in silence; tells the counts when it is torn down."""
+
+    def __init__(self) -> None:
+        super().__init__(name="counting")
+        self.counts: Counter[str] = Counter()
+
+    @handles("signal_hup")
+    def cbk_event_signal_hup(self, daemon: ZenDaemon, args: Any) -> None:
+        self.counts["hup"] += 1
+
+    @handles("signal_usr1")
+    def cbk_event_signal_usr1(self, daemon: ZenDaemon, args: Any) -> None:
+        self.counts["usr1"] += 1
+
+    @handles("signal_usr2")
+    def cbk_event_signal_usr2(self, daemon: ZenDaemon, args: Any) -> None:
+        self.counts["usr2"] += 1
+
+    @handles("resized")
+    def cbk_event_resized(self, daemon: ZenDaemon, args: Any) -> None:
+        self.counts["winch"] += 1
+
+    def teardown(self, daemon: ZenDaemon) -> None:
+        say("counts", **self.counts)
+
+
+class Busy(ZenDaemonComponent):
+    """Computes, and schedules its own next event, for as long as the daemon runs."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(name=f"busy-{number}")
+        self.event_name = f"busy-{number}"
+
+    def get_events(self) -> list[Any]:
+        return [
+            self.gen_event_handler("start", self.cbk_event_busy),
+            self.gen_event_handler(self.event_name, self.cbk_event_busy),
+        ]
+
+    def cbk_event_busy(self, daemon: ZenDaemon, args: Any) -> None:
+        sum(range(5_000))
+        if not daemon.is_done():
+            daemon.queue.schedule(self.event_name)
+
+
+class WholeDaemon(ZenDaemon):
+    """The program."""
+
+    class Options(DaemonOptions):
+        """The daemon's own keys."""
+
+        db_password: str = SECRET
+
+    def derive(self, config: dict[str, Any]) -> None:
+        if "derive-raises" in words():
+            raise Bug("in derive")
+
+    def cbk_action_break(self) -> None:
+        """Fail as only a bug can."""
+        raise Bug("in an action")
+
+
+def words() -> set[str]:
+    return set(os.environ.get(MODES, "").split())
+
+
+def main() -> None:
+    chosen = words()
+    say("begun")
+    folder = os.environ[FOLDER]
+    busy = [Busy(number) for number in range(4)] if "busy" in chosen else []
+    daemon = WholeDaemon(
+        name=NAME,
+        description="Does what the test says.",
+        components=[Subject(chosen), *([Counting()] if "busy" in chosen else []), *busy],
+        schedule=[("unheard",)] if "unknown-event" in chosen else [],
+        compat="pyzenkit" if "compat" in chosen else None,
+        path_run=folder,
+        path_log=folder,
+        path_cfg=folder,
+    )
+    if "ready-word" in chosen:
+        daemon.on_ready = lambda: say("on_ready")
+    daemon.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,287 @@
+"""A daemon for the tests: does what it is told over a socket, one order a line.
+
+Its socket has an abstract address, so it is found also from another root and by another user.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import fcntl
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from zenactors.errors import EXIT_OS_ERROR, ProcessSetupError
+from zenactors.process.daemonize import Launcher, close_descriptors, detach
+from zenactors.process.pidfile import PidFile
+from zenactors.process.privileges import drop, enter, parse_umask, resolve_group, resolve_user
+from zenactors.process.signals import SignalTrap
+
+CAUGHT = (signal.SIGINT, signal.SIGTERM)
+START_TIMEOUT = 60.0  # seconds: generous, so that only a hang takes it
+
+
+class Link:
+    """The connection to the test. One text stream for both ways would drop what it has read."""
+
+    def __init__(self, address: str) -> None:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(f"\0{address}")
+        self.reader = connection.makefile("r")
+        self.writer = connection.makefile("w")
+
+    def tell(self, value: Any) -> None:
+        self.writer.write(json.dumps(value) + "\n")
+        self.writer.flush()
+
+
+def obey(link: Link, launcher: Launcher) -> None:
+    """Do as told until the other side has gone, and acknowledge each order."""
+    orders: dict[str, Callable[[str], Any]] = {
+        "write": lambda text: launcher.write(f"{text}\n"),
+        "flood": lambda size: launcher.write("x" * int(size)),
+        "lines": lambda count: write_lines(launcher, int(count)),
+        "ready": lambda _: launcher.ready(),
+        "failed": lambda status: launcher.failed(int(status)),
+        "exit": lambda status: os._exit(int(status)),
+        "kill": lambda number: os.kill(os.getpid(), int(number)),
+        "sigwait": lambda _: signal.sigwait(CAUGHT),
+        "trap": lambda _: trap(),
+        "facts": lambda _: facts(),
+        "release": lambda _: release(),
+    }
+    for line in link.reader:
+        order, _, rest = line.strip().partition(" ")
+        link.tell(orders[order](rest))
+
+
+def write_lines(launcher: Launcher, count: int) -> None:
+    for number in range(count):
+        launcher.write(f"line {number}\n")
+    launcher.failed(3)
+
+
+def trap() -> list[int]:
+    with SignalTrap(CAUGHT) as caught:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT)
+        return caught.wait(START_TIMEOUT)
+
+
+def facts() -> dict[str, Any]:
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    umask = os.umask(0)
+    os.umask(umask)
+    return {
+        "pid": os.getpid(),
+        "parent": os.getppid(),
+        "group": os.getpgid(0),
+        "session": os.getsid(0),
+        "terminal": int(fields[4]),
+        "descriptors": {each.name: link_of(each) for each in Path("/proc/self/fd").iterdir()},
+        "handlers": {int(n): repr(signal.getsignal(n)) for n in signal.valid_signals()},
+        "mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+        "environment": dict(os.environ),
+        "umask": umask,
+        "folder": str(Path.cwd()),
+        "users": [os.getresuid(), os.getresgid()],
+    }
+
+
+def link_of(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except FileNotFoundError:  # the one that listed them
+        return "listing"
+
+
+def serve(address: str, **options: Any) -> None:
+    launcher = detach(start_timeout=START_TIMEOUT, now=time.monotonic, **options)
+    obey(Link(address), launcher)
+
+
+def plain(address: str) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
+    serve(address, mask=CAUGHT)
+
+
+def hostile(address: str, terminal: str, folder: str) -> None:
+    """Start with everything as a daemon should not have it."""
+    os.setsid()
+    descriptor = os.open(terminal, os.O_RDWR)
+    fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
+    high = os.dup2(descriptor, 200)
+    kept = os.open("/dev/zero", os.O_RDONLY)
+    os.chdir(folder)
+    os.umask(0o077)
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    signal.set_wakeup_fd(os.open("/dev/null", os.O_WRONLY | os.O_NONBLOCK))
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGTERM, signal.SIGCHLD])
+    os.environ.update({"TERM": "xterm", "NOTIFY_SOCKET": "/x", "LISTEN_FDS": "3", "KEPT": "kept"})
+    before = facts()
+    launcher = detach(
+        start_timeout=START_TIMEOUT, now=time.monotonic, keep=[kept], mask=[signal.SIGTERM]
+    )
+    after = facts()
+    os.open(terminal, os.O_RDWR)  # a session's leader would get it as its terminal by this
+    link = Link(address)
+    link.tell({"before": before, "after": after, "then": facts(), "high": high, "kept": kept})
+    obey(link, launcher)
+
+
+def closed(address: str) -> None:
+    os.closerange(0, 3)
+    serve(address)
+
+
+def early(address: str) -> None:
+    """Have a signal pending before the forks."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
+    os.kill(os.getpid(), signal.SIGTERM)
+    serve(address, mask=CAUGHT)
+
+
+def buffered(address: str, journal: str) -> None:
+    """Have something unwritten, and something to do at the end."""
+    parent = os.getpid()
+
+    def note(what: str) -> None:
+        with Path(journal).open("a") as file:
+            file.write(f"{what} {os.getpid() == parent}\n")
+
+    atexit.register(note, "exit")
+    sys.stdout.write("once")
+    sys.stderr.write("twice?")
+    try:
+        serve(address)
+    finally:
+        note("finally")
+
+
+def timed(address: str, clock: str) -> None:
+    """Take the time from a file."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
+    launcher = detach(
+        start_timeout=100.0, now=lambda: float(Path(clock).read_text()), grace=5.0, mask=CAUGHT
+    )
+    obey(Link(address), launcher)
+
+
+def crowded(address: str) -> None:
+    """Refused three times for other threads, and then no more."""
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait, name="worker-7")
+    thread.start()
+    refused = [refusal()]
+    done.set()
+    thread.join()
+    faulthandler.dump_traceback_later(START_TIMEOUT)  # a thread that Python does not know
+    refused.append(refusal())
+    faulthandler.cancel_dump_traceback_later()
+    for _ in range(100):
+        thread = threading.Thread(target=len, args=("",))
+        thread.start()
+        thread.join()
+    launcher = detach(start_timeout=START_TIMEOUT, now=time.monotonic)
+    link = Link(address)
+    link.tell(refused)
+    obey(link, launcher)
+
+
+def refusal() -> str:
+    before = facts()
+    try:
+        detach(start_timeout=START_TIMEOUT, now=time.monotonic)
+    except ProcessSetupError as cause:
+        after = facts()
+        assert before == after, (before, after)
+        return str(cause)
+    return "not refused"
+
+
+def limited(address: str, user: str, processes: str) -> None:
+    """Have so many processes at most."""
+    os.setresuid(int(user), int(user), int(user))
+    resource.setrlimit(resource.RLIMIT_NPROC, (int(processes), int(processes)))
+    text = refusal()
+    sys.stderr.write(f"{text}\n")
+
+
+def many(opened: str) -> None:
+    """Say how long it takes to close descriptors, and how long a loop over the limit would."""
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError):  # it takes the capability CAP_SYS_RESOURCE
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1_048_576, 1_048_576))
+        limit = 1_048_576
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    kept = os.dup2(0, limit - 1)
+    for _ in range(int(opened)):
+        os.dup(0)
+    began = time.perf_counter()
+    close_descriptors([kept])
+    took = time.perf_counter() - began
+    left = [each.name for each in Path("/proc/self/fd").iterdir() if link_of(each) != "listing"]
+    began = time.perf_counter()
+    for descriptor in range(3, limit):
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    loop = time.perf_counter() - began
+    result = {"took": took, "loop": loop, "left": sorted(map(int, left)), "limit": limit}
+    sys.stdout.write(json.dumps(result))
+
+
+pid_files: list[PidFile] = []
+
+
+def release() -> str:
+    for pid_file in pid_files:
+        pid_file.release()
+    return "released"
+
+
+def whole(address: str, pid_path: str, *rest: str) -> None:
+    """Do all 15 steps, in the order that the module describes."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
+    chroot_dir, group_name, user_name = rest if rest else (None, None, None)
+    group = resolve_group(group_name) if group_name else None
+    user = resolve_user(user_name, group) if user_name else None
+    umask = parse_umask("027")
+    pid_file = PidFile(pid_path)
+    launcher = detach(start_timeout=START_TIMEOUT, now=time.monotonic, mask=CAUGHT)
+    try:
+        pid_file.acquire()
+        pid_files.append(pid_file)
+        enter(chroot_dir, None, umask)
+        drop(user, group)
+    except ProcessSetupError as cause:
+        launcher.write(f"{cause}\n")
+        launcher.failed(EXIT_OS_ERROR)
+        sys.exit(EXIT_OS_ERROR)
+    link = Link(address)
+    users = [os.getresuid(), os.getresgid()]
+    link.tell({"root": sorted(os.listdir("/")), "users": users})  # noqa: PTH208
+    obey(link, launcher)
+
+
+def main() -> None:
+    mode, *arguments = sys.argv[1:]
+    works: tuple[Callable[..., None], ...] = (
+        plain, hostile, closed, early, buffered, timed, crowded, limited, many, whole
+    )  # fmt: skip
+    {work.__name__: work for work in works}[mode](*arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Where a daemon's files are unless somebody says otherwise."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT_VARIABLE = "APP_ROOT_PATH"
+"""The environment variable with the folder that relative resource paths are under; default: /."""
+
+_OF_ROOT = {
+    "bin": "usr/local/bin",
+    "cfg": "etc",
+    "var": "var",
+    "log": "var/log",
+    "run": "var/run",
+    "tmp": "var/tmp",
+}
+
+
+def resource_path(path: str, *more: str) -> str:
+    """Return a path under the application's root folder; an absolute one stays as it is."""
+    return str(Path(os.environ.get(ROOT_VARIABLE, "/"), path, *more))
+
+
+def default_paths(given: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the folder for each kind of file.
+
+    Root's daemons have the system's folders. Other users cannot write there, so theirs have the
+    folders of the XDG base directory specification, unless `APP_ROOT_PATH` is set.
+
+    Args:
+        given: The folders that the program chooses, by kind; relative ones are resource paths.
+    """
+    of_user = {} if os.geteuid() == 0 or ROOT_VARIABLE in os.environ else _of_user()
+    return {
+        kind: resource_path(given.get(kind) or of_user.get(kind) or folder)
+        for kind, folder in _OF_ROOT.items()
+    }
+
+
+def _of_user() -> dict[str, str]:
+    home = Path(os.environ.get("HOME") or "/")
+    state = os.environ.get("XDG_STATE_HOME") or str(home / ".local/state")
+    return {
+        "bin": str(home / ".local/bin"),
+        "cfg": os.environ.get("XDG_CONFIG_HOME") or str(home / ".config"),
+        "var": state,
+        "log": state,
+        "run": os.environ.get("XDG_RUNTIME_DIR") or state,
+        "tmp": os.environ.get("TMPDIR") or "/tmp",  # noqa: S108 - the folder that is meant
+    }

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from zenactors import DaemonOptions, ZenDaemon, ZenDaemonComponent, handles
+from zenactors import ZenDaemon, ZenDaemonComponent, handles
 
 
 class PortWatch(ZenDaemonComponent):
@@ -29,7 +29,7 @@ class PortWatch(ZenDaemonComponent):
 
 
 class PortWatchDaemon(ZenDaemon):
-    class Options(DaemonOptions):
+    class Options(ZenDaemon.Options):
         host: str = Field("127.0.0.1", description="Host that is watched.")
         port: int = Field(80, ge=1, le=65535, description="Port that is watched.")
         look_interval: float = Field(10.0, gt=0, description="Seconds between two looks.")

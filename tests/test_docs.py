@@ -6,6 +6,7 @@ import ast
 import inspect
 import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -99,7 +100,14 @@ def test_python_compiles(block: Block) -> None:
     compile(block.text, block.place, "exec")
 
 
-@pytest.mark.parametrize("block", [b for b in PYTHON if is_whole_program(b)], ids=by_place)
+ENDING = [
+    block
+    for block in PYTHON
+    if is_whole_program(block) and not block.place.startswith("docs/migration.md")
+]
+
+
+@pytest.mark.parametrize("block", ENDING, ids=by_place)
 def test_whole_program_runs(block: Block, tmp_path: Path) -> None:
     program = tmp_path / "longest.py"  # the name under which a reader saves the one that needs one
     program.write_text(block.text)
@@ -136,6 +144,57 @@ def test_the_tests_of_the_testing_guide_pass(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     expected = sum(text.count("\ndef test_") for text in tests)
     assert f"{expected} passed" in done.stdout
+
+
+def moved_over(module: str) -> str:
+    """Return the migration guide's daemon, as written for this package."""
+    blocks = [b.text for b in blocks_of(ROOT / "docs/migration.md") if b.language == "python"]
+    (found,) = [text for text in blocks if f"\nfrom {module}" in text]
+    return found
+
+
+@pytest.mark.parametrize("module", ["pyzenkit.zendaemon", "zenactors"])
+def test_the_migration_guide_s_daemon_does_the_same_before_and_after(
+    module: str, tmp_path: Path
+) -> None:
+    pytest.importorskip(module)
+    for folder in ("etc", "var/run", "var/log"):
+        (tmp_path / folder).mkdir(parents=True)
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        path.chmod(0o755)  # as root, a configuration that others can change is refused
+    (tmp_path / "etc/disk-daemon.conf").write_text('# Megabytes:\n{"min_free": 1000000000000}\n')
+    (tmp_path / "etc/disk-daemon.conf").chmod(0o644)
+    (tmp_path / "disk.py").write_text(moved_over(module))
+    options = ("--no-daemon", "--config-dir-silent", "--folder", str(tmp_path))
+    with subprocess.Popen(
+        [sys.executable, "disk.py", *options],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "APP_ROOT_PATH": str(tmp_path)},
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            said = next((line for line in process.stderr if "Little room" in line), "")
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=LIMIT)
+        finally:
+            process.kill()
+    assert f"Little room in {tmp_path}" in said
+    assert process.returncode == 0, errors
+
+
+def test_the_migration_guide_s_component_is_the_same_before_and_after() -> None:
+    def component(module: str) -> str:
+        text = moved_over(module)
+        (found,) = [
+            ast.get_source_segment(text, node)
+            for node in ast.parse(text).body
+            if isinstance(node, ast.ClassDef) and node.name == "DiskComponent"
+        ]
+        return found or ""
+
+    assert component("zenactors") == component("pyzenkit.zendaemon") != ""
 
 
 def test_readme_shows_hello_as_it_is() -> None:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from zenactors.core.messages import DeadLetter
     from zenactors.core.replicas import Replicas
     from zenactors.daemon.actions import Outcome
-    from zenactors.daemon.config.options import DaemonOptions
     from zenactors.daemon.lifecycle import MAX_STOP_TIMEOUT, ZenDaemon
     from zenactors.daemon.main_thread import MAX_STOP_ATTEMPTS
     from zenactors.demo import DemoDaemonComponent, DemoZenDaemon
@@ -60,7 +59,6 @@ __all__ = [
     "ConfigurationError",
     "Counts",
     "Daemon",
-    "DaemonOptions",
     "DeadLetter",
     "DemoDaemonComponent",
     "DemoZenDaemon",
@@ -95,7 +93,6 @@ _HOMES = {
     "ConfigurationError": "zenactors.errors",
     "Counts": "zenactors.core.dispatch",
     "Daemon": "zenactors.core.component",
-    "DaemonOptions": "zenactors.daemon.config.options",
     "DeadLetter": "zenactors.core.messages",
     "DemoDaemonComponent": "zenactors.demo",
     "DemoZenDaemon": "zenactors.demo",

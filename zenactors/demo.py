@@ -18,7 +18,6 @@ from typing import Any, NoReturn
 import pydantic
 
 from zenactors.core.component import Handler, ZenDaemonComponent
-from zenactors.daemon.config.options import DaemonOptions
 from zenactors.daemon.lifecycle import ZenDaemon
 from zenactors.errors import EXIT_OS_ERROR, ProcessSetupError
 
@@ -98,7 +97,7 @@ class DemoZenDaemon(ZenDaemon):
 
     DEMO_INTERVAL_STATS = 5.0
 
-    class Options(DaemonOptions):
+    class Options(ZenDaemon.Options):
         """The configuration: what every daemon has, and one key more."""
 
         work_units: int = pydantic.Field(

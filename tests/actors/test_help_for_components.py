@@ -62,7 +62,7 @@ def test_attempts_are_repeated_until_one_succeeds() -> None:
 def test_a_stop_ends_a_back_off_at_once_and_nothing_is_tried_again(*, whole: bool) -> None:
     client = Client()
     what = ZenDaemon(name="d", components=[client]) if whole else [client]
-    with Harness(what) as harness:  # type: ignore[arg-type]
+    with Harness(what) as harness:
         harness.queue.schedule("connect")
         harness.advance(70.0)
         harness.daemon.set_done()

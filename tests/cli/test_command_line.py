@@ -63,15 +63,15 @@ def test_version_goes_to_standard_output(capsys: Capture) -> None:
         ("run -- a --help", "unexpected argument '--help'"),
         ("run --exit-when-idel a",
          "unknown option '--exit-when-idel'; did you mean '--exit-when-idle'?"),
-        ("run --log x a", "option '--log' may be '--log-level' or '--log-file'"),
+        ("run --log x a", "option '--log' may be '--log-level' or '--log-file' or '--log-json'"),
         ("run -q a", "unknown option '-q'"),
         ("run a --log-level", "option '--log-level' needs a value: --log-level LEVEL"),
         ("run a --exit-when-idle=yes",
          "option '--exit-when-idle' takes no value, but got '--exit-when-idle=yes'"),
         ("check a --app-dir b --app-dir=c", "option '--app-dir' is given twice"),
         ("run a --log-level loud",
-         "--log-level must be 'TRACE', 'DEBUG', 'INFO', 'WARNING', 'ERROR' or 'CRITICAL',"
-         " not 'loud'"),
+         "--log-level: expected one of 'TRACE', 'DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL',"
+         " got 'loud'"),
         ("run a --ordering evnt",
          "--ordering must be 'component', 'global' or 'event', not 'evnt';"
          " did you mean 'event'?"),
@@ -122,8 +122,6 @@ def test_each_problem_of_a_spec_is_a_line_on_standard_error(capsys: Capture) -> 
         (["run", "none.toml"], "none.toml: there is no such file"),
         (["run", "nothing"], "SPEC 'nothing' is neither a file nor of the form"
                              " 'package.module:attribute'"),
-        (["run", "x", "--log-file", "no/x.log"],
-         "--log-file 'no/x.log' cannot be opened: No such file or directory"),
         (["run", "x", "--app-dir", "/dev/null"], "--app-dir '/dev/null' is not a folder"),
     ],
 )  # fmt: skip
@@ -133,11 +131,19 @@ def test_what_cannot_be_loaded_is_one_line(argv: list[str], expected: str, capsy
     assert list(Path.cwd().iterdir()) == []
 
 
-def test_a_state_file_for_a_daemon_made_in_code_is_refused(capsys: Capture) -> None:
-    assert main(["run", "zenactors:ZenDaemon", "--state-file", "s", "--ordering", "event"]) == 78
+def test_an_ordering_for_a_daemon_made_in_code_is_refused(capsys: Capture) -> None:
+    assert main(["run", "zenactors:ZenDaemon", "--ordering", "event"]) == 78
     assert capsys.readouterr().err == (
-        "zenactors: zenactors:ZenDaemon: 'ordering', 'state_file' can be set for a TOML file only;"
+        "zenactors: zenactors:ZenDaemon: 'ordering' can be set for a TOML file only;"
         " give it to the ZenDaemon in the code\n"
+    )
+
+
+def test_a_log_file_that_cannot_be_opened_is_a_configuration_error(capsys: Capture) -> None:
+    write("right.toml", RIGHT)
+    assert main(["run", "right.toml", "--log-file", "/no/x.log"]) == 78
+    assert capsys.readouterr().err == (
+        "Log file '/no/x.log' cannot be opened: No such file or directory. Make its folder first.\n"
     )
 
 

@@ -1,16 +1,14 @@
-"""Sinks of the command line: standard error, a file, and pykka's lines led into loguru."""
+"""Sinks of the command line: standard error, and pykka's lines led into loguru."""
 
 from __future__ import annotations
 
 import logging
 import re
-from pathlib import Path
 
 import pytest
 from loguru import logger
 
 from zenactors.cli.logs import set_up_logs
-from zenactors.errors import ConfigurationError
 
 Capture = pytest.CaptureFixture[str]
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"
@@ -42,15 +40,6 @@ def test_a_traceback_shows_no_values(capsys: Capture) -> None:
     assert "'hunter2'" not in shown.replace('secret = "hunter2"', "")
 
 
-def test_a_log_file_gets_the_same_lines_at_its_end(tmp_path: Path, capsys: Capture) -> None:
-    file = tmp_path / "{app}.log"
-    file.write_text("before\n")
-    set_up_logs("INFO", str(file))
-    logger.info("after")
-
-    assert file.read_text() == "before\n" + capsys.readouterr().err
-
-
 def test_pykka_is_heard_from_warnings_up_and_only_once(capsys: Capture) -> None:
     set_up_logs("DEBUG")
     set_up_logs("DEBUG")
@@ -61,24 +50,10 @@ def test_pykka_is_heard_from_warnings_up_and_only_once(capsys: Capture) -> None:
     assert line.endswith("ERROR    pykka: an {actor} failed")
 
 
-def test_a_log_file_that_cannot_be_opened_is_named_by_its_option() -> None:
-    with pytest.raises(ConfigurationError) as error:
-        set_up_logs("INFO", "no/x.log")
-
-    assert str(error.value) == "--log-file 'no/x.log' cannot be opened: No such file or directory"
-
-
-def test_the_logs_can_be_reopened_and_the_next_command_replaces_them(capsys: Capture) -> None:
-    logs = set_up_logs("INFO", "app.log")
-    Path("app.log").rename("app.log.1")
-    logs.reopen()
-    logger.info("first")
+def test_the_next_command_replaces_them(capsys: Capture) -> None:
+    set_up_logs("INFO")
     set_up_logs("WARNING")
     logger.info("quiet")
-    logger.warning("second")
+    logger.warning("loud")
 
-    assert [Path(each).read_text().count("\n") for each in ("app.log.1", "app.log")] == [0, 1]
-    assert [line.split()[-1] for line in capsys.readouterr().err.splitlines()] == [
-        "first",
-        "second",
-    ]
+    assert [line.split()[-1] for line in capsys.readouterr().err.splitlines()] == ["loud"]

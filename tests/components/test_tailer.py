@@ -177,6 +177,44 @@ def test_start_at_the_end_holds_for_a_file_that_could_not_be_opened_at_first(
     assert one.poll() == [Lines(str(log), 8, b"three\n")]
 
 
+def test_new_options_leave_what_is_followed_where_it_is(tail, tmp_path, log):
+    other = tmp_path / "b.log"
+    other.write_bytes(b"old\n")
+    one = tail(log)
+    assert one.text() == b"one\ntwo\n"
+    append(log, b"three\nfo")
+    assert one.text() == b"three\n"
+
+    one.tailer.reconfigure(
+        one.daemon, {"patterns": [str(log), str(other)], "start": "end", "poll_interval": 1.0}
+    )
+    append(log, b"ur\n")
+    append(other, b"new\n")
+
+    assert one.text(3) == b"four\nnew\n"
+    assert one.tailer.poll_interval == 1.0
+
+
+def test_files_that_no_new_pattern_names_are_left(tail, tmp_path, log):
+    other = tmp_path / "b.log"
+    other.write_bytes(b"old\n")
+    one = tail(log)
+    assert one.text() == b"one\ntwo\n"
+
+    one.tailer.reconfigure(one.daemon, {"patterns": [str(other)], "start": "beginning"})
+    append(log, b"three\n")
+
+    assert one.text(3) == b"old\n"
+
+
+def test_wrong_new_options_change_nothing(tail, log):
+    one = tail(log)
+    with pytest.raises(ValueError, match="poll_interval"):
+        one.tailer.reconfigure(one.daemon, {"patterns": ["x"], "poll_interval": 0})
+
+    assert one.text() == b"one\ntwo\n"
+
+
 def test_an_unfinished_line_waits_for_its_end(tail, log):
     one = tail(log)
     append(log, b"thr")

@@ -110,6 +110,7 @@ def main() -> None:
         queue_limit=2 if mode == "limited" else None,
         queue_full="block",
         state_file=state_file,
+        default_runlog_dir=f"{state_file}.runlogs",
         stop_timeout=float(options[0]) if options else 30.0,
         compat="pyzenkit" if "compat" in options else None,
     )

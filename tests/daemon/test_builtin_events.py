@@ -50,6 +50,10 @@ def daemon_of(*components: Any, **options: Any) -> ZenDaemon:
     return ZenDaemon(name="d", components=components, **options)
 
 
+def in_memory(daemon: ZenDaemon) -> Harness:
+    return Harness(daemon, files=VirtualFiles(below=True))
+
+
 @pytest.mark.parametrize("event", BUILT_IN)
 def test_the_daemons_own_callback_comes_first(event: str) -> None:
     daemon = daemon_of(Listener("one"), Listener("two"))
@@ -63,7 +67,7 @@ def test_the_daemons_own_callback_comes_first(event: str) -> None:
 @pytest.mark.parametrize("event", ["stop", *SIGNALS])
 def test_a_callback_that_raises_keeps_nobody_from_their_turn(event: str) -> None:
     one, two = Listener("one", fails=event), Listener("two")
-    with Harness(daemon_of(one, two)) as harness:
+    with in_memory(daemon_of(one, two)) as harness:
         harness.signal(SIGNALS.get(event, signal.SIGINT))
         harness.advance(1.0)
         [letter] = harness.dead_letters()
@@ -86,7 +90,7 @@ def test_housekeeping_repeats_though_a_callback_raises(event: str) -> None:
 
 def test_with_the_seeds_semantics_an_exception_ends_everything() -> None:
     one, two = Listener("one", fails="signal_usr2"), Listener("two")
-    with Harness(daemon_of(one, two, compat="pyzenkit")) as harness:
+    with in_memory(daemon_of(one, two, compat="pyzenkit")) as harness:
         harness.signal(signal.SIGUSR2)
         harness.advance(1.0)
         assert harness.status == EXIT_FAILURE
@@ -104,7 +108,7 @@ def test_a_callback_that_hangs_keeps_nobody_from_stopping(event: str) -> None:
             return lambda daemon, args: daemon.wait(1e9) and daemon.wait(1e9)
 
     hanging, other = Hanging("hanging", fails=event), Listener("other")
-    with Harness(daemon_of(hanging, other)) as harness:
+    with in_memory(daemon_of(hanging, other)) as harness:
         harness.signal(SIGNALS[event])
         harness.advance(1.0)
         harness.signal(signal.SIGINT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
@@ -741,3 +742,61 @@ def test_lines_that_somebody_leads_back_into_logging_do_not_go_in_circles(
 
     assert messages(file) == ["from loguru", "library: from logging"]
     assert "Logging error" not in capsys.readouterr().err
+
+
+# --- nobody reads ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def full_pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
+    """Return both ends of a pipe that nobody reads and that takes nothing more."""
+    monkeypatch.setattr("zenactors.daemon.log_file.PATIENCE", 0.05)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(4096))
+    os.set_blocking(writer, True)
+    yield reader, writer
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_console_that_nobody_reads_holds_nobody_up(
+    full_pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = full_pipe
+    with open(writer, "w", closefd=False) as console:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stderr", console)
+        with Logs(LogOptions()):
+            for number in range(1000):
+                logger.info("lost {}", number)
+            drained = 0
+            os.set_blocking(reader, False)
+            with contextlib.suppress(BlockingIOError):
+                while chunk := os.read(reader, 65536):
+                    drained += len(chunk)
+            logger.info("read again, {}", "x" * 10_000)
+            shown = os.read(reader, 65536).decode()
+
+    assert drained % 4096 == 0  # none of the lines before
+    assert shown.endswith("x" * 10_000 + "\n")
+
+
+def test_a_log_file_that_is_a_pipe_nobody_reads_holds_nobody_up(
+    full_pipe: tuple[int, int], capsys: Capture
+) -> None:
+    reader, writer = full_pipe
+    with Logs(LogOptions(console=False, file=Path(f"/proc/self/fd/{writer}"))):
+        for number in range(1000):
+            logger.info("lost {}", number)
+        os.set_blocking(reader, False)
+        with contextlib.suppress(BlockingIOError):
+            while os.read(reader, 65536):
+                pass
+        logger.info("read again")
+        shown = os.read(reader, 65536).decode()
+
+    assert "1000 lines before this one are lost: Nobody reads it" in shown
+    assert shown.endswith("read again\n")
+    assert "cannot be written: Nobody reads it" in capsys.readouterr().err

@@ -1,8 +1,8 @@
 """A whole daemon for the process tests: what its components do is chosen by an environment variable.
 
-`WHOLE` holds words; see `Subject`. What happens is told, one datagram a word, to the abstract
+`WHOLE` holds words; see `Subject`. What happens is told, one connection a word, to the abstract
 socket that `WHOLE_SOCKET` names: so it is heard from another root, from another user, and from
-behind a fork.
+behind a fork, and nobody waits for the test to listen.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
-import traceback
 from collections import Counter
 from typing import Any
 
@@ -24,16 +22,18 @@ NAME = "whole"
 FOLDER = "WHOLE_FOLDER"
 MODES = "WHOLE"
 SOCKET = "WHOLE_SOCKET"
+Answer = tuple[int, Any]
+
 SECRET = "s3cr3t-of-whole"  # must not be seen in any file
-ASKED_TWICE = 2
 
 
 def say(word: str, **facts: Any) -> None:
     """Tell the test; nothing if it is gone."""
     data = json.dumps({"word": word, "pid": os.getpid(), **facts}).encode()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+    with socket.socket(socket.AF_UNIX) as link:
         try:
-            link.sendto(data, f"\0{os.environ[SOCKET]}")
+            link.connect(f"\0{os.environ[SOCKET]}")
+            link.sendall(data)
         except OSError:
             return
 
@@ -90,20 +90,22 @@ class Subject(ZenDaemonComponent):
             hang()
 
     @handles("start")
-    def cbk_event_start(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_start(self, daemon: ZenDaemon, args: Any) -> Answer:
         if "start-raises" in self.words:
             raise OSError("no such device")
-        for word in ("hangs", "swallows", "exits", "stops", "raises", "given-up"):
+        for word in ("hangs", "swallows", "exits", "stops", "raises", "to-a-thread"):
             if word in self.words:
                 daemon.queue.schedule(word)
+        return daemon.FLAG_CONTINUE, args
 
     @handles("hangs")
-    def cbk_event_hangs(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_hangs(self, daemon: ZenDaemon, args: Any) -> Answer:
         say("hangs")
         hang()
+        return daemon.FLAG_CONTINUE, args
 
     @handles("swallows")
-    def cbk_event_swallows(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_swallows(self, daemon: ZenDaemon, args: Any) -> Answer:
         say("swallows")
         reader, _writer = os.pipe()
         while True:
@@ -113,37 +115,42 @@ class Subject(ZenDaemonComponent):
                 continue
 
     @handles("exits")
-    def cbk_event_exits(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_exits(self, daemon: ZenDaemon, args: Any) -> Answer:
         raise SystemExit(5)
 
     @handles("stops")
-    def cbk_event_stops(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_stops(self, daemon: ZenDaemon, args: Any) -> Answer:
         raise ZenDaemonStopException("enough")
 
     @handles("raises")
-    def cbk_event_raises(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_raises(self, daemon: ZenDaemon, args: Any) -> Answer:
         daemon.set_done()
         raise Bug("in a callback")
 
     @handles("signal_hup")
-    def cbk_event_signal_hup(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_signal_hup(self, daemon: ZenDaemon, args: Any) -> Answer:
         say("hup")
+        return daemon.FLAG_CONTINUE, args
 
     @handles("signal_usr1")
-    def cbk_event_signal_usr1(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_signal_usr1(self, daemon: ZenDaemon, args: Any) -> Answer:
         say("usr1")
+        return daemon.FLAG_CONTINUE, args
 
     @handles("signal_usr2")
-    def cbk_event_signal_usr2(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_signal_usr2(self, daemon: ZenDaemon, args: Any) -> Answer:
         say("usr2")
+        return daemon.FLAG_CONTINUE, args
 
     @handles("resized")
-    def cbk_event_resized(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_resized(self, daemon: ZenDaemon, args: Any) -> Answer:
         say("winch")
+        return daemon.FLAG_CONTINUE, args
 
     @handles("to-a-thread")
-    def cbk_event_to_a_thread(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_to_a_thread(self, daemon: ZenDaemon, args: Any) -> Answer:
         signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        return daemon.FLAG_CONTINUE, args
 
 
 class Counting(ZenDaemonComponent):
@@ -154,20 +161,24 @@ class Counting(ZenDaemonComponent):
         self.counts: Counter[str] = Counter()
 
     @handles("signal_hup")
-    def cbk_event_signal_hup(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_signal_hup(self, daemon: ZenDaemon, args: Any) -> Answer:
         self.counts["hup"] += 1
+        return daemon.FLAG_CONTINUE, args
 
     @handles("signal_usr1")
-    def cbk_event_signal_usr1(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_signal_usr1(self, daemon: ZenDaemon, args: Any) -> Answer:
         self.counts["usr1"] += 1
+        return daemon.FLAG_CONTINUE, args
 
     @handles("signal_usr2")
-    def cbk_event_signal_usr2(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_signal_usr2(self, daemon: ZenDaemon, args: Any) -> Answer:
         self.counts["usr2"] += 1
+        return daemon.FLAG_CONTINUE, args
 
     @handles("resized")
-    def cbk_event_resized(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_resized(self, daemon: ZenDaemon, args: Any) -> Answer:
         self.counts["winch"] += 1
+        return daemon.FLAG_CONTINUE, args
 
     def teardown(self, daemon: ZenDaemon) -> None:
         say("counts", **self.counts)
@@ -186,10 +197,11 @@ class Busy(ZenDaemonComponent):
             self.gen_event_handler(self.event_name, self.cbk_event_busy),
         ]
 
-    def cbk_event_busy(self, daemon: ZenDaemon, args: Any) -> None:
+    def cbk_event_busy(self, daemon: ZenDaemon, args: Any) -> Answer:
         sum(range(5_000))
         if not daemon.is_done():
             daemon.queue.schedule(self.event_name)
+        return daemon.FLAG_CONTINUE, args
 
 
 class WholeDaemon(ZenDaemon):
@@ -200,8 +212,12 @@ class WholeDaemon(ZenDaemon):
 
         db_password: str = SECRET
 
+    derived = 0
+
     def derive(self, config: dict[str, Any]) -> None:
-        if "derive-raises" in words():
+        say("configured")
+        self.derived += 1
+        if "derive-raises-again" in words() and self.derived > 1:
             raise Bug("in derive")
 
     def cbk_action_break(self) -> None:
@@ -228,8 +244,7 @@ def main() -> None:
         path_log=folder,
         path_cfg=folder,
     )
-    if "ready-word" in chosen:
-        daemon.on_ready = lambda: say("on_ready")
+    daemon.on_ready = lambda: say("ready")
     daemon.run()
 
 

@@ -179,6 +179,31 @@ def timed(address: str, clock: str) -> None:
     obey(Link(address), launcher)
 
 
+def asking(address: str, clock: str) -> None:
+    """Ask the test for the time."""
+
+    def now() -> float:
+        with socket.socket(socket.AF_UNIX) as asked:
+            asked.connect(f"\0{clock}")
+            return float(asked.recv(16))
+
+    launcher = detach(start_timeout=100.0, now=now)
+    obey(Link(address), launcher)
+
+
+def struck(address: str) -> None:
+    """Send a deadly signal to the first child as soon as it is there."""
+    children: list[int] = []
+
+    def strike() -> None:
+        children.append(os.getpid())
+        if len(children) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    os.register_at_fork(after_in_child=strike)
+    serve(address)
+
+
 def crowded(address: str) -> None:
     """Refused three times for other threads, and then no more."""
     done = threading.Event()
@@ -278,7 +303,8 @@ def whole(address: str, pid_path: str, *rest: str) -> None:
 def main() -> None:
     mode, *arguments = sys.argv[1:]
     works: tuple[Callable[..., None], ...] = (
-        plain, hostile, closed, early, buffered, timed, crowded, limited, many, whole
+        plain, hostile, closed, early, buffered, timed, asking, struck, crowded, limited, many,
+        whole,
     )  # fmt: skip
     {work.__name__: work for work in works}[mode](*arguments)
 

@@ -20,13 +20,10 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType, ModuleType
+from contextlib import suppress
+from types import ModuleType
 
 from zenactors._version import __version__
 from zenactors.cli.output import OutputError, write, write_error
@@ -40,6 +37,7 @@ from zenactors.errors import (
     ConfigurationError,
     did_you_mean,
 )
+from zenactors.process.signals import stopping_quietly
 
 COMMANDS = ("run", "tail", "check", "simulate")
 
@@ -54,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     _fill_closed_streams()
     try:
-        with _stopping_quietly():
+        with stopping_quietly():
             status = _run(sys.argv[1:] if argv is None else argv)
             write("")
     except KeyboardInterrupt:
@@ -97,24 +95,6 @@ def _import_command(name: str) -> ModuleType:
         hint = did_you_mean(name, COMMANDS) or f"; commands: {', '.join(COMMANDS)}"
         raise UsageError(f"unknown command {name!r}{hint}", __doc__)
     return importlib.import_module(f"zenactors.cli.{name}")
-
-
-@contextmanager
-def _stopping_quietly() -> Iterator[None]:
-    """Let SIGTERM end the start-up as SIGINT does, until the daemon traps both itself."""
-
-    def stop(_signum: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _fill_closed_streams() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 _NO_SUMMARY = (EXIT_CONFIG, EXIT_START_FAILED, EXIT_FORCED_STOP)
 
 
-def serve(daemon: ZenDaemon, *, summary: bool) -> int:
-    """Serve and return the exit status; with threads that did not stop, end the process."""
-    status = daemon.serve()
+def serve(daemon: ZenDaemon, run: Callable[[], int], *, summary: bool) -> int:
+    """Return the exit status of `run`; with threads that did not stop, end the process.
+
+    Args:
+        daemon: What is run.
+        run: Serves, from start to stop.
+        summary: Show the counters at the end.
+    """
+    status = run()
     report = daemon.stop_report
     stuck = list(report.stuck) if report else []
     try:

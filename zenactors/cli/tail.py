@@ -77,7 +77,7 @@ def main(arguments: dict[str, Any]) -> int:
         ],
         exit_when_idle=arguments["--exit-when-idle"],
     )
-    return serve(daemon, summary=False)
+    return serve(daemon, daemon.serve, summary=False)
 
 
 def _seconds(doc: str, option: str, text: str) -> float:

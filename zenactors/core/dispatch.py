@@ -301,8 +301,12 @@ class Dispatch:
         return not self._in_flight and not self.queue.waiting()
 
     def idle(self) -> bool:
-        """Return True if nothing will ever happen again by itself: time to end."""
-        return not (self._in_flight or self._sources or self.queue.busy())
+        """Return True if nothing will ever happen again by itself: time to end.
+
+        Housekeeping is nothing, unless what is in the queue is all that counts, as in the seed.
+        """
+        waiting = self.queue.busy() if self._strict else self.queue.count()
+        return not (self._in_flight or self._sources or waiting)
 
     def next_due(self) -> float | None:
         """Return the seconds until the next timed event is due, or None. None while held up."""

@@ -50,6 +50,12 @@ class BaseApp(DaemonNames):
     class Options(DaemonOptions):
         """The configuration keys, as a pydantic model. A subclass's own is a subclass of this."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for hook, instead in _GONE.items():
+            if hook in vars(cls):
+                raise TypeError(f"{cls.__name__}.{hook}() would never be called: {instead}.")
+
     def __init__(self, *, name: str | None, description: str, **defaults: Any) -> None:
         self.description = description
         self._given = _given(defaults)
@@ -60,6 +66,8 @@ class BaseApp(DaemonNames):
         self._pid: int | None = None
         self.configuration = Configuration(values={}, origins={})
         self.config: dict[str, Any] = self._unconfigured()
+        self.outcome: Outcome | None = None
+        """What the last `send_signal` came to."""
 
     @classmethod
     def get_resource_path(cls, fs_path: str, *more_chunks: str) -> str:
@@ -78,7 +86,12 @@ class BaseApp(DaemonNames):
             ConfigurationError: One line for each problem of each source.
         """
         self.name = _checked(command_line.get(self.CONFIG_NAME) or self.name)
-        self._command_line = dict(command_line)
+        # Also a daemon that has gone elsewhere since is to find them again, for a reload.
+        for given in (self._given, own := dict(command_line)):
+            for key in (self.CONFIG_CFG_FILE, self.CONFIG_CFG_DIR):
+                if given.get(key):
+                    given[key] = self._in_folder(key, given[key])
+        self._command_line = own
         self.take_over(self.read_configuration())
 
     def read_configuration(self) -> Configuration:
@@ -104,10 +117,9 @@ class BaseApp(DaemonNames):
         """Let `config` be this from now on."""
         self.configuration = configuration
         config = configuration.values | self._fixed()
-        if not config[self.CONFIG_CHROOT_DIR]:  # behind it, paths mean something else
-            for key in _PATHS:
-                if config[key]:
-                    config[key] = str(self._folder / config[key])
+        for key in _PATHS if config[self.CONFIG_CHROOT_DIR] else (*_PATHS, *_PATHS_INSIDE):
+            if config[key]:
+                config[key] = self._in_folder(key, config[key])
         if self._pid is not None and config[self.CONFIG_STATE_FILE]:
             config[self.CONFIG_STATE_FILE] = str(
                 with_serial(config[self.CONFIG_STATE_FILE], self._pid)
@@ -116,6 +128,14 @@ class BaseApp(DaemonNames):
         self.derive(config)
         self.name = config[self.CONFIG_NAME]
         self.config = config
+
+    def _in_folder(self, key: str, path: str) -> str:
+        if self._folder is None and not Path(path).is_absolute():
+            raise ConfigurationError(
+                f"{key}: {path!r} is relative, and the current folder is gone:"
+                " give an absolute path"
+            )
+        return str(Path(self._folder or "/", path))
 
     def be_one_of_several(self, pid: int) -> None:
         """Use files of one's own, beside those of the other instances (`paralel`)."""
@@ -147,12 +167,23 @@ class BaseApp(DaemonNames):
         }
         return values | self._in_this_folder() | self._given
 
+    def default_files(self, *, in_background: bool) -> dict[str, Any]:
+        """Return where files go unless somebody says otherwise.
+
+        In the background with the system's or the user's own ones, and with a pid file; in the
+        foreground in the folder where it was started.
+        """
+        if not in_background:
+            return self._in_this_folder()
+        looked_for = (self.CONFIG_CFG_FILE, self.CONFIG_CFG_DIR)
+        return {key: value for key, value in self._defaults().items() if key not in looked_for}
+
     def _in_this_folder(self) -> dict[str, Any]:
         """Return where files go if nobody has configured anything."""
         return {
             self.CONFIG_NAME: self.name,
-            self.CONFIG_STATE_FILE: str(self._folder / f"{self.name}.state"),
-            self.CONFIG_RUNLOG_DIR: str(self._folder / f"{self.name}.runlogs"),
+            self.CONFIG_STATE_FILE: str(Path(self._folder or "", f"{self.name}.state")),
+            self.CONFIG_RUNLOG_DIR: str(Path(self._folder or "", f"{self.name}.runlogs")),
         }
 
     def _defaults(self) -> dict[str, Any]:
@@ -204,10 +235,15 @@ class BaseApp(DaemonNames):
         }
 
     def send_signal(self, sign: int) -> Outcome:
-        """Send a signal to the running daemon; with `paralel`, to all its instances."""
+        """Send a signal to the running daemon; with `paralel`, to all its instances.
+
+        What came of it is returned; an action that returns nothing else returns that.
+        """
         pid_file = self.c(self.CONFIG_PID_FILE)
         parallel = bool(self.c(self.CONFIG_PARALEL))
-        return send_signal(sign, Path(pid_file) if pid_file else None, parallel=parallel)
+        path = Path(pid_file) if pid_file else None
+        self.outcome = send_signal(sign, path, parallel=parallel)
+        return self.outcome
 
     def cbk_action_config_view(self) -> Outcome:
         """Show the merged configuration, and where each value is from."""
@@ -267,16 +303,20 @@ class BaseApp(DaemonNames):
         return self.send_signal(SIGNAL_ACTIONS["signal-usr2"])
 
 
+# Hooks of pyzenkit, and what to do instead: overriding one would change nothing, in silence.
+_GONE = {
+    **dict.fromkeys(
+        ("_init_config", "_init_argparser"), "subclass `Options` to add configuration keys"
+    ),
+    "_configure_postprocess": "override derive() to add what follows from the configuration",
+    "_sub_stage_setup": "set up in a component's setup()",
+    "_sub_stage_process": "work in components' callbacks",
+    "_sub_stage_teardown": "release in a component's teardown()",
+}
+
 # Made absolute at once: a daemon changes its folder.
-_PATHS = (
-    "config_file",
-    "config_dir",
-    "log_file",
-    "pid_file",
-    "state_file",
-    "runlog_dir",
-    "work_dir",
-)
+_PATHS = ("config_file", "config_dir", "pid_file", "chroot_dir")
+_PATHS_INSIDE = ("log_file", "state_file", "runlog_dir", "work_dir")  # behind chroot_dir
 
 
 def _given(defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -298,11 +338,11 @@ def _folders(defaults: Mapping[str, Any]) -> dict[str, str | None]:
     return {kind: value for kind, value in kinds.items() if f"path_{kind}" in defaults}
 
 
-def _current_folder() -> Path:
+def _current_folder() -> Path | None:
     try:
         return Path.cwd()
-    except FileNotFoundError:  # it was deleted: writing there will tell
-        return Path()
+    except FileNotFoundError:  # it was deleted
+        return None
 
 
 _ARGUMENTS = ("components", "schedule", "schedule_next", "schedule_at", "schedule_after")

@@ -171,10 +171,30 @@ def parse_daemon(
         HelpShown: If it asks for help or the version.
         UsageError: If it is wrong; one line for each wrong value.
     """
+    return keys_in(parse(doc, argv, version=version), doc, model, actions=actions)
+
+
+def keys_in(
+    found: Mapping[str, Any],
+    doc: str,
+    model: type[pydantic.BaseModel],
+    *,
+    actions: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return the configuration keys that a parsed command line sets.
+
+    Args:
+        found: What `parse` has returned.
+        doc: What it was parsed by, for the message.
+        model: The daemon's configuration.
+        actions: What `--action` takes; None: that is for somebody else to check.
+
+    Raises:
+        UsageError: If a value is wrong; one line for each.
+    """
     from zenactors.daemon.config import checking, options  # noqa: PLC0415 - see above
     from zenactors.daemon.config.flags import REPEATED, flags_of  # noqa: PLC0415
 
-    found = parse(doc, argv, version=version)
     values: dict[str, Any] = {}
     for flag in flags_of(model):
         given = found.get(flag.option)
@@ -186,8 +206,8 @@ def parse_daemon(
             values[flag.key] = _typed(checking.keys_of(model)[flag.key], given)
     if values.get("quiet") and REPEATED in values:
         raise UsageError(f"--quiet and {options.flag_of(REPEATED)} exclude each other", doc)
-    if "action" in values:
-        choice(doc, "--action", values["action"], list(actions or {}))
+    if "action" in values and actions is not None:
+        choice(doc, "--action", values["action"], list(actions))
     _, findings = checking.check_table(model, values, options.as_flag, partial=True)
     if findings:
         raise UsageError("\n".join(problem for _, problem in findings), doc)

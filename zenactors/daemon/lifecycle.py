@@ -10,6 +10,7 @@ import functools
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -150,6 +151,7 @@ class ZenDaemon(BaseApp):
         self._simulated = False
         self._options: dict[str, dict[str, Any]] = {}
         self._last_reload: dict[str, Any] | None = None
+        self._answered: Counter[int] = Counter()
         self._main_thread = MainThread(
             self._clock, compat=compat is not None, runtime=self._runtime
         )
@@ -438,7 +440,7 @@ class ZenDaemon(BaseApp):
         before = self.configuration, self.config, self._options
         try:
             wanted = self.read_wanted()
-            changes = changes_of(wanted, self.config, self._options)
+            changes = changes_of(wanted, self.configuration.values, self._options)
             self.take_over(wanted.configuration)
             try:
                 self.reopen_logs(self.config)
@@ -486,8 +488,13 @@ class ZenDaemon(BaseApp):
         return self.FLAG_CONTINUE, args
 
     def cbk_event_stop(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
-        """Log the graceful stop. The main thread ends it when it takes too long."""
+        """Log the graceful stop. The main thread ends it when it takes too long.
+
+        If it is only an event that somebody has scheduled, `terminate` follows in that time.
+        """
         logger.info("{name} stops: works off what is queued", name=self.name)
+        if not self.is_done():
+            self.queue.schedule_after(self.c("stop_timeout"), self.EVENT_TERMINATE)
         return self.FLAG_CONTINUE, args
 
     def cbk_event_terminate(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
@@ -496,16 +503,20 @@ class ZenDaemon(BaseApp):
 
     def cbk_event_signal_hup(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
         """Reload the configuration."""
-        self.reload()
+        if self._is_news(signal.SIGHUP):
+            self.reload()
         return self.FLAG_CONTINUE, args
 
     def cbk_event_signal_usr1(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
         """Save the runlog."""
-        self.save_runlog()
+        if self._is_news(signal.SIGUSR1):
+            self.save_runlog()
         return self.FLAG_CONTINUE, args
 
     def cbk_event_signal_usr2(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
         """Write the state file."""
+        if not self._is_news(signal.SIGUSR2):
+            return self.FLAG_CONTINUE, args
         if not self.c(self.CONFIG_STATE_FILE):
             logger.warning("No state is saved: no file is configured for it (state_file)")
             return self.FLAG_CONTINUE, args
@@ -586,16 +597,33 @@ class ZenDaemon(BaseApp):
 
     def _schedule_initial(self) -> None:
         queue = self.queue
+        timed = (self.CONFIG_SCHEDULE_AT, self.CONFIG_SCHEDULE_AFTER)
+        given = {
+            entry[method in timed] for method, entries in self._initial.items() for entry in entries
+        }
         for interval, event in (
             (self.c(self.CONFIG_STATS_INTERVAL), self.EVENT_LOG_STATISTICS),
             (self.c(self.CONFIG_RUNLOG_INTERVAL), self.EVENT_SAVE_RUNLOG),
         ):
+            if event in given:
+                continue  # each repeats itself: there would be two of it
             if interval and (event != self.EVENT_SAVE_RUNLOG or self._keeps_runlogs()):
                 queue.schedule_after(min(FIRST_STATISTICS, interval), event)
         for method, entries in self._initial.items():
             for entry in entries:
                 if entry[:1] != (self.EVENT_START,):  # the life-cycle itself runs it, once
                     getattr(queue, method)(*entry)
+
+    def _is_news(self, number: int) -> bool:
+        """Return False if what a signal asks for was begun after it came, or nobody waits for it.
+
+        Signals come faster than files are written; one writing answers all that came before it.
+        """
+        received = self._main_thread.received[number]
+        if self.is_done() or (received and self._answered[number] == received):
+            return False
+        self._answered[number] = received
+        return True
 
     def _keeps_runlogs(self) -> bool:
         origin = self.configuration.origins.get((self.CONFIG_RUNLOG_DIR,), "default")

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import select
 import stat
 import sys
 import threading
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from loguru import Message
 
 MODE = 0o640  # of a file that is made, at most: the umask takes from it
+PATIENCE = 1.0  # seconds that a line waits for a reader; the next ones do not until it reads again
 MAX_LINKS = 40  # as many as Linux follows
 _FILE = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -126,6 +128,12 @@ class _Target:
     path: Path
     level: int
     json: bool
+    patience: Patience
+
+
+def _open_target(path: Path, level: int, *, json: bool) -> _Target:
+    fd = open_log_file(path)
+    return _Target(fd, path, level, json, Patience(fd))
 
 
 class LogFile:
@@ -149,7 +157,7 @@ class LogFile:
         # Held while a line is written and while targets are exchanged, so no line falls between.
         # Reentrant, for a finalizer that logs may come in anywhere.
         self._lock = threading.RLock()
-        self._target: _Target | None = _Target(open_log_file(path), path, level, json)
+        self._target: _Target | None = _open_target(path, level, json=json)
         self._lost = 0
         self._reason = ""
         self._is_torn = False
@@ -160,7 +168,7 @@ class LogFile:
         Raises:
             OSError: If it cannot be opened. The old one is written to as before then.
         """
-        target = _Target(open_log_file(path), path, level, json)
+        target = _open_target(path, level, json=json)
         with self._lock:
             before, self._target = self._target, target
             self._is_torn = False
@@ -207,7 +215,8 @@ class LogFile:
         written = 0
         try:
             while written < len(data):
-                written += os.write(target.fd, data[written:])
+                piece = target.patience.wait(data[written:])
+                written += os.write(target.fd, piece)
         except OSError as cause:
             if written:
                 self._is_torn = data[written - 1 : written] != b"\n"
@@ -220,9 +229,46 @@ class LogFile:
         return ""
 
 
+class Patience:
+    """How long to wait for somebody who does not read: once, and not for each line.
+
+    Otherwise a terminal that is held with Ctrl-S, or a pipe whose reader hangs, would hold whoever
+    logs: in the end the main thread, and so the stop.
+
+    Args:
+        fd: A descriptor; only that of a terminal, a pipe or a socket may make anybody wait.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._poll: select.poll | None = None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            self._poll = select.poll()
+            self._poll.register(fd, select.POLLOUT)
+        self._seconds = PATIENCE
+
+    def wait(self, data: bytes) -> bytes:
+        """Wait until something can be written; return as much of `data` as will not block.
+
+        Raises:
+            OSError: Nobody reads.
+        """
+        if self._poll is None:
+            return data
+        if not self._poll.poll(self._seconds * 1000):
+            self._seconds = 0.0
+            raise OSError(errno.EAGAIN, "Nobody reads it")
+        self._seconds = PATIENCE
+        return data[: select.PIPE_BUF]
+
+
 def _tell(text: str) -> None:
     # Standard error may be None, closed, or broken: then there is nobody to tell.
+    fd = None
+    with contextlib.suppress(ValueError, AttributeError):  # an object in memory has none
+        fd = sys.stderr.fileno()
     with contextlib.suppress(OSError, ValueError, AttributeError):
+        if fd is not None:
+            Patience(fd).wait(b"")
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 

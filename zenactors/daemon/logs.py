@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import select
 import sys
 import threading
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from loguru import logger
 
 from zenactors.core.host import shown
-from zenactors.daemon.log_file import LogFile
+from zenactors.daemon.log_file import LogFile, Patience
 from zenactors.errors import ConfigurationError, did_you_mean
 
 if TYPE_CHECKING:
@@ -233,18 +234,28 @@ class _Sink(Protocol):
 
 
 class _Console:
-    """Standard error as a sink. If nobody can read it any more, that is no reason to fail."""
+    """Standard error as a sink. If nobody reads it, or can, that is no reason to fail or wait."""
 
     def __init__(self, stream: Any) -> None:
         self.level = 0
         self._stream = stream
         self._lock = threading.RLock()  # a stream is not safe to use from several threads
+        self._patience: Patience | None = None
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # it has no descriptor
+            self._patience = Patience(stream.fileno())
 
     def write(self, message: Message) -> None:
         if message.record["level"].no >= self.level:
             with self._lock, contextlib.suppress(OSError, ValueError):
-                self._stream.write(str(message))
-                self._stream.flush()
+                text = str(message)
+                while text:
+                    # As many characters as fit in any case, each of up to four bytes.
+                    piece = text[: select.PIPE_BUF // 4] if self._patience else text
+                    if self._patience:
+                        self._patience.wait(b"")
+                    self._stream.write(piece)
+                    self._stream.flush()
+                    text = text[len(piece) :]
 
     def isatty(self) -> bool:
         return bool(self._stream.isatty())

@@ -6,6 +6,7 @@ import contextlib
 import enum
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
@@ -117,6 +118,8 @@ class MainThread:
         self._dispatcher: Dispatcher | None = None
         self._started = False
         self._leaving = False
+        self.received: Counter[int] = Counter()
+        """How often each signal has come."""
         self._stop_attempts = 0
         self._leave_by: float | None = None
         self._events: dict[int, Any] = SIGNAL_EVENTS
@@ -238,8 +241,14 @@ class MainThread:
             self._handle(number)
 
     def _handle(self, number: int) -> None:
+        self.received[number] += 1
         name = SIGNALS_TO_NAMES_DICT.get(number, str(number))
-        logger.info("Received {name}", name=name)
+        try:
+            self._act(number, name)
+        finally:  # afterwards: a log whose reader hangs must not keep it from being done
+            logger.info("Received {name}", name=name)
+
+    def _act(self, number: int, name: str) -> None:
         event = self._events[number]
         dispatcher = self._dispatcher
         if number == signal.SIGQUIT and event is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,14 +34,28 @@ def default_paths(given: Mapping[str, str | None]) -> dict[str, str]:
     Args:
         given: The folders that the program chooses, by kind; relative ones are resource paths.
     """
-    of_user = {} if os.geteuid() == 0 or ROOT_VARIABLE in os.environ else _of_user()
+    of_user = _of_user()
     return {
         kind: resource_path(given.get(kind) or of_user.get(kind) or folder)
         for kind, folder in _OF_ROOT.items()
     }
 
 
+def make_user_folders(paths: Mapping[str, str]) -> None:
+    """Make those of an ordinary user's own folders that are not there (0700), as XDG wants it.
+
+    What cannot be made is told by whoever needs it. The system's folders are for root to make.
+    """
+    of_user = _of_user()
+    for kind in ("log", "run"):
+        if paths[kind] == of_user.get(kind):
+            with contextlib.suppress(OSError):
+                Path(paths[kind]).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def _of_user() -> dict[str, str]:
+    if os.geteuid() == 0 or ROOT_VARIABLE in os.environ:
+        return {}
     home = Path(os.environ.get("HOME") or "/")
     state = os.environ.get("XDG_STATE_HOME") or str(home / ".local/state")
     return {

@@ -11,14 +11,16 @@ meanwhile waits. Thread: main.
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TextIO
 
 from loguru import logger
@@ -29,6 +31,7 @@ from zenactors.daemon.actions import Outcome
 from zenactors.daemon.command_line import HelpShown, UsageError, parse_daemon, usage
 from zenactors.daemon.logs import LogOptions, Logs
 from zenactors.daemon.main_thread import SIGNAL_EVENTS
+from zenactors.daemon.paths import make_user_folders
 from zenactors.errors import (
     EXIT_ALREADY_RUNNING,
     EXIT_CONFIG,
@@ -42,7 +45,7 @@ from zenactors.errors import (
     ProcessSetupError,
     ZenDaemonException,
 )
-from zenactors.process.daemonize import Launcher, detach
+from zenactors.process.daemonize import Launcher, detach, fill_standard_streams
 from zenactors.process.pidfile import PidFile, with_serial
 from zenactors.process.privileges import drop, enter, resolve_group, resolve_user
 from zenactors.process.signals import stopping_quietly
@@ -58,7 +61,9 @@ class Application(Protocol):
 
     description: str
     config: dict[str, Any]
+    paths: dict[str, str]
     components: list[Any]
+    outcome: Outcome | None
     stop_report: StopReport | None
     keep_runlogs: bool
     on_ready: Callable[[], None]
@@ -101,6 +106,9 @@ def run(daemon: Application, argv: Sequence[str] | None = None) -> NoReturn:
 
 def leave(daemon: Application, status: int) -> NoReturn:
     """End the process, without those threads that did not stop."""
+    for number in SIGNAL_EVENTS:  # it ends: nobody can hurry it any more, nor kill it half-way
+        with suppress(ValueError):  # not in the main thread
+            signal.signal(number, signal.SIG_IGN)
     if daemon.stop_report is not None and daemon.stop_report.stuck:
         # A thread that hangs in a callback would hang again when the interpreter waits for
         # its locks: leave without it.
@@ -123,71 +131,138 @@ def act(daemon: Application, action: str) -> int:
             f"action: there is no action {action!r}; there are: {', '.join(sorted(actions))}"
         )
     try:
-        outcome = actions[action]() or Outcome("")
+        outcome = actions[action]() or daemon.outcome or Outcome("")
     except (ZenDaemonException, OSError) as cause:
         outcome = Outcome(f"{action}: {cause}", EXIT_IO_ERROR)
-    stream = sys.stdout if outcome.status == EXIT_OK else sys.stderr
-    _write(stream, outcome.text.rstrip("\n") + "\n" if outcome.text else "")
-    return outcome.status
+    text = outcome.text.rstrip("\n") + "\n" if outcome.text else ""
+    if outcome.status != EXIT_OK:
+        _write(sys.stderr, text)
+        return outcome.status
+    try:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "standard output is closed")
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as cause:
+        _close_stdout()
+        if not isinstance(cause, BrokenPipeError):  # then its reader wants no more
+            _complain(f"{action}: standard output cannot be written: {cause.strerror}")
+        return EXIT_IO_ERROR
+    return EXIT_OK
 
 
-def run_process(daemon: Application, logs: Logs | None = None) -> int:
+def run_process(daemon: Application, *, final: bool = False) -> int:
     """Make this process, or one in the background, the daemon's, and serve.
 
     Args:
         daemon: Configured.
-        logs: Where log lines go; opened when that is possible. Default: as configured.
+        final: The process ends with it, so nothing of its signals is restored.
 
     Returns:
         The exit status; with a daemon in the background, in that process only.
     """
-    pid_file, chroot_dir, work_dir = map(daemon.c, ("pid_file", "chroot_dir", "work_dir"))
+    fill_standard_streams()
+    signals = {*SIGNAL_EVENTS, *(getattr(signal, name) for name in daemon.c("signals"))}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
+        return _Process(daemon, signals).run(restore=not final)
+    finally:
+        if not final:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+class _Process:
+    """The process that a daemon has to itself.
+
+    Args:
+        daemon: Configured.
+        signals: What it handles; blocked until it does.
+    """
+
+    def __init__(self, daemon: Application, signals: Iterable[int]) -> None:
+        self._daemon = daemon
+        self._signals = signals
+        self._launcher: Launcher | None = None
+        self._holder: PidFile | None = None
+        self._logs = Logs(log_options(daemon.config))
+
+    def run(self, *, restore: bool) -> int:
+        """Become a daemon, serve, and tidy up. Return the exit status."""
+        status = EXIT_OS_ERROR
+        try:
+            self._become_daemon()
+            with _unhurried(self._signals, restore=restore):
+                status = self._serve()
+                self._tidy_up()
+        except AlreadyRunningError as cause:
+            self._complain(cause)
+            status = EXIT_ALREADY_RUNNING
+        except ProcessSetupError as cause:
+            self._complain(cause)
+        except ConfigurationError as cause:
+            self._complain(cause)
+            status = EXIT_CONFIG
+        except Exception as cause:  # a bug, of the program or of ours: somebody has to see it
+            logger.exception("A bug ends the daemon: {cause!r}", cause=cause)
+            self._complain("".join(traceback.format_exception(cause)))
+            status = EXIT_SOFTWARE
+        finally:
+            self._tidy_up()
+            if self._launcher is not None:
+                self._launcher.failed(status)
+        return status
+
+    def _become_daemon(self) -> None:
+        daemon = self._daemon
+        # Looked up while the system's own files are in sight, and what is wrong on the terminal.
         group = None if daemon.c("group") is None else resolve_group(daemon.c("group"))
         user = None if daemon.c("user") is None else resolve_user(daemon.c("user"), group)
-        signals = {*SIGNAL_EVENTS, *(getattr(signal, name) for name in daemon.c("signals"))}
-    except ConfigurationError as cause:
-        _complain(cause)
-        return EXIT_CONFIG
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    launcher: Launcher | None = None
-    holder: PidFile | None = None
-    status = EXIT_OS_ERROR
-    logs = logs or Logs(log_options(daemon.config))
-    try:
+        pid_file = daemon.c("pid_file")
         if not daemon.c("no_daemon"):
-            launcher = detach(
+            self._launcher = detach(
                 # What the components may take together, and the rest.
                 start_timeout=daemon.c("start_timeout") * (len(daemon.components) + 2),
                 now=SystemClock().monotonic,
-                mask=signals,
+                mask=self._signals,
             )
         if daemon.c("paralel"):
             daemon.be_one_of_several(os.getpid())
             pid_file = pid_file and with_serial(pid_file, os.getpid())
+        make_user_folders(daemon.paths)
         if pid_file:
-            holder = PidFile(pid_file)
-            holder.acquire()
-        enter(chroot_dir, work_dir, daemon.c("umask"))
+            self._holder = PidFile(pid_file)
+            self._holder.acquire()
+        enter(daemon.c("chroot_dir"), daemon.c("work_dir"), daemon.c("umask"))
         if user is not None or group is not None:
             drop(user, group)
-        logs.open()
-        status = _serve(daemon, launcher, logs)
-    except AlreadyRunningError as cause:
-        _complain(cause, launcher)
-        status = EXIT_ALREADY_RUNNING
-    except ProcessSetupError as cause:
-        _complain(cause, launcher)
-    except ConfigurationError as cause:
-        _complain(cause, launcher)
-        status = EXIT_CONFIG
-    finally:
-        logs.close()
-        if holder is not None:
-            holder.release()
-        if launcher is not None:
-            launcher.failed(status)
-    return status
+        self._logs.open()
+
+    def _serve(self) -> int:
+        daemon, launcher = self._daemon, self._launcher
+        daemon.reopen_logs = lambda config: self._logs.reopen(log_options(config))
+        if launcher is None:
+            return daemon.serve()
+        shown = logger.add(launcher.write, level="WARNING", format=_plainly, diagnose=False)
+        on_ready = daemon.on_ready
+
+        def ready() -> None:
+            on_ready()
+            launcher.ready()
+            logger.remove(shown)
+
+        daemon.on_ready = ready
+        return daemon.serve()
+
+    def _tidy_up(self) -> None:
+        self._logs.close()
+        if self._holder is not None:
+            self._holder.release()
+
+    def _complain(self, problem: object) -> None:
+        if self._launcher is not None:
+            self._launcher.write(f"{problem}\n")
+        else:
+            _complain(problem)
 
 
 def log_options(config: Mapping[str, Any]) -> LogOptions:
@@ -203,18 +278,18 @@ def log_options(config: Mapping[str, Any]) -> LogOptions:
     )
 
 
-def _serve(daemon: Application, launcher: Launcher | None, logs: Logs) -> int:
-    daemon.reopen_logs = lambda config: logs.reopen(log_options(config))
-    if launcher is None:
-        return daemon.serve()
-    shown = logger.add(launcher.write, level="WARNING", format=_plainly, diagnose=False)
+@contextmanager
+def _unhurried(signals: Iterable[int], *, restore: bool) -> Iterator[None]:
+    """Let signals that come when the daemon has ended, and tidies up, do nothing."""
 
-    def ready() -> None:
-        launcher.ready()
-        logger.remove(shown)
+    def ignore(_number: int, _frame: FrameType | None) -> None: ...
 
-    daemon.on_ready = ready
-    return daemon.serve()
+    before = {number: signal.signal(number, ignore) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items() if restore else ():
+            signal.signal(number, handler)
 
 
 def _plainly(_record: Any) -> str:
@@ -236,12 +311,21 @@ def _obey(daemon: Application, argv: Sequence[str]) -> int:
             if daemon.c("action"):
                 return act(daemon, daemon.c("action"))
             daemon.chains()  # wires everything, so finds what is wrong there
+            # From here on the daemon answers for them, as soon as it can.
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNAL_EVENTS)
     except HelpShown:
         return EXIT_OK
     except KeyboardInterrupt:
         return EXIT_OK  # stopped before it began: as asked
     except BrokenPipeError:
         _close_stdout()  # whoever read our output wants no more: nobody to tell
+        return EXIT_IO_ERROR
+    except OSError as cause:
+        if cause.errno != errno.ENOSPC:
+            traceback.print_exc()
+            return EXIT_SOFTWARE
+        _close_stdout()
+        _complain(f"standard output cannot be written: {cause.strerror}")
         return EXIT_IO_ERROR
     except UsageError as cause:
         _complain(f"{cause}\n{cause.usage}")
@@ -252,15 +336,11 @@ def _obey(daemon: Application, argv: Sequence[str]) -> int:
     except Exception:  # a bug, of the program or of ours: keep all that is known of it
         traceback.print_exc()
         return EXIT_SOFTWARE
-    return run_process(daemon)
+    return run_process(daemon, final=True)
 
 
-def _complain(problem: object, launcher: Launcher | None = None) -> None:
-    text = f"{problem}\n"
-    if launcher is not None:
-        launcher.write(text)
-    else:
-        _write(sys.stderr, text)
+def _complain(problem: object) -> None:
+    _write(sys.stderr, f"{problem}\n")
 
 
 def _close_stdout() -> None:

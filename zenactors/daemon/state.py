@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -94,7 +96,8 @@ def save_json(path: Path, value: Any, mode: int = 0o600) -> None:
     """Write a value as JSON, whole or not at all. By default the file is the owner's alone.
 
     Args:
-        path: The file. What was there before is replaced; a symbolic link too, not its target.
+        path: The file. What was there before is replaced; a symbolic link too, not its target. A
+            device, a folder or a pipe is refused: nobody has meant to replace that.
         value: Anything; see `plain`.
         mode: The file's permissions, whatever the umask.
 
@@ -104,9 +107,19 @@ def save_json(path: Path, value: Any, mode: int = 0o600) -> None:
     """
     text = json_text(value)
     try:
+        if not _may_be_replaced(path):
+            raise OSError(errno.EINVAL, "It is not a regular file")
         _replace(path, text, mode)
     except OSError as cause:
         raise OSError(cause.errno, cause.strerror, str(path)) from cause
+
+
+def _may_be_replaced(path: Path) -> bool:
+    try:
+        found = path.lstat().st_mode
+    except FileNotFoundError:
+        return True
+    return stat.S_ISREG(found) or stat.S_ISLNK(found)
 
 
 def _replace(path: Path, text: str, mode: int) -> None:

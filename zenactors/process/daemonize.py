@@ -142,7 +142,7 @@ def detach(
     Thread: the only one.
     """
     refuse_threads()
-    _fill_standard_streams()
+    fill_standard_streams()
     _flush_standard_streams()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     ends: list[int] = []
@@ -386,7 +386,7 @@ def _show(text: bytes) -> None:
             text = text[os.write(2, text) :]
 
 
-def _fill_standard_streams() -> None:
+def fill_standard_streams() -> None:
     """Open /dev/null for what is closed, or the next descriptors would get these numbers."""
     for stream in range(STANDARD_STREAMS):
         try:

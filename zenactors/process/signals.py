@@ -25,28 +25,37 @@ SIGNALS_TO_NAMES_DICT = {
 """Signal numbers to their names."""
 
 
+LONGEST_WAIT = 86_400.0  # seconds: poll() takes no number of milliseconds above 2**31
+
+
 @contextlib.contextmanager
 def stopping_quietly() -> Iterator[None]:
     """Let SIGTERM raise `KeyboardInterrupt`, as SIGINT does, until a daemon traps both itself.
 
-    Does nothing outside the main thread, or if somebody handles SIGTERM already.
+    What swallows the exception, as Python does in a finalizer, does not swallow the wish: it is
+    raised at the end then. Does nothing outside the main thread, or for a signal that somebody
+    handles, or ignores, already.
     """
+    asked = False
 
     def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
         raise KeyboardInterrupt
 
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, stop)
+    taken = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    if threading.current_thread() is not threading.main_thread():
+        taken = {}
+    before = {n: h for n, h in taken.items() if signal.getsignal(n) is h}
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-LONGEST_WAIT = 86_400.0  # seconds: poll() takes no number of milliseconds above 2**31
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if asked:
+        raise KeyboardInterrupt
 
 
 class SignalTrap:

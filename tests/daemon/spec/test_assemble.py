@@ -148,11 +148,13 @@ def test_what_else_a_file_sets_for_the_daemon_is_kept_beside_it(app: Path) -> No
 
     assert daemon.ordering == "event"
     assert daemon.config["start_timeout"] == 5.0
-    assert vars(daemon)["spec_settings"] == {
-        "name": "x", "umask": 0o027, "paralel": True, "start_timeout": 5.0, "ordering": "event",
-        "signals": {"SIGWINCH": "line"}, "schedule": [("line", None)], "schedule_next": [],
-        "schedule_at": [], "schedule_after": [],
+    assert {key: daemon.c(key) for key in ("name", "umask", "paralel", "start_timeout")} == {
+        "name": "x", "umask": 0o027, "paralel": True, "start_timeout": 5.0,
     }  # fmt: skip
+    assert daemon.c("signals") == {"SIGWINCH": "line"}
+    assert daemon.configuration.origins["start_timeout",] == "x.toml:4"
+    assert daemon.c("no_daemon") is True
+    assert daemon.c("pid_file") is None
 
 
 def test_settings_of_the_caller_take_precedence_over_the_file(app: Path) -> None:

@@ -175,6 +175,24 @@ class FileTailer(ZenDaemonComponent):
         self._files.clear()
         self._ready.clear()
 
+    def reconfigure(self, daemon: Daemon, config: Mapping[str, Any]) -> None:
+        """Take other options; what is still followed goes on where it is.
+
+        Files that exist already, and were followed by no pattern before, begin as `start` says.
+
+        Raises:
+            ValueError: An option is wrong; nothing has changed then.
+        """
+        wanted = type(self)(**config, name=self.name)
+        for option in ("patterns", "start", "poll_interval", "max_line_bytes", "exclude"):
+            setattr(self, option, getattr(wanted, option))
+        self.teardown(daemon)
+        if self.start == "end":
+            found = discover(self.patterns, self.files)
+            for identity, path in found.paths.items():
+                self._begin_at.setdefault(identity, found.stats[path].st_size)
+        self.setup(daemon)
+
     @handles("stop")
     def cbk_event_stop(self, daemon: Daemon, args: Any) -> None:
         """Stop reading; hand on the unfinished last lines."""

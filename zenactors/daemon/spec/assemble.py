@@ -6,6 +6,8 @@ line a problem, with its place in the file. Thread: main, before any other threa
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import inspect
 import operator
 import os
@@ -16,14 +18,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
+from zenactors.actors.life import members_of
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.daemon.config.checking import check_table
 from zenactors.daemon.config.locate import KeyPath, TextError, line_of, parse_toml
+from zenactors.daemon.config.merge import load as load_layers
 from zenactors.daemon.config.options import NOT_IN_FILES, DaemonOptions
+from zenactors.daemon.config.sources import Layer
 from zenactors.daemon.config.wording import because, nearest
+from zenactors.daemon.reload import Wanted, differing
 from zenactors.daemon.spec.components import build_component, handled_by, unheard
 from zenactors.daemon.spec.importing import Problem, import_attribute, look_first_in, refusal
-from zenactors.errors import ConfigurationError, did_you_mean
+from zenactors.errors import ConfigurationError, ReloadError, did_you_mean
 
 if TYPE_CHECKING:
     from zenactors.daemon.lifecycle import ZenDaemon
@@ -60,16 +66,16 @@ _ELSEWHERE = {
 def load(spec: str, app_dir: Path = Path(), settings: Mapping[str, Any] | None = None) -> ZenDaemon:
     """Return the daemon that `spec` describes. Imports the code that it names.
 
-    That of a file has all that the file and `settings` set, but for the components, as a dict
-    in its attribute `spec_settings`.
+    That of a file stays in the foreground, and without a pid file, unless the file or `settings`
+    say otherwise. By a reload it reads the file again.
 
     Args:
         spec: The path of a TOML file, or `package.module:attribute`: a `ZenDaemon`, a
             subclass of it, or a function without arguments that returns one.
         app_dir: Where modules are looked for first. It stays first on `sys.path`, for
             components may import more when they run.
-        settings: Arguments of `ZenDaemon` that take precedence over those of the file. Only
-            for a TOML file: in the other form the daemon is made by other people's code.
+        settings: Configuration keys, and `ordering`, that take precedence over those of the file.
+            For the other form, where code makes the daemon, they are left to its `configure`.
 
     Raises:
         ConfigurationError: One line for each problem that was found.
@@ -79,18 +85,18 @@ def load(spec: str, app_dir: Path = Path(), settings: Mapping[str, Any] | None =
         raise ConfigurationError(f"--app-dir {str(app_dir)!r} is not a folder")
     look_first_in(app_dir)
     if spec.endswith(".toml") or os.path.exists(spec):  # noqa: PTH110 - Path.exists() raises for a name too long
-        return _load_file(Path(spec), app_dir, dict(settings or {}))
+        return _load_file(Path(spec), app_dir, dict(settings or {})).daemon
     if ":" not in spec:
         raise ConfigurationError(
             f"SPEC {spec!r} is neither a file nor of the form 'package.module:attribute'"
             f"{did_you_mean(spec, _names_beside(Path(spec)))}"
         )
-    if settings:
+    if "ordering" in (settings or {}):
         raise ConfigurationError(
-            f"{spec}: {', '.join(map(repr, settings))} can be set for a TOML file only;"
-            f" give it to the ZenDaemon in the code"
+            f"{spec}: 'ordering' can be set for a TOML file only;"
+            " give it to the ZenDaemon in the code"
         )
-    return _load_object(spec, app_dir)
+    return _load_object(spec, app_dir, settings or {})
 
 
 def _names_beside(path: Path) -> list[str]:
@@ -100,7 +106,7 @@ def _names_beside(path: Path) -> list[str]:
         return []
 
 
-def _load_object(spec: str, app_dir: Path) -> ZenDaemon:
+def _load_object(spec: str, app_dir: Path, settings: Mapping[str, Any]) -> ZenDaemon:
     from zenactors.daemon.lifecycle import ZenDaemon  # noqa: PLC0415 - the engine, when needed
 
     try:
@@ -125,13 +131,29 @@ def _load_object(spec: str, app_dir: Path) -> ZenDaemon:
             raise ConfigurationError(f"{spec} raises {because(cause)}") from cause
     if not isinstance(found, ZenDaemon):
         raise ConfigurationError(f"{spec} returns {reprlib.repr(found)}; SPEC must be {forms}")
+    found.configure({"no_daemon": True, "pid_file": None, **settings})
     problems = list(unheard(found.components, set(found.chains())))
     if problems:
         raise ConfigurationError("\n".join(f"{spec}: {problem}" for _, problem in problems))
     return found
 
 
-def _load_file(path: Path, app_dir: Path, overriding: Mapping[str, Any]) -> ZenDaemon:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What a file describes.
+
+    Attributes:
+        daemon: Ready to serve.
+        wanted: Its configuration, and the options of its components.
+        structure: What a reload cannot change.
+    """
+
+    daemon: ZenDaemon
+    wanted: Wanted
+    structure: dict[str, Any]
+
+
+def _load_file(path: Path, app_dir: Path, overriding: Mapping[str, Any]) -> _Loaded:
     file = _parse(path, _read(path), app_dir)
     table, findings = check_table(DaemonTable, file.data, elsewhere=_ELSEWHERE)
     for where, problem in findings:
@@ -155,7 +177,54 @@ def _load_file(path: Path, app_dir: Path, overriding: Mapping[str, Any]) -> ZenD
         daemon = _wire(file, settings, built)
     if file.problems or daemon is None:
         raise ConfigurationError(file.report())
-    return daemon
+    tables = _tables(file.data.get("component"))
+    structure = {key: settings.get(key) for key in ("ordering", "compat")}
+    structure |= {
+        f"component {number} ({key})": table.get(key)
+        for number, table in enumerate(tables, start=1)
+        for key in ("use", "name", "events")
+    }
+    loaded = _Loaded(daemon, _wanted(file, daemon, tables, overriding), structure)
+    read_again = functools.partial(_load_again, path.absolute(), app_dir, overriding, structure)
+    daemon.be_described_by(loaded.wanted, read_again)
+    return loaded
+
+
+def _load_again(
+    path: Path, app_dir: Path, overriding: Mapping[str, Any], structure: Mapping[str, Any]
+) -> Wanted:
+    loaded = _load_file(path, app_dir, overriding)
+    if different := differing(structure, loaded.structure):
+        raise ReloadError(f"Only a restart can change: {', '.join(different)}")
+    return loaded.wanted
+
+
+def _wanted(
+    file: _File, daemon: ZenDaemon, tables: list[dict[str, Any]], overriding: Mapping[str, Any]
+) -> Wanted:
+    own = {key: file.data[key] for key in file.data if key in DaemonOptions.model_fields}
+    if "parallel" in file.data:
+        own["parallel"] = file.data["parallel"]
+    given = {key: value for key, value in overriding.items() if key != "ordering"}
+    in_background = not ({"no_daemon": True} | own | given)["no_daemon"]
+    default = daemon.default_files(in_background=in_background or "action" in given)
+    configuration = load_layers(
+        DaemonOptions,
+        [
+            Layer(kind="default", label="default", data={"no_daemon": True, **default}),
+            Layer(kind="file", label=str(file.path), data=own, lines=file.lines),
+            Layer(kind="command line", label="command line", data=given),
+        ],
+    )
+    members = [member for member in members_of(daemon.components) if member.front is None]
+    return Wanted(
+        configuration,
+        {
+            member.name: table.get("options", {})
+            for member, table in zip(members, tables, strict=True)
+        },
+        {member.name: member.component for member in members},
+    )
 
 
 def _read(path: Path) -> str:
@@ -192,11 +261,11 @@ class _File:
     def __init__(self, path: Path, text: str, app_dir: Path) -> None:
         self.path = path
         self.app_dir = app_dir
-        self.data, self._lines = parse_toml(text)
+        self.data, self.lines = parse_toml(text)
         self.problems: list[tuple[int, str]] = []
 
     def add(self, path: KeyPath, problem: object) -> None:
-        self.problems.append((line_of(self._lines, path), str(problem)))
+        self.problems.append((line_of(self.lines, path), str(problem)))
 
     def report(self) -> str:
         # Sorted, for a file is read from the top; stable, so that one line's stay in order.
@@ -240,9 +309,8 @@ def _wire(
     daemon = None
     try:
         if not file.problems:
-            taken = inspect.signature(ZenDaemon).parameters.keys() & settings.keys()
+            taken = settings.keys() & {"name", "description", "ordering", "compat", *_SCHEDULES}
             daemon = ZenDaemon(**{key: settings[key] for key in taken}, components=components)
-            vars(daemon)["spec_settings"] = settings
         handled = set((daemon or ZenDaemon(name="check", components=components)).chains())
     except ConfigurationError as cause:
         for line in str(cause).splitlines():

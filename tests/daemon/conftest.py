@@ -1,0 +1,253 @@
+"""Launches whole daemons, and ends in any case what it has launched: detached ones too.
+
+While the fixture lasts this process is a subreaper (prctl(2)): a daemon whose launching process
+has gone becomes its child. So none is lost sight of, and each one's exit status is seen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import functools
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon.whole import FOLDER, MODES, NAME, SOCKET
+
+DEADLINE = 30.0  # seconds: generous, so that only a hang fails
+ROOT = Path(__file__).parents[2]
+PROGRAM = ROOT / "tests" / "daemon" / "whole.py"
+NOBODY = 65_534
+PR_SET_CHILD_SUBREAPER = 36
+MANY = 4_096  # words that wait to be heard
+
+
+def children() -> set[int]:
+    """Return the numbers of this process's children, of all its threads."""
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            found |= set(map(int, (task / "children").read_text().split()))
+        except FileNotFoundError:  # the thread has ended
+            continue
+    return found
+
+
+def set_subreaper(value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+@functools.cache
+def python_for_anybody() -> str | None:
+    """Return a Python that an ordinary user can run this program with; None if there is none."""
+    for python in (sys.executable, shutil.which("python3", path="/usr/bin:/bin:/usr/local/bin")):
+        if python is None:
+            continue
+        try:
+            done = subprocess.run(
+                [python, "-c", "import tests.daemon.whole"],
+                check=False,
+                cwd="/",
+                env=environment(),
+                capture_output=True,
+                user=NOBODY,
+                group=NOBODY,
+                extra_groups=[],
+            )
+        except OSError:
+            continue
+        if done.returncode == 0:
+            return python
+    return None
+
+
+def environment() -> dict[str, str]:
+    paths = f"{ROOT}:{sysconfig.get_path('purelib')}:{sysconfig.get_path('platlib')}"
+    inherited = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
+    return {**inherited, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@dataclasses.dataclass
+class Launched:
+    """A process that was started by a command line: the daemon itself, or what launches it."""
+
+    process: subprocess.Popen[bytes]
+    out: Path
+    err: Path
+
+    def left(self) -> int:
+        """Wait for its end; return its status."""
+        return self.process.wait(DEADLINE)
+
+    def texts(self) -> tuple[str, str]:
+        return self.out.read_text(), self.err.read_text()
+
+    def end(self) -> tuple[int, str, str]:
+        return (self.left(), *self.texts())
+
+
+class Whole:
+    """Daemons of one folder, which is anybody's to enter."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pid_file = folder / f"{NAME}.pid"
+        self.log = folder / f"{NAME}.log"
+        self.state = folder / f"{NAME}.state"
+        self.runlogs = folder / NAME
+        self._texts = Path(tempfile.mkdtemp())
+        self._address = f"zenactors-{uuid.uuid4()}"
+        self._words = socket.socket(socket.AF_UNIX)
+        self._words.bind(f"\0{self._address}")
+        self._words.listen(MANY)
+        self._launched: list[Launched] = []
+        self._before = children()
+
+    def launch(
+        self,
+        *options: object,
+        words: str = "",
+        nobody: bool = False,
+        environ: Mapping[str, str] | None = None,
+        through: Sequence[str] = (),
+        cwd: Path | None = None,
+    ) -> Launched:
+        """Start the program.
+
+        Args:
+            options: Its command line.
+            words: What its components do.
+            nobody: As an ordinary user.
+            environ: Further variables.
+            through: A program, with its arguments, that runs the command line.
+            cwd: Where; default: this process's folder.
+        """
+        python = sys.executable
+        if nobody and os.geteuid() == 0:
+            found = python_for_anybody()
+            if found is None:
+                pytest.skip("an ordinary user can run no Python here that has the dependencies")
+            python = found
+        count = len(self._launched)
+        out, err = self._texts / f"{count}.out", self._texts / f"{count}.err"
+        environ = {FOLDER: str(self.folder), MODES: words, SOCKET: self._address, **(environ or {})}
+        identity: dict[str, Any] = {}
+        if nobody and os.geteuid() == 0:
+            identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            process = subprocess.Popen(
+                [*through, python, str(PROGRAM), *map(str, options)],
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env={**environment(), **environ},
+                cwd=cwd,
+                **identity,
+            )
+        self._launched.append(Launched(process, out, err))
+        return self._launched[-1]
+
+    def do(self, *options: object, **how: Any) -> tuple[int, str, str]:
+        """Run a command line to its end; return status, output and errors."""
+        return self.launch(*options, **how).end()
+
+    def act(self, action: str, *options: object, **how: Any) -> tuple[int, str, str]:
+        return self.do("--action", action, *options, **how)
+
+    def hear(self, word: str) -> dict[str, Any]:
+        """Wait until a process says `word`; what else is said before is passed over."""
+        while (said := self.next_word(DEADLINE))["word"] != word:
+            pass
+        return said
+
+    def next_word(self, timeout: float) -> dict[str, Any]:
+        """Return what a process says next; raises `TimeoutError`, or `BlockingIOError` for 0."""
+        self._words.settimeout(timeout)
+        connection, _ = self._words.accept()
+        with connection:
+            connection.settimeout(DEADLINE)
+            with connection.makefile() as stream:
+                said: dict[str, Any] = json.load(stream)
+        return said
+
+    def said(self) -> list[dict[str, Any]]:
+        """Return all that has been said and not heard yet; does not wait."""
+        said = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                said.append(self.next_word(0.0))
+        return said
+
+    def daemon(self, *options: object, **how: Any) -> int:
+        """Start a daemon in the background, wait until it is ready, and return its number."""
+        status, _, err = self.do(*options, **how)
+        assert (status, err) == (0, "")
+        return int(self.hear("setup")["pid"])
+
+    def status_of(self, pid: int) -> int:
+        """Wait for the end of a daemon in the background; return its status."""
+        assert ended(pid), f"process {pid} goes on"
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def children(self) -> set[int]:
+        """Return the processes that run: launched here, or adopted, but not waited for."""
+        return children() - self._before
+
+    def kill(self, pid: int) -> None:
+        os.kill(pid, signal.SIGKILL)
+        assert self.status_of(pid) == -signal.SIGKILL
+
+    def logged(self) -> str:
+        return self.log.read_text()
+
+    def clean_up(self) -> None:
+        for launched in self._launched:
+            if launched.process.poll() is None:
+                launched.process.kill()
+                launched.process.wait()
+        while left := self.children():  # who is killed may leave children in its turn
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+        self._words.close()
+        shutil.rmtree(self._texts)
+
+
+def ended(pid: int) -> bool:
+    """Wait for a process's end."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        return bool(select.select([descriptor], [], [], DEADLINE)[0])
+    finally:
+        os.close(descriptor)
+
+
+@pytest.fixture
+def whole() -> Iterator[Whole]:
+    folder = Path(tempfile.mkdtemp())  # not pytest's own, which only one user may enter
+    folder.chmod(0o755)
+    set_subreaper(1)
+    whole = Whole(folder)
+    try:
+        yield whole
+    finally:
+        whole.clean_up()
+        set_subreaper(0)
+        shutil.rmtree(folder)

@@ -1,0 +1,223 @@
+"""Actions on a daemon in every state, as real processes: text and status (S8, S9)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.conftest import Whole
+from zenactors.errors import (
+    EXIT_DATA_ERROR,
+    EXIT_NO_INPUT,
+    EXIT_NO_PERMISSION,
+    EXIT_NOT_RUNNING,
+    EXIT_OK,
+)
+from zenactors.process.pidfile import instances
+
+SIGNALS = {
+    "signal-alrm": signal.SIGALRM,
+    "signal-hup": signal.SIGHUP,
+    "signal-usr1": signal.SIGUSR1,
+    "signal-usr2": signal.SIGUSR2,
+    "signal-int": signal.SIGINT,
+    "signal-term": signal.SIGTERM,
+}
+ACTIONS = ["signal-check", *SIGNALS]
+INSTANCES = 5
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a daemon of root is needed")
+
+
+def all_actions(whole: Whole, **how: bool) -> dict[str, tuple[int, str, str]]:
+    """Do all actions that signal, at once."""
+    launched = {action: whole.launch("--action", action, **how) for action in ACTIONS}
+    return {action: each.end() for action, each in launched.items()}
+
+
+def test_with_no_daemon_each_action_says_so(whole: Whole) -> None:
+    expected = (EXIT_NOT_RUNNING, "", f"Not running: there is no pid file {whole.pid_file}\n")
+
+    assert all_actions(whole) == dict.fromkeys(ACTIONS, expected)
+
+
+def test_with_a_stale_pid_file_each_action_says_so_and_hits_nobody(whole: Whole) -> None:
+    # Of a process that lives, but which has begun at another time: its number was used again.
+    whole.pid_file.write_text(f"{os.getpid()}\n1\n{boot_id()}\n")
+    text = f"Not running: the pid file {whole.pid_file} is stale: process {os.getpid()} has ended\n"
+
+    assert all_actions(whole) == dict.fromkeys(ACTIONS, (EXIT_NOT_RUNNING, "", text))
+
+
+@pytest.mark.parametrize("content", [b"me\n", b"\0\xff", b"-1\n1\n\n", b"1 rm -rf\n"], ids=repr)
+def test_with_a_malformed_pid_file_each_action_says_so(whole: Whole, content: bytes) -> None:
+    whole.pid_file.write_bytes(content)
+    text = f"{whole.pid_file} is no pid file of a zenactors daemon. If no daemon runs, remove it.\n"
+
+    actions = ("signal-check", "signal-term")
+    launched = [whole.launch("--action", action) for action in actions]
+
+    assert [each.end() for each in launched] == [(EXIT_DATA_ERROR, "", text)] * len(actions)
+
+
+def test_a_running_daemon_is_found_and_gets_each_signal(whole: Whole) -> None:
+    pid = whole.daemon()
+    where = f"process {pid} ({whole.pid_file})\n"
+
+    assert whole.act("signal-check") == (EXIT_OK, f"Running: {where}", "")
+    for action in ("signal-alrm", "signal-hup", "signal-usr1", "signal-usr2"):
+        name = SIGNALS[action].name
+        assert whole.act(action) == (EXIT_OK, f"Sent {name} to {where}", "")
+        if action != "signal-alrm":
+            whole.hear(action.removeprefix("signal-"))
+    assert whole.act("signal-int") == (EXIT_OK, f"Sent SIGINT to {where}", "")
+    assert whole.status_of(pid) == EXIT_OK
+    assert "Received SIGALRM" in whole.logged()
+    assert whole.act("signal-check")[0] == EXIT_NOT_RUNNING
+
+
+def test_a_termination_by_action_ends_a_daemon_that_hangs(whole: Whole) -> None:
+    pid = whole.daemon(words="hangs")
+    whole.hear("hangs")
+
+    assert whole.act("signal-term")[0] == EXIT_OK
+    assert whole.status_of(pid) == EXIT_OK
+
+
+@needs_root
+def test_an_ordinary_user_may_not_signal_roots_daemon(whole: Whole) -> None:
+    pid = whole.daemon()
+
+    found = all_actions(whole, nobody=True)
+
+    for status, out, err in found.values():
+        assert (status, out) == (EXIT_NO_PERMISSION, "")
+        assert err.startswith("Not permitted: ")
+        assert err.count("\n") == 1
+    assert pid in whole.children()
+    assert "Received" not in whole.logged()
+
+
+@needs_root
+def test_root_obeys_no_pid_file_that_somebody_else_has_written(whole: Whole) -> None:
+    pid = whole.daemon()  # root's, which a nobody wants root to end
+    forged = whole.folder / "forged.pid"
+    forged.write_bytes(whole.pid_file.read_bytes())
+    os.chown(forged, 23_457, 23_457)
+
+    status, out, err = whole.act("signal-term", "--pid-file", forged)
+
+    assert (status, out) == (EXIT_NO_PERMISSION, "")
+    assert "belongs to user 23457" in err
+    assert pid in whole.children()
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "fifo"])
+def test_what_only_looks_like_a_pid_file_is_refused(whole: Whole, kind: str) -> None:
+    pid = whole.daemon()
+    path = whole.folder / "other.pid"
+    match kind:
+        case "link":
+            path.symlink_to(whole.pid_file)
+        case "folder":
+            path.mkdir()
+        case "fifo":
+            os.mkfifo(path)
+
+    status, out, _ = whole.act("signal-term", "--pid-file", path)
+
+    assert (status, out) == (EXIT_DATA_ERROR, "")
+    assert pid in whole.children()
+
+
+def test_without_a_pid_file_an_action_says_which_option_is_missing(whole: Whole) -> None:
+    status, _, err = whole.act("signal-check", "--pid-file", "")
+
+    assert status == EXIT_NOT_RUNNING
+    assert "--pid-file" in err
+
+
+# --- several instances ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spelling", ["--paralel", "--parallel"])
+def test_of_several_instances_each_has_its_files_and_an_action_reaches_all(
+    whole: Whole, spelling: str
+) -> None:
+    launched = [whole.launch(spelling) for _ in range(INSTANCES)]
+    assert [each.end() for each in launched] == [(EXIT_OK, "", "")] * INSTANCES
+    pids = {whole.hear("setup")["pid"] for _ in range(INSTANCES)}
+    serials = sorted(f"{pid:05x}" for pid in pids)
+
+    files = instances(whole.pid_file)
+    assert [each.name for each in files] == [f"whole.{serial}.pid" for serial in serials]
+    assert {int(each.read_text().splitlines()[0]) for each in files} == pids
+
+    status, out, _ = whole.act("signal-usr2", spelling)
+    assert status == EXIT_OK
+    assert sorted(out.splitlines()) == sorted(
+        f"Sent SIGUSR2 to process {pid} ({whole.folder}/whole.{pid:05x}.pid)" for pid in pids
+    )
+    assert {whole.hear("usr2")["pid"] for _ in pids} == pids
+    states = [whole.folder / f"whole.{serial}.state" for serial in serials]
+    assert {json.loads(each.read_text())["pid"] for each in states} == pids
+
+    assert whole.act("signal-int", spelling)[0] == EXIT_OK
+    assert [whole.status_of(pid) for pid in pids] == [EXIT_OK] * INSTANCES
+    runlogs = [json.loads(each.read_text()) for each in whole.runlogs.iterdir()]
+    assert {each["pid"] for each in runlogs} == pids
+    assert instances(whole.pid_file) == []
+
+
+def test_an_instance_that_was_killed_does_not_hide_that_the_others_were_reached(
+    whole: Whole,
+) -> None:
+    killed, kept = whole.daemon("--paralel"), whole.daemon("--paralel")
+    whole.kill(killed)
+
+    assert whole.act("signal-int", "--paralel")[0] == EXIT_OK
+    assert whole.status_of(kept) == EXIT_OK
+    assert whole.act("signal-int", "--paralel")[0] == EXIT_NOT_RUNNING
+
+
+# --- views ------------------------------------------------------------------------------------
+
+
+def test_the_configuration_is_shown_with_the_origin_of_each_value(whole: Whole) -> None:
+    file = whole.folder / "whole.toml"
+    file.write_text('stats_interval = 7\n[components.subject]\napi_key = "hidden-from-view"\n')
+
+    status, out, err = whole.act("config-view", "--umask", "027")
+
+    assert (status, err) == (EXIT_OK, "")
+    rows = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert str(file) in rows["stats_interval"]
+    assert "command line" in rows["umask"]
+    assert "default" in rows["stop_timeout"]
+    assert "hidden-from-view" not in out
+
+
+def test_runlogs_are_listed_and_the_newest_is_shown(whole: Whole) -> None:
+    status, out, err = whole.act("runlogs-list")
+    assert (status, out, err) == (EXIT_NO_INPUT, "", f"There is no runlog in {whole.runlogs}\n")
+
+    for _ in range(2):
+        assert whole.do("--no-daemon", words="idle")[0] == EXIT_OK
+    files = sorted(whole.runlogs.iterdir())
+
+    status, out, err = whole.act("runlogs-list")
+    assert (status, err) == (EXIT_OK, "")
+    assert all(str(each) in out for each in files)
+
+    status, out, err = whole.act("runlog-view")
+    assert (status, err) == (EXIT_OK, "")
+    newest = max((json.loads(each.read_text()) for each in files), key=lambda each: each["start"])
+    assert str(newest["pid"]) in out.replace(",", "")
+
+
+def boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -1,0 +1,199 @@
+"""Every status that a daemon can leave with, as real processes (D9)."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.daemon.conftest import Whole
+from zenactors.errors import (
+    EXIT_ALREADY_RUNNING,
+    EXIT_CONFIG,
+    EXIT_DATA_ERROR,
+    EXIT_FAILURE,
+    EXIT_FORCED_STOP,
+    EXIT_IO_ERROR,
+    EXIT_NO_INPUT,
+    EXIT_NO_PERMISSION,
+    EXIT_NOT_RUNNING,
+    EXIT_OK,
+    EXIT_OS_ERROR,
+    EXIT_SOFTWARE,
+    EXIT_START_FAILED,
+    EXIT_USAGE,
+)
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a daemon of root is needed")
+
+COMPAT = pytest.mark.parametrize("compat", ["", " compat"], ids=["own", "seed"])
+
+
+@COMPAT
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_0_stopped_by_a_signal(whole: Whole, number: int, compat: str) -> None:
+    launched = whole.launch("--no-daemon", words=compat)
+    whole.hear("ready")
+    launched.process.send_signal(number)
+
+    assert launched.left() == EXIT_OK
+
+
+@COMPAT
+@pytest.mark.parametrize("words", ["idle", "stops"])
+def test_0_ended_by_itself(whole: Whole, words: str, compat: str) -> None:
+    assert whole.do("--no-daemon", words=words + compat)[0] == EXIT_OK
+
+
+@pytest.mark.parametrize(
+    ("words", "status"), [("raises", EXIT_OK), ("raises compat", EXIT_FAILURE)]
+)
+def test_1_only_the_seeds_semantics_end_for_an_error_in_a_callback(
+    whole: Whole, words: str, status: int
+) -> None:
+    assert whole.do("--no-daemon", words=words)[0] == status
+
+
+@pytest.mark.parametrize(("words", "status"), [("exits", 5), ("exits compat", EXIT_OK)])
+def test_a_callbacks_own_status(whole: Whole, words: str, status: int) -> None:
+    assert whole.do("--no-daemon", words=words)[0] == status
+
+
+def test_3_no_daemon_to_act_on(whole: Whole) -> None:
+    assert whole.act("signal-term")[0] == EXIT_NOT_RUNNING
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--no-such"], ["--umask", "9"], ["--action", "dance"], ["--log-level", "loud"], ["word"]],
+    ids=str,
+)
+def test_64_wrong_command_line(whole: Whole, options: list[str]) -> None:
+    status, out, err = whole.do(*options)
+
+    assert (status, out) == (EXIT_USAGE, "")
+    assert "Usage:" in err
+    assert "Traceback" not in err
+
+
+def test_65_pid_file_that_is_none(whole: Whole) -> None:
+    whole.pid_file.write_text("me\n")
+
+    assert whole.act("signal-check")[0] == EXIT_DATA_ERROR
+
+
+def test_66_no_runlog(whole: Whole) -> None:
+    assert whole.act("runlog-view")[0] == EXIT_NO_INPUT
+
+
+@COMPAT
+@pytest.mark.parametrize("words", ["setup-raises", "start-raises"])
+def test_69_component_that_does_not_start(whole: Whole, words: str, compat: str) -> None:
+    status, _, err = whole.do("--no-daemon", words=words + compat)
+
+    assert status == EXIT_START_FAILED
+    assert "'subject'" in err
+
+
+def test_70_bug_before_the_start(whole: Whole) -> None:
+    status, _, err = whole.act("break")
+
+    assert status == EXIT_SOFTWARE
+    assert "in an action" in err
+    assert "Traceback" in err
+
+
+@pytest.mark.parametrize("where", ["background", "foreground"])
+def test_70_bug_after_the_fork(whole: Whole, where: str) -> None:
+    options = ["--no-daemon"] if where == "foreground" else []
+
+    # With several instances, what is derived is derived once more, for each one's own files.
+    status, _, err = whole.do("--paralel", *options, words="derive-raises-again")
+
+    assert status == EXIT_SOFTWARE
+    assert "in derive" in err
+    for pid in whole.children():
+        assert whole.status_of(pid) == EXIT_SOFTWARE
+
+
+@pytest.mark.parametrize("where", ["background", "foreground"])
+def test_71_system_that_refuses(whole: Whole, where: str) -> None:
+    options = ["--no-daemon"] if where == "foreground" else []
+
+    status, _, err = whole.do("--pid-file", whole.folder / "none" / "x.pid", *options)
+
+    assert status == EXIT_OS_ERROR
+    assert err.count("\n") == 1
+    assert "Create the folder" in err
+
+
+@pytest.mark.parametrize("where", ["background", "foreground"])
+def test_73_running_already(whole: Whole, where: str) -> None:
+    options = ["--no-daemon"] if where == "foreground" else []
+    whole.daemon()
+
+    assert whole.do(*options)[0] == EXIT_ALREADY_RUNNING
+
+
+@pytest.mark.parametrize("options", [["--action", "config-view"], ["--help"]], ids=str)
+def test_74_output_that_cannot_be_written(whole: Whole, options: list[str]) -> None:
+    status, _, err = whole.do(*options, through=["sh", "-c", 'exec "$@" >/dev/full', "sh"])
+
+    assert status == EXIT_IO_ERROR
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("compat", "status"), [("", EXIT_FORCED_STOP), (" compat", EXIT_OK)], ids=["own", "seed"]
+)
+@pytest.mark.parametrize("words", ["hangs", "teardown-hangs"])
+def test_75_stop_that_took_too_long(whole: Whole, words: str, compat: str, status: int) -> None:
+    launched = whole.launch("--no-daemon", "--stop-timeout", "0.2", words=words + compat)
+    whole.hear("hangs" if words == "hangs" else "ready")
+    launched.process.send_signal(signal.SIGINT)
+
+    assert launched.left() == status
+
+
+@needs_root
+def test_77_daemon_of_somebody_else(whole: Whole) -> None:
+    whole.daemon()
+
+    assert whole.act("signal-check", nobody=True)[0] == EXIT_NO_PERMISSION
+
+
+@pytest.mark.parametrize("text", ["stats_interval = 'often'\n", "no_such = 1\n", "= broken"])
+def test_78_wrong_configuration(whole: Whole, text: str) -> None:
+    file = whole.folder / "x.toml"
+    file.write_text(text)
+
+    status, out, err = whole.do("--config-file", file)
+
+    assert (status, out) == (EXIT_CONFIG, "")
+    assert f"{file}:1" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("options", [["--user", "no-such-user"], ["--group", "no-such-group"]])
+def test_78_nobody_of_that_name(whole: Whole, options: list[str]) -> None:
+    status, _, err = whole.do(*options)
+
+    assert status == EXIT_CONFIG
+    assert options[1] in err
+
+
+def test_78_first_event_that_nobody_handles(whole: Whole) -> None:
+    status, _, err = whole.do("--no-daemon", words="unknown-event")
+
+    assert status == EXIT_CONFIG
+    assert "'unheard'" in err
+
+
+def test_78_signal_for_an_event_that_nobody_handles(whole: Whole) -> None:
+    (whole.folder / "whole.toml").write_text('[signals]\nwinch = "unheard"\n')
+
+    status, _, err = whole.do()
+
+    assert status == EXIT_CONFIG
+    assert "SIGWINCH becomes event 'unheard', which no component handles" in err

@@ -307,6 +307,7 @@ def test_news_that_comes_while_somebody_looks_is_acted_on(place: Place) -> None:
         send=sent.append,
         after=lambda: None,
         failed=failures.append,
+        late=lambda event, component: None,
         lock=lock,
     )
     lock.meddle = lambda: turns.post(Scheduled(dispatch, place, "x", 1))

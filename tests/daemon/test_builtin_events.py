@@ -110,11 +110,44 @@ def test_a_callback_that_hangs_keeps_nobody_from_stopping(event: str) -> None:
     hanging, other = Hanging("hanging", fails=event), Listener("other")
     with in_memory(daemon_of(hanging, other)) as harness:
         harness.signal(SIGNALS[event])
-        harness.advance(1.0)
+        harness.advance(4.9)
+        assert event not in other.heard
+        harness.advance(0.2)
+        assert event in other.heard
+        assert f"Busy for 5 s: event {event!r} goes on without it" in [
+            record.message for record in harness.logs if record.component == "hanging"
+        ]
         harness.signal(signal.SIGINT)
         assert harness.run(60.0) == EXIT_OK
+        counts = harness.counts()[event]
+        assert (counts.accepted, counts.completed, counts.in_flight) == (1, 1, 0)
 
     assert "stop" in other.heard
+
+
+def test_one_that_is_stuck_in_its_work_keeps_nobody_from_stop_and_signals() -> None:
+    other = Listener("other")
+    gate = []
+
+    class Gate(ZenDaemonComponent):
+        @handles("work")
+        @handles("signal_usr2")
+        def cbk_event_work(self, daemon: Any, args: Any) -> None:
+            gate.append(args)
+            if args == "long":
+                daemon.wait(100.0)
+
+    with in_memory(daemon_of(Gate(), other)) as harness:
+        harness.queue.schedule("work", "long")
+        harness.advance(1.0)
+        harness.signal(signal.SIGUSR2)
+        # The daemon itself asks all components for their state, and waits 5 s for an answer.
+        harness.advance(9.9)
+        assert "signal_usr2" not in other.heard
+        harness.advance(0.2)
+        assert "signal_usr2" in other.heard
+        harness.advance(100.0)
+        assert gate == ["long", None]
 
 
 def test_the_state_and_the_runlog_are_saved_by_signals() -> None:

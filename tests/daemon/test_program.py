@@ -28,7 +28,7 @@ STARTS = 12  # at once
 MANY_STARTS = 50
 KILLS = 5
 MANY_KILLS = 200
-MOMENTS = 12  # of the start-up, at which a signal is sent
+MOMENTS = 6  # of the start-up, at which a signal is sent
 MANY_MOMENTS = 120
 WITHIN = 10.0  # seconds; the promise is 1, but machines may be busy
 

@@ -34,6 +34,7 @@ from zenactors import (
     ZenDaemonComponent,
     ZenDaemonComponentException,
     ZenDaemonStopException,
+    handles,
 )
 from zenactors.errors import EXIT_FAILURE, EXIT_NOT_RUNNING, EXIT_OK
 from zenactors.testing import Harness

@@ -40,10 +40,9 @@ def test_0_stopped_by_a_signal(whole: Whole, number: int, compat: str) -> None:
     assert launched.left() == EXIT_OK
 
 
-@COMPAT
-@pytest.mark.parametrize("words", ["idle", "stops"])
-def test_0_ended_by_itself(whole: Whole, words: str, compat: str) -> None:
-    assert whole.do("--no-daemon", words=words + compat)[0] == EXIT_OK
+@pytest.mark.parametrize("words", ["idle", "stops", "stops compat"])
+def test_0_ended_by_itself(whole: Whole, words: str) -> None:
+    assert whole.do("--no-daemon", words=words)[0] == EXIT_OK
 
 
 @pytest.mark.parametrize(
@@ -55,7 +54,7 @@ def test_1_only_the_seeds_semantics_end_for_an_error_in_a_callback(
     assert whole.do("--no-daemon", words=words)[0] == status
 
 
-@pytest.mark.parametrize(("words", "status"), [("exits", 5), ("exits compat", EXIT_OK)])
+@pytest.mark.parametrize(("words", "status"), [("exits", 5), ("exits compat", EXIT_FAILURE)])
 def test_a_callbacks_own_status(whole: Whole, words: str, status: int) -> None:
     assert whole.do("--no-daemon", words=words)[0] == status
 

@@ -20,7 +20,7 @@ from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.life import Deadline, Member
 from zenactors.actors.turns import Turns
 from zenactors.core.chain import build_chains
-from zenactors.core.dispatch import EVENT_START, Ordering
+from zenactors.core.dispatch import EVENT_START, PATIENCE, Ordering
 from zenactors.core.host import Host, shown
 from zenactors.core.replicas import Front, Replicas
 from zenactors.errors import (
@@ -129,6 +129,7 @@ class Engine:
             send=self._send,
             after=self._after_turn,
             failed=self._turn_failed,
+            late=self._passed_over,
             lock=runtime.turn_lock(),
         )
         self.reactors: dict[int, ComponentReactor] = {}
@@ -436,6 +437,13 @@ class Engine:
             self.idlers.count and self.dispatch.idle()
         ):
             self.notices.notify()
+
+    def _passed_over(self, event: Any, component: int) -> None:
+        logger.bind(component=self.names[component]).warning(
+            "Busy for {seconds:g} s: event {event!r} goes on without it",
+            seconds=PATIENCE,
+            event=event,
+        )
 
     def _turn_failed(self, cause: Exception) -> None:
         if isinstance(cause, UnknownEventError):

@@ -47,6 +47,8 @@ class Turns:
         after: Called at the end of every turn while there are `listeners`, under the lock. Must
             not block.
         failed: Called with what a turn raised, under the lock.
+        late: Called with an event of the daemon's life and the component that it has gone on
+            without, because that is busy; under the lock.
         lock: Held by whoever has the turn.
 
     Attributes:
@@ -62,6 +64,7 @@ class Turns:
         send: Callable[[Part], None],
         after: Callable[[], None],
         failed: Callable[[Exception], None],
+        late: Callable[[Any, int], None],
         lock: TurnLock,
     ) -> None:
         self._dispatch = dispatch
@@ -69,6 +72,7 @@ class Turns:
         self._send = send
         self._after = after
         self._failed = failed
+        self._late = late
         self.listeners = 0
         self.halted = False
         self._lock = lock
@@ -207,8 +211,10 @@ class Turns:
                 started += dispatch.turn()
                 while dispatch.more_priority():
                     started += dispatch.turn()
-            if dispatch.queue.timed():
+            if dispatch.queue.timed() or dispatch.rounds:
                 self._wake_for_timed()
+            if dispatch.passed_over:
+                self._tell_late()
             if self.listeners:
                 self._after()
             # Last, because it wakes threads that want the interpreter which this one holds.
@@ -216,6 +222,11 @@ class Turns:
                 self._send(part)
         except Exception as cause:  # a bug, or an unknown event in the seed's manner: stop, tell
             self._failed(cause)
+
+    def _tell_late(self) -> None:
+        passed_over, self._dispatch.passed_over = self._dispatch.passed_over, []
+        for event, component in passed_over:
+            self._late(event, component)
 
     def _wake_for_timed(self) -> None:
         seconds = self._seconds()
@@ -241,7 +252,9 @@ class Turns:
                     # Accepted before their parent counts as done: never is nothing pending.
                     for child in children:
                         dispatch.accept(child)
-                dispatch.complete(item)
+                onward = dispatch.complete(item)
+                if onward is not None:
+                    started.append(onward)
             elif kind is Scheduled:
                 if news or started or (alone := dispatch.start_alone(item)) is None:
                     dispatch.accept(item)

@@ -45,6 +45,7 @@ FAST_WINDOW = 0.005  # seconds: a full window that takes no longer lets the wind
 SLOW_WINDOW = 0.020  # seconds: one that takes longer halves it
 
 EVENT_START = "start"
+PATIENCE = 5.0  # seconds that an event of the daemon's life waits for a component that is busy
 CHORES = frozenset({"log_statistics", "save_runlog"})
 
 
@@ -113,6 +114,33 @@ class Flow:
         self.marked_at = 0.0
 
 
+class Round:
+    """An event of the daemon's life on its way from component to component.
+
+    Attributes:
+        flow: The event's.
+        args: What the next component gets.
+        ways: A chain of one step for each component.
+        step: Where it is.
+        since: When it came there, on the monotonic clock.
+        part: What is there; None at the end.
+    """
+
+    __slots__ = ("args", "flow", "part", "since", "step", "ways")
+
+    def __init__(self, flow: Flow, args: Any) -> None:
+        chain = flow.chain
+        self.flow = flow
+        self.args = args
+        self.ways = [
+            Chain(chain.event, chain.number, (step,), revisits=False, persistent=True)
+            for step in chain.steps
+        ]
+        self.step = 0
+        self.since = 0.0
+        self.part: Part | None = None
+
+
 class Dispatch:
     """Decide which events start when. Thread: whoever holds the dispatcher's turn.
 
@@ -156,6 +184,10 @@ class Dispatch:
         self._tickets: dict[Order, int] = {}
         self._held: dict[Lane, tuple[Flow, deque[Lane]]] = {}
         self._sources = 0
+        self.rounds: list[Round] = []
+        """The events of the daemon's life that are on their way."""
+        self.passed_over: list[tuple[Any, int]] = []
+        """Which events went on without which component. Whoever logs it empties it."""
 
     # --- what has happened -----------------------------------------------------------------
 
@@ -198,8 +230,14 @@ class Dispatch:
             self._withdraw(event)
         return event, args
 
-    def complete(self, part: Part) -> None:
-        """Note that a part has left the last step of its chain."""
+    def complete(self, part: Part) -> Part | None:
+        """Note that a part has left the last step of its chain.
+
+        Returns:
+            Of an event of the daemon's life: what to send to the next component of its chain.
+        """
+        if part.control and type(part.origin) is Round:
+            return self._next_stop(part.origin, part)
         flow = self.flows[part.chain.event]
         size = part.size
         flow.completed += len(part.items)
@@ -221,6 +259,7 @@ class Dispatch:
                 flow.full = flow.in_flight >= flow.window
         if self._barrier and not self._in_flight:
             self._barrier = False
+        return None
 
     def source_changed(self, change: int) -> None:
         """Note that a component became (+1) or ceased to be (-1) an active source."""
@@ -249,10 +288,12 @@ class Dispatch:
         started: list[Part] = []
         if self._barrier or not self.open:
             return started
+        if self.rounds:
+            self._pass_over(started)
         queue = self.queue
         queue.promote()
         if self._one_by_one:
-            return self._turn_one_by_one()
+            return started + self._turn_one_by_one()
         for _ in range(MAX_PRIORITY_STREAK):
             scheduled = queue.next_priority()
             if scheduled is None:
@@ -310,7 +351,13 @@ class Dispatch:
 
     def next_due(self) -> float | None:
         """Return the seconds until the next timed event is due, or None. None while held up."""
-        return self.queue.next_due() if self.open and not self._barrier else None
+        if not self.open or self._barrier:
+            return None
+        due = self.queue.next_due()
+        if self.rounds:
+            late = min(each.since for each in self.rounds) + PATIENCE - self._clock.monotonic()
+            due = max(0.0, late) if due is None else min(due, max(0.0, late))
+        return due
 
     def in_flight(self) -> int:
         """Return how many events are under way."""
@@ -449,7 +496,49 @@ class Dispatch:
     def _start_control(self, flow: Flow, args: Any) -> Part:
         self._in_flight += 1
         flow.control_in_flight += 1
+        if flow.chain.persistent and self._strict:
+            self.rounds.append(Round(flow, args))
+            return self._stop_at(self.rounds[-1], 0)
         return Part(flow.chain, 0, (), [args], 1, control=True)
+
+    # An event of the daemon's life goes from component to component by way of the dispatcher, so
+    # that it can go on behind one that hangs.
+
+    def _stop_at(self, round_: Round, step: int) -> Part:
+        round_.step = step
+        round_.since = self._clock.monotonic()
+        round_.part = Part(round_.ways[step], 0, (), [round_.args], 1, control=True)
+        round_.part.origin = round_
+        return round_.part
+
+    def _next_stop(self, round_: Round, part: Part) -> Part | None:
+        if part is not round_.part:
+            return None  # it has gone on without this component, which is through only now
+        if part.items:
+            round_.args = part.items[0]
+            if round_.step + 1 < len(round_.ways):
+                return self._stop_at(round_, round_.step + 1)
+        self.rounds.remove(round_)
+        round_.part = None
+        flow = round_.flow
+        flow.completed += len(part.items)
+        flow.stopped += part.stopped
+        flow.dead += part.dead
+        self._in_flight -= 1
+        flow.control_in_flight -= 1
+        return None
+
+    def _pass_over(self, started: list[Part]) -> None:
+        """Let rounds go on behind components that have been busy for too long."""
+        late = self._clock.monotonic() - PATIENCE
+        for round_ in [each for each in self.rounds if each.since <= late]:
+            step = round_.flow.chain.steps[round_.step]
+            self.passed_over.append((round_.flow.chain.event, step.component))
+            assert round_.part is not None
+            missed = Part(round_.ways[round_.step], 0, (), [round_.args], 1, control=True)
+            round_.part = missed
+            if (onward := self._next_stop(round_, missed)) is not None:
+                started.append(onward)
 
     def _adapt(self, flow: Flow) -> None:
         """Fit the window once the events that were under way when it was full are done."""

@@ -1,0 +1,392 @@
+"""What `examples/deploy` says is true: its commands are accepted, its numbers fit, its signals stop.
+
+The commands are run as they stand in the files, with the system's folders moved to a folder of the
+test's; systemd and Docker themselves are not started.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import shlex
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zenactors.daemon import spec
+from zenactors.errors import EXIT_ALREADY_RUNNING, EXIT_CONFIG, EXIT_NOT_RUNNING, EXIT_USAGE
+from zenactors.process.daemonize import GRACE
+
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "examples/deploy"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+LIMIT = 60.0  # seconds; generous: only a hang takes that long
+MARGIN = 5.0  # seconds that a stop may take beyond its time-out, with what hangs left behind
+
+TOML = "/etc/access-log.toml"
+PROGRAM = "/opt/access-log/bin/zenactors"
+MOVED = ("/run/access-log", "/var/lib/access-log", "/var/log/access-log", "/var/log/nginx")
+
+Settings = dict[str, list[str]]
+
+
+def text_of(name: str) -> str:
+    return (DEPLOY / name).read_text()
+
+
+def unit(name: str = "access-log.service") -> Settings:
+    """Return a unit's settings; what is given several times has several values."""
+    found: Settings = {}
+    for line in text_of(name).replace("\\\n", " ").splitlines():
+        key, equals, value = line.partition("=")
+        if equals and not line.startswith("#"):
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def dockerfile() -> Settings:
+    """Return the arguments of each kind of instruction, without comments."""
+    found: Settings = {}
+    lines = [line for line in text_of("Dockerfile").splitlines() if not line.startswith("#")]
+    for line in "\n".join(lines).replace("\\\n", " ").splitlines():
+        name, _, rest = line.partition(" ")
+        found.setdefault(name, []).append(rest.strip())
+    return found
+
+
+def configuration() -> dict[str, Any]:
+    return tomllib.loads(text_of("access-log.toml"))
+
+
+def seconds_in(pattern: str, text: str) -> list[float]:
+    return [float(number) for number in re.findall(pattern, text)]
+
+
+def in_background() -> list[str]:
+    [command] = unit()["ExecStart"]
+    return shlex.split(command)
+
+
+def in_foreground() -> list[str]:
+    [_reset, command] = unit("foreground.conf")["ExecStart"]
+    return shlex.split(command)
+
+
+def in_container() -> list[str]:
+    instructions = dockerfile()
+    return [*json.loads(instructions["ENTRYPOINT"][0]), *json.loads(instructions["CMD"][0])]
+
+
+def health_check() -> list[str]:
+    [check] = dockerfile()["HEALTHCHECK"]
+    command, _, otherwise = check.partition("CMD ")[2].partition(" || ")
+    assert otherwise == "exit 1"
+    return shlex.split(command)
+
+
+def shown() -> Iterator[str]:
+    """Yield the command lines that are shown to readers."""
+    for name in ("README.md", "Dockerfile", "access-log.toml", "compose.yaml"):
+        yield from re.findall(r"(?:bin/|`|access-log )(zenactors (?:run|check) [^`#\n]*)", text_of(name))
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Path:
+    """Return a folder that stands for the system's root, with the daemon's files in it."""
+    for folder in (*MOVED, "/etc"):
+        (tmp_path / folder[1:]).mkdir(parents=True)
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        path.chmod(0o755)  # as root, a configuration that others can change is refused
+    (tmp_path / TOML[1:]).write_text(moved(text_of("access-log.toml"), tmp_path))
+    (tmp_path / TOML[1:]).chmod(0o644)
+    (tmp_path / "var/log/nginx/access.log").touch()
+    return tmp_path
+
+
+def moved(text: str, system: Path) -> str:
+    """Return a text with the daemon's paths beneath another root."""
+    pattern = "|".join(map(re.escape, (TOML, *MOVED)))
+    return re.sub(rf"(?<![\w/])({pattern})", rf"{system}\1", text)
+
+
+def runnable(command: list[str], system: Path) -> list[str]:
+    program, *arguments = command
+    assert program in {PROGRAM, "zenactors"}
+    return [sys.executable, "-m", "zenactors", *(moved(each, system) for each in arguments)]
+
+
+def run(command: list[str], system: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        runnable(command, system),
+        env=ENVIRONMENT,
+        cwd=system,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+
+
+def started(command: list[str], system: Path) -> subprocess.Popen[str]:
+    """Start a command in the foreground; return when its components have started."""
+    process = subprocess.Popen(
+        runnable(command, system),
+        env=ENVIRONMENT,
+        cwd=system,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    said = wait_for(process, "access-log starts")
+    assert "ERROR" not in said
+    return process
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> str:
+    """Read its log up to the line that contains a text; return what was read."""
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if text in line:
+            return said
+    process.kill()
+    process.wait(LIMIT)
+    raise AssertionError(f"ended without {text!r}: {said}")
+
+
+def has_ended(pidfd: int) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(LIMIT * 1000))
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+# --- what stands in the files -----------------------------------------------------------------
+
+
+def test_the_daemon_of_the_toml_file_can_be_loaded(system: Path) -> None:
+    daemon = spec.load(str(system / TOML[1:]), system)
+    assert [component.name for component in daemon.components] == [
+        "tailer", "parser", "statistics", "writer",
+    ]  # fmt: skip
+    assert [name for name, _ in daemon.chains()["lines"]] == ["parser", "statistics", "writer"]
+    assert run(["zenactors", "check", TOML], system).returncode == 0
+
+
+@pytest.mark.parametrize("command", [in_background, in_foreground, in_container, health_check])
+def test_each_command_is_accepted(command: Any, system: Path) -> None:
+    words = command()
+    if "--action" not in words:
+        words += ["--action", "config-view"]  # instead of running it
+    done = run(words, system)
+    assert done.returncode in {0, EXIT_NOT_RUNNING}, done.stderr
+    assert "Usage" not in done.stderr
+
+
+def test_each_command_that_is_shown_is_accepted(system: Path) -> None:
+    lines = [line for line in shown() if "examples/" not in line]
+    assert len(lines) >= 4
+    for line in lines:
+        done = run(shlex.split(line), system)
+        assert done.returncode in {0, EXIT_NOT_RUNNING, 66}, (line, done.stderr)
+
+
+def test_all_that_is_written_is_in_a_folder_that_systemd_makes() -> None:
+    settings, config = unit(), configuration()
+    folders = [
+        Path(base, settings[key][0])
+        for key, base in (
+            ("RuntimeDirectory", "/run"),
+            ("LogsDirectory", "/var/log"),
+            ("StateDirectory", "/var/lib"),
+        )
+    ]
+    log_file = in_background()[in_background().index("--log-file") + 1]
+    output = config["component"][-1]["options"]["path"]
+    written = [config[key] for key in ("pid_file", "state_file", "runlog_dir")]
+    for path in (*written, log_file, output):
+        assert any(folder in Path(path).parents for folder in folders), path
+    assert settings["PIDFile"] == [config["pid_file"]]
+
+
+def test_systemd_waits_longer_for_a_stop_than_the_daemon() -> None:
+    least = configuration()["stop_timeout"] + MARGIN
+    assert float(unit()["TimeoutStopSec"][0]) >= least
+    shown_by_docker = seconds_in(r"--stop-timeout (\d+)", text_of("Dockerfile") + text_of("README.md"))
+    assert len(shown_by_docker) == 3
+    assert min(shown_by_docker) >= least
+    [grace] = seconds_in(r"stop_grace_period: (\d+)s", text_of("compose.yaml"))
+    assert grace >= least
+
+
+def launcher_waits(components: int, start_timeout: float) -> float:
+    return (components + 2) * start_timeout
+
+
+def test_systemd_waits_longer_for_a_start_than_the_launching_process() -> None:
+    config, settings = configuration(), unit()
+    waits = launcher_waits(len(config["component"]), config["start_timeout"])
+    start = float(settings["TimeoutStartSec"][0])
+    assert start >= waits + 2 * GRACE
+    # Also starts that take all of their time are counted before the first is forgotten.
+    each = start + float(settings["RestartSec"][0])
+    limit = int(settings["StartLimitBurst"][0])
+    assert float(settings["StartLimitIntervalSec"][0]) > limit * each
+    [period] = seconds_in(r"--start-period=(\d+)s", dockerfile()["HEALTHCHECK"][0])
+    assert period >= (len(config["component"]) + 1) * config["start_timeout"]
+
+
+def test_the_launching_process_waits_as_long_as_the_unit_says(system: Path) -> None:
+    toml = system / TOML[1:]
+    toml.write_text(
+        toml.read_text().replace("start_timeout = 10.0", "start_timeout = 0.1")
+        + '\n[[component]]\nuse = "freezing:Freezing"\n'
+    )
+    (system / "freezing.py").write_text(
+        "import os, signal\n"
+        "from zenactors import ZenDaemonComponent\n"
+        "class Freezing(ZenDaemonComponent):\n"
+        "    def setup(self, daemon):\n"
+        "        os.kill(os.getpid(), signal.SIGSTOP)\n"
+    )
+    (system / "freezing.py").chmod(0o644)
+    components = len(configuration()["component"]) + 1
+    with subprocess.Popen(
+        runnable(in_background(), system),
+        env=ENVIRONMENT,
+        cwd=system,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as launching:
+        wait_for(launching, f"not ready within {launcher_waits(components, 0.1):g} s")
+        assert launching.wait(LIMIT) == 69
+
+
+def test_statuses_that_a_restart_does_not_mend_prevent_it_in_the_foreground() -> None:
+    prevented = unit("foreground.conf")["RestartPreventExitStatus"][0].split()
+    assert {*map(int, prevented)} == {EXIT_USAGE, EXIT_ALREADY_RUNNING, EXIT_CONFIG}
+    # The launching process of a forking service is not the main one: there it would do nothing.
+    assert unit()["Type"] == ["forking"]
+    assert "RestartPreventExitStatus" not in unit()
+    assert unit("foreground.conf")["Type"] == ["exec"]
+
+
+def test_the_umask_is_set_where_it_holds() -> None:
+    assert "UMask" not in unit()
+    assert configuration()["umask"] == "027"
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
+)
+@pytest.mark.parametrize("drop_in", [False, True], ids=["background", "foreground"])
+def test_systemd_finds_nothing_wrong_with_the_unit(drop_in: bool, tmp_path: Path) -> None:
+    there = {"access-log.service": "access-log.service"}
+    if drop_in:
+        there["foreground.conf"] = "access-log.service.d/foreground.conf"
+    for name, target in there.items():
+        (tmp_path / target).parent.mkdir(exist_ok=True)
+        # systemd looks whether the program is there.
+        (tmp_path / target).write_text(text_of(name).replace(PROGRAM, sys.executable))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(tmp_path / "access-log.service")],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+# --- what the commands do ---------------------------------------------------------------------
+
+
+def test_in_the_background_the_unit_s_signals_reload_and_stop_in_order(system: Path) -> None:
+    done = run(in_background(), system)
+    assert (done.returncode, done.stderr) == (0, "")
+    pid_file = Path(moved(unit()["PIDFile"][0], system))
+    pid = int(pid_file.read_text().splitlines()[0])
+    pidfd = os.pidfd_open(pid)
+    try:
+        assert run(health_check(), system).returncode == 0
+        second = run(in_background(), system)
+        assert second.returncode == EXIT_ALREADY_RUNNING
+        assert str(pid) in second.stderr
+        signal.pidfd_send_signal(pidfd, signal.Signals[unit()["KillSignal"][0]])
+        assert has_ended(pidfd)
+    finally:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL) if not pid_ended(pidfd) else None
+        os.close(pidfd)
+    log = system / "var/log/access-log/access-log.log"
+    assert "access-log stops: works off what is queued" in log.read_text()
+    assert "access-log ended with status 0" in log.read_text()
+    assert not pid_file.exists()
+    assert mode_of(log) == 0o640
+    assert mode_of(system / "var/lib/access-log/access.jsonl") == 0o640
+
+
+def pid_ended(pidfd: int) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [
+        (in_foreground, lambda: unit()["KillSignal"][0]),
+        (in_container, lambda: dockerfile()["STOPSIGNAL"][0]),
+    ],
+    ids=["systemd", "container"],
+)
+def test_in_the_foreground_the_stop_signal_stops_in_order(
+    command: Any, number: Any, system: Path
+) -> None:
+    with started(command(), system) as process:
+        try:
+            assert run(health_check(), system).returncode == 0
+            process.send_signal(signal.Signals[number()])
+            _, errors = process.communicate(timeout=LIMIT)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert "access-log stops: works off what is queued" in errors
+    assert run(health_check(), system).returncode == EXIT_NOT_RUNNING
+
+
+def test_a_rotation_reloads_so_that_the_log_goes_on_in_a_new_file(system: Path) -> None:
+    rotation = text_of("access-log.logrotate")
+    assert "systemctl try-reload-or-restart access-log.service" in rotation
+    assert "nocreate" in rotation
+    [log] = [Path(moved(line.split()[0], system)) for line in rotation.splitlines() if line[:1] == "/"]
+    command = in_background()
+    command.remove("--daemon")
+    [reload] = unit()["ExecReload"]
+    with started(command, system) as process:
+        try:
+            log.rename(log.with_suffix(".log.1"))
+            subprocess.run(
+                shlex.split(reload.replace("$MAINPID", str(process.pid))), check=True, timeout=LIMIT
+            )
+            wait_for(process, "Configuration reloaded")
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=LIMIT)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert "access-log starts" in log.with_suffix(".log.1").read_text()
+    assert "access-log ended with status 0" in log.read_text()
+    assert "access-log ended" not in log.with_suffix(".log.1").read_text()

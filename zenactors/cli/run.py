@@ -54,6 +54,7 @@ from typing import Any
 
 from zenactors.cli.serving import serve
 from zenactors.daemon.command_line import choice, keys_in
+from zenactors.errors import ConfigurationError
 
 
 def main(arguments: dict[str, Any]) -> int:
@@ -68,13 +69,23 @@ def main(arguments: dict[str, Any]) -> int:
     from zenactors.cli.logs import set_up_logs  # noqa: PLC0415
     from zenactors.daemon import spec  # noqa: PLC0415
     from zenactors.daemon.config.options import DaemonOptions  # noqa: PLC0415
-    from zenactors.daemon.program import act, run_process  # noqa: PLC0415
+    from zenactors.daemon.program import (  # noqa: PLC0415
+        act,
+        run_process,
+        signal_directly,
+        why_not,
+    )
 
     settings |= keys_in(arguments, doc, DaemonOptions)
     if arguments["--daemon"]:
         settings["no_daemon"] = False
+    if (status := signal_directly(settings)) is not None:
+        return status
     logs = set_up_logs(settings.get("log_level", "INFO"))
-    daemon = spec.load(arguments["SPEC"], Path(arguments["--app-dir"] or "."), settings)
+    try:
+        daemon = spec.load(arguments["SPEC"], Path(arguments["--app-dir"] or "."), settings)
+    except ConfigurationError as cause:
+        raise ConfigurationError(why_not(cause, settings)) from cause
     if daemon.c("action"):
         return act(daemon, daemon.c("action"))
     if arguments["--exit-when-idle"]:

@@ -27,7 +27,7 @@ from loguru import logger
 
 from zenactors._version import __version__
 from zenactors.core.clock import SystemClock
-from zenactors.daemon.actions import Outcome
+from zenactors.daemon.actions import SIGNAL_ACTIONS, Outcome, send_signal
 from zenactors.daemon.command_line import HelpShown, UsageError, parse_daemon, usage
 from zenactors.daemon.logs import LogOptions, Logs
 from zenactors.daemon.main_thread import SIGNAL_EVENTS
@@ -134,6 +134,31 @@ def act(daemon: Application, action: str) -> int:
         outcome = actions[action]() or daemon.outcome or Outcome("")
     except (ZenDaemonException, OSError) as cause:
         outcome = Outcome(f"{action}: {cause}", EXIT_IO_ERROR)
+    return show(outcome)
+
+
+def signal_directly(given: Mapping[str, Any]) -> int | None:
+    """Do a signal's action if the command line says to which pid file; None if that is not so.
+
+    No configuration is read for it: a daemon can be stopped whose configuration is broken.
+    """
+    action, pid_file = given.get("action"), given.get("pid_file")
+    if action not in SIGNAL_ACTIONS or not pid_file:
+        return None
+    parallel = bool(given.get("paralel") or given.get("parallel"))
+    return show(send_signal(SIGNAL_ACTIONS[action], Path(pid_file), parallel=parallel))
+
+
+def why_not(cause: ConfigurationError, given: Mapping[str, Any]) -> str:
+    """Return what is wrong with a configuration, and how an action may do without it."""
+    action = given.get("action")
+    if action not in SIGNAL_ACTIONS:
+        return str(cause)
+    return f"{cause}\nThe action needs no configuration if you add: --pid-file FILE"
+
+
+def show(outcome: Outcome) -> int:
+    """Write what an action says: to standard output, or what went wrong to standard error."""
     text = outcome.text.rstrip("\n") + "\n" if outcome.text else ""
     if outcome.status != EXIT_OK:
         _write(sys.stderr, text)
@@ -146,7 +171,7 @@ def act(daemon: Application, action: str) -> int:
     except OSError as cause:
         _close_stdout()
         if not isinstance(cause, BrokenPipeError):  # then its reader wants no more
-            _complain(f"{action}: standard output cannot be written: {cause.strerror}")
+            _complain(f"Standard output cannot be written: {cause.strerror}")
         return EXIT_IO_ERROR
     return EXIT_OK
 
@@ -297,6 +322,7 @@ def _plainly(_record: Any) -> str:
 
 
 def _obey(daemon: Application, argv: Sequence[str]) -> int:
+    given: dict[str, Any] = {}
     try:
         with stopping_quietly():
             actions = {
@@ -306,6 +332,8 @@ def _obey(daemon: Application, argv: Sequence[str]) -> int:
             program, options = Path(sys.argv[0]).name, daemon.Options
             doc = usage(program, daemon.description, options, actions)
             given = parse_daemon(argv, doc, options, actions=actions, version=__version__)
+            if (status := signal_directly(given)) is not None:
+                return status
             daemon.configure(given)
             daemon.keep_runlogs = True
             if daemon.c("action"):
@@ -331,7 +359,7 @@ def _obey(daemon: Application, argv: Sequence[str]) -> int:
         _complain(f"{cause}\n{cause.usage}")
         return EXIT_USAGE
     except ConfigurationError as cause:
-        _complain(cause)
+        _complain(why_not(cause, given))
         return EXIT_CONFIG
     except Exception:  # a bug, of the program or of ours: keep all that is known of it
         traceback.print_exc()

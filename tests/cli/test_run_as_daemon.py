@@ -1,0 +1,170 @@
+"""`zenactors run` as an operator uses it: in the background, by actions, reloaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from zenactors.cli import main
+
+Capture = pytest.CaptureFixture[str]
+
+ROOT = Path(__file__).parents[2]
+DEADLINE = 30.0  # seconds: generous, so that only a hang fails
+SPEC = """\
+name = "copy"
+pid_file = "copy.pid"
+log_file = "copy.log"
+state_file = "copy.state"
+runlog_dir = "runs"
+
+[[component]]
+use = "zenactors.components:FileTailer"
+name = "tailer"
+options.patterns = ["{folder}/in.log"]
+options.start = "beginning"
+options.poll_interval = 0.05
+
+[[component]]
+use = "zenactors.components:RawWriter"
+name = "writer"
+options.path = "{folder}/{output}"
+"""
+
+
+def write(name: str, text: str) -> None:
+    Path(name).write_text(text)
+    Path(name).chmod(0o644)  # whatever the umask: as root, what others can write is refused
+
+
+def write_spec(output: str = "out.log", more: str = "") -> None:
+    write("copy.toml", SPEC.format(folder=Path.cwd(), output=output) + more)
+
+
+def zenactors(*argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "zenactors", "run", *argv],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
+class Background:
+    """The daemon that a start has left in the background."""
+
+    def __init__(self) -> None:
+        started = zenactors("copy.toml", "--daemon")
+        assert (started.returncode, started.stdout, started.stderr) == (0, "", "")
+        self.pid = int(Path("copy.pid").read_text().split()[0])
+        self._ended = os.pidfd_open(self.pid)
+
+    def has_ended(self, seconds: float) -> bool:
+        return bool(select.select([self._ended], [], [], seconds)[0])
+
+    def close(self) -> None:
+        if not self.has_ended(0):
+            signal.pidfd_send_signal(self._ended, signal.SIGKILL)
+            self.has_ended(DEADLINE)
+        os.close(self._ended)
+
+
+@pytest.fixture
+def background() -> Iterator[Background]:
+    write_spec()
+    Path("in.log").write_bytes(b"one\n")
+    daemon = Background()
+    yield daemon
+    daemon.close()
+
+
+def wait_for(path: str, content: str) -> str:
+    """Return a file's text as soon as it holds `content`; there is no event to wait for."""
+    poll = select.poll()
+    for _ in range(int(DEADLINE / 0.02)):
+        text = Path(path).read_text() if Path(path).exists() else ""
+        if content in text:
+            return text
+        poll.poll(20)
+    raise AssertionError(f"{content!r} is not in {path}: {text!r}")
+
+
+def test_a_file_s_daemon_goes_through_its_life_in_the_background(background: Background) -> None:
+    wait_for("out.log", "one\n")
+    check = zenactors("copy.toml", "--action", "signal-check")
+    assert (check.returncode, f"process {background.pid} " in check.stdout) == (0, True)
+    again = zenactors("copy.toml", "--daemon")
+    assert (again.returncode, f"process {background.pid} holds" in again.stderr) == (73, True)
+
+    write_spec(output="other.log")
+    os.kill(background.pid, signal.SIGHUP)
+    wait_for("copy.log", "Configuration reloaded; changed: nothing; components: writer")
+    with Path("in.log").open("ab") as file:
+        file.write(b"two\n")
+    assert wait_for("other.log", "two\n") == "two\n"
+    assert Path("out.log").read_bytes() == b"one\n"
+
+    write_spec(output="third.log", more='options.pth = "x"\n')
+    os.kill(background.pid, signal.SIGHUP)
+    wait_for("copy.log", "unknown option 'pth'; did you mean 'path'?")
+    write_spec(more='[[component]]\nuse = "zenactors.components:Statistics"\noptions.by = ["x"]\n')
+    os.kill(background.pid, signal.SIGHUP)
+    wait_for("copy.log", "Only a restart can change: component 3 (use)")
+
+    # What is on the disk is wrong for a start by now: the action says how to do without it.
+    write("copy.toml", "name = 5\n")
+    broken = zenactors("copy.toml", "--action", "signal-int")
+    assert (broken.returncode, "--pid-file FILE" in broken.stderr) == (78, True)
+    stopped = zenactors("copy.toml", "--action", "signal-int", "--pid-file", "copy.pid")
+    assert stopped.returncode == 0
+    assert background.has_ended(DEADLINE)
+    assert not Path("copy.pid").exists()
+    [runlog] = Path("runs").iterdir()
+    assert json.loads(runlog.read_text())["status"] == 0
+
+
+def test_an_error_of_the_start_is_shown_by_the_launching_process() -> None:
+    write_spec(output="no/out.log")
+    started = zenactors("copy.toml", "--daemon")
+
+    assert started.returncode == 69
+    assert "Component 'writer' failed in setup" in started.stderr
+    assert not Path("copy.pid").exists()
+
+
+def test_without_a_daemon_the_check_says_so(capsys: Capture) -> None:
+    write_spec()
+    assert main(["run", "copy.toml", "--action", "signal-check"]) == 3
+    assert capsys.readouterr().err.startswith("Not running: there is no pid file")
+
+
+def test_what_holds_and_where_it_is_from(capsys: Capture) -> None:
+    write_spec()
+    assert main(["run", "copy.toml", "--umask", "027", "--action", "config-view"]) == 0
+
+    rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()}
+    assert rows["umask"][1:] == ['"027"', "command", "line"]
+    assert rows["pid_file"][1:] == ['"copy.pid"', "copy.toml:2"]
+    assert rows["stats_interval"][1:] == ["300.0", "default"]
+
+
+def test_the_schema_is_json(capsys: Capture) -> None:
+    write_spec()
+    assert main(["run", "copy.toml", "--action", "config-schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["additionalProperties"] is False
+
+
+def test_an_unknown_action_is_one_line(capsys: Capture) -> None:
+    write_spec()
+    assert main(["run", "copy.toml", "--action", "signal-hub"]) == 78
+    assert "action: there is no action 'signal-hub'" in capsys.readouterr().err

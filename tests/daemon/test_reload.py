@@ -168,10 +168,24 @@ def test_with_a_bad_one_all_goes_on_as_before(site: Site, content: Any, reason: 
 
     assert any("Configuration not reloaded" in line and reason in line for line in logs), logs
     assert site.daemon.config is config
+    assert site.daemon.configuration.values["note"] == "first"
     assert site.greeter.greeted == ["hello you"]
     assert site.greeter.options["word"] == "hello"
     assert state["reload"]["done"] is False
     assert reason in " ".join(state["reload"]["problems"])
+
+
+def test_a_bug_of_the_program_s_own_code_leaves_the_old_one(site: Site) -> None:
+    def derive(config: dict[str, Any]) -> None:
+        config["note"] = config["note"] / 2
+
+    with site.start() as harness:
+        before = site.daemon.configuration, site.daemon.config
+        site.daemon.derive = derive  # type: ignore[method-assign]
+        logs = site.reload(harness, {"note": "second"})
+
+    assert any("Configuration not reloaded: TypeError" in line for line in logs)
+    assert before == (site.daemon.configuration, site.daemon.config)
 
 
 def test_after_a_bad_one_a_good_one_is_taken_over(site: Site) -> None:

@@ -114,8 +114,11 @@ class BaseApp(DaemonNames):
         return load(self.Options, layers, self.sections())
 
     def take_over(self, configuration: Configuration) -> None:
-        """Let `config` be this from now on."""
-        self.configuration = configuration
+        """Let `config` be this from now on.
+
+        Raises:
+            ConfigurationError: It makes no sense; what holds is as before.
+        """
         config = configuration.values | self._fixed()
         for key in _PATHS if config[self.CONFIG_CHROOT_DIR] else (*_PATHS, *_PATHS_INSIDE):
             if config[key]:
@@ -124,9 +127,10 @@ class BaseApp(DaemonNames):
             config[self.CONFIG_STATE_FILE] = str(
                 with_serial(config[self.CONFIG_STATE_FILE], self._pid)
             )
-        config[self.CORE] = self._core(config)
+        config[self.CORE] = self._core(config, configuration)
         self.derive(config)
         self.name = config[self.CONFIG_NAME]
+        self.configuration = configuration
         self.config = config
 
     def _in_folder(self, key: str, path: str) -> str:
@@ -197,9 +201,9 @@ class BaseApp(DaemonNames):
             self.CONFIG_RUNLOG_DIR: str(Path(paths[self.PATH_LOG], name)),
         }
 
-    def _core(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    def _core(self, config: Mapping[str, Any], source: Configuration) -> dict[str, Any]:
         level = "DEBUG" if config.get(self.CONFIG_DEBUG) else config.get(self.CONFIG_LOG_LEVEL)
-        file = self._log_file(config)
+        file = self._log_file(config, source)
         quiet = "ERROR" if config.get(self.CONFIG_QUIET) else level
         return {
             self.CORE_LOGGING: {
@@ -213,12 +217,12 @@ class BaseApp(DaemonNames):
             self.CORE_STATE: {self.CORE_STATE_SAVE: True},
         }
 
-    def _log_file(self, config: Mapping[str, Any]) -> Path | None:
+    def _log_file(self, config: Mapping[str, Any], source: Configuration) -> Path | None:
         """Return the log file; detached, there is one unless somebody says that there is none."""
         given = config.get(self.CONFIG_LOG_FILE)
         if given:
             return Path(given)
-        origin = self.configuration.origins.get((self.CONFIG_LOG_FILE,), "default")
+        origin = source.origins.get((self.CONFIG_LOG_FILE,), "default")
         if config.get(self.CONFIG_NODAEMON) or origin != "default":
             return None
         return Path(self.paths[self.PATH_LOG], f"{self.name}.log")

@@ -19,20 +19,17 @@ from loguru import logger
 
 from zenactors._version import __version__
 from zenactors.actors.dispatcher import Dispatcher
-from zenactors.actors.life import members_of
 from zenactors.actors.runtime import Runtime
 from zenactors.core.clock import Clock, SystemClock
-from zenactors.core.component import Handler, set_options
-from zenactors.core.replicas import Replicas
+from zenactors.core.component import Handler
 from zenactors.daemon.base_app import BaseApp
 from zenactors.daemon.main_thread import MainThread
-from zenactors.daemon.reload import Wanted, changes_of, differing
+from zenactors.daemon.reload import Reloader, Wanted, instances_of
 from zenactors.daemon.runlog import RunlogStore, make_runlog
 from zenactors.daemon.state import save_json
 from zenactors.errors import (
     EXIT_CONFIG,
     ConfigurationError,
-    ReloadError,
     ZenDaemonStopException,
 )
 from zenactors.process.stacks import stacks
@@ -40,10 +37,11 @@ from zenactors.process.stacks import stacks
 if TYPE_CHECKING:
     import pydantic
 
-    from zenactors.actors.life import Member, StopReport
+    from zenactors.actors.life import StopReport
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.actors.percent_logger import PercentLogger
     from zenactors.actors.reactor import ComponentReactor
+    from zenactors.actors.reconfigure import Change
     from zenactors.core.dispatch import Ordering
     from zenactors.daemon.main_thread import Trap
 
@@ -149,13 +147,11 @@ class ZenDaemon(BaseApp):
         self._runtime = Runtime()
         self._save: Callable[[Path, Any], None] = save_json
         self._simulated = False
-        self._options: dict[str, dict[str, Any]] = {}
-        self._last_reload: dict[str, Any] | None = None
+        self._reloader = Reloader(self)
         self._answered: Counter[int] = Counter()
         self._main_thread = MainThread(
             self._clock, compat=compat is not None, runtime=self._runtime
         )
-        self._reader: Callable[[], Wanted] | None = None
         self.keep_runlogs = False
         """Save the runlog now and then, and at the end, also if no folder is configured for it."""
         self.config |= self._fixed()
@@ -307,7 +303,7 @@ class ZenDaemon(BaseApp):
         try:
             if not self.configuration.values:
                 self.take_over(self.read_configuration())
-            self._give_options()
+            self._reloader.give_options()
             dispatcher = self.dispatcher
             signals = self._mapped_signals(dispatcher)
         except ConfigurationError as cause:
@@ -351,7 +347,7 @@ class ZenDaemon(BaseApp):
             "done": self.is_done(),
             "config": self.config,
             "paths": self.paths,
-            "reload": self._last_reload,
+            "reload": self._reloader.last,
             "chains": self.chains(),
             "queued": self.queue.count(),
             "events": {str(event): _fields(c) for event, c in dispatcher.counts().items()},
@@ -402,31 +398,22 @@ class ZenDaemon(BaseApp):
     def sections(self) -> dict[str, type[pydantic.BaseModel] | None]:
         """Return the components that may have a section in the configuration, and its model."""
         return {
-            member.name: getattr(_instance(member), "Options", None) for member in self._members()
+            member.name: getattr(instances_of(member)[0], "Options", None)
+            for member in self._reloader.members()
         }
-
-    def read_wanted(self) -> Wanted:
-        """Read the configuration as it is now, for a reload; change nothing.
-
-        Raises:
-            ConfigurationError: One line for each problem of each source.
-        """
-        if self._reader is not None:
-            return self._reader()
-        configuration = self.read_configuration()
-        fresh = {member.name: member.component for member in members_of(self.make_components())}
-        return Wanted(configuration, self._options_in(configuration.values), fresh)
 
     def be_described_by(self, wanted: Wanted, read: Callable[[], Wanted]) -> None:
         """Take the configuration, and the components' options, from a description of the whole.
 
         Args:
             wanted: What it says now.
-            read: Reads it again, for a reload; raises as `read_wanted`.
+            read: Reads it again, for a reload.
         """
-        self._reader = read
-        self._options = {name: dict(each) for name, each in wanted.options.items()}
-        self.take_over(wanted.configuration)
+        self._reloader.be_described_by(wanted, read)
+
+    def reconfigure(self, changes: Mapping[str, Change], give_up: Callable[[], None]) -> None:
+        """Give components new options: all of them, or none; see `Dispatcher.reconfigure`."""
+        self.dispatcher.reconfigure(changes, give_up)
 
     def reload(self) -> bool:
         """Read the configuration again, and take it over as a whole or not at all.
@@ -437,34 +424,11 @@ class ZenDaemon(BaseApp):
         Returns:
             False if the old configuration goes on; why is in the log and in the state.
         """
-        before = self.configuration, self.config, self._options
-        try:
-            wanted = self.read_wanted()
-            changes = changes_of(wanted, self.configuration.values, self._options)
-            self.take_over(wanted.configuration)
-            try:
-                self.reopen_logs(self.config)
-                self._options = {name: dict(each) for name, each in wanted.options.items()}
-                self.dispatcher.reconfigure(changes, functools.partial(self._go_back, *before))
-            except (ConfigurationError, ReloadError):
-                self._go_back(*before)
-                raise
-        except (ConfigurationError, ReloadError) as cause:
-            problems = str(cause).splitlines()
-            for problem in problems:
-                logger.error("Configuration not reloaded: {problem}", problem=problem)
-            self._note_reload(problems=problems)
-            self._reopen_old_logs()
+        interval = self.c(self.CONFIG_STATS_INTERVAL)
+        if not self._reloader.reload(self._clock.time()):
             return False
-        changed = differing(before[0].values, self.configuration.values)
-        self._note_reload(changed=changed, components=sorted(changes))
-        logger.info(
-            "Configuration reloaded; changed: {changed}; components: {components}",
-            changed=", ".join(changed) or "nothing",
-            components=", ".join(sorted(changes)) or "none",
-        )
-        if not before[1]["stats_interval"] and self.c("stats_interval"):
-            self.queue.schedule_after(self.c("stats_interval"), self.EVENT_LOG_STATISTICS)
+        if not interval and self.c(self.CONFIG_STATS_INTERVAL):
+            self.queue.schedule_after(self.c(self.CONFIG_STATS_INTERVAL), self.EVENT_LOG_STATISTICS)
         return True
 
     # --- callbacks ----------------------------------------------------------------------------
@@ -554,24 +518,6 @@ class ZenDaemon(BaseApp):
     def _fixed(self) -> dict[str, Any]:
         return {"ordering": self.ordering, "compat": self.compat}
 
-    def _members(self) -> list[Member]:
-        return [member for member in members_of(self.components) if member.front is None]
-
-    def _options_in(self, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        sections = values.get(self.CONFIG_COMPONENTS, {})
-        return {member.name: sections.get(member.name, {}) for member in self._members()}
-
-    def _give_options(self) -> None:
-        if not self._options:
-            self._options = self._options_in(self.config)
-        for member in self._members():
-            options = self._options.get(member.name)
-            if options:
-                component = member.component
-                replicas = component.instances if isinstance(component, Replicas) else [component]
-                for each in replicas:
-                    set_options(each, options)
-
     def _mapped_signals(self, dispatcher: Dispatcher) -> dict[int, Any]:
         signals: dict[int, Any] = {}
         events = dispatcher.chains()
@@ -582,18 +528,6 @@ class ZenDaemon(BaseApp):
                 )
             signals[getattr(signal, name)] = event
         return signals
-
-    def _go_back(self, configuration: Any, config: dict[str, Any], options: Any) -> None:
-        self.configuration, self.config, self._options = configuration, config, options
-
-    def _reopen_old_logs(self) -> None:
-        try:
-            self.reopen_logs(self.config)
-        except ConfigurationError as cause:
-            logger.error("{cause}", cause=cause)
-
-    def _note_reload(self, **facts: Any) -> None:
-        self._last_reload = {"time": self._clock.time(), "done": "problems" not in facts, **facts}
 
     def _schedule_initial(self) -> None:
         queue = self.queue
@@ -660,11 +594,6 @@ class _DaemonCallbacks:
 
     def get_events(self) -> list[Handler]:
         return self._daemon.get_events()
-
-
-def _instance(member: Member) -> Any:
-    component = member.component
-    return component.instances[0] if isinstance(component, Replicas) else component
 
 
 def _absolute(path: str | Path) -> Path:

@@ -1,14 +1,21 @@
-"""What a reload is to change: the new configuration against the one that holds."""
+"""Reload as a transaction: all of the new configuration holds in the end, or all of the old one."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
+from loguru import logger
+
+from zenactors.actors.life import Member, members_of
 from zenactors.actors.reconfigure import Change
+from zenactors.core.component import set_options
+from zenactors.core.replicas import Replicas
 from zenactors.daemon.config.merge import Configuration
-from zenactors.errors import ReloadError
+from zenactors.errors import ConfigurationError, ReloadError
 
 NEED_RESTART = (
     "name",
@@ -73,3 +80,157 @@ def changes_of(
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Return the keys whose values differ, sorted."""
     return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+
+
+class Reloadable(Protocol):
+    """What is needed of a `ZenDaemon`; see there."""
+
+    components: list[Any]
+    config: dict[str, Any]
+    configuration: Configuration
+    reopen_logs: Callable[[Mapping[str, Any]], None]
+
+    def read_configuration(self) -> Configuration:
+        """Read all sources as they are now."""
+        ...
+
+    def take_over(self, configuration: Configuration) -> None:
+        """Let `config` be this from now on."""
+        ...
+
+    def make_components(self) -> list[Any]:
+        """Return new components."""
+        ...
+
+    def reconfigure(self, changes: Mapping[str, Change], give_up: Callable[[], None]) -> None:
+        """Give components new options: all of them, or none."""
+        ...
+
+
+class Reloader:
+    """What the components of a daemon are configured with, and how that changes.
+
+    Args:
+        daemon: The daemon.
+
+    Attributes:
+        last: What the last reload did, for the state; None if there was none.
+    """
+
+    def __init__(self, daemon: Reloadable) -> None:
+        self.last: dict[str, Any] | None = None
+        self._daemon = daemon
+        self._options: dict[str, dict[str, Any]] = {}
+        self._read: Callable[[], Wanted] = self._read_sources
+        self._lock = threading.Lock()  # one at a time; nobody waits for it
+
+    def members(self) -> list[Member]:
+        """Return the components by the names that configurations have for them."""
+        found = members_of(self._daemon.components)
+        return [member for member in found if member.front is None]
+
+    def be_described_by(self, wanted: Wanted, read: Callable[[], Wanted]) -> None:
+        """Take everything from a description of the whole, now and by each reload."""
+        self._read = read
+        self._options = _copied(wanted.options)
+        self._daemon.take_over(wanted.configuration)
+
+    def give_options(self) -> None:
+        """Let each component have its options. Called before the start."""
+        if not self._options:
+            self._options = self._options_in(self._daemon.config)
+        for member in self.members():
+            if options := self._options.get(member.name):
+                for each in instances_of(member):
+                    set_options(each, options)
+
+    def reload(self, now: float) -> bool:
+        """See `ZenDaemon.reload`.
+
+        Args:
+            now: Unix time, for the state.
+        """
+        if not self._lock.acquire(blocking=False):
+            logger.warning("Configuration not reloaded: another reload is under way")
+            return False
+        try:
+            before = self._daemon.configuration
+            try:
+                components = self._reload()
+            except (ConfigurationError, ReloadError) as cause:
+                problems = str(cause).splitlines()
+            except Exception as cause:  # the program's own code: the old configuration goes on
+                logger.exception("A bug: {cause!r}", cause=cause)
+                problems = [repr(cause)]
+            else:
+                changed = differing(before.values, self._daemon.configuration.values)
+                self.last = {
+                    "time": now, "done": True, "changed": changed, "components": components,
+                }  # fmt: skip
+                logger.info(
+                    "Configuration reloaded; changed: {changed}; components: {components}",
+                    changed=", ".join(changed) or "nothing",
+                    components=", ".join(components) or "none",
+                )
+                return True
+            self.last = {"time": now, "done": False, "problems": problems}
+            self._reopen_logs_as_before()
+            for problem in problems:
+                logger.error("Configuration not reloaded: {problem}", problem=problem)
+            return False
+        finally:
+            self._lock.release()
+
+    def _reload(self) -> list[str]:
+        daemon = self._daemon
+        wanted = self._read()
+        changes = changes_of(wanted, daemon.configuration.values, self._options)
+        with self._going_back() as go_back:
+            daemon.take_over(wanted.configuration)
+            self._options = _copied(wanted.options)
+            daemon.reopen_logs(daemon.config)
+            daemon.reconfigure(changes, go_back)
+        return sorted(changes)
+
+    @contextlib.contextmanager
+    def _going_back(self) -> Iterator[Callable[[], None]]:
+        daemon = self._daemon
+        before = daemon.configuration, daemon.config, self._options
+
+        def go_back() -> None:
+            daemon.configuration, daemon.config, self._options = before
+
+        try:
+            yield go_back
+        except BaseException:  # whatever it was, half of the new one must not hold
+            go_back()
+            raise
+
+    def _reopen_logs_as_before(self) -> None:
+        try:
+            self._daemon.reopen_logs(self._daemon.config)
+        except ConfigurationError as cause:
+            logger.error("{cause}", cause=cause)
+
+    def _read_sources(self) -> Wanted:
+        configuration = self._daemon.read_configuration()
+        fresh = members_of(self._daemon.make_components())
+        return Wanted(
+            configuration,
+            self._options_in(configuration.values),
+            {member.name: member.component for member in fresh},
+        )
+
+    def _options_in(self, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        sections = values.get("components", {})
+        return {member.name: sections.get(member.name, {}) for member in self.members()}
+
+
+def instances_of(member: Member) -> list[Any]:
+    """Return a component or, of `Replicas`, all there are."""
+    component = member.component
+    return component.instances if isinstance(component, Replicas) else [component]
+
+
+def _copied(options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: dict(each) for name, each in options.items()}

@@ -147,31 +147,29 @@ def run(command: list[str], system: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def started(command: list[str], system: Path) -> subprocess.Popen[str]:
+def started(command: list[str], system: Path) -> subprocess.Popen[bytes]:
     """Start a command in the foreground; return when its components have started."""
     process = subprocess.Popen(
-        runnable(command, system),
-        env=ENVIRONMENT,
-        cwd=system,
-        stderr=subprocess.PIPE,
-        text=True,
+        runnable(command, system), env=ENVIRONMENT, cwd=system, stderr=subprocess.PIPE
     )
-    said = wait_for(process, "access-log starts")
-    assert "ERROR" not in said
+    assert "ERROR" not in said_until(process, "access-log starts")
     return process
 
 
-def wait_for(process: subprocess.Popen[str], text: str) -> str:
-    """Read its log up to the line that contains a text; return what was read."""
+def said_until(process: subprocess.Popen[bytes], text: str) -> str:
+    """Read its standard error until it contains a text; return what was read."""
     assert process.stderr is not None
+    poll = select.poll()
+    poll.register(process.stderr, select.POLLIN)
     said = ""
-    for line in process.stderr:
-        said += line
-        if text in line:
-            return said
-    process.kill()
-    process.wait(LIMIT)
-    raise AssertionError(f"ended without {text!r}: {said}")
+    while text not in said:
+        piece = os.read(process.stderr.fileno(), 65_536) if poll.poll(LIMIT * 1000) else b""
+        if not piece:
+            process.kill()
+            process.wait(LIMIT)
+            raise AssertionError(f"without {text!r}: {said}")
+        said += piece.decode()
+    return said
 
 
 def has_ended(pidfd: int) -> bool:
@@ -281,9 +279,8 @@ def test_the_launching_process_waits_as_long_as_the_unit_says(system: Path) -> N
         env=ENVIRONMENT,
         cwd=system,
         stderr=subprocess.PIPE,
-        text=True,
     ) as launching:
-        wait_for(launching, f"not ready within {launcher_waits(components, 0.1):g} s")
+        said_until(launching, f"not ready within {launcher_waits(components, 0.1):g} s")
         assert launching.wait(LIMIT) == EXIT_START_FAILED
 
 
@@ -368,7 +365,7 @@ def test_in_the_foreground_the_stop_signal_stops_in_order(
         finally:
             process.kill()
     assert process.returncode == 0
-    assert "access-log stops: works off what is queued" in errors
+    assert b"access-log stops: works off what is queued" in errors
     assert run(health_check(), system).returncode == EXIT_NOT_RUNNING
 
 
@@ -388,7 +385,7 @@ def test_a_rotation_reloads_so_that_the_log_goes_on_in_a_new_file(system: Path) 
             subprocess.run(
                 shlex.split(reload.replace("$MAINPID", str(process.pid))), check=True, timeout=LIMIT
             )
-            wait_for(process, "Configuration reloaded")
+            said_until(process, "Configuration reloaded")
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=LIMIT)
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import os
 import re
 import signal
@@ -20,9 +21,21 @@ import zenactors.components
 import zenactors.errors
 from zenactors import testing
 from zenactors.components._files import Files
+from zenactors.daemon.config.flags import flags_of
+from zenactors.daemon.config.jsonc import parse_json
+from zenactors.daemon.config.options import NOT_IN_FILES
+from zenactors.daemon.main_thread import SIGNAL_EVENTS
+from zenactors.daemon.reload import NEED_RESTART
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "examples/deploy/README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+REFERENCE = ROOT / "docs/reference.md"
+OPERATING = ROOT / "docs/operating.md"
 LIMIT = 60.0  # seconds; generous: only a hang takes that long
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -65,9 +78,11 @@ def by_place(block: Block) -> str:
 
 
 def run_python(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    for folder in ("etc", "var/run", "var/log"):  # where a daemon's files go, beneath APP_ROOT_PATH
+        (cwd / folder).mkdir(parents=True, exist_ok=True)
     return subprocess.run(
         [sys.executable, *argv],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "APP_ROOT_PATH": str(cwd)},
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -77,7 +92,36 @@ def run_python(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def names_in(page: Path) -> set[str]:
-    return set(re.findall(r"\w+", page.read_text()))
+    """Return the names that stand on a page as code, or in a heading."""
+    text = page.read_text()
+    prose = _FENCE.sub("", text)
+    code = [block[1] for block in _FENCE.findall(text)]
+    code += re.findall(r"`([^`]+)`|^#+ (.+)$", prose, re.MULTILINE)
+    return set(re.findall(r"\w+", str(code)))
+
+
+def section(page: Path, heading: str) -> str:
+    """Return what stands beneath a heading, up to the next one of its level."""
+    _, found, rest = page.read_text().partition(f"\n## {heading}\n")
+    assert found, heading
+    return rest.partition("\n## ")[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """Return the rows of all tables in a text, without their heads."""
+    tables = [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+    heads = [index - 1 for index, cells in enumerate(tables) if set("".join(cells)) <= set("-: ")]
+    return [
+        cells for index, cells in enumerate(tables) if index not in heads and index - 1 not in heads
+    ]
+
+
+def quoted(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
 
 
 def options_of(cls: type) -> set[str]:
@@ -93,6 +137,12 @@ def anchors_of(page: Path) -> set[str]:
     text = _FENCE.sub("", page.read_text())
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def options_for(block: Block) -> list[str]:
+    """Return what keeps a program in the foreground, and ends one that would go on."""
+    options = ["--no-daemon"] if ".run()" in block.text else []
+    return [*options, "--ticks", "2"] if "ticks: int" in block.text else options
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=by_place)
@@ -111,7 +161,7 @@ ENDING = [
 def test_whole_program_runs(block: Block, tmp_path: Path) -> None:
     program = tmp_path / "longest.py"  # the name under which a reader saves the one that needs one
     program.write_text(block.text)
-    done = run_python(program.name, cwd=tmp_path)
+    done = run_python(program.name, *options_for(block), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     for shown in re.findall(r"print\(.+\)  # (\d+)", block.text):
@@ -203,22 +253,28 @@ def test_readme_shows_hello_as_it_is() -> None:
 
 
 def test_reference_names_everything_public() -> None:
-    shown = names_in(ROOT / "docs/reference.md")
+    shown = names_in(REFERENCE)
     public = {*zenactors.__all__, *zenactors.components.__all__}
     public |= {name for name in vars(zenactors.errors) if name.startswith("EXIT_")}
+    public |= {name for name in vars(zenactors.errors) if name.endswith(("Error", "Exception"))}
     assert public - shown == set()
 
 
 @pytest.mark.parametrize("cls", [zenactors.ZenDaemon, zenactors.Dispatcher], ids=str)
 def test_reference_names_every_option_and_member(cls: type) -> None:
-    shown = names_in(ROOT / "docs/reference.md")
+    shown = names_in(REFERENCE)
     options = options_of(cls)
-    members = {name for name in vars(cls) if not name.startswith(("_", "cbk_"))}
+    members = {
+        name
+        for each in cls.__mro__[:-1]
+        for name in vars(each)
+        if not name.startswith(("_", "cbk_")) and not name.isupper()
+    }
     assert (options | members) - shown == set()
 
 
 def test_reference_names_everything_of_the_testing_package() -> None:
-    shown = names_in(ROOT / "docs/reference.md")
+    shown = names_in(REFERENCE)
     assert set(testing.__all__) - shown == set()
     for name in testing.__all__:
         cls = getattr(testing, name)
@@ -231,17 +287,128 @@ def test_reference_names_everything_of_the_testing_package() -> None:
 
 @pytest.mark.parametrize("name", zenactors.components.__all__)
 def test_reference_names_every_option_of_a_stock_component(name: str) -> None:
-    shown = names_in(ROOT / "docs/reference.md")
+    shown = names_in(REFERENCE)
     cls = getattr(zenactors.components, name)
     assert options_of(cls) - shown == set()
 
 
 def test_reference_names_every_option_of_the_command_line() -> None:
-    shown = set(re.findall(r"--[a-z-]+", (ROOT / "docs/reference.md").read_text()))
+    shown = set(re.findall(r"--[a-z-]+", REFERENCE.read_text()))
     for command in ("run", "tail", "check", "simulate"):
         source = ROOT / f"zenactors/cli/{command}.py"
         doc = ast.get_docstring(ast.parse(source.read_text())) or ""
         assert set(re.findall(r"^  (?:-h, )?(--[a-z-]+)", doc, re.MULTILINE)) - shown == set()
+
+
+def test_reference_names_every_configuration_key_with_its_default() -> None:
+    shown = {
+        key: default
+        for keys, default, _ in rows(section(REFERENCE, "Configuration keys"))
+        for key in quoted(keys)
+    }
+    fields = zenactors.ZenDaemon.Options.model_fields
+    assert shown.keys() == {*fields, "parallel"}
+    for key, default in shown.items():
+        if "by" in default or key in {"name", "parallel"}:
+            continue  # it depends on the program and its user
+        [text] = quoted(default)
+        found = fields[key].get_default(call_default_factory=True)
+        assert json.loads(text) == ("022" if key == "umask" else found), key
+
+
+def test_reference_says_which_keys_cannot_stand_in_files() -> None:
+    shown = {
+        key
+        for keys, _, meaning in rows(section(REFERENCE, "Configuration keys"))
+        for key in quoted(keys)
+        if "Not in files" in meaning
+    }
+    assert shown == {*NOT_IN_FILES}
+
+
+def test_reference_says_which_keys_have_no_option() -> None:
+    shown = {
+        key
+        for keys, _, meaning in rows(section(REFERENCE, "Configuration keys"))
+        for key in quoted(keys)
+        if "No option" not in meaning
+    }
+    flags = {flag.option: flag.key for flag in flags_of(zenactors.ZenDaemon.Options)}
+    assert shown == {*flags.values(), "parallel"}
+    odd = {option for option, key in flags.items() if option != f"--{key.replace('_', '-')}"}
+    assert odd == {"--verbose", "--parallel"}
+    assert odd <= set(re.findall(r"--[a-z-]+", section(REFERENCE, "Configuration keys"))) | {
+        "--parallel"
+    }
+
+
+def test_every_action_is_named() -> None:
+    actions = {*zenactors.ZenDaemon(name="docs").actions()}
+    assert {*quoted(section(REFERENCE, "Actions"))} - {"--action NAME"} == actions
+    assert {quoted(row[0])[0] for row in rows(section(OPERATING, "Actions"))} == actions
+
+
+def test_there_is_one_table_of_all_exit_statuses() -> None:
+    known = {
+        name: value for name, value in vars(zenactors.errors).items() if name.startswith("EXIT_")
+    }
+    table = {quoted(row[1])[0]: int(row[0]) for row in rows(section(OPERATING, "Exit statuses"))}
+    assert table == known
+    named = re.findall(r"`(EXIT_\w+)`\s\((\d+)\)", section(REFERENCE, "Exit statuses"))
+    assert {name: int(number) for name, number in named} == known
+
+
+def test_every_signal_is_told() -> None:
+    told = {
+        name
+        for cells in rows(section(OPERATING, "Signals"))
+        for name in re.findall(r"^SIG[A-Z0-9]+", cells[0])
+    }
+    assert told == {zenactors.SIGNALS_TO_NAMES_DICT[number] for number in SIGNAL_EVENTS}
+
+
+def test_what_needs_a_restart_is_told() -> None:
+    [row] = [cells for cells in rows(section(OPERATING, "Reload")) if "only a restart" in cells[1]]
+    assert quoted(row[0]) == [*NEED_RESTART]
+
+
+def test_where_files_go_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(("XDG_", "APP_ROOT_PATH"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", f"{tmp_path}/runtime")
+    daemon = zenactors.ZenDaemon(name="NAME")
+    daemon.configure({})
+    for _, key, of_root, of_user in rows(section(OPERATING, "Where files go")):
+        told = of_root if os.geteuid() == 0 else of_user
+        if "the same in" in told:
+            told = "`~/.config/NAME.conf`"
+        path = (
+            quoted(told)[-1]
+            .replace("~", str(tmp_path))
+            .replace("$XDG_RUNTIME_DIR", f"{tmp_path}/runtime")
+        )
+        [name] = quoted(key)
+        found = daemon.cc("logging")["file"] if name == "log_file" else daemon.c(name)
+        assert str(found) == path.rstrip("/"), name
+
+
+def test_the_two_ways_to_write_a_configuration_say_the_same() -> None:
+    blocks = {
+        block.language: block.text for block in blocks_of(OPERATING) if "mailer" in block.text
+    }
+    data, _ = parse_json(blocks["json"])
+    assert data == tomllib.loads(blocks["toml"])
+
+
+def test_the_action_of_the_how_to_guide_is_one(tmp_path: Path) -> None:
+    [block] = [b for b in blocks_of(ROOT / "docs/how-to.md") if "cbk_action_next_run" in b.text]
+    (tmp_path / "backup.py").write_text(block.text)
+    done = run_python("backup.py", "--action", "next-run", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "tonight, 03:00\n")
+    done = run_python("backup.py", "--action", "backup-now", cwd=tmp_path)
+    assert done.returncode == zenactors.errors.EXIT_NOT_RUNNING
+    assert "Not running" in done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

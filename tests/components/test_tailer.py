@@ -207,6 +207,30 @@ def test_files_that_no_new_pattern_names_are_left(tail, tmp_path, log):
     assert one.text(3) == b"old\n"
 
 
+def test_a_change_back_goes_on_where_a_file_was_left(tail, tmp_path, log):
+    other = tmp_path / "b.log"
+    other.write_bytes(b"")
+    one = tail(log)
+    assert one.text() == b"one\ntwo\n"
+    one.tailer.reconfigure(one.daemon, {"patterns": [str(other)], "start": "end"})
+    assert one.text(2) == b""
+    append(log, b"three\n")
+    one.tailer.reconfigure(one.daemon, {"patterns": [str(log)], "start": "end"})
+
+    assert one.text(2) == b"three\n"
+
+
+def test_what_a_rotated_file_still_holds_is_read_after_a_change(tail, tmp_path, log):
+    one = tail(log)
+    assert one.text() == b"one\ntwo\n"
+    append(log, b"three\n")
+    log.rename(tmp_path / "a.log.1")
+    log.write_bytes(b"four\n")
+    one.tailer.reconfigure(one.daemon, {"patterns": [str(log)], "start": "end"})
+
+    assert one.text(4) == b"three\nfour\n"
+
+
 def test_wrong_new_options_change_nothing(tail, log):
     one = tail(log)
     with pytest.raises(ValueError, match="poll_interval"):

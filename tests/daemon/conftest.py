@@ -79,9 +79,11 @@ def python_for_anybody() -> str | None:
 
 
 def environment() -> dict[str, str]:
-    paths = f"{ROOT}:{sysconfig.get_path('purelib')}:{sysconfig.get_path('platlib')}"
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    paths = [str(ROOT), *filter(os.path.isabs, given)]
+    paths += [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
     inherited = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
-    return {**inherited, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**inherited, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @dataclasses.dataclass
@@ -125,6 +127,7 @@ class Whole:
         *options: object,
         words: str = "",
         nobody: bool = False,
+        groups: Sequence[int] | None = None,
         environ: Mapping[str, str] | None = None,
         through: Sequence[str] = (),
         cwd: Path | None = None,
@@ -135,6 +138,7 @@ class Whole:
             options: Its command line.
             words: What its components do.
             nobody: As an ordinary user.
+            groups: With these supplementary groups; only root may give any.
             environ: Further variables.
             through: A program, with its arguments, that runs the command line.
             cwd: Where; default: this process's folder.
@@ -151,6 +155,8 @@ class Whole:
         identity: dict[str, Any] = {}
         if nobody and os.geteuid() == 0:
             identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        elif groups is not None:
+            identity = {"extra_groups": groups}
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(
                 [*through, python, str(PROGRAM), *map(str, options)],

@@ -188,6 +188,18 @@ def test_a_bug_of_the_program_s_own_code_leaves_the_old_one(site: Site) -> None:
     assert before == (site.daemon.configuration, site.daemon.config)
 
 
+def test_a_file_that_has_gone_is_no_empty_configuration(site: Site) -> None:
+    site.write({"note": "written"})
+    with site.start() as harness:
+        site.file.unlink()
+        harness.signal(signal.SIGHUP)
+        harness.advance(0.5)
+        logs = [record.message for record in harness.logs]
+
+    assert any("Configuration not reloaded" in x and "there is no such file" in x for x in logs)
+    assert site.daemon.c("note") == "written"
+
+
 def test_after_a_bad_one_a_good_one_is_taken_over(site: Site) -> None:
     with site.start() as harness:
         site.reload(harness, "{")

@@ -107,7 +107,7 @@ def test_70_bug_after_the_fork(whole: Whole, where: str) -> None:
     options = ["--no-daemon"] if where == "foreground" else []
 
     # With several instances, what is derived is derived once more, for each one's own files.
-    status, _, err = whole.do("--paralel", *options, words="derive-raises-again")
+    status, _, err = whole.do("--paralel", *options, words="becoming-raises")
 
     assert status == EXIT_SOFTWARE
     assert "in derive" in err

@@ -1,4 +1,4 @@
-"""A whole daemon for the process tests: what its components do is chosen by an environment variable.
+"""A whole daemon for the process tests; an environment variable says what its components do.
 
 `WHOLE` holds words; see `Subject`. What happens is told, one connection a word, to the abstract
 socket that `WHOLE_SOCKET` names: so it is heard from another root, from another user, and from
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 from collections import Counter
 from collections.abc import Iterable
@@ -46,7 +47,7 @@ def hang() -> None:
     os.read(reader, 1)
 
 
-class Bug(Exception):
+class BugError(Exception):
     """What no code expects."""
 
 
@@ -66,19 +67,19 @@ class Subject(ZenDaemonComponent):
 
     def get_state(self) -> dict[str, Any]:
         if "broken-state" in self.words:
-            raise Bug("no state")
+            raise BugError("no state")
         return {"password": self.password, "url": f"nats://me:{SECRET}@host", "mark": "visible"}
 
     def get_statistics(self, reader: Any = "statistics") -> dict[Any, Any]:
         if "broken-statistics" in self.words:
-            raise Bug("no statistics")
+            raise BugError("no statistics")
         return super().get_statistics(reader)
 
     def reconfigure(self, daemon: ZenDaemon, options: Any) -> None:
         say("reconfigured", pace=options["pace"])
 
     def setup(self, daemon: ZenDaemon) -> None:
-        say("setup")
+        say("setup", environ=dict(os.environ))
         if "setup-hangs" in self.words:
             hang()
         if "setup-raises" in self.words:
@@ -113,7 +114,7 @@ class Subject(ZenDaemonComponent):
         while True:
             try:
                 os.read(reader, 1)
-            except:  # noqa: E722, S112 - what some people write
+            except:  # noqa: E722 - what some people write
                 continue
 
     @handles("exits")
@@ -127,7 +128,7 @@ class Subject(ZenDaemonComponent):
     @handles("raises")
     def cbk_event_raises(self, daemon: ZenDaemon, args: Any) -> Answer:
         daemon.set_done()
-        raise Bug("in a callback")
+        raise BugError("in a callback")
 
     @handles("signal_hup")
     def cbk_event_signal_hup(self, daemon: ZenDaemon, args: Any) -> Answer:
@@ -214,12 +215,17 @@ class WholeDaemon(ZenDaemon):
     def derive(self, config: dict[str, Any]) -> None:
         say("configured")
         self.derived += 1
-        if "derive-raises-again" in words() and self.derived > 1:
-            raise Bug("in derive")
+        # With several instances: once more, in the process that is to be the daemon.
+        moment = "configuring" if self.derived == 1 else "becoming"
+        if f"{moment}-raises" in words():
+            raise BugError("in derive")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if f"{moment}-gets-{number.name}" in words():
+                os.kill(os.getpid(), number)
 
     def cbk_action_break(self) -> None:
         """Fail as only a bug can."""
-        raise Bug("in an action")
+        raise BugError("in an action")
 
 
 def words() -> set[str]:

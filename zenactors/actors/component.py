@@ -292,9 +292,12 @@ class ComponentActor(pykka.ThreadingActor):
         self._tear_down()
         self._reactor.close()
         if component is not None and component is not self._component:
+            try:
+                self._life.replaced(self._index, component)
+            except Exception as cause:  # its `get_events` is the component's own code
+                return cause
             carry_over(self._component, component)
             self._component = component
-            self._life.replaced(self._index, component)
         set_options(self._component, options)
         return self._set_up()
 

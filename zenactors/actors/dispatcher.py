@@ -327,7 +327,9 @@ class Dispatcher(DaemonNames):
         reason = self._why_not(reload)
         for index in reload.changed():
             engine.tell(index, ChangeBack(reload))
-        engine.wait_for(lambda: reload.settled() or engine.halted, deadline)
+        engine.wait_for(
+            lambda: reload.settled() or engine.halted, deadline.at_most(RESTORE_TIMEOUT)
+        )
         raise ReloadError(reason) from next(iter(reload.failures().values()), None)
 
     def _configured_as(self, member: Member) -> str:

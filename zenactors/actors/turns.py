@@ -48,7 +48,7 @@ class Turns:
             not block.
         failed: Called with what a turn raised, under the lock.
         late: Called with an event of the daemon's life and the component that it has gone on
-            without, because that is busy; under the lock.
+            without, because that is busy.
         lock: Held by whoever has the turn.
 
     Attributes:
@@ -202,6 +202,8 @@ class Turns:
                 self._turn()
             finally:
                 self._lock.release()
+        if self._dispatch.passed_over:
+            self._tell_late()
 
     def _turn(self) -> None:
         dispatch = self._dispatch
@@ -213,8 +215,6 @@ class Turns:
                     started += dispatch.turn()
             if dispatch.queue.timed() or dispatch.rounds:
                 self._wake_for_timed()
-            if dispatch.passed_over:
-                self._tell_late()
             if self.listeners:
                 self._after()
             # Last, because it wakes threads that want the interpreter which this one holds.
@@ -224,9 +224,10 @@ class Turns:
             self._failed(cause)
 
     def _tell_late(self) -> None:
-        passed_over, self._dispatch.passed_over = self._dispatch.passed_over, []
-        for event, component in passed_over:
-            self._late(event, component)
+        # Without the lock: whoever reads the log may ask the queue something.
+        with contextlib.suppress(IndexError):  # another thread tells the rest
+            while True:
+                self._late(*self._dispatch.passed_over.popleft())
 
     def _wake_for_timed(self) -> None:
         seconds = self._seconds()

@@ -51,12 +51,13 @@ def main(argv: list[str] | None = None) -> int:
     Thread: main (any other works, but cannot trap signals).
     """
     _fill_closed_streams()
+    status = EXIT_OK
     try:
         with stopping_quietly():
             status = _run(sys.argv[1:] if argv is None else argv)
             write("")
     except KeyboardInterrupt:
-        return EXIT_OK  # stopped before the daemon could trap the signal: as asked
+        return status  # 0 before the daemon could trap the signal: stopped as asked
     except BrokenPipeError:
         _close_stdout()  # whoever read our output wants no more: nobody to tell
         return EXIT_IO_ERROR

@@ -186,8 +186,9 @@ class Dispatch:
         self._sources = 0
         self.rounds: list[Round] = []
         """The events of the daemon's life that are on their way."""
-        self.passed_over: list[tuple[Any, int]] = []
+        self.passed_over: deque[tuple[Any, int]] = deque()
         """Which events went on without which component. Whoever logs it empties it."""
+        self._missed = 0  # of these, how many the components have yet to come to
 
     # --- what has happened -----------------------------------------------------------------
 
@@ -347,7 +348,7 @@ class Dispatch:
         Housekeeping is nothing, unless what is in the queue is all that counts, as in the seed.
         """
         waiting = self.queue.busy() if self._strict else self.queue.count()
-        return not (self._in_flight or self._sources or waiting)
+        return not (self._in_flight or self._missed or self._sources or waiting)
 
     def next_due(self) -> float | None:
         """Return the seconds until the next timed event is due, or None. None while held up."""
@@ -496,7 +497,7 @@ class Dispatch:
     def _start_control(self, flow: Flow, args: Any) -> Part:
         self._in_flight += 1
         flow.control_in_flight += 1
-        if flow.chain.persistent and self._strict:
+        if flow.chain.persistent and self._strict and not self._one_by_one:
             self.rounds.append(Round(flow, args))
             return self._stop_at(self.rounds[-1], 0)
         return Part(flow.chain, 0, (), [args], 1, control=True)
@@ -513,7 +514,8 @@ class Dispatch:
 
     def _next_stop(self, round_: Round, part: Part) -> Part | None:
         if part is not round_.part:
-            return None  # it has gone on without this component, which is through only now
+            self._missed -= 1  # it has gone on without this component, which is through only now
+            return None
         if part.items:
             round_.args = part.items[0]
             if round_.step + 1 < len(round_.ways):
@@ -537,6 +539,7 @@ class Dispatch:
             assert round_.part is not None
             missed = Part(round_.ways[round_.step], 0, (), [round_.args], 1, control=True)
             round_.part = missed
+            self._missed += 1
             if (onward := self._next_stop(round_, missed)) is not None:
                 started.append(onward)
 

@@ -62,6 +62,7 @@ class BaseApp(DaemonNames):
         self.paths = default_paths(_folders(defaults))
         self.name = name or Path(sys.argv[0]).name or "zenactors"
         self._command_line: dict[str, Any] | None = None  # None: never asked for
+        self._read_at_start: dict[str, str] = {}
         self._folder = _current_folder()
         self._pid: int | None = None
         self.configuration = Configuration(values={}, origins={})
@@ -92,6 +93,14 @@ class BaseApp(DaemonNames):
                 if given.get(key):
                     given[key] = self._in_folder(key, given[key])
         self._command_line = own
+        defaults = self._defaults()
+        # What is there now must be there at a reload: behind a changed root folder it is not, and
+        # an empty configuration would be taken for a new one.
+        self._read_at_start = {
+            key: defaults[key]
+            for key in (self.CONFIG_CFG_FILE, self.CONFIG_CFG_DIR)
+            if os.path.lexists(defaults[key])
+        }
         self.take_over(self.read_configuration())
 
     def read_configuration(self) -> Configuration:
@@ -109,7 +118,9 @@ class BaseApp(DaemonNames):
             ]
         else:
             layers = read_layers(
-                default=self._defaults(), program=self._given, command_line=self._command_line
+                default=self._defaults(),
+                program=self._read_at_start | self._given,
+                command_line=self._command_line,
             )
         return load(self.Options, layers, self.sections())
 

@@ -37,12 +37,13 @@ from zenactors.process.stacks import stacks
 if TYPE_CHECKING:
     import pydantic
 
-    from zenactors.actors.life import StopReport
+    from zenactors.actors.life import Member, StopReport
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.actors.percent_logger import PercentLogger
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.actors.reconfigure import Change
     from zenactors.core.dispatch import Ordering
+    from zenactors.core.event_queue import Scheduled
     from zenactors.daemon.main_thread import Trap
 
 MAX_STOP_TIMEOUT = 30.0
@@ -149,6 +150,8 @@ class ZenDaemon(BaseApp):
         self._simulated = False
         self._reloader = Reloader(self)
         self._answered: Counter[int] = Counter()
+        self._duplicates: Counter[int] = Counter()
+        self._chores: dict[str, Scheduled] = {}
         self._main_thread = MainThread(
             self._clock, compat=compat is not None, runtime=self._runtime
         )
@@ -399,8 +402,12 @@ class ZenDaemon(BaseApp):
         """Return the components that may have a section in the configuration, and its model."""
         return {
             member.name: getattr(instances_of(member)[0], "Options", None)
-            for member in self._reloader.members()
+            for member in self.members()
         }
+
+    def members(self) -> list[Member]:
+        """Return the components by the names that a configuration has for them."""
+        return self._reloader.members()
 
     def be_described_by(self, wanted: Wanted, read: Callable[[], Wanted]) -> None:
         """Take the configuration, and the components' options, from a description of the whole.
@@ -500,17 +507,13 @@ class ZenDaemon(BaseApp):
 
     def cbk_event_log_statistics(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
         """Schedule the next time; components log what they have counted."""
-        interval = self.c(self.CONFIG_STATS_INTERVAL)
-        if interval and not self.is_done():
-            self.queue.schedule_after(interval, self.EVENT_LOG_STATISTICS)
+        self._schedule_chore(self.EVENT_LOG_STATISTICS, self.c(self.CONFIG_STATS_INTERVAL))
         return self.FLAG_CONTINUE, args
 
     def cbk_event_save_runlog(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
         """Save the runlog, and schedule the next time."""
         self.save_runlog()
-        interval = self.c(self.CONFIG_RUNLOG_INTERVAL)
-        if interval and not self.is_done():
-            self.queue.schedule_after(interval, self.EVENT_SAVE_RUNLOG)
+        self._schedule_chore(self.EVENT_SAVE_RUNLOG, self.c(self.CONFIG_RUNLOG_INTERVAL))
         return self.FLAG_CONTINUE, args
 
     # --- inside -------------------------------------------------------------------------------
@@ -535,28 +538,42 @@ class ZenDaemon(BaseApp):
         given = {
             entry[method in timed] for method, entries in self._initial.items() for entry in entries
         }
-        for interval, event in (
-            (self.c(self.CONFIG_STATS_INTERVAL), self.EVENT_LOG_STATISTICS),
-            (self.c(self.CONFIG_RUNLOG_INTERVAL), self.EVENT_SAVE_RUNLOG),
-        ):
-            if event in given:
-                continue  # each repeats itself: there would be two of it
-            if interval and (event != self.EVENT_SAVE_RUNLOG or self._keeps_runlogs()):
-                queue.schedule_after(min(FIRST_STATISTICS, interval), event)
+        for event, interval in self._intervals().items():
+            if event not in given:  # each repeats itself: there would be two of it
+                self._schedule_chore(event, min(FIRST_STATISTICS, interval))
         for method, entries in self._initial.items():
             for entry in entries:
                 if entry[:1] != (self.EVENT_START,):  # the life-cycle itself runs it, once
                     getattr(queue, method)(*entry)
 
-    def _is_news(self, number: int) -> bool:
-        """Return False if what a signal asks for was begun after it came, or nobody waits for it.
+    def _intervals(self) -> dict[str, float]:
+        keeps = self._keeps_runlogs()
+        return {
+            self.EVENT_LOG_STATISTICS: self.c(self.CONFIG_STATS_INTERVAL),
+            self.EVENT_SAVE_RUNLOG: self.c(self.CONFIG_RUNLOG_INTERVAL) if keeps else 0.0,
+        }
 
-        Signals come faster than files are written; one writing answers all that came before it.
+    def _schedule_chore(self, event: str, interval: float) -> None:
+        """Schedule a chore's next time, instead of another one that waits; 0: never."""
+        if waiting := self._chores.pop(event, None):
+            waiting.cancel()
+        if interval and not self.is_done():
+            self._chores[event] = self.queue.schedule_after(interval, event)
+
+    def _is_news(self, number: int) -> bool:
+        """Return False if what a signal asks for is answered already, or nobody waits for it.
+
+        Signals come faster than files are written: one writing answers all that came before it,
+        and their events find nothing left to do.
         """
-        received = self._main_thread.received[number]
-        if self.is_done() or (received and self._answered[number] == received):
+        if self.is_done():
             return False
-        self._answered[number] = received
+        new = self._main_thread.received[number] - self._answered[number]
+        if not new and self._duplicates[number]:
+            self._duplicates[number] -= 1
+            return False
+        self._answered[number] += new
+        self._duplicates[number] += max(0, new - 1)
         return True
 
     def _keeps_runlogs(self) -> bool:

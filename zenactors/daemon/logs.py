@@ -36,6 +36,7 @@ _ADVICE = {
     errno.EACCES: "Let this user write there",
     errno.EROFS: "Mount it writable",
     errno.EISDIR: "Give the path of a file",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n)",
 }
 
 

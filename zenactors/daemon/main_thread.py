@@ -158,6 +158,9 @@ class MainThread:
             self._dispatcher = dispatcher
             try:
                 return self._serve(dispatcher, schedule_initial)
+            except BaseException:  # a bug, perhaps of the program's `on_ready`
+                dispatcher.stop(drain=False)
+                raise
             finally:
                 self._trap = None
                 self._serving = 0

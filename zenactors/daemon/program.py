@@ -331,7 +331,11 @@ def _obey(daemon: Application, argv: Sequence[str]) -> int:
             }
             program, options = Path(sys.argv[0]).name, daemon.Options
             doc = usage(program, daemon.description, options, actions)
-            given = parse_daemon(argv, doc, options, actions=actions, version=__version__)
+            try:
+                given = parse_daemon(argv, doc, options, actions=actions, version=__version__)
+            except HelpShown:
+                sys.stdout.flush()  # here, where what goes wrong is told
+                return EXIT_OK
             if (status := signal_directly(given)) is not None:
                 return status
             daemon.configure(given)
@@ -341,8 +345,6 @@ def _obey(daemon: Application, argv: Sequence[str]) -> int:
             daemon.chains()  # wires everything, so finds what is wrong there
             # From here on the daemon answers for them, as soon as it can.
             signal.pthread_sigmask(signal.SIG_BLOCK, SIGNAL_EVENTS)
-    except HelpShown:
-        return EXIT_OK
     except KeyboardInterrupt:
         return EXIT_OK  # stopped before it began: as asked
     except BrokenPipeError:

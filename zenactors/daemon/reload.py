@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 from loguru import logger
@@ -85,6 +86,7 @@ def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 class Reloadable(Protocol):
     """What is needed of a `ZenDaemon`; see there."""
 
+    name: str
     components: list[Any]
     config: dict[str, Any]
     configuration: Configuration
@@ -126,7 +128,8 @@ class Reloader:
 
     def members(self) -> list[Member]:
         """Return the components by the names that configurations have for them."""
-        found = members_of(self._daemon.components)
+        # The daemon's own callbacks come first, as in the engine: another of that name gets `-2`.
+        _, *found = members_of(self._daemon.components, SimpleNamespace(name=self._daemon.name))
         return [member for member in found if member.front is None]
 
     def be_described_by(self, wanted: Wanted, read: Callable[[], Wanted]) -> None:
@@ -214,11 +217,17 @@ class Reloader:
 
     def _read_sources(self) -> Wanted:
         configuration = self._daemon.read_configuration()
-        fresh = members_of(self._daemon.make_components())
+        made = self._daemon.make_components()
+        # Those that the constructor was given come before them; nobody can make them anew.
+        replaceable = self.members()[-len(made) :] if made else []
         return Wanted(
             configuration,
             self._options_in(configuration.values),
-            {member.name: member.component for member in fresh},
+            {
+                member.name: component
+                for member, component in zip(replaceable, made, strict=True)
+                if not isinstance(component, Replicas)
+            },
         )
 
     def _options_in(self, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

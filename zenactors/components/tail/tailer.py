@@ -124,6 +124,7 @@ class FileTailer(ZenDaemonComponent):
         self._event_read = f"{self.name}.read"
         self._looked = False
         self._begin_at: dict[Identity, int] = {}  # files not opened yet that do not begin at 0
+        self._left_at: dict[Identity, int] = {}  # how far files were read that no option names now
         self._seen: set[str] = set()  # paths that could be opened, once at least
         self._problems: set[tuple[str, str]] = set()  # reported, and not over yet
         self._reset()
@@ -160,10 +161,7 @@ class FileTailer(ZenDaemonComponent):
             self._begin_at = {i: found.stats[path].st_size for i, path in found.paths.items()}
         self._looked = True
         self._look(found, exit_when_idle=daemon.exit_when_idle)
-        self._timers = [
-            daemon.io.call_every(self.poll_interval, self._poll),
-            daemon.io.call_later(0, self._poll),
-        ]
+        self._start_timers(daemon)
 
     def teardown(self, daemon: Daemon) -> None:
         """Close every file."""
@@ -178,20 +176,43 @@ class FileTailer(ZenDaemonComponent):
     def reconfigure(self, daemon: Daemon, config: Mapping[str, Any]) -> None:
         """Take other options; what is still followed goes on where it is.
 
-        Files that exist already, and were followed by no pattern before, begin as `start` says.
+        Files that exist already, and that no pattern has named before, begin as `start` says, or
+        where they were left by a change before. A file that no pattern names any more is left.
 
         Raises:
             ValueError: An option is wrong; nothing has changed then.
         """
         wanted = type(self)(**config, name=self.name)
+        before = discover(self.patterns, self.files)
         for option in ("patterns", "start", "poll_interval", "max_line_bytes", "exclude"):
             setattr(self, option, getattr(wanted, option))
-        self.teardown(daemon)
-        if self.start == "end":
-            found = discover(self.patterns, self.files)
-            for identity, path in found.paths.items():
-                self._begin_at.setdefault(identity, found.stats[path].st_size)
-        self.setup(daemon)
+        found = discover(self.patterns, self.files)
+        for identity in before.paths.keys() - found.paths.keys():
+            if identity in self._files:
+                self._leave(self._files[identity])
+        for identity in found.paths.keys() - before.paths.keys() - self._files.keys():
+            size = found.stats[found.paths[identity]].st_size
+            begin = size if self.start == "end" else 0
+            left_at = self._left_at.pop(identity, begin)
+            self._begin_at[identity] = left_at if left_at <= size else 0
+        self._cancel_timers()
+        self._start_timers(daemon)
+
+    def _leave(self, followed: _Followed) -> None:
+        self._left_at[followed.identity] = followed.reader.line_offset
+        followed.reader.close()
+        del self._files[followed.identity]
+        if followed.ready:
+            self._ready.remove(followed)
+        for other in self._files.values():
+            if other.behind is followed:
+                other.behind = None
+
+    def _start_timers(self, daemon: Daemon) -> None:
+        self._timers = [
+            daemon.io.call_every(self.poll_interval, self._poll),
+            daemon.io.call_later(0, self._poll),
+        ]
 
     @handles("stop")
     def cbk_event_stop(self, daemon: Daemon, args: Any) -> None:

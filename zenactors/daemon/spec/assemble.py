@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
-from zenactors.actors.life import members_of
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.daemon.config.checking import check_table
 from zenactors.daemon.config.locate import KeyPath, TextError, line_of, parse_toml
@@ -153,7 +152,12 @@ class _Loaded:
     structure: dict[str, Any]
 
 
-def _load_file(path: Path, app_dir: Path, overriding: Mapping[str, Any]) -> _Loaded:
+def _load_file(
+    path: Path,
+    app_dir: Path,
+    overriding: Mapping[str, Any],
+    default: Mapping[str, Any] | None = None,
+) -> _Loaded:
     file = _parse(path, _read(path), app_dir)
     table, findings = check_table(DaemonTable, file.data, elsewhere=_ELSEWHERE)
     for where, problem in findings:
@@ -184,30 +188,41 @@ def _load_file(path: Path, app_dir: Path, overriding: Mapping[str, Any]) -> _Loa
         for number, table in enumerate(tables, start=1)
         for key in ("use", "name", "events")
     }
-    loaded = _Loaded(daemon, _wanted(file, daemon, tables, overriding), structure)
-    read_again = functools.partial(_load_again, path.absolute(), app_dir, overriding, structure)
-    daemon.be_described_by(loaded.wanted, read_again)
+    if default is None:
+        given = file.data | dict(overriding)
+        in_background = given.get("no_daemon") is False or "action" in given
+        default = daemon.default_files(in_background=in_background)
+    loaded = _Loaded(daemon, _wanted(file, daemon, tables, overriding, default), structure)
+    again = functools.partial(_load_again, path.absolute(), app_dir, overriding, default, structure)
+    daemon.be_described_by(loaded.wanted, again)
     return loaded
 
 
 def _load_again(
-    path: Path, app_dir: Path, overriding: Mapping[str, Any], structure: Mapping[str, Any]
+    path: Path,
+    app_dir: Path,
+    overriding: Mapping[str, Any],
+    default: Mapping[str, Any],
+    structure: Mapping[str, Any],
 ) -> Wanted:
-    loaded = _load_file(path, app_dir, overriding)
+    # With the defaults of the start: the process may be in another folder, and another user's now.
+    loaded = _load_file(path, app_dir, overriding, default)
     if different := differing(structure, loaded.structure):
         raise ReloadError(f"Only a restart can change: {', '.join(different)}")
     return loaded.wanted
 
 
 def _wanted(
-    file: _File, daemon: ZenDaemon, tables: list[dict[str, Any]], overriding: Mapping[str, Any]
+    file: _File,
+    daemon: ZenDaemon,
+    tables: list[dict[str, Any]],
+    overriding: Mapping[str, Any],
+    default: Mapping[str, Any],
 ) -> Wanted:
     own = {key: file.data[key] for key in file.data if key in DaemonOptions.model_fields}
     if "parallel" in file.data:
         own["parallel"] = file.data["parallel"]
     given = {key: value for key, value in overriding.items() if key != "ordering"}
-    in_background = not ({"no_daemon": True} | own | given)["no_daemon"]
-    default = daemon.default_files(in_background=in_background or "action" in given)
     configuration = load_layers(
         DaemonOptions,
         [
@@ -216,7 +231,7 @@ def _wanted(
             Layer(kind="command line", label="command line", data=given),
         ],
     )
-    members = [member for member in members_of(daemon.components) if member.front is None]
+    members = daemon.members()
     return Wanted(
         configuration,
         {

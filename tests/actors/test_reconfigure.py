@@ -189,6 +189,48 @@ def test_what_can_neither_go_forth_nor_back_stops_the_daemon() -> None:
     harness.close()
 
 
+def test_one_that_takes_neither_new_nor_old_options_has_what_it_had() -> None:
+    class Stubborn(Hooked):
+        def reconfigure(self, daemon: Any, config: Mapping[str, Any]) -> None:
+            raise TypeError("not these")
+
+    stubborn = Stubborn(name="stubborn")
+    reloader = Reloader({"stubborn": change()})
+    with Harness([stubborn, reloader]) as harness:
+        harness.queue.schedule("reload")
+        harness.run_until_idle()
+        harness.queue.schedule("work")
+        harness.run_until_idle()
+        assert len(harness.hook_failures()) == 2
+        assert not harness.daemon.halted
+
+    assert "TypeError: not these" in reloader.outcome
+    assert stubborn.seen == [1]
+
+
+def test_a_replacement_whose_events_cannot_be_had_is_refused() -> None:
+    class Moody(Plain):
+        asked = 0
+
+        def get_events(self) -> Any:
+            self.asked += 1
+            if self.asked > 1:
+                raise RuntimeError("not twice")
+            return super().get_events()
+
+    old, new = Plain(), Moody()
+    reloader = Reloader({"plain": change(new)})
+    with Harness([old, reloader]) as harness:
+        harness.queue.schedule("reload")
+        harness.advance(0.0)
+        harness.queue.schedule("work")
+        harness.advance(0.5)
+        assert harness.component("plain") is old
+
+    assert "RuntimeError: not twice" in reloader.outcome
+    assert old.steps == ["setup 1", "teardown 1", "setup 1", "work 1", "teardown 1"]
+
+
 def test_what_would_handle_other_events_is_refused_before_anything_changes() -> None:
     class Other(Plain):
         @handles("more")

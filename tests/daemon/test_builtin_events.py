@@ -209,3 +209,55 @@ def test_what_sigterm_means_is_configured(meaning: str, *, heard: bool) -> None:
         assert harness.run(5.0) == EXIT_OK
 
     assert ("stop" in listener.heard) is heard
+
+
+def test_an_event_that_somebody_schedules_is_handled_also_after_signals() -> None:
+    saved: list[Any] = []
+
+    class Saving(ZenDaemon):
+        def save_runlog(self, status: int | None = None) -> None:
+            saved.append(status)
+
+    with Harness(Saving(name="d", components=[Listener("one")])) as harness:
+        for _ in range(3):
+            harness.signal(signal.SIGUSR1)
+        harness.advance(1.0)
+        assert saved == [None]  # one answers all that came before it
+        harness.queue.schedule("signal_usr1")
+        harness.advance(1.0)
+        assert saved == [None, None]
+
+
+def test_a_daemon_is_not_idle_while_one_that_was_passed_over_is_still_at_work() -> None:
+    handled: list[Any] = []
+
+    class Late(ZenDaemonComponent):
+        @handles("signal_usr1")
+        def cbk_event_signal_usr1(self, daemon: Any, args: Any) -> None:
+            daemon.wait(6.0)
+            daemon.queue.schedule("more")
+
+        @handles("more")
+        def cbk_event_more(self, daemon: Any, args: Any) -> None:
+            handled.append(args)
+
+    with in_memory(daemon_of(Late(), schedule=[("signal_usr1",)])) as harness:
+        assert harness.run(60.0) == EXIT_OK
+
+    assert handled == [None]
+
+
+def test_what_on_ready_raises_leaves_nothing_running() -> None:
+    one = Listener("one")
+    torn: list[bool] = []
+    one.teardown = lambda daemon: torn.append(True)  # type: ignore[method-assign]
+
+    def fail() -> None:
+        raise OSError("no ready file")
+
+    daemon = daemon_of(one)
+    daemon.on_ready = fail
+    with pytest.raises(OSError, match="no ready file"):
+        daemon.serve()
+
+    assert torn == [True]

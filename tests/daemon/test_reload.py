@@ -141,7 +141,6 @@ def test_only_components_whose_section_changed_are_told(site: Site) -> None:
         site.reload(harness, {"note": "x", "components": {"greeter": {"word": "bye"}}})
 
     assert (site.greeter.told, site.other.told) == (1, 0)
-    assert Rigid.made == 2  # one was made for the plan, and not put to work
     assert site.daemon.c("note") == "x"
 
 
@@ -285,3 +284,67 @@ def test_what_was_served_without_files_reloads_nothing(tmp_path: Path) -> None:
         ]
 
     assert greeter.told == 0
+
+
+def test_a_daemon_may_be_called_as_its_component(tmp_path: Path) -> None:
+    greeter = Greeter("d")
+    daemon = ZenDaemon(name="d", components=[greeter], path_cfg=str(tmp_path))
+    (tmp_path / "d.conf").write_text("{}")
+    daemon.configure({"no_daemon": True})
+    with Harness(daemon) as harness:
+        (tmp_path / "d.conf").write_text('{"components": {"d-2": {"word": "bye"}}}')
+        harness.signal(signal.SIGHUP)
+        harness.advance(0.5)
+        assert greeter.word == "bye"
+
+
+def test_components_of_one_name_keep_their_own_sections(tmp_path: Path) -> None:
+    class Two(ZenDaemon):
+        def make_components(self) -> list[Any]:
+            return [Rigid()]
+
+    given = Rigid()
+    daemon = Two(name="d", components=[given], path_cfg=str(tmp_path), schedule=[("count",)])
+    file = tmp_path / "d.conf"
+    file.write_text("{}")
+    daemon.configure({"no_daemon": True})
+    with Harness(daemon, files=None) as harness:
+        file.write_text(json.dumps({"components": {"rigid": {"size": 7}, "rigid-2": {"size": 9}}}))
+        harness.queue.schedule_after(1000.0, "count")
+        harness.signal(signal.SIGHUP)
+        harness.advance(0.5)
+        assert harness.component("rigid") is given
+        assert (given.size, harness.component("rigid-2").size) == (7, 9)
+
+
+def test_what_make_components_reads_is_the_new_configuration(site: Site) -> None:
+    seen: list[str] = []
+
+    def make() -> list[Any]:
+        seen.append(site.daemon.c("note"))
+        return [Rigid()]
+
+    with site.start() as harness:
+        site.daemon.make_components = make  # type: ignore[method-assign]
+        site.reload(harness, {"note": "second", "components": {"rigid": {"size": 2}}})
+        site.reload(harness, {"note": "third", "components": {"rigid": {"size": 2}}})
+
+    assert seen == ["second"]
+
+
+@pytest.mark.parametrize("between", [[], [0]])
+def test_a_changed_interval_counts_at_once_and_only_once(site: Site, between: list[int]) -> None:
+    logged: list[float] = []
+
+    class Clerk(ZenDaemonComponent):
+        @handles("log_statistics")
+        def cbk_event_log_statistics(self, daemon: Any, args: Any) -> None:
+            logged.append(self.clock.monotonic())
+
+    site.daemon.components.append(Clerk())
+    with site.start() as harness:
+        for interval in (*between, 10):
+            site.reload(harness, {"stats_interval": interval})
+        harness.advance(100.0)
+
+    assert len(logged) == 10

@@ -246,7 +246,7 @@ class ComponentActor(pykka.ThreadingActor):
         if cause is not None:
             reload.fail(self._index, cause)
         if cause is not None or not reload.finish(self._index):
-            self._restore(change)
+            self._restore(change, refused=cause is not None)
             reload.changed_back(self._index)
         self._calling_back = False
         self._tell_active()
@@ -266,11 +266,14 @@ class ComponentActor(pykka.ThreadingActor):
         change.previous = self._component
         return self._replace(change.replacement, change.new)
 
-    def _restore(self, change: Change) -> None:
-        if change.previous is None:
-            cause = self._tell_options(change.old)
-        else:
+    def _restore(self, change: Change, *, refused: bool = False) -> None:
+        if change.previous is not None:
             cause = self._replace(change.previous, change.old)
+        else:
+            cause = self._tell_options(change.old)
+            if cause is not None and refused:  # it takes neither, and so has what it had
+                self._life.callback_failed(self._host.name, "reconfigure", cause)
+                return
         if cause is not None:
             self._life.lost(self._index, cause)
 

@@ -431,11 +431,12 @@ class ZenDaemon(BaseApp):
         Returns:
             False if the old configuration goes on; why is in the log and in the state.
         """
-        interval = self.c(self.CONFIG_STATS_INTERVAL)
+        before = self._intervals()
         if not self._reloader.reload(self._clock.time()):
             return False
-        if not interval and self.c(self.CONFIG_STATS_INTERVAL):
-            self.queue.schedule_after(self.c(self.CONFIG_STATS_INTERVAL), self.EVENT_LOG_STATISTICS)
+        for event, interval in self._intervals().items():
+            if interval != before[event]:
+                self._schedule_chore(event, interval)
         return True
 
     # --- callbacks ----------------------------------------------------------------------------

@@ -43,12 +43,13 @@ class Wanted:
     Attributes:
         configuration: All of it.
         options: Each component's options, by its name.
-        fresh: New objects made from it, for components without a `reconfigure`.
+        fresh: Makes new objects, for components without a `reconfigure`; called when the new
+            configuration is in its place.
     """
 
     configuration: Configuration
     options: Mapping[str, Mapping[str, Any]]
-    fresh: Mapping[str, Any]
+    fresh: Callable[[], Mapping[str, Any]]
 
 
 def changes_of(
@@ -72,7 +73,7 @@ def changes_of(
         names = sorted(wanted.options.keys() ^ options.keys())
         raise ReloadError(f"Only a restart can add or remove components: {', '.join(names)}")
     return {
-        name: Change(options[name], new, wanted.fresh.get(name))
+        name: Change(options[name], new)
         for name, new in wanted.options.items()
         if new != options[name]
     }
@@ -192,6 +193,9 @@ class Reloader:
             daemon.take_over(wanted.configuration)
             self._options = _copied(wanted.options)
             daemon.reopen_logs(daemon.config)
+            for name, component in wanted.fresh().items() if changes else ():
+                if name in changes:
+                    changes[name].replacement = component
             daemon.reconfigure(changes, go_back)
         return sorted(changes)
 
@@ -217,18 +221,17 @@ class Reloader:
 
     def _read_sources(self) -> Wanted:
         configuration = self._daemon.read_configuration()
+        return Wanted(configuration, self._options_in(configuration.values), self._make_anew)
+
+    def _make_anew(self) -> dict[str, Any]:
         made = self._daemon.make_components()
         # Those that the constructor was given come before them; nobody can make them anew.
         replaceable = self.members()[-len(made) :] if made else []
-        return Wanted(
-            configuration,
-            self._options_in(configuration.values),
-            {
-                member.name: component
-                for member, component in zip(replaceable, made, strict=True)
-                if not isinstance(component, Replicas)
-            },
-        )
+        return {
+            member.name: component
+            for member, component in zip(replaceable, made, strict=True)
+            if not isinstance(component, Replicas)
+        }
 
     def _options_in(self, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         sections = values.get("components", {})

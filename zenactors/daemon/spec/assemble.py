@@ -238,7 +238,7 @@ def _wanted(
             member.name: table.get("options", {})
             for member, table in zip(members, tables, strict=True)
         },
-        {member.name: member.component for member in members},
+        lambda: {member.name: member.component for member in members},
     )
 
 

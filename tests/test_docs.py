@@ -273,6 +273,27 @@ def test_reference_names_every_option_and_member(cls: type) -> None:
     assert (options | members) - shown == set()
 
 
+@pytest.mark.parametrize(
+    ("heading", "what"),
+    [
+        ("ZenDaemon", zenactors.ZenDaemon(name="docs")),
+        ("Dispatcher", zenactors.Dispatcher([])),
+        ("Components", zenactors.ZenDaemonComponent()),
+    ],
+    ids=["ZenDaemon", "Dispatcher", "ZenDaemonComponent"],
+)
+def test_reference_tells_of_no_member_that_is_not_there(heading: str, what: object) -> None:
+    _, _, table = section(REFERENCE, heading).partition("| member | meaning |\n")
+    told = [
+        name
+        for cells in rows(table.partition("\n\n")[0])
+        for name in re.findall(r"`([a-z_]+)", cells[0])
+    ]
+    assert len(told) > 10
+    optional = {"emits", "Options"}  # what a component may have
+    assert [name for name in told if not hasattr(what, name) and name not in optional] == []
+
+
 def test_reference_names_everything_of_the_testing_package() -> None:
     shown = names_in(REFERENCE)
     assert set(testing.__all__) - shown == set()

@@ -61,6 +61,7 @@ class BaseApp(DaemonNames):
         self._given = _given(defaults)
         self.paths = default_paths(_folders(defaults))
         self.name = name or Path(sys.argv[0]).name or "zenactors"
+        self._called = self.name  # what files are called by, also if one of them says another name
         self._command_line: dict[str, Any] | None = None  # None: never asked for
         self._read_at_start: dict[str, str] = {}
         self._folder = _current_folder()
@@ -86,7 +87,7 @@ class BaseApp(DaemonNames):
         Raises:
             ConfigurationError: One line for each problem of each source.
         """
-        self.name = _checked(command_line.get(self.CONFIG_NAME) or self.name)
+        self.name = self._called = _checked(command_line.get(self.CONFIG_NAME) or self.name)
         # Also a daemon that has gone elsewhere since is to find them again, for a reload.
         for given in (self._given, own := dict(command_line)):
             for key in (self.CONFIG_CFG_FILE, self.CONFIG_CFG_DIR):
@@ -196,13 +197,13 @@ class BaseApp(DaemonNames):
     def _in_this_folder(self) -> dict[str, Any]:
         """Return where files go if nobody has configured anything."""
         return {
-            self.CONFIG_NAME: self.name,
-            self.CONFIG_STATE_FILE: str(Path(self._folder or "", f"{self.name}.state")),
-            self.CONFIG_RUNLOG_DIR: str(Path(self._folder or "", f"{self.name}.runlogs")),
+            self.CONFIG_NAME: self._called,
+            self.CONFIG_STATE_FILE: str(Path(self._folder or "", f"{self._called}.state")),
+            self.CONFIG_RUNLOG_DIR: str(Path(self._folder or "", f"{self._called}.runlogs")),
         }
 
     def _defaults(self) -> dict[str, Any]:
-        paths, name = self.paths, self.name
+        paths, name = self.paths, self._called
         return {
             self.CONFIG_NAME: name,
             self.CONFIG_CFG_FILE: _default_file(Path(paths[self.PATH_CFG]), name),
@@ -236,7 +237,7 @@ class BaseApp(DaemonNames):
         origin = source.origins.get((self.CONFIG_LOG_FILE,), "default")
         if config.get(self.CONFIG_NODAEMON) or origin != "default":
             return None
-        return Path(self.paths[self.PATH_LOG], f"{self.name}.log")
+        return Path(self.paths[self.PATH_LOG], f"{self._called}.log")
 
     # --- actions ------------------------------------------------------------------------------
 

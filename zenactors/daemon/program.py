@@ -106,7 +106,8 @@ def run(daemon: Application, argv: Sequence[str] | None = None) -> NoReturn:
 
 def leave(daemon: Application, status: int) -> NoReturn:
     """End the process, without those threads that did not stop."""
-    for number in SIGNAL_EVENTS:  # it ends: nobody can hurry it any more, nor kill it half-way
+    mapped = {getattr(signal, name) for name in daemon.c("signals", {})}
+    for number in {*SIGNAL_EVENTS, *mapped}:  # it ends: nobody can hurry it, or kill it half-way
         with suppress(ValueError):  # not in the main thread
             signal.signal(number, signal.SIG_IGN)
     if daemon.stop_report is not None and daemon.stop_report.stuck:

@@ -163,6 +163,8 @@ class Reloader:
                 components = self._reload()
             except (ConfigurationError, ReloadError) as cause:
                 problems = str(cause).splitlines()
+                if cause.__cause__ is not None and isinstance(cause, ReloadError):
+                    logger.opt(exception=cause.__cause__).debug("The original exception")
             except Exception as cause:  # the program's own code: the old configuration goes on
                 logger.exception("A bug: {cause!r}", cause=cause)
                 problems = [repr(cause)]

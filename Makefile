@@ -11,7 +11,7 @@ run: $(VENV)/.installed-run
 	$(BIN)/zenactors run examples/access_log.toml --exit-when-idle
 
 test: $(VENV)/.installed-check
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 lint: $(VENV)/.installed-check
 	$(BIN)/ruff format --check .

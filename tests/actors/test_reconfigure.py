@@ -292,7 +292,7 @@ def test_a_busy_component_keeps_its_old_options_and_so_do_the_others() -> None:
         harness.advance(0.0)
         harness.queue.schedule("reload")
         harness.advance(10.0)
-        assert reloader.outcome == "Not reconfigured in 10 s, because busy: 'slow'"
+        assert reloader.outcome == "Not reconfigured in 8 s, because busy: 'slow'"
         assert quick.level == 1
         harness.advance(60.0)
 

@@ -108,7 +108,7 @@ def test_a_file_s_daemon_goes_through_its_life_in_the_background(background: Bac
 
     write_spec(output="other.log")
     os.kill(background.pid, signal.SIGHUP)
-    wait_for("copy.log", "Configuration reloaded; changed: nothing; components: writer")
+    wait_for("copy.log", "Configuration reloaded; changed: components; components: writer")
     with Path("in.log").open("ab") as file:
         file.write(b"two\n")
     assert wait_for("other.log", "two\n") == "two\n"

@@ -110,11 +110,11 @@ def test_a_callback_that_hangs_keeps_nobody_from_stopping(event: str) -> None:
     hanging, other = Hanging("hanging", fails=event), Listener("other")
     with in_memory(daemon_of(hanging, other)) as harness:
         harness.signal(SIGNALS[event])
-        harness.advance(4.9)
+        harness.advance(14.9 if event == "signal_hup" else 4.9)
         assert event not in other.heard
         harness.advance(0.2)
         assert event in other.heard
-        assert f"Busy for 5 s: event {event!r} goes on without it" in [
+        assert f"Busy for too long: event {event!r} goes on without it" in [
             record.message for record in harness.logs if record.component == "hanging"
         ]
         harness.signal(signal.SIGINT)

@@ -766,7 +766,7 @@ def test_a_console_that_nobody_reads_holds_nobody_up(
     full_pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, writer = full_pipe
-    with open(writer, "w", closefd=False) as console:  # noqa: PTH123
+    with open(writer, "w", closefd=False) as console:
         monkeypatch.setattr(sys, "stderr", console)
         with Logs(LogOptions()):
             for number in range(1000):

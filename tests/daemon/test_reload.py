@@ -292,7 +292,7 @@ def test_a_daemon_may_be_called_as_its_component(tmp_path: Path) -> None:
     (tmp_path / "d.conf").write_text("{}")
     daemon.configure({"no_daemon": True})
     with Harness(daemon) as harness:
-        (tmp_path / "d.conf").write_text('{"components": {"d-2": {"word": "bye"}}}')
+        (tmp_path / "d.conf").write_text('{"components": {"d": {"word": "bye"}}}')
         harness.signal(signal.SIGHUP)
         harness.advance(0.5)
         assert greeter.word == "bye"

@@ -297,7 +297,7 @@ class ComponentActor(pykka.ThreadingActor):
         if component is not None and component is not self._component:
             try:
                 self._life.replaced(self._index, component)
-            except Exception as cause:  # its `get_events` is the component's own code
+            except BaseException as cause:  # of its `get_events`; in pykka's loop it were lost
                 return cause
             carry_over(self._component, component)
             self._component = component

@@ -343,7 +343,8 @@ class Dispatcher(DaemonNames):
         names = ", ".join(repr(self.names[index]) for index in reload.unanswered())
         if self.is_done():
             return f"The daemon stops; not reconfigured: {names}"
-        return f"Not reconfigured in {RELOAD_TIMEOUT:g} s, because busy: {names}"
+        seconds = RELOAD_TIMEOUT - RESTORE_TIMEOUT
+        return f"Not reconfigured in {seconds:g} s, because busy: {names}"
 
     # --- how things stand ---------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.life import Deadline, Member
 from zenactors.actors.turns import Turns
 from zenactors.core.chain import build_chains
-from zenactors.core.dispatch import EVENT_START, PATIENCE, Ordering
+from zenactors.core.dispatch import EVENT_START, Ordering
 from zenactors.core.host import Host, shown
 from zenactors.core.replicas import Front, Replicas
 from zenactors.errors import (
@@ -440,9 +440,7 @@ class Engine:
 
     def _passed_over(self, event: Any, component: int) -> None:
         logger.bind(component=self.names[component]).warning(
-            "Busy for {seconds:g} s: event {event!r} goes on without it",
-            seconds=PATIENCE,
-            event=event,
+            "Busy for too long: event {event!r} goes on without it", event=event
         )
 
     def _turn_failed(self, cause: Exception) -> None:

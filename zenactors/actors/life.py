@@ -84,7 +84,8 @@ def members_of(components: Sequence[Any], control: Any = None) -> list[Member]:
     """Name each component, and give replicas their places.
 
     A name is the component's `name`, or its class's; the second of a name gets `-2`. The
-    replicas of `name` are `name/1`, `name/2` … `control`, if given, comes before all others.
+    replicas of `name` are `name/1`, `name/2` … `control`, if given, comes before all others; it
+    gives way to a component of its name, for that is configured by it.
 
     Raises:
         ConfigurationError: The same object is given twice, or is no component.
@@ -102,7 +103,7 @@ def members_of(components: Sequence[Any], control: Any = None) -> list[Member]:
             )
         given = getattr(component, "name", None)
         base = given if isinstance(given, str) and given else type(component).__name__
-        name = _unique(base, {member.name for member in members})
+        name = _unique(base, {each.name for each in members if each.component is not control})
         index = len(members)
         members.append(Member(name, component))
         if isinstance(component, Replicas):
@@ -110,6 +111,9 @@ def members_of(components: Sequence[Any], control: Any = None) -> list[Member]:
                 Member(f"{name}/{number}", instance, index)
                 for number, instance in enumerate(component.instances, start=1)
             ]
+    if control is not None:
+        taken = {member.name for member in members[1:]}
+        members[0] = Member(_unique(control.name, taken), control)
     return members
 
 

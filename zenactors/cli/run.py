@@ -88,6 +88,7 @@ def main(arguments: dict[str, Any]) -> int:
         raise ConfigurationError(why_not(cause, settings)) from cause
     if daemon.c("action"):
         return act(daemon, daemon.c("action"))
+    daemon.keep_runlogs = bool(arguments["--daemon"])
     if arguments["--exit-when-idle"]:
         daemon.exit_when_idle = True
     logs.close()

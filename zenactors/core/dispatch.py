@@ -46,6 +46,8 @@ SLOW_WINDOW = 0.020  # seconds: one that takes longer halves it
 
 EVENT_START = "start"
 PATIENCE = 5.0  # seconds that an event of the daemon's life waits for a component that is busy
+EVENT_HUP = "signal_hup"
+RELOAD_PATIENCE = 15.0  # the same for this one: what a reload takes, and what comes with it
 CHORES = frozenset({"log_statistics", "save_runlog"})
 
 
@@ -122,11 +124,11 @@ class Round:
         args: What the next component gets.
         ways: A chain of one step for each component.
         step: Where it is.
-        since: When it came there, on the monotonic clock.
+        due: When it goes on without the component that it is with, on the monotonic clock.
         part: What is there; None at the end.
     """
 
-    __slots__ = ("args", "flow", "part", "since", "step", "ways")
+    __slots__ = ("args", "due", "flow", "part", "step", "ways")
 
     def __init__(self, flow: Flow, args: Any) -> None:
         chain = flow.chain
@@ -137,7 +139,7 @@ class Round:
             for step in chain.steps
         ]
         self.step = 0
-        self.since = 0.0
+        self.due = 0.0
         self.part: Part | None = None
 
 
@@ -356,7 +358,7 @@ class Dispatch:
             return None
         due = self.queue.next_due()
         if self.rounds:
-            late = min(each.since for each in self.rounds) + PATIENCE - self._clock.monotonic()
+            late = min(each.due for each in self.rounds) - self._clock.monotonic()
             due = max(0.0, late) if due is None else min(due, max(0.0, late))
         return due
 
@@ -507,7 +509,8 @@ class Dispatch:
 
     def _stop_at(self, round_: Round, step: int) -> Part:
         round_.step = step
-        round_.since = self._clock.monotonic()
+        patience = RELOAD_PATIENCE if round_.flow.chain.event == EVENT_HUP else PATIENCE
+        round_.due = self._clock.monotonic() + patience
         round_.part = Part(round_.ways[step], 0, (), [round_.args], 1, control=True)
         round_.part.origin = round_
         return round_.part
@@ -532,8 +535,8 @@ class Dispatch:
 
     def _pass_over(self, started: list[Part]) -> None:
         """Let rounds go on behind components that have been busy for too long."""
-        late = self._clock.monotonic() - PATIENCE
-        for round_ in [each for each in self.rounds if each.since <= late]:
+        now = self._clock.monotonic()
+        for round_ in [each for each in self.rounds if each.due <= now]:
             step = round_.flow.chain.steps[round_.step]
             self.passed_over.append((round_.flow.chain.event, step.component))
             assert round_.part is not None

@@ -124,7 +124,10 @@ class ZenDaemon(BaseApp):
         }
         given = {f"default_{key}": value for key, value in own.items() if value is not None}
         super().__init__(name=name, description=description, **defaults, **given)
-        self.components = [*components, *self.make_components()]
+        made = self.make_components()
+        self.made = slice(len(components), len(components) + len(made))
+        """Which of the components `make_components` has made."""
+        self.components = [*components, *made]
         self.exit_when_idle = exit_when_idle
         self.ordering = ordering
         self.compat = compat
@@ -164,8 +167,9 @@ class ZenDaemon(BaseApp):
     def make_components(self) -> list[Any]:
         """Return components that come behind those given to the constructor.
 
-        Called once at the beginning, and by each reload that changes what one without a
-        `reconfigure` is configured with: then the new object takes the old one's place.
+        Called once at the beginning, when nothing is configured yet: so they read the
+        configuration in `setup`. And by each reload that changes options of components: one
+        without a `reconfigure` is replaced by the new object then.
         """
         return []
 

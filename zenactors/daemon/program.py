@@ -39,6 +39,7 @@ from zenactors.errors import (
     EXIT_OK,
     EXIT_OS_ERROR,
     EXIT_SOFTWARE,
+    EXIT_START_FAILED,
     EXIT_USAGE,
     AlreadyRunningError,
     ConfigurationError,
@@ -235,7 +236,8 @@ class _Process:
         finally:
             self._tidy_up()
             if self._launcher is not None:
-                self._launcher.failed(status)
+                # After `ready` it changes nothing; before it, nothing runs, for whatever reason.
+                self._launcher.failed(status or EXIT_START_FAILED)
         return status
 
     def _become_daemon(self) -> None:
@@ -315,7 +317,7 @@ def _unhurried(signals: Iterable[int], *, restore: bool) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items() if restore else ():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _plainly(_record: Any) -> str:
@@ -335,7 +337,8 @@ def _obey(daemon: Application, argv: Sequence[str]) -> int:
             try:
                 given = parse_daemon(argv, doc, options, actions=actions, version=__version__)
             except HelpShown:
-                sys.stdout.flush()  # here, where what goes wrong is told
+                if sys.stdout is not None:  # closed
+                    sys.stdout.flush()  # here, where what goes wrong is told
                 return EXIT_OK
             if (status := signal_directly(given)) is not None:
                 return status

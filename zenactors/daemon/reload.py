@@ -89,6 +89,7 @@ class Reloadable(Protocol):
 
     name: str
     components: list[Any]
+    made: slice
     config: dict[str, Any]
     configuration: Configuration
     reopen_logs: Callable[[Mapping[str, Any]], None]
@@ -227,8 +228,13 @@ class Reloader:
 
     def _make_anew(self) -> dict[str, Any]:
         made = self._daemon.make_components()
-        # Those that the constructor was given come before them; nobody can make them anew.
-        replaceable = self.members()[-len(made) :] if made else []
+        # Others were given to the daemon; nobody can make them anew.
+        replaceable = self.members()[self._daemon.made]
+        if len(made) != len(replaceable):
+            raise ReloadError(
+                "Only a restart can add or remove components: make_components() returned"
+                f" {len(replaceable)} at the start, and {len(made)} now"
+            )
         return {
             member.name: component
             for member, component in zip(replaceable, made, strict=True)

@@ -102,7 +102,8 @@ class SignalTrap:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            # None: it was set by other code than Python's, and cannot be put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         signal.set_wakeup_fd(self._previous_fd)
         with self._lock:
             os.close(self._write_fd)

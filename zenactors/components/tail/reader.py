@@ -55,15 +55,19 @@ class FileReader:
             bytes
         ] = []  # joined once, when the line's end is there: adding up would be quadratic
         self._split = False  # the beginning of the held line was handed on already
-        self.max_line_bytes = max_line_bytes
-        # No larger than the limit: so a line that lies within one block cannot exceed it.
-        self._block_bytes = min(BLOCK_BYTES, max_line_bytes)
+        self.limit_lines(max_line_bytes)
         self.attach(fd)
 
     @property
     def line_offset(self) -> int:
         """Where the first byte stands that was not handed on yet."""
         return self.offset - self.held_bytes
+
+    def limit_lines(self, max_line_bytes: int) -> None:
+        """Let longer lines come out in pieces of this size, from the next block on."""
+        self.max_line_bytes = max_line_bytes
+        # No larger than the limit: so a line that lies within one block cannot exceed it.
+        self._block_bytes = min(BLOCK_BYTES, max_line_bytes)
 
     def attach(self, fd: int) -> None:
         """Go on reading from `fd`, at the same offset. The reader owns it from now on."""

@@ -182,11 +182,14 @@ class FileTailer(ZenDaemonComponent):
         Raises:
             ValueError: An option is wrong; nothing has changed then.
         """
-        wanted = type(self)(**config, name=self.name)
+        wanted = type(self)(**{"patterns": self.patterns, **config}, name=self.name)
+        # In this order: what appears between the two looks is what the old patterns name, too.
+        found = discover(wanted.patterns, self.files)
         before = discover(self.patterns, self.files)
         for option in ("patterns", "start", "poll_interval", "max_line_bytes", "exclude"):
             setattr(self, option, getattr(wanted, option))
-        found = discover(self.patterns, self.files)
+        for followed in self._files.values():
+            followed.reader.limit_lines(self.max_line_bytes)
         for identity in before.paths.keys() - found.paths.keys():
             if identity in self._files:
                 self._leave(self._files[identity])

@@ -146,6 +146,7 @@ def _parse(path: Path, text: str) -> tuple[dict[str, Any], Mapping[KeyPath, int]
         raise _Refused(f"{path}: is nested too deeply") from cause
     if not isinstance(data, dict):
         raise TextError([(1, 1, "an object is expected: { ... }")])
+    data.pop("$schema", None)  # for editors: where the JSON Schema of the file is
     if any(len(where) > MAX_DEPTH for where in lines):
         raise _Refused(f"{path}: is nested too deeply")
     return data, lines

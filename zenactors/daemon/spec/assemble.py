@@ -21,12 +21,18 @@ import pydantic
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.daemon.config.checking import check_table
 from zenactors.daemon.config.locate import KeyPath, TextError, line_of, parse_toml
+from zenactors.daemon.config.merge import Configuration, leaves
 from zenactors.daemon.config.merge import load as load_layers
 from zenactors.daemon.config.options import NOT_IN_FILES, DaemonOptions
 from zenactors.daemon.config.sources import Layer
 from zenactors.daemon.config.wording import because, nearest
 from zenactors.daemon.reload import Wanted, differing
-from zenactors.daemon.spec.components import build_component, handled_by, unheard
+from zenactors.daemon.spec.components import (
+    build_component,
+    checked_options,
+    handled_by,
+    unheard,
+)
 from zenactors.daemon.spec.importing import Problem, import_attribute, look_first_in, refusal
 from zenactors.errors import ConfigurationError, ReloadError, did_you_mean
 
@@ -130,7 +136,10 @@ def _load_object(spec: str, app_dir: Path, settings: Mapping[str, Any]) -> ZenDa
             raise ConfigurationError(f"{spec} raises {because(cause)}") from cause
     if not isinstance(found, ZenDaemon):
         raise ConfigurationError(f"{spec} returns {reprlib.repr(found)}; SPEC must be {forms}")
-    found.configure({"no_daemon": True, "pid_file": None, **settings})
+    in_foreground: dict[str, Any] = {"no_daemon": True}
+    if settings.get("no_daemon", True) and "action" not in settings:
+        in_foreground["pid_file"] = None
+    found.configure({**in_foreground, **settings})
     problems = list(unheard(found.components, set(found.chains())))
     if problems:
         raise ConfigurationError("\n".join(f"{spec}: {problem}" for _, problem in problems))
@@ -188,13 +197,17 @@ def _load_file(
         for number, table in enumerate(tables, start=1)
         for key in ("use", "name", "events")
     }
+    at_start = default is None
     if default is None:
         given = file.data | dict(overriding)
         in_background = given.get("no_daemon") is False or "action" in given
         default = daemon.default_files(in_background=in_background)
     loaded = _Loaded(daemon, _wanted(file, daemon, tables, overriding, default), structure)
-    again = functools.partial(_load_again, path.absolute(), app_dir, overriding, default, structure)
-    daemon.be_described_by(loaded.wanted, again)
+    if at_start:  # a reload describes the daemon that serves, wherever this one would be
+        again = functools.partial(
+            _load_again, path.absolute(), app_dir, overriding, default, structure
+        )
+        daemon.be_described_by(loaded.wanted, again)
     return loaded
 
 
@@ -232,12 +245,21 @@ def _wanted(
         ],
     )
     members = daemon.members()
+    names = [member.name for member in members]
+    options = {
+        member.name: checked_options(member.component, table)
+        for member, table in zip(members, tables, strict=True)
+    }
+    origins = dict(configuration.origins)
+    origins.pop(("components",))
+    for index, name in enumerate(names):
+        for key in list(leaves(options[name])) or [()]:
+            line = line_of(file.lines, ("component", index, "options", *key))
+            origins["components", name, *key] = f"{file.path}:{line}"
+    values = configuration.values | {"components": options}
     return Wanted(
-        configuration,
-        {
-            member.name: table.get("options", {})
-            for member, table in zip(members, tables, strict=True)
-        },
+        Configuration(values, origins),
+        options,
         lambda: {member.name: member.component for member in members},
     )
 

@@ -82,6 +82,11 @@ def _arguments(
     return given, [(("options", *where), problem) for where, problem in findings]
 
 
+def checked_options(component: Any, table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a table as the component's constructor got them."""
+    return _arguments(type(component), table.get("options", {}))[0]
+
+
 def _not_taken(cls: type[ZenDaemonComponent], *, name: Any, events: Any) -> list[Finding]:
     accepts = read_constructor(cls).accepts
     given = {"name": ("name", name), "event_map": ("events", events)}

@@ -2,8 +2,8 @@
 
 A daemon (`f06_child`) runs in a process of its own, its actors in a ring: each works on an event
 (sleeps 1 ms, or computes for about half a millisecond) and schedules it for the next. This
-process writes the time (`monotonic_ns`) into a shared file, sends SIGUSR1, and the callback of
-the event `signal_usr1` notes the difference as its first act. The next signal follows
+process writes the time (`monotonic_ns`) into a shared file, sends SIGWINCH, and the callback of
+the event that it is mapped to notes the difference as its first act. The next signal follows
 when the last has arrived, after a random pause. The target holds for a callback in a component
 of its own; the rows for a callback in one of the busy components are reported.
 """
@@ -101,7 +101,7 @@ def _measure(work: str, handler: str, count: int) -> tuple[list[float], float]:
             for number in range(total):
                 time.sleep(random.uniform(SHORTEST_PAUSE, LONGEST_PAUSE))
                 cells[SENT] = time.monotonic_ns()
-                os.kill(child.pid, signal.SIGUSR1)
+                os.kill(child.pid, signal.SIGWINCH)
                 wait_until(
                     lambda number=number: alive(cells[CAUGHT] > number),  # type: ignore[misc]
                     timeout=10.0,

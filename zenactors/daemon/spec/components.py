@@ -73,7 +73,7 @@ def _import_component(use: str, app_dir: Path) -> type[ZenDaemonComponent]:
 def _arguments(
     cls: type[ZenDaemonComponent], options: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[Finding]]:
-    model = options_model(cls)
+    model = options_model(cls)  # type: ignore[arg-type] # a class is hashable
     checked, findings = check_table(model, options, as_option, elsewhere=GIVEN_ELSEWHERE)
     given = {
         str(model.model_fields[field].alias): getattr(checked, field)
@@ -88,7 +88,7 @@ def checked_options(component: Any, table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _not_taken(cls: type[ZenDaemonComponent], *, name: Any, events: Any) -> list[Finding]:
-    accepts = read_constructor(cls).accepts
+    accepts = read_constructor(cls).accepts  # type: ignore[arg-type] # as above
     given = {"name": ("name", name), "event_map": ("events", events)}
     return [
         (

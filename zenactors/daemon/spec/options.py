@@ -44,6 +44,7 @@ class Constructor:
     accepts: frozenset[str]
 
 
+@functools.lru_cache(maxsize=256)  # a simulation asks for the same few classes with each seed
 def read_constructor(component: type[ZenDaemonComponent]) -> Constructor:
     """Look at a constructor and, as long as it passes `**kwargs` on, those of its bases."""
     options: dict[str, tuple[Any, Any]] = {}
@@ -89,10 +90,12 @@ def _readable(annotation: Any) -> Any:
     return annotation
 
 
+@functools.lru_cache(maxsize=256)
 def options_model(component: type[ZenDaemonComponent]) -> type[pydantic.BaseModel]:
     """Return a model of what may stand under `[component.options]`."""
     fields: dict[str, Any] = {}
-    for index, (name, (type_, default)) in enumerate(read_constructor(component).options.items()):
+    constructor = read_constructor(component)  # type: ignore[arg-type] # a class is hashable
+    for index, (name, (type_, default)) in enumerate(constructor.options.items()):
         required = default is inspect.Parameter.empty
         # An alias, for an option may be called as one of the model's own attributes is.
         fields[f"option_{index}"] = (

@@ -6,6 +6,7 @@ the process in time whatever the components do.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import signal
@@ -392,10 +393,11 @@ class ZenDaemon(BaseApp):
             path = RunlogStore(folder, self.name).save(runlog)
         except OSError as cause:
             logger.error(
-                "The runlog cannot be written to {folder}: {reason}. Make the folder writable,"
-                " or choose another one (runlog_dir).",
+                "The runlog cannot be written to {folder}: {reason}. {advice}, or choose another"
+                " one (runlog_dir).",
                 folder=folder,
                 reason=cause.strerror,
+                advice=_advice(cause),
             )
         else:
             logger.debug("Runlog saved: {path}", path=path)
@@ -501,10 +503,11 @@ class ZenDaemon(BaseApp):
             self._save(path, self.get_state())
         except OSError as cause:
             logger.error(
-                "The state cannot be written to {path}: {reason}. Make the folder writable,"
-                " or choose another file (state_file).",
+                "The state cannot be written to {path}: {reason}. {advice}, or choose another"
+                " file (state_file).",
                 path=path,
                 reason=cause.strerror,
+                advice=_advice(cause),
             )
         else:
             logger.info("State written to {path}", path=path)
@@ -623,6 +626,11 @@ def _absolute(path: str | Path) -> Path:
         return Path(path).absolute()
     except FileNotFoundError:  # the current folder was deleted: writing there will tell
         return Path(path)
+
+
+def _advice(cause: OSError) -> str:
+    full = cause.errno in {errno.ENOSPC, errno.EDQUOT}
+    return "Free some space" if full else "Make the folder writable"
 
 
 def _nothing(*_: Any) -> None:

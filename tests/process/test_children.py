@@ -19,6 +19,10 @@ from zenactors.process.children import Children
 
 DEADLINE = 60.0  # seconds: generous, so that only a hang fails
 
+# Two signals that the C library keeps to itself: what it starts by posix_spawn, as make does all,
+# has them ignored for ever, and no program can tell.
+OF_THE_LIBRARY = 1 << (32 - 1) | 1 << (33 - 1)
+
 SHOW_SIGNALS = """
 import os
 lines = dict(line.split(":\\t", 1) for line in open("/proc/self/status") if ":\\t" in line)
@@ -106,7 +110,7 @@ def signals_of(children: Children) -> tuple[int, int, str]:
     child = children.spawn(python(SHOW_SIGNALS), stdout=subprocess.PIPE, text=True)
     out, _ = child.communicate(timeout=DEADLINE)
     mask, ignored_set, leads = out.split()
-    return int(mask, 16), int(ignored_set, 16) & ~PYTHON_IGNORES, leads
+    return int(mask, 16), int(ignored_set, 16) & ~(PYTHON_IGNORES | OF_THE_LIBRARY), leads
 
 
 def test_a_child_has_an_empty_mask_default_handlers_and_its_own_group(children: Children) -> None:
@@ -127,7 +131,7 @@ def test_what_python_ignores_a_child_does_not(children: Children) -> None:
         with context:
             child = children.spawn(["grep", "SigIgn", "/proc/self/status"], stdout=subprocess.PIPE)
             out, _ = child.communicate(timeout=DEADLINE)
-        assert out.split() == [b"SigIgn:", b"0000000000000000"]
+        assert int(out.split()[1], 16) & ~OF_THE_LIBRARY == 0
 
 
 @pytest.mark.parametrize("unclean", [False, True])

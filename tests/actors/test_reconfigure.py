@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zenactors import Dispatcher, Replicas, ZenDaemonComponent, handles
+from zenactors import Dispatcher, Replicas, SystemClock, ZenDaemonComponent, handles
 from zenactors.actors.reconfigure import Change
 from zenactors.core.component import set_options
 from zenactors.errors import EXIT_SOFTWARE, ReloadError
@@ -297,6 +297,39 @@ def test_a_busy_component_keeps_its_old_options_and_so_do_the_others() -> None:
         harness.advance(60.0)
 
     assert (slow.told, slow.level) == ([], 1)
+
+
+def test_a_stop_waits_no_longer_than_it_takes_to_change_back() -> None:
+    class Hanging(Hooked):
+        def reconfigure(self, daemon: Any, config: Mapping[str, Any]) -> None:
+            for _ in range(100):
+                daemon.queue.count()
+                gate.wait(DEADLINE)
+
+    gate, asked = threading.Event(), threading.Event()
+    hanging = Hanging(name="hanging")
+    outcome: list[Any] = []
+    clock = SystemClock()
+
+    def reload() -> None:
+        asked.set()
+        try:
+            dispatcher.reconfigure({"hanging": change()}, lambda: None)
+        except ReloadError as cause:
+            outcome.append((str(cause), clock.monotonic()))
+
+    with Dispatcher([hanging]) as dispatcher:
+        reloading = threading.Thread(target=reload)
+        reloading.start()
+        assert asked.wait(DEADLINE)
+        begun = clock.monotonic()
+        dispatcher.set_done()
+        reloading.join(DEADLINE)
+        gate.set()
+
+    [(reason, ended)] = outcome
+    assert reason == "The daemon stops; not reconfigured: 'hanging'"
+    assert ended - begun < 6.0  # 2 s to change back, and not the 10 s of a reload
 
 
 def test_one_that_is_through_too_late_changes_back_itself() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from typing import Any
 
 import pytest
 from loguru import logger
 
-from zenactors import FLAG_CONTINUE, ZenDaemon, ZenDaemonComponent, handles
+from zenactors import FLAG_CONTINUE, Dispatcher, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.core.component import Handler, gen_event_handler
 from zenactors.errors import EXIT_CONFIG, EXIT_FAILURE, EXIT_OK
 from zenactors.testing import Harness, VirtualFiles
@@ -261,3 +262,33 @@ def test_what_on_ready_raises_leaves_nothing_running() -> None:
         daemon.serve()
 
     assert torn == [True]
+
+
+def test_who_reads_that_one_was_passed_over_may_ask_the_queue() -> None:
+    """On real threads: the line must not be logged by whoever holds the dispatcher's turn."""
+    deadline = 30.0  # seconds: generous, so that only a hang fails
+    told, free = threading.Event(), threading.Event()
+
+    class Busy(ZenDaemonComponent):
+        @handles("signal_usr1")
+        def cbk_event_signal_usr1(self, daemon: Any, args: Any) -> None:
+            free.wait(deadline)
+
+    counted: list[int] = []
+
+    def sink(line: str) -> None:
+        if "goes on without it" in line:
+            counted.append(dispatcher.queue.count())
+            told.set()
+
+    number = logger.add(sink, format="{message}")
+    try:
+        with Dispatcher([Busy()]) as dispatcher:
+            dispatcher.queue.schedule_priority("signal_usr1")
+            assert told.wait(deadline)
+            free.set()
+    finally:
+        free.set()
+        logger.remove(number)
+
+    assert counted == [0]

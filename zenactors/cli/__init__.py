@@ -22,7 +22,6 @@ import importlib
 import os
 import sys
 import traceback
-from contextlib import suppress
 from types import ModuleType
 
 from zenactors._version import __version__
@@ -38,6 +37,7 @@ from zenactors.errors import (
     did_you_mean,
 )
 from zenactors.process.signals import stopping_quietly
+from zenactors.process.streams import give_up_stdout
 
 COMMANDS = ("run", "tail", "check", "simulate")
 
@@ -59,11 +59,11 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return status  # 0 before the daemon could trap the signal: stopped as asked
     except BrokenPipeError:
-        _close_stdout()  # whoever read our output wants no more: nobody to tell
+        give_up_stdout()  # whoever read our output wants no more: nobody to tell
         return EXIT_IO_ERROR
     except OutputError as cause:
         write_error(str(cause))
-        _close_stdout()
+        give_up_stdout()
         return EXIT_IO_ERROR
     return status
 
@@ -106,9 +106,3 @@ def _fill_closed_streams() -> None:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, os.O_RDONLY)
-
-
-def _close_stdout() -> None:
-    # What is left in the buffer must not fail once more when the interpreter flushes at its end.
-    with suppress(AttributeError, OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -392,13 +392,7 @@ class ZenDaemon(BaseApp):
                 return
             path = RunlogStore(folder, self.name).save(runlog)
         except OSError as cause:
-            logger.error(
-                "The runlog cannot be written to {folder}: {reason}. {advice}, or choose another"
-                " one (runlog_dir).",
-                folder=folder,
-                reason=cause.strerror,
-                advice=_advice(cause),
-            )
+            _tell_not_written("runlog", folder, cause, "another one (runlog_dir)")
         else:
             logger.debug("Runlog saved: {path}", path=path)
 
@@ -502,13 +496,7 @@ class ZenDaemon(BaseApp):
         try:
             self._save(path, self.get_state())
         except OSError as cause:
-            logger.error(
-                "The state cannot be written to {path}: {reason}. {advice}, or choose another"
-                " file (state_file).",
-                path=path,
-                reason=cause.strerror,
-                advice=_advice(cause),
-            )
+            _tell_not_written("state", path, cause, "another file (state_file)")
         else:
             logger.info("State written to {path}", path=path)
         return self.FLAG_CONTINUE, args
@@ -626,6 +614,17 @@ def _absolute(path: str | Path) -> Path:
         return Path(path).absolute()
     except FileNotFoundError:  # the current folder was deleted: writing there will tell
         return Path(path)
+
+
+def _tell_not_written(what: str, path: Path, cause: OSError, instead: str) -> None:
+    logger.error(
+        "The {what} cannot be written to {path}: {reason}. {advice}, or choose {instead}.",
+        what=what,
+        path=path,
+        reason=cause.strerror,
+        advice=_advice(cause),
+        instead=instead,
+    )
 
 
 def _advice(cause: OSError) -> str:

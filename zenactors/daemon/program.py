@@ -50,6 +50,7 @@ from zenactors.process.daemonize import Launcher, detach, fill_standard_streams
 from zenactors.process.pidfile import PidFile, with_serial
 from zenactors.process.privileges import drop, enter, resolve_group, resolve_user
 from zenactors.process.signals import stopping_quietly
+from zenactors.process.streams import give_up_stdout
 
 if TYPE_CHECKING:
     import pydantic
@@ -171,7 +172,7 @@ def show(outcome: Outcome) -> int:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as cause:
-        _close_stdout()
+        give_up_stdout()
         if not isinstance(cause, BrokenPipeError):  # then its reader wants no more
             _complain(f"Standard output cannot be written: {cause.strerror}")
         return EXIT_IO_ERROR
@@ -352,13 +353,13 @@ def _obey(daemon: Application, argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return EXIT_OK  # stopped before it began: as asked
     except BrokenPipeError:
-        _close_stdout()  # whoever read our output wants no more: nobody to tell
+        give_up_stdout()  # whoever read our output wants no more: nobody to tell
         return EXIT_IO_ERROR
     except OSError as cause:
         if cause.errno != errno.ENOSPC:
             traceback.print_exc()
             return EXIT_SOFTWARE
-        _close_stdout()
+        give_up_stdout()
         _complain(f"standard output cannot be written: {cause.strerror}")
         return EXIT_IO_ERROR
     except UsageError as cause:
@@ -375,12 +376,6 @@ def _obey(daemon: Application, argv: Sequence[str]) -> int:
 
 def _complain(problem: object) -> None:
     _write(sys.stderr, f"{problem}\n")
-
-
-def _close_stdout() -> None:
-    # What is left in the buffer must not fail once more when the interpreter flushes at its end.
-    with suppress(AttributeError, OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _write(stream: TextIO | None, text: str) -> None:

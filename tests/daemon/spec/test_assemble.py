@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from tests.daemon.spec.sample import SINK, SOURCE, write
 from zenactors.daemon import spec
 from zenactors.errors import ConfigurationError
+from zenactors.testing import Harness
 
 
 @pytest.mark.parametrize(
@@ -219,3 +221,35 @@ def test_settings_for_a_daemon_made_elsewhere_are_refused(app: Path) -> None:
 def test_app_dir_must_be_a_folder(app: Path) -> None:
     with pytest.raises(ConfigurationError, match="is not a folder"):
         spec.load("parts:make", app / "nowhere")
+
+
+def test_a_reload_of_a_file_gives_checked_options_and_the_files_of_the_start(
+    app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(
+        app / "typed.py",
+        "from pathlib import Path\n"
+        "from zenactors import ZenDaemonComponent, handles\n"
+        "class Typed(ZenDaemonComponent):\n"
+        "    def __init__(self, *, folder: Path, **kwargs):\n"
+        "        super().__init__(**kwargs)\n"
+        "        self.folder = folder\n"
+        "    def setup(self, daemon): daemon.io.keep_alive()\n"
+        "    def reconfigure(self, daemon, config): self.folder = config['folder'] / 'x'\n"
+        "    @handles('line')\n"
+        "    def cbk_event_line(self, daemon, args): pass\n",
+    )
+    text = "name = 'x'\n[[component]]\nuse = 'typed:Typed'\noptions.folder = '/{}'\n"
+    write(app / "x.toml", text.format("a"))
+    daemon = spec.load(str(app / "x.toml"), app)
+    before = daemon.c("state_file")
+    with Harness(daemon) as harness:
+        write(app / "x.toml", text.format("b"))
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        monkeypatch.chdir(elsewhere)
+        harness.signal(signal.SIGHUP)
+        harness.advance(0.5)
+        assert harness.component("Typed").folder == Path("/b/x")
+
+    assert daemon.c("state_file") == before

@@ -12,7 +12,7 @@ from zenactors.actors.mailbox import MAX_CONTROL_STREAK, RESUME, RUN_REACTOR, Ma
 from zenactors.actors.reactor import ComponentReactor
 from zenactors.core.chain import Chain, Step
 from zenactors.core.clock import SystemClock, VirtualClock
-from zenactors.core.messages import Part
+from zenactors.core.messages import Batch
 
 CHAIN = Chain("x", 0, (Step(0, (lambda _daemon, _args: None,)),), revisits=False)
 
@@ -22,8 +22,8 @@ class Letter(NamedTuple):
     reply_to: Any = None
 
 
-def data(number: int = 0) -> Part:
-    return Part(CHAIN, 0, (0,), [number], 1)
+def data(number: int = 0) -> Batch:
+    return Batch(CHAIN, 0, (0,), [number], 1)
 
 
 def control(number: int = 0) -> Letter:
@@ -86,10 +86,10 @@ def test_after_a_hundred_control_messages_one_data_message_passes() -> None:
     for letter in passed:
         mailbox.deliver(letter)
     got = [mailbox.get() for _ in range(1_003)]
-    places = [index for index, letter in enumerate(got) if type(letter.message) is Part]
+    places = [index for index, letter in enumerate(got) if type(letter.message) is Batch]
     assert places == [MAX_CONTROL_STREAK, 2 * MAX_CONTROL_STREAK + 1, 3 * MAX_CONTROL_STREAK + 2]
     assert [got[place] for place in places] == passed
-    controls = [letter.message for letter in got if type(letter.message) is not Part]
+    controls = [letter.message for letter in got if type(letter.message) is not Batch]
     assert controls == list(range(1_000))
 
 
@@ -163,7 +163,7 @@ def test_data_wakes_an_owner_that_sleeps_at_its_descriptors(pair: Any) -> None:
     letters: tuple[Any, ...] = (data(), control())
     for letter in letters:
         thread, got = get_in_thread(mailbox)
-        bring = mailbox.deliver if isinstance(letter, Part) else mailbox.put
+        bring = mailbox.deliver if isinstance(letter, Batch) else mailbox.put
         bring(letter)
         thread.join(DEADLINE)
         assert got == [letter]

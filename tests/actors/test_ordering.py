@@ -38,7 +38,7 @@ from zenactors.core.component import ZenDaemonComponent, handles
 from zenactors.core.dispatch import Dispatch, Ordering
 from zenactors.core.event_queue import Place, Scheduled
 from zenactors.core.host import Host
-from zenactors.core.messages import Part
+from zenactors.core.messages import Batch
 
 # --- real threads ---------------------------------------------------------------------------
 
@@ -222,7 +222,7 @@ def test_the_faults_are_caught_on_real_threads_too(
     monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     if fault == "ticket":
-        monkeypatch.setattr(Host, "arrive", lambda self, part: self._ready.append(part))
+        monkeypatch.setattr(Host, "arrive", lambda self, batch: self._ready.append(batch))
     elif fault == "parts":
         swap_parts(monkeypatch, Engine)
     else:
@@ -298,7 +298,7 @@ def test_news_that_comes_while_somebody_looks_is_acted_on(place: Place) -> None:
     chains = build_chains([("c", Plain().get_events())])
     dispatch = Dispatch(chains, clock=clock)
     dispatch.open = True
-    sent: list[Part] = []
+    sent: list[Batch] = []
     failures: list[Exception] = []
     lock = MeddlingLock()
     turns = Turns(
@@ -315,7 +315,7 @@ def test_news_that_comes_while_somebody_looks_is_acted_on(place: Place) -> None:
     with turns.held():
         pass
 
-    assert [part.items for part in sent] == [[1]]
+    assert [batch.items for batch in sent] == [[1]]
     assert not failures
 
 

@@ -15,7 +15,7 @@ from tests.core.replay import URGENT, Call, Program, Run, Tag, mismatch, out_of_
 from zenactors.core import dispatch as dispatch_module
 from zenactors.core import host as host_module
 from zenactors.core.dispatch import Counts, Ordering
-from zenactors.core.messages import Part
+from zenactors.core.messages import Batch
 
 ORDERINGS: list[Ordering] = ["global", "component", "event"]
 
@@ -146,27 +146,27 @@ def _assert_counts(expected: Run, counts: dict[str, Counts]) -> None:
 
 def swap_parts(monkeypatch: pytest.MonkeyPatch, outlet: Any) -> None:
     """Let the second part of a batch overtake the first, if there is a third."""
-    forward: Callable[[Any, int, Part], None] = outlet.forward
-    held: dict[tuple[Any, ...], Part] = {}
+    forward: Callable[[Any, int, Batch], None] = outlet.forward
+    held: dict[tuple[Any, ...], Batch] = {}
 
-    def swapped(self: Any, component: int, part: Part) -> None:
-        key = (id(self), part.chain.event, part.step, part.tickets)
+    def swapped(self: Any, component: int, batch: Batch) -> None:
+        key = (id(self), batch.chain.event, batch.step, batch.tickets)
         first = held.pop(key, None)
-        if first is None and not part.last:
-            held[key] = part
+        if first is None and not batch.last:
+            held[key] = batch
             return
-        parts = [part] if first is None else [first, part] if part.last else [part, first]
-        for each in parts:
+        batches = [batch] if first is None else [first, batch] if batch.last else [batch, first]
+        for each in batches:
             forward(self, component, each)
 
     monkeypatch.setattr(outlet, "forward", swapped)
 
 
 def drop_bubbles(monkeypatch: pytest.MonkeyPatch, outlet: Any) -> None:
-    forward: Callable[[Any, int, Part], None] = outlet.forward
+    forward: Callable[[Any, int, Batch], None] = outlet.forward
 
-    def dropping(self: Any, component: int, part: Part) -> None:
-        if part.items or not part.last:
-            forward(self, component, part)
+    def dropping(self: Any, component: int, batch: Batch) -> None:
+        if batch.items or not batch.last:
+            forward(self, component, batch)
 
     monkeypatch.setattr(outlet, "forward", dropping)

@@ -19,7 +19,7 @@ from zenactors.core.dispatch import (
 )
 from zenactors.core.event_queue import MAX_PRIORITY_STREAK, Place, Scheduled
 from zenactors.core.host import Host
-from zenactors.core.messages import DeadLetter, Part
+from zenactors.core.messages import DeadLetter, Batch
 from zenactors.errors import QueueEmptyException, UnknownEventError
 
 ORDERINGS: list[Ordering] = ["global", "component", "event"]
@@ -66,16 +66,16 @@ class Desk:
     def after(self, delay: float, event: Any, args: Any = None) -> Scheduled:
         return self.add(event, args, "p", Place.AFTER, self.clock.monotonic() + delay)
 
-    def turn(self) -> list[Part]:
+    def turn(self) -> list[Batch]:
         return self.dispatch.turn()
 
     def started(self) -> list[tuple[Any, list[Any]]]:
-        return [(part.chain.event, part.items) for part in self.turn()]
+        return [(batch.chain.event, batch.items) for batch in self.turn()]
 
-    def finish(self, *parts: Part) -> None:
-        for part in parts:
-            part.step = len(part.chain.steps)
-            self.dispatch.complete(part)
+    def finish(self, *batches: Batch) -> None:
+        for batch in batches:
+            batch.step = len(batch.chain.steps)
+            self.dispatch.complete(batch)
 
     def counts(self, event: Any) -> Counts:
         return self.dispatch.counts()[event]
@@ -132,14 +132,14 @@ def test_a_batch_draws_a_ticket_of_each_component_on_its_way() -> None:
     desk = Desk(x=[0, 2], y=[0, 1], z=[2])
     for event in "xyzx":
         desk.add(event)
-    assert [part.tickets for part in desk.turn()] == [(0, 0), (1, 0), (1,), (2, 2)]
+    assert [batch.tickets for batch in desk.turn()] == [(0, 0), (1, 0), (1,), (2, 2)]
 
 
 def test_in_event_ordering_each_chain_has_tickets_of_its_own() -> None:
     desk = Desk("event", x=[0, 2], y=[0, 1], z=[2])
     for event in "xyzx":
         desk.add(event)
-    assert [part.tickets for part in desk.turn()] == [(0, 0), (0, 0), (0,), (1, 1)]
+    assert [batch.tickets for batch in desk.turn()] == [(0, 0), (0, 0), (0,), (1, 1)]
 
 
 def test_a_way_that_comes_back_is_travelled_one_event_at_a_time() -> None:
@@ -150,9 +150,9 @@ def test_a_way_that_comes_back_is_travelled_one_event_at_a_time() -> None:
     for number in range(3):
         dispatch.accept(Scheduled(dispatch, Place.BACK, "x", number))
 
-    parts = dispatch.turn()
-    assert [part.items for part in parts] == [[0], [1], [2]]
-    assert [part.tickets for part in parts] == [(0, 0, 1), (2, 1, 3), (4, 2, 5)]
+    batches = dispatch.turn()
+    assert [batch.items for batch in batches] == [[0], [1], [2]]
+    assert [batch.tickets for batch in batches] == [(0, 0, 1), (2, 1, 3), (4, 2, 5)]
 
 
 # --- counting -----------------------------------------------------------------------------------
@@ -164,10 +164,10 @@ def test_every_event_is_counted_where_it_is() -> None:
         desk.add("x", number)
     assert desk.counts("x") == Counts(accepted=20, waiting=20)
 
-    (part,) = desk.turn()
+    (batch,) = desk.turn()
     assert desk.counts("x") == Counts(accepted=20, waiting=4, in_flight=16)
-    part.items, part.stopped, part.dead = part.items[:10], 4, 2
-    desk.finish(part)
+    batch.items, batch.stopped, batch.dead = batch.items[:10], 4, 2
+    desk.finish(batch)
     assert desk.counts("x") == Counts(20, completed=10, stopped=4, dead=2, waiting=4)
     assert desk.dispatch.in_flight() == 0
 
@@ -181,9 +181,9 @@ def test_a_cancelled_event_was_never_accepted(place: Place, ordering: Ordering) 
     assert handle.cancel()
     assert not handle.cancel()
     assert desk.counts("x") == Counts(accepted=1, waiting=1)
-    (part,) = desk.turn()
-    assert part.items == [2]
-    desk.finish(part)
+    (batch,) = desk.turn()
+    assert batch.items == [2]
+    desk.finish(batch)
     assert desk.counts("x") == Counts(accepted=1, completed=1)
 
 
@@ -209,12 +209,12 @@ def test_cancelling_the_event_that_holds_a_producer_back() -> None:
     desk = Desk(x=[0], y=[0])
     for number in range(16):
         desk.add("x", number)
-    (part,) = desk.turn()
+    (batch,) = desk.turn()
     handle = desk.add("x", 16)
     desk.add("y", "y")
     assert desk.turn() == []
     assert handle.cancel()
-    desk.finish(part)
+    desk.finish(batch)
     assert desk.started() == [("y", ["y"])]
 
 
@@ -243,11 +243,11 @@ def test_a_producer_does_not_wait_for_one_whose_event_was_taken_out() -> None:
     desk = Desk(x=[0])
     for number in range(16):
         desk.add("x", number, "first")
-    (part,) = desk.turn()
+    (batch,) = desk.turn()
     desk.add("x", "second", "second")
     desk.add("x", "third", "third")
     assert desk.turn() == []
-    desk.finish(part)
+    desk.finish(batch)
     assert desk.dispatch.take_next() == ("x", "second")
     assert desk.started() == [("x", ["third"])]
 
@@ -259,14 +259,14 @@ def test_a_producer_does_not_wait_for_one_whose_event_was_taken_out() -> None:
 def test_a_lone_event_starts_past_the_queue(ordering: Ordering) -> None:
     desk = Desk(ordering, x=[0, 1])
     scheduled = Scheduled(desk.dispatch, Place.BACK, "x", "args", 0.0, "p")
-    part = desk.dispatch.start_alone(scheduled)
-    assert part is not None
-    assert (part.items, part.size, part.tickets) == (["args"], 1, (0, 0))
+    batch = desk.dispatch.start_alone(scheduled)
+    assert batch is not None
+    assert (batch.items, batch.size, batch.tickets) == (["args"], 1, (0, 0))
     assert desk.counts("x") == Counts(accepted=1, in_flight=1)
     assert scheduled.cancel() is False
     desk.add("x", "other")
     assert desk.dispatch.start_alone(Scheduled(desk.dispatch, Place.BACK, "x", 2)) is None
-    desk.finish(part)
+    desk.finish(batch)
     assert desk.counts("x").completed == 1
 
 
@@ -301,10 +301,10 @@ def test_lone_events_fill_the_window_like_others() -> None:
 
 def test_in_global_a_lone_event_waits_for_the_end_of_what_is_under_way() -> None:
     desk = Desk("global", x=[0], y=[1])
-    part = desk.dispatch.start_alone(Scheduled(desk.dispatch, Place.BACK, "x", 1))
-    assert part is not None
+    batch = desk.dispatch.start_alone(Scheduled(desk.dispatch, Place.BACK, "x", 1))
+    assert batch is not None
     assert desk.dispatch.start_alone(Scheduled(desk.dispatch, Place.BACK, "y", 2)) is None
-    desk.finish(part)
+    desk.finish(batch)
     assert desk.dispatch.start_alone(Scheduled(desk.dispatch, Place.BACK, "y", 3)) is not None
 
 
@@ -319,13 +319,13 @@ def fill(desk: Desk, events: int = 3000) -> None:
 def test_a_window_bounds_what_is_under_way() -> None:
     desk = Desk(x=[0])
     fill(desk)
-    parts = desk.turn()
-    assert sum(part.size for part in parts) == MIN_WINDOW == 16
+    batches = desk.turn()
+    assert sum(batch.size for batch in batches) == MIN_WINDOW == 16
     assert desk.turn() == []
-    parts[0].size = 6
-    parts[0].items = parts[0].items[:6]
-    desk.finish(parts[0])
-    assert [len(part.items) for part in desk.turn()] == [6]
+    batches[0].size = 6
+    batches[0].items = batches[0].items[:6]
+    desk.finish(batches[0])
+    assert [len(batch.items) for batch in desk.turn()] == [6]
     assert desk.dispatch.in_flight() == 16
 
 
@@ -335,27 +335,27 @@ def test_a_window_doubles_while_it_is_quick_and_halves_when_it_is_slow() -> None
     flow = desk.dispatch.flows["x"]
     sizes = []
     for _ in range(9):
-        parts = desk.turn()
-        sizes.append(sum(part.size for part in parts))
+        batches = desk.turn()
+        sizes.append(sum(batch.size for batch in batches))
         desk.clock.advance(FAST_WINDOW * 0.9)
-        desk.finish(*parts)
+        desk.finish(*batches)
     assert sizes == [16, 32, 64, 128, 256, 512, 1024, 1024, 1024]
     assert flow.window == MAX_WINDOW
 
     for expected in (1024, 512, 256, 128, 64, 32, 16, 16):
         assert flow.window == expected
-        parts = desk.turn()
+        batches = desk.turn()
         desk.clock.advance(SLOW_WINDOW * 1.1)
-        desk.finish(*parts)
+        desk.finish(*batches)
 
 
 def test_a_window_between_quick_and_slow_stays() -> None:
     desk = Desk(x=[0])
     fill(desk)
     for _ in range(4):
-        parts = desk.turn()
+        batches = desk.turn()
         desk.clock.advance((FAST_WINDOW + SLOW_WINDOW) / 2)
-        desk.finish(*parts)
+        desk.finish(*batches)
     assert desk.dispatch.flows["x"].window == 16
 
 
@@ -370,10 +370,10 @@ def test_a_window_that_is_never_full_does_not_grow() -> None:
 def test_empty_batches_hold_their_place_in_the_window() -> None:
     desk = Desk(x=[0, 1])
     fill(desk)
-    (part,) = desk.turn()
-    part.items, part.stopped, part.step = [], 16, 1  # all stopped in the first step
+    (batch,) = desk.turn()
+    batch.items, batch.stopped, batch.step = [], 16, 1  # all stopped in the first step
     assert desk.turn() == []
-    desk.finish(part)
+    desk.finish(batch)
     assert desk.counts("x").stopped == 16
     assert len(desk.turn()) == 1
 
@@ -398,11 +398,11 @@ def test_events_of_one_producer_overtake_none_with_which_they_share_a_component(
     for number in range(40):
         desk.add("slow" if number % 3 else "quick", number, "a")
     order: list[int] = []
-    under_way: list[Part] = []
+    under_way: list[Batch] = []
     while len(order) < 40:
-        parts = desk.turn()
-        order += [item for part in parts for item in part.items]
-        under_way += parts
+        batches = desk.turn()
+        order += [item for batch in batches for item in batch.items]
+        under_way += batches
         desk.finish(under_way.pop(0))
     assert order == list(range(40))
 
@@ -420,27 +420,27 @@ def test_events_join_a_batch_of_their_turn_past_chains_that_share_no_component()
 def test_a_window_is_filled_up_again_when_a_quarter_of_it_is_free() -> None:
     desk = Desk(x=[0])
     fill(desk, 16)
-    (part,) = desk.turn()
+    (batch,) = desk.turn()
     for number in range(10):
         desk.add("x", number)
     assert desk.turn() == []
-    done = Part(part.chain, 1, part.tickets, part.items[:3], 3, last=False)
+    done = Batch(batch.chain, 1, batch.tickets, batch.items[:3], 3, last=False)
     desk.dispatch.complete(done)
     assert desk.turn() == []
-    desk.dispatch.complete(Part(part.chain, 1, part.tickets, part.items[3:4], 1, last=False))
+    desk.dispatch.complete(Batch(batch.chain, 1, batch.tickets, batch.items[3:4], 1, last=False))
     assert desk.started() == [("x", [0, 1, 2, 3])]
 
 
 def test_a_due_event_goes_on_when_what_was_before_it_turns_out_to_be_cancelled() -> None:
     desk = Desk(x=[0])
     fill(desk, 16)
-    (part,) = desk.turn()
+    (batch,) = desk.turn()
     first = desk.add("x", "cancelled", "other")
     assert desk.turn() == []
     desk.after(0.0, "x", "due")
     assert desk.turn() == []  # both are held back now, the other one first
     desk.dispatch.queue.cancel(first)  # past the dispatch, which would let it go on at once
-    desk.finish(part)
+    desk.finish(batch)
     assert desk.started() == [("x", ["due"])]
 
 
@@ -468,19 +468,19 @@ def test_producers_on_one_full_chain_share_it_fairly() -> None:
         desk.clock.advance(0.01)
         desk.finish(under_way.pop(0))
         under_way += desk.turn()
-        for part in under_way[-1:]:
-            shares[part.items[0]] += len(part.items)
+        for batch in under_way[-1:]:
+            shares[batch.items[0]] += len(batch.items)
     assert max(shares.values()) <= min(shares.values()) + 16
 
 
 def test_held_producers_all_get_on_when_there_is_room() -> None:
     desk = Desk(x=[0])
     fill(desk, 16)
-    (part,) = desk.turn()
+    (batch,) = desk.turn()
     for producer in range(5):
         desk.add("x", producer, producer)
     assert desk.turn() == []
-    desk.finish(part)
+    desk.finish(batch)
     assert desk.started() == [("x", list(range(5)))]
 
 
@@ -488,11 +488,11 @@ def test_schedule_next_frees_a_producer_that_was_held_back() -> None:
     desk = Desk(slow=[0], quick=[1])
     for number in range(17):
         desk.add("slow", number, "a")
-    (part,) = desk.turn()
+    (batch,) = desk.turn()
     assert desk.turn() == []
     desk.add("quick", "now", "a", place=Place.FRONT)
     assert desk.started() == [("quick", ["now"])]
-    desk.finish(part)
+    desk.finish(batch)
     assert desk.started() == [("slow", [16])]
 
 
@@ -500,11 +500,11 @@ def test_schedule_next_on_the_full_chain_itself_comes_first_later() -> None:
     desk = Desk(slow=[0])
     for number in range(17):
         desk.add("slow", number, "a")
-    (part,) = desk.turn()
+    (batch,) = desk.turn()
     assert desk.turn() == []
     desk.add("slow", "next", "a", place=Place.FRONT)
     assert desk.turn() == []
-    desk.finish(part)
+    desk.finish(batch)
     assert desk.started() == [("slow", ["next", 16])]
 
 
@@ -524,11 +524,11 @@ def test_priority_events_take_no_ticket_and_no_place_in_the_window() -> None:
     fill(desk, 16)
     desk.turn()
     desk.add("x", "urgent", place=Place.PRIORITY)
-    (part,) = desk.turn()
-    assert (part.items, part.tickets, part.control) == (["urgent"], (), True)
+    (batch,) = desk.turn()
+    assert (batch.items, batch.tickets, batch.control) == (["urgent"], (), True)
     assert desk.dispatch.flows["x"].in_flight == 16
     assert desk.counts("x").in_flight == 17
-    desk.finish(part)
+    desk.finish(batch)
     assert desk.counts("x") == Counts(accepted=17, completed=1, in_flight=16)
 
 
@@ -552,11 +552,11 @@ def test_in_global_priority_events_cannot_starve_the_rest() -> None:
     for number in range(300):
         desk.add("urgent", number, place=Place.PRIORITY)
     for taken in range(301):
-        (part,) = desk.turn()
-        if part.chain.event == "x":
+        (batch,) = desk.turn()
+        if batch.chain.event == "x":
             assert taken == MAX_PRIORITY_STREAK
             return
-        desk.finish(part)
+        desk.finish(batch)
     pytest.fail("starved")
 
 
@@ -569,11 +569,11 @@ def test_in_global_one_event_is_under_way_at_a_time() -> None:
         desk.add("x", number, "a")
         desk.add("y", number, "b")
     order = []
-    while parts := desk.turn():
-        (part,) = parts
-        order.append((part.chain.event, part.items))
+    while batches := desk.turn():
+        (batch,) = batches
+        order.append((batch.chain.event, batch.items))
         assert desk.turn() == []
-        desk.finish(part)
+        desk.finish(batch)
     assert order == [(event, [number]) for number in range(3) for event in "xy"]
 
 
@@ -592,7 +592,7 @@ def test_nothing_else_starts_before_start_is_over() -> None:
     assert desk.dispatch.next_due() is None
     assert desk.dispatch.start_alone(Scheduled(desk.dispatch, Place.BACK, "x", 1)) is None
     desk.finish(start)
-    assert [(part.control, part.size) for part in desk.turn()] == [(True, 1), (False, 2)]
+    assert [(batch.control, batch.size) for batch in desk.turn()] == [(True, 1), (False, 2)]
 
 
 def test_without_start_callbacks_there_is_no_barrier() -> None:
@@ -614,10 +614,10 @@ def test_chores_keep_nobody_busy() -> None:
     assert desk.dispatch.idle()
 
     desk.clock.advance(60.0)
-    (part,) = desk.turn()
-    assert part.control  # it travels past all others
+    (batch,) = desk.turn()
+    assert batch.control  # it travels past all others
     assert not desk.dispatch.idle()
-    desk.finish(part)
+    desk.finish(batch)
     assert desk.dispatch.idle()
 
 
@@ -630,9 +630,9 @@ def test_sources_and_work_under_way_keep_it_from_being_idle() -> None:
     desk.dispatch.source_changed(-1)
     desk.add("x")
     assert not desk.dispatch.drained()
-    (part,) = desk.turn()
+    (batch,) = desk.turn()
     assert not desk.dispatch.drained()
-    desk.finish(part)
+    desk.finish(batch)
     assert desk.dispatch.drained()
     assert desk.dispatch.idle()
 
@@ -674,13 +674,13 @@ class Pair:
         return scheduled
 
     # Of the outlet.
-    def forward(self, component: int, part: Part) -> None:
-        self.hosts[component].arrive(part)
+    def forward(self, component: int, batch: Batch) -> None:
+        self.hosts[component].arrive(batch)
 
-    def report(self, part: Part) -> None:
-        for child in part.children or ():
+    def report(self, batch: Batch) -> None:
+        for child in batch.children or ():
             self.dispatch.accept(child)
-        self.dispatch.complete(part)
+        self.dispatch.complete(batch)
 
     def dead_letter(self, letter: DeadLetter) -> None:
         raise AssertionError from letter.cause
@@ -691,10 +691,10 @@ class Pair:
     def settle(self) -> None:
         """Let everybody but the slow component do all there is to do."""
         while True:
-            parts = self.dispatch.turn()
-            for part in parts:
-                self.forward(part.chain.steps[0].component, part)
-            if not parts and not self.hosts[0].has_work():
+            batches = self.dispatch.turn()
+            for batch in batches:
+                self.forward(batch.chain.steps[0].component, batch)
+            if not batches and not self.hosts[0].has_work():
                 return
             while self.hosts[0].has_work():
                 self.hosts[0].work()

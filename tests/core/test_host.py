@@ -11,8 +11,8 @@ from zenactors.core.clock import VirtualClock
 from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, gen_event_handler
 from zenactors.core.dispatch import Dispatch
 from zenactors.core.event_queue import Place, Scheduled
-from zenactors.core.host import MAX_STRIDE, PART_AFTER, Host, exit_status
-from zenactors.core.messages import DeadLetter, Part
+from zenactors.core.host import MAX_STRIDE, SPLIT_AFTER, Host, exit_status
+from zenactors.core.messages import DeadLetter, Batch
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 Callback = Callable[[Any, Any], Any]
@@ -23,17 +23,17 @@ class RecordingOutlet:
     """Keeps what a host sends."""
 
     def __init__(self) -> None:
-        self.forwarded: list[tuple[int, Part]] = []
-        self.reported: list[Part] = []
+        self.forwarded: list[tuple[int, Batch]] = []
+        self.reported: list[Batch] = []
         self.scheduled: list[list[Scheduled]] = []
         self.letters: list[DeadLetter] = []
         self.stops: list[tuple[int, BaseException]] = []
 
-    def forward(self, component: int, part: Part) -> None:
-        self.forwarded.append((component, part))
+    def forward(self, component: int, batch: Batch) -> None:
+        self.forwarded.append((component, batch))
 
-    def report(self, part: Part) -> None:
-        self.reported.append(part)
+    def report(self, batch: Batch) -> None:
+        self.reported.append(batch)
 
     def schedule(self, children: list[Scheduled]) -> None:
         self.scheduled.append(children)
@@ -61,12 +61,12 @@ class Bench:
         self.chain: Chain = chains["x"]
         self.host = Host("c", DAEMON, self.outlet, self.clock)
 
-    def part(self, *items: Any, ticket: int = 0, last: bool = True, control: bool = False) -> Part:
+    def batch(self, *items: Any, ticket: int = 0, last: bool = True, control: bool = False) -> Batch:
         tickets = tuple([ticket] * len(self.chain.steps))
-        return Part(self.chain, 0, tickets, list(items), len(items), last=last, control=control)
+        return Batch(self.chain, 0, tickets, list(items), len(items), last=last, control=control)
 
-    def run(self, *items: Any) -> Part:
-        self.host.arrive(self.part(*items))
+    def run(self, *items: Any) -> Batch:
+        self.host.arrive(self.batch(*items))
         self.work()
         return self.outlet.reported[-1]
 
@@ -86,11 +86,11 @@ def test_a_callback_gets_the_daemon_and_the_very_args() -> None:
     got: list[tuple[Any, Any]] = []
     bench = Bench(lambda daemon, args: got.append((daemon, args)))
     args = {"a": 1}
-    part = bench.run(args)
+    batch = bench.run(args)
 
     assert got[0][0] is DAEMON
     assert got[0][1] is args
-    assert part.items[0] is args
+    assert batch.items[0] is args
 
 
 def test_none_continues_with_the_same_args_and_a_pair_with_new_ones() -> None:
@@ -101,8 +101,8 @@ def test_none_continues_with_the_same_args_and_a_pair_with_new_ones() -> None:
 
 
 def test_flag_stop_ends_an_event_and_counts_it() -> None:
-    part = Bench(lambda d, a: (FLAG_STOP if a % 2 else FLAG_CONTINUE, a)).run(1, 2, 3, 4)
-    assert (part.items, part.stopped, part.dead, part.size) == ([2, 4], 2, 0, 4)
+    batch = Bench(lambda d, a: (FLAG_STOP if a % 2 else FLAG_CONTINUE, a)).run(1, 2, 3, 4)
+    assert (batch.items, batch.stopped, batch.dead, batch.size) == ([2, 4], 2, 0, 4)
     assert Bench(lambda d, a: (0, a)).run(1).stopped == 1
 
 
@@ -112,9 +112,9 @@ def test_an_answer_that_is_no_pair_is_a_dead_letter_that_shows_it(answer: Any) -
         return answer if args == 2 else None
 
     bench = Bench(odd)
-    part = bench.run(1, 2, 3)
+    batch = bench.run(1, 2, 3)
 
-    assert (part.items, part.dead, part.stopped) == ([1, 3], 1, 0)
+    assert (batch.items, batch.dead, batch.stopped) == ([1, 3], 1, 0)
     (letter,) = bench.outlet.letters
     assert isinstance(letter.cause, ZenDaemonComponentException)
     assert repr(answer) in str(letter.cause)
@@ -129,9 +129,9 @@ def test_an_exception_kills_its_event_only() -> None:
         return FLAG_CONTINUE, args
 
     bench = Bench(fragile)
-    part = bench.run(1, 2, 3)
+    batch = bench.run(1, 2, 3)
 
-    assert (part.items, part.dead, part.stopped, part.size) == ([1, 3], 1, 0, 3)
+    assert (batch.items, batch.dead, batch.stopped, batch.size) == ([1, 3], 1, 0, 3)
     (letter,) = bench.outlet.letters
     assert isinstance(letter.cause, LookupError)
     assert letter.cause.__traceback__ is not None
@@ -155,8 +155,8 @@ def test_a_callback_that_cannot_be_called_so_is_not_blamed_on_the_last_answer() 
             return FLAG_CONTINUE, args[0]
 
     bench = Bench(int)  # a builtin: raises without a frame of its own
-    part = bench.run("1", "2")
-    assert part.dead == 2
+    batch = bench.run("1", "2")
+    assert batch.dead == 2
     assert all(isinstance(letter.cause, TypeError) for letter in bench.outlet.letters)
     assert Bench(Fickle()).run(1).items == [1]
 
@@ -176,8 +176,8 @@ def test_an_exit_kills_its_event_and_asks_for_a_stop(cause: BaseException, statu
             raise cause
 
     bench = Bench(leave)
-    part = bench.run(1, 2)
-    assert (part.items, part.dead, part.size) == ([], 1, 1)
+    batch = bench.run(1, 2)
+    assert (batch.items, batch.dead, batch.size) == ([], 1, 1)
     assert bench.outlet.stops == [(status, cause)]
     assert exit_status(cause) == status
 
@@ -187,8 +187,8 @@ def test_a_stop_request_stops_its_event_and_is_no_dead_letter() -> None:
         raise ZenDaemonStopException
 
     bench = Bench(stop)
-    part = bench.run(1)
-    assert (part.stopped, part.dead, bench.outlet.letters) == (1, 0, [])
+    batch = bench.run(1)
+    assert (batch.stopped, batch.dead, bench.outlet.letters) == (1, 0, [])
     assert bench.outlet.stops[0][0] == 0
 
 
@@ -212,9 +212,9 @@ def test_several_callbacks_run_event_by_event() -> None:
     def second(daemon: Any, args: Any) -> Any:
         calls.append(("second", args))
 
-    part = Bench(first, second).run(10, 20)
+    batch = Bench(first, second).run(10, 20)
     assert calls == [("first", 10), ("second", 11), ("first", 20), ("second", 21)]
-    assert part.items == [11, 21]
+    assert batch.items == [11, 21]
 
 
 def test_each_of_several_callbacks_may_end_its_event() -> None:
@@ -227,8 +227,8 @@ def test_each_of_several_callbacks_may_end_its_event() -> None:
         return 5 if args == "wrong" else (args != "stop later", args)
 
     bench = Bench(first, second)
-    part = bench.run("raise", "stop", "wrong", "stop later", "fine")
-    assert (part.items, part.stopped, part.dead) == (["fine"], 2, 2)
+    batch = bench.run("raise", "stop", "wrong", "stop later", "fine")
+    assert (batch.items, batch.stopped, batch.dead) == (["fine"], 2, 2)
     assert [letter.callback for letter in bench.outlet.letters] == ["first", "second"]
     assert [letter.args for letter in bench.outlet.letters] == ["raise", "wrong"]
 
@@ -238,11 +238,11 @@ def test_each_of_several_callbacks_may_end_its_event() -> None:
 
 def test_survivors_go_to_the_next_step_and_the_rest_is_remembered() -> None:
     bench = Bench(lambda d, a: (a > 1, a), steps=2)
-    bench.host.arrive(bench.part(1, 2, 3))
+    bench.host.arrive(bench.batch(1, 2, 3))
     bench.work()
 
-    ((component, part),) = bench.outlet.forwarded
-    assert (component, part.step, part.items, part.stopped, part.size, part.last) == (
+    ((component, batch),) = bench.outlet.forwarded
+    assert (component, batch.step, batch.items, batch.stopped, batch.size, batch.last) == (
         1,
         1,
         [2, 3],
@@ -255,11 +255,11 @@ def test_survivors_go_to_the_next_step_and_the_rest_is_remembered() -> None:
 
 def test_a_batch_whose_events_are_all_gone_travels_on_empty() -> None:
     bench = Bench(lambda d, a: (FLAG_STOP, a), steps=3)
-    bench.host.arrive(bench.part(1, 2))
+    bench.host.arrive(bench.batch(1, 2))
     bench.work()
 
-    part = bench.outlet.forwarded[0][1]
-    assert (part.items, part.size, part.stopped, part.last) == ([], 2, 2, True)
+    batch = bench.outlet.forwarded[0][1]
+    assert (batch.items, batch.size, batch.stopped, batch.last) == ([], 2, 2, True)
 
 
 def test_children_go_to_the_dispatcher_before_the_batch_goes_on() -> None:
@@ -267,8 +267,8 @@ def test_children_go_to_the_dispatcher_before_the_batch_goes_on() -> None:
     bench = Bench(lambda d, a: bench.host.children.append(child), steps=2)
     child = Scheduled(None, Place.BACK, "x", None)  # type: ignore[arg-type]
     bench.outlet.schedule = lambda children: sent.append(f"{len(children)} children")  # type: ignore[method-assign]
-    bench.outlet.forward = lambda component, part: sent.append("part")  # type: ignore[method-assign]
-    bench.host.arrive(bench.part(1, 2))
+    bench.outlet.forward = lambda component, batch: sent.append("part")  # type: ignore[method-assign]
+    bench.host.arrive(bench.batch(1, 2))
     bench.work()
 
     assert sent == ["2 children", "part"]
@@ -278,11 +278,11 @@ def test_children_go_to_the_dispatcher_before_the_batch_goes_on() -> None:
 def test_children_of_the_last_step_travel_with_the_report() -> None:
     bench = Bench(lambda d, a: bench.host.children.append(child))
     child = Scheduled(None, Place.BACK, "x", None)  # type: ignore[arg-type]
-    part = bench.run(1, 2)
+    batch = bench.run(1, 2)
 
-    assert part.children == [child, child]
+    assert batch.children == [child, child]
     assert bench.outlet.scheduled == []
-    bench.host.arrive(bench.part(ticket=1))
+    bench.host.arrive(bench.batch(ticket=1))
     bench.work()
     assert bench.outlet.reported[-1].children is None
 
@@ -295,15 +295,15 @@ def test_a_part_of_the_control_lane_runs_between_two_strides() -> None:
         bench.clock.advance(0.000_6)
 
     bench = Bench(slow)
-    bench.host.arrive(bench.part(1, 2, 3))
+    bench.host.arrive(bench.batch(1, 2, 3))
     bench.host.work()
-    bench.host.run_control(bench.part("control", control=True))
+    bench.host.run_control(bench.batch("control", control=True))
     bench.work()
 
     assert calls == [1, "control", 2, 3]
     control = bench.outlet.reported[0]
     assert (control.items, control.control, control.size) == (["control"], True, 1)
-    assert sum(part.size for part in bench.outlet.reported) == 4
+    assert sum(batch.size for batch in bench.outlet.reported) == 4
 
 
 # --- strides and parts ------------------------------------------------------------------------
@@ -313,7 +313,7 @@ def test_strides_double_while_callbacks_are_quick() -> None:
     seen: list[int] = []
     bench = Bench(lambda _daemon, args: seen.append(args))
     strides = []
-    bench.host.arrive(bench.part(*range(500)))
+    bench.host.arrive(bench.batch(*range(500)))
     while bench.host.has_work():
         before = len(seen)
         bench.host.work()
@@ -332,67 +332,67 @@ def test_a_stride_is_cut_when_callbacks_turn_slow_and_never_below_one() -> None:
     assert step.stride == MAX_STRIDE
 
     pace = 0.000_05
-    bench.host.arrive(bench.part(*range(64), ticket=1))
+    bench.host.arrive(bench.batch(*range(64), ticket=1))
     bench.work()
     assert 4 <= step.stride <= 5  # as many as fit into a quarter of a millisecond
     pace = 0.5
-    bench.host.arrive(bench.part(*range(8), ticket=2))
+    bench.host.arrive(bench.batch(*range(8), ticket=2))
     bench.work()
     assert step.stride == 1
 
 
 def test_what_is_done_after_a_millisecond_is_sent_on_as_a_part() -> None:
     bench = Bench(lambda d, a: bench.clock.advance(0.000_4), steps=2)
-    bench.host.arrive(bench.part(*range(10)))
+    bench.host.arrive(bench.batch(*range(10)))
     bench.work()
 
-    parts = [part for _, part in bench.outlet.forwarded]
-    assert [item for part in parts for item in part.items] == list(range(10))
-    assert [part.items for part in parts][:3] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
-    assert [part.last for part in parts] == [False] * (len(parts) - 1) + [True]
-    assert {part.tickets for part in parts} == {(0, 0)}
-    assert sum(part.size for part in parts) == 10
+    batches = [batch for _, batch in bench.outlet.forwarded]
+    assert [item for batch in batches for item in batch.items] == list(range(10))
+    assert [batch.items for batch in batches][:3] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    assert [batch.last for batch in batches] == [False] * (len(batches) - 1) + [True]
+    assert {batch.tickets for batch in batches} == {(0, 0)}
+    assert sum(batch.size for batch in batches) == 10
 
 
 def test_a_quick_batch_is_not_parted() -> None:
     bench = Bench(proceed, steps=2)
-    bench.host.arrive(bench.part(*range(1000)))
+    bench.host.arrive(bench.batch(*range(1000)))
     bench.work()
-    assert [part.size for _, part in bench.outlet.forwarded] == [1000]
+    assert [batch.size for _, batch in bench.outlet.forwarded] == [1000]
 
 
 def test_parts_add_up_with_the_gone_and_the_dead_among_them() -> None:
     def mixed(daemon: Any, args: int) -> Any:
-        bench.clock.advance(PART_AFTER)
+        bench.clock.advance(SPLIT_AFTER)
         if args % 3 == 0:
             raise LookupError
         return (args % 3 == 1), args
 
     bench = Bench(mixed, steps=2)
-    whole = bench.part(*range(30))
+    whole = bench.batch(*range(30))
     # Four events of the batch were lost before: they are carried along and not forgotten.
     whole.size, whole.stopped, whole.dead = 34, 3, 1
     bench.host.arrive(whole)
     bench.work()
 
-    parts = [part for _, part in bench.outlet.forwarded]
-    assert len(parts) == 30
-    assert sum(len(part.items) for part in parts) == 10
-    assert sum(part.stopped for part in parts) == 10 + 3
-    assert sum(part.dead for part in parts) == 10 + 1
-    assert sum(part.size for part in parts) == 34
-    for part in parts:
-        assert part.size == len(part.items) + part.stopped + part.dead
+    batches = [batch for _, batch in bench.outlet.forwarded]
+    assert len(batches) == 30
+    assert sum(len(batch.items) for batch in batches) == 10
+    assert sum(batch.stopped for batch in batches) == 10 + 3
+    assert sum(batch.dead for batch in batches) == 10 + 1
+    assert sum(batch.size for batch in batches) == 34
+    for batch in batches:
+        assert batch.size == len(batch.items) + batch.stopped + batch.dead
 
 
 def test_a_part_can_be_parted_again() -> None:
-    bench = Bench(lambda d, a: bench.clock.advance(PART_AFTER), steps=2)
-    bench.host.arrive(bench.part(1, 2, last=False))
+    bench = Bench(lambda d, a: bench.clock.advance(SPLIT_AFTER), steps=2)
+    bench.host.arrive(bench.batch(1, 2, last=False))
     bench.work()
-    assert [part.last for _, part in bench.outlet.forwarded] == [False, False]
-    bench.host.arrive(bench.part(3, 4))
+    assert [batch.last for _, batch in bench.outlet.forwarded] == [False, False]
+    bench.host.arrive(bench.batch(3, 4))
     bench.work()
-    assert [part.last for _, part in bench.outlet.forwarded] == [False, False, False, True]
+    assert [batch.last for _, batch in bench.outlet.forwarded] == [False, False, False, True]
 
 
 # --- tickets ----------------------------------------------------------------------------------
@@ -400,16 +400,16 @@ def test_a_part_can_be_parted_again() -> None:
 
 def order_of(bench: Bench) -> list[Any]:
     bench.work()
-    return [item for part in bench.outlet.reported for item in part.items]
+    return [item for batch in bench.outlet.reported for item in batch.items]
 
 
 def test_early_tickets_are_put_aside_until_their_turn() -> None:
     bench = Bench(proceed)
     for ticket in (2, 1, 3):
-        bench.host.arrive(bench.part(ticket, ticket=ticket))
+        bench.host.arrive(bench.batch(ticket, ticket=ticket))
     assert not bench.host.has_work()
 
-    bench.host.arrive(bench.part(0, ticket=0))
+    bench.host.arrive(bench.batch(0, ticket=0))
     assert order_of(bench) == [0, 1, 2, 3]
 
 
@@ -420,7 +420,7 @@ def test_batches_run_in_ticket_order_however_they_arrive(seed: int) -> None:
     tickets = list(range(50))
     rng.shuffle(tickets)
     for ticket in tickets:
-        bench.host.arrive(bench.part(ticket, ticket=ticket))
+        bench.host.arrive(bench.batch(ticket, ticket=ticket))
         if rng.random() < 0.3:
             bench.work()
     assert order_of(bench) == list(range(50))
@@ -428,29 +428,29 @@ def test_batches_run_in_ticket_order_however_they_arrive(seed: int) -> None:
 
 def test_only_the_last_part_advances_the_order() -> None:
     bench = Bench(proceed)
-    bench.host.arrive(bench.part("early", ticket=1))
-    bench.host.arrive(bench.part("a", last=False))
-    bench.host.arrive(bench.part("b", last=False))
+    bench.host.arrive(bench.batch("early", ticket=1))
+    bench.host.arrive(bench.batch("a", last=False))
+    bench.host.arrive(bench.batch("b", last=False))
     assert order_of(bench) == ["a", "b"]
-    bench.host.arrive(bench.part("c"))
+    bench.host.arrive(bench.batch("c"))
     assert order_of(bench) == ["a", "b", "c", "early"]
 
 
 def test_early_parts_wait_together_and_later_ones_follow_directly() -> None:
     bench = Bench(proceed)
-    bench.host.arrive(bench.part("b1", ticket=1, last=False))
-    bench.host.arrive(bench.part("b2", ticket=1, last=False))
-    bench.host.arrive(bench.part("c", ticket=2))
-    bench.host.arrive(bench.part("a"))
+    bench.host.arrive(bench.batch("b1", ticket=1, last=False))
+    bench.host.arrive(bench.batch("b2", ticket=1, last=False))
+    bench.host.arrive(bench.batch("c", ticket=2))
+    bench.host.arrive(bench.batch("a"))
     assert order_of(bench) == ["a", "b1", "b2"]
-    bench.host.arrive(bench.part("b3", ticket=1))
+    bench.host.arrive(bench.batch("b3", ticket=1))
     assert order_of(bench) == ["a", "b1", "b2", "b3", "c"]
 
 
 def test_an_empty_batch_advances_the_order_too() -> None:
     bench = Bench(proceed)
-    bench.host.arrive(bench.part("b", ticket=1))
-    bench.host.arrive(bench.part(ticket=0))
+    bench.host.arrive(bench.batch("b", ticket=1))
+    bench.host.arrive(bench.batch(ticket=0))
     assert order_of(bench) == ["b"]
     assert len(bench.outlet.reported) == 2
 
@@ -470,8 +470,8 @@ def test_after_a_stop_request_nothing_more_of_the_batch_is_run(
     bench = Bench(*[proceed] * (callbacks - 1), write)
     bench.chain.steps[0].stride = MAX_STRIDE
 
-    bench.host.arrive(bench.part(*range(10)))
-    bench.host.arrive(bench.part(10, ticket=1))
+    bench.host.arrive(bench.batch(*range(10)))
+    bench.host.arrive(bench.batch(10, ticket=1))
     bench.work()
 
     assert seen == [0, 1, 2]
@@ -487,7 +487,7 @@ def test_an_answer_that_cannot_be_shown_is_a_dead_letter_like_any_other() -> Non
             raise RuntimeError("no")
 
     bench = Bench(lambda _daemon, _args: Mute())
-    part = bench.run(1)
+    batch = bench.run(1)
 
-    assert part.dead == 1
+    assert batch.dead == 1
     assert "<Mute whose repr raises RuntimeError>" in str(bench.outlet.letters[0].cause)

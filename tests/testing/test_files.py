@@ -185,15 +185,15 @@ FLAGS = st.builds(
 
 def stays_inside(pattern: str) -> bool:
     depth = 0
-    for part in pattern.split("/"):
-        depth += -1 if part == ".." else part not in ("", ".", "**")
+    for batch in pattern.split("/"):
+        depth += -1 if batch == ".." else batch not in ("", ".", "**")
         if depth < 0:
             return False
     return True
 
 
 PATTERNS = st.builds(
-    lambda parts, end: "/".join(parts) + end,
+    lambda batches, end: "/".join(batches) + end,
     st.lists(
         st.sampled_from(["*", "**", "**", "?", "a", "b", "*.log", ".*", "[ab]", "[!a]*", ".", ".."])
         | NAMES,

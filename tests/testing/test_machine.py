@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from zenactors import Replicas, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.actors.turns import Turns
 from zenactors.core.dispatch import Dispatch
-from zenactors.core.messages import Part
+from zenactors.core.messages import Batch
 from zenactors.testing import DaemonMachine
 
 SETTINGS = settings(
@@ -286,10 +286,10 @@ def test_an_event_that_is_lost_is_a_failure(
 ) -> None:
     complete = Dispatch.complete
 
-    def forgetful(self: Dispatch, part: Any) -> None:
-        if 5 in part.items:
-            part.items.remove(5)
-        complete(self, part)
+    def forgetful(self: Dispatch, batch: Any) -> None:
+        if 5 in batch.items:
+            batch.items.remove(5)
+        complete(self, batch)
 
     monkeypatch.setattr(Dispatch, "complete", forgetful)
     shown = failure_of(FragileMachine, capsys)
@@ -303,7 +303,7 @@ def test_an_event_that_never_comes_to_its_end_is_a_failure(
     post = Turns.post
 
     def lose(turns: Turns, news: Any) -> None:
-        if not (isinstance(news, Part) and 5 in news.items):
+        if not (isinstance(news, Batch) and 5 in news.items):
             post(turns, news)
 
     monkeypatch.setattr(Turns, "post", lose)

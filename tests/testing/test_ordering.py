@@ -27,7 +27,7 @@ from zenactors.actors.engine import Engine
 from zenactors.core.dispatch import Counts, Dispatch, Ordering
 from zenactors.core.event_queue import Scheduled
 from zenactors.core.host import Host
-from zenactors.core.messages import Part
+from zenactors.core.messages import Batch
 from zenactors.testing import Harness
 
 SEEDS = st.integers(0, 2**32)
@@ -208,26 +208,26 @@ class Books:
                 inside.add(scheduled)
                 self._accepted[scheduled.event] += 1
 
-        def counting_alone(scheduled: Scheduled) -> Part | None:
-            part = alone(scheduled)
-            self._accepted[scheduled.event] += part is not None
-            return part
+        def counting_alone(scheduled: Scheduled) -> Batch | None:
+            batch = alone(scheduled)
+            self._accepted[scheduled.event] += batch is not None
+            return batch
 
         def counting_cancel(scheduled: Scheduled) -> bool:
             cancelled = cancel(scheduled)
             self._accepted[scheduled.event] -= cancelled and scheduled in inside
             return cancelled
 
-        def counting_start(flow: Any, items: list[Any]) -> Part:
+        def counting_start(flow: Any, items: list[Any]) -> Batch:
             self._started[flow.chain.event] += len(items)
             return start(flow, items)
 
-        def counting_join(flow: Any, items: list[Any], latest: dict[int, Part]) -> bool:
+        def counting_join(flow: Any, items: list[Any], latest: dict[int, Batch]) -> bool:
             joined = join(flow, items, latest)
             self._started[flow.chain.event] += len(items) if joined else 0
             return joined
 
-        def counting_control(flow: Any, args: Any) -> Part:
+        def counting_control(flow: Any, args: Any) -> Batch:
             self._started[flow.chain.event] += 1
             return control(flow, args)
 
@@ -241,8 +241,8 @@ class Books:
     def check(self) -> None:
         """accepted == completed + stopped + dead + waiting + in flight, for each chain."""
         in_flight: Counter[Any] = Counter()
-        for part in self._parts():
-            in_flight[part.chain.event] += part.size
+        for batch in self._batches():
+            in_flight[batch.chain.event] += batch.size
         all_counts = self._dispatch.counts()
         for event, counts in all_counts.items():
             accepted = self._accepted[event]
@@ -260,20 +260,20 @@ class Books:
             assert not any(isinstance(item, list) for item in self._engine.turns._news)
             assert not any(host.children for _, host in self._engine.hosts.values())
 
-    def _parts(self) -> Iterator[Part]:
+    def _batches(self) -> Iterator[Batch]:
         """Walk over every part that is anywhere."""
         for inbox in self._engine.inboxes:
             waiting = [inbox._data.get_nowait() for _ in range(inbox._data.qsize())]
             for item in waiting:
                 inbox._data.put(item)
-            yield from (item for item in [*waiting, *inbox._control] if isinstance(item, Part))
-        yield from (item for item in self._engine.turns._news if isinstance(item, Part))
+            yield from (item for item in [*waiting, *inbox._control] if isinstance(item, Batch))
+        yield from (item for item in self._engine.turns._news if isinstance(item, Batch))
         for _, host in self._engine.hosts.values():
             yield from host._ready
             for early in host._early.values():
                 yield from early
-            if host._part is not None:
-                yield host._part
+            if host._batch is not None:
+                yield host._batch
 
 
 def keep_books(program: Program, ordering: Ordering, seed: int) -> None:
@@ -299,11 +299,11 @@ def test_no_event_is_ever_lost_or_counted_twice(
 def test_a_lost_event_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     forward = Engine.forward
 
-    def losing(self: Engine, component: int, part: Part) -> None:
-        if len(part.items) > 1:
-            part.items.pop()
-            part.size -= 1
-        forward(self, component, part)
+    def losing(self: Engine, component: int, batch: Batch) -> None:
+        if len(batch.items) > 1:
+            batch.items.pop()
+            batch.size -= 1
+        forward(self, component, batch)
 
     monkeypatch.setattr(Engine, "forward", losing)
     with pytest.raises(AssertionError, match=r"Counts\(accepted="):
@@ -331,7 +331,7 @@ def test_without_a_fault_nothing_is_caught() -> None:
 
 
 def test_a_ticket_that_is_skipped_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Host, "arrive", lambda self, part: self._ready.append(part))
+    monkeypatch.setattr(Host, "arrive", lambda self, batch: self._ready.append(batch))
     said = caught("a ticket skipped")
     assert "the engine ran" in said
     assert "the replay says" in said
@@ -342,10 +342,10 @@ def test_an_order_that_advances_before_the_last_part_is_caught(
 ) -> None:
     arrive = Host.arrive
 
-    def hasty(self: Host, part: Part) -> None:
-        last, part.last = part.last, True
-        arrive(self, part)
-        part.last = last
+    def hasty(self: Host, batch: Batch) -> None:
+        last, batch.last = batch.last, True
+        arrive(self, batch)
+        batch.last = last
 
     monkeypatch.setattr(Host, "arrive", hasty)
     assert caught("an order advanced too soon")
@@ -369,21 +369,21 @@ def test_the_seeds_bring_small_windows_short_strides_and_parts(
 ) -> None:
     windows: Counter[int] = Counter()
     strides: Counter[int] = Counter()
-    early = parts = 0
-    send_part, arrive = Host._send_part, Host.arrive
+    early = batches = 0
+    send_part, arrive = Host._send_done, Host.arrive
 
-    def counting_parts(self: Host, part: Part) -> None:
-        nonlocal parts
-        parts += 1
-        send_part(self, part)
+    def counting_batches(self: Host, batch: Batch) -> None:
+        nonlocal batches
+        batches += 1
+        send_part(self, batch)
 
-    def counting_early(self: Host, part: Part) -> None:
+    def counting_early(self: Host, batch: Batch) -> None:
         nonlocal early
         before = len(self._early)
-        arrive(self, part)
+        arrive(self, batch)
         early += len(self._early) > before
 
-    monkeypatch.setattr(Host, "_send_part", counting_parts)
+    monkeypatch.setattr(Host, "_send_part", counting_batches)
     monkeypatch.setattr(Host, "arrive", counting_early)
     for seed in range(40):
         played = play(FAULTY, "component", seed)
@@ -392,5 +392,5 @@ def test_the_seeds_bring_small_windows_short_strides_and_parts(
             strides.update(step.stride for step in flow.chain.steps)
     assert min(windows[size] for size in (1, 2, 3, 5, 16)) >= 5
     assert min(strides[size] for size in (1, 2, 4)) >= 5
-    assert parts >= 20
+    assert batches >= 20
     assert early >= 20

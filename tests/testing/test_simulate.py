@@ -9,7 +9,7 @@ from zenactors import Replicas, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.actors.turns import Turns
 from zenactors.components import FileTailer, RawWriter
 from zenactors.core.dispatch import Dispatch
-from zenactors.core.messages import Part
+from zenactors.core.messages import Batch
 from zenactors.errors import EXIT_OK
 from zenactors.testing import (
     Crash,
@@ -159,10 +159,10 @@ def test_a_setup_that_fails_by_itself_is_a_failure() -> None:
 def test_an_event_that_is_lost_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     complete = Dispatch.complete
 
-    def forgetful(self: Dispatch, part: Any) -> None:
-        if part.items == [2]:
-            part.items = []
-        complete(self, part)
+    def forgetful(self: Dispatch, batch: Any) -> None:
+        if batch.items == [2]:
+            batch.items = []
+        complete(self, batch)
 
     monkeypatch.setattr(Dispatch, "complete", forgetful)
     assert said(drive=scheduling(1, 2)).startswith("events 'x' do not add up")
@@ -186,7 +186,7 @@ def test_an_event_that_never_comes_to_its_end_is_a_failure(
     post = Turns.post
 
     def lose(turns: Turns, news: Any) -> None:
-        if not (isinstance(news, Part) and news.items == [2]):
+        if not (isinstance(news, Batch) and news.items == [2]):
             post(turns, news)
 
     monkeypatch.setattr(Turns, "post", lose)

@@ -14,7 +14,7 @@ from zenactors.actors.reactor import ComponentReactor
 from zenactors.actors.reconfigure import Change, ChangeBack, Reconfiguration, Reconfigure
 from zenactors.core.component import carry_over, set_options
 from zenactors.core.host import Host, exit_status
-from zenactors.core.messages import Part
+from zenactors.core.messages import Batch
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 if TYPE_CHECKING:
@@ -154,13 +154,13 @@ class ComponentActor(pykka.ThreadingActor):
 
     def on_receive(self, message: Any) -> Any:
         """Handle one message. Lets nothing but a bug's report out: pykka would stop us."""
-        if type(message) is Part:
+        if type(message) is Batch:
             if self._over:
                 return None  # it stays counted as under way, and is reported as left
         elif type(message) is not Resume:
             return self._handle(message)
         try:
-            if type(message) is Part:
+            if type(message) is Batch:
                 self._host.arrive(message)
             self._work()
         except BaseException as cause:  # what callbacks raise was contained: this is a bug

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from zenactors.core.clock import Clock
     from zenactors.core.component import Handler
     from zenactors.core.event_queue import Scheduled
-    from zenactors.core.messages import DeadLetter, Part
+    from zenactors.core.messages import DeadLetter, Batch
 
 ASK_TIMEOUT = 5.0  # seconds: how long a component may take to answer a question
 DISPATCHER = -1  # its place among the threads: components count from 0
@@ -61,12 +61,12 @@ class ReplicaOutlet:
         self.stop_at_once = engine.stop_at_once
         self._front = front
 
-    def report(self, part: Part) -> None:
+    def report(self, batch: Batch) -> None:
         """Hand a result to the front; what was scheduled meanwhile is accepted before it."""
-        if part.children is not None:
-            self.schedule(part.children)
-            part.children = None
-        self.forward(self._front, part)
+        if batch.children is not None:
+            self.schedule(batch.children)
+            batch.children = None
+        self.forward(self._front, batch)
 
 
 class Engine:
@@ -194,8 +194,8 @@ class Engine:
         """Run the `start` event; nothing else starts meanwhile."""
         self.starting = True
         with self.turns.held() as dispatch:
-            for part in dispatch.start_barrier():
-                self._send(part)
+            for batch in dispatch.start_barrier():
+                self._send(batch)
 
     def open(self) -> None:
         """Let everything else start, and descriptors and timers call back."""
@@ -297,15 +297,15 @@ class Engine:
 
     # --- core.host.Outlet and actors.component.Life: called by the actors ---------------------
 
-    def forward(self, component: int, part: Part) -> None:
+    def forward(self, component: int, batch: Batch) -> None:
         """Hand a part to the component of its next step. Never blocks."""
-        if not self.inboxes[component].deliver(part):
+        if not self.inboxes[component].deliver(batch):
             # Only when everything stops: the part stays counted as under way, and is reported.
             self.notices.notify()
 
-    def report(self, part: Part) -> None:
+    def report(self, batch: Batch) -> None:
         """Tell the dispatcher that a part has left its chain."""
-        self.turns.post(part)
+        self.turns.post(batch)
 
     def schedule(self, children: list[Scheduled]) -> None:
         """Hand over what callbacks scheduled."""
@@ -427,8 +427,8 @@ class Engine:
 
     # --- turning ------------------------------------------------------------------------------
 
-    def _send(self, part: Part) -> None:
-        if not self.inboxes[part.chain.steps[0].component].deliver(part):
+    def _send(self, batch: Batch) -> None:
+        if not self.inboxes[batch.chain.steps[0].component].deliver(batch):
             self.notices.notify()
 
     def _after_turn(self) -> None:

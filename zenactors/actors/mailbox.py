@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pykka
 
-from zenactors.core.messages import Part
+from zenactors.core.messages import Batch
 
 if TYPE_CHECKING:
     from zenactors.actors.reactor import ComponentReactor
@@ -105,15 +105,15 @@ class Mailbox(ControlLane):
         if reactor is not None:
             reactor.wake()
 
-    def deliver(self, part: Part) -> bool:
+    def deliver(self, batch: Batch) -> bool:
         """Put a part in its lane, and wake the owner. Never blocks. Thread: any.
 
         It spares the envelope, which would double the cost of a hop. False: the actor has stopped.
         """
-        if part.control:
-            self.put(part)
+        if batch.control:
+            self.put(batch)
         else:
-            self._data.put(part)
+            self._data.put(batch)
             reactor = self.reactor
             if reactor is not None:
                 reactor.wake()

@@ -27,7 +27,7 @@ from zenactors.actors.runtime import TurnLock
 from zenactors.core.clock import LONGEST_SLEEP, Clock
 from zenactors.core.dispatch import Dispatch
 from zenactors.core.event_queue import Scheduled
-from zenactors.core.messages import Part
+from zenactors.core.messages import Batch
 
 WALL_CLOCK_CHECK = (
     1.0  # seconds: while an event waits for a wall clock time, look at least so often
@@ -61,7 +61,7 @@ class Turns:
         dispatch: Dispatch,
         clock: Clock,
         *,
-        send: Callable[[Part], None],
+        send: Callable[[Batch], None],
         after: Callable[[], None],
         failed: Callable[[Exception], None],
         late: Callable[[Any, int], None],
@@ -76,12 +76,12 @@ class Turns:
         self.listeners = 0
         self.halted = False
         self._lock = lock
-        self._news: deque[Part | Scheduled | list[Scheduled] | int] = deque()
+        self._news: deque[Batch | Scheduled | list[Scheduled] | int] = deque()
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._sleeps_until = 0.0
         self._took_news = False
 
-    def post(self, news: Part | Scheduled | list[Scheduled] | int) -> None:
+    def post(self, news: Batch | Scheduled | list[Scheduled] | int) -> None:
         """Bring news, and take the turn if nobody has it. Never waits for the turn.
 
         Args:
@@ -104,12 +104,12 @@ class Turns:
         may_wait = not dispatch.open or (flow is not None and flow.full)
         if not may_wait and not news and self._lock.acquire(blocking=False):
             try:
-                part = dispatch.start_alone(scheduled)
-                if part is not None:
-                    self._send(part)
+                batch = dispatch.start_alone(scheduled)
+                if batch is not None:
+                    self._send(batch)
             finally:
                 self._lock.release()
-            if part is not None:
+            if batch is not None:
                 self._take_if_free()
                 return
         news.append(scheduled)
@@ -131,8 +131,8 @@ class Turns:
         try:
             with self._lock:
                 self._took_news = False
-                for part in self._take_in_news():
-                    self._send(part)
+                for batch in self._take_in_news():
+                    self._send(batch)
                 try:
                     yield self._dispatch
                 finally:
@@ -218,8 +218,8 @@ class Turns:
             if self.listeners:
                 self._after()
             # Last, because it wakes threads that want the interpreter which this one holds.
-            for part in started:
-                self._send(part)
+            for batch in started:
+                self._send(batch)
         except Exception as cause:  # a bug, or an unknown event in the seed's manner: stop, tell
             self._failed(cause)
 
@@ -238,16 +238,16 @@ class Turns:
             self._sleeps_until = 0.0  # it is awake until it says otherwise
             self.ring()
 
-    def _take_in_news(self) -> list[Part]:
+    def _take_in_news(self) -> list[Batch]:
         """Tell the dispatch what has happened. Return what it started past the queue."""
         news = self._news
         dispatch = self._dispatch
-        started: list[Part] = []
+        started: list[Batch] = []
         while news:
             self._took_news = True
             item: Any = news.popleft()
             kind = type(item)
-            if kind is Part:
+            if kind is Batch:
                 children = item.children
                 if children is not None:
                     # Accepted before their parent counts as done: never is nothing pending.

@@ -32,7 +32,7 @@ from zenactors.core.event_queue import (
     Run,
     Scheduled,
 )
-from zenactors.core.messages import Part
+from zenactors.core.messages import Batch
 from zenactors.errors import UnknownEventError
 
 Ordering = Literal["global", "component", "event"]
@@ -140,7 +140,7 @@ class Round:
         ]
         self.step = 0
         self.due = 0.0
-        self.part: Part | None = None
+        self.batch: Batch | None = None
 
 
 class Dispatch:
@@ -233,21 +233,21 @@ class Dispatch:
             self._withdraw(event)
         return event, args
 
-    def complete(self, part: Part) -> Part | None:
+    def complete(self, batch: Batch) -> Batch | None:
         """Note that a part has left the last step of its chain.
 
         Returns:
             Of an event of the daemon's life: what to send to the next component of its chain.
         """
-        if part.control and type(part.origin) is Round:
-            return self._next_stop(part.origin, part)
-        flow = self.flows[part.chain.event]
-        size = part.size
-        flow.completed += len(part.items)
-        flow.stopped += part.stopped
-        flow.dead += part.dead
+        if batch.control and type(batch.origin) is Round:
+            return self._next_stop(batch.origin, batch)
+        flow = self.flows[batch.chain.event]
+        size = batch.size
+        flow.completed += len(batch.items)
+        flow.stopped += batch.stopped
+        flow.dead += batch.dead
         self._in_flight -= size
-        if part.control:
+        if batch.control:
             flow.control_in_flight -= size
         else:
             flow.in_flight -= size
@@ -270,7 +270,7 @@ class Dispatch:
 
     # --- what may start --------------------------------------------------------------------
 
-    def start_barrier(self, args: Any = None) -> list[Part]:
+    def start_barrier(self, args: Any = None) -> list[Batch]:
         """Start the `start` event; nothing else starts before its chain has ended."""
         flow = self.flows.get(EVENT_START)
         if flow is None:
@@ -279,7 +279,7 @@ class Dispatch:
         self._barrier = True
         return [self._start_control(flow, args)]
 
-    def turn(self) -> list[Part]:
+    def turn(self) -> list[Batch]:
         """Start what may start now.
 
         Returns:
@@ -288,7 +288,7 @@ class Dispatch:
         Raises:
             UnknownEventError: If the next event has no chain (only with `strict=False`).
         """
-        started: list[Part] = []
+        started: list[Batch] = []
         if self._barrier or not self.open:
             return started
         if self.rounds:
@@ -302,7 +302,7 @@ class Dispatch:
             if scheduled is None:
                 break
             started.append(self._start_control(self._flow(scheduled.event), scheduled.args))
-        latest: dict[int, Part] = {}
+        latest: dict[int, Batch] = {}
         # Serving one may let another go on that was held back, also a due one.
         while lanes := queue.due or queue.ready:
             self._serve(lanes, started, latest)
@@ -314,7 +314,7 @@ class Dispatch:
             self.open and not self._barrier and self.queue.has_priority() and not self._one_by_one
         )
 
-    def start_alone(self, scheduled: Scheduled) -> Part | None:
+    def start_alone(self, scheduled: Scheduled) -> Batch | None:
         """Accept an event and start it at once, past the queue. None: it has to queue.
 
         What an idle daemon does with a lone event, without the detour.
@@ -333,10 +333,10 @@ class Dispatch:
             return None
         scheduled.home = GONE
         flow.accepted += 1
-        part = self._start(flow, [scheduled.args])
+        batch = self._start(flow, [scheduled.args])
         if flow.in_flight >= flow.window:
             self._note_if_full(flow)
-        return part
+        return batch
 
     # --- how things stand ------------------------------------------------------------------
 
@@ -404,7 +404,7 @@ class Dispatch:
             raise UnknownEventError(event, known=self.flows)
         return flow
 
-    def _serve(self, lanes: deque[Lane], started: list[Part], latest: dict[int, Part]) -> None:
+    def _serve(self, lanes: deque[Lane], started: list[Batch], latest: dict[int, Batch]) -> None:
         """Start what the first lane may start, and put the lane where it belongs then.
 
         Args:
@@ -425,27 +425,27 @@ class Dispatch:
         items = self.queue.take(lane, 1 if flow.chain.revisits else room)
         self.queue.rotate(lanes)
         if items and not self._join(flow, items, latest):
-            part = self._start(flow, items)
-            started.append(part)
+            batch = self._start(flow, items)
+            started.append(batch)
             for component in flow.components:
-                latest[component] = part
+                latest[component] = batch
         if not self._note_if_full(flow) and flow.waiting:
             self._release(flow.waiting[0])
 
-    def _join(self, flow: Flow, items: list[Any], latest: dict[int, Part]) -> bool:
+    def _join(self, flow: Flow, items: list[Any], latest: dict[int, Batch]) -> bool:
         """Let events travel with a batch of their chain that this turn has started before.
 
         They may pass over what was started since on chains that share no component with
         theirs: no component can tell the difference.
         """
-        part = latest.get(flow.components[0])
-        if part is None or part.chain is not flow.chain or part.chain.revisits:
+        batch = latest.get(flow.components[0])
+        if batch is None or batch.chain is not flow.chain or batch.chain.revisits:
             return False
         for component in flow.components:
-            if latest.get(component) is not part:
+            if latest.get(component) is not batch:
                 return False
-        part.items += items
-        part.size += len(items)
+        batch.items += items
+        batch.size += len(items)
         flow.in_flight += len(items)
         self._in_flight += len(items)
         return True  # `started_log` shares the list with the batch, and so shows them too
@@ -467,7 +467,7 @@ class Dispatch:
             flow.waiting.remove(lane)  # almost always the first
             lanes.append(lane)
 
-    def _turn_one_by_one(self) -> list[Part]:
+    def _turn_one_by_one(self) -> list[Batch]:
         queue = self.queue
         while not self._in_flight and queue.waiting():
             scheduled = queue.priority_in_turn()
@@ -482,7 +482,7 @@ class Dispatch:
                 return [self._start(flow, items)]
         return []
 
-    def _start(self, flow: Flow, items: list[Any]) -> Part:
+    def _start(self, flow: Flow, items: list[Any]) -> Batch:
         tickets = self._tickets
         drawn = []
         for order in flow.orders:
@@ -494,54 +494,54 @@ class Dispatch:
         self._in_flight += size
         if self.started_log is not None:
             self.started_log.append((flow.chain.event, items))
-        return Part(flow.chain, 0, tuple(drawn), items, size)
+        return Batch(flow.chain, 0, tuple(drawn), items, size)
 
-    def _start_control(self, flow: Flow, args: Any) -> Part:
+    def _start_control(self, flow: Flow, args: Any) -> Batch:
         self._in_flight += 1
         flow.control_in_flight += 1
         if flow.chain.persistent and self._strict and not self._one_by_one:
             self.rounds.append(Round(flow, args))
             return self._stop_at(self.rounds[-1], 0)
-        return Part(flow.chain, 0, (), [args], 1, control=True)
+        return Batch(flow.chain, 0, (), [args], 1, control=True)
 
     # An event of the daemon's life goes from component to component by way of the dispatcher, so
     # that it can go on behind one that hangs.
 
-    def _stop_at(self, round_: Round, step: int) -> Part:
+    def _stop_at(self, round_: Round, step: int) -> Batch:
         round_.step = step
         patience = RELOAD_PATIENCE if round_.flow.chain.event == EVENT_HUP else PATIENCE
         round_.due = self._clock.monotonic() + patience
-        round_.part = Part(round_.ways[step], 0, (), [round_.args], 1, control=True)
-        round_.part.origin = round_
-        return round_.part
+        round_.batch = Batch(round_.ways[step], 0, (), [round_.args], 1, control=True)
+        round_.batch.origin = round_
+        return round_.batch
 
-    def _next_stop(self, round_: Round, part: Part) -> Part | None:
-        if part is not round_.part:
+    def _next_stop(self, round_: Round, batch: Batch) -> Batch | None:
+        if batch is not round_.batch:
             self._missed -= 1  # it has gone on without this component, which is through only now
             return None
-        if part.items:
-            round_.args = part.items[0]
+        if batch.items:
+            round_.args = batch.items[0]
             if round_.step + 1 < len(round_.ways):
                 return self._stop_at(round_, round_.step + 1)
         self.rounds.remove(round_)
-        round_.part = None
+        round_.batch = None
         flow = round_.flow
-        flow.completed += len(part.items)
-        flow.stopped += part.stopped
-        flow.dead += part.dead
+        flow.completed += len(batch.items)
+        flow.stopped += batch.stopped
+        flow.dead += batch.dead
         self._in_flight -= 1
         flow.control_in_flight -= 1
         return None
 
-    def _pass_over(self, started: list[Part]) -> None:
+    def _pass_over(self, started: list[Batch]) -> None:
         """Let rounds go on behind components that have been busy for too long."""
         now = self._clock.monotonic()
         for round_ in [each for each in self.rounds if each.due <= now]:
             step = round_.flow.chain.steps[round_.step]
             self.passed_over.append((round_.flow.chain.event, step.component))
-            assert round_.part is not None
-            missed = Part(round_.ways[round_.step], 0, (), [round_.args], 1, control=True)
-            round_.part = missed
+            assert round_.batch is not None
+            missed = Batch(round_.ways[round_.step], 0, (), [round_.args], 1, control=True)
+            round_.batch = missed
             self._missed += 1
             if (onward := self._next_stop(round_, missed)) is not None:
                 started.append(onward)

@@ -15,13 +15,13 @@ from zenactors.core.chain import Order, Step
 from zenactors.core.clock import Clock
 from zenactors.core.component import FLAG_CONTINUE, Callback
 from zenactors.core.event_queue import Scheduled
-from zenactors.core.messages import DeadLetter, Part
+from zenactors.core.messages import DeadLetter, Batch
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 MAX_STRIDE = 64  # events between two looks at the clock and the control lane
 SHORT_STRIDE = 0.000_25  # seconds: a stride that takes less may double
 LONG_STRIDE = 0.000_5  # seconds: one that takes more is cut in proportion
-PART_AFTER = 0.001  # seconds: what is done by then is sent on
+SPLIT_AFTER = 0.001  # seconds: what is done by then is sent on
 
 MAX_SHOWN = 200  # characters of a value in a message
 
@@ -29,11 +29,11 @@ MAX_SHOWN = 200  # characters of a value in a message
 class Outlet(Protocol):
     """Where a host's results go. Nothing on it blocks."""
 
-    def forward(self, component: int, part: Part) -> None:
+    def forward(self, component: int, batch: Batch) -> None:
         """Hand a part to the component of its next step."""
         ...
 
-    def report(self, part: Part) -> None:
+    def report(self, batch: Batch) -> None:
         """Tell the dispatcher that a part has left its chain; its `children` come first."""
         ...
 
@@ -79,68 +79,68 @@ class Host:
         self._outlet = outlet
         self._now = clock.monotonic
         self._strict = strict
-        self._ready: deque[Part] = deque()
+        self._ready: deque[Batch] = deque()
         self._expected: dict[Order, int] = {}
-        self._early: dict[tuple[Order, int], list[Part]] = {}
-        self._part: Part | None = None  # under way, between two strides
+        self._early: dict[tuple[Order, int], list[Batch]] = {}
+        self._batch: Batch | None = None  # under way, between two strides
         self._begun = 0.0
         self._done = 0  # events of it that were run since `_begun`, or since the last part sent
         self._position = 0
         self._dead = 0
         self._survivors: list[Any] = []
 
-    def arrive(self, part: Part) -> None:
+    def arrive(self, batch: Batch) -> None:
         """Take in a part: to be run in its turn, or put aside until its turn comes.
 
         What came on the control lane is run at once, between two strides.
         """
-        if part.control:
+        if batch.control:
             if not self.halted:
-                self.run_control(part)
+                self.run_control(batch)
             return
-        order = part.chain.steps[part.step].order
-        ticket = part.tickets[part.step]
+        order = batch.chain.steps[batch.step].order
+        ticket = batch.tickets[batch.step]
         if ticket != self._expected.get(order, 0):
-            self._early.setdefault((order, ticket), []).append(part)
+            self._early.setdefault((order, ticket), []).append(batch)
             return
-        self._ready.append(part)
-        while part.last:
+        self._ready.append(batch)
+        while batch.last:
             ticket += 1
             self._expected[order] = ticket
             early = self._early.pop((order, ticket), None)
             if early is None:
                 return
             self._ready.extend(early)
-            part = early[-1]
+            batch = early[-1]
 
     def has_work(self) -> bool:
         """Return True if `work` has something to do."""
         if self.halted:
             return False
-        return self._part is not None or bool(self._ready)
+        return self._batch is not None or bool(self._ready)
 
-    def run_control(self, part: Part) -> None:
+    def run_control(self, batch: Batch) -> None:
         """Run a part of the control lane at once, between two strides."""
-        step = part.chain.steps[part.step]
+        step = batch.chain.steps[batch.step]
         survivors: list[Any] = []
-        dead = self._run(part, step, part.items, survivors)
+        dead = self._run(batch, step, batch.items, survivors)
         # Children of the batch under way go out with these: they were scheduled before them.
-        self._finish(part, survivors, dead, part.size, last=True)
+        self._finish(batch, survivors, dead, batch.size, last=True)
 
     def work(self) -> None:
         """Run one stride: some events of the batch under way, or of the next one."""
         now = self._now()
-        part = self._part
-        if part is None:
-            part = self._part = self._ready.popleft()
+        batch = self._batch
+        if batch is None:
+            batch = self._batch = self._ready.popleft()
             self._begun = now
             self._position = self._done = self._dead = 0
             self._survivors = []
-        step = part.chain.steps[part.step]
-        items = part.items
+        step = batch.chain.steps[batch.step]
+        items = batch.items
         begin, end = self._position, self._position + step.stride
         stride = items if begin == 0 and end >= len(items) else items[begin:end]
-        self._dead += self._run(part, step, stride, self._survivors)
+        self._dead += self._run(batch, step, stride, self._survivors)
         after = self._now()
         elapsed = after - now
         count = len(stride) - self._not_run
@@ -152,50 +152,50 @@ class Host:
         elif elapsed > LONG_STRIDE:
             step.stride = max(1, int(count * SHORT_STRIDE / elapsed))
         if self._position >= len(items):
-            self._part = None
-            self._finish(part, self._survivors, self._dead, part.size, last=part.last)
-        elif self.halted or after - self._begun >= PART_AFTER:
+            self._batch = None
+            self._finish(batch, self._survivors, self._dead, batch.size, last=batch.last)
+        elif self.halted or after - self._begun >= SPLIT_AFTER:
             # If halted, the rest stays under way for good: it is reported as left.
-            self._send_part(part)
+            self._send_done(batch)
             self._begun = after
 
-    def _send_part(self, part: Part) -> None:
+    def _send_done(self, batch: Batch) -> None:
         """Send on what is done of a batch, and keep the rest."""
-        rest_size = part.size - self._done
-        done = Part(
-            part.chain, part.step, part.tickets, [], self._done, control=part.control, last=False
+        rest_size = batch.size - self._done
+        done = Batch(
+            batch.chain, batch.step, batch.tickets, [], self._done, control=batch.control, last=False
         )
         self._finish(done, self._survivors, self._dead, self._done, last=False)
-        part.size = rest_size
+        batch.size = rest_size
         self._survivors = []
         self._done = self._dead = 0
 
     def _finish(
-        self, part: Part, survivors: list[Any], dead: int, size: int, *, last: bool
+        self, batch: Batch, survivors: list[Any], dead: int, size: int, *, last: bool
     ) -> None:
         """Send a part on: to the next component, or back to the dispatcher."""
-        part.dead += dead
-        part.stopped = size - len(survivors) - part.dead
-        part.items = survivors
-        part.size = size
-        part.last = last
+        batch.dead += dead
+        batch.stopped = size - len(survivors) - batch.dead
+        batch.items = survivors
+        batch.size = size
+        batch.last = last
         children = self.children
         if children:
             self.children = []
-        part.step += 1
-        if part.done():
-            part.children = children or None
-            self._outlet.report(part)
+        batch.step += 1
+        if batch.done():
+            batch.children = children or None
+            self._outlet.report(batch)
             return
         if children:
             self._outlet.schedule(children)
-        self._outlet.forward(part.chain.steps[part.step].component, part)
+        self._outlet.forward(batch.chain.steps[batch.step].component, batch)
 
-    def _run(self, part: Part, step: Step, items: list[Any], survivors: list[Any]) -> int:
+    def _run(self, batch: Batch, step: Step, items: list[Any], survivors: list[Any]) -> int:
         """Run a step's callbacks on each of `items`; return how many were dead-lettered."""
         callbacks = step.callbacks
         if len(callbacks) > 1:
-            return self._run_several(part, callbacks, items, survivors)
+            return self._run_several(batch, callbacks, items, survivors)
         callback = callbacks[0]
         daemon = self._daemon
         strict = self._strict
@@ -219,8 +219,8 @@ class Host:
                         if flag == FLAG_CONTINUE:
                             survive(changed)
             except BaseException as cause:  # see above
-                died = self._contain(part, callback, args, result, cause)
-                if died and self._goes_on(part):
+                died = self._contain(batch, callback, args, result, cause)
+                if died and self._goes_on(batch):
                     survive(args)
                 else:
                     dead += died
@@ -231,7 +231,7 @@ class Host:
                 return dead
 
     def _run_several(
-        self, part: Part, callbacks: tuple[Callback, ...], items: list[Any], survivors: list[Any]
+        self, batch: Batch, callbacks: tuple[Callback, ...], items: list[Any], survivors: list[Any]
     ) -> int:
         daemon = self._daemon
         strict = self._strict
@@ -249,8 +249,8 @@ class Host:
                         continue
                     flag, changed = result
                 except BaseException as cause:  # contained, as in `_run`
-                    died = self._contain(part, callback, args, result, cause)
-                    if died and self._goes_on(part):
+                    died = self._contain(batch, callback, args, result, cause)
+                    if died and self._goes_on(batch):
                         continue
                     dead += died
                     break
@@ -264,12 +264,12 @@ class Host:
                 break
         return dead
 
-    def _goes_on(self, part: Part) -> bool:
+    def _goes_on(self, batch: Batch) -> bool:
         """Return True if what a callback raised, though a dead letter, does not end the chain."""
-        return part.chain.persistent and not self._strict and not self.halted
+        return batch.chain.persistent and not self._strict and not self.halted
 
     def _contain(
-        self, part: Part, callback: Callable[..., Any], args: Any, result: Any, cause: BaseException
+        self, batch: Batch, callback: Callable[..., Any], args: Any, result: Any, cause: BaseException
     ) -> int:
         """Decide what becomes of an event whose callback raised. Return 1 if it is dead."""
         if isinstance(cause, ZenDaemonStopException):
@@ -281,7 +281,7 @@ class Host:
             # Raised in this module's own frame: the result could not be unpacked.
             cause = answer_error(callback, result)
         name = getattr(callback, "__name__", repr(callback))
-        self._outlet.dead_letter(DeadLetter(part.chain.event, args, self.name, name, cause))
+        self._outlet.dead_letter(DeadLetter(batch.chain.event, args, self.name, name, cause))
         if isinstance(cause, SystemExit | KeyboardInterrupt):
             self.halted = True
             self._outlet.stop_at_once(exit_status(cause), cause)

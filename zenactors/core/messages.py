@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from zenactors.core.event_queue import Scheduled
 
 
-class Part:
+class Batch:
     """A batch, or a part of one: events of one chain on their way to one step of it.
 
     It is handed from one owner to the next and never shared, so it may change on the way.
@@ -71,7 +71,7 @@ class Part:
     """Parts are told, never asked: nobody waits for an answer."""
 
     @property
-    def message(self) -> Part:
+    def message(self) -> Batch:
         """The part itself: with `reply_to`, it is its own envelope in an actor's inbox."""
         return self
 

@@ -17,7 +17,7 @@ from zenactors.core.chain import Chain, Order, Step
 from zenactors.core.clock import Clock
 from zenactors.core.component import Handler, gen_event_handler
 from zenactors.core.host import Host, Outlet
-from zenactors.core.messages import Part
+from zenactors.core.messages import Batch
 from zenactors.errors import ConfigurationError
 
 
@@ -111,8 +111,8 @@ class _Dealt:
 class _Dealing:
     """A part whose events are with the replicas."""
 
-    part: Part
-    results: list[Part | None]
+    batch: Batch
+    results: list[Batch | None]
     released: int = 0
 
 
@@ -137,50 +137,50 @@ class Front(Host):
         self._tickets = [0] * len(replicas.instances)
         self._chains: dict[int, list[Chain]] = {}
 
-    def arrive(self, part: Part) -> None:
+    def arrive(self, batch: Batch) -> None:
         """Take in a part to deal, or what a replica has done of one."""
-        if part.done():
-            self.dealt(part)
+        if batch.done():
+            self.dealt(batch)
         else:
-            super().arrive(part)
+            super().arrive(batch)
 
     def work(self) -> None:
         """Deal the events of the next batch."""
-        part = self._ready.popleft()
-        dealing = _Dealing(part, [None] * len(part.items))
-        dealings = self._dealings.setdefault(part.chain.steps[part.step].order, deque())
+        batch = self._ready.popleft()
+        dealing = _Dealing(batch, [None] * len(batch.items))
+        dealings = self._dealings.setdefault(batch.chain.steps[batch.step].order, deque())
         dealings.append(dealing)
-        for position, args in enumerate(part.items):
+        for position, args in enumerate(batch.items):
             try:
                 replica = self._choose(args)
             except BaseException as cause:  # the user's key; contained like a callback
-                dead = self._contain(part, self._replicas.key or self._choose, args, None, cause)
-                dealing.results[position] = Part(part.chain, part.step, (), [], 1, dead=dead)
+                dead = self._contain(batch, self._replicas.key or self._choose, args, None, cause)
+                dealing.results[position] = Batch(batch.chain, batch.step, (), [], 1, dead=dead)
             else:
-                self._deal(replica, part, (dealing, position), args)
+                self._deal(replica, batch, (dealing, position), args)
         self._release(dealings)
 
-    def run_control(self, part: Part) -> None:
+    def run_control(self, batch: Batch) -> None:
         """Hand a control event to every replica; the first one's result goes on."""
-        if not part.items:  # it ended before, and only its end travels on
-            self._finish(part, [], 0, part.size, last=True)
+        if not batch.items:  # it ended before, and only its end travels on
+            self._finish(batch, [], 0, batch.size, last=True)
             return
-        dealing = _Dealing(part, [None] * len(self._loads))
+        dealing = _Dealing(batch, [None] * len(self._loads))
         for replica in range(len(self._loads)):
-            self._deal(replica, part, (dealing, replica), part.items[0])
+            self._deal(replica, batch, (dealing, replica), batch.items[0])
 
-    def dealt(self, result: Part) -> None:
+    def dealt(self, result: Batch) -> None:
         """Take back what a replica has done."""
         dealing, position = result.origin
         dealing.results[position] = result
         self._loads[result.chain.steps[0].component - self._first] -= 1
-        part = dealing.part
+        batch = dealing.batch
         if not result.control:
-            self._release(self._dealings[part.chain.steps[part.step].order])
+            self._release(self._dealings[batch.chain.steps[batch.step].order])
         elif None not in dealing.results:
             dead = any(each.dead for each in dealing.results)
             survivors = [] if dead else dealing.results[0].items
-            self._finish(part, survivors, int(dead), part.size, last=True)
+            self._finish(batch, survivors, int(dead), batch.size, last=True)
 
     def _choose(self, args: Any) -> int:
         key = self._replicas.key
@@ -188,16 +188,16 @@ class Front(Host):
             return _stable_hash(key(args)) % len(self._loads)
         return self._loads.index(min(self._loads))
 
-    def _deal(self, replica: int, part: Part, origin: tuple[_Dealing, int], args: Any) -> None:
-        step = part.chain.steps[part.step]
+    def _deal(self, replica: int, batch: Batch, origin: tuple[_Dealing, int], args: Any) -> None:
+        step = batch.chain.steps[batch.step]
         chains = self._chains.get(id(step))
         if chains is None:
-            chains = self._chains[id(step)] = self._make_chains(part.chain, step)
+            chains = self._chains[id(step)] = self._make_chains(batch.chain, step)
         tickets: tuple[int, ...] = ()
-        if not part.control:
+        if not batch.control:
             tickets = (self._tickets[replica],)
             self._tickets[replica] += 1
-        dealt = Part(chains[replica], 0, tickets, [args], 1, control=part.control)
+        dealt = Batch(chains[replica], 0, tickets, [args], 1, control=batch.control)
         dealt.origin = origin
         self._loads[replica] += 1
         self._outlet.forward(self._first + replica, dealt)
@@ -216,7 +216,7 @@ class Front(Host):
         """Send on what is done, as far as nothing before it is still to be done."""
         while dealings:
             dealing = dealings[0]
-            part, results = dealing.part, dealing.results
+            batch, results = dealing.batch, dealing.results
             survivors: list[Any] = []
             dead = 0
             begin = end = dealing.released
@@ -226,13 +226,13 @@ class Front(Host):
                 end += 1
             if end == len(results):
                 dealings.popleft()
-                self._finish(part, survivors, dead, part.size, last=part.last)
+                self._finish(batch, survivors, dead, batch.size, last=batch.last)
                 continue
             if end > begin:
                 dealing.released = end
                 size = end - begin
-                part.size -= size
-                done = Part(part.chain, part.step, part.tickets, [], size)
+                batch.size -= size
+                done = Batch(batch.chain, batch.step, batch.tickets, [], size)
                 self._finish(done, survivors, dead, size, last=False)
             return
 

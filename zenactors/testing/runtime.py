@@ -20,7 +20,7 @@ from zenactors.actors.runtime import Runtime, TurnLock
 from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, Handler
 from zenactors.core.dispatch import MIN_WINDOW, Dispatch, Flow
 from zenactors.core.event_queue import NEW, Place, Scheduled
-from zenactors.core.messages import Part
+from zenactors.core.messages import Batch
 from zenactors.testing.describe import describe
 from zenactors.testing.hub import OUTSIDE, Abandoned, Hub, Task
 from zenactors.testing.journal import OUTSIDE as OUTSIDE_NAME
@@ -335,7 +335,7 @@ class SimulatedDispatch(Dispatch):
             self._runtime.scheduled(scheduled)
         super().accept(scheduled)
 
-    def start_alone(self, scheduled: Scheduled) -> Part | None:
+    def start_alone(self, scheduled: Scheduled) -> Batch | None:
         """Accept an event and start it at once, if that may be."""
         if scheduled.home is NEW:
             self._runtime.scheduled(scheduled)
@@ -356,17 +356,17 @@ class SimulatedDispatch(Dispatch):
         self._runtime.journal.taken_out(who, event, args)
         return event, args
 
-    def _start(self, flow: Flow, items: list[Any]) -> Part:
-        part = super()._start(flow, items)
+    def _start(self, flow: Flow, items: list[Any]) -> Batch:
+        batch = super()._start(flow, items)
         self._note(flow, items)
-        return part
+        return batch
 
-    def _start_control(self, flow: Flow, args: Any) -> Part:
-        part = super()._start_control(flow, args)
+    def _start_control(self, flow: Flow, args: Any) -> Batch:
+        batch = super()._start_control(flow, args)
         self._note(flow, [args])
-        return part
+        return batch
 
-    def _join(self, flow: Flow, items: list[Any], latest: dict[int, Part]) -> bool:
+    def _join(self, flow: Flow, items: list[Any], latest: dict[int, Batch]) -> bool:
         joined = super()._join(flow, items, latest)
         if joined:
             self._note(flow, items)

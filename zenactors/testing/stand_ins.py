@@ -17,7 +17,7 @@ from zenactors.actors.mailbox import Mailbox, Note
 if TYPE_CHECKING:
     from zenactors.actors.waiting import Wait
     from zenactors.core.clock import Clock
-    from zenactors.core.messages import Part
+    from zenactors.core.messages import Batch
     from zenactors.testing.hub import Hub, Task
 
 LOCK_TAKEN = 0.3  # how probable it is that another has the dispatcher's turn
@@ -57,10 +57,10 @@ class SimulatedMailbox(Mailbox):
         super().put(envelope, block, timeout)
         self.stir()
 
-    def deliver(self, part: Part) -> bool:
+    def deliver(self, batch: Batch) -> bool:
         """Put a part in its lane."""
         self.stir()
-        return super().deliver(part)
+        return super().deliver(batch)
 
     def stir(self) -> None:
         """Let the owner look."""

@@ -295,7 +295,7 @@ def test_lone_events_fill_the_window_like_others() -> None:
     desk = Desk(x=[0])
     for number in range(16):
         assert desk.dispatch.start_alone(Scheduled(desk.dispatch, Place.BACK, "x", number))
-    assert desk.dispatch.flows["x"].full
+    assert desk.dispatch.chain_states["x"].full
     assert desk.dispatch.start_alone(Scheduled(desk.dispatch, Place.BACK, "x", 16)) is None
 
 
@@ -332,7 +332,7 @@ def test_a_window_bounds_what_is_under_way() -> None:
 def test_a_window_doubles_while_it_is_quick_and_halves_when_it_is_slow() -> None:
     desk = Desk(x=[0])
     fill(desk, 20_000)
-    flow = desk.dispatch.flows["x"]
+    chain_state = desk.dispatch.chain_states["x"]
     sizes = []
     for _ in range(9):
         batches = desk.turn()
@@ -340,10 +340,10 @@ def test_a_window_doubles_while_it_is_quick_and_halves_when_it_is_slow() -> None
         desk.clock.advance(FAST_WINDOW * 0.9)
         desk.finish(*batches)
     assert sizes == [16, 32, 64, 128, 256, 512, 1024, 1024, 1024]
-    assert flow.window == MAX_WINDOW
+    assert chain_state.window == MAX_WINDOW
 
     for expected in (1024, 512, 256, 128, 64, 32, 16, 16):
-        assert flow.window == expected
+        assert chain_state.window == expected
         batches = desk.turn()
         desk.clock.advance(SLOW_WINDOW * 1.1)
         desk.finish(*batches)
@@ -356,7 +356,7 @@ def test_a_window_between_quick_and_slow_stays() -> None:
         batches = desk.turn()
         desk.clock.advance((FAST_WINDOW + SLOW_WINDOW) / 2)
         desk.finish(*batches)
-    assert desk.dispatch.flows["x"].window == 16
+    assert desk.dispatch.chain_states["x"].window == 16
 
 
 def test_a_window_that_is_never_full_does_not_grow() -> None:
@@ -364,7 +364,7 @@ def test_a_window_that_is_never_full_does_not_grow() -> None:
     for _ in range(50):
         desk.add("x")
         desk.finish(*desk.turn())
-    assert desk.dispatch.flows["x"].window == 16
+    assert desk.dispatch.chain_states["x"].window == 16
 
 
 def test_empty_batches_hold_their_place_in_the_window() -> None:
@@ -526,7 +526,7 @@ def test_priority_events_take_no_ticket_and_no_place_in_the_window() -> None:
     desk.add("x", "urgent", place=Place.PRIORITY)
     (batch,) = desk.turn()
     assert (batch.items, batch.tickets, batch.control) == (["urgent"], (), True)
-    assert desk.dispatch.flows["x"].in_flight == 16
+    assert desk.dispatch.chain_states["x"].in_flight == 16
     assert desk.counts("x").in_flight == 17
     desk.finish(batch)
     assert desk.counts("x") == Counts(accepted=17, completed=1, in_flight=16)

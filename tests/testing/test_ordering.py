@@ -218,18 +218,18 @@ class Books:
             self._accepted[scheduled.event] -= cancelled and scheduled in inside
             return cancelled
 
-        def counting_start(flow: Any, items: list[Any]) -> Batch:
-            self._started[flow.chain.event] += len(items)
-            return start(flow, items)
+        def counting_start(chain_state: Any, items: list[Any]) -> Batch:
+            self._started[chain_state.chain.event] += len(items)
+            return start(chain_state, items)
 
-        def counting_join(flow: Any, items: list[Any], latest: dict[int, Batch]) -> bool:
-            joined = join(flow, items, latest)
-            self._started[flow.chain.event] += len(items) if joined else 0
+        def counting_join(chain_state: Any, items: list[Any], latest: dict[int, Batch]) -> bool:
+            joined = join(chain_state, items, latest)
+            self._started[chain_state.chain.event] += len(items) if joined else 0
             return joined
 
-        def counting_control(flow: Any, args: Any) -> Batch:
-            self._started[flow.chain.event] += 1
-            return control(flow, args)
+        def counting_control(chain_state: Any, args: Any) -> Batch:
+            self._started[chain_state.chain.event] += 1
+            return control(chain_state, args)
 
         dispatch.accept = counting_accept  # type: ignore[method-assign]
         dispatch.start_alone = counting_alone  # type: ignore[method-assign]
@@ -387,9 +387,9 @@ def test_the_seeds_bring_small_windows_short_strides_and_parts(
     monkeypatch.setattr(Host, "arrive", counting_early)
     for seed in range(40):
         played = play(FAULTY, "component", seed)
-        for flow in played.dispatch.flows.values():
-            windows[flow.least_window] += 1
-            strides.update(step.stride for step in flow.chain.steps)
+        for chain_state in played.dispatch.chain_states.values():
+            windows[chain_state.least_window] += 1
+            strides.update(step.stride for step in chain_state.chain.steps)
     assert min(windows[size] for size in (1, 2, 3, 5, 16)) >= 5
     assert min(strides[size] for size in (1, 2, 4)) >= 5
     assert batches >= 20

@@ -123,7 +123,7 @@ class Dispatcher(DaemonNames):
             self.clock,
             self._engine.hosts,
             self._runtime,
-            known=None if compat else self._engine.dispatch.flows,
+            known=None if compat else self._engine.dispatch.chain_states,
             limit=queue_limit,
             when_full=queue_full,
         )
@@ -403,10 +403,10 @@ class Dispatcher(DaemonNames):
         return {
             event: [
                 (self.names[step.component], getattr(callback, "__name__", repr(callback)))
-                for step in flow.chain.steps
+                for step in chain_state.chain.steps
                 for callback in step.callbacks
             ]
-            for event, flow in self._engine.dispatch.flows.items()
+            for event, chain_state in self._engine.dispatch.chain_states.items()
         }
 
     def dead_letters(self) -> list[DeadLetter]:
@@ -480,7 +480,7 @@ class Dispatcher(DaemonNames):
             raise NotRunningError("The dispatcher was stopped while it was starting.")
 
     def _where_start_hangs(self) -> str:
-        chain = self._engine.dispatch.flows[self.EVENT_START].chain
+        chain = self._engine.dispatch.chain_states[self.EVENT_START].chain
         # A component that is free answers at once; the first that does not is in its callback.
         answers = self._engine.ask_all(ReadState(), timeout=HASTY_TIMEOUT)
         names = [self.names[step.component] for step in chain.steps]
@@ -496,7 +496,7 @@ class Dispatcher(DaemonNames):
             self.set_done()
             for index in range(len(engine.refs)):
                 engine.tell(index, Quiesce())
-            if running and not engine.halted and self.EVENT_STOP in engine.dispatch.flows:
+            if running and not engine.halted and self.EVENT_STOP in engine.dispatch.chain_states:
                 with contextlib.suppress(NotRunningError):  # a callback was faster in halting it
                     self.queue.schedule_priority(self.EVENT_STOP)
         if running:

@@ -390,8 +390,8 @@ class Engine:
             (before["event"], id(before["callback"])): after["callback"]
             for before, after in zip(old, new, strict=True)
         }
-        for event, flow in self.dispatch.flows.items():
-            for step in flow.chain.steps:
+        for event, chain_state in self.dispatch.chain_states.items():
+            for step in chain_state.chain.steps:
                 if step.component == index:
                     step.callbacks = tuple(becomes[event, id(each)] for each in step.callbacks)
         self._wired[index] = new

@@ -10,8 +10,8 @@ tried, and whoever lets go of the lock looks for news once more. If the try fail
 second look comes after the append.
 
 Atomic operations relied on: `deque.append/popleft`, `Lock.acquire/release`, `SimpleQueue.put`.
-`post_sequential` also relies on the order of two: it appends and then reads `flow.full`, where
-the turn stores `flow.full` and then looks for news. The interpreter's lock gives that order;
+`post_sequential` also relies on the order of two: it appends and then reads `chain_state.full`, where
+the turn stores `chain_state.full` and then looks for news. The interpreter's lock gives that order;
 without it, the deque's own lock does.
 """
 
@@ -100,8 +100,8 @@ class Turns:
         Only so much is left for it: news takes more memory than what is accepted.
         """
         news, dispatch = self._news, self._dispatch
-        flow = dispatch.flows.get(scheduled.event)
-        may_wait = not dispatch.open or (flow is not None and flow.full)
+        chain_state = dispatch.chain_states.get(scheduled.event)
+        may_wait = not dispatch.open or (chain_state is not None and chain_state.full)
         if not may_wait and not news and self._lock.acquire(blocking=False):
             try:
                 batch = dispatch.start_alone(scheduled)
@@ -114,7 +114,7 @@ class Turns:
                 return
         news.append(scheduled)
         # Looked at once more: what was full before the event stood in the news may not be now.
-        if dispatch.open and not (flow is not None and flow.full):
+        if dispatch.open and not (chain_state is not None and chain_state.full):
             may_wait = False
         if not may_wait or len(news) > MAX_NEWS:
             self._take_if_free()
@@ -213,7 +213,7 @@ class Turns:
                 started += dispatch.turn()
                 while dispatch.more_priority():
                     started += dispatch.turn()
-            if dispatch.queue.timed() or dispatch.rounds:
+            if dispatch.queue.timed() or dispatch.control_events:
                 self._wake_for_timed()
             if self.listeners:
                 self._after()

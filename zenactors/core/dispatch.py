@@ -77,7 +77,7 @@ class Counts:
         return Counts(*(a + b for a, b in pairs))
 
 
-class Flow:
+class ChainState:
     """What the dispatcher knows of one chain. `full` may be read by any thread as a hint."""
 
     __slots__ = (
@@ -116,7 +116,7 @@ class Flow:
         self.marked_at = 0.0
 
 
-class Round:
+class ControlEvent:
     """An event of the daemon's life on its way from component to component.
 
     Attributes:
@@ -130,9 +130,9 @@ class Round:
 
     __slots__ = ("args", "due", "flow", "part", "step", "ways")
 
-    def __init__(self, flow: Flow, args: Any) -> None:
-        chain = flow.chain
-        self.flow = flow
+    def __init__(self, chain_state: ChainState, args: Any) -> None:
+        chain = chain_state.chain
+        self.chain_state = chain_state
         self.args = args
         self.ways = [
             Chain(chain.event, chain.number, (step,), revisits=False, persistent=True)
@@ -173,7 +173,7 @@ class Dispatch:
             for step in chain.steps:
                 # A component has one order for all its chains, or one for each of them.
                 step.order = (step.component, chain.number if ordering == "event" else -1)
-        self.flows = {event: Flow(chain, widths or {}) for event, chain in chains.items()}
+        self.chain_states = {event: ChainState(chain, widths or {}) for event, chain in chains.items()}
         self.ordering = ordering
         self.open = False
         """False: nothing starts. Set when every component is set up."""
@@ -184,9 +184,9 @@ class Dispatch:
         self._in_flight = 0  # of all chains, control included
         self._barrier = False
         self._tickets: dict[Order, int] = {}
-        self._held: dict[Lane, tuple[Flow, deque[Lane]]] = {}
+        self._held: dict[Lane, tuple[ChainState, deque[Lane]]] = {}
         self._sources = 0
-        self.rounds: list[Round] = []
+        self.control_events: list[ControlEvent] = []
         """The events of the daemon's life that are on their way."""
         self.passed_over: deque[tuple[Any, int]] = deque()
         """Which events went on without which component. Whoever logs it empties it."""
@@ -200,13 +200,13 @@ class Dispatch:
         Raises:
             UnknownEventError: If no component handles it, and unknown ones are not let in.
         """
-        flow = self.flows.get(scheduled.event)
+        chain_state = self.chain_states.get(scheduled.event)
         if scheduled.home is not NEW:
             return  # cancelled before it came here
-        if flow is not None:
-            flow.accepted += 1
+        if chain_state is not None:
+            chain_state.accepted += 1
         elif self._strict:
-            raise UnknownEventError(scheduled.event, known=self.flows)
+            raise UnknownEventError(scheduled.event, known=self.chain_states)
         if self._one_by_one:
             scheduled.producer = None  # one order for all
         self.queue.insert(scheduled)
@@ -239,27 +239,27 @@ class Dispatch:
         Returns:
             Of an event of the daemon's life: what to send to the next component of its chain.
         """
-        if batch.control and type(batch.origin) is Round:
+        if batch.control and type(batch.origin) is ControlEvent:
             return self._next_stop(batch.origin, batch)
-        flow = self.flows[batch.chain.event]
+        chain_state = self.chain_states[batch.chain.event]
         size = batch.size
-        flow.completed += len(batch.items)
-        flow.stopped += batch.stopped
-        flow.dead += batch.dead
+        chain_state.completed += len(batch.items)
+        chain_state.stopped += batch.stopped
+        chain_state.dead += batch.dead
         self._in_flight -= size
         if batch.control:
-            flow.control_in_flight -= size
+            chain_state.control_in_flight -= size
         else:
-            flow.in_flight -= size
-            flow.passed += size
-            self._adapt(flow)
-            if flow.waiting:
+            chain_state.in_flight -= size
+            chain_state.passed += size
+            self._adapt(chain_state)
+            if chain_state.waiting:
                 # Not before there is room for a batch worth sending.
-                flow.full = flow.in_flight > flow.window - flow.window // REFILL
-                if not flow.full:
-                    self._release(flow.waiting[0])
+                chain_state.full = chain_state.in_flight > chain_state.window - chain_state.window // REFILL
+                if not chain_state.full:
+                    self._release(chain_state.waiting[0])
             else:
-                flow.full = flow.in_flight >= flow.window
+                chain_state.full = chain_state.in_flight >= chain_state.window
         if self._barrier and not self._in_flight:
             self._barrier = False
         return None
@@ -272,12 +272,12 @@ class Dispatch:
 
     def start_barrier(self, args: Any = None) -> list[Batch]:
         """Start the `start` event; nothing else starts before its chain has ended."""
-        flow = self.flows.get(EVENT_START)
-        if flow is None:
+        chain_state = self.chain_states.get(EVENT_START)
+        if chain_state is None:
             return []
-        flow.accepted += 1
+        chain_state.accepted += 1
         self._barrier = True
-        return [self._start_control(flow, args)]
+        return [self._start_control(chain_state, args)]
 
     def turn(self) -> list[Batch]:
         """Start what may start now.
@@ -291,7 +291,7 @@ class Dispatch:
         started: list[Batch] = []
         if self._barrier or not self.open:
             return started
-        if self.rounds:
+        if self.control_events:
             self._pass_over(started)
         queue = self.queue
         queue.promote()
@@ -301,7 +301,7 @@ class Dispatch:
             scheduled = queue.next_priority()
             if scheduled is None:
                 break
-            started.append(self._start_control(self._flow(scheduled.event), scheduled.args))
+            started.append(self._start_control(self._chain_state(scheduled.event), scheduled.args))
         latest: dict[int, Batch] = {}
         # Serving one may let another go on that was held back, also a due one.
         while lanes := queue.due or queue.ready:
@@ -319,23 +319,23 @@ class Dispatch:
 
         What an idle daemon does with a lone event, without the detour.
         """
-        flow = self.flows.get(scheduled.event)
+        chain_state = self.chain_states.get(scheduled.event)
         if (
-            flow is None
+            chain_state is None
             or scheduled.home is not NEW
             or scheduled.place is not Place.BACK
             or self._barrier
             or not self.open
             or (self._one_by_one and self._in_flight)
-            or flow.in_flight >= flow.window
+            or chain_state.in_flight >= chain_state.window
             or self.queue.waiting()
         ):
             return None
         scheduled.home = GONE
-        flow.accepted += 1
-        batch = self._start(flow, [scheduled.args])
-        if flow.in_flight >= flow.window:
-            self._note_if_full(flow)
+        chain_state.accepted += 1
+        batch = self._start(chain_state, [scheduled.args])
+        if chain_state.in_flight >= chain_state.window:
+            self._note_if_full(chain_state)
         return batch
 
     # --- how things stand ------------------------------------------------------------------
@@ -357,8 +357,8 @@ class Dispatch:
         if not self.open or self._barrier:
             return None
         due = self.queue.next_due()
-        if self.rounds:
-            late = min(each.due for each in self.rounds) - self._clock.monotonic()
+        if self.control_events:
+            late = min(each.due for each in self.control_events) - self._clock.monotonic()
             due = max(0.0, late) if due is None else min(due, max(0.0, late))
         return due
 
@@ -373,14 +373,14 @@ class Dispatch:
             waiting[event] = waiting.get(event, 0) + 1
         return {
             event: Counts(
-                accepted=flow.accepted,
-                completed=flow.completed,
-                stopped=flow.stopped,
-                dead=flow.dead,
+                accepted=chain_state.accepted,
+                completed=chain_state.completed,
+                stopped=chain_state.stopped,
+                dead=chain_state.dead,
                 waiting=waiting.get(event, 0),
-                in_flight=flow.in_flight + flow.control_in_flight,
+                in_flight=chain_state.in_flight + chain_state.control_in_flight,
             )
-            for event, flow in self.flows.items()
+            for event, chain_state in self.chain_states.items()
         }
 
     def ahead(self, producer: Hashable) -> int:
@@ -389,20 +389,20 @@ class Dispatch:
 
     def unknown(self) -> Iterable[Any]:
         """Return the queued events that no component handles."""
-        return [event for event in self.queue.pending() if event not in self.flows]
+        return [event for event in self.queue.pending() if event not in self.chain_states]
 
     # --- inside ----------------------------------------------------------------------------
 
     def _withdraw(self, event: Any) -> None:
-        flow = self.flows.get(event)
-        if flow is not None:
-            flow.accepted -= 1
+        chain_state = self.chain_states.get(event)
+        if chain_state is not None:
+            chain_state.accepted -= 1
 
-    def _flow(self, event: Any) -> Flow:
-        flow = self.flows.get(event)
-        if flow is None:
-            raise UnknownEventError(event, known=self.flows)
-        return flow
+    def _chain_state(self, event: Any) -> ChainState:
+        chain_state = self.chain_states.get(event)
+        if chain_state is None:
+            raise UnknownEventError(event, known=self.chain_states)
+        return chain_state
 
     def _serve(self, lanes: deque[Lane], started: list[Batch], latest: dict[int, Batch]) -> None:
         """Start what the first lane may start, and put the lane where it belongs then.
@@ -414,57 +414,57 @@ class Dispatch:
         """
         lane = lanes[0]
         run = lane.runs[0]
-        flow = self._flow(run.event)
-        room = flow.window - flow.in_flight
+        chain_state = self._chain_state(run.event)
+        room = chain_state.window - chain_state.in_flight
         if run.cancelled == len(run.args):
             room = len(run.args)  # nothing of it starts, so it needs no room
         if room <= 0:
-            self._held[lanes.popleft()] = (flow, lanes)
-            flow.waiting.append(lane)
+            self._held[lanes.popleft()] = (chain_state, lanes)
+            chain_state.waiting.append(lane)
             return
-        items = self.queue.take(lane, 1 if flow.chain.revisits else room)
+        items = self.queue.take(lane, 1 if chain_state.chain.revisits else room)
         self.queue.rotate(lanes)
-        if items and not self._join(flow, items, latest):
-            batch = self._start(flow, items)
+        if items and not self._join(chain_state, items, latest):
+            batch = self._start(chain_state, items)
             started.append(batch)
-            for component in flow.components:
+            for component in chain_state.components:
                 latest[component] = batch
-        if not self._note_if_full(flow) and flow.waiting:
-            self._release(flow.waiting[0])
+        if not self._note_if_full(chain_state) and chain_state.waiting:
+            self._release(chain_state.waiting[0])
 
-    def _join(self, flow: Flow, items: list[Any], latest: dict[int, Batch]) -> bool:
+    def _join(self, chain_state: ChainState, items: list[Any], latest: dict[int, Batch]) -> bool:
         """Let events travel with a batch of their chain that this turn has started before.
 
         They may pass over what was started since on chains that share no component with
         theirs: no component can tell the difference.
         """
-        batch = latest.get(flow.components[0])
-        if batch is None or batch.chain is not flow.chain or batch.chain.revisits:
+        batch = latest.get(chain_state.components[0])
+        if batch is None or batch.chain is not chain_state.chain or batch.chain.revisits:
             return False
-        for component in flow.components:
+        for component in chain_state.components:
             if latest.get(component) is not batch:
                 return False
         batch.items += items
         batch.size += len(items)
-        flow.in_flight += len(items)
+        chain_state.in_flight += len(items)
         self._in_flight += len(items)
         return True  # `started_log` shares the list with the batch, and so shows them too
 
-    def _note_if_full(self, flow: Flow) -> bool:
-        if flow.in_flight < flow.window:
+    def _note_if_full(self, chain_state: ChainState) -> bool:
+        if chain_state.in_flight < chain_state.window:
             return False
-        flow.full = True
-        if flow.mark < 0:
-            flow.mark = flow.passed + flow.in_flight
-            flow.marked_at = self._clock.monotonic()
+        chain_state.full = True
+        if chain_state.mark < 0:
+            chain_state.mark = chain_state.passed + chain_state.in_flight
+            chain_state.marked_at = self._clock.monotonic()
         return True
 
     def _release(self, lane: Lane) -> None:
         """Let a producer that a window held back try again."""
         held = self._held.pop(lane, None)
         if held is not None:
-            flow, lanes = held
-            flow.waiting.remove(lane)  # almost always the first
+            chain_state, lanes = held
+            chain_state.waiting.remove(lane)  # almost always the first
             lanes.append(lane)
 
     def _turn_one_by_one(self) -> list[Batch]:
@@ -472,87 +472,87 @@ class Dispatch:
         while not self._in_flight and queue.waiting():
             scheduled = queue.priority_in_turn()
             if scheduled is not None:
-                return [self._start_control(self._flow(scheduled.event), scheduled.args)]
+                return [self._start_control(self._chain_state(scheduled.event), scheduled.args)]
             lanes = queue.due or queue.ready
             lane = lanes[0]
-            flow = self._flow(lane.runs[0].event)
+            chain_state = self._chain_state(lane.runs[0].event)
             items = queue.take(lane, 1)
             queue.rotate(lanes)
             if items:
-                return [self._start(flow, items)]
+                return [self._start(chain_state, items)]
         return []
 
-    def _start(self, flow: Flow, items: list[Any]) -> Batch:
+    def _start(self, chain_state: ChainState, items: list[Any]) -> Batch:
         tickets = self._tickets
         drawn = []
-        for order in flow.orders:
+        for order in chain_state.orders:
             ticket = tickets.get(order, 0)
             tickets[order] = ticket + 1
             drawn.append(ticket)
         size = len(items)
-        flow.in_flight += size
+        chain_state.in_flight += size
         self._in_flight += size
         if self.started_log is not None:
-            self.started_log.append((flow.chain.event, items))
-        return Batch(flow.chain, 0, tuple(drawn), items, size)
+            self.started_log.append((chain_state.chain.event, items))
+        return Batch(chain_state.chain, 0, tuple(drawn), items, size)
 
-    def _start_control(self, flow: Flow, args: Any) -> Batch:
+    def _start_control(self, chain_state: ChainState, args: Any) -> Batch:
         self._in_flight += 1
-        flow.control_in_flight += 1
-        if flow.chain.persistent and self._strict and not self._one_by_one:
-            self.rounds.append(Round(flow, args))
-            return self._stop_at(self.rounds[-1], 0)
-        return Batch(flow.chain, 0, (), [args], 1, control=True)
+        chain_state.control_in_flight += 1
+        if chain_state.chain.persistent and self._strict and not self._one_by_one:
+            self.control_events.append(ControlEvent(chain_state, args))
+            return self._stop_at(self.control_events[-1], 0)
+        return Batch(chain_state.chain, 0, (), [args], 1, control=True)
 
     # An event of the daemon's life goes from component to component by way of the dispatcher, so
     # that it can go on behind one that hangs.
 
-    def _stop_at(self, round_: Round, step: int) -> Batch:
-        round_.step = step
-        patience = RELOAD_PATIENCE if round_.flow.chain.event == EVENT_HUP else PATIENCE
-        round_.due = self._clock.monotonic() + patience
-        round_.batch = Batch(round_.ways[step], 0, (), [round_.args], 1, control=True)
-        round_.batch.origin = round_
-        return round_.batch
+    def _stop_at(self, control_event: ControlEvent, step: int) -> Batch:
+        control_event.step = step
+        patience = RELOAD_PATIENCE if control_event.chain_state.chain.event == EVENT_HUP else PATIENCE
+        control_event.due = self._clock.monotonic() + patience
+        control_event.batch = Batch(control_event.ways[step], 0, (), [control_event.args], 1, control=True)
+        control_event.batch.origin = control_event
+        return control_event.batch
 
-    def _next_stop(self, round_: Round, batch: Batch) -> Batch | None:
-        if batch is not round_.batch:
+    def _next_stop(self, control_event: ControlEvent, batch: Batch) -> Batch | None:
+        if batch is not control_event.batch:
             self._missed -= 1  # it has gone on without this component, which is through only now
             return None
         if batch.items:
-            round_.args = batch.items[0]
-            if round_.step + 1 < len(round_.ways):
-                return self._stop_at(round_, round_.step + 1)
-        self.rounds.remove(round_)
-        round_.batch = None
-        flow = round_.flow
-        flow.completed += len(batch.items)
-        flow.stopped += batch.stopped
-        flow.dead += batch.dead
+            control_event.args = batch.items[0]
+            if control_event.step + 1 < len(control_event.ways):
+                return self._stop_at(control_event, control_event.step + 1)
+        self.control_events.remove(control_event)
+        control_event.batch = None
+        chain_state = control_event.chain_state
+        chain_state.completed += len(batch.items)
+        chain_state.stopped += batch.stopped
+        chain_state.dead += batch.dead
         self._in_flight -= 1
-        flow.control_in_flight -= 1
+        chain_state.control_in_flight -= 1
         return None
 
     def _pass_over(self, started: list[Batch]) -> None:
         """Let rounds go on behind components that have been busy for too long."""
         now = self._clock.monotonic()
-        for round_ in [each for each in self.rounds if each.due <= now]:
-            step = round_.flow.chain.steps[round_.step]
-            self.passed_over.append((round_.flow.chain.event, step.component))
-            assert round_.batch is not None
-            missed = Batch(round_.ways[round_.step], 0, (), [round_.args], 1, control=True)
-            round_.batch = missed
+        for control_event in [each for each in self.control_events if each.due <= now]:
+            step = control_event.chain_state.chain.steps[control_event.step]
+            self.passed_over.append((control_event.chain_state.chain.event, step.component))
+            assert control_event.batch is not None
+            missed = Batch(control_event.ways[control_event.step], 0, (), [control_event.args], 1, control=True)
+            control_event.batch = missed
             self._missed += 1
-            if (onward := self._next_stop(round_, missed)) is not None:
+            if (onward := self._next_stop(control_event, missed)) is not None:
                 started.append(onward)
 
-    def _adapt(self, flow: Flow) -> None:
+    def _adapt(self, chain_state: ChainState) -> None:
         """Fit the window once the events that were under way when it was full are done."""
-        if flow.mark < 0 or flow.passed < flow.mark:
+        if chain_state.mark < 0 or chain_state.passed < chain_state.mark:
             return
-        flow.mark = -1
-        elapsed = self._clock.monotonic() - flow.marked_at
+        chain_state.mark = -1
+        elapsed = self._clock.monotonic() - chain_state.marked_at
         if elapsed <= FAST_WINDOW:
-            flow.window = min(MAX_WINDOW, flow.window * 2)
+            chain_state.window = min(MAX_WINDOW, chain_state.window * 2)
         elif elapsed > SLOW_WINDOW:
-            flow.window = max(flow.least_window, flow.window // 2)
+            chain_state.window = max(chain_state.least_window, chain_state.window // 2)

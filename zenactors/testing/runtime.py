@@ -18,7 +18,7 @@ import pykka
 from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.runtime import Runtime, TurnLock
 from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, Handler
-from zenactors.core.dispatch import MIN_WINDOW, Dispatch, Flow
+from zenactors.core.dispatch import MIN_WINDOW, Dispatch, ChainState
 from zenactors.core.event_queue import NEW, Place, Scheduled
 from zenactors.core.messages import Batch
 from zenactors.testing.describe import describe
@@ -134,9 +134,9 @@ class SimulatedRuntime(Runtime):
         self._place_in_chains(chains)
         dispatch = SimulatedDispatch(chains, self, **options)
         if self.hub.rng is not None:
-            for flow in dispatch.flows.values():
-                width = max(1, flow.least_window // MIN_WINDOW)  # room for each replica
-                flow.window = flow.least_window = self.hub.rng.choice(FIRST_WINDOWS) * width
+            for chain_state in dispatch.chain_states.values():
+                width = max(1, chain_state.least_window // MIN_WINDOW)  # room for each replica
+                chain_state.window = chain_state.least_window = self.hub.rng.choice(FIRST_WINDOWS) * width
         return dispatch
 
     def handlers(
@@ -356,25 +356,25 @@ class SimulatedDispatch(Dispatch):
         self._runtime.journal.taken_out(who, event, args)
         return event, args
 
-    def _start(self, flow: Flow, items: list[Any]) -> Batch:
-        batch = super()._start(flow, items)
-        self._note(flow, items)
+    def _start(self, chain_state: ChainState, items: list[Any]) -> Batch:
+        batch = super()._start(chain_state, items)
+        self._note(chain_state, items)
         return batch
 
-    def _start_control(self, flow: Flow, args: Any) -> Batch:
-        batch = super()._start_control(flow, args)
-        self._note(flow, [args])
+    def _start_control(self, chain_state: ChainState, args: Any) -> Batch:
+        batch = super()._start_control(chain_state, args)
+        self._note(chain_state, [args])
         return batch
 
-    def _join(self, flow: Flow, items: list[Any], latest: dict[int, Batch]) -> bool:
-        joined = super()._join(flow, items, latest)
+    def _join(self, chain_state: ChainState, items: list[Any], latest: dict[int, Batch]) -> bool:
+        joined = super()._join(chain_state, items, latest)
         if joined:
-            self._note(flow, items)
+            self._note(chain_state, items)
         return joined
 
-    def _note(self, flow: Flow, items: list[Any]) -> None:
-        to = self._runtime.component(flow.components[0])
-        self._runtime.journal.started(flow.chain.event, items, to)
+    def _note(self, chain_state: ChainState, items: list[Any]) -> None:
+        to = self._runtime.component(chain_state.components[0])
+        self._runtime.journal.started(chain_state.chain.event, items, to)
 
 
 def _how(scheduled: Scheduled, hub: Hub) -> str:

@@ -88,7 +88,7 @@ def test_after_a_hundred_control_messages_one_data_message_passes() -> None:
     got = [mailbox.get() for _ in range(1_003)]
     places = [index for index, letter in enumerate(got) if type(letter.message) is Batch]
     assert places == [MAX_CONTROL_STREAK, 2 * MAX_CONTROL_STREAK + 1, 3 * MAX_CONTROL_STREAK + 2]
-    assert [got[place] for place in places] == passed
+    assert [got[position] for position in places] == passed
     controls = [letter.message for letter in got if type(letter.message) is not Batch]
     assert controls == list(range(1_000))
 

@@ -36,7 +36,7 @@ from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import ZenDaemonComponent, handles
 from zenactors.core.dispatch import Dispatch, Ordering
-from zenactors.core.event_queue import Place, Scheduled
+from zenactors.core.event_queue import QueuePosition, Scheduled
 from zenactors.core.host import Host
 from zenactors.core.messages import Batch
 
@@ -292,8 +292,10 @@ class MeddlingLock:
         self._lock.release()
 
 
-@pytest.mark.parametrize("place", [Place.BACK, Place.FRONT, Place.PRIORITY])
-def test_news_that_comes_while_somebody_looks_is_acted_on(place: Place) -> None:
+@pytest.mark.parametrize(
+    "position", [QueuePosition.BACK, QueuePosition.FRONT, QueuePosition.PRIORITY]
+)
+def test_news_that_comes_while_somebody_looks_is_acted_on(position: QueuePosition) -> None:
     clock = VirtualClock()
     chains = build_chains([("c", Plain().get_events())])
     dispatch = Dispatch(chains, clock=clock)
@@ -310,7 +312,7 @@ def test_news_that_comes_while_somebody_looks_is_acted_on(place: Place) -> None:
         late=lambda event, component: None,
         lock=lock,
     )
-    lock.meddle = lambda: turns.post(Scheduled(dispatch, place, "x", 1))
+    lock.meddle = lambda: turns.post(Scheduled(dispatch, position, "x", 1))
     # Whoever posts finds the lock taken and leaves it to its holder to take the turn.
     with turns.held():
         pass

@@ -17,9 +17,9 @@ from zenactors.core.dispatch import (
     Dispatch,
     Ordering,
 )
-from zenactors.core.event_queue import MAX_PRIORITY_STREAK, Place, Scheduled
+from zenactors.core.event_queue import MAX_PRIORITY_STREAK, QueuePosition, Scheduled
 from zenactors.core.host import Host
-from zenactors.core.messages import DeadLetter, Batch
+from zenactors.core.messages import Batch, DeadLetter
 from zenactors.errors import QueueEmptyException, UnknownEventError
 
 ORDERINGS: list[Ordering] = ["global", "component", "event"]
@@ -56,15 +56,15 @@ class Desk:
         event: Any,
         args: Any = None,
         producer: Hashable = "p",
-        place: Place = Place.BACK,
+        position: QueuePosition = QueuePosition.BACK,
         when: float = 0.0,
     ) -> Scheduled:
-        scheduled = Scheduled(self.dispatch, place, event, args, when, producer)
+        scheduled = Scheduled(self.dispatch, position, event, args, when, producer)
         self.dispatch.accept(scheduled)
         return scheduled
 
     def after(self, delay: float, event: Any, args: Any = None) -> Scheduled:
-        return self.add(event, args, "p", Place.AFTER, self.clock.monotonic() + delay)
+        return self.add(event, args, "p", QueuePosition.AFTER, self.clock.monotonic() + delay)
 
     def turn(self) -> list[Batch]:
         return self.dispatch.turn()
@@ -109,7 +109,7 @@ def test_nothing_starts_before_it_is_open() -> None:
     desk = Desk(x=[0])
     desk.dispatch.open = False
     desk.add("x", 1)
-    desk.add("x", 2, place=Place.PRIORITY)
+    desk.add("x", 2, position=QueuePosition.PRIORITY)
     desk.after(1.0, "x")
     assert desk.turn() == []
     assert desk.dispatch.next_due() is None
@@ -148,7 +148,7 @@ def test_a_way_that_comes_back_is_travelled_one_event_at_a_time() -> None:
     dispatch = Dispatch(chains, clock=VirtualClock())
     dispatch.open = True
     for number in range(3):
-        dispatch.accept(Scheduled(dispatch, Place.BACK, "x", number))
+        dispatch.accept(Scheduled(dispatch, QueuePosition.BACK, "x", number))
 
     batches = dispatch.turn()
     assert [batch.items for batch in batches] == [[0], [1], [2]]
@@ -172,12 +172,12 @@ def test_every_event_is_counted_where_it_is() -> None:
     assert desk.dispatch.in_flight() == 0
 
 
-@pytest.mark.parametrize("place", list(Place))
+@pytest.mark.parametrize("position", list(QueuePosition))
 @pytest.mark.parametrize("ordering", ORDERINGS)
-def test_a_cancelled_event_was_never_accepted(place: Place, ordering: Ordering) -> None:
+def test_a_cancelled_event_was_never_accepted(position: QueuePosition, ordering: Ordering) -> None:
     desk = Desk(ordering, x=[0])
-    handle = desk.add("x", 1, place=place)
-    desk.add("x", 2, place=place)
+    handle = desk.add("x", 1, position=position)
+    desk.add("x", 2, position=position)
     assert handle.cancel()
     assert not handle.cancel()
     assert desk.counts("x") == Counts(accepted=1, waiting=1)
@@ -189,7 +189,7 @@ def test_a_cancelled_event_was_never_accepted(place: Place, ordering: Ordering) 
 
 def test_an_event_cancelled_on_its_way_to_the_queue_is_not_taken_in() -> None:
     desk = Desk(x=[0])
-    scheduled = Scheduled(desk.dispatch, Place.BACK, "x", 1)
+    scheduled = Scheduled(desk.dispatch, QueuePosition.BACK, "x", 1)
     assert scheduled.cancel()
     desk.dispatch.accept(scheduled)
     assert desk.dispatch.start_alone(scheduled) is None
@@ -199,7 +199,7 @@ def test_an_event_cancelled_on_its_way_to_the_queue_is_not_taken_in() -> None:
 
 def test_what_was_started_cannot_be_cancelled() -> None:
     desk = Desk(x=[0])
-    handles = [desk.add("x", 1), desk.add("x", 2, place=Place.PRIORITY)]
+    handles = [desk.add("x", 1), desk.add("x", 2, position=QueuePosition.PRIORITY)]
     desk.turn()
     assert [handle.cancel() for handle in handles] == [False, False]
     assert desk.counts("x").in_flight == 2
@@ -258,14 +258,14 @@ def test_a_producer_does_not_wait_for_one_whose_event_was_taken_out() -> None:
 @pytest.mark.parametrize("ordering", ORDERINGS)
 def test_a_lone_event_starts_past_the_queue(ordering: Ordering) -> None:
     desk = Desk(ordering, x=[0, 1])
-    scheduled = Scheduled(desk.dispatch, Place.BACK, "x", "args", 0.0, "p")
+    scheduled = Scheduled(desk.dispatch, QueuePosition.BACK, "x", "args", 0.0, "p")
     batch = desk.dispatch.start_alone(scheduled)
     assert batch is not None
     assert (batch.items, batch.size, batch.tickets) == (["args"], 1, (0, 0))
     assert desk.counts("x") == Counts(accepted=1, in_flight=1)
     assert scheduled.cancel() is False
     desk.add("x", "other")
-    assert desk.dispatch.start_alone(Scheduled(desk.dispatch, Place.BACK, "x", 2)) is None
+    assert desk.dispatch.start_alone(Scheduled(desk.dispatch, QueuePosition.BACK, "x", 2)) is None
     desk.finish(batch)
     assert desk.counts("x").completed == 1
 
@@ -273,11 +273,13 @@ def test_a_lone_event_starts_past_the_queue(ordering: Ordering) -> None:
 def test_a_lone_event_queues_behind_what_waits() -> None:
     desk = Desk(x=[0], y=[0])
 
-    def alone(event: str = "y", place: Place = Place.BACK) -> bool:
-        scheduled = Scheduled(desk.dispatch, place, event, 0, 0.0, "q")
+    def alone(event: str = "y", position: QueuePosition = QueuePosition.BACK) -> bool:
+        scheduled = Scheduled(desk.dispatch, position, event, 0, 0.0, "q")
         return desk.dispatch.start_alone(scheduled) is not None
 
-    assert not any(alone(place=place) for place in Place if place is not Place.BACK)
+    assert not any(
+        alone(position=position) for position in QueuePosition if position is not QueuePosition.BACK
+    )
     assert not alone("unknown")
     due = desk.after(1.0, "x")
     assert alone()
@@ -294,18 +296,20 @@ def test_a_lone_event_queues_behind_what_waits() -> None:
 def test_lone_events_fill_the_window_like_others() -> None:
     desk = Desk(x=[0])
     for number in range(16):
-        assert desk.dispatch.start_alone(Scheduled(desk.dispatch, Place.BACK, "x", number))
+        assert desk.dispatch.start_alone(Scheduled(desk.dispatch, QueuePosition.BACK, "x", number))
     assert desk.dispatch.chain_states["x"].full
-    assert desk.dispatch.start_alone(Scheduled(desk.dispatch, Place.BACK, "x", 16)) is None
+    assert desk.dispatch.start_alone(Scheduled(desk.dispatch, QueuePosition.BACK, "x", 16)) is None
 
 
 def test_in_global_a_lone_event_waits_for_the_end_of_what_is_under_way() -> None:
     desk = Desk("global", x=[0], y=[1])
-    batch = desk.dispatch.start_alone(Scheduled(desk.dispatch, Place.BACK, "x", 1))
+    batch = desk.dispatch.start_alone(Scheduled(desk.dispatch, QueuePosition.BACK, "x", 1))
     assert batch is not None
-    assert desk.dispatch.start_alone(Scheduled(desk.dispatch, Place.BACK, "y", 2)) is None
+    assert desk.dispatch.start_alone(Scheduled(desk.dispatch, QueuePosition.BACK, "y", 2)) is None
     desk.finish(batch)
-    assert desk.dispatch.start_alone(Scheduled(desk.dispatch, Place.BACK, "y", 3)) is not None
+    assert (
+        desk.dispatch.start_alone(Scheduled(desk.dispatch, QueuePosition.BACK, "y", 3)) is not None
+    )
 
 
 # --- windows ------------------------------------------------------------------------------------
@@ -490,7 +494,7 @@ def test_schedule_next_frees_a_producer_that_was_held_back() -> None:
         desk.add("slow", number, "a")
     (batch,) = desk.turn()
     assert desk.turn() == []
-    desk.add("quick", "now", "a", place=Place.FRONT)
+    desk.add("quick", "now", "a", position=QueuePosition.FRONT)
     assert desk.started() == [("quick", ["now"])]
     desk.finish(batch)
     assert desk.started() == [("slow", [16])]
@@ -502,7 +506,7 @@ def test_schedule_next_on_the_full_chain_itself_comes_first_later() -> None:
         desk.add("slow", number, "a")
     (batch,) = desk.turn()
     assert desk.turn() == []
-    desk.add("slow", "next", "a", place=Place.FRONT)
+    desk.add("slow", "next", "a", position=QueuePosition.FRONT)
     assert desk.turn() == []
     desk.finish(batch)
     assert desk.started() == [("slow", ["next", 16])]
@@ -523,7 +527,7 @@ def test_priority_events_take_no_ticket_and_no_place_in_the_window() -> None:
     desk = Desk(x=[0, 1])
     fill(desk, 16)
     desk.turn()
-    desk.add("x", "urgent", place=Place.PRIORITY)
+    desk.add("x", "urgent", position=QueuePosition.PRIORITY)
     (batch,) = desk.turn()
     assert (batch.items, batch.tickets, batch.control) == (["urgent"], (), True)
     assert desk.dispatch.chain_states["x"].in_flight == 16
@@ -536,7 +540,7 @@ def test_a_turn_starts_a_streak_of_priority_events_then_the_others() -> None:
     desk = Desk(x=[0], urgent=[0])
     desk.add("x", "x")
     for number in range(250):
-        desk.add("urgent", number, place=Place.PRIORITY)
+        desk.add("urgent", number, position=QueuePosition.PRIORITY)
     started = desk.started()
     assert len(started) == MAX_PRIORITY_STREAK + 1
     assert started[-1] == ("x", ["x"])
@@ -550,7 +554,7 @@ def test_in_global_priority_events_cannot_starve_the_rest() -> None:
     desk = Desk("global", x=[0], urgent=[0])
     desk.add("x", "x")
     for number in range(300):
-        desk.add("urgent", number, place=Place.PRIORITY)
+        desk.add("urgent", number, position=QueuePosition.PRIORITY)
     for taken in range(301):
         (batch,) = desk.turn()
         if batch.chain.event == "x":
@@ -586,11 +590,11 @@ def test_nothing_else_starts_before_start_is_over() -> None:
     assert (start.items, start.control) == (["args"], True)
     assert desk.counts("start") == Counts(accepted=1, in_flight=1)
     desk.add("x", 1)
-    desk.add("x", 2, place=Place.PRIORITY)
+    desk.add("x", 2, position=QueuePosition.PRIORITY)
     desk.after(0.0, "x")
     assert desk.turn() == []
     assert desk.dispatch.next_due() is None
-    assert desk.dispatch.start_alone(Scheduled(desk.dispatch, Place.BACK, "x", 1)) is None
+    assert desk.dispatch.start_alone(Scheduled(desk.dispatch, QueuePosition.BACK, "x", 1)) is None
     desk.finish(start)
     assert [(batch.control, batch.size) for batch in desk.turn()] == [(True, 1), (False, 2)]
 
@@ -669,7 +673,7 @@ class Pair:
             for child in event:
                 self.dispatch.accept(child)
             return None
-        scheduled = Scheduled(self.dispatch, Place.BACK, event, args, 0.0, 0)
+        scheduled = Scheduled(self.dispatch, QueuePosition.BACK, event, args, 0.0, 0)
         self.hosts[0].children.append(scheduled)
         return scheduled
 
@@ -738,7 +742,7 @@ def test_a_source_that_renews_itself_stays_within_a_window_of_slow_work(
     else:
         pair = Pair(ordering, tick=[produce, None], work=[None, handle])
     for _ in range(5 if kind == "one chain" else 1):
-        pair.dispatch.accept(Scheduled(pair.dispatch, Place.BACK, "tick", None))
+        pair.dispatch.accept(Scheduled(pair.dispatch, QueuePosition.BACK, "tick", None))
     ahead = 0
     for _ in range(300):
         pair.settle()

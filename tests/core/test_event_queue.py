@@ -240,8 +240,8 @@ def test_a_step_of_the_wall_clock_moves_times_but_no_delay(
 # --- cancelling -----------------------------------------------------------------------------
 
 
-def schedule_in(place: str, queue: EventQueueManager, args: Any = None) -> Scheduled:
-    match place:
+def schedule_in(position: str, queue: EventQueueManager, args: Any = None) -> Scheduled:
+    match position:
         case "back":
             return queue.schedule("x", args)
         case "front":
@@ -261,11 +261,11 @@ def schedule_in(place: str, queue: EventQueueManager, args: Any = None) -> Sched
 PLACES = ["back", "front", "after", "at", "due", "priority"]
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("position", PLACES)
 def test_a_cancelled_event_never_comes_out(
-    queue: EventQueueManager, clock: VirtualClock, place: str
+    queue: EventQueueManager, clock: VirtualClock, position: str
 ) -> None:
-    handle = schedule_in(place, queue)
+    handle = schedule_in(position, queue)
 
     assert handle.cancel() is True
     assert handle.cancel() is False
@@ -278,12 +278,12 @@ def test_a_cancelled_event_never_comes_out(
         queue.next()
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("position", PLACES)
 def test_an_event_that_was_taken_cannot_be_cancelled(
-    queue: EventQueueManager, clock: VirtualClock, place: str
+    queue: EventQueueManager, clock: VirtualClock, position: str
 ) -> None:
-    handle = schedule_in(place, queue, "args")
-    other = schedule_in(place, queue, "other")
+    handle = schedule_in(position, queue, "args")
+    other = schedule_in(position, queue, "other")
     clock.advance(10.0)
     first = queue.next()
 
@@ -294,18 +294,18 @@ def test_an_event_that_was_taken_cannot_be_cancelled(
     assert queue.count() == 0
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("position", PLACES)
 @pytest.mark.parametrize("which", [0, 1, 2, 3, 4])
 def test_cancelling_one_of_several_leaves_the_others(
-    queue: EventQueueManager, clock: VirtualClock, place: str, which: int
+    queue: EventQueueManager, clock: VirtualClock, position: str, which: int
 ) -> None:
-    handles = [schedule_in(place, queue, number) for number in range(5)]
+    handles = [schedule_in(position, queue, number) for number in range(5)]
     assert handles[which].cancel() is True
     assert queue.count() == 4
     clock.advance(10.0)
 
     order = list(range(5))
-    if place == "front":
+    if position == "front":
         order.reverse()
     order.remove(which)
     assert [args for _, args in take_all(queue)] == order
@@ -446,11 +446,11 @@ class AgainstAList(RuleBasedStateMachine):
         self.number = 0
         self.streak = 0
 
-    def note(self, handle: Scheduled, place: str, when: float = 0.0) -> None:
+    def note(self, handle: Scheduled, position: str, when: float = 0.0) -> None:
         entry = {
             "event": handle.event,
             "args": handle.args,
-            "place": place,
+            "position": position,
             "when": when,
             "number": self.number,
             "due": 0,
@@ -461,10 +461,10 @@ class AgainstAList(RuleBasedStateMachine):
 
     def due_now(self) -> None:
         """Move what is due behind what was found due before, as every look at the queue does."""
-        for place, now in (("after", self.clock.monotonic()), ("at", self.clock.time())):
-            found = [e for e in self.waiting if e["place"] == place and e["when"] <= now]
+        for position, now in (("after", self.clock.monotonic()), ("at", self.clock.time())):
+            found = [e for e in self.waiting if e["position"] == position and e["when"] <= now]
             for entry in sorted(found, key=lambda e: (e["when"], e["number"])):
-                entry["place"] = "due"
+                entry["position"] = "due"
                 entry["due"] = self.number
                 self.number += 1
 
@@ -472,7 +472,7 @@ class AgainstAList(RuleBasedStateMachine):
         self.due_now()
         places: dict[str, list[dict[str, Any]]] = {}
         for entry in self.waiting:
-            places.setdefault(entry["place"], []).append(entry)
+            places.setdefault(entry["position"], []).append(entry)
         others = sorted(places.get("due", []), key=lambda e: e["due"]) or [
             *sorted(places.get("front", []), key=lambda e: -e["number"]),
             *sorted(places.get("back", []), key=lambda e: e["number"]),
@@ -548,7 +548,9 @@ class AgainstAList(RuleBasedStateMachine):
                     method()
             return
         bases = {"after": self.clock.monotonic(), "at": self.clock.time()}
-        seconds = min(max(0.0, e["when"] - bases.get(e["place"], e["when"])) for e in self.waiting)
+        seconds = min(
+            max(0.0, e["when"] - bases.get(e["position"], e["when"])) for e in self.waiting
+        )
         assert self.queue.wait() == seconds
         assert self.queue.when() == self.clock.time() + seconds
 

@@ -10,9 +10,9 @@ from zenactors.core.chain import Chain, build_chains
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, gen_event_handler
 from zenactors.core.dispatch import Dispatch
-from zenactors.core.event_queue import Place, Scheduled
+from zenactors.core.event_queue import QueuePosition, Scheduled
 from zenactors.core.host import MAX_STRIDE, SPLIT_AFTER, Host, exit_status
-from zenactors.core.messages import DeadLetter, Batch
+from zenactors.core.messages import Batch, DeadLetter
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 Callback = Callable[[Any, Any], Any]
@@ -61,7 +61,9 @@ class Bench:
         self.chain: Chain = chains["x"]
         self.host = Host("c", DAEMON, self.outlet, self.clock)
 
-    def batch(self, *items: Any, ticket: int = 0, last: bool = True, control: bool = False) -> Batch:
+    def batch(
+        self, *items: Any, ticket: int = 0, last: bool = True, control: bool = False
+    ) -> Batch:
         tickets = tuple([ticket] * len(self.chain.steps))
         return Batch(self.chain, 0, tickets, list(items), len(items), last=last, control=control)
 
@@ -265,7 +267,7 @@ def test_a_batch_whose_events_are_all_gone_travels_on_empty() -> None:
 def test_children_go_to_the_dispatcher_before_the_batch_goes_on() -> None:
     sent: list[str] = []
     bench = Bench(lambda d, a: bench.host.children.append(child), steps=2)
-    child = Scheduled(None, Place.BACK, "x", None)  # type: ignore[arg-type]
+    child = Scheduled(None, QueuePosition.BACK, "x", None)  # type: ignore[arg-type]
     bench.outlet.schedule = lambda children: sent.append(f"{len(children)} children")  # type: ignore[method-assign]
     bench.outlet.forward = lambda component, batch: sent.append("part")  # type: ignore[method-assign]
     bench.host.arrive(bench.batch(1, 2))
@@ -277,7 +279,7 @@ def test_children_go_to_the_dispatcher_before_the_batch_goes_on() -> None:
 
 def test_children_of_the_last_step_travel_with_the_report() -> None:
     bench = Bench(lambda d, a: bench.host.children.append(child))
-    child = Scheduled(None, Place.BACK, "x", None)  # type: ignore[arg-type]
+    child = Scheduled(None, QueuePosition.BACK, "x", None)  # type: ignore[arg-type]
     batch = bench.run(1, 2)
 
     assert batch.children == [child, child]

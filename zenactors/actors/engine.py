@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from zenactors.core.clock import Clock
     from zenactors.core.component import Handler
     from zenactors.core.event_queue import Scheduled
-    from zenactors.core.messages import DeadLetter, Batch
+    from zenactors.core.messages import Batch, DeadLetter
 
 ASK_TIMEOUT = 5.0  # seconds: how long a component may take to answer a question
 DISPATCHER = -1  # its place among the threads: components count from 0

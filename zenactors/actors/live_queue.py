@@ -8,7 +8,7 @@ from typing import Any, Literal
 from zenactors.actors.runtime import Runtime
 from zenactors.actors.turns import Turns
 from zenactors.core.clock import Clock
-from zenactors.core.event_queue import Place, Scheduled, check_seconds
+from zenactors.core.event_queue import QueuePosition, Scheduled, check_seconds
 from zenactors.core.host import Host
 from zenactors.errors import NotRunningError, QueueFullError, UnknownEventError
 
@@ -72,19 +72,19 @@ class LiveQueue:
         """
         ident = self._ident()
         if ident in self._hosts or self._limit is not None or self._turns.halted:
-            return self._put(Place.BACK, event, args, 0.0)
+            return self._put(QueuePosition.BACK, event, args, 0.0)
         # The shortest way, as an idle daemon's latency is made of such steps.
         if self._known is None:
             hash(event)
         elif event not in self._known:
             raise UnknownEventError(event, known=self._known)
-        scheduled = Scheduled(self, Place.BACK, event, args, 0.0, ident)
+        scheduled = Scheduled(self, QueuePosition.BACK, event, args, 0.0, ident)
         self._turns.post_sequential(scheduled)
         return scheduled
 
     def schedule_next(self, event: Any, args: Any = None) -> Scheduled:
         """Queue an event before all others of this producer. Otherwise as `schedule`."""
-        return self._put(Place.FRONT, event, args, 0.0)
+        return self._put(QueuePosition.FRONT, event, args, 0.0)
 
     def schedule_at(self, tstamp: float, event: Any, args: Any = None) -> Scheduled:
         """Queue an event for the Unix time `tstamp`. Never blocks. Thread: any.
@@ -94,7 +94,7 @@ class LiveQueue:
             ValueError: If `tstamp` is NaN or infinite.
         """
         check_seconds("tstamp", tstamp)
-        return self._put(Place.AT, event, args, tstamp)
+        return self._put(QueuePosition.AT, event, args, tstamp)
 
     def schedule_after(self, delay: float, event: Any, args: Any = None) -> Scheduled:
         """Queue an event for `delay` seconds from now. Never blocks. Thread: any.
@@ -104,14 +104,14 @@ class LiveQueue:
             ValueError: If `delay` is NaN or infinite.
         """
         check_seconds("delay", delay)
-        return self._put(Place.AFTER, event, args, self._clock.monotonic() + delay)
+        return self._put(QueuePosition.AFTER, event, args, self._clock.monotonic() + delay)
 
     def schedule_priority(self, event: Any, args: Any = None) -> Scheduled:
         """Queue an event that overtakes all others, in the components' mailboxes too.
 
         Never blocks. Thread: any.
         """
-        return self._put(Place.PRIORITY, event, args, 0.0)
+        return self._put(QueuePosition.PRIORITY, event, args, 0.0)
 
     def cancel(self, scheduled: Scheduled) -> bool:
         """Take an event back. False: it was started or cancelled before. Thread: any."""
@@ -172,7 +172,7 @@ class LiveQueue:
         # Identifiers of threads are positive, so what stands for components is negative.
         return ~entry[0] if entry else ident
 
-    def _put(self, place: Place, event: Any, args: Any, when: float) -> Scheduled:
+    def _put(self, position: QueuePosition, event: Any, args: Any, when: float) -> Scheduled:
         known = self._known
         if known is None:
             hash(event)  # what is no event at all is refused here too
@@ -180,18 +180,18 @@ class LiveQueue:
             raise UnknownEventError(event, known=known)
         ident = self._ident()
         entry = self._hosts.get(ident)
-        if entry is not None and place is not Place.PRIORITY:
+        if entry is not None and position is not QueuePosition.PRIORITY:
             component, host = entry
-            scheduled = Scheduled(self, place, event, args, when, ~component)
+            scheduled = Scheduled(self, position, event, args, when, ~component)
             host.children.append(scheduled)
             return scheduled
-        scheduled = Scheduled(self, place, event, args, when, ident)
-        limited = place is Place.BACK or place is Place.FRONT
+        scheduled = Scheduled(self, position, event, args, when, ident)
+        limited = position is QueuePosition.BACK or position is QueuePosition.FRONT
         if self._limit is not None and limited and self._turns.is_open():
             self._make_room(event, self._limit)
         if entry is None and self._turns.halted:
             raise NotRunningError(f"Event {event!r} was not scheduled: the dispatcher has stopped.")
-        if place is Place.BACK:
+        if position is QueuePosition.BACK:
             self._turns.post_sequential(scheduled)
         else:
             self._turns.post(scheduled)

@@ -27,9 +27,9 @@ from zenactors.core.event_queue import (
     MAX_PRIORITY_STREAK,
     NEW,
     EventQueueManager,
-    Lane,
-    Place,
-    Run,
+    EventRun,
+    ProducerQueue,
+    QueuePosition,
     Scheduled,
 )
 from zenactors.core.messages import Batch
@@ -111,7 +111,7 @@ class ChainState:
         self.control_in_flight = 0
         self.passed = 0  # data events that have left the chain, whatever became of them
         self.accepted = self.completed = self.stopped = self.dead = 0
-        self.waiting: deque[Lane] = deque()  # producers held back by the window
+        self.waiting: deque[ProducerQueue] = deque()  # producers held back by the window
         self.mark = -1  # when so many events are done, the window that was full is through
         self.marked_at = 0.0
 
@@ -128,7 +128,7 @@ class ControlEvent:
         part: What is there; None at the end.
     """
 
-    __slots__ = ("args", "due", "flow", "part", "step", "ways")
+    __slots__ = ("args", "batch", "chain_state", "due", "step", "ways")
 
     def __init__(self, chain_state: ChainState, args: Any) -> None:
         chain = chain_state.chain
@@ -173,7 +173,9 @@ class Dispatch:
             for step in chain.steps:
                 # A component has one order for all its chains, or one for each of them.
                 step.order = (step.component, chain.number if ordering == "event" else -1)
-        self.chain_states = {event: ChainState(chain, widths or {}) for event, chain in chains.items()}
+        self.chain_states = {
+            event: ChainState(chain, widths or {}) for event, chain in chains.items()
+        }
         self.ordering = ordering
         self.open = False
         """False: nothing starts. Set when every component is set up."""
@@ -184,7 +186,7 @@ class Dispatch:
         self._in_flight = 0  # of all chains, control included
         self._barrier = False
         self._tickets: dict[Order, int] = {}
-        self._held: dict[Lane, tuple[ChainState, deque[Lane]]] = {}
+        self._held: dict[ProducerQueue, tuple[ChainState, deque[ProducerQueue]]] = {}
         self._sources = 0
         self.control_events: list[ControlEvent] = []
         """The events of the daemon's life that are on their way."""
@@ -201,7 +203,7 @@ class Dispatch:
             UnknownEventError: If no component handles it, and unknown ones are not let in.
         """
         chain_state = self.chain_states.get(scheduled.event)
-        if scheduled.home is not NEW:
+        if scheduled.location is not NEW:
             return  # cancelled before it came here
         if chain_state is not None:
             chain_state.accepted += 1
@@ -210,23 +212,25 @@ class Dispatch:
         if self._one_by_one:
             scheduled.producer = None  # one order for all
         self.queue.insert(scheduled)
-        if scheduled.place is Place.FRONT:
-            self._release(scheduled.lane())
+        if scheduled.position is QueuePosition.FRONT:
+            self._release(scheduled.producer_queue())
 
     def cancel(self, scheduled: Scheduled) -> bool:
         """Take an event back. False: it was started or cancelled before."""
-        home = scheduled.home
+        location = scheduled.location
         cancelled = self.queue.cancel(scheduled)
-        if cancelled and home is not NEW:
+        if cancelled and location is not NEW:
             self._withdraw(scheduled.event)
-            if isinstance(home, Run):
-                self._release(home.lane)  # what follows may wait for another chain, or for none
+            if isinstance(location, EventRun):
+                self._release(
+                    location.producer_queue
+                )  # what follows may wait for another chain, or for none
         return cancelled
 
     def take_next(self) -> tuple[Any, Any]:
         """Take the next event out of the queue instead of starting it."""
-        for lane in list(self._held):
-            self._release(lane)  # the queue looks at what is ready only
+        for producer_queue in list(self._held):
+            self._release(producer_queue)  # the queue looks at what is ready only
         before = self.queue.count()
         event, args = self.queue.next()
         if self.queue.count() < before:
@@ -255,7 +259,9 @@ class Dispatch:
             self._adapt(chain_state)
             if chain_state.waiting:
                 # Not before there is room for a batch worth sending.
-                chain_state.full = chain_state.in_flight > chain_state.window - chain_state.window // REFILL
+                chain_state.full = (
+                    chain_state.in_flight > chain_state.window - chain_state.window // REFILL
+                )
                 if not chain_state.full:
                     self._release(chain_state.waiting[0])
             else:
@@ -304,8 +310,8 @@ class Dispatch:
             started.append(self._start_control(self._chain_state(scheduled.event), scheduled.args))
         latest: dict[int, Batch] = {}
         # Serving one may let another go on that was held back, also a due one.
-        while lanes := queue.due or queue.ready:
-            self._serve(lanes, started, latest)
+        while producer_queues := queue.due or queue.ready:
+            self._serve(producer_queues, started, latest)
         return started
 
     def more_priority(self) -> bool:
@@ -322,8 +328,8 @@ class Dispatch:
         chain_state = self.chain_states.get(scheduled.event)
         if (
             chain_state is None
-            or scheduled.home is not NEW
-            or scheduled.place is not Place.BACK
+            or scheduled.location is not NEW
+            or scheduled.position is not QueuePosition.BACK
             or self._barrier
             or not self.open
             or (self._one_by_one and self._in_flight)
@@ -331,7 +337,7 @@ class Dispatch:
             or self.queue.waiting()
         ):
             return None
-        scheduled.home = GONE
+        scheduled.location = GONE
         chain_state.accepted += 1
         batch = self._start(chain_state, [scheduled.args])
         if chain_state.in_flight >= chain_state.window:
@@ -404,7 +410,9 @@ class Dispatch:
             raise UnknownEventError(event, known=self.chain_states)
         return chain_state
 
-    def _serve(self, lanes: deque[Lane], started: list[Batch], latest: dict[int, Batch]) -> None:
+    def _serve(
+        self, producer_queues: deque[ProducerQueue], started: list[Batch], latest: dict[int, Batch]
+    ) -> None:
         """Start what the first lane may start, and put the lane where it belongs then.
 
         Args:
@@ -412,18 +420,18 @@ class Dispatch:
             started: What this turn starts.
             latest: The last batch that this turn starts on each component.
         """
-        lane = lanes[0]
-        run = lane.runs[0]
+        producer_queue = producer_queues[0]
+        run = producer_queue.runs[0]
         chain_state = self._chain_state(run.event)
         room = chain_state.window - chain_state.in_flight
         if run.cancelled == len(run.args):
             room = len(run.args)  # nothing of it starts, so it needs no room
         if room <= 0:
-            self._held[lanes.popleft()] = (chain_state, lanes)
-            chain_state.waiting.append(lane)
+            self._held[producer_queues.popleft()] = (chain_state, producer_queues)
+            chain_state.waiting.append(producer_queue)
             return
-        items = self.queue.take(lane, 1 if chain_state.chain.revisits else room)
-        self.queue.rotate(lanes)
+        items = self.queue.take(producer_queue, 1 if chain_state.chain.revisits else room)
+        self.queue.rotate(producer_queues)
         if items and not self._join(chain_state, items, latest):
             batch = self._start(chain_state, items)
             started.append(batch)
@@ -459,13 +467,13 @@ class Dispatch:
             chain_state.marked_at = self._clock.monotonic()
         return True
 
-    def _release(self, lane: Lane) -> None:
+    def _release(self, producer_queue: ProducerQueue) -> None:
         """Let a producer that a window held back try again."""
-        held = self._held.pop(lane, None)
+        held = self._held.pop(producer_queue, None)
         if held is not None:
-            chain_state, lanes = held
-            chain_state.waiting.remove(lane)  # almost always the first
-            lanes.append(lane)
+            chain_state, producer_queues = held
+            chain_state.waiting.remove(producer_queue)  # almost always the first
+            producer_queues.append(producer_queue)
 
     def _turn_one_by_one(self) -> list[Batch]:
         queue = self.queue
@@ -473,11 +481,11 @@ class Dispatch:
             scheduled = queue.priority_in_turn()
             if scheduled is not None:
                 return [self._start_control(self._chain_state(scheduled.event), scheduled.args)]
-            lanes = queue.due or queue.ready
-            lane = lanes[0]
-            chain_state = self._chain_state(lane.runs[0].event)
-            items = queue.take(lane, 1)
-            queue.rotate(lanes)
+            producer_queues = queue.due or queue.ready
+            producer_queue = producer_queues[0]
+            chain_state = self._chain_state(producer_queue.runs[0].event)
+            items = queue.take(producer_queue, 1)
+            queue.rotate(producer_queues)
             if items:
                 return [self._start(chain_state, items)]
         return []
@@ -509,9 +517,13 @@ class Dispatch:
 
     def _stop_at(self, control_event: ControlEvent, step: int) -> Batch:
         control_event.step = step
-        patience = RELOAD_PATIENCE if control_event.chain_state.chain.event == EVENT_HUP else PATIENCE
+        patience = (
+            RELOAD_PATIENCE if control_event.chain_state.chain.event == EVENT_HUP else PATIENCE
+        )
         control_event.due = self._clock.monotonic() + patience
-        control_event.batch = Batch(control_event.ways[step], 0, (), [control_event.args], 1, control=True)
+        control_event.batch = Batch(
+            control_event.ways[step], 0, (), [control_event.args], 1, control=True
+        )
         control_event.batch.origin = control_event
         return control_event.batch
 
@@ -540,7 +552,9 @@ class Dispatch:
             step = control_event.chain_state.chain.steps[control_event.step]
             self.passed_over.append((control_event.chain_state.chain.event, step.component))
             assert control_event.batch is not None
-            missed = Batch(control_event.ways[control_event.step], 0, (), [control_event.args], 1, control=True)
+            missed = Batch(
+                control_event.ways[control_event.step], 0, (), [control_event.args], 1, control=True
+            )
             control_event.batch = missed
             self._missed += 1
             if (onward := self._next_stop(control_event, missed)) is not None:

@@ -26,7 +26,7 @@ MIN_PRUNED = 64  # a smaller heap may hold what was cancelled until it would hav
 MAX_PRIORITY_STREAK = 100  # so many priority events in a row may hold back the others
 
 
-class Place(enum.Enum):
+class QueuePosition(enum.Enum):
     """Where in the queue an event is, or is to go."""
 
     BACK = enum.auto()
@@ -44,13 +44,13 @@ class Owner(Protocol):
         ...
 
 
-class Run:
+class EventRun:
     """Consecutive events of one name from one producer. `args[0]` is number `taken`."""
 
-    __slots__ = ("args", "cancelled", "event", "lane", "taken")
+    __slots__ = ("args", "cancelled", "event", "producer_queue", "taken")
 
-    def __init__(self, lane: Lane, event: Any, args: list[Any]) -> None:
-        self.lane = lane
+    def __init__(self, producer_queue: ProducerQueue, event: Any, args: list[Any]) -> None:
+        self.producer_queue = producer_queue
         self.event = event
         self.args = args
         self.taken = 0
@@ -68,12 +68,12 @@ class Scheduled:
         producer: Whose order it belongs to.
     """
 
-    __slots__ = ("args", "event", "home", "number", "owner", "place", "producer", "when")
+    __slots__ = ("args", "event", "location", "number", "owner", "position", "producer", "when")
 
     def __init__(
         self,
         owner: Owner,
-        place: Place,
+        position: QueuePosition,
         event: Any,
         args: Any,
         when: float = 0.0,
@@ -81,11 +81,11 @@ class Scheduled:
     ) -> None:
         self.event = event
         self.args = args
-        self.place = place
+        self.position = position
         self.when = when
         self.producer = producer
         self.owner = owner
-        self.home: Any = NEW
+        self.location: Any = NEW
         self.number = 0
 
     def cancel(self) -> bool:
@@ -96,20 +96,20 @@ class Scheduled:
         """
         return self.owner.cancel(self)
 
-    def lane(self) -> Lane:
+    def producer_queue(self) -> ProducerQueue:
         """Return the lane of a sequential event that is in the queue."""
-        run: Run = self.home
-        return run.lane
+        run: EventRun = self.location
+        return run.producer_queue
 
 
-class Lane:
+class ProducerQueue:
     """The waiting events of one producer, in its order."""
 
     __slots__ = ("count", "key", "runs")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
-        self.runs: deque[Run] = deque()
+        self.runs: deque[EventRun] = deque()
         self.count = 0
 
 
@@ -152,10 +152,10 @@ class EventQueueManager:
         self._untimed = 0
         self._priority: deque[Scheduled] = deque()
         self._streak = 0
-        self._lanes: dict[Hashable, Lane] = {}
-        self.due: deque[Lane] = deque()
+        self._producer_queues: dict[Hashable, ProducerQueue] = {}
+        self.due: deque[ProducerQueue] = deque()
         """Lanes with timed events whose moment has come. For who admits events."""
-        self.ready: deque[Lane] = deque()
+        self.ready: deque[ProducerQueue] = deque()
         """Lanes with sequential events. For who admits events."""
 
     def schedule(self, event: Any, args: Any = None, *, producer: Hashable = None) -> Scheduled:
@@ -166,13 +166,13 @@ class EventQueueManager:
             args: Handed to the first callback of the chain as it is.
             producer: Whose order it belongs to; between producers there is none.
         """
-        return self.insert(Scheduled(self, Place.BACK, event, args, 0.0, producer))
+        return self.insert(Scheduled(self, QueuePosition.BACK, event, args, 0.0, producer))
 
     def schedule_next(
         self, event: Any, args: Any = None, *, producer: Hashable = None
     ) -> Scheduled:
         """Queue an event before all other sequential ones of the same producer."""
-        return self.insert(Scheduled(self, Place.FRONT, event, args, 0.0, producer))
+        return self.insert(Scheduled(self, QueuePosition.FRONT, event, args, 0.0, producer))
 
     def schedule_at(
         self, tstamp: float, event: Any, args: Any = None, *, producer: Hashable = None
@@ -192,7 +192,7 @@ class EventQueueManager:
             ValueError: If `tstamp` is NaN or infinite.
         """
         check_seconds("tstamp", tstamp)
-        return self.insert(Scheduled(self, Place.AT, event, args, tstamp, producer))
+        return self.insert(Scheduled(self, QueuePosition.AT, event, args, tstamp, producer))
 
     def schedule_after(
         self, delay: float, event: Any, args: Any = None, *, producer: Hashable = None
@@ -204,33 +204,35 @@ class EventQueueManager:
         """
         check_seconds("delay", delay)
         when = self._clock.monotonic() + delay
-        return self.insert(Scheduled(self, Place.AFTER, event, args, when, producer))
+        return self.insert(Scheduled(self, QueuePosition.AFTER, event, args, when, producer))
 
     def schedule_priority(
         self, event: Any, args: Any = None, *, producer: Hashable = None
     ) -> Scheduled:
         """Queue an event before everything but earlier priority events."""
-        return self.insert(Scheduled(self, Place.PRIORITY, event, args, 0.0, producer))
+        return self.insert(Scheduled(self, QueuePosition.PRIORITY, event, args, 0.0, producer))
 
     def insert(self, scheduled: Scheduled) -> Scheduled:
         """Queue what is described by `scheduled`, unless it was cancelled meanwhile."""
-        if scheduled.home is not NEW:
+        if scheduled.location is not NEW:
             return scheduled
-        place = scheduled.place
-        if place is Place.BACK:
-            self._extend(self._lane(("next", scheduled.producer), self.ready), scheduled)
-        elif place is Place.FRONT:
-            lane = self._lane(("next", scheduled.producer), self.ready, first=True)
-            run = Run(lane, scheduled.event, [scheduled.args])
-            lane.runs.appendleft(run)
-            lane.count += 1
+        position = scheduled.position
+        if position is QueuePosition.BACK:
+            self._extend(self._producer_queue(("next", scheduled.producer), self.ready), scheduled)
+        elif position is QueuePosition.FRONT:
+            producer_queue = self._producer_queue(
+                ("next", scheduled.producer), self.ready, first=True
+            )
+            run = EventRun(producer_queue, scheduled.event, [scheduled.args])
+            producer_queue.runs.appendleft(run)
+            producer_queue.count += 1
             self._untimed += 1
-            scheduled.home = run
-        elif place is Place.PRIORITY:
+            scheduled.location = run
+        elif position is QueuePosition.PRIORITY:
             self._add_priority(scheduled)
         else:
-            scheduled.home = _TIMED
-            heap = self._after if place is Place.AFTER else self._at
+            scheduled.location = _TIMED
+            heap = self._after if position is QueuePosition.AFTER else self._at
             heapq.heappush(heap, (scheduled.when, next(self._order), scheduled))
             self._timed += 1
             self._waiting_chores += scheduled.event in self._chores
@@ -238,18 +240,18 @@ class EventQueueManager:
 
     def cancel(self, scheduled: Scheduled) -> bool:
         """Take an event back. False: it was taken or cancelled before."""
-        home = scheduled.home
-        scheduled.home = GONE
-        if home is GONE:
+        location = scheduled.location
+        scheduled.location = GONE
+        if location is GONE:
             return False
-        if isinstance(home, Run):
-            return self._cancel_in_run(home, scheduled.number)
-        if home is _PRIORITY:
+        if isinstance(location, EventRun):
+            return self._cancel_in_run(location, scheduled.number)
+        if location is _PRIORITY:
             self._untimed -= 1
-        elif home is _TIMED:
+        elif location is _TIMED:
             self._timed -= 1
             self._waiting_chores -= scheduled.event in self._chores
-            self._prune(self._after if scheduled.place is Place.AFTER else self._at)
+            self._prune(self._after if scheduled.position is QueuePosition.AFTER else self._at)
         return True
 
     def next(self) -> tuple[Any, Any]:
@@ -266,9 +268,9 @@ class EventQueueManager:
         if priority is not None:
             return priority.event, priority.args
         while others := self.due or self.ready:
-            lane = others[0]
-            event = lane.runs[0].event
-            taken = self.take(lane, 1)
+            producer_queue = others[0]
+            event = producer_queue.runs[0].event
+            taken = self.take(producer_queue, 1)
             self.rotate(others)
             if taken:
                 return event, taken[0]
@@ -314,7 +316,11 @@ class EventQueueManager:
     def ahead(self, producer: Hashable) -> int:
         """Return how many sequential and due events of one producer wait."""
         keys = (("next", producer), ("due", producer))
-        return sum(lane.count for key in keys if (lane := self._lanes.get(key)))
+        return sum(
+            producer_queue.count
+            for key in keys
+            if (producer_queue := self._producer_queues.get(key))
+        )
 
     # --- for who admits events -------------------------------------------------------------
 
@@ -351,12 +357,12 @@ class EventQueueManager:
 
     def pending(self) -> Iterator[Any]:
         """Yield the event of everything that is queued. Not in order."""
-        for lane in self._lanes.values():
-            for run in lane.runs:
+        for producer_queue in self._producer_queues.values():
+            for run in producer_queue.runs:
                 yield from itertools.repeat(run.event, len(run.args) - run.cancelled)
         timed = (scheduled for _, _, scheduled in itertools.chain(self._after, self._at))
         for scheduled in itertools.chain(self._priority, timed):
-            if scheduled.home is not GONE:
+            if scheduled.location is not GONE:
                 yield scheduled.event
 
     def has_priority(self) -> bool:
@@ -371,8 +377,8 @@ class EventQueueManager:
         """Take the next priority event, or return None."""
         while self._priority:
             scheduled = self._priority.popleft()
-            if scheduled.home is _PRIORITY:
-                scheduled.home = GONE
+            if scheduled.location is _PRIORITY:
+                scheduled.location = GONE
                 self._untimed -= 1
                 return scheduled
         return None
@@ -387,12 +393,12 @@ class EventQueueManager:
         self._streak = 0
         return None
 
-    def take(self, lane: Lane, limit: int) -> list[Any]:
+    def take(self, producer_queue: ProducerQueue, limit: int) -> list[Any]:
         """Take up to `limit` args off a lane's first run; none, if all were cancelled."""
-        run = lane.runs[0]
+        run = producer_queue.runs[0]
         args = run.args
         if len(args) <= limit:
-            lane.runs.popleft()
+            producer_queue.runs.popleft()
             run.args = []
         else:
             args = args[:limit]
@@ -402,55 +408,57 @@ class EventQueueManager:
             whole = len(args)
             args = [each for each in args if each is not _CANCELLED]
             run.cancelled -= whole - len(args)
-        lane.count -= len(args)
+        producer_queue.count -= len(args)
         self._untimed -= len(args)
         return args
 
-    def rotate(self, lanes: deque[Lane]) -> None:
-        """After the first lane of `lanes` was served: drop it if empty, else put it last."""
-        lane = lanes.popleft()
-        if lane.runs:
-            lanes.append(lane)
+    def rotate(self, producer_queues: deque[ProducerQueue]) -> None:
+        """After the first lane of `producer_queues` was served: drop it if empty, else put it last."""
+        producer_queue = producer_queues.popleft()
+        if producer_queue.runs:
+            producer_queues.append(producer_queue)
         else:
-            del self._lanes[lane.key]
+            del self._producer_queues[producer_queue.key]
 
     # --- inside ----------------------------------------------------------------------------
 
-    def _lane(self, key: Hashable, lanes: deque[Lane], *, first: bool = False) -> Lane:
-        lane = self._lanes.get(key)
-        if lane is None:
-            lane = self._lanes[key] = Lane(key)
+    def _producer_queue(
+        self, key: Hashable, producer_queues: deque[ProducerQueue], *, first: bool = False
+    ) -> ProducerQueue:
+        producer_queue = self._producer_queues.get(key)
+        if producer_queue is None:
+            producer_queue = self._producer_queues[key] = ProducerQueue(key)
             if first:
-                lanes.appendleft(lane)
+                producer_queues.appendleft(producer_queue)
             else:
-                lanes.append(lane)
-        return lane
+                producer_queues.append(producer_queue)
+        return producer_queue
 
-    def _extend(self, lane: Lane, scheduled: Scheduled) -> None:
-        runs = lane.runs
+    def _extend(self, producer_queue: ProducerQueue, scheduled: Scheduled) -> None:
+        runs = producer_queue.runs
         # Identity, not equality: 1 and True are one chain but come out as they went in.
         if runs and (run := runs[-1]).event is scheduled.event and len(run.args) < MAX_RUN:
             scheduled.number = run.taken + len(run.args)
             run.args.append(scheduled.args)
         else:
-            run = Run(lane, scheduled.event, [scheduled.args])
+            run = EventRun(producer_queue, scheduled.event, [scheduled.args])
             runs.append(run)
-        scheduled.home = run
-        lane.count += 1
+        scheduled.location = run
+        producer_queue.count += 1
         self._untimed += 1
 
-    def _cancel_in_run(self, run: Run, number: int) -> bool:
+    def _cancel_in_run(self, run: EventRun, number: int) -> bool:
         index = number - run.taken
         if not 0 <= index < len(run.args) or run.args[index] is _CANCELLED:
             return False
         run.args[index] = _CANCELLED
         run.cancelled += 1
-        run.lane.count -= 1
+        run.producer_queue.count -= 1
         self._untimed -= 1
         return True
 
     def _add_priority(self, scheduled: Scheduled) -> None:
-        scheduled.home = _PRIORITY
+        scheduled.location = _PRIORITY
         self._priority.append(scheduled)
         self._untimed += 1
 
@@ -458,23 +466,23 @@ class EventQueueManager:
         """Drop cancelled entries once they are most of what the heaps hold."""
         # Time-outs are set and cancelled by the thousand, long before they would be due.
         if len(heap) > MIN_PRUNED and len(self._after) + len(self._at) > 2 * self._timed:
-            heap[:] = [entry for entry in heap if entry[2].home is not GONE]
+            heap[:] = [entry for entry in heap if entry[2].location is not GONE]
             heapq.heapify(heap)
 
     @staticmethod
     def _is_gone(heap: _Heap) -> bool:
-        return heap[0][2].home is GONE
+        return heap[0][2].location is GONE
 
     def _promote_first(self, heap: _Heap) -> None:
         scheduled = heapq.heappop(heap)[2]
-        if scheduled.home is GONE:
+        if scheduled.location is GONE:
             return
         self._timed -= 1
         if scheduled.event in self._chores:
             self._waiting_chores -= 1
             self._add_priority(scheduled)
         else:
-            self._extend(self._lane(("due", scheduled.producer), self.due), scheduled)
+            self._extend(self._producer_queue(("due", scheduled.producer), self.due), scheduled)
 
 
 def check_seconds(name: str, value: float) -> None:

@@ -15,7 +15,7 @@ from zenactors.core.chain import Order, Step
 from zenactors.core.clock import Clock
 from zenactors.core.component import FLAG_CONTINUE, Callback
 from zenactors.core.event_queue import Scheduled
-from zenactors.core.messages import DeadLetter, Batch
+from zenactors.core.messages import Batch, DeadLetter
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 MAX_STRIDE = 64  # events between two looks at the clock and the control lane
@@ -163,7 +163,13 @@ class Host:
         """Send on what is done of a batch, and keep the rest."""
         rest_size = batch.size - self._done
         done = Batch(
-            batch.chain, batch.step, batch.tickets, [], self._done, control=batch.control, last=False
+            batch.chain,
+            batch.step,
+            batch.tickets,
+            [],
+            self._done,
+            control=batch.control,
+            last=False,
         )
         self._finish(done, self._survivors, self._dead, self._done, last=False)
         batch.size = rest_size
@@ -269,7 +275,12 @@ class Host:
         return batch.chain.persistent and not self._strict and not self.halted
 
     def _contain(
-        self, batch: Batch, callback: Callable[..., Any], args: Any, result: Any, cause: BaseException
+        self,
+        batch: Batch,
+        callback: Callable[..., Any],
+        args: Any,
+        result: Any,
+        cause: BaseException,
     ) -> int:
         """Decide what becomes of an event whose callback raised. Return 1 if it is dead."""
         if isinstance(cause, ZenDaemonStopException):

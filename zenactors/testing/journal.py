@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
-from zenactors.core.event_queue import GONE, Run
+from zenactors.core.event_queue import GONE, EventRun
 from zenactors.testing.describe import describe, without_addresses
 
 KEPT = 2_000  # entries and events that are remembered, if not all are asked for
@@ -274,10 +274,10 @@ def told(cause: BaseException) -> str:
 
 
 def _is_queued(scheduled: Any) -> bool:
-    home = scheduled.home
-    if isinstance(home, Run):
-        return bool(scheduled.number >= home.taken)
-    return home is not GONE
+    location = scheduled.location
+    if isinstance(location, EventRun):
+        return bool(scheduled.number >= location.taken)
+    return location is not GONE
 
 
 def _others(batch: list[str]) -> str:

@@ -18,8 +18,8 @@ import pykka
 from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.runtime import Runtime, TurnLock
 from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, Handler
-from zenactors.core.dispatch import MIN_WINDOW, Dispatch, ChainState
-from zenactors.core.event_queue import NEW, Place, Scheduled
+from zenactors.core.dispatch import MIN_WINDOW, ChainState, Dispatch
+from zenactors.core.event_queue import NEW, QueuePosition, Scheduled
 from zenactors.core.messages import Batch
 from zenactors.testing.describe import describe
 from zenactors.testing.hub import OUTSIDE, Abandoned, Hub, Task
@@ -136,7 +136,9 @@ class SimulatedRuntime(Runtime):
         if self.hub.rng is not None:
             for chain_state in dispatch.chain_states.values():
                 width = max(1, chain_state.least_window // MIN_WINDOW)  # room for each replica
-                chain_state.window = chain_state.least_window = self.hub.rng.choice(FIRST_WINDOWS) * width
+                chain_state.window = chain_state.least_window = (
+                    self.hub.rng.choice(FIRST_WINDOWS) * width
+                )
         return dispatch
 
     def handlers(
@@ -205,8 +207,8 @@ class SimulatedRuntime(Runtime):
         if not instructions:
             return callback()
 
-        def give_way(place: str) -> None:
-            self.journal.note(component, "interrupt", label, text=f"at {place}")
+        def give_way(position: str) -> None:
+            self.journal.note(component, "interrupt", label, text=f"at {position}")
             self.hub.give_way()
 
         return interrupted(callback, instructions, give_way, first=first)
@@ -331,13 +333,13 @@ class SimulatedDispatch(Dispatch):
 
     def accept(self, scheduled: Scheduled) -> None:
         """Take over an event that was scheduled."""
-        if scheduled.home is NEW:
+        if scheduled.location is NEW:
             self._runtime.scheduled(scheduled)
         super().accept(scheduled)
 
     def start_alone(self, scheduled: Scheduled) -> Batch | None:
         """Accept an event and start it at once, if that may be."""
-        if scheduled.home is NEW:
+        if scheduled.location is NEW:
             self._runtime.scheduled(scheduled)
         return super().start_alone(scheduled)
 
@@ -378,14 +380,14 @@ class SimulatedDispatch(Dispatch):
 
 
 def _how(scheduled: Scheduled, hub: Hub) -> str:
-    match scheduled.place:
-        case Place.FRONT:
+    match scheduled.position:
+        case QueuePosition.FRONT:
             return "before others"
-        case Place.PRIORITY:
+        case QueuePosition.PRIORITY:
             return "with priority"
-        case Place.AFTER:
+        case QueuePosition.AFTER:
             return f"in {max(0.0, scheduled.when - hub.clock.monotonic()):.6g} s"
-        case Place.AT:
+        case QueuePosition.AT:
             return f"at {scheduled.when:.6f}"
         case _:
             return ""

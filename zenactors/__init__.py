@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         gen_event_handler,
         handles,
     )
-    from zenactors.core.dispatch import Counts
+    from zenactors.core.dispatch_state import Counts
     from zenactors.core.event_queue import EventQueueManager, Scheduled
     from zenactors.core.messages import DeadLetter
     from zenactors.core.replicas import Replicas
@@ -91,7 +91,7 @@ _HOMES = {
     "Clock": "zenactors.core.clock",
     "ComponentStartError": "zenactors.errors",
     "ConfigurationError": "zenactors.errors",
-    "Counts": "zenactors.core.dispatch",
+    "Counts": "zenactors.core.dispatch_state",
     "Daemon": "zenactors.core.component",
     "DeadLetter": "zenactors.core.messages",
     "DemoDaemonComponent": "zenactors.demo",

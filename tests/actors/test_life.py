@@ -230,7 +230,7 @@ def test_a_stop_that_overlaps_the_opening_is_not_undone_by_it() -> None:
     engine = dispatcher._engine
     halting = threading.Event()
 
-    class Racing(type(engine.dispatch)):  # type: ignore[misc]
+    class Racing(type(engine.state)):  # type: ignore[misc]
         """Another thread halts just when the opening has looked whether anybody did."""
 
         def __setattr__(self, name: str, value: object) -> None:
@@ -239,10 +239,10 @@ def test_a_stop_that_overlaps_the_opening_is_not_undone_by_it() -> None:
                 engine.halt()
             super().__setattr__(name, value)
 
-    engine.dispatch.__class__ = Racing
+    engine.state.__class__ = Racing
     dispatcher.start()
     assert dispatcher.halted
-    assert not engine.dispatch.open
+    assert not engine.state.open
     dispatcher.stop()
 
 

@@ -35,7 +35,7 @@ from zenactors.actors.turns import Turns
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import ZenDaemonComponent, handles
-from zenactors.core.dispatch import Dispatch, Ordering
+from zenactors.core.dispatch_state import DispatchState, Ordering
 from zenactors.core.event_queue import QueuePosition, Scheduled
 from zenactors.core.host import Host
 from zenactors.core.messages import Batch
@@ -122,7 +122,7 @@ def play(
         for index in range(len(program.handlers))
     ]
     dispatcher = Dispatcher(players, ordering=ordering)
-    log = dispatcher._engine.dispatch.started_log = []
+    log = dispatcher._engine.state.started_log = []
     with dispatcher:
         production = Production(dispatcher, outside)
         production.run()
@@ -185,7 +185,7 @@ def test_a_global_run_on_real_threads_is_the_seeds_run(seed: int) -> None:
         for index in range(len(program.handlers))
     ]
     dispatcher = Dispatcher(players, ordering="global")
-    log = dispatcher._engine.dispatch.started_log = []
+    log = dispatcher._engine.state.started_log = []
     for event, args in queued:
         dispatcher.queue.schedule(event, args)
     with dispatcher:
@@ -298,13 +298,13 @@ class MeddlingLock:
 def test_news_that_comes_while_somebody_looks_is_acted_on(position: QueuePosition) -> None:
     clock = VirtualClock()
     chains = build_chains([("c", Plain().get_events())])
-    dispatch = Dispatch(chains, clock=clock)
-    dispatch.open = True
+    state = DispatchState(chains, clock=clock)
+    state.open = True
     sent: list[Batch] = []
     failures: list[Exception] = []
     lock = MeddlingLock()
     turns = Turns(
-        dispatch,
+        state,
         clock,
         send=sent.append,
         after=lambda: None,
@@ -312,7 +312,7 @@ def test_news_that_comes_while_somebody_looks_is_acted_on(position: QueuePositio
         late=lambda event, component: None,
         lock=lock,
     )
-    lock.meddle = lambda: turns.post(Scheduled(dispatch, position, "x", 1))
+    lock.meddle = lambda: turns.post(Scheduled(state, position, "x", 1))
     # Whoever posts finds the lock taken and leaves it to its holder to take the turn.
     with turns.held():
         pass

@@ -15,7 +15,7 @@ from tests.actors.fakes import (
     switch_interval,
 )
 from zenactors.actors.dispatcher import Dispatcher
-from zenactors.core.dispatch import Ordering
+from zenactors.core.dispatch_state import Ordering
 from zenactors.errors import QueueEmptyException
 
 
@@ -184,7 +184,7 @@ def test_a_bug_in_a_turn_ends_the_daemon_with_a_status(
         def broken() -> list[Any]:
             raise AssertionError("bug")
 
-        engine.dispatch.turn = broken  # type: ignore[method-assign]
+        engine.state.turn = broken  # type: ignore[method-assign]
         dispatcher.queue.schedule_next("x")
         assert dispatcher.wait(DEADLINE)
         assert dispatcher.halted

@@ -9,7 +9,7 @@ import pytest
 from zenactors.core.chain import Chain, build_chains
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, gen_event_handler
-from zenactors.core.dispatch import Dispatch
+from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.event_queue import QueuePosition, Scheduled
 from zenactors.core.host import MAX_STRIDE, SPLIT_AFTER, Host, exit_status
 from zenactors.core.messages import Batch, DeadLetter
@@ -57,7 +57,7 @@ class Bench:
         for number in range(1, steps):
             components.append((f"c{number}", [gen_event_handler("x", proceed)]))
         chains = build_chains(components)
-        Dispatch(chains, clock=self.clock)  # gives the steps their orders
+        DispatchState(chains, clock=self.clock)  # gives the steps their orders
         self.chain: Chain = chains["x"]
         self.host = Host("c", DAEMON, self.outlet, self.clock)
 

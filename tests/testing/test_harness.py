@@ -21,7 +21,7 @@ from zenactors import (
     handles,
 )
 from zenactors.core.component import Handler
-from zenactors.core.dispatch import ORDERINGS, Ordering
+from zenactors.core.dispatch_state import ORDERINGS, Ordering
 from zenactors.errors import (
     EXIT_FORCED_STOP,
     EXIT_OK,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zenactors import Replicas, ZenDaemonComponent, ZenDaemonStopException, handles
-from zenactors.core.dispatch import ORDERINGS, Ordering
+from zenactors.core.dispatch_state import ORDERINGS, Ordering
 from zenactors.testing import Harness, Probe
 from zenactors.testing import journal as journal_module
 from zenactors.testing.journal import Journal

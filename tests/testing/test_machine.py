@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from zenactors import Replicas, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.actors.turns import Turns
-from zenactors.core.dispatch import Dispatch
+from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.messages import Batch
 from zenactors.testing import DaemonMachine
 
@@ -284,14 +284,14 @@ def test_a_component_that_hangs_is_a_failure(capsys: pytest.CaptureFixture[str])
 def test_an_event_that_is_lost_is_a_failure(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    complete = Dispatch.complete
+    complete = DispatchState.complete
 
-    def forgetful(self: Dispatch, batch: Any) -> None:
+    def forgetful(self: DispatchState, batch: Any) -> None:
         if 5 in batch.items:
             batch.items.remove(5)
         complete(self, batch)
 
-    monkeypatch.setattr(Dispatch, "complete", forgetful)
+    monkeypatch.setattr(DispatchState, "complete", forgetful)
     shown = failure_of(FragileMachine, capsys)
     assert "events 'x' do not add up" in shown
     assert "schedule_x(args=5)" in steps(shown)

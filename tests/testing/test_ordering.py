@@ -24,7 +24,7 @@ from tests.core.programs import (
 )
 from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_as_the_seed
 from zenactors.actors.engine import Engine
-from zenactors.core.dispatch import Counts, Dispatch, Ordering
+from zenactors.core.dispatch_state import Counts, DispatchState, Ordering
 from zenactors.core.event_queue import Scheduled
 from zenactors.core.host import Host
 from zenactors.core.messages import Batch
@@ -69,9 +69,9 @@ class Play:
         ]
         self.harness = Harness(players, seed=seed, ordering=ordering, interrupt=interrupt)
         self.engine: Engine = self.harness._dispatcher._engine
-        self.dispatch: Dispatch = self.engine.dispatch
+        self.state: DispatchState = self.engine.state
         self.log: list[tuple[str, list[Tag]]] = []
-        self.dispatch.started_log = self.log
+        self.state.started_log = self.log
 
     def run(self, *, check: Check | None = None) -> None:
         """Let anybody move until nobody can. Fails if something is left undone then."""
@@ -90,8 +90,8 @@ class Play:
         else:
             pytest.fail("it goes on and on")
         assert all(producer.done for producer in producers)
-        assert self.dispatch.drained(), f"undrained: {self.dispatch.counts()}"
-        assert self.dispatch.idle()
+        assert self.state.drained(), f"undrained: {self.state.counts()}"
+        assert self.state.idle()
 
     def compare(self) -> None:
         """Assert that the engine did what its log, its input and its counts say."""
@@ -102,7 +102,7 @@ class Play:
             self.calls,
             given_from_outside=[pair for events in self.outside.values() for pair in events],
             withdrawn=self.withdrawn,
-            counts=self.dispatch.counts(),
+            counts=self.state.counts(),
         )
 
     def _pause(self, digest: int) -> None:
@@ -193,18 +193,18 @@ class Books:
 
     def __init__(self, play: Play) -> None:
         self._engine = play.engine
-        self._dispatch = dispatch = play.dispatch
+        self._state = state = play.state
         self._accepted: Counter[Any] = Counter()
         self._started: Counter[Any] = Counter()
-        accept, alone, cancel = dispatch.accept, dispatch.start_alone, dispatch.cancel
-        start, control = dispatch._start, dispatch._start_control
-        join = dispatch._join
+        accept, alone, cancel = state.accept, state.start_alone, state.cancel
+        start, control = state._start, state._start_control
+        join = state._join
         inside: set[Scheduled] = set()
 
         def counting_accept(scheduled: Scheduled) -> None:
-            before = dispatch.queue.count()
+            before = state.queue.count()
             accept(scheduled)
-            if dispatch.queue.count() > before:  # else it had been cancelled on its way
+            if state.queue.count() > before:  # else it had been cancelled on its way
                 inside.add(scheduled)
                 self._accepted[scheduled.event] += 1
 
@@ -231,19 +231,19 @@ class Books:
             self._started[chain_state.chain.event] += 1
             return control(chain_state, args)
 
-        dispatch.accept = counting_accept  # type: ignore[method-assign]
-        dispatch.start_alone = counting_alone  # type: ignore[method-assign]
-        dispatch.cancel = counting_cancel  # type: ignore[method-assign]
-        dispatch._start = counting_start  # type: ignore[method-assign]
-        dispatch._join = counting_join  # type: ignore[method-assign]
-        dispatch._start_control = counting_control  # type: ignore[method-assign]
+        state.accept = counting_accept  # type: ignore[method-assign]
+        state.start_alone = counting_alone  # type: ignore[method-assign]
+        state.cancel = counting_cancel  # type: ignore[method-assign]
+        state._start = counting_start  # type: ignore[method-assign]
+        state._join = counting_join  # type: ignore[method-assign]
+        state._start_control = counting_control  # type: ignore[method-assign]
 
     def check(self) -> None:
         """accepted == completed + stopped + dead + waiting + in flight, for each chain."""
         in_flight: Counter[Any] = Counter()
         for batch in self._batches():
             in_flight[batch.chain.event] += batch.size
-        all_counts = self._dispatch.counts()
+        all_counts = self._state.counts()
         for event, counts in all_counts.items():
             accepted = self._accepted[event]
             waiting = accepted - self._started[event]
@@ -253,9 +253,9 @@ class Books:
                 accepted, counts.completed, counts.stopped, counts.dead, waiting, in_flight[event]
             )
         total = sum(all_counts.values(), Counts())
-        assert total.in_flight == self._dispatch.in_flight()
-        assert total.waiting == self._dispatch.queue.count()
-        if self._dispatch.drained():
+        assert total.in_flight == self._state.in_flight()
+        assert total.waiting == self._state.queue.count()
+        if self._state.drained():
             assert not any(in_flight.values())
             assert not any(isinstance(item, list) for item in self._engine.turns._news)
             assert not any(host.children for _, host in self._engine.hosts.values())
@@ -387,7 +387,7 @@ def test_the_seeds_bring_small_windows_short_strides_and_parts(
     monkeypatch.setattr(Host, "arrive", counting_early)
     for seed in range(40):
         played = play(FAULTY, "component", seed)
-        for chain_state in played.dispatch.chain_states.values():
+        for chain_state in played.state.chain_states.values():
             windows[chain_state.least_window] += 1
             strides.update(step.stride for step in chain_state.chain.steps)
     assert min(windows[size] for size in (1, 2, 3, 5, 16)) >= 5

@@ -8,7 +8,7 @@ import pytest
 from zenactors import Replicas, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.actors.turns import Turns
 from zenactors.components import FileTailer, RawWriter
-from zenactors.core.dispatch import Dispatch
+from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.messages import Batch
 from zenactors.errors import EXIT_OK
 from zenactors.testing import (
@@ -157,14 +157,14 @@ def test_a_setup_that_fails_by_itself_is_a_failure() -> None:
 
 
 def test_an_event_that_is_lost_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    complete = Dispatch.complete
+    complete = DispatchState.complete
 
-    def forgetful(self: Dispatch, batch: Any) -> None:
+    def forgetful(self: DispatchState, batch: Any) -> None:
         if batch.items == [2]:
             batch.items = []
         complete(self, batch)
 
-    monkeypatch.setattr(Dispatch, "complete", forgetful)
+    monkeypatch.setattr(DispatchState, "complete", forgetful)
     assert said(drive=scheduling(1, 2)).startswith("events 'x' do not add up")
 
 

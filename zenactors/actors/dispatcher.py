@@ -22,7 +22,7 @@ from zenactors.actors.reconfigure import Change, ChangeBack, Reconfiguration, Re
 from zenactors.actors.runtime import Runtime
 from zenactors.actors.waiting import Notices
 from zenactors.core.clock import Clock, SystemClock
-from zenactors.core.dispatch import Counts, Ordering
+from zenactors.core.dispatch_state import Counts, Ordering
 from zenactors.core.names import DaemonNames
 from zenactors.core.replicas import Replicas
 from zenactors.errors import ComponentStartError, NotRunningError, ReloadError
@@ -123,7 +123,7 @@ class Dispatcher(DaemonNames):
             self.clock,
             self._engine.hosts,
             self._runtime,
-            known=None if compat else self._engine.dispatch.chain_states,
+            known=None if compat else self._engine.state.chain_states,
             limit=queue_limit,
             when_full=queue_full,
         )
@@ -390,13 +390,13 @@ class Dispatcher(DaemonNames):
         That is: nothing queued, not even for later (housekeeping excepted), nothing under way
         and no active source.
         """
-        with self._engine.turns.held() as dispatch:
-            return dispatch.idle()
+        with self._engine.turns.held() as state:
+            return state.idle()
 
     def counts(self) -> dict[Any, Counts]:
         """Return what became of the events of each chain."""
-        with self._engine.turns.held() as dispatch:
-            return dispatch.counts()
+        with self._engine.turns.held() as state:
+            return state.counts()
 
     def chains(self) -> dict[Any, list[tuple[str, str]]]:
         """Return each event's chain as `(component, callback)` names, in order."""
@@ -406,7 +406,7 @@ class Dispatcher(DaemonNames):
                 for step in chain_state.chain.steps
                 for callback in step.callbacks
             ]
-            for event, chain_state in self._engine.dispatch.chain_states.items()
+            for event, chain_state in self._engine.state.chain_states.items()
         }
 
     def dead_letters(self) -> list[DeadLetter]:
@@ -459,8 +459,8 @@ class Dispatcher(DaemonNames):
             engine.start_first()
 
         def over() -> bool:
-            with engine.turns.held() as dispatch:
-                return bool(engine.start_failure or engine.halted or not dispatch.in_flight())
+            with engine.turns.held() as state:
+                return bool(engine.start_failure or engine.halted or not state.in_flight())
 
         in_time = engine.wait_for(over, Deadline(self.clock, self.start_timeout))
         failure = engine.start_failure
@@ -480,7 +480,7 @@ class Dispatcher(DaemonNames):
             raise NotRunningError("The dispatcher was stopped while it was starting.")
 
     def _where_start_hangs(self) -> str:
-        chain = self._engine.dispatch.chain_states[self.EVENT_START].chain
+        chain = self._engine.state.chain_states[self.EVENT_START].chain
         # A component that is free answers at once; the first that does not is in its callback.
         answers = self._engine.ask_all(ReadState(), timeout=HASTY_TIMEOUT)
         names = [self.names[step.component] for step in chain.steps]
@@ -496,7 +496,7 @@ class Dispatcher(DaemonNames):
             self.set_done()
             for index in range(len(engine.refs)):
                 engine.tell(index, Quiesce())
-            if running and not engine.halted and self.EVENT_STOP in engine.dispatch.chain_states:
+            if running and not engine.halted and self.EVENT_STOP in engine.state.chain_states:
                 with contextlib.suppress(NotRunningError):  # a callback was faster in halting it
                     self.queue.schedule_priority(self.EVENT_STOP)
         if running:
@@ -545,10 +545,10 @@ class Dispatcher(DaemonNames):
             if index not in stuck:
                 # It has nothing left to do but to leave pykka's loop.
                 self._runtime.join(thread, HASTY_TIMEOUT)
-        with engine.turns.held() as dispatch:
-            timed = dispatch.queue.timed()
-            later = timed - dispatch.queue.timed_chores()
-            left = dispatch.queue.count() - timed + dispatch.in_flight()
+        with engine.turns.held() as state:
+            timed = state.queue.timed()
+            later = timed - state.queue.timed_chores()
+            left = state.queue.count() - timed + state.in_flight()
         return StopReport(
             drained=drained,
             timed_out=timed_out,

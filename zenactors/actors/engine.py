@@ -20,7 +20,7 @@ from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.life import Deadline, Member
 from zenactors.actors.turns import Turns
 from zenactors.core.chain import build_chains
-from zenactors.core.dispatch import EVENT_START, Ordering
+from zenactors.core.dispatch_state import EVENT_START, Ordering
 from zenactors.core.host import Host, shown
 from zenactors.core.replicas import Front, Replicas
 from zenactors.errors import (
@@ -108,7 +108,7 @@ class Engine:
         self.compat = compat
         self.hosts: dict[int, tuple[int, Host]] = {}
         self._wired: dict[int, list[Handler]] = {}
-        self.dispatch = runtime.dispatch(
+        self.state = runtime.dispatch_state(
             build_chains(
                 [(each.name, self._handlers(index, each)) for index, each in enumerate(members)]
             ),
@@ -124,7 +124,7 @@ class Engine:
             strict=not compat,
         )
         self.turns = Turns(
-            self.dispatch,
+            self.state,
             clock,
             send=self._send,
             after=self._after_turn,
@@ -193,17 +193,17 @@ class Engine:
     def start_first(self) -> None:
         """Run the `start` event; nothing else starts meanwhile."""
         self.starting = True
-        with self.turns.held() as dispatch:
-            for batch in dispatch.start_barrier():
+        with self.turns.held() as state:
+            for batch in state.start_barrier():
                 self._send(batch)
 
     def open(self) -> None:
         """Let everything else start, and descriptors and timers call back."""
         self.starting = False
-        with self.turns.held() as dispatch:
-            dispatch.open = True
+        with self.turns.held() as state:
+            state.open = True
             if self.halted:  # looked at last, as `halt` sets it first: no halt is overlooked
-                dispatch.open = False
+                state.open = False
         self.turns.take()
         for index in range(len(self.refs)):
             self.tell(index, Open())
@@ -225,7 +225,7 @@ class Engine:
         """Start nothing any more, and let who runs the dispatcher stop it."""
         # A plain store: a turn that is taken at this moment may still send what it has started.
         self.halted = self.turns.halted = True
-        self.dispatch.open = False
+        self.state.open = False
         self.done.set()
         self.notices.notify()
 
@@ -292,8 +292,8 @@ class Engine:
 
     def drained(self) -> bool:
         """Return True if nothing is under way and nothing waits but events for later."""
-        with self.turns.held() as dispatch:
-            return dispatch.drained()
+        with self.turns.held() as state:
+            return state.drained()
 
     # --- core.host.Outlet and actors.component.Life: called by the actors ---------------------
 
@@ -390,7 +390,7 @@ class Engine:
             (before["event"], id(before["callback"])): after["callback"]
             for before, after in zip(old, new, strict=True)
         }
-        for event, chain_state in self.dispatch.chain_states.items():
+        for event, chain_state in self.state.chain_states.items():
             for step in chain_state.chain.steps:
                 if step.component == index:
                     step.callbacks = tuple(becomes[event, id(each)] for each in step.callbacks)
@@ -433,8 +433,8 @@ class Engine:
 
     def _after_turn(self) -> None:
         self.after_turn()
-        if (self.drainers.count and not self.dispatch.in_flight()) or (
-            self.idlers.count and self.dispatch.idle()
+        if (self.drainers.count and not self.state.in_flight()) or (
+            self.idlers.count and self.state.idle()
         ):
             self.notices.notify()
 

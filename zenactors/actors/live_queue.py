@@ -115,8 +115,8 @@ class LiveQueue:
 
     def cancel(self, scheduled: Scheduled) -> bool:
         """Take an event back. False: it was started or cancelled before. Thread: any."""
-        with self._turns.held() as dispatch:
-            cancelled = dispatch.cancel(scheduled)
+        with self._turns.held() as state:
+            cancelled = state.cancel(scheduled)
         self._turns.take()  # it may have been the last that somebody was waiting for
         return cancelled
 
@@ -124,8 +124,8 @@ class LiveQueue:
         """Return how many events of the calling producer wait to be started. Thread: any."""
         entry = self._hosts.get(self._ident())
         unsent = len(entry[1].children) if entry else 0
-        with self._turns.held() as dispatch:
-            return unsent + dispatch.ahead(self._producer())
+        with self._turns.held() as state:
+            return unsent + state.ahead(self._producer())
 
     def next(self) -> tuple[Any, Any]:
         """Take the next event out of the queue instead of having it dispatched. Thread: any.
@@ -133,8 +133,8 @@ class LiveQueue:
         Raises:
             QueueEmptyException: If the queue is empty.
         """
-        with self._turns.held() as dispatch:
-            taken = dispatch.take_next()
+        with self._turns.held() as state:
+            taken = state.take_next()
         self._turns.take()  # it may have been the last that somebody was waiting for
         return taken
 
@@ -144,8 +144,8 @@ class LiveQueue:
         Raises:
             QueueEmptyException: If the queue is empty.
         """
-        with self._turns.held() as dispatch:
-            return dispatch.queue.when()
+        with self._turns.held() as state:
+            return state.queue.when()
 
     def wait(self) -> float:
         """Return the seconds until the next event is due. Does not wait. Thread: any.
@@ -153,13 +153,13 @@ class LiveQueue:
         Raises:
             QueueEmptyException: If the queue is empty.
         """
-        with self._turns.held() as dispatch:
-            return dispatch.queue.wait()
+        with self._turns.held() as state:
+            return state.queue.wait()
 
     def count(self) -> int:
         """Return how many events are queued, timed ones included. Thread: any."""
-        with self._turns.held() as dispatch:
-            return dispatch.queue.count()
+        with self._turns.held() as state:
+            return state.queue.count()
 
     def notify_room(self) -> None:
         """Let producers that wait for room look again. Called after each turn."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from zenactors.actors.waiting import Notices, ThreadNotices
-from zenactors.core.dispatch import Dispatch
+from zenactors.core.dispatch_state import DispatchState
 
 if TYPE_CHECKING:
     import pykka
@@ -81,22 +81,22 @@ class Runtime:
         """Return what those who wait for news of the engine share."""
         return ThreadNotices()
 
-    def dispatch(
+    def dispatch_state(
         self,
         chains: dict[Any, Chain],
         names: list[str],
         hosts: Mapping[int, tuple[int, Host]],
         **options: Any,
-    ) -> Dispatch:
+    ) -> DispatchState:
         """Return the dispatch.
 
         Args:
             chains: The wiring.
             names: The components' names, by index.
             hosts: Will tell which component belongs to an identity.
-            options: Of `Dispatch`.
+            options: Of `DispatchState`.
         """
-        return Dispatch(chains, **options)
+        return DispatchState(chains, **options)
 
     def stopwatch(self, clock: Clock) -> Clock:
         """Return the clock by which components measure how long their callbacks take."""

@@ -25,7 +25,7 @@ from typing import Any
 
 from zenactors.actors.runtime import TurnLock
 from zenactors.core.clock import LONGEST_SLEEP, Clock
-from zenactors.core.dispatch import Dispatch
+from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.event_queue import Scheduled
 from zenactors.core.messages import Batch
 
@@ -38,7 +38,7 @@ MAX_NEWS = 1024  # so many events may be left for a later turn
 
 
 class Turns:
-    """Feed news to the `Dispatch`, and send off what may start. Thread: any.
+    """Feed news to the `DispatchState`, and send off what may start. Thread: any.
 
     Args:
         dispatch: The state machine; touched under this object's lock only.
@@ -58,7 +58,7 @@ class Turns:
 
     def __init__(
         self,
-        dispatch: Dispatch,
+        state: DispatchState,
         clock: Clock,
         *,
         send: Callable[[Batch], None],
@@ -67,7 +67,7 @@ class Turns:
         late: Callable[[Any, int], None],
         lock: TurnLock,
     ) -> None:
-        self._dispatch = dispatch
+        self._state = state
         self._clock = clock
         self._send = send
         self._after = after
@@ -99,12 +99,12 @@ class Turns:
         that opens the dispatcher, or that of the next completion, looks for news at the end.
         Only so much is left for it: news takes more memory than what is accepted.
         """
-        news, dispatch = self._news, self._dispatch
-        chain_state = dispatch.chain_states.get(scheduled.event)
-        may_wait = not dispatch.open or (chain_state is not None and chain_state.full)
+        news, state = self._news, self._state
+        chain_state = state.chain_states.get(scheduled.event)
+        may_wait = not state.open or (chain_state is not None and chain_state.full)
         if not may_wait and not news and self._lock.acquire(blocking=False):
             try:
-                batch = dispatch.start_alone(scheduled)
+                batch = state.start_alone(scheduled)
                 if batch is not None:
                     self._send(batch)
             finally:
@@ -114,7 +114,7 @@ class Turns:
                 return
         news.append(scheduled)
         # Looked at once more: what was full before the event stood in the news may not be now.
-        if dispatch.open and not (chain_state is not None and chain_state.full):
+        if state.open and not (chain_state is not None and chain_state.full):
             may_wait = False
         if not may_wait or len(news) > MAX_NEWS:
             self._take_if_free()
@@ -126,7 +126,7 @@ class Turns:
         self._take_if_free()
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[Dispatch]:
+    def held(self) -> Iterator[DispatchState]:
         """Hold the turn, with all news taken in, to look at the dispatch or to change it."""
         try:
             with self._lock:
@@ -134,7 +134,7 @@ class Turns:
                 for batch in self._take_in_news():
                     self._send(batch)
                 try:
-                    yield self._dispatch
+                    yield self._state
                 finally:
                     # Who brought it found the lock taken, or no news left: it relies on this turn.
                     if self._took_news:
@@ -144,7 +144,7 @@ class Turns:
 
     def is_open(self) -> bool:
         """Return True if events start. Thread: any; a hint."""
-        return self._dispatch.open
+        return self._state.open
 
     def has_news(self) -> bool:
         """Return True if news waits for somebody to take the turn. A hint. Thread: any."""
@@ -191,8 +191,8 @@ class Turns:
         return False
 
     def _seconds(self) -> float | None:
-        seconds = self._dispatch.next_due()
-        if seconds is not None and self._dispatch.queue.next_at():
+        seconds = self._state.next_due()
+        if seconds is not None and self._state.queue.next_at():
             seconds = min(seconds, WALL_CLOCK_CHECK)
         return seconds
 
@@ -202,18 +202,18 @@ class Turns:
                 self._turn()
             finally:
                 self._lock.release()
-        if self._dispatch.passed_over:
+        if self._state.passed_over:
             self._tell_late()
 
     def _turn(self) -> None:
-        dispatch = self._dispatch
+        state = self._state
         try:
             started = self._take_in_news()
-            if not started or dispatch.queue.waiting():
-                started += dispatch.turn()
-                while dispatch.more_priority():
-                    started += dispatch.turn()
-            if dispatch.queue.timed() or dispatch.control_events:
+            if not started or state.queue.waiting():
+                started += state.turn()
+                while state.more_priority():
+                    started += state.turn()
+            if state.queue.timed() or state.control_events:
                 self._wake_for_timed()
             if self.listeners:
                 self._after()
@@ -227,7 +227,7 @@ class Turns:
         # Without the lock: whoever reads the log may ask the queue something.
         with contextlib.suppress(IndexError):  # another thread tells the rest
             while True:
-                self._late(*self._dispatch.passed_over.popleft())
+                self._late(*self._state.passed_over.popleft())
 
     def _wake_for_timed(self) -> None:
         seconds = self._seconds()
@@ -241,7 +241,7 @@ class Turns:
     def _take_in_news(self) -> list[Batch]:
         """Tell the dispatch what has happened. Return what it started past the queue."""
         news = self._news
-        dispatch = self._dispatch
+        state = self._state
         started: list[Batch] = []
         while news:
             self._took_news = True
@@ -252,18 +252,18 @@ class Turns:
                 if children is not None:
                     # Accepted before their parent counts as done: never is nothing pending.
                     for child in children:
-                        dispatch.accept(child)
-                onward = dispatch.complete(item)
+                        state.accept(child)
+                onward = state.complete(item)
                 if onward is not None:
                     started.append(onward)
             elif kind is Scheduled:
-                if news or started or (alone := dispatch.start_alone(item)) is None:
-                    dispatch.accept(item)
+                if news or started or (alone := state.start_alone(item)) is None:
+                    state.accept(item)
                 else:
                     started.append(alone)
             elif kind is list:
                 for child in item:
-                    dispatch.accept(child)
+                    state.accept(child)
             else:
-                dispatch.source_changed(item)
+                state.source_changed(item)
         return started

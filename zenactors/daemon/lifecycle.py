@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from zenactors.actors.percent_logger import PercentLogger
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.actors.reconfigure import Change
-    from zenactors.core.dispatch import Ordering
+    from zenactors.core.dispatch_state import Ordering
     from zenactors.core.event_queue import Scheduled
     from zenactors.daemon.main_thread import Trap
 

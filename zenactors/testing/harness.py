@@ -19,7 +19,7 @@ from zenactors.actors.dispatcher import Dispatcher
 from zenactors.components._files import SYSTEM_FILES
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import Unseeded, ZenDaemonComponent, set_clock
-from zenactors.core.dispatch import Counts, Ordering
+from zenactors.core.dispatch_state import Counts, Ordering
 from zenactors.daemon.lifecycle import ZenDaemon
 from zenactors.daemon.state import json_text, save_json
 from zenactors.errors import (

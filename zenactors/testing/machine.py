@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from zenactors.core.dispatch import Ordering
+from zenactors.core.dispatch_state import Ordering
 from zenactors.testing.diagram import draw
 from zenactors.testing.harness import Harness
 from zenactors.testing.hub import Task

@@ -18,7 +18,7 @@ import pykka
 from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.runtime import Runtime, TurnLock
 from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, Handler
-from zenactors.core.dispatch import MIN_WINDOW, ChainState, Dispatch
+from zenactors.core.dispatch_state import MIN_WINDOW, ChainState, DispatchState
 from zenactors.core.event_queue import NEW, QueuePosition, Scheduled
 from zenactors.core.messages import Batch
 from zenactors.testing.describe import describe
@@ -122,24 +122,24 @@ class SimulatedRuntime(Runtime):
 
     # --- what is seen -------------------------------------------------------------------------
 
-    def dispatch(
+    def dispatch_state(
         self,
         chains: dict[Any, Chain],
         names: list[str],
         hosts: Mapping[int, tuple[int, Host]],
         **options: Any,
-    ) -> Dispatch:
+    ) -> DispatchState:
         """Return a dispatch that tells the journal what it decides."""
         self._components, self._hosts = names, hosts
         self._place_in_chains(chains)
-        dispatch = SimulatedDispatch(chains, self, **options)
+        state = SimulatedDispatchState(chains, self, **options)
         if self.hub.rng is not None:
-            for chain_state in dispatch.chain_states.values():
+            for chain_state in state.chain_states.values():
                 width = max(1, chain_state.least_window // MIN_WINDOW)  # room for each replica
                 chain_state.window = chain_state.least_window = (
                     self.hub.rng.choice(FIRST_WINDOWS) * width
                 )
-        return dispatch
+        return state
 
     def handlers(
         self, component: str, handlers: list[Handler], instead_of: list[Handler] | None = None
@@ -324,7 +324,7 @@ class Watched:
         )
 
 
-class SimulatedDispatch(Dispatch):
+class SimulatedDispatchState(DispatchState):
     """A dispatch that tells the journal what it decides."""
 
     def __init__(self, chains: dict[Any, Chain], runtime: SimulatedRuntime, **options: Any) -> None:

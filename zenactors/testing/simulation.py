@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from zenactors.core.dispatch import Counts, Ordering
+from zenactors.core.dispatch_state import Counts, Ordering
 from zenactors.daemon.lifecycle import ZenDaemon
 from zenactors.errors import EXIT_OK, EXIT_START_FAILED, ComponentStartError, did_you_mean
 from zenactors.testing.diagram import draw

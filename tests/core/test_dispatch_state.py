@@ -8,13 +8,13 @@ import pytest
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import gen_event_handler
-from zenactors.core.dispatch import (
+from zenactors.core.dispatch_state import (
     FAST_WINDOW,
     MAX_WINDOW,
     MIN_WINDOW,
     SLOW_WINDOW,
     Counts,
-    Dispatch,
+    DispatchState,
     Ordering,
 )
 from zenactors.core.event_queue import MAX_PRIORITY_STREAK, QueuePosition, Scheduled
@@ -46,10 +46,10 @@ class Desk:
             for component in chain:
                 components[component][1].append(gen_event_handler(event, proceed))
         self.clock = VirtualClock()
-        self.dispatch = Dispatch(
+        self.state = DispatchState(
             build_chains(components), ordering=ordering, clock=self.clock, strict=strict
         )
-        self.dispatch.open = True
+        self.state.open = True
 
     def add(
         self,
@@ -59,15 +59,15 @@ class Desk:
         position: QueuePosition = QueuePosition.BACK,
         when: float = 0.0,
     ) -> Scheduled:
-        scheduled = Scheduled(self.dispatch, position, event, args, when, producer)
-        self.dispatch.accept(scheduled)
+        scheduled = Scheduled(self.state, position, event, args, when, producer)
+        self.state.accept(scheduled)
         return scheduled
 
     def after(self, delay: float, event: Any, args: Any = None) -> Scheduled:
         return self.add(event, args, "p", QueuePosition.AFTER, self.clock.monotonic() + delay)
 
     def turn(self) -> list[Batch]:
-        return self.dispatch.turn()
+        return self.state.turn()
 
     def started(self) -> list[tuple[Any, list[Any]]]:
         return [(batch.chain.event, batch.items) for batch in self.turn()]
@@ -75,10 +75,10 @@ class Desk:
     def finish(self, *batches: Batch) -> None:
         for batch in batches:
             batch.step = len(batch.chain.steps)
-            self.dispatch.complete(batch)
+            self.state.complete(batch)
 
     def counts(self, event: Any) -> Counts:
-        return self.dispatch.counts()[event]
+        return self.state.counts()[event]
 
 
 # --- accepting --------------------------------------------------------------------------------
@@ -88,34 +88,34 @@ def test_an_unknown_event_is_refused_and_leaves_no_trace() -> None:
     desk = Desk(line=[0])
     with pytest.raises(UnknownEventError, match="did you mean 'line'"):
         desk.add("lime")
-    assert desk.dispatch.queue.count() == 0
+    assert desk.state.queue.count() == 0
     assert desk.counts("line") == Counts()
 
 
 def test_without_strictness_an_unknown_event_is_reported_when_its_time_has_come() -> None:
     desk = Desk(strict=False, line=[0])
     desk.add("lime")
-    assert list(desk.dispatch.unknown()) == ["lime"]
+    assert list(desk.state.unknown()) == ["lime"]
     with pytest.raises(UnknownEventError):
         desk.turn()
 
 
 def test_a_wrong_ordering_is_refused() -> None:
     with pytest.raises(ValueError, match="global, component, event"):
-        Dispatch({}, ordering="chaos")  # type: ignore[arg-type]
+        DispatchState({}, ordering="chaos")  # type: ignore[arg-type]
 
 
 def test_nothing_starts_before_it_is_open() -> None:
     desk = Desk(x=[0])
-    desk.dispatch.open = False
+    desk.state.open = False
     desk.add("x", 1)
     desk.add("x", 2, position=QueuePosition.PRIORITY)
     desk.after(1.0, "x")
     assert desk.turn() == []
-    assert desk.dispatch.next_due() is None
-    assert not desk.dispatch.more_priority()
-    desk.dispatch.open = True
-    assert desk.dispatch.next_due() == 1.0
+    assert desk.state.next_due() is None
+    assert not desk.state.more_priority()
+    desk.state.open = True
+    assert desk.state.next_due() == 1.0
     assert len(desk.turn()) == 2
 
 
@@ -145,12 +145,12 @@ def test_in_event_ordering_each_chain_has_tickets_of_its_own() -> None:
 def test_a_way_that_comes_back_is_travelled_one_event_at_a_time() -> None:
     handlers = [gen_event_handler("x", proceed), gen_event_handler("x", proceed, True)]  # noqa: FBT003
     chains = build_chains([("b", [gen_event_handler("x", proceed)]), ("a", handlers)])
-    dispatch = Dispatch(chains, clock=VirtualClock())
-    dispatch.open = True
+    state = DispatchState(chains, clock=VirtualClock())
+    state.open = True
     for number in range(3):
-        dispatch.accept(Scheduled(dispatch, QueuePosition.BACK, "x", number))
+        state.accept(Scheduled(state, QueuePosition.BACK, "x", number))
 
-    batches = dispatch.turn()
+    batches = state.turn()
     assert [batch.items for batch in batches] == [[0], [1], [2]]
     assert [batch.tickets for batch in batches] == [(0, 0, 1), (2, 1, 3), (4, 2, 5)]
 
@@ -169,7 +169,7 @@ def test_every_event_is_counted_where_it_is() -> None:
     batch.items, batch.stopped, batch.dead = batch.items[:10], 4, 2
     desk.finish(batch)
     assert desk.counts("x") == Counts(20, completed=10, stopped=4, dead=2, waiting=4)
-    assert desk.dispatch.in_flight() == 0
+    assert desk.state.in_flight() == 0
 
 
 @pytest.mark.parametrize("position", list(QueuePosition))
@@ -189,10 +189,10 @@ def test_a_cancelled_event_was_never_accepted(position: QueuePosition, ordering:
 
 def test_an_event_cancelled_on_its_way_to_the_queue_is_not_taken_in() -> None:
     desk = Desk(x=[0])
-    scheduled = Scheduled(desk.dispatch, QueuePosition.BACK, "x", 1)
+    scheduled = Scheduled(desk.state, QueuePosition.BACK, "x", 1)
     assert scheduled.cancel()
-    desk.dispatch.accept(scheduled)
-    assert desk.dispatch.start_alone(scheduled) is None
+    desk.state.accept(scheduled)
+    assert desk.state.start_alone(scheduled) is None
     assert desk.counts("x") == Counts()
     assert desk.turn() == []
 
@@ -221,12 +221,12 @@ def test_cancelling_the_event_that_holds_a_producer_back() -> None:
 def test_taking_an_event_out_withdraws_it() -> None:
     desk = Desk(x=[0])
     desk.add("x", 1)
-    assert desk.dispatch.take_next() == ("x", 1)
+    assert desk.state.take_next() == ("x", 1)
     assert desk.counts("x") == Counts()
     with pytest.raises(QueueEmptyException):
-        desk.dispatch.take_next()
+        desk.state.take_next()
     desk.after(5.0, "x")
-    assert desk.dispatch.take_next() == (None, None)
+    assert desk.state.take_next() == (None, None)
     assert desk.counts("x") == Counts(accepted=1, waiting=1)
 
 
@@ -236,7 +236,7 @@ def test_what_a_full_window_holds_back_can_be_taken_out_too() -> None:
         desk.add("x", number)
     desk.turn()
     desk.turn()
-    assert desk.dispatch.take_next() == ("x", 16)
+    assert desk.state.take_next() == ("x", 16)
 
 
 def test_a_producer_does_not_wait_for_one_whose_event_was_taken_out() -> None:
@@ -248,7 +248,7 @@ def test_a_producer_does_not_wait_for_one_whose_event_was_taken_out() -> None:
     desk.add("x", "third", "third")
     assert desk.turn() == []
     desk.finish(batch)
-    assert desk.dispatch.take_next() == ("x", "second")
+    assert desk.state.take_next() == ("x", "second")
     assert desk.started() == [("x", ["third"])]
 
 
@@ -258,14 +258,14 @@ def test_a_producer_does_not_wait_for_one_whose_event_was_taken_out() -> None:
 @pytest.mark.parametrize("ordering", ORDERINGS)
 def test_a_lone_event_starts_past_the_queue(ordering: Ordering) -> None:
     desk = Desk(ordering, x=[0, 1])
-    scheduled = Scheduled(desk.dispatch, QueuePosition.BACK, "x", "args", 0.0, "p")
-    batch = desk.dispatch.start_alone(scheduled)
+    scheduled = Scheduled(desk.state, QueuePosition.BACK, "x", "args", 0.0, "p")
+    batch = desk.state.start_alone(scheduled)
     assert batch is not None
     assert (batch.items, batch.size, batch.tickets) == (["args"], 1, (0, 0))
     assert desk.counts("x") == Counts(accepted=1, in_flight=1)
     assert scheduled.cancel() is False
     desk.add("x", "other")
-    assert desk.dispatch.start_alone(Scheduled(desk.dispatch, QueuePosition.BACK, "x", 2)) is None
+    assert desk.state.start_alone(Scheduled(desk.state, QueuePosition.BACK, "x", 2)) is None
     desk.finish(batch)
     assert desk.counts("x").completed == 1
 
@@ -274,8 +274,8 @@ def test_a_lone_event_queues_behind_what_waits() -> None:
     desk = Desk(x=[0], y=[0])
 
     def alone(event: str = "y", position: QueuePosition = QueuePosition.BACK) -> bool:
-        scheduled = Scheduled(desk.dispatch, position, event, 0, 0.0, "q")
-        return desk.dispatch.start_alone(scheduled) is not None
+        scheduled = Scheduled(desk.state, position, event, 0, 0.0, "q")
+        return desk.state.start_alone(scheduled) is not None
 
     assert not any(
         alone(position=position) for position in QueuePosition if position is not QueuePosition.BACK
@@ -296,19 +296,19 @@ def test_a_lone_event_queues_behind_what_waits() -> None:
 def test_lone_events_fill_the_window_like_others() -> None:
     desk = Desk(x=[0])
     for number in range(16):
-        assert desk.dispatch.start_alone(Scheduled(desk.dispatch, QueuePosition.BACK, "x", number))
-    assert desk.dispatch.chain_states["x"].full
-    assert desk.dispatch.start_alone(Scheduled(desk.dispatch, QueuePosition.BACK, "x", 16)) is None
+        assert desk.state.start_alone(Scheduled(desk.state, QueuePosition.BACK, "x", number))
+    assert desk.state.chain_states["x"].full
+    assert desk.state.start_alone(Scheduled(desk.state, QueuePosition.BACK, "x", 16)) is None
 
 
 def test_in_global_a_lone_event_waits_for_the_end_of_what_is_under_way() -> None:
     desk = Desk("global", x=[0], y=[1])
-    batch = desk.dispatch.start_alone(Scheduled(desk.dispatch, QueuePosition.BACK, "x", 1))
+    batch = desk.state.start_alone(Scheduled(desk.state, QueuePosition.BACK, "x", 1))
     assert batch is not None
-    assert desk.dispatch.start_alone(Scheduled(desk.dispatch, QueuePosition.BACK, "y", 2)) is None
+    assert desk.state.start_alone(Scheduled(desk.state, QueuePosition.BACK, "y", 2)) is None
     desk.finish(batch)
     assert (
-        desk.dispatch.start_alone(Scheduled(desk.dispatch, QueuePosition.BACK, "y", 3)) is not None
+        desk.state.start_alone(Scheduled(desk.state, QueuePosition.BACK, "y", 3)) is not None
     )
 
 
@@ -330,13 +330,13 @@ def test_a_window_bounds_what_is_under_way() -> None:
     batches[0].items = batches[0].items[:6]
     desk.finish(batches[0])
     assert [len(batch.items) for batch in desk.turn()] == [6]
-    assert desk.dispatch.in_flight() == 16
+    assert desk.state.in_flight() == 16
 
 
 def test_a_window_doubles_while_it_is_quick_and_halves_when_it_is_slow() -> None:
     desk = Desk(x=[0])
     fill(desk, 20_000)
-    chain_state = desk.dispatch.chain_states["x"]
+    chain_state = desk.state.chain_states["x"]
     sizes = []
     for _ in range(9):
         batches = desk.turn()
@@ -360,7 +360,7 @@ def test_a_window_between_quick_and_slow_stays() -> None:
         batches = desk.turn()
         desk.clock.advance((FAST_WINDOW + SLOW_WINDOW) / 2)
         desk.finish(*batches)
-    assert desk.dispatch.chain_states["x"].window == 16
+    assert desk.state.chain_states["x"].window == 16
 
 
 def test_a_window_that_is_never_full_does_not_grow() -> None:
@@ -368,7 +368,7 @@ def test_a_window_that_is_never_full_does_not_grow() -> None:
     for _ in range(50):
         desk.add("x")
         desk.finish(*desk.turn())
-    assert desk.dispatch.chain_states["x"].window == 16
+    assert desk.state.chain_states["x"].window == 16
 
 
 def test_empty_batches_hold_their_place_in_the_window() -> None:
@@ -393,7 +393,7 @@ def test_a_producer_waits_for_its_own_full_chain_and_others_do_not() -> None:
     desk.add("quick", "b", "b")
 
     assert desk.started() == [("slow", list(range(16))), ("quick", ["b"])]
-    assert desk.dispatch.ahead("a") == 5
+    assert desk.state.ahead("a") == 5
     assert desk.turn() == []
 
 
@@ -429,9 +429,9 @@ def test_a_window_is_filled_up_again_when_a_quarter_of_it_is_free() -> None:
         desk.add("x", number)
     assert desk.turn() == []
     done = Batch(batch.chain, 1, batch.tickets, batch.items[:3], 3, last=False)
-    desk.dispatch.complete(done)
+    desk.state.complete(done)
     assert desk.turn() == []
-    desk.dispatch.complete(Batch(batch.chain, 1, batch.tickets, batch.items[3:4], 1, last=False))
+    desk.state.complete(Batch(batch.chain, 1, batch.tickets, batch.items[3:4], 1, last=False))
     assert desk.started() == [("x", [0, 1, 2, 3])]
 
 
@@ -443,7 +443,7 @@ def test_a_due_event_goes_on_when_what_was_before_it_turns_out_to_be_cancelled()
     assert desk.turn() == []
     desk.after(0.0, "x", "due")
     assert desk.turn() == []  # both are held back now, the other one first
-    desk.dispatch.queue.cancel(first)  # past the dispatch, which would let it go on at once
+    desk.state.queue.cancel(first)  # past the dispatch, which would let it go on at once
     desk.finish(batch)
     assert desk.started() == [("x", ["due"])]
 
@@ -530,7 +530,7 @@ def test_priority_events_take_no_ticket_and_no_place_in_the_window() -> None:
     desk.add("x", "urgent", position=QueuePosition.PRIORITY)
     (batch,) = desk.turn()
     assert (batch.items, batch.tickets, batch.control) == (["urgent"], (), True)
-    assert desk.dispatch.chain_states["x"].in_flight == 16
+    assert desk.state.chain_states["x"].in_flight == 16
     assert desk.counts("x").in_flight == 17
     desk.finish(batch)
     assert desk.counts("x") == Counts(accepted=17, completed=1, in_flight=16)
@@ -544,10 +544,10 @@ def test_a_turn_starts_a_streak_of_priority_events_then_the_others() -> None:
     started = desk.started()
     assert len(started) == MAX_PRIORITY_STREAK + 1
     assert started[-1] == ("x", ["x"])
-    assert desk.dispatch.more_priority()
+    assert desk.state.more_priority()
     assert len(desk.turn()) == 100
     assert len(desk.turn()) == 50
-    assert not desk.dispatch.more_priority()
+    assert not desk.state.more_priority()
 
 
 def test_in_global_priority_events_cannot_starve_the_rest() -> None:
@@ -586,22 +586,22 @@ def test_in_global_one_event_is_under_way_at_a_time() -> None:
 
 def test_nothing_else_starts_before_start_is_over() -> None:
     desk = Desk(start=[0, 1], x=[0])
-    (start,) = desk.dispatch.start_barrier("args")
+    (start,) = desk.state.start_barrier("args")
     assert (start.items, start.control) == (["args"], True)
     assert desk.counts("start") == Counts(accepted=1, in_flight=1)
     desk.add("x", 1)
     desk.add("x", 2, position=QueuePosition.PRIORITY)
     desk.after(0.0, "x")
     assert desk.turn() == []
-    assert desk.dispatch.next_due() is None
-    assert desk.dispatch.start_alone(Scheduled(desk.dispatch, QueuePosition.BACK, "x", 1)) is None
+    assert desk.state.next_due() is None
+    assert desk.state.start_alone(Scheduled(desk.state, QueuePosition.BACK, "x", 1)) is None
     desk.finish(start)
     assert [(batch.control, batch.size) for batch in desk.turn()] == [(True, 1), (False, 2)]
 
 
 def test_without_start_callbacks_there_is_no_barrier() -> None:
     desk = Desk(x=[0])
-    assert desk.dispatch.start_barrier() == []
+    assert desk.state.start_barrier() == []
     desk.add("x")
     assert len(desk.turn()) == 1
 
@@ -609,36 +609,36 @@ def test_without_start_callbacks_there_is_no_barrier() -> None:
 def test_chores_keep_nobody_busy() -> None:
     desk = Desk(log_statistics=[0], x=[0])
     desk.after(60.0, "log_statistics")
-    assert desk.dispatch.idle()
-    assert desk.dispatch.drained()
+    assert desk.state.idle()
+    assert desk.state.drained()
     later = desk.after(60.0, "x")
-    assert not desk.dispatch.idle()
-    assert desk.dispatch.drained()
+    assert not desk.state.idle()
+    assert desk.state.drained()
     later.cancel()
-    assert desk.dispatch.idle()
+    assert desk.state.idle()
 
     desk.clock.advance(60.0)
     (batch,) = desk.turn()
     assert batch.control  # it travels past all others
-    assert not desk.dispatch.idle()
+    assert not desk.state.idle()
     desk.finish(batch)
-    assert desk.dispatch.idle()
+    assert desk.state.idle()
 
 
 def test_sources_and_work_under_way_keep_it_from_being_idle() -> None:
     desk = Desk(x=[0])
-    assert desk.dispatch.idle()
-    desk.dispatch.source_changed(+1)
-    assert not desk.dispatch.idle()
-    assert desk.dispatch.drained()
-    desk.dispatch.source_changed(-1)
+    assert desk.state.idle()
+    desk.state.source_changed(+1)
+    assert not desk.state.idle()
+    assert desk.state.drained()
+    desk.state.source_changed(-1)
     desk.add("x")
-    assert not desk.dispatch.drained()
+    assert not desk.state.drained()
     (batch,) = desk.turn()
-    assert not desk.dispatch.drained()
+    assert not desk.state.drained()
     desk.finish(batch)
-    assert desk.dispatch.drained()
-    assert desk.dispatch.idle()
+    assert desk.state.drained()
+    assert desk.state.idle()
 
 
 def test_ahead_is_per_producer_but_in_global() -> None:
@@ -646,8 +646,8 @@ def test_ahead_is_per_producer_but_in_global() -> None:
     for each in (desk, one):
         each.add("x", 1, "a")
         each.add("x", 2, "b")
-    assert (desk.dispatch.ahead("a"), desk.dispatch.ahead("c")) == (1, 0)
-    assert one.dispatch.ahead("a") == 2
+    assert (desk.state.ahead("a"), desk.state.ahead("c")) == (1, 0)
+    assert one.state.ahead("a") == 2
 
 
 # --- A10: sources that re-schedule themselves -----------------------------------------------------
@@ -663,17 +663,17 @@ class Pair:
             for number, callback in enumerate(pair):
                 if callback is not None:
                     components[number][1].append(gen_event_handler(event, callback))
-        self.dispatch = Dispatch(build_chains(components), ordering=ordering, clock=self.clock)
-        self.dispatch.open = True
+        self.state = DispatchState(build_chains(components), ordering=ordering, clock=self.clock)
+        self.state.open = True
         self.hosts = [Host(name, self, self, self.clock) for name, _ in components]
 
     # Of the daemon, for the quick component.
     def schedule(self, event: Any, args: Any = None) -> Any:
         if isinstance(event, list):
             for child in event:
-                self.dispatch.accept(child)
+                self.state.accept(child)
             return None
-        scheduled = Scheduled(self.dispatch, QueuePosition.BACK, event, args, 0.0, 0)
+        scheduled = Scheduled(self.state, QueuePosition.BACK, event, args, 0.0, 0)
         self.hosts[0].children.append(scheduled)
         return scheduled
 
@@ -683,8 +683,8 @@ class Pair:
 
     def report(self, batch: Batch) -> None:
         for child in batch.children or ():
-            self.dispatch.accept(child)
-        self.dispatch.complete(batch)
+            self.state.accept(child)
+        self.state.complete(batch)
 
     def dead_letter(self, letter: DeadLetter) -> None:
         raise AssertionError from letter.cause
@@ -695,7 +695,7 @@ class Pair:
     def settle(self) -> None:
         """Let everybody but the slow component do all there is to do."""
         while True:
-            batches = self.dispatch.turn()
+            batches = self.state.turn()
             for batch in batches:
                 self.forward(batch.chain.steps[0].component, batch)
             if not batches and not self.hosts[0].has_work():
@@ -742,7 +742,7 @@ def test_a_source_that_renews_itself_stays_within_a_window_of_slow_work(
     else:
         pair = Pair(ordering, tick=[produce, None], work=[None, handle])
     for _ in range(5 if kind == "one chain" else 1):
-        pair.dispatch.accept(Scheduled(pair.dispatch, QueuePosition.BACK, "tick", None))
+        pair.state.accept(Scheduled(pair.state, QueuePosition.BACK, "tick", None))
     ahead = 0
     for _ in range(300):
         pair.settle()

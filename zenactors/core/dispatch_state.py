@@ -143,7 +143,7 @@ class ControlEvent:
         self.batch: Batch | None = None
 
 
-class Dispatch:
+class DispatchState:
     """Decide which events start when. Thread: whoever holds the dispatcher's turn.
 
     Args:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.core.replay import URGENT, Call, Program, Run, Tag, mismatch, out_of_fifo, replay
-from zenactors.core import state as dispatch_module
+from zenactors.core import dispatch_state as dispatch_module
 from zenactors.core import host as host_module
 from zenactors.core.dispatch_state import Counts, Ordering
 from zenactors.core.messages import Batch

@@ -307,9 +307,7 @@ def test_in_global_a_lone_event_waits_for_the_end_of_what_is_under_way() -> None
     assert batch is not None
     assert desk.state.start_alone(Scheduled(desk.state, QueuePosition.BACK, "y", 2)) is None
     desk.finish(batch)
-    assert (
-        desk.state.start_alone(Scheduled(desk.state, QueuePosition.BACK, "y", 3)) is not None
-    )
+    assert desk.state.start_alone(Scheduled(desk.state, QueuePosition.BACK, "y", 3)) is not None
 
 
 # --- windows ------------------------------------------------------------------------------------

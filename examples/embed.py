@@ -16,7 +16,7 @@ the nameless is the beginning of heaven and earth
 
 
 class Splitter(ZenDaemonComponent):
-    """Turns a line into words. What it returns is what the next component gets."""
+    """DispatchLoop a line into words. What it returns is what the next component gets."""
 
     @handles("line")
     def cbk_event_line(self, daemon: Any, args: str) -> tuple[int, list[str]]:

@@ -29,9 +29,9 @@ from tests.core.programs import (
     tuned,
 )
 from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_as_the_seed
+from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.engine import Engine
-from zenactors.actors.turns import Turns
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import ZenDaemonComponent, handles
@@ -303,7 +303,7 @@ def test_news_that_comes_while_somebody_looks_is_acted_on(position: QueuePositio
     sent: list[Batch] = []
     failures: list[Exception] = []
     lock = MeddlingLock()
-    turns = Turns(
+    loop = DispatchLoop(
         state,
         clock,
         send=sent.append,
@@ -312,9 +312,9 @@ def test_news_that_comes_while_somebody_looks_is_acted_on(position: QueuePositio
         late=lambda event, component: None,
         lock=lock,
     )
-    lock.meddle = lambda: turns.post(Scheduled(state, position, "x", 1))
+    lock.meddle = lambda: loop.submit(Scheduled(state, position, "x", 1))
     # Whoever posts finds the lock taken and leaves it to its holder to take the turn.
-    with turns.held():
+    with loop.locked():
         pass
 
     assert [batch.items for batch in sent] == [[1]]

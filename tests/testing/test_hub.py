@@ -26,7 +26,7 @@ def quiet(clock: VirtualClock) -> Iterator[Hub]:
     made.close()
 
 
-def turns(hub: Hub, log: list[str], name: str, count: int) -> Callable[[], None]:
+def loop(hub: Hub, log: list[str], name: str, count: int) -> Callable[[], None]:
     def run() -> None:
         for _ in range(count):
             log.append(name)
@@ -46,7 +46,7 @@ def run_all(hub: Hub) -> None:
 def test_without_a_seed_all_take_turns(quiet: Hub) -> None:
     log: list[str] = []
     for name in "abc":
-        quiet.spawn(name, turns(quiet, log, name, 3))
+        quiet.spawn(name, loop(quiet, log, name, 3))
     run_all(quiet)
     assert "".join(log) == "abcabcabc"
 
@@ -59,7 +59,7 @@ def test_with_a_seed_everybody_moves_in_the_end_and_no_order_is_preferred(
         hub = Hub(clock, random.Random(seed))
         log: list[str] = []
         for name in "abc":
-            hub.spawn(name, turns(hub, log, name, 3))
+            hub.spawn(name, loop(hub, log, name, 3))
         run_all(hub)
         assert sorted(log) == sorted("abc" * 3)
         first[log[0]] += 1

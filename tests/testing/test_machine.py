@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from zenactors import Replicas, ZenDaemon, ZenDaemonComponent, handles
-from zenactors.actors.turns import Turns
+from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.messages import Batch
 from zenactors.testing import DaemonMachine
@@ -300,13 +300,13 @@ def test_an_event_that_is_lost_is_a_failure(
 def test_an_event_that_never_comes_to_its_end_is_a_failure(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    post = Turns.post
+    post = DispatchLoop.post
 
-    def lose(turns: Turns, news: Any) -> None:
-        if not (isinstance(news, Batch) and 5 in news.items):
-            post(turns, news)
+    def lose(loop: DispatchLoop, inbox: Any) -> None:
+        if not (isinstance(inbox, Batch) and 5 in inbox.items):
+            post(loop, inbox)
 
-    monkeypatch.setattr(Turns, "post", lose)
+    monkeypatch.setattr(DispatchLoop, "post", lose)
     shown = failure_of(FragileMachine, capsys)
     assert "did not come to an end: 1 events were left" in shown
     assert "schedule_x(args=5)" in steps(shown)

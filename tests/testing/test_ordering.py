@@ -257,7 +257,7 @@ class Books:
         assert total.waiting == self._state.queue.count()
         if self._state.drained():
             assert not any(in_flight.values())
-            assert not any(isinstance(item, list) for item in self._engine.turns._news)
+            assert not any(isinstance(item, list) for item in self._engine.loop._inbox)
             assert not any(host.children for _, host in self._engine.hosts.values())
 
     def _batches(self) -> Iterator[Batch]:
@@ -267,7 +267,7 @@ class Books:
             for item in waiting:
                 inbox._data.put(item)
             yield from (item for item in [*waiting, *inbox._control] if isinstance(item, Batch))
-        yield from (item for item in self._engine.turns._news if isinstance(item, Batch))
+        yield from (item for item in self._engine.loop._inbox if isinstance(item, Batch))
         for _, host in self._engine.hosts.values():
             yield from host._ready
             for early in host._early.values():

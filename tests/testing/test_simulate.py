@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from zenactors import Replicas, ZenDaemon, ZenDaemonComponent, handles
-from zenactors.actors.turns import Turns
+from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.components import FileTailer, RawWriter
 from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.messages import Batch
@@ -183,13 +183,13 @@ def test_what_pytest_fails_with_is_a_failure() -> None:
 def test_an_event_that_never_comes_to_its_end_is_a_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    post = Turns.post
+    post = DispatchLoop.post
 
-    def lose(turns: Turns, news: Any) -> None:
-        if not (isinstance(news, Batch) and news.items == [2]):
-            post(turns, news)
+    def lose(loop: DispatchLoop, inbox: Any) -> None:
+        if not (isinstance(inbox, Batch) and inbox.items == [2]):
+            post(loop, inbox)
 
-    monkeypatch.setattr(Turns, "post", lose)
+    monkeypatch.setattr(DispatchLoop, "post", lose)
     with pytest.raises(SimulationFailure, match="did not come to an end: 1 events"):
         simulate(lambda: [Work()], seed=1, drive=one_after_the_other)
 

@@ -119,7 +119,7 @@ class Dispatcher(DaemonNames):
             runtime=self._runtime,
         )
         self.queue = LiveQueue(
-            self._engine.turns,
+            self._engine.loop,
             self.clock,
             self._engine.hosts,
             self._runtime,
@@ -367,7 +367,7 @@ class Dispatcher(DaemonNames):
     @property
     def is_open(self) -> bool:
         """True while events start: `start` is through, and no stop has come to its end."""
-        return self._engine.turns.is_open()
+        return self._engine.loop.is_open()
 
     @property
     def status(self) -> int:
@@ -390,12 +390,12 @@ class Dispatcher(DaemonNames):
         That is: nothing queued, not even for later (housekeeping excepted), nothing under way
         and no active source.
         """
-        with self._engine.turns.held() as state:
+        with self._engine.loop.locked() as state:
             return state.idle()
 
     def counts(self) -> dict[Any, Counts]:
         """Return what became of the events of each chain."""
-        with self._engine.turns.held() as state:
+        with self._engine.loop.locked() as state:
             return state.counts()
 
     def chains(self) -> dict[Any, list[tuple[str, str]]]:
@@ -459,7 +459,7 @@ class Dispatcher(DaemonNames):
             engine.start_first()
 
         def over() -> bool:
-            with engine.turns.held() as state:
+            with engine.loop.locked() as state:
                 return bool(engine.start_failure or engine.halted or not state.in_flight())
 
         in_time = engine.wait_for(over, Deadline(self.clock, self.start_timeout))
@@ -545,7 +545,7 @@ class Dispatcher(DaemonNames):
             if index not in stuck:
                 # It has nothing left to do but to leave pykka's loop.
                 self._runtime.join(thread, HASTY_TIMEOUT)
-        with engine.turns.held() as state:
+        with engine.loop.locked() as state:
             timed = state.queue.timed()
             later = timed - state.queue.timed_chores()
             left = state.queue.count() - timed + state.in_flight()

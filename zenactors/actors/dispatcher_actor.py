@@ -7,37 +7,37 @@ from typing import Any
 
 import pykka
 
+from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.mailbox import ControlLane, Note
-from zenactors.actors.turns import Turns
 
 
-class TurnDue:
+class TimerDue:
     """Tell the dispatcher to take its turn."""
 
 
-TURN_DUE = Note(TurnDue())
+TIMER_DUE = Note(TimerDue())
 
 
 class DispatcherInbox(ControlLane):
     """One waiting place for the dispatcher's messages and its queue.
 
-    `get` returns the next message, or `TurnDue` at the moment when the next timed event
+    `get` returns the next message, or `TimerDue` at the moment when the next timed event
     is due; news wakes it.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.turns: Turns | None = None
+        self.loop: DispatchLoop | None = None
 
     def put(self, envelope: Any, /, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - pykka's signature
         """Put a message, and wake the dispatcher. Never blocks. Thread: any."""
         self._put_control(envelope)
-        if self.turns is not None:
-            self.turns.ring()
+        if self.loop is not None:
+            self.loop.wake()
 
     def get(self) -> Any:
         """Return the next thing to do; sleeps until there is one. Thread: own."""
-        assert self.turns is not None
+        assert self.loop is not None
         while True:
             if self._control:
                 try:
@@ -46,8 +46,8 @@ class DispatcherInbox(ControlLane):
                     pass  # after `close` others refuse what waits here
             if self._closed:
                 return Note(None)
-            if self.turns.park():
-                return TURN_DUE
+            if self.loop.park():
+                return TIMER_DUE
 
     def empty(self) -> bool:
         """Return True if no message waits."""
@@ -61,11 +61,11 @@ class DispatcherActor(pykka.ThreadingActor):
 
     actor_inbox: DispatcherInbox
 
-    def __init__(self, turns: Turns, started: Callable[[], None]) -> None:
+    def __init__(self, loop: DispatchLoop, started: Callable[[], None]) -> None:
         super().__init__()
-        self._turns = turns
+        self._loop = loop
         self._started = started
-        self.actor_inbox.turns = turns
+        self.actor_inbox.loop = loop
 
     @staticmethod
     def _create_actor_inbox() -> DispatcherInbox:
@@ -81,6 +81,6 @@ class DispatcherActor(pykka.ThreadingActor):
 
     def on_receive(self, message: Any) -> Any:
         """Take the turn."""
-        if isinstance(message, TurnDue):
-            self._turns.take()
+        if isinstance(message, TimerDue):
+            self._loop.run_once()
         return None

@@ -16,9 +16,9 @@ from loguru import logger
 
 from zenactors.actors.component import ComponentActor, Open
 from zenactors.actors.dead_letters import DeadLetters
+from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.life import Deadline, Member
-from zenactors.actors.turns import Turns
 from zenactors.core.chain import build_chains
 from zenactors.core.dispatch_state import EVENT_START, Ordering
 from zenactors.core.host import Host, shown
@@ -123,14 +123,14 @@ class Engine:
             },
             strict=not compat,
         )
-        self.turns = Turns(
+        self.loop = DispatchLoop(
             self.state,
             clock,
             send=self._send,
             after=self._after_turn,
             failed=self._turn_failed,
             late=self._passed_over,
-            lock=runtime.turn_lock(),
+            lock=runtime.state_lock(),
         )
         self.reactors: dict[int, ComponentReactor] = {}
         self.threads: dict[int, Any] = {}
@@ -153,7 +153,7 @@ class Engine:
 
     def start(self, daemon: Any) -> None:
         """Start all actors, and wait until their threads run. They do nothing yet."""
-        self.dispatcher = self.runtime.start(DispatcherActor, self.turns, self._dispatcher_started)
+        self.dispatcher = self.runtime.start(DispatcherActor, self.loop, self._dispatcher_started)
         for index, member in enumerate(self.members):
             host = self._make_host(index, member, daemon)
             ref = self.runtime.start(
@@ -193,18 +193,18 @@ class Engine:
     def start_first(self) -> None:
         """Run the `start` event; nothing else starts meanwhile."""
         self.starting = True
-        with self.turns.held() as state:
+        with self.loop.locked() as state:
             for batch in state.start_barrier():
                 self._send(batch)
 
     def open(self) -> None:
         """Let everything else start, and descriptors and timers call back."""
         self.starting = False
-        with self.turns.held() as state:
+        with self.loop.locked() as state:
             state.open = True
             if self.halted:  # looked at last, as `halt` sets it first: no halt is overlooked
                 state.open = False
-        self.turns.take()
+        self.loop.run_once()
         for index in range(len(self.refs)):
             self.tell(index, Open())
 
@@ -224,7 +224,7 @@ class Engine:
     def halt(self) -> None:
         """Start nothing any more, and let who runs the dispatcher stop it."""
         # A plain store: a turn that is taken at this moment may still send what it has started.
-        self.halted = self.turns.halted = True
+        self.halted = self.loop.halted = True
         self.state.open = False
         self.done.set()
         self.notices.notify()
@@ -276,9 +276,9 @@ class Engine:
         """
         watchers = self.drainers if watch is None else watch
         with self.notices.subscribed() as wait:
-            with self.turns.held():
+            with self.loop.locked():
                 watchers.count += 1
-                self.turns.listeners += 1
+                self.loop.listeners += 1
             try:
                 while not fact():
                     if deadline.over():
@@ -286,13 +286,13 @@ class Engine:
                     wait(deadline.remaining())
                 return True
             finally:
-                with self.turns.held():
+                with self.loop.locked():
                     watchers.count -= 1
-                    self.turns.listeners -= 1
+                    self.loop.listeners -= 1
 
     def drained(self) -> bool:
         """Return True if nothing is under way and nothing waits but events for later."""
-        with self.turns.held() as state:
+        with self.loop.locked() as state:
             return state.drained()
 
     # --- core.host.Outlet and actors.component.Life: called by the actors ---------------------
@@ -305,11 +305,11 @@ class Engine:
 
     def report(self, batch: Batch) -> None:
         """Tell the dispatcher that a part has left its chain."""
-        self.turns.post(batch)
+        self.loop.submit(batch)
 
     def schedule(self, children: list[Scheduled]) -> None:
         """Hand over what callbacks scheduled."""
-        self.turns.post(children)
+        self.loop.submit(children)
 
     def dead_letter(self, letter: DeadLetter) -> None:
         """Keep and log an event that could not be handled."""
@@ -370,7 +370,7 @@ class Engine:
 
     def source_changed(self, *, active: bool) -> None:
         """Learn that a component became an active source, or ceased to be one."""
-        self.turns.post(1 if active else -1)
+        self.loop.submit(1 if active else -1)
 
     def callback_failed(self, component: str, callback: str, cause: BaseException) -> None:
         """Log what raised outside of any event."""

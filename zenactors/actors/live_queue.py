@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable
 from typing import Any, Literal
 
+from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.runtime import Runtime
-from zenactors.actors.turns import Turns
 from zenactors.core.clock import Clock
 from zenactors.core.event_queue import QueuePosition, Scheduled, check_seconds
 from zenactors.core.host import Host
@@ -34,7 +34,7 @@ class LiveQueue:
 
     def __init__(
         self,
-        turns: Turns,
+        loop: DispatchLoop,
         clock: Clock,
         hosts: dict[int, tuple[int, Host]],
         runtime: Runtime,
@@ -47,7 +47,7 @@ class LiveQueue:
             raise ValueError(f"queue_limit must be at least 1 or None, not {limit!r}.")
         if when_full not in ("raise", "block"):
             raise ValueError(f"queue_full must be 'raise' or 'block', not {when_full!r}.")
-        self._turns = turns
+        self._loop = loop
         self._clock = clock
         self._hosts = hosts
         self._ident = runtime.ident
@@ -71,7 +71,7 @@ class LiveQueue:
         Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
         """
         ident = self._ident()
-        if ident in self._hosts or self._limit is not None or self._turns.halted:
+        if ident in self._hosts or self._limit is not None or self._loop.halted:
             return self._put(QueuePosition.BACK, event, args, 0.0)
         # The shortest way, as an idle daemon's latency is made of such steps.
         if self._known is None:
@@ -79,7 +79,7 @@ class LiveQueue:
         elif event not in self._known:
             raise UnknownEventError(event, known=self._known)
         scheduled = Scheduled(self, QueuePosition.BACK, event, args, 0.0, ident)
-        self._turns.post_sequential(scheduled)
+        self._loop.submit_sequential(scheduled)
         return scheduled
 
     def schedule_next(self, event: Any, args: Any = None) -> Scheduled:
@@ -115,16 +115,16 @@ class LiveQueue:
 
     def cancel(self, scheduled: Scheduled) -> bool:
         """Take an event back. False: it was started or cancelled before. Thread: any."""
-        with self._turns.held() as state:
+        with self._loop.locked() as state:
             cancelled = state.cancel(scheduled)
-        self._turns.take()  # it may have been the last that somebody was waiting for
+        self._loop.run_once()  # it may have been the last that somebody was waiting for
         return cancelled
 
     def ahead(self) -> int:
         """Return how many events of the calling producer wait to be started. Thread: any."""
         entry = self._hosts.get(self._ident())
         unsent = len(entry[1].children) if entry else 0
-        with self._turns.held() as state:
+        with self._loop.locked() as state:
             return unsent + state.ahead(self._producer())
 
     def next(self) -> tuple[Any, Any]:
@@ -133,9 +133,9 @@ class LiveQueue:
         Raises:
             QueueEmptyException: If the queue is empty.
         """
-        with self._turns.held() as state:
+        with self._loop.locked() as state:
             taken = state.take_next()
-        self._turns.take()  # it may have been the last that somebody was waiting for
+        self._loop.run_once()  # it may have been the last that somebody was waiting for
         return taken
 
     def when(self) -> float:
@@ -144,7 +144,7 @@ class LiveQueue:
         Raises:
             QueueEmptyException: If the queue is empty.
         """
-        with self._turns.held() as state:
+        with self._loop.locked() as state:
             return state.queue.when()
 
     def wait(self) -> float:
@@ -153,12 +153,12 @@ class LiveQueue:
         Raises:
             QueueEmptyException: If the queue is empty.
         """
-        with self._turns.held() as state:
+        with self._loop.locked() as state:
             return state.queue.wait()
 
     def count(self) -> int:
         """Return how many events are queued, timed ones included. Thread: any."""
-        with self._turns.held() as state:
+        with self._loop.locked() as state:
             return state.queue.count()
 
     def notify_room(self) -> None:
@@ -187,14 +187,14 @@ class LiveQueue:
             return scheduled
         scheduled = Scheduled(self, position, event, args, when, ident)
         limited = position is QueuePosition.BACK or position is QueuePosition.FRONT
-        if self._limit is not None and limited and self._turns.is_open():
+        if self._limit is not None and limited and self._loop.is_open():
             self._make_room(event, self._limit)
-        if entry is None and self._turns.halted:
+        if entry is None and self._loop.halted:
             raise NotRunningError(f"Event {event!r} was not scheduled: the dispatcher has stopped.")
         if position is QueuePosition.BACK:
-            self._turns.post_sequential(scheduled)
+            self._loop.submit_sequential(scheduled)
         else:
-            self._turns.post(scheduled)
+            self._loop.submit(scheduled)
         return scheduled
 
     def _make_room(self, event: Any, limit: int) -> None:
@@ -205,14 +205,14 @@ class LiveQueue:
                 f"Event {event!r} was not scheduled: this thread is {limit} events ahead, which is"
                 " the queue's limit. Schedule it again later, or use queue_full='block'."
             )
-        with self._turns.held():
+        with self._loop.locked():
             self._blocked += 1
-            self._turns.listeners += 1
+            self._loop.listeners += 1
         try:
             with self._room.subscribed() as wait:
-                while not self._turns.halted and self.ahead() >= limit:
+                while not self._loop.halted and self.ahead() >= limit:
                     wait(STOP_CHECK)
         finally:
-            with self._turns.held():
+            with self._loop.locked():
                 self._blocked -= 1
-                self._turns.listeners -= 1
+                self._loop.listeners -= 1

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 A = TypeVar("A", bound="pykka.ThreadingActor")
 
 
-class TurnLock(Protocol):
-    """What `Turns` needs of a lock."""
+class StateLock(Protocol):
+    """What `DispatchLoop` needs of a lock."""
 
     def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 - as threading's
         """Take it; False: somebody has it, and `blocking` is False."""
@@ -65,7 +65,7 @@ class Runtime:
         """Wait until an actor's thread has ended, at most `timeout` seconds."""
         thread.join(timeout)
 
-    def turn_lock(self) -> TurnLock:
+    def state_lock(self) -> StateLock:
         """Return the lock of the dispatcher's turn: held for moments, while nobody waits."""
         return threading.Lock()
 

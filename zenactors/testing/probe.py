@@ -45,7 +45,7 @@ class Probe(ZenDaemonComponent):
         self.received: list[Received] = []
         self._events = events
         self._unread: deque[Received] = deque()
-        self._news = threading.Condition()
+        self._inbox = threading.Condition()
         self._await: Await = self._await_on_threads
         self._situation: Callable[[], str] = self._what_came
 
@@ -125,16 +125,16 @@ class Probe(ZenDaemonComponent):
 
     def _keeper(self, event: Hashable) -> Callable[[Any, Any], None]:
         def keep(_daemon: Any, args: Any) -> None:
-            with self._news:
+            with self._inbox:
                 self.received.append(Received(event, args))
                 self._unread.append(self.received[-1])
-                self._news.notify_all()
+                self._inbox.notify_all()
 
         return keep
 
     def _await_on_threads(self, fact: Callable[[], bool], within: float) -> None:
-        with self._news:
-            self._news.wait_for(fact, within)
+        with self._inbox:
+            self._inbox.wait_for(fact, within)
 
     def _what_came(self) -> str:
         last = [f"  {_shown(*received)}" for received in self.received[-20:]]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import pykka
 
 from zenactors.actors.dispatcher_actor import DispatcherActor
-from zenactors.actors.runtime import Runtime, TurnLock
+from zenactors.actors.runtime import Runtime, StateLock
 from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, Handler
 from zenactors.core.dispatch_state import MIN_WINDOW, ChainState, DispatchState
 from zenactors.core.event_queue import NEW, QueuePosition, Scheduled
@@ -33,7 +33,7 @@ from zenactors.testing.stand_ins import (
     SimulatedLock,
     SimulatedMailbox,
     SimulatedNotices,
-    SimulatedTurnLock,
+    SimulatedStateLock,
     Stopwatch,
 )
 
@@ -100,9 +100,9 @@ class SimulatedRuntime(Runtime):
         """Let others move until a task has ended."""
         self.hub.wait(lambda: thread.done, timeout)
 
-    def turn_lock(self) -> TurnLock:
+    def state_lock(self) -> StateLock:
         """Return a lock that by chance is taken."""
-        return SimulatedTurnLock(self.hub.rng)
+        return SimulatedStateLock(self.hub.rng)
 
     def lock(self) -> contextlib.AbstractContextManager[Any]:
         """Return a lock whose waiters let others move."""

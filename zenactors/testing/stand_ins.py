@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pykka
 
-from zenactors.actors.dispatcher_actor import TURN_DUE, DispatcherInbox
+from zenactors.actors.dispatcher_actor import TIMER_DUE, DispatcherInbox
 from zenactors.actors.mailbox import Mailbox, Note
 
 if TYPE_CHECKING:
@@ -86,19 +86,19 @@ class SimulatedDispatcherInbox(DispatcherInbox):
 
     def get(self) -> Any:
         """Return the next thing to do; others move first."""
-        turns = self.turns
-        assert turns is not None
+        loop = self.loop
+        assert loop is not None
         while True:
             if self._control:
                 return self._control.popleft()
             if self._closed:
                 return Note(None)
-            seconds = turns.before_sleep()
-            if turns.has_news() or (seconds is not None and seconds <= 0):
+            seconds = loop.prepare_sleep()
+            if loop.has_submissions() or (seconds is not None and seconds <= 0):
                 self._hub.give_way()
-                return TURN_DUE
-            self._hub.wait(lambda: self._control or turns.has_news() or turns.rung(), seconds)
-            turns.hush()
+                return TIMER_DUE
+            self._hub.wait(lambda: self._control or loop.has_submissions() or loop.woken(), seconds)
+            loop.clear_wake_up()
 
 
 class SimulatedFuture(pykka.ThreadingFuture[Any]):
@@ -167,7 +167,7 @@ class SimulatedEvent(threading.Event):
         return self.is_set()
 
 
-class SimulatedTurnLock:
+class SimulatedStateLock:
     """The lock of the dispatcher's turn: nobody waits for it, and by chance another has it."""
 
     def __init__(self, rng: Random | None) -> None:

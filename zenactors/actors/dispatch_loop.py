@@ -10,7 +10,7 @@ tried, and whoever lets go of the lock looks for news once more. If the try fail
 second look comes after the append.
 
 Atomic operations relied on: `deque.append/popleft`, `Lock.acquire/release`, `SimpleQueue.put`.
-`post_sequential` also relies on the order of two: it appends and then reads `chain_state.full`, where
+`submit_sequential` also relies on the order of two: it appends and then reads `chain_state.full`, where
 the turn stores `chain_state.full` and then looks for news. The interpreter's lock gives that order;
 without it, the deque's own lock does.
 """
@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from zenactors.actors.runtime import TurnLock
+from zenactors.actors.runtime import StateLock
 from zenactors.core.clock import LONGEST_SLEEP, Clock
 from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.event_queue import Scheduled
@@ -32,12 +32,12 @@ from zenactors.core.messages import Batch
 WALL_CLOCK_CHECK = (
     1.0  # seconds: while an event waits for a wall clock time, look at least so often
 )
-SAME_MOMENT = 0.001  # seconds: not worth waking the dispatcher's thread for
+TIMER_TOLERANCE = 0.001  # seconds: not worth waking the dispatcher's thread for
 
-MAX_NEWS = 1024  # so many events may be left for a later turn
+MAX_INBOX = 1024  # so many events may be left for a later turn
 
 
-class Turns:
+class DispatchLoop:
     """Feed news to the `DispatchState`, and send off what may start. Thread: any.
 
     Args:
@@ -65,7 +65,7 @@ class Turns:
         after: Callable[[], None],
         failed: Callable[[Exception], None],
         late: Callable[[Any, int], None],
-        lock: TurnLock,
+        lock: StateLock,
     ) -> None:
         self._state = state
         self._clock = clock
@@ -76,22 +76,22 @@ class Turns:
         self.listeners = 0
         self.halted = False
         self._lock = lock
-        self._news: deque[Batch | Scheduled | list[Scheduled] | int] = deque()
-        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._inbox: deque[Batch | Scheduled | list[Scheduled] | int] = deque()
+        self._wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._sleeps_until = 0.0
-        self._took_news = False
+        self._drained_any = False
 
-    def post(self, news: Batch | Scheduled | list[Scheduled] | int) -> None:
+    def submit(self, inbox: Batch | Scheduled | list[Scheduled] | int) -> None:
         """Bring news, and take the turn if nobody has it. Never waits for the turn.
 
         Args:
             news: A part that left its chain; one or more scheduled events; or the change
                 in the number of active sources.
         """
-        self._news.append(news)
-        self._take_if_free()
+        self._inbox.append(inbox)
+        self._run_if_free()
 
-    def post_sequential(self, scheduled: Scheduled) -> None:
+    def submit_sequential(self, scheduled: Scheduled) -> None:
         """Bring an event that goes behind all others of its producer.
 
         A lone event of an idle daemon is started on the spot. One that cannot start now spares
@@ -99,10 +99,10 @@ class Turns:
         that opens the dispatcher, or that of the next completion, looks for news at the end.
         Only so much is left for it: news takes more memory than what is accepted.
         """
-        news, state = self._news, self._state
+        inbox, state = self._inbox, self._state
         chain_state = state.chain_states.get(scheduled.event)
         may_wait = not state.open or (chain_state is not None and chain_state.full)
-        if not may_wait and not news and self._lock.acquire(blocking=False):
+        if not may_wait and not inbox and self._lock.acquire(blocking=False):
             try:
                 batch = state.start_alone(scheduled)
                 if batch is not None:
@@ -110,47 +110,47 @@ class Turns:
             finally:
                 self._lock.release()
             if batch is not None:
-                self._take_if_free()
+                self._run_if_free()
                 return
-        news.append(scheduled)
+        inbox.append(scheduled)
         # Looked at once more: what was full before the event stood in the news may not be now.
         if state.open and not (chain_state is not None and chain_state.full):
             may_wait = False
-        if not may_wait or len(news) > MAX_NEWS:
-            self._take_if_free()
+        if not may_wait or len(inbox) > MAX_INBOX:
+            self._run_if_free()
 
-    def take(self) -> None:
+    def run_once(self) -> None:
         """Take the turn, waiting for it if need be."""
         with self._lock:
-            self._turn()
-        self._take_if_free()
+            self._run_locked()
+        self._run_if_free()
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[DispatchState]:
+    def locked(self) -> Iterator[DispatchState]:
         """Hold the turn, with all news taken in, to look at the dispatch or to change it."""
         try:
             with self._lock:
-                self._took_news = False
-                for batch in self._take_in_news():
+                self._drained_any = False
+                for batch in self._drain_inbox():
                     self._send(batch)
                 try:
                     yield self._state
                 finally:
                     # Who brought it found the lock taken, or no news left: it relies on this turn.
-                    if self._took_news:
-                        self._turn()
+                    if self._drained_any:
+                        self._run_locked()
         finally:
-            self._take_if_free()
+            self._run_if_free()
 
     def is_open(self) -> bool:
         """Return True if events start. Thread: any; a hint."""
         return self._state.open
 
-    def has_news(self) -> bool:
+    def has_submissions(self) -> bool:
         """Return True if news waits for somebody to take the turn. A hint. Thread: any."""
-        return bool(self._news)
+        return bool(self._inbox)
 
-    def before_sleep(self) -> float | None:
+    def prepare_sleep(self) -> float | None:
         """Return how many seconds to sleep until a timed event is due; None: until the bell rings.
 
         The bell rings from now on when an earlier one comes.
@@ -159,33 +159,33 @@ class Turns:
             seconds = self._seconds()
             now = self._clock.monotonic()
             self._sleeps_until = float("inf") if seconds is None else now + seconds
-        self._take_if_free()  # news that came while we held the lock; it rings if need be
+        self._run_if_free()  # news that came while we held the lock; it rings if need be
         return seconds
 
-    def rung(self) -> bool:
+    def woken(self) -> bool:
         """Return True if the bell has rung. Does not wait."""
-        return not self._bell.empty()
+        return not self._wake_ups.empty()
 
-    def hush(self) -> None:
+    def clear_wake_up(self) -> None:
         """Forget that the bell has rung. Thread: the dispatcher's."""
         with contextlib.suppress(queue.Empty):
             while True:
-                self._bell.get_nowait()
+                self._wake_ups.get_nowait()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake the dispatcher's thread."""
-        self._bell.put(None)
+        self._wake_ups.put(None)
 
     def park(self) -> bool:
         """Park the dispatcher's thread. True: a timed event is due, take the turn.
 
         False: the bell rang, or it is time to ask again.
         """
-        seconds = self.before_sleep()
+        seconds = self.prepare_sleep()
         if seconds is not None and seconds <= 0:
             return True
         try:
-            self._bell.get(timeout=None if seconds is None else min(seconds, LONGEST_SLEEP))
+            self._wake_ups.get(timeout=None if seconds is None else min(seconds, LONGEST_SLEEP))
         except queue.Empty:
             return True
         return False
@@ -196,25 +196,25 @@ class Turns:
             seconds = min(seconds, WALL_CLOCK_CHECK)
         return seconds
 
-    def _take_if_free(self) -> None:
-        while self._news and self._lock.acquire(blocking=False):
+    def _run_if_free(self) -> None:
+        while self._inbox and self._lock.acquire(blocking=False):
             try:
-                self._turn()
+                self._run_locked()
             finally:
                 self._lock.release()
         if self._state.passed_over:
             self._tell_late()
 
-    def _turn(self) -> None:
+    def _run_locked(self) -> None:
         state = self._state
         try:
-            started = self._take_in_news()
+            started = self._drain_inbox()
             if not started or state.queue.waiting():
                 started += state.turn()
                 while state.more_priority():
                     started += state.turn()
             if state.queue.timed() or state.control_events:
-                self._wake_for_timed()
+                self._wake_for_timer()
             if self.listeners:
                 self._after()
             # Last, because it wakes threads that want the interpreter which this one holds.
@@ -229,23 +229,23 @@ class Turns:
             while True:
                 self._late(*self._state.passed_over.popleft())
 
-    def _wake_for_timed(self) -> None:
+    def _wake_for_timer(self) -> None:
         seconds = self._seconds()
         if seconds is None:
             return
         # Two computations of one moment differ by the time between their looks at the clock.
-        if self._clock.monotonic() + seconds < self._sleeps_until - SAME_MOMENT:
+        if self._clock.monotonic() + seconds < self._sleeps_until - TIMER_TOLERANCE:
             self._sleeps_until = 0.0  # it is awake until it says otherwise
-            self.ring()
+            self.wake()
 
-    def _take_in_news(self) -> list[Batch]:
+    def _drain_inbox(self) -> list[Batch]:
         """Tell the dispatch what has happened. Return what it started past the queue."""
-        news = self._news
+        inbox = self._inbox
         state = self._state
         started: list[Batch] = []
-        while news:
-            self._took_news = True
-            item: Any = news.popleft()
+        while inbox:
+            self._drained_any = True
+            item: Any = inbox.popleft()
             kind = type(item)
             if kind is Batch:
                 children = item.children
@@ -257,7 +257,7 @@ class Turns:
                 if onward is not None:
                     started.append(onward)
             elif kind is Scheduled:
-                if news or started or (alone := state.start_alone(item)) is None:
+                if inbox or started or (alone := state.start_alone(item)) is None:
                     state.accept(item)
                 else:
                     started.append(alone)

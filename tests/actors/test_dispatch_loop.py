@@ -54,8 +54,8 @@ def test_under_a_hail_of_events_from_everywhere_none_is_lost(ordering: Ordering)
 def test_a_look_that_takes_in_the_news_takes_the_turn_it_calls_for() -> None:
     component = Fake({"x": None})
     with Dispatcher([component]) as dispatcher:
-        turns = dispatcher._engine.turns
-        with turns.held():
+        loop = dispatcher._engine.loop
+        with loop.locked():
             # Another thread posts now: it appends, and finds the lock taken.
             in_threads(1, lambda _: dispatcher.queue.schedule("x", "while held"))
         component.await_seen(["while held"])
@@ -63,9 +63,9 @@ def test_a_look_that_takes_in_the_news_takes_the_turn_it_calls_for() -> None:
         # Another thread has appended, and not tried the lock yet; then it finds no news left.
         handle = dispatcher.queue.schedule_after(3600.0, "x")
         assert handle.cancel()
-        original, turns._take_if_free = turns._take_if_free, lambda: None  # type: ignore[method-assign]
+        original, loop._run_if_free = loop._run_if_free, lambda: None  # type: ignore[method-assign]
         dispatcher.queue.schedule_next("x", "appended")
-        turns._take_if_free = original  # type: ignore[method-assign]
+        loop._run_if_free = original  # type: ignore[method-assign]
         assert not dispatcher.is_idle()
         component.await_seen(["while held", "appended"])
 
@@ -73,10 +73,10 @@ def test_a_look_that_takes_in_the_news_takes_the_turn_it_calls_for() -> None:
 def test_a_look_that_fails_takes_the_turn_all_the_same() -> None:
     component = Fake({"x": None})
     with Dispatcher([component]) as dispatcher:
-        turns = dispatcher._engine.turns
+        loop = dispatcher._engine.loop
 
         def fail() -> None:
-            with turns.held():
+            with loop.locked():
                 in_threads(1, lambda _: dispatcher.queue.schedule("x", 1))
                 raise QueueEmptyException
 
@@ -88,8 +88,8 @@ def test_a_look_that_fails_takes_the_turn_all_the_same() -> None:
 def test_news_that_comes_while_the_dispatcher_goes_to_sleep_is_not_overlooked() -> None:
     component = Fake({"x": None})
     with Dispatcher([component]) as dispatcher:
-        turns = dispatcher._engine.turns
-        original = turns._seconds
+        loop = dispatcher._engine.loop
+        original = loop._seconds
         posted = threading.Event()
 
         def seconds() -> float | None:
@@ -98,8 +98,8 @@ def test_news_that_comes_while_the_dispatcher_goes_to_sleep_is_not_overlooked() 
                 in_threads(1, lambda _: dispatcher.queue.schedule("x", "goodnight"))
             return original()
 
-        turns._seconds = seconds  # type: ignore[method-assign]
-        turns.ring()
+        loop._seconds = seconds  # type: ignore[method-assign]
+        loop.wake()
         assert posted.wait(DEADLINE)
         component.await_seen(["goodnight"])
 
@@ -107,7 +107,7 @@ def test_news_that_comes_while_the_dispatcher_goes_to_sleep_is_not_overlooked() 
 def test_a_timed_event_from_outside_wakes_a_dispatcher_that_sleeps_for_ever() -> None:
     ran = threading.Event()
     dispatcher = Dispatcher([Fake({"x": lambda *_: ran.set()})])
-    bell = dispatcher._engine.turns._bell = Bell()
+    bell = dispatcher._engine.loop._wake_ups = Bell()
     with dispatcher:
         bell.await_sleeper()
         dispatcher.queue.schedule_after(0.01, "x")
@@ -124,7 +124,7 @@ def test_an_earlier_timed_event_wakes_a_dispatcher_that_sleeps_for_a_later_one()
             ran.set()
 
     dispatcher = Dispatcher([Fake({"x": cbk})])
-    bell = dispatcher._engine.turns._bell = Bell()
+    bell = dispatcher._engine.loop._wake_ups = Bell()
     with dispatcher:
         dispatcher.queue.schedule_after(3600.0, "x", "never")
         bell.await_sleeper(3000.0, 3600.0)
@@ -149,19 +149,19 @@ def test_an_event_for_a_far_future_breaks_no_wait() -> None:
 
 def test_a_pending_timed_event_does_not_wake_the_dispatcher_at_every_turn() -> None:
     dispatcher = Dispatcher([Fake({"x": None})])
-    turns = dispatcher._engine.turns
-    bell = turns._bell = Bell()
+    loop = dispatcher._engine.loop
+    bell = loop._wake_ups = Bell()
     with dispatcher:
         dispatcher.queue.schedule_after(3600.0, "x")
         bell.await_sleeper(3000.0, 3600.0)
         rings: list[None] = []
-        original = turns.ring
-        turns.ring = lambda: (rings.append(None), original())[1]  # type: ignore[method-assign, func-returns-value]
+        original = loop.ring
+        loop.ring = lambda: (rings.append(None), original())[1]  # type: ignore[method-assign, func-returns-value]
         for number in range(500):
             dispatcher.queue.schedule("x", number)
             assert dispatcher.drain(DEADLINE)
         assert len(rings) < 10  # a few, if this thread was held up for a millisecond
-        turns.ring = original  # type: ignore[method-assign]
+        loop.ring = original  # type: ignore[method-assign]
 
 
 def test_a_cancelled_timed_event_does_not_run() -> None:

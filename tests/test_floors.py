@@ -53,7 +53,7 @@ def package() -> Sources:
 
 
 def planted(**modules: str) -> Sources:
-    """Return a small package; `core__host="..."` is the module `zenactors.core.host`."""
+    """Return a small package; `core__host="..."` is the module `zenactors.core.batch_runner`."""
     return {
         f"zenactors.{name.replace('__', '.')}": ast.parse(textwrap.dedent(source))
         for name, source in modules.items()

@@ -32,12 +32,12 @@ from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.engine import Engine
+from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import ZenDaemonComponent, handles
 from zenactors.core.dispatch_state import DispatchState, Ordering
 from zenactors.core.event_queue import QueuePosition, Scheduled
-from zenactors.core.host import Host
 from zenactors.core.messages import Batch
 
 # --- real threads ---------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def test_the_faults_are_caught_on_real_threads_too(
     monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     if fault == "ticket":
-        monkeypatch.setattr(Host, "arrive", lambda self, batch: self._ready.append(batch))
+        monkeypatch.setattr(BatchRunner, "arrive", lambda self, batch: self._ready.append(batch))
     elif fault == "parts":
         swap_parts(monkeypatch, Engine)
     else:

@@ -142,7 +142,7 @@ def test_after_the_stop_a_new_thread_is_not_taken_for_a_component_that_had_its_i
         thread = threading.Thread(target=stop_again)
         thread.start()
         thread.join(DEADLINE)
-    assert dispatcher._engine.hosts == {}  # holds even if the system reused none
+    assert dispatcher._engine.runners == {}  # holds even if the system reused none
     assert all(isinstance(each, StopReport) for each in seen)
 
 

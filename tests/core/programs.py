@@ -12,8 +12,8 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.core.replay import URGENT, Call, Program, Run, Tag, mismatch, out_of_fifo, replay
+from zenactors.core import batch_runner as runner_module
 from zenactors.core import dispatch_state as dispatch_module
-from zenactors.core import host as host_module
 from zenactors.core.dispatch_state import Counts, Ordering
 from zenactors.core.messages import Batch
 
@@ -41,9 +41,9 @@ def tuned(
             patch.setattr(dispatch_module, "MIN_WINDOW", window)
             patch.setattr(dispatch_module, "MAX_WINDOW", max(window, 8))
         if stride is not None:
-            patch.setattr(host_module, "MAX_STRIDE", stride)
+            patch.setattr(runner_module, "MAX_STRIDE", stride)
         if part_after is not None:
-            patch.setattr(host_module, "PART_AFTER", part_after)
+            patch.setattr(runner_module, "PART_AFTER", part_after)
         yield
 
 
@@ -144,9 +144,9 @@ def _assert_counts(expected: Run, counts: dict[str, Counts]) -> None:
             assert (each.accepted, each.waiting, each.in_flight) == (sum(ends), 0, 0)
 
 
-def swap_parts(monkeypatch: pytest.MonkeyPatch, outlet: Any) -> None:
+def swap_parts(monkeypatch: pytest.MonkeyPatch, sink: Any) -> None:
     """Let the second part of a batch overtake the first, if there is a third."""
-    forward: Callable[[Any, int, Batch], None] = outlet.forward
+    forward: Callable[[Any, int, Batch], None] = sink.forward
     held: dict[tuple[Any, ...], Batch] = {}
 
     def swapped(self: Any, component: int, batch: Batch) -> None:
@@ -159,14 +159,14 @@ def swap_parts(monkeypatch: pytest.MonkeyPatch, outlet: Any) -> None:
         for each in batches:
             forward(self, component, each)
 
-    monkeypatch.setattr(outlet, "forward", swapped)
+    monkeypatch.setattr(sink, "forward", swapped)
 
 
-def drop_bubbles(monkeypatch: pytest.MonkeyPatch, outlet: Any) -> None:
-    forward: Callable[[Any, int, Batch], None] = outlet.forward
+def drop_bubbles(monkeypatch: pytest.MonkeyPatch, sink: Any) -> None:
+    forward: Callable[[Any, int, Batch], None] = sink.forward
 
     def dropping(self: Any, component: int, batch: Batch) -> None:
         if batch.items or not batch.last:
             forward(self, component, batch)
 
-    monkeypatch.setattr(outlet, "forward", dropping)
+    monkeypatch.setattr(sink, "forward", dropping)

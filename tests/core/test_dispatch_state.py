@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import gen_event_handler
@@ -18,7 +19,6 @@ from zenactors.core.dispatch_state import (
     Ordering,
 )
 from zenactors.core.event_queue import MAX_PRIORITY_STREAK, QueuePosition, Scheduled
-from zenactors.core.host import Host
 from zenactors.core.messages import Batch, DeadLetter
 from zenactors.errors import QueueEmptyException, UnknownEventError
 
@@ -663,7 +663,7 @@ class Pair:
                     components[number][1].append(gen_event_handler(event, callback))
         self.state = DispatchState(build_chains(components), ordering=ordering, clock=self.clock)
         self.state.open = True
-        self.hosts = [Host(name, self, self, self.clock) for name, _ in components]
+        self.runners = [BatchRunner(name, self, self, self.clock) for name, _ in components]
 
     # Of the daemon, for the quick component.
     def schedule(self, event: Any, args: Any = None) -> Any:
@@ -672,12 +672,12 @@ class Pair:
                 self.state.accept(child)
             return None
         scheduled = Scheduled(self.state, QueuePosition.BACK, event, args, 0.0, 0)
-        self.hosts[0].children.append(scheduled)
+        self.runners[0].children.append(scheduled)
         return scheduled
 
     # Of the outlet.
     def forward(self, component: int, batch: Batch) -> None:
-        self.hosts[component].arrive(batch)
+        self.runners[component].arrive(batch)
 
     def report(self, batch: Batch) -> None:
         for child in batch.children or ():
@@ -696,10 +696,10 @@ class Pair:
             batches = self.state.turn()
             for batch in batches:
                 self.forward(batch.chain.steps[0].component, batch)
-            if not batches and not self.hosts[0].has_work():
+            if not batches and not self.runners[0].has_work():
                 return
-            while self.hosts[0].has_work():
-                self.hosts[0].work()
+            while self.runners[0].has_work():
+                self.runners[0].work()
 
 
 @pytest.mark.parametrize("ordering", ORDERINGS)
@@ -745,7 +745,7 @@ def test_a_source_that_renews_itself_stays_within_a_window_of_slow_work(
     for _ in range(300):
         pair.settle()
         ahead = max(ahead, produced - handled)
-        assert pair.hosts[1].has_work(), "it stalled"
-        pair.hosts[1].work()
+        assert pair.runners[1].has_work(), "it stalled"
+        pair.runners[1].work()
     assert handled >= 300
     assert ahead <= limit

@@ -24,9 +24,9 @@ from tests.core.programs import (
 )
 from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_as_the_seed
 from zenactors.actors.engine import Engine
+from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.dispatch_state import Counts, DispatchState, Ordering
 from zenactors.core.event_queue import Scheduled
-from zenactors.core.host import Host
 from zenactors.core.messages import Batch
 from zenactors.testing import Harness
 
@@ -258,7 +258,7 @@ class Books:
         if self._state.drained():
             assert not any(in_flight.values())
             assert not any(isinstance(item, list) for item in self._engine.loop._inbox)
-            assert not any(host.children for _, host in self._engine.hosts.values())
+            assert not any(runner.children for _, runner in self._engine.runners.values())
 
     def _batches(self) -> Iterator[Batch]:
         """Walk over every part that is anywhere."""
@@ -268,12 +268,12 @@ class Books:
                 inbox._data.put(item)
             yield from (item for item in [*waiting, *inbox._control] if isinstance(item, Batch))
         yield from (item for item in self._engine.loop._inbox if isinstance(item, Batch))
-        for _, host in self._engine.hosts.values():
-            yield from host._ready
-            for early in host._early.values():
+        for _, runner in self._engine.runners.values():
+            yield from runner._ready
+            for early in runner._early.values():
                 yield from early
-            if host._batch is not None:
-                yield host._batch
+            if runner._batch is not None:
+                yield runner._batch
 
 
 def keep_books(program: Program, ordering: Ordering, seed: int) -> None:
@@ -331,7 +331,7 @@ def test_without_a_fault_nothing_is_caught() -> None:
 
 
 def test_a_ticket_that_is_skipped_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Host, "arrive", lambda self, batch: self._ready.append(batch))
+    monkeypatch.setattr(BatchRunner, "arrive", lambda self, batch: self._ready.append(batch))
     said = caught("a ticket skipped")
     assert "the engine ran" in said
     assert "the replay says" in said
@@ -340,14 +340,14 @@ def test_a_ticket_that_is_skipped_is_caught(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_order_that_advances_before_the_last_part_is_caught(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    arrive = Host.arrive
+    arrive = BatchRunner.arrive
 
-    def hasty(self: Host, batch: Batch) -> None:
+    def hasty(self: BatchRunner, batch: Batch) -> None:
         last, batch.last = batch.last, True
         arrive(self, batch)
         batch.last = last
 
-    monkeypatch.setattr(Host, "arrive", hasty)
+    monkeypatch.setattr(BatchRunner, "arrive", hasty)
     assert caught("an order advanced too soon")
 
 
@@ -370,21 +370,21 @@ def test_the_seeds_bring_small_windows_short_strides_and_parts(
     windows: Counter[int] = Counter()
     strides: Counter[int] = Counter()
     early = batches = 0
-    send_part, arrive = Host._send_done, Host.arrive
+    send_part, arrive = BatchRunner._send_done, BatchRunner.arrive
 
-    def counting_batches(self: Host, batch: Batch) -> None:
+    def counting_batches(self: BatchRunner, batch: Batch) -> None:
         nonlocal batches
         batches += 1
         send_part(self, batch)
 
-    def counting_early(self: Host, batch: Batch) -> None:
+    def counting_early(self: BatchRunner, batch: Batch) -> None:
         nonlocal early
         before = len(self._early)
         arrive(self, batch)
         early += len(self._early) > before
 
-    monkeypatch.setattr(Host, "_send_part", counting_batches)
-    monkeypatch.setattr(Host, "arrive", counting_early)
+    monkeypatch.setattr(BatchRunner, "_send_part", counting_batches)
+    monkeypatch.setattr(BatchRunner, "arrive", counting_early)
     for seed in range(40):
         played = play(FAULTY, "component", seed)
         for chain_state in played.state.chain_states.values():

@@ -1,4 +1,4 @@
-"""The actor that hosts one component: a thin shell around `core.host`."""
+"""The actor that hosts one component: a thin shell around `core.runner`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pykka
 from zenactors.actors.mailbox import Mailbox, Resume, RunReactor
 from zenactors.actors.reactor import ComponentReactor
 from zenactors.actors.reconfigure import Change, ChangeBack, Reconfiguration, Reconfigure
+from zenactors.core.batch_runner import BatchRunner, exit_status
 from zenactors.core.component import carry_over, set_options
-from zenactors.core.host import Host, exit_status
 from zenactors.core.messages import Batch
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
@@ -58,7 +58,7 @@ class ReadState:
 class Life(Protocol):
     """Who is told how a component is doing. Thread: the component's."""
 
-    def thread_started(self, index: int, host: Host, reactor: ComponentReactor) -> None:
+    def thread_started(self, index: int, runner: BatchRunner, reactor: ComponentReactor) -> None:
         """The actor's thread runs."""
         ...
 
@@ -118,7 +118,7 @@ class ComponentActor(pykka.ThreadingActor):
         self,
         index: int,
         component: Any,
-        host: Host,
+        runner: BatchRunner,
         *,
         daemon: Any,
         life: Life,
@@ -131,7 +131,7 @@ class ComponentActor(pykka.ThreadingActor):
         self._daemon = daemon
         self._life = life
         self._hook = runtime.hook
-        self._host = host
+        self._runner = runner
         self._reactor = ComponentReactor(clock, self._active_changed)
         self._over = False  # torn down: run nothing any more
         self._is_set_up = False
@@ -144,7 +144,7 @@ class ComponentActor(pykka.ThreadingActor):
 
     def on_start(self) -> None:
         """Say that the thread runs: pykka's `start()` returns a reference in any case."""
-        self._life.thread_started(self._index, self._host, self._reactor)
+        self._life.thread_started(self._index, self._runner, self._reactor)
 
     def on_stop(self) -> None:
         """From now on, nobody who asks is left without an answer."""
@@ -161,7 +161,7 @@ class ComponentActor(pykka.ThreadingActor):
             return self._handle(message)
         try:
             if type(message) is Batch:
-                self._host.arrive(message)
+                self._runner.arrive(message)
             self._work()
         except BaseException as cause:  # what callbacks raise was contained: this is a bug
             self._life.broken(cause)
@@ -169,9 +169,9 @@ class ComponentActor(pykka.ThreadingActor):
 
     def _work(self) -> None:
         """Run batches, stride by stride, until there are none or something else comes up."""
-        host, inbox = self._host, self.actor_inbox
-        while host.has_work():
-            host.work()
+        runner, inbox = self._runner, self.actor_inbox
+        while runner.has_work():
+            runner.work()
             if inbox.interrupted():
                 inbox.busy = True
                 return
@@ -218,7 +218,7 @@ class ComponentActor(pykka.ThreadingActor):
         except Exception:  # the asker's
             raise  # pykka hands it to whoever asked
         except BaseException as cause:  # in pykka's loop it ends every actor, and answers nobody
-            raise ZenDaemonComponentException(f"{self._host.name!r} raised {cause!r}.") from cause
+            raise ZenDaemonComponentException(f"{self._runner.name!r} raised {cause!r}.") from cause
 
     def _read_statistics(self, reader: str) -> Any:
         read = getattr(self._component, "get_statistics", None)
@@ -272,7 +272,7 @@ class ComponentActor(pykka.ThreadingActor):
         else:
             cause = self._tell_options(change.old)
             if cause is not None and refused:  # it takes neither, and so has what it had
-                self._life.callback_failed(self._host.name, "reconfigure", cause)
+                self._life.callback_failed(self._runner.name, "reconfigure", cause)
                 return
         if cause is not None:
             self._life.lost(self._index, cause)
@@ -282,7 +282,7 @@ class ComponentActor(pykka.ThreadingActor):
             self._component.reconfigure(daemon, dict(options))
 
         try:
-            self._hook(self._host.name, reconfigure)(self._daemon)
+            self._hook(self._runner.name, reconfigure)(self._daemon)
         except BaseException as cause:  # whoever reloads is told; in pykka's loop it were lost
             return cause
         finally:
@@ -311,7 +311,7 @@ class ComponentActor(pykka.ThreadingActor):
             for hook in ("setup", "setup_dump"):
                 call = getattr(self._component, hook, None)
                 if call is not None:
-                    self._hook(self._host.name, call)(self._daemon)
+                    self._hook(self._runner.name, call)(self._daemon)
                 self._is_set_up = True  # what was acquired is released, whatever comes after
         except BaseException as cause:  # whoever starts us is told; in pykka's loop it were lost
             return cause
@@ -322,24 +322,24 @@ class ComponentActor(pykka.ThreadingActor):
     def _contained(self, callback: Any, *args: Any) -> None:
         """Call what belongs to no event."""
         try:
-            self._hook(self._host.name, callback)(*args)
+            self._hook(self._runner.name, callback)(*args)
         except BaseException as cause:  # SystemExit in pykka's loop ends every actor
             name = getattr(callback, "__name__", repr(callback))
             if isinstance(cause, ZenDaemonStopException):
-                self._host.halted = True
+                self._runner.halted = True
                 self._life.stop_at_once(0, cause)
                 return
-            self._life.callback_failed(self._host.name, name, cause)
+            self._life.callback_failed(self._runner.name, name, cause)
             if isinstance(cause, SystemExit | KeyboardInterrupt):
-                self._host.halted = True
+                self._runner.halted = True
                 self._life.stop_at_once(exit_status(cause), cause)
         finally:
             self._flush()
 
     def _flush(self) -> None:
-        children = self._host.children
+        children = self._runner.children
         if children:
-            self._host.children = []
+            self._runner.children = []
             self._life.schedule(children)
 
     def _active_changed(self, active: bool) -> None:  # noqa: FBT001 - a callback

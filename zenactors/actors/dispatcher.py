@@ -121,7 +121,7 @@ class Dispatcher(DaemonNames):
         self.queue = LiveQueue(
             self._engine.loop,
             self.clock,
-            self._engine.hosts,
+            self._engine.runners,
             self._runtime,
             known=None if compat else self._engine.state.chain_states,
             limit=queue_limit,
@@ -186,7 +186,7 @@ class Dispatcher(DaemonNames):
             RuntimeError: If a callback tries to wait for its own end. It calls
                 `daemon.set_done()` or raises `ZenDaemonStopException` instead.
         """
-        if self._runtime.ident() in self._engine.hosts:
+        if self._runtime.ident() in self._engine.runners:
             raise RuntimeError(
                 "A callback cannot wait for the stop of its own daemon: call daemon.set_done()"
                 " for a graceful stop, or raise ZenDaemonStopException to stop at once."
@@ -209,7 +209,7 @@ class Dispatcher(DaemonNames):
             RuntimeError: If a callback waits for itself to return.
         """
         engine = self._engine
-        if self._runtime.ident() in engine.hosts:
+        if self._runtime.ident() in engine.runners:
             raise RuntimeError("A callback cannot wait until its own daemon has drained.")
         engine.wait_for(lambda: engine.halted or engine.drained(), Deadline(self.clock, timeout))
         return engine.drained()
@@ -305,7 +305,7 @@ class Dispatcher(DaemonNames):
         engine = self._engine
         by_index = {
             index: Change(
-                change.old, change.new, change.replacement if member.front is None else None
+                change.old, change.new, change.replacement if member.router is None else None
             )
             for index, member in enumerate(self.members)
             for change in [changes.get(self._configured_as(member))]
@@ -333,7 +333,7 @@ class Dispatcher(DaemonNames):
         raise ReloadError(reason) from next(iter(reload.failures().values()), None)
 
     def _configured_as(self, member: Member) -> str:
-        return member.name if member.front is None else self.names[member.front]
+        return member.name if member.router is None else self.names[member.router]
 
     def _why_not(self, reload: Reconfiguration) -> str:
         for index, cause in reload.failures().items():

@@ -19,10 +19,10 @@ from zenactors.actors.dead_letters import DeadLetters
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.life import Deadline, Member
+from zenactors.core.batch_runner import BatchRunner, shown
 from zenactors.core.chain import build_chains
 from zenactors.core.dispatch_state import EVENT_START, Ordering
-from zenactors.core.host import Host, shown
-from zenactors.core.replicas import Front, Replicas
+from zenactors.core.replicas import ReplicaRouter, Replicas
 from zenactors.errors import (
     EXIT_FAILURE,
     EXIT_SOFTWARE,
@@ -51,22 +51,22 @@ class Watchers:
     count = 0
 
 
-class ReplicaOutlet:
+class ReplicaSink:
     """Where a replica's results go: back to its front, but for what it schedules or loses."""
 
-    def __init__(self, engine: Engine, front: int) -> None:
+    def __init__(self, engine: Engine, router: int) -> None:
         self.forward = engine.forward
         self.schedule = engine.schedule
         self.dead_letter = engine.dead_letter
         self.stop_at_once = engine.stop_at_once
-        self._front = front
+        self._router = router
 
     def report(self, batch: Batch) -> None:
         """Hand a result to the front; what was scheduled meanwhile is accepted before it."""
         if batch.children is not None:
             self.schedule(batch.children)
             batch.children = None
-        self.forward(self._front, batch)
+        self.forward(self._router, batch)
 
 
 class Engine:
@@ -106,14 +106,14 @@ class Engine:
         self.clock = clock
         self.runtime = runtime
         self.compat = compat
-        self.hosts: dict[int, tuple[int, Host]] = {}
+        self.runners: dict[int, tuple[int, BatchRunner]] = {}
         self._wired: dict[int, list[Handler]] = {}
         self.state = runtime.dispatch_state(
             build_chains(
                 [(each.name, self._handlers(index, each)) for index, each in enumerate(members)]
             ),
             self.names,
-            self.hosts,
+            self.runners,
             ordering=ordering,
             clock=clock,
             widths={
@@ -155,12 +155,12 @@ class Engine:
         """Start all actors, and wait until their threads run. They do nothing yet."""
         self.dispatcher = self.runtime.start(DispatcherActor, self.loop, self._dispatcher_started)
         for index, member in enumerate(self.members):
-            host = self._make_host(index, member, daemon)
+            runner = self._make_runner(index, member, daemon)
             ref = self.runtime.start(
                 ComponentActor,
                 index,
                 member.component,
-                host,
+                runner,
                 daemon=daemon,
                 life=self,
                 clock=self.clock,
@@ -172,12 +172,12 @@ class Engine:
             lambda: len(self.threads) > len(self.members), Deadline(self.clock, ASK_TIMEOUT)
         )
 
-    def _make_host(self, index: int, member: Member, daemon: Any) -> Host:
+    def _make_runner(self, index: int, member: Member, daemon: Any) -> BatchRunner:
         stopwatch = self.runtime.stopwatch(self.clock)
         if isinstance(member.component, Replicas):
-            return Front(member.name, member.component, index + 1, self, stopwatch)
-        outlet = self if member.front is None else ReplicaOutlet(self, member.front)
-        return Host(member.name, daemon, outlet, stopwatch, strict=self.compat)
+            return ReplicaRouter(member.name, member.component, index + 1, self, stopwatch)
+        sink = self if member.router is None else ReplicaSink(self, member.router)
+        return BatchRunner(member.name, daemon, sink, stopwatch, strict=self.compat)
 
     def _handlers(self, index: int, member: Member) -> list[Handler]:
         if isinstance(member.component, Replicas):
@@ -186,7 +186,7 @@ class Engine:
             )
             return member.component.get_events()
         # A replica is wired for nothing itself: its front deals to it.
-        own: list[Handler] = member.component.get_events() if member.front is None else []
+        own: list[Handler] = member.component.get_events() if member.router is None else []
         wired = self._wired[index] = self.runtime.handlers(member.name, own)
         return wired
 
@@ -248,7 +248,7 @@ class Engine:
         Blocks, so no actor may call it but one that nobody here waits for.
         """
         deadline = Deadline(self.clock, timeout)
-        own = self.hosts.get(self.runtime.ident(), (-1, None))[0]  # would wait for itself
+        own = self.runners.get(self.runtime.ident(), (-1, None))[0]  # would wait for itself
         answers = [
             (self.names[index], ref.ask(question, block=False))
             for index, ref in enumerate(self.refs)
@@ -344,18 +344,18 @@ class Engine:
         self.note_status(0 if self.compat else status)
         self.halt()
 
-    def thread_started(self, index: int, host: Host, reactor: ComponentReactor) -> None:
+    def thread_started(self, index: int, runner: BatchRunner, reactor: ComponentReactor) -> None:
         """Learn which thread belongs to which component."""
         ident = self.runtime.ident()
-        self.hosts[ident] = (index, host)
+        self.runners[ident] = (index, runner)
         self.reactors[ident] = reactor
-        self.threads[index] = self.runtime.enter(f"zenactors:{host.name}")
+        self.threads[index] = self.runtime.enter(f"zenactors:{runner.name}")
         self.notices.notify()
 
     def thread_ended(self, index: int) -> None:
         """Forget a thread: the system gives its identifier to another one."""
         ident = self.runtime.ident()
-        self.hosts.pop(ident, None)
+        self.runners.pop(ident, None)
         self.reactors.pop(ident, None)
 
     def set_up(self, index: int, cause: BaseException | None) -> None:

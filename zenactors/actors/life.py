@@ -77,7 +77,7 @@ class Member:
 
     name: str
     component: Any
-    front: int | None = None
+    router: int | None = None
 
 
 def members_of(components: Sequence[Any], control: Any = None) -> list[Member]:

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.runtime import Runtime
+from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.clock import Clock
 from zenactors.core.event_queue import QueuePosition, Scheduled, check_seconds
-from zenactors.core.host import Host
 from zenactors.errors import NotRunningError, QueueFullError, UnknownEventError
 
 STOP_CHECK = 1.0  # seconds between two looks of a blocked producer at whether all is over
@@ -36,7 +36,7 @@ class LiveQueue:
         self,
         loop: DispatchLoop,
         clock: Clock,
-        hosts: dict[int, tuple[int, Host]],
+        runners: dict[int, tuple[int, BatchRunner]],
         runtime: Runtime,
         *,
         known: Collection[Any] | None,
@@ -49,7 +49,7 @@ class LiveQueue:
             raise ValueError(f"queue_full must be 'raise' or 'block', not {when_full!r}.")
         self._loop = loop
         self._clock = clock
-        self._hosts = hosts
+        self._runners = runners
         self._ident = runtime.ident
         self._known = known
         self._limit = limit
@@ -71,7 +71,7 @@ class LiveQueue:
         Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
         """
         ident = self._ident()
-        if ident in self._hosts or self._limit is not None or self._loop.halted:
+        if ident in self._runners or self._limit is not None or self._loop.halted:
             return self._put(QueuePosition.BACK, event, args, 0.0)
         # The shortest way, as an idle daemon's latency is made of such steps.
         if self._known is None:
@@ -122,7 +122,7 @@ class LiveQueue:
 
     def ahead(self) -> int:
         """Return how many events of the calling producer wait to be started. Thread: any."""
-        entry = self._hosts.get(self._ident())
+        entry = self._runners.get(self._ident())
         unsent = len(entry[1].children) if entry else 0
         with self._loop.locked() as state:
             return unsent + state.ahead(self._producer())
@@ -168,7 +168,7 @@ class LiveQueue:
 
     def _producer(self) -> Hashable:
         ident = self._ident()
-        entry = self._hosts.get(ident)
+        entry = self._runners.get(ident)
         # Identifiers of threads are positive, so what stands for components is negative.
         return ~entry[0] if entry else ident
 
@@ -179,11 +179,11 @@ class LiveQueue:
         elif event not in known:
             raise UnknownEventError(event, known=known)
         ident = self._ident()
-        entry = self._hosts.get(ident)
+        entry = self._runners.get(ident)
         if entry is not None and position is not QueuePosition.PRIORITY:
-            component, host = entry
+            component, runner = entry
             scheduled = Scheduled(self, position, event, args, when, ~component)
-            host.children.append(scheduled)
+            runner.children.append(scheduled)
             return scheduled
         scheduled = Scheduled(self, position, event, args, when, ident)
         limited = position is QueuePosition.BACK or position is QueuePosition.FRONT

@@ -17,10 +17,10 @@ from zenactors.core.dispatch_state import DispatchState
 if TYPE_CHECKING:
     import pykka
 
+    from zenactors.core.batch_runner import BatchRunner
     from zenactors.core.chain import Chain
     from zenactors.core.clock import Clock
     from zenactors.core.component import Handler
-    from zenactors.core.host import Host
 
 A = TypeVar("A", bound="pykka.ThreadingActor")
 
@@ -85,7 +85,7 @@ class Runtime:
         self,
         chains: dict[Any, Chain],
         names: list[str],
-        hosts: Mapping[int, tuple[int, Host]],
+        runners: Mapping[int, tuple[int, BatchRunner]],
         **options: Any,
     ) -> DispatchState:
         """Return the dispatch.

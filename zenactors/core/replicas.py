@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from zenactors.core.batch_runner import BatchRunner, ResultSink
 from zenactors.core.chain import Chain, Order, Step
 from zenactors.core.clock import Clock
 from zenactors.core.component import Handler, gen_event_handler
-from zenactors.core.host import Host, Outlet
 from zenactors.core.messages import Batch
 from zenactors.errors import ConfigurationError
 
@@ -116,7 +116,7 @@ class _Dealing:
     released: int = 0
 
 
-class Front(Host):
+class ReplicaRouter(BatchRunner):
     """Deal events to replicas, and release the results in order. Thread: own.
 
     Args:
@@ -127,9 +127,9 @@ class Front(Host):
     """
 
     def __init__(
-        self, name: str, replicas: Replicas, first: int, outlet: Outlet, clock: Clock
+        self, name: str, replicas: Replicas, first: int, sink: ResultSink, clock: Clock
     ) -> None:
-        super().__init__(name, None, outlet, clock)
+        super().__init__(name, None, sink, clock)
         self._replicas = replicas
         self._first = first
         self._dealings: dict[Order, deque[_Dealing]] = {}
@@ -200,7 +200,7 @@ class Front(Host):
         dealt = Batch(chains[replica], 0, tickets, [args], 1, control=batch.control)
         dealt.origin = origin
         self._loads[replica] += 1
-        self._outlet.forward(self._first + replica, dealt)
+        self._sink.forward(self._first + replica, dealt)
 
     def _make_chains(self, chain: Chain, step: Step) -> list[Chain]:
         chains = []

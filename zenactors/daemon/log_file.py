@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zenactors.core.host import shown
+from zenactors.core.batch_runner import shown
 from zenactors.daemon.state import plain
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from loguru import logger
 
-from zenactors.core.host import shown
+from zenactors.core.batch_runner import shown
 from zenactors.daemon.log_file import LogFile, Patience
 from zenactors.errors import ConfigurationError, did_you_mean
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zenactors.core.host import shown
+from zenactors.core.batch_runner import shown
 
 _WORDS = r"passw|passphrase|pwd|secret|token|api[_-]?key|credential|private|authorization"
 SECRET = re.compile(rf"{_WORDS}|(?<![a-z])pass$", re.IGNORECASE)

@@ -38,9 +38,9 @@ from zenactors.testing.stand_ins import (
 )
 
 if TYPE_CHECKING:
+    from zenactors.core.batch_runner import BatchRunner
     from zenactors.core.chain import Chain
     from zenactors.core.clock import Clock
-    from zenactors.core.host import Host
     from zenactors.testing.faults import Faults
 
 A = TypeVar("A", bound=pykka.ThreadingActor)
@@ -74,7 +74,7 @@ class SimulatedRuntime(Runtime):
         self.failures: list[HookFailure] = []
         self._names: dict[Any, str] = {}
         self._components: list[str] = []
-        self._hosts: Mapping[int, tuple[int, Host]] = {}
+        self._runners: Mapping[int, tuple[int, BatchRunner]] = {}
         self._watched: dict[str, list[Watched]] = {}
         self._mailboxes: list[SimulatedMailbox] = []
         hub.look = self._look_at_descriptors
@@ -126,11 +126,11 @@ class SimulatedRuntime(Runtime):
         self,
         chains: dict[Any, Chain],
         names: list[str],
-        hosts: Mapping[int, tuple[int, Host]],
+        runners: Mapping[int, tuple[int, BatchRunner]],
         **options: Any,
     ) -> DispatchState:
         """Return a dispatch that tells the journal what it decides."""
-        self._components, self._hosts = names, hosts
+        self._components, self._runners = names, runners
         self._place_in_chains(chains)
         state = SimulatedDispatchState(chains, self, **options)
         if self.hub.rng is not None:
@@ -177,7 +177,7 @@ class SimulatedRuntime(Runtime):
 
     def note_scheduled(self) -> None:
         """Tell the journal what the running component has scheduled so far."""
-        entry = self._hosts.get(self.ident())
+        entry = self._runners.get(self.ident())
         if entry is not None:
             for scheduled in entry[1].children:
                 self.scheduled(scheduled)

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from zenactors.core.batch_runner import MAX_STRIDE, SPLIT_AFTER, BatchRunner, exit_status
 from zenactors.core.chain import Chain, build_chains
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, gen_event_handler
 from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.event_queue import QueuePosition, Scheduled
-from zenactors.core.host import MAX_STRIDE, SPLIT_AFTER, Host, exit_status
 from zenactors.core.messages import Batch, DeadLetter
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
@@ -50,7 +50,7 @@ class Bench:
 
     def __init__(self, *callbacks: Callback, steps: int = 1) -> None:
         self.clock = VirtualClock()
-        self.outlet = RecordingOutlet()
+        self.sink = RecordingOutlet()
         components: list[tuple[str, list[Any]]] = [
             ("c", [gen_event_handler("x", callback) for callback in callbacks])
         ]
@@ -59,7 +59,7 @@ class Bench:
         chains = build_chains(components)
         DispatchState(chains, clock=self.clock)  # gives the steps their orders
         self.chain: Chain = chains["x"]
-        self.host = Host("c", DAEMON, self.outlet, self.clock)
+        self.runner = BatchRunner("c", DAEMON, self.sink, self.clock)
 
     def batch(
         self, *items: Any, ticket: int = 0, last: bool = True, control: bool = False
@@ -68,13 +68,13 @@ class Bench:
         return Batch(self.chain, 0, tickets, list(items), len(items), last=last, control=control)
 
     def run(self, *items: Any) -> Batch:
-        self.host.arrive(self.batch(*items))
+        self.runner.arrive(self.batch(*items))
         self.work()
-        return self.outlet.reported[-1]
+        return self.sink.reported[-1]
 
     def work(self) -> None:
-        while self.host.has_work():
-            self.host.work()
+        while self.runner.has_work():
+            self.runner.work()
 
 
 def proceed(daemon: Any, args: Any) -> None:
@@ -117,7 +117,7 @@ def test_an_answer_that_is_no_pair_is_a_dead_letter_that_shows_it(answer: Any) -
     batch = bench.run(1, 2, 3)
 
     assert (batch.items, batch.dead, batch.stopped) == ([1, 3], 1, 0)
-    (letter,) = bench.outlet.letters
+    (letter,) = bench.sink.letters
     assert isinstance(letter.cause, ZenDaemonComponentException)
     assert repr(answer) in str(letter.cause)
     assert "odd" in str(letter.cause)
@@ -134,7 +134,7 @@ def test_an_exception_kills_its_event_only() -> None:
     batch = bench.run(1, 2, 3)
 
     assert (batch.items, batch.dead, batch.stopped, batch.size) == ([1, 3], 1, 0, 3)
-    (letter,) = bench.outlet.letters
+    (letter,) = bench.sink.letters
     assert isinstance(letter.cause, LookupError)
     assert letter.cause.__traceback__ is not None
 
@@ -145,7 +145,7 @@ def test_a_type_error_in_a_callback_is_not_taken_for_a_wrong_answer() -> None:
 
     bench = Bench(wrong)
     bench.run(1)
-    assert isinstance(bench.outlet.letters[0].cause, TypeError)
+    assert isinstance(bench.sink.letters[0].cause, TypeError)
 
 
 def test_a_callback_that_cannot_be_called_so_is_not_blamed_on_the_last_answer() -> None:
@@ -159,7 +159,7 @@ def test_a_callback_that_cannot_be_called_so_is_not_blamed_on_the_last_answer() 
     bench = Bench(int)  # a builtin: raises without a frame of its own
     batch = bench.run("1", "2")
     assert batch.dead == 2
-    assert all(isinstance(letter.cause, TypeError) for letter in bench.outlet.letters)
+    assert all(isinstance(letter.cause, TypeError) for letter in bench.sink.letters)
     assert Bench(Fickle()).run(1).items == [1]
 
 
@@ -180,7 +180,7 @@ def test_an_exit_kills_its_event_and_asks_for_a_stop(cause: BaseException, statu
     bench = Bench(leave)
     batch = bench.run(1, 2)
     assert (batch.items, batch.dead, batch.size) == ([], 1, 1)
-    assert bench.outlet.stops == [(status, cause)]
+    assert bench.sink.stops == [(status, cause)]
     assert exit_status(cause) == status
 
 
@@ -190,8 +190,8 @@ def test_a_stop_request_stops_its_event_and_is_no_dead_letter() -> None:
 
     bench = Bench(stop)
     batch = bench.run(1)
-    assert (batch.stopped, batch.dead, bench.outlet.letters) == (1, 0, [])
-    assert bench.outlet.stops[0][0] == 0
+    assert (batch.stopped, batch.dead, bench.sink.letters) == (1, 0, [])
+    assert bench.sink.stops[0][0] == 0
 
 
 def test_even_a_generator_exit_is_contained() -> None:
@@ -231,8 +231,8 @@ def test_each_of_several_callbacks_may_end_its_event() -> None:
     bench = Bench(first, second)
     batch = bench.run("raise", "stop", "wrong", "stop later", "fine")
     assert (batch.items, batch.stopped, batch.dead) == (["fine"], 2, 2)
-    assert [letter.callback for letter in bench.outlet.letters] == ["first", "second"]
-    assert [letter.args for letter in bench.outlet.letters] == ["raise", "wrong"]
+    assert [letter.callback for letter in bench.sink.letters] == ["first", "second"]
+    assert [letter.args for letter in bench.sink.letters] == ["raise", "wrong"]
 
 
 # --- the way on -------------------------------------------------------------------------------
@@ -240,10 +240,10 @@ def test_each_of_several_callbacks_may_end_its_event() -> None:
 
 def test_survivors_go_to_the_next_step_and_the_rest_is_remembered() -> None:
     bench = Bench(lambda d, a: (a > 1, a), steps=2)
-    bench.host.arrive(bench.batch(1, 2, 3))
+    bench.runner.arrive(bench.batch(1, 2, 3))
     bench.work()
 
-    ((component, batch),) = bench.outlet.forwarded
+    ((component, batch),) = bench.sink.forwarded
     assert (component, batch.step, batch.items, batch.stopped, batch.size, batch.last) == (
         1,
         1,
@@ -252,41 +252,41 @@ def test_survivors_go_to_the_next_step_and_the_rest_is_remembered() -> None:
         3,
         True,
     )
-    assert bench.outlet.reported == []
+    assert bench.sink.reported == []
 
 
 def test_a_batch_whose_events_are_all_gone_travels_on_empty() -> None:
     bench = Bench(lambda d, a: (FLAG_STOP, a), steps=3)
-    bench.host.arrive(bench.batch(1, 2))
+    bench.runner.arrive(bench.batch(1, 2))
     bench.work()
 
-    batch = bench.outlet.forwarded[0][1]
+    batch = bench.sink.forwarded[0][1]
     assert (batch.items, batch.size, batch.stopped, batch.last) == ([], 2, 2, True)
 
 
 def test_children_go_to_the_dispatcher_before_the_batch_goes_on() -> None:
     sent: list[str] = []
-    bench = Bench(lambda d, a: bench.host.children.append(child), steps=2)
+    bench = Bench(lambda d, a: bench.runner.children.append(child), steps=2)
     child = Scheduled(None, QueuePosition.BACK, "x", None)  # type: ignore[arg-type]
-    bench.outlet.schedule = lambda children: sent.append(f"{len(children)} children")  # type: ignore[method-assign]
-    bench.outlet.forward = lambda component, batch: sent.append("part")  # type: ignore[method-assign]
-    bench.host.arrive(bench.batch(1, 2))
+    bench.sink.schedule = lambda children: sent.append(f"{len(children)} children")  # type: ignore[method-assign]
+    bench.sink.forward = lambda component, batch: sent.append("part")  # type: ignore[method-assign]
+    bench.runner.arrive(bench.batch(1, 2))
     bench.work()
 
     assert sent == ["2 children", "part"]
-    assert bench.host.children == []
+    assert bench.runner.children == []
 
 
 def test_children_of_the_last_step_travel_with_the_report() -> None:
-    bench = Bench(lambda d, a: bench.host.children.append(child))
+    bench = Bench(lambda d, a: bench.runner.children.append(child))
     child = Scheduled(None, QueuePosition.BACK, "x", None)  # type: ignore[arg-type]
     batch = bench.run(1, 2)
 
     assert batch.children == [child, child]
-    assert bench.outlet.scheduled == []
-    bench.host.arrive(bench.batch(ticket=1))
+    assert bench.sink.scheduled == []
+    bench.runner.arrive(bench.batch(ticket=1))
     bench.work()
-    assert bench.outlet.reported[-1].children is None
+    assert bench.sink.reported[-1].children is None
 
 
 def test_a_part_of_the_control_lane_runs_between_two_strides() -> None:
@@ -297,15 +297,15 @@ def test_a_part_of_the_control_lane_runs_between_two_strides() -> None:
         bench.clock.advance(0.000_6)
 
     bench = Bench(slow)
-    bench.host.arrive(bench.batch(1, 2, 3))
-    bench.host.work()
-    bench.host.run_control(bench.batch("control", control=True))
+    bench.runner.arrive(bench.batch(1, 2, 3))
+    bench.runner.work()
+    bench.runner.run_control(bench.batch("control", control=True))
     bench.work()
 
     assert calls == [1, "control", 2, 3]
-    control = bench.outlet.reported[0]
+    control = bench.sink.reported[0]
     assert (control.items, control.control, control.size) == (["control"], True, 1)
-    assert sum(batch.size for batch in bench.outlet.reported) == 4
+    assert sum(batch.size for batch in bench.sink.reported) == 4
 
 
 # --- strides and parts ------------------------------------------------------------------------
@@ -315,10 +315,10 @@ def test_strides_double_while_callbacks_are_quick() -> None:
     seen: list[int] = []
     bench = Bench(lambda _daemon, args: seen.append(args))
     strides = []
-    bench.host.arrive(bench.batch(*range(500)))
-    while bench.host.has_work():
+    bench.runner.arrive(bench.batch(*range(500)))
+    while bench.runner.has_work():
         before = len(seen)
-        bench.host.work()
+        bench.runner.work()
         strides.append(len(seen) - before)
 
     assert strides[:7] == [1, 2, 4, 8, 16, 32, 64]
@@ -334,21 +334,21 @@ def test_a_stride_is_cut_when_callbacks_turn_slow_and_never_below_one() -> None:
     assert step.stride == MAX_STRIDE
 
     pace = 0.000_05
-    bench.host.arrive(bench.batch(*range(64), ticket=1))
+    bench.runner.arrive(bench.batch(*range(64), ticket=1))
     bench.work()
     assert 4 <= step.stride <= 5  # as many as fit into a quarter of a millisecond
     pace = 0.5
-    bench.host.arrive(bench.batch(*range(8), ticket=2))
+    bench.runner.arrive(bench.batch(*range(8), ticket=2))
     bench.work()
     assert step.stride == 1
 
 
 def test_what_is_done_after_a_millisecond_is_sent_on_as_a_part() -> None:
     bench = Bench(lambda d, a: bench.clock.advance(0.000_4), steps=2)
-    bench.host.arrive(bench.batch(*range(10)))
+    bench.runner.arrive(bench.batch(*range(10)))
     bench.work()
 
-    batches = [batch for _, batch in bench.outlet.forwarded]
+    batches = [batch for _, batch in bench.sink.forwarded]
     assert [item for batch in batches for item in batch.items] == list(range(10))
     assert [batch.items for batch in batches][:3] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     assert [batch.last for batch in batches] == [False] * (len(batches) - 1) + [True]
@@ -358,9 +358,9 @@ def test_what_is_done_after_a_millisecond_is_sent_on_as_a_part() -> None:
 
 def test_a_quick_batch_is_not_parted() -> None:
     bench = Bench(proceed, steps=2)
-    bench.host.arrive(bench.batch(*range(1000)))
+    bench.runner.arrive(bench.batch(*range(1000)))
     bench.work()
-    assert [batch.size for _, batch in bench.outlet.forwarded] == [1000]
+    assert [batch.size for _, batch in bench.sink.forwarded] == [1000]
 
 
 def test_parts_add_up_with_the_gone_and_the_dead_among_them() -> None:
@@ -374,10 +374,10 @@ def test_parts_add_up_with_the_gone_and_the_dead_among_them() -> None:
     whole = bench.batch(*range(30))
     # Four events of the batch were lost before: they are carried along and not forgotten.
     whole.size, whole.stopped, whole.dead = 34, 3, 1
-    bench.host.arrive(whole)
+    bench.runner.arrive(whole)
     bench.work()
 
-    batches = [batch for _, batch in bench.outlet.forwarded]
+    batches = [batch for _, batch in bench.sink.forwarded]
     assert len(batches) == 30
     assert sum(len(batch.items) for batch in batches) == 10
     assert sum(batch.stopped for batch in batches) == 10 + 3
@@ -389,12 +389,12 @@ def test_parts_add_up_with_the_gone_and_the_dead_among_them() -> None:
 
 def test_a_part_can_be_parted_again() -> None:
     bench = Bench(lambda d, a: bench.clock.advance(SPLIT_AFTER), steps=2)
-    bench.host.arrive(bench.batch(1, 2, last=False))
+    bench.runner.arrive(bench.batch(1, 2, last=False))
     bench.work()
-    assert [batch.last for _, batch in bench.outlet.forwarded] == [False, False]
-    bench.host.arrive(bench.batch(3, 4))
+    assert [batch.last for _, batch in bench.sink.forwarded] == [False, False]
+    bench.runner.arrive(bench.batch(3, 4))
     bench.work()
-    assert [batch.last for _, batch in bench.outlet.forwarded] == [False, False, False, True]
+    assert [batch.last for _, batch in bench.sink.forwarded] == [False, False, False, True]
 
 
 # --- tickets ----------------------------------------------------------------------------------
@@ -402,16 +402,16 @@ def test_a_part_can_be_parted_again() -> None:
 
 def order_of(bench: Bench) -> list[Any]:
     bench.work()
-    return [item for batch in bench.outlet.reported for item in batch.items]
+    return [item for batch in bench.sink.reported for item in batch.items]
 
 
 def test_early_tickets_are_put_aside_until_their_turn() -> None:
     bench = Bench(proceed)
     for ticket in (2, 1, 3):
-        bench.host.arrive(bench.batch(ticket, ticket=ticket))
-    assert not bench.host.has_work()
+        bench.runner.arrive(bench.batch(ticket, ticket=ticket))
+    assert not bench.runner.has_work()
 
-    bench.host.arrive(bench.batch(0, ticket=0))
+    bench.runner.arrive(bench.batch(0, ticket=0))
     assert order_of(bench) == [0, 1, 2, 3]
 
 
@@ -422,7 +422,7 @@ def test_batches_run_in_ticket_order_however_they_arrive(seed: int) -> None:
     tickets = list(range(50))
     rng.shuffle(tickets)
     for ticket in tickets:
-        bench.host.arrive(bench.batch(ticket, ticket=ticket))
+        bench.runner.arrive(bench.batch(ticket, ticket=ticket))
         if rng.random() < 0.3:
             bench.work()
     assert order_of(bench) == list(range(50))
@@ -430,31 +430,31 @@ def test_batches_run_in_ticket_order_however_they_arrive(seed: int) -> None:
 
 def test_only_the_last_part_advances_the_order() -> None:
     bench = Bench(proceed)
-    bench.host.arrive(bench.batch("early", ticket=1))
-    bench.host.arrive(bench.batch("a", last=False))
-    bench.host.arrive(bench.batch("b", last=False))
+    bench.runner.arrive(bench.batch("early", ticket=1))
+    bench.runner.arrive(bench.batch("a", last=False))
+    bench.runner.arrive(bench.batch("b", last=False))
     assert order_of(bench) == ["a", "b"]
-    bench.host.arrive(bench.batch("c"))
+    bench.runner.arrive(bench.batch("c"))
     assert order_of(bench) == ["a", "b", "c", "early"]
 
 
 def test_early_parts_wait_together_and_later_ones_follow_directly() -> None:
     bench = Bench(proceed)
-    bench.host.arrive(bench.batch("b1", ticket=1, last=False))
-    bench.host.arrive(bench.batch("b2", ticket=1, last=False))
-    bench.host.arrive(bench.batch("c", ticket=2))
-    bench.host.arrive(bench.batch("a"))
+    bench.runner.arrive(bench.batch("b1", ticket=1, last=False))
+    bench.runner.arrive(bench.batch("b2", ticket=1, last=False))
+    bench.runner.arrive(bench.batch("c", ticket=2))
+    bench.runner.arrive(bench.batch("a"))
     assert order_of(bench) == ["a", "b1", "b2"]
-    bench.host.arrive(bench.batch("b3", ticket=1))
+    bench.runner.arrive(bench.batch("b3", ticket=1))
     assert order_of(bench) == ["a", "b1", "b2", "b3", "c"]
 
 
 def test_an_empty_batch_advances_the_order_too() -> None:
     bench = Bench(proceed)
-    bench.host.arrive(bench.batch("b", ticket=1))
-    bench.host.arrive(bench.batch(ticket=0))
+    bench.runner.arrive(bench.batch("b", ticket=1))
+    bench.runner.arrive(bench.batch(ticket=0))
     assert order_of(bench) == ["b"]
-    assert len(bench.outlet.reported) == 2
+    assert len(bench.sink.reported) == 2
 
 
 @pytest.mark.parametrize("cause", [SystemExit(74), ZenDaemonStopException("enough")])
@@ -472,13 +472,13 @@ def test_after_a_stop_request_nothing_more_of_the_batch_is_run(
     bench = Bench(*[proceed] * (callbacks - 1), write)
     bench.chain.steps[0].stride = MAX_STRIDE
 
-    bench.host.arrive(bench.batch(*range(10)))
-    bench.host.arrive(bench.batch(10, ticket=1))
+    bench.runner.arrive(bench.batch(*range(10)))
+    bench.runner.arrive(bench.batch(10, ticket=1))
     bench.work()
 
     assert seen == [0, 1, 2]
-    assert not bench.host.has_work()
-    (done,) = bench.outlet.reported
+    assert not bench.runner.has_work()
+    (done,) = bench.sink.reported
     assert (done.items, done.size, done.last) == ([0, 1], 3, False)
     assert done.dead + done.stopped == 1
 
@@ -492,4 +492,4 @@ def test_an_answer_that_cannot_be_shown_is_a_dead_letter_like_any_other() -> Non
     batch = bench.run(1)
 
     assert batch.dead == 1
-    assert "<Mute whose repr raises RuntimeError>" in str(bench.outlet.letters[0].cause)
+    assert "<Mute whose repr raises RuntimeError>" in str(bench.sink.letters[0].cause)

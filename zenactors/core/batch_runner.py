@@ -26,7 +26,7 @@ SPLIT_AFTER = 0.001  # seconds: what is done by then is sent on
 MAX_SHOWN = 200  # characters of a value in a message
 
 
-class Outlet(Protocol):
+class ResultSink(Protocol):
     """Where a host's results go. Nothing on it blocks."""
 
     def forward(self, component: int, batch: Batch) -> None:
@@ -50,7 +50,7 @@ class Outlet(Protocol):
         ...
 
 
-class Host:
+class BatchRunner:
     """Run one component's callbacks, batch by batch, in ticket order.
 
     Args:
@@ -69,14 +69,14 @@ class Host:
     """
 
     def __init__(
-        self, name: str, daemon: Any, outlet: Outlet, clock: Clock, *, strict: bool = False
+        self, name: str, daemon: Any, sink: ResultSink, clock: Clock, *, strict: bool = False
     ) -> None:
         self.name = name
         self.children: list[Scheduled] = []
         self.halted = False
         self._not_run = 0
         self._daemon = daemon
-        self._outlet = outlet
+        self._sink = sink
         self._now = clock.monotonic
         self._strict = strict
         self._ready: deque[Batch] = deque()
@@ -191,11 +191,11 @@ class Host:
         batch.step += 1
         if batch.done():
             batch.children = children or None
-            self._outlet.report(batch)
+            self._sink.report(batch)
             return
         if children:
-            self._outlet.schedule(children)
-        self._outlet.forward(batch.chain.steps[batch.step].component, batch)
+            self._sink.schedule(children)
+        self._sink.forward(batch.chain.steps[batch.step].component, batch)
 
     def _run(self, batch: Batch, step: Step, items: list[Any], survivors: list[Any]) -> int:
         """Run a step's callbacks on each of `items`; return how many were dead-lettered."""
@@ -285,17 +285,17 @@ class Host:
         """Decide what becomes of an event whose callback raised. Return 1 if it is dead."""
         if isinstance(cause, ZenDaemonStopException):
             self.halted = True
-            self._outlet.stop_at_once(0, cause)
+            self._sink.stop_at_once(0, cause)
             return 0
         traceback = cause.__traceback__
         if result is not None and traceback and not traceback.tb_next:
             # Raised in this module's own frame: the result could not be unpacked.
             cause = answer_error(callback, result)
         name = getattr(callback, "__name__", repr(callback))
-        self._outlet.dead_letter(DeadLetter(batch.chain.event, args, self.name, name, cause))
+        self._sink.dead_letter(DeadLetter(batch.chain.event, args, self.name, name, cause))
         if isinstance(cause, SystemExit | KeyboardInterrupt):
             self.halted = True
-            self._outlet.stop_at_once(exit_status(cause), cause)
+            self._sink.stop_at_once(exit_status(cause), cause)
         return 1
 
 

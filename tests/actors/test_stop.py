@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytest
+from zenactors.actors.listener import StopReport
 
 from tests.actors.fakes import (
     DEADLINE,
@@ -16,7 +17,6 @@ from tests.actors.fakes import (
     in_threads,
 )
 from zenactors.actors.dispatcher import Dispatcher
-from zenactors.actors.life import StopReport
 
 
 def test_stop_drains_events_already_queued_and_those_they_lead_to() -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SetUp:
-    """Order a component's `setup`. Answered through `Life.set_up`."""
+    """Order a component's `setup`. Answered through `ComponentListener.set_up`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Quiesce:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TearDown:
-    """Order a component's `teardown`. Answered through `Life.torn_down`."""
+    """Order a component's `teardown`. Answered through `ComponentListener.torn_down`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class ReadState:
     """Ask for a component's state."""
 
 
-class Life(Protocol):
+class ComponentListener(Protocol):
     """Who is told how a component is doing. Thread: the component's."""
 
     def thread_started(self, index: int, runner: BatchRunner, reactor: ComponentReactor) -> None:
@@ -121,7 +121,7 @@ class ComponentActor(pykka.ThreadingActor):
         runner: BatchRunner,
         *,
         daemon: Any,
-        life: Life,
+        listener: ComponentListener,
         clock: Clock,
         runtime: Runtime,
     ) -> None:
@@ -129,7 +129,7 @@ class ComponentActor(pykka.ThreadingActor):
         self._index = index
         self._component = component
         self._daemon = daemon
-        self._life = life
+        self._listener = listener
         self._hook = runtime.hook
         self._runner = runner
         self._reactor = ComponentReactor(clock, self._active_changed)
@@ -144,13 +144,13 @@ class ComponentActor(pykka.ThreadingActor):
 
     def on_start(self) -> None:
         """Say that the thread runs: pykka's `start()` returns a reference in any case."""
-        self._life.thread_started(self._index, self._runner, self._reactor)
+        self._listener.thread_started(self._index, self._runner, self._reactor)
 
     def on_stop(self) -> None:
         """From now on, nobody who asks is left without an answer."""
         self.actor_inbox.close()
         self._reactor.close()
-        self._life.thread_ended(self._index)
+        self._listener.thread_ended(self._index)
 
     def on_receive(self, message: Any) -> Any:
         """Handle one message. Lets nothing but a bug's report out: pykka would stop us."""
@@ -164,7 +164,7 @@ class ComponentActor(pykka.ThreadingActor):
                 self._runner.arrive(message)
             self._work()
         except BaseException as cause:  # what callbacks raise was contained: this is a bug
-            self._life.broken(cause)
+            self._listener.broken(cause)
         return None
 
     def _work(self) -> None:
@@ -192,14 +192,14 @@ class ComponentActor(pykka.ThreadingActor):
             case ChangeBack(reload):
                 self._change_back(reload)
             case SetUp():
-                self._life.set_up(self._index, self._set_up())
+                self._listener.set_up(self._index, self._set_up())
             case TearDown():
                 if not self._over:
                     self._tear_down()
                 self._reactor.close()
                 self._over = True
                 self.actor_inbox.busy = False
-                self._life.torn_down(self._index)
+                self._listener.torn_down(self._index)
         return None
 
     def _call_back(self) -> None:
@@ -272,10 +272,10 @@ class ComponentActor(pykka.ThreadingActor):
         else:
             cause = self._tell_options(change.old)
             if cause is not None and refused:  # it takes neither, and so has what it had
-                self._life.callback_failed(self._runner.name, "reconfigure", cause)
+                self._listener.callback_failed(self._runner.name, "reconfigure", cause)
                 return
         if cause is not None:
-            self._life.lost(self._index, cause)
+            self._listener.lost(self._index, cause)
 
     def _tell_options(self, options: Mapping[str, Any]) -> BaseException | None:
         def reconfigure(daemon: Any) -> None:
@@ -296,7 +296,7 @@ class ComponentActor(pykka.ThreadingActor):
         self._reactor.close()
         if component is not None and component is not self._component:
             try:
-                self._life.replaced(self._index, component)
+                self._listener.replaced(self._index, component)
             except BaseException as cause:  # of its `get_events`; in pykka's loop it were lost
                 return cause
             carry_over(self._component, component)
@@ -327,12 +327,12 @@ class ComponentActor(pykka.ThreadingActor):
             name = getattr(callback, "__name__", repr(callback))
             if isinstance(cause, ZenDaemonStopException):
                 self._runner.halted = True
-                self._life.stop_at_once(0, cause)
+                self._listener.stop_at_once(0, cause)
                 return
-            self._life.callback_failed(self._runner.name, name, cause)
+            self._listener.callback_failed(self._runner.name, name, cause)
             if isinstance(cause, SystemExit | KeyboardInterrupt):
                 self._runner.halted = True
-                self._life.stop_at_once(exit_status(cause), cause)
+                self._listener.stop_at_once(exit_status(cause), cause)
         finally:
             self._flush()
 
@@ -340,7 +340,7 @@ class ComponentActor(pykka.ThreadingActor):
         children = self._runner.children
         if children:
             self._runner.children = []
-            self._life.schedule(children)
+            self._listener.schedule(children)
 
     def _active_changed(self, active: bool) -> None:  # noqa: FBT001 - a callback
         self.actor_inbox.reactor = self._reactor
@@ -353,4 +353,4 @@ class ComponentActor(pykka.ThreadingActor):
     def _tell_active(self) -> None:
         if self._active != self._told_active:
             self._told_active = self._active
-            self._life.source_changed(active=self._active)
+            self._listener.source_changed(active=self._active)

@@ -15,7 +15,7 @@ from loguru import logger
 
 from zenactors.actors.component import Quiesce, ReadState, ReadStatistics, SetUp, TearDown
 from zenactors.actors.engine import ASK_TIMEOUT, Engine
-from zenactors.actors.life import Deadline, Member, StopReport, members_of
+from zenactors.actors.listener import Deadline, Member, StopReport, members_of
 from zenactors.actors.live_queue import LiveQueue
 from zenactors.actors.percent_logger import PercentLogger
 from zenactors.actors.reconfigure import Change, ChangeBack, Reconfiguration, Reconfigure

@@ -38,7 +38,7 @@ from zenactors.testing.runtime import HookFailure, SimulatedRuntime
 from zenactors.testing.stand_ins import SimulatedTrap
 
 if TYPE_CHECKING:
-    from zenactors.actors.life import StopReport
+    from zenactors.actors.listener import StopReport
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.core.messages import DeadLetter
 

@@ -21,7 +21,7 @@ from zenactors.testing.leaks import Watch, stack_of
 
 if TYPE_CHECKING:
     from zenactors.actors.dispatcher import Dispatcher
-    from zenactors.actors.life import StopReport
+    from zenactors.actors.listener import StopReport
     from zenactors.core.clock import VirtualClock
     from zenactors.core.messages import DeadLetter
     from zenactors.daemon.lifecycle import ZenDaemon
@@ -212,16 +212,16 @@ def zen_daemon(request: pytest.FixtureRequest) -> Iterator[Callable[..., Dispatc
         if faults:
             options["runtime"].faults.check(dispatcher.names, dispatcher.chains())
         timeout = options.get("stop_timeout", STOP_TIMEOUT)
-        life = _Life(dispatcher, timeout, request.config)
-        lives.append(life)
+        listener = _Life(dispatcher, timeout, request.config)
+        lives.append(listener)
         dispatcher.start()
-        life.started = True
+        listener.started = True
         return dispatcher  # type: ignore[no-any-return]
 
     yield make
     problems: list[str] = []
-    for life in reversed(lives):
-        _attempt(problems, functools.partial(_stop_dispatcher, life, problems))
+    for listener in reversed(lives):
+        _attempt(problems, functools.partial(_stop_dispatcher, listener, problems))
     _fail_with(problems)
 
 
@@ -329,19 +329,19 @@ def _stop_harness(harness: Harness, problems: list[str]) -> None:
         ]
 
 
-def _stop_dispatcher(life: _Life, problems: list[str]) -> None:
-    report = life.dispatcher.stop(timeout=life.timeout)
-    threads = life.dispatcher.threads_of(report.stuck)
+def _stop_dispatcher(listener: _Life, problems: list[str]) -> None:
+    report = listener.dispatcher.stop(timeout=listener.timeout)
+    threads = listener.dispatcher.threads_of(report.stuck)
     for name in report.stuck:
         problem, stack = _stuck(name, report), ""
         if name in threads:
             stack = stack_of(threads[name])
-            watch = life.config.stash.get(_WATCH, None)
+            watch = listener.config.stash.get(_WATCH, None)
             if watch is not None:
                 watch.ignore(threads[name])
         problems.append(f"{problem} It is at:\n{stack}".rstrip() if stack else problem)
-    if life.started:
-        problems += _unread(life.dispatcher.unread_dead_letters())
+    if listener.started:
+        problems += _unread(listener.dispatcher.unread_dead_letters())
 
 
 def _stuck(name: str, report: StopReport) -> str:

@@ -24,9 +24,9 @@ class BenchmarkError(Exception):
     """A benchmark did not do the work it was to measure: its figures are worth nothing."""
 
 
-def require(fact: bool, otherwise: str) -> None:  # noqa: FBT001 - reads like assert
+def require(predicate: bool, otherwise: str) -> None:  # noqa: FBT001 - reads like assert
     """Check that the work was done. Unlike `assert` it survives `python -O`."""
-    if not fact:
+    if not predicate:
         raise BenchmarkError(otherwise)
 
 
@@ -191,10 +191,10 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
-def wait_until(fact: Callable[[], bool], *, timeout: float = 30.0, what: str) -> None:
-    """Look every millisecond until `fact()` is true."""
+def wait_until(predicate: Callable[[], bool], *, timeout: float = 30.0, what: str) -> None:
+    """Look every millisecond until `predicate()` is true."""
     deadline = time.monotonic() + timeout
-    while not fact():
+    while not predicate():
         if time.monotonic() > deadline:
             raise BenchmarkError(f"waited {timeout:g} s in vain for {what}")
         time.sleep(0.001)

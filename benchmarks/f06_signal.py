@@ -85,9 +85,9 @@ def _measure(work: str, handler: str, count: int) -> tuple[list[float], float]:
                 stderr=output,
             )
 
-        def alive(fact: bool) -> bool:  # noqa: FBT001
+        def alive(predicate: bool) -> bool:  # noqa: FBT001
             require(child.poll() is None, f"the daemon ended with status {child.returncode}")
-            return fact
+            return predicate
 
         def work_done() -> int:
             return sum(cells[WORK : WORK + ACTORS])

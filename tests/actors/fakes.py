@@ -12,7 +12,7 @@ from typing import Any
 from zenactors.actors.listener import Deadline
 
 from zenactors.actors.dispatcher import Dispatcher
-from zenactors.actors.waiting import ThreadNotices, Wait
+from zenactors.actors.notifier import ThreadNotifier, Wait
 from zenactors.core.clock import SystemClock
 from zenactors.core.component import ZenDaemonComponent
 
@@ -133,7 +133,7 @@ class Bell(queue.SimpleQueue[Any]):
             self._changed.notify_all()
 
 
-class Watched(ThreadNotices):
+class Watched(ThreadNotifier):
     """Notices that say when somebody who has looked, and has not found, waits for them."""
 
     def __init__(self) -> None:
@@ -154,17 +154,17 @@ class Watched(ThreadNotices):
         assert self._waited.wait(DEADLINE)
 
 
-def await_fact(dispatcher: Dispatcher, fact: Callable[[], bool]) -> bool:
+def await_fact(dispatcher: Dispatcher, predicate: Callable[[], bool]) -> bool:
     """Wait for a fact that the engine announces. False: it did not come true in time."""
-    return dispatcher._engine.wait_for(fact, Deadline(SystemClock(), DEADLINE))
+    return dispatcher._engine.wait_for(predicate, Deadline(SystemClock(), DEADLINE))
 
 
 def begin_to_stop(dispatcher: Dispatcher) -> threading.Thread:
     """Stop gracefully in a thread; return when it waits for what is queued to be worked off."""
-    notices = dispatcher._engine.notices = Watched()
+    notifier = dispatcher._engine.notifier = Watched()
     stopping = threading.Thread(target=dispatcher.stop)
     stopping.start()
-    notices.await_waiter()
+    notifier.await_waiter()
     return stopping
 
 

@@ -165,7 +165,7 @@ def test_a_thread_that_is_too_far_ahead_waits_for_room(monkeypatch: pytest.Monke
     gate = Gate()
     component = Fake({"x": gate})
     dispatcher = Dispatcher([component], queue_limit=10, queue_full="block")
-    notices = dispatcher.queue._room = Watched()
+    notifier = dispatcher.queue._room = Watched()
     accepted: list[int] = []
     with dispatcher:
 
@@ -176,7 +176,7 @@ def test_a_thread_that_is_too_far_ahead_waits_for_room(monkeypatch: pytest.Monke
 
         producing = threading.Thread(target=produce, daemon=True)
         producing.start()
-        notices.await_waiter()
+        notifier.await_waiter()
         assert 10 <= len(accepted) <= 26
         gate.open()
         producing.join(DEADLINE)
@@ -188,7 +188,7 @@ def test_a_thread_that_is_too_far_ahead_waits_for_room(monkeypatch: pytest.Monke
 def test_a_thread_that_waits_for_room_is_let_go_when_all_is_over() -> None:
     gate = Gate()
     dispatcher = Dispatcher([Fake({"x": gate})], queue_limit=1, queue_full="block")
-    notices = dispatcher.queue._room = Watched()
+    notifier = dispatcher.queue._room = Watched()
     dispatcher.start()
 
     told: list[str] = []
@@ -202,7 +202,7 @@ def test_a_thread_that_waits_for_room_is_let_go_when_all_is_over() -> None:
 
     producing = threading.Thread(target=produce)
     producing.start()
-    notices.await_waiter()
+    notifier.await_waiter()
     stopping = threading.Thread(target=lambda: dispatcher.stop(drain=False))
     stopping.start()
     producing.join(5.0)

@@ -8,7 +8,13 @@ import pykka
 
 from tests.actors.fakes import DEADLINE, Bell, Fake, Gate
 from zenactors.actors.dispatcher import Dispatcher
-from zenactors.actors.mailbox import MAX_CONTROL_STREAK, RESUME, RUN_REACTOR, Mailbox, Note
+from zenactors.actors.mailbox import (
+    MAX_CONTROL_STREAK,
+    RESUME,
+    RUN_REACTOR,
+    InternalEnvelope,
+    Mailbox,
+)
 from zenactors.actors.reactor import ComponentReactor
 from zenactors.core.chain import Chain, Step
 from zenactors.core.clock import SystemClock, VirtualClock
@@ -233,4 +239,4 @@ def test_a_message_that_another_thread_refuses_first_does_not_break_the_owner() 
     mailbox.close()
     mailbox._control = Raced(mailbox._control)
     mailbox._data.get_nowait()  # its bell
-    assert mailbox.get() == Note(None)
+    assert mailbox.get() == InternalEnvelope(None)

@@ -324,10 +324,10 @@ def test_news_that_comes_while_somebody_looks_is_acted_on(position: QueuePositio
 def test_cancelling_the_last_event_lets_who_waits_for_the_end_go_on() -> None:
     with Dispatcher([Plain()]) as dispatcher:
         handle = dispatcher.queue.schedule_after(3600.0, "x")
-        notices = dispatcher._engine.notices = Watched()
+        notifier = dispatcher._engine.notifier = Watched()
         waiter = threading.Thread(target=dispatcher.wait_for_end, args=(30.0,))
         waiter.start()
-        notices.await_waiter()
+        notifier.await_waiter()
         assert handle.cancel()
         waiter.join(3.0)
         woken = not waiter.is_alive()

@@ -295,8 +295,8 @@ def test_a_drain_without_a_time_limit_ends_when_a_callback_stops_everything() ->
 def test_the_first_status_that_is_noted_counts() -> None:
     with Dispatcher([Fake()]) as dispatcher:
         assert dispatcher.status == 0
-        dispatcher.note_status(5)
-        dispatcher.note_status(6)
+        dispatcher.set_exit_status(5)
+        dispatcher.set_exit_status(6)
     assert dispatcher.status == 5
 
 

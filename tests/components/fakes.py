@@ -64,7 +64,7 @@ class FakeDaemon:
     def is_done(self) -> bool:
         return self.done
 
-    def note_status(self, status: int) -> None:
+    def set_exit_status(self, status: int) -> None:
         self.status.append(status)
 
     def fire(self) -> None:

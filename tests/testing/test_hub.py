@@ -180,12 +180,12 @@ def test_time_passes_only_when_nobody_can_move_and_never_past_who_waits(
     told: Counter[int] = Counter()
     waits: dict[int, tuple[Callable[[], object], float | None]] = {}
 
-    def wait(me: int, fact: Callable[[], object], seconds: float | None) -> None:
+    def wait(me: int, predicate: Callable[[], object], seconds: float | None) -> None:
         begin = clock.monotonic()
-        waits[me] = fact, None if seconds is None else begin + seconds
-        hub.wait(fact, seconds)
+        waits[me] = predicate, None if seconds is None else begin + seconds
+        hub.wait(predicate, seconds)
         del waits[me]
-        assert fact() or (seconds is not None and clock.monotonic() >= begin + seconds)
+        assert predicate() or (seconds is not None and clock.monotonic() >= begin + seconds)
 
     def run(me: int, program: list[Any]) -> None:
         for what, *args in program:
@@ -197,15 +197,15 @@ def test_time_passes_only_when_nobody_can_move_and_never_past_who_waits(
                 case "tell":
                     told[args[0]] += 1
                 case _:
-                    wait(me, lambda fact=args[0]: told[fact], args[1])  # type: ignore[misc]
+                    wait(me, lambda predicate=args[0]: told[predicate], args[1])  # type: ignore[misc]
 
     def passed(seconds: float) -> None:
         now = clock.monotonic()
         assert seconds > 0
         for me in range(len(programs)):
             if not tasks[me].done:
-                fact, due = waits[me]  # a task that had not begun would not be there
-                assert not fact()
+                predicate, due = waits[me]  # a task that had not begun would not be there
+                assert not predicate()
                 assert due is None or due > now
         first = min([end, *(due for _, due in waits.values() if due is not None)])
         assert first <= now + seconds <= min(first + late, end)

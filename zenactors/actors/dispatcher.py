@@ -17,10 +17,10 @@ from zenactors.actors.component import Quiesce, ReadState, ReadStatistics, SetUp
 from zenactors.actors.engine import ASK_TIMEOUT, Engine
 from zenactors.actors.listener import Deadline, Member, StopReport, members_of
 from zenactors.actors.live_queue import LiveQueue
+from zenactors.actors.notifier import Notifier
 from zenactors.actors.percent_logger import PercentLogger
 from zenactors.actors.reconfigure import Change, ChangeBack, Reconfiguration, Reconfigure
 from zenactors.actors.runtime import Runtime
-from zenactors.actors.waiting import Notices
 from zenactors.core.clock import Clock, SystemClock
 from zenactors.core.dispatch_state import Counts, Ordering
 from zenactors.core.names import DaemonNames
@@ -94,7 +94,7 @@ class Dispatcher(DaemonNames):
         queue_full: Literal["raise", "block"] = "raise",
         daemon: Any = None,
         control: Any = None,
-        notices: Notices | None = None,
+        notifier: Notifier | None = None,
         clock: Clock | None = None,
         runtime: Runtime | None = None,
     ) -> None:
@@ -114,7 +114,7 @@ class Dispatcher(DaemonNames):
             self.members,
             ordering="global" if compat else ordering,
             compat=compat is not None,
-            notices=notices or self._runtime.notices(),
+            notifier=notifier or self._runtime.notifier(),
             clock=self.clock,
             runtime=self._runtime,
         )
@@ -233,7 +233,7 @@ class Dispatcher(DaemonNames):
     def set_done(self) -> None:
         """Say that it is time to stop: whoever runs the dispatcher stops it gracefully."""
         self._engine.done.set()
-        self._engine.notices.notify()
+        self._engine.notifier.notify()
 
     def is_done(self) -> bool:
         """Return True once it is time to stop: produce no new work."""
@@ -284,9 +284,9 @@ class Dispatcher(DaemonNames):
         """Log a debugging message."""
         self.logger.debug(message)
 
-    def note_status(self, status: int) -> None:
+    def set_exit_status(self, status: int) -> None:
         """Note an exit status for the end; the first one noted counts."""
-        self._engine.note_status(status)
+        self._engine.set_exit_status(status)
 
     def reconfigure(self, changes: Mapping[str, Change], give_up: Callable[[], None]) -> None:
         """Give components new options: all of them, or none.
@@ -311,7 +311,7 @@ class Dispatcher(DaemonNames):
             for change in [changes.get(self._configured_as(member))]
             if change is not None and not isinstance(member.component, Replicas)
         }
-        reload = Reconfiguration(by_index, give_up, engine.notices.notify)
+        reload = Reconfiguration(by_index, give_up, engine.notifier.notify)
         for index, change in by_index.items():
             if change.replacement is not None and not engine.fits(index, change.replacement):
                 raise ReloadError(

@@ -8,14 +8,14 @@ from typing import Any
 import pykka
 
 from zenactors.actors.dispatch_loop import DispatchLoop
-from zenactors.actors.mailbox import ControlLane, Note
+from zenactors.actors.mailbox import ControlLane, InternalEnvelope
 
 
 class TimerDue:
     """Tell the dispatcher to take its turn."""
 
 
-TIMER_DUE = Note(TimerDue())
+TIMER_DUE = InternalEnvelope(TimerDue())
 
 
 class DispatcherInbox(ControlLane):
@@ -45,7 +45,7 @@ class DispatcherInbox(ControlLane):
                 except IndexError:
                     pass  # after `close` others refuse what waits here
             if self._closed:
-                return Note(None)
+                return InternalEnvelope(None)
             if self.loop.park():
                 return TIMER_DUE
 

@@ -32,9 +32,9 @@ from zenactors.errors import (
 
 if TYPE_CHECKING:
     from zenactors.actors.mailbox import Mailbox
+    from zenactors.actors.notifier import Notifier
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.actors.runtime import Runtime
-    from zenactors.actors.waiting import Notices
     from zenactors.core.clock import Clock
     from zenactors.core.component import Handler
     from zenactors.core.event_queue import Scheduled
@@ -96,13 +96,13 @@ class Engine:
         *,
         ordering: Ordering,
         compat: bool,
-        notices: Notices,
+        notifier: Notifier,
         clock: Clock,
         runtime: Runtime,
     ) -> None:
         self.members = members
         self.names = [member.name for member in members]
-        self.notices = notices
+        self.notifier = notifier
         self.clock = clock
         self.runtime = runtime
         self.compat = compat
@@ -227,9 +227,9 @@ class Engine:
         self.halted = self.loop.halted = True
         self.state.open = False
         self.done.set()
-        self.notices.notify()
+        self.notifier.notify()
 
-    def note_status(self, status: int) -> None:
+    def set_exit_status(self, status: int) -> None:
         """Note an exit status; the first one counts."""
         with self._status_lock:
             if self.status is None:
@@ -265,9 +265,9 @@ class Engine:
         return result
 
     def wait_for(
-        self, fact: Callable[[], bool], deadline: Deadline, watch: Watchers | None = None
+        self, predicate: Callable[[], bool], deadline: Deadline, watch: Watchers | None = None
     ) -> bool:
-        """Wait until `fact()` is true. False: the deadline came first.
+        """Wait until `predicate()` is true. False: the deadline came first.
 
         Args:
             fact: Asked whenever there is news.
@@ -275,12 +275,12 @@ class Engine:
             watch: What news is of interest. Default: that nothing is under way.
         """
         watchers = self.drainers if watch is None else watch
-        with self.notices.subscribed() as wait:
+        with self.notifier.subscribed() as wait:
             with self.loop.locked():
                 watchers.count += 1
                 self.loop.listeners += 1
             try:
-                while not fact():
+                while not predicate():
                     if deadline.over():
                         return False
                     wait(deadline.remaining())
@@ -301,7 +301,7 @@ class Engine:
         """Hand a part to the component of its next step. Never blocks."""
         if not self.inboxes[component].deliver(batch):
             # Only when everything stops: the part stays counted as under way, and is reported.
-            self.notices.notify()
+            self.notifier.notify()
 
     def report(self, batch: Batch) -> None:
         """Tell the dispatcher that a part has left its chain."""
@@ -331,9 +331,9 @@ class Engine:
             )
         if self.starting and letter.event == EVENT_START:
             self.start_failure = self.start_failure or letter
-            self.notices.notify()
+            self.notifier.notify()
         if self.compat:
-            self.note_status(EXIT_FAILURE)
+            self.set_exit_status(EXIT_FAILURE)
             self.halt()
 
     def stop_at_once(self, status: int, cause: BaseException) -> None:
@@ -341,7 +341,7 @@ class Engine:
         level = "DEBUG" if isinstance(cause, ZenDaemonStopException) else "INFO"
         logger.log(level, "A callback stops everything: {cause}", cause=shown(cause))
         self.halted_with = status
-        self.note_status(0 if self.compat else status)
+        self.set_exit_status(0 if self.compat else status)
         self.halt()
 
     def thread_started(self, index: int, runner: BatchRunner, reactor: ComponentReactor) -> None:
@@ -350,7 +350,7 @@ class Engine:
         self.runners[ident] = (index, runner)
         self.reactors[ident] = reactor
         self.threads[index] = self.runtime.enter(f"zenactors:{runner.name}")
-        self.notices.notify()
+        self.notifier.notify()
 
     def thread_ended(self, index: int) -> None:
         """Forget a thread: the system gives its identifier to another one."""
@@ -361,12 +361,12 @@ class Engine:
     def set_up(self, index: int, cause: BaseException | None) -> None:
         """Learn that a component's setup is over."""
         self.set_ups[index] = cause
-        self.notices.notify()
+        self.notifier.notify()
 
     def torn_down(self, index: int) -> None:
         """Learn that a component's teardown is over."""
         self.torn.add(index)
-        self.notices.notify()
+        self.notifier.notify()
 
     def source_changed(self, *, active: bool) -> None:
         """Learn that a component became an active source, or ceased to be one."""
@@ -410,7 +410,7 @@ class Engine:
         logger.bind(component=self.names[index]).opt(exception=cause).critical(
             "Cannot go back to its old options: {cause}; stopping", cause=shown(cause)
         )
-        self.note_status(EXIT_SOFTWARE)
+        self.set_exit_status(EXIT_SOFTWARE)
         self.halt()
 
     def broken(self, cause: BaseException) -> None:
@@ -418,25 +418,25 @@ class Engine:
         logger.opt(exception=cause).critical(
             "A bug in zenactors: {cause!r}; stopping. Please report it.", cause=cause
         )
-        self.note_status(EXIT_SOFTWARE)
+        self.set_exit_status(EXIT_SOFTWARE)
         self.halt()
 
     def _dispatcher_started(self) -> None:
         self.threads[DISPATCHER] = self.runtime.enter("zenactors:dispatcher")
-        self.notices.notify()
+        self.notifier.notify()
 
     # --- turning ------------------------------------------------------------------------------
 
     def _send(self, batch: Batch) -> None:
         if not self.inboxes[batch.chain.steps[0].component].deliver(batch):
-            self.notices.notify()
+            self.notifier.notify()
 
     def _after_turn(self) -> None:
         self.after_turn()
         if (self.drainers.count and not self.state.in_flight()) or (
             self.idlers.count and self.state.idle()
         ):
-            self.notices.notify()
+            self.notifier.notify()
 
     def _passed_over(self, event: Any, component: int) -> None:
         logger.bind(component=self.names[component]).warning(
@@ -446,7 +446,7 @@ class Engine:
     def _turn_failed(self, cause: Exception) -> None:
         if isinstance(cause, UnknownEventError):
             logger.error("{cause}", cause=cause)
-            self.note_status(EXIT_FAILURE)
+            self.set_exit_status(EXIT_FAILURE)
             self.halt()
         else:
             self.broken(cause)

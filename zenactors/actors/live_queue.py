@@ -54,7 +54,7 @@ class LiveQueue:
         self._known = known
         self._limit = limit
         self._when_full = when_full
-        self._room = runtime.notices()
+        self._room = runtime.notifier()
         self._blocked = 0
 
     def schedule(self, event: Any, args: Any = None) -> Scheduled:

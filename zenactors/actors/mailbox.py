@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_CONTROL_STREAK = 100  # so many control messages in a row may hold back data
 
 
-class Note(NamedTuple):
+class InternalEnvelope(NamedTuple):
     """What pykka's loop takes out of an inbox, for messages that nobody sent."""
 
     message: Any
@@ -37,8 +37,8 @@ class RunReactor:
     """Tell an actor that a descriptor is ready or a timer due."""
 
 
-RESUME = Note(Resume())
-RUN_REACTOR = Note(RunReactor())
+RESUME = InternalEnvelope(Resume())
+RUN_REACTOR = InternalEnvelope(RunReactor())
 _BELL = object()  # put into the data lane to wake the owner, who then looks elsewhere
 
 
@@ -152,7 +152,9 @@ class Mailbox(ControlLane):
             if self.busy:
                 return RESUME
             if self._closed:
-                return Note(None)  # pykka's teardown takes out what another has just refused
+                return InternalEnvelope(
+                    None
+                )  # pykka's teardown takes out what another has just refused
             envelope = self._wait()
             if envelope is not None and envelope is not _BELL:
                 return envelope

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from zenactors.actors.waiting import Notices, ThreadNotices
+from zenactors.actors.notifier import Notifier, ThreadNotifier
 from zenactors.core.dispatch_state import DispatchState
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ class Runtime:
         """Return an event that actors may wait for."""
         return threading.Event()
 
-    def notices(self) -> Notices:
+    def notifier(self) -> Notifier:
         """Return what those who wait for news of the engine share."""
-        return ThreadNotices()
+        return ThreadNotifier()
 
     def dispatch_state(
         self,

@@ -145,7 +145,7 @@ class Daemon(Protocol):
         """Wait `period` seconds or until the daemon stops; True if it stops."""
         ...
 
-    def note_status(self, status: int) -> None:
+    def set_exit_status(self, status: int) -> None:
         """Let the process end with this exit status (the first noted) instead of 0."""
         ...
 

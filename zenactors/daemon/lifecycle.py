@@ -215,9 +215,9 @@ class ZenDaemon(BaseApp):
         """Start a program that does not outlive the daemon; see `Dispatcher.spawn`."""
         return self.dispatcher.spawn(argv, **options)
 
-    def note_status(self, status: int) -> None:
+    def set_exit_status(self, status: int) -> None:
         """Note an exit status for the end; the first one noted counts."""
-        self.dispatcher.note_status(status)
+        self.dispatcher.set_exit_status(status)
 
     # --- what programs use --------------------------------------------------------------------
 
@@ -239,7 +239,7 @@ class ZenDaemon(BaseApp):
             queue_full=self.queue_full,
             daemon=self,
             control=_DaemonCallbacks(self),
-            notices=self._main_thread,
+            notifier=self._main_thread,
             clock=self._clock,
             runtime=self._runtime,
         )

@@ -27,8 +27,8 @@ from zenactors.process.stacks import stacks
 if TYPE_CHECKING:
     from zenactors.actors.dispatcher import Dispatcher
     from zenactors.actors.life import StopReport
+    from zenactors.actors.notifier import Wait
     from zenactors.actors.runtime import Runtime
-    from zenactors.actors.waiting import Wait
     from zenactors.core.clock import Clock
 
 MAX_STOP_ATTEMPTS = 3
@@ -87,7 +87,7 @@ class LeaveNow(Exception):  # noqa: N818 - not an error
 class MainThread:
     """Start a dispatcher, wait for its end, and stop it: whatever signals come meanwhile.
 
-    It is also how the dispatcher's own waits are waited (`actors.waiting.Notices`): a notice
+    It is also how the dispatcher's own waits are waited (`actors.notifier.Notifier`): a notice
     and a signal end the same wait.
 
     Args:
@@ -111,7 +111,7 @@ class MainThread:
         self._clock = clock
         self._compat = compat
         self._ident = runtime.ident
-        self._others = runtime.notices()
+        self._others = runtime.notifier()
         self._make_trap = trap
         self._trap: Trap | None = None
         self._serving = 0

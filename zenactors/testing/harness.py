@@ -285,11 +285,11 @@ class Harness:
             self._hub.pass_time(end)
             self.run_until_idle()
 
-    def wait_until(self, fact: Callable[[], object], *, within: float = 5.0) -> bool:
-        """Let things happen until `fact()` is true. False: it was not within so many seconds."""
+    def wait_until(self, predicate: Callable[[], object], *, within: float = 5.0) -> bool:
+        """Let things happen until `predicate()` is true. False: it was not within so many seconds."""
         self._check_runs()
-        self._hub.wait(fact, within)
-        return bool(fact())
+        self._hub.wait(predicate, within)
+        return bool(predicate())
 
     def run(self, seconds: float = 3600.0) -> int | None:
         """Let things happen until the daemon ends by itself, at most so many seconds.
@@ -467,8 +467,8 @@ class Harness:
     def _seed_text(self) -> str:
         return str(self._seed) if isinstance(self._seed, int) else "0"
 
-    def _await(self, fact: Callable[[], bool], within: float) -> None:
-        self._hub.wait(fact, within)
+    def _await(self, predicate: Callable[[], bool], within: float) -> None:
+        self._hub.wait(predicate, within)
 
     def _seconds(self) -> float:
         return self.clock.monotonic() - self._begun

@@ -60,7 +60,7 @@ class Task:
         self.done = False
         self.failure: BaseException | None = None
         self.awake = True
-        self.fact: Callable[[], object] | None = None
+        self.predicate: Callable[[], object] | None = None
         self.deadline: float | None = None
         self.moved = 0
         self._greenlet = greenlet.greenlet(self._run_to_end(run))
@@ -147,8 +147,8 @@ class Hub:
         self._tasks.append(task)
         return task
 
-    def wait(self, fact: Callable[[], object], timeout: float | None = None) -> None:
-        """Let others move, until `fact()` is true or `timeout` virtual seconds have passed.
+    def wait(self, predicate: Callable[[], object], timeout: float | None = None) -> None:
+        """Let others move, until `predicate()` is true or `timeout` virtual seconds have passed.
 
         In a task, the others move at least once, if they can. Outside, it is this call that
         lets them move.
@@ -159,9 +159,9 @@ class Hub:
         task = self.current
         deadline = None if timeout is None else self.clock.monotonic() + max(0.0, timeout)
         if task is None:
-            self._run(fact, deadline)
+            self._run(predicate, deadline)
             return
-        self._suspend(task, fact, deadline)
+        self._suspend(task, predicate, deadline)
 
     def doze(self, timeout: float | None) -> None:
         """Let others move, until somebody sets `awake`, or `timeout` seconds have passed.
@@ -197,7 +197,7 @@ class Hub:
             for task in self._tasks
             if task.awake
             or ((deadline := task.deadline) is not None and deadline <= now)
-            or ((fact := task.fact) is not None and fact())
+            or ((predicate := task.predicate) is not None and predicate())
         ]
         if not able:
             return self.look()
@@ -270,16 +270,16 @@ class Hub:
         return able[int(self.rng.random() * len(able))]
 
     def _suspend(
-        self, task: Task, fact: Callable[[], object] | None, deadline: float | None
+        self, task: Task, predicate: Callable[[], object] | None, deadline: float | None
     ) -> None:
         if self.closing:
             raise Abandoned
-        task.fact = fact
+        task.predicate = predicate
         task.deadline = deadline
         task.wait()
 
-    def _run(self, fact: Callable[[], object], deadline: float | None) -> None:
-        while not fact():
+    def _run(self, predicate: Callable[[], object], deadline: float | None) -> None:
+        while not predicate():
             if self.step():
                 continue
             if deadline is not None and self.clock.monotonic() >= deadline:

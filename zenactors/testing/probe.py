@@ -132,9 +132,9 @@ class Probe(ZenDaemonComponent):
 
         return keep
 
-    def _await_on_threads(self, fact: Callable[[], bool], within: float) -> None:
+    def _await_on_threads(self, predicate: Callable[[], bool], within: float) -> None:
         with self._inbox:
-            self._inbox.wait_for(fact, within)
+            self._inbox.wait_for(predicate, within)
 
     def _what_came(self) -> str:
         last = [f"  {_shown(*received)}" for received in self.received[-20:]]

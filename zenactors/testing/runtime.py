@@ -32,7 +32,7 @@ from zenactors.testing.stand_ins import (
     SimulatedFuture,
     SimulatedLock,
     SimulatedMailbox,
-    SimulatedNotices,
+    SimulatedNotifier,
     SimulatedStateLock,
     Stopwatch,
 )
@@ -112,9 +112,9 @@ class SimulatedRuntime(Runtime):
         """Return an event whose waiters let others move."""
         return SimulatedEvent(self.hub)
 
-    def notices(self) -> SimulatedNotices:
+    def notifier(self) -> SimulatedNotifier:
         """Return notices whose waiters let others move."""
-        return SimulatedNotices(self.hub)
+        return SimulatedNotifier(self.hub)
 
     def stopwatch(self, clock: Clock) -> Clock:
         """Return a clock by which callbacks take a time that the seed chooses."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 import pykka
 
 from zenactors.actors.dispatcher_actor import TIMER_DUE, DispatcherInbox
-from zenactors.actors.mailbox import Mailbox, Note
+from zenactors.actors.mailbox import InternalEnvelope, Mailbox
 
 if TYPE_CHECKING:
-    from zenactors.actors.waiting import Wait
+    from zenactors.actors.notifier import Wait
     from zenactors.core.clock import Clock
     from zenactors.core.messages import Batch
     from zenactors.testing.hub import Hub, Task
@@ -92,7 +92,7 @@ class SimulatedDispatcherInbox(DispatcherInbox):
             if self._control:
                 return self._control.popleft()
             if self._closed:
-                return Note(None)
+                return InternalEnvelope(None)
             seconds = loop.prepare_sleep()
             if loop.has_submissions() or (seconds is not None and seconds <= 0):
                 self._hub.give_way()
@@ -127,7 +127,7 @@ class SimulatedFuture(pykka.ThreadingFuture[Any]):
         return super().get(timeout=0 if self._get_hook is None else timeout)
 
 
-class SimulatedNotices:
+class SimulatedNotifier:
     """Notices whose waiters let others move."""
 
     def __init__(self, hub: Hub) -> None:

@@ -511,7 +511,7 @@ class FileTailer(ZenDaemonComponent):
             if problem in ("open", "read") or (
                 problem in ("missing", "directory", "special") and path not in self._seen
             ):
-                daemon.note_status(EXIT_NO_INPUT)
+                daemon.set_exit_status(EXIT_NO_INPUT)
                 return
 
     def _end(self, daemon: Daemon) -> None:

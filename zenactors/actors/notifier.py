@@ -13,7 +13,7 @@ from zenactors.core.clock import LONGEST_SLEEP
 Wait = Callable[[float | None], object]
 
 
-class Notices(Protocol):
+class Notifier(Protocol):
     """Where the engine says "look again", and where somebody waits for it."""
 
     def notify(self) -> None:
@@ -28,7 +28,7 @@ class Notices(Protocol):
         ...
 
 
-class ThreadNotices:
+class ThreadNotifier:
     """Notices for any number of waiting threads."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class ThreadNotices:
 
     @contextlib.contextmanager
     def subscribed(self) -> Iterator[Wait]:
-        """See `Notices.subscribed`."""
+        """See `Notifier.subscribed`."""
         bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         with self._lock:
             self._bells = (*self._bells, bell)

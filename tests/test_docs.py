@@ -128,7 +128,7 @@ def options_of(cls: type) -> set[str]:
     return set(inspect.signature(cls).parameters)
 
 
-def members_of(cls: type) -> set[str]:
+def component_entries(cls: type) -> set[str]:
     return {name for name in vars(cls) if not name.startswith("_")}
 
 
@@ -301,7 +301,7 @@ def test_reference_names_everything_of_the_testing_package() -> None:
         cls = getattr(testing, name)
         if isinstance(cls, type) and not issubclass(cls, BaseException | testing.DaemonMachine):
             assert options_of(cls) - shown == set(), name
-            assert members_of(cls) - members_of(Files) - shown == set(), name
+            assert component_entries(cls) - component_entries(Files) - shown == set(), name
     for function in (testing.simulate, testing.explore):
         assert set(inspect.signature(function).parameters) - shown == set()
 

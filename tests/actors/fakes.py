@@ -9,9 +9,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from zenactors.actors.listener import Deadline
-
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.actors.life import Deadline
 from zenactors.actors.notifier import ThreadNotifier, Wait
 from zenactors.core.clock import SystemClock
 from zenactors.core.component import ZenDaemonComponent

@@ -155,13 +155,13 @@ def test_a_pending_timed_event_does_not_wake_the_dispatcher_at_every_turn() -> N
         dispatcher.queue.schedule_after(3600.0, "x")
         bell.await_sleeper(3000.0, 3600.0)
         rings: list[None] = []
-        original = loop.ring
-        loop.ring = lambda: (rings.append(None), original())[1]  # type: ignore[method-assign, func-returns-value]
+        original = loop.wake
+        loop.wake = lambda: (rings.append(None), original())[1]  # type: ignore[method-assign, func-returns-value]
         for number in range(500):
             dispatcher.queue.schedule("x", number)
             assert dispatcher.drain(DEADLINE)
         assert len(rings) < 10  # a few, if this thread was held up for a millisecond
-        loop.ring = original  # type: ignore[method-assign]
+        loop.wake = original  # type: ignore[method-assign]
 
 
 def test_a_cancelled_timed_event_does_not_run() -> None:

@@ -76,13 +76,13 @@ class Reloader(ZenDaemonComponent):
         self.outcome = ""
         self.given_up = 0
 
-    def give_up(self) -> None:
+    def on_rollback(self) -> None:
         self.given_up += 1
 
     @handles("reload")
     def cbk_event_reload(self, daemon: Any, args: Any) -> None:
         try:
-            daemon.reconfigure(self.changes, self.give_up)
+            daemon.reconfigure(self.changes, self.on_rollback)
         except ReloadError as cause:
             self.outcome = str(cause)
         else:
@@ -422,7 +422,7 @@ def test_on_real_threads_under_load(real: tuple[Dispatcher, Hooked, Plain]) -> N
                     "hooked": Change({"level": level - 1}, {"level": level}),
                     "plain": Change({"level": level - 1}, {"level": level}, Plain(level=level)),
                 },
-                give_up=lambda: None,
+                on_rollback=lambda: None,
             )
     finally:
         stop.set()

@@ -5,7 +5,6 @@ import time
 from typing import Any
 
 import pytest
-from zenactors.actors.listener import StopReport
 
 from tests.actors.fakes import (
     DEADLINE,
@@ -17,6 +16,7 @@ from tests.actors.fakes import (
     in_threads,
 )
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.actors.life import StopReport
 
 
 def test_stop_drains_events_already_queued_and_those_they_lead_to() -> None:

@@ -14,9 +14,9 @@ from zenactors.core.component import (
     FLAG_STOP,
     ZenDaemonComponent,
     calc_statistics,
-    carry_over,
     gen_event_handler,
     handles,
+    transfer_state,
 )
 
 
@@ -281,7 +281,7 @@ def test_a_deep_copy_counts_for_itself() -> None:
 @pytest.mark.usefixtures("restless")
 def test_what_takes_a_components_place_counts_on_with_it() -> None:
     old, new = Base(), Base()
-    carry_over(old, new)
+    transfer_state(old, new)
 
     def count(component: Base) -> None:
         for _ in range(20_000):

@@ -300,13 +300,13 @@ def test_an_event_that_is_lost_is_a_failure(
 def test_an_event_that_never_comes_to_its_end_is_a_failure(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    post = DispatchLoop.post
+    post = DispatchLoop.submit
 
     def lose(loop: DispatchLoop, inbox: Any) -> None:
         if not (isinstance(inbox, Batch) and 5 in inbox.items):
             post(loop, inbox)
 
-    monkeypatch.setattr(DispatchLoop, "post", lose)
+    monkeypatch.setattr(DispatchLoop, "submit", lose)
     shown = failure_of(FragileMachine, capsys)
     assert "did not come to an end: 1 events were left" in shown
     assert "schedule_x(args=5)" in steps(shown)

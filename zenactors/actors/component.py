@@ -11,9 +11,9 @@ import pykka
 
 from zenactors.actors.mailbox import Mailbox, Resume, RunReactor
 from zenactors.actors.reactor import ComponentReactor
-from zenactors.actors.reconfigure import Change, ChangeBack, Reconfiguration, Reconfigure
+from zenactors.actors.reconfigure import Change, Reconfiguration, Reconfigure, Rollback
 from zenactors.core.batch_runner import BatchRunner, exit_status
-from zenactors.core.component import carry_over, set_options
+from zenactors.core.component import set_options, transfer_state
 from zenactors.core.messages import Batch
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
@@ -189,8 +189,8 @@ class ComponentActor(pykka.ThreadingActor):
                 self._reactor.quiesce()
             case Reconfigure(reload):
                 self._reconfigure(reload)
-            case ChangeBack(reload):
-                self._change_back(reload)
+            case Rollback(reload):
+                self._roll_back(reload)
             case SetUp():
                 self._listener.set_up(self._index, self._set_up())
             case TearDown():
@@ -247,18 +247,18 @@ class ComponentActor(pykka.ThreadingActor):
             reload.fail(self._index, cause)
         if cause is not None or not reload.finish(self._index):
             self._restore(change, refused=cause is not None)
-            reload.changed_back(self._index)
+            reload.rolled_back(self._index)
         self._calling_back = False
         self._tell_active()
 
-    def _change_back(self, reload: Reconfiguration) -> None:
+    def _roll_back(self, reload: Reconfiguration) -> None:
         if self._over or not reload.is_changed(self._index):
             return
         self._calling_back = True
         self._restore(reload.changes[self._index])
         self._calling_back = False
         self._tell_active()
-        reload.changed_back(self._index)
+        reload.rolled_back(self._index)
 
     def _change(self, change: Change) -> BaseException | None:
         if callable(getattr(self._component, "reconfigure", None)):
@@ -299,7 +299,7 @@ class ComponentActor(pykka.ThreadingActor):
                 self._listener.replaced(self._index, component)
             except BaseException as cause:  # of its `get_events`; in pykka's loop it were lost
                 return cause
-            carry_over(self._component, component)
+            transfer_state(self._component, component)
             self._component = component
         set_options(self._component, options)
         return self._set_up()

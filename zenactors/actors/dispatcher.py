@@ -15,11 +15,11 @@ from loguru import logger
 
 from zenactors.actors.component import Quiesce, ReadState, ReadStatistics, SetUp, TearDown
 from zenactors.actors.engine import ASK_TIMEOUT, Engine
-from zenactors.actors.listener import Deadline, Member, StopReport, members_of
+from zenactors.actors.life import Deadline, Member, StopReport, component_entries
 from zenactors.actors.live_queue import LiveQueue
 from zenactors.actors.notifier import Notifier
 from zenactors.actors.percent_logger import PercentLogger
-from zenactors.actors.reconfigure import Change, ChangeBack, Reconfiguration, Reconfigure
+from zenactors.actors.reconfigure import Change, Reconfiguration, Reconfigure, Rollback
 from zenactors.actors.runtime import Runtime
 from zenactors.core.clock import Clock, SystemClock
 from zenactors.core.dispatch_state import Counts, Ordering
@@ -100,7 +100,7 @@ class Dispatcher(DaemonNames):
     ) -> None:
         if compat not in (None, "pyzenkit"):
             raise ValueError(f"compat must be 'pyzenkit' or None, not {compat!r}.")
-        self.members = members_of(components, control)
+        self.members = component_entries(components, control)
         self.names = [member.name for member in self.members]
         self.config = dict(config or {})
         self.exit_when_idle = exit_when_idle
@@ -288,7 +288,7 @@ class Dispatcher(DaemonNames):
         """Note an exit status for the end; the first one noted counts."""
         self._engine.set_exit_status(status)
 
-    def reconfigure(self, changes: Mapping[str, Change], give_up: Callable[[], None]) -> None:
+    def reconfigure(self, changes: Mapping[str, Change], on_rollback: Callable[[], None]) -> None:
         """Give components new options: all of them, or none.
 
         Each changes in its own thread, between two events; no event is lost. Blocks until all
@@ -296,7 +296,7 @@ class Dispatcher(DaemonNames):
 
         Args:
             changes: By the component's name. That of `Replicas` stands for all of them.
-            give_up: Called if it fails, before anybody changes back.
+            on_rollback: Called if it fails, before anybody changes back.
 
         Raises:
             ReloadError: One could not, or was not through in time. All have their old options
@@ -311,7 +311,7 @@ class Dispatcher(DaemonNames):
             for change in [changes.get(self._configured_as(member))]
             if change is not None and not isinstance(member.component, Replicas)
         }
-        reload = Reconfiguration(by_index, give_up, engine.notifier.notify)
+        reload = Reconfiguration(by_index, on_rollback, engine.notifier.notify)
         for index, change in by_index.items():
             if change.replacement is not None and not engine.fits(index, change.replacement):
                 raise ReloadError(
@@ -324,9 +324,9 @@ class Dispatcher(DaemonNames):
         engine.wait_for(lambda: reload.answered() or self.is_done(), deadline.less(RESTORE_TIMEOUT))
         if reload.decide():
             return
-        reason = self._why_not(reload)
+        reason = self._explain_failure(reload)
         for index in reload.changed():
-            engine.tell(index, ChangeBack(reload))
+            engine.tell(index, Rollback(reload))
         engine.wait_for(
             lambda: reload.settled() or engine.halted, deadline.at_most(RESTORE_TIMEOUT)
         )
@@ -335,7 +335,7 @@ class Dispatcher(DaemonNames):
     def _configured_as(self, member: Member) -> str:
         return member.name if member.router is None else self.names[member.router]
 
-    def _why_not(self, reload: Reconfiguration) -> str:
+    def _explain_failure(self, reload: Reconfiguration) -> str:
         for index, cause in reload.failures().items():
             return (
                 f"Component {self.names[index]!r} cannot take its new options: {_describe(cause)}"

@@ -18,7 +18,7 @@ from zenactors.actors.component import ComponentActor, Open
 from zenactors.actors.dead_letters import DeadLetters
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher_actor import DispatcherActor
-from zenactors.actors.listener import Deadline, Member
+from zenactors.actors.life import Deadline, Member
 from zenactors.core.batch_runner import BatchRunner, shown
 from zenactors.core.chain import build_chains
 from zenactors.core.dispatch_state import EVENT_START, Ordering

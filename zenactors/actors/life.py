@@ -80,7 +80,7 @@ class Member:
     router: int | None = None
 
 
-def members_of(components: Sequence[Any], control: Any = None) -> list[Member]:
+def component_entries(components: Sequence[Any], control: Any = None) -> list[Member]:
     """Name each component, and give replicas their places.
 
     A name is the component's `name`, or its class's; the second of a name gets `-2`. The

@@ -38,7 +38,7 @@ class Reconfigure:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ChangeBack:
+class Rollback:
     """Order a component that has changed to change back."""
 
     reload: Reconfiguration
@@ -49,18 +49,18 @@ class Reconfiguration:
 
     Args:
         changes: By the component's index.
-        give_up: Called once if the reload does not count, before anybody changes back.
+        on_rollback: Called once if the reload does not count, before anybody changes back.
         notify: Called when a component has answered.
     """
 
     def __init__(
         self,
         changes: Mapping[int, Change],
-        give_up: Callable[[], None],
+        on_rollback: Callable[[], None],
         notify: Callable[[], None],
     ) -> None:
         self.changes = dict(changes)
-        self._give_up = give_up
+        self._give_up = on_rollback
         self._notify = notify
         self._lock = threading.Lock()
         self._counts: bool | None = None  # None: not decided yet
@@ -127,7 +127,7 @@ class Reconfiguration:
             self._failures[index] = cause
             self._decide(False)  # noqa: FBT003
 
-    def changed_back(self, index: int) -> None:
+    def rolled_back(self, index: int) -> None:
         """Tell that a component has its old options again."""
         with self._lock:
             self._busy.discard(index)

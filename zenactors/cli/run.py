@@ -71,9 +71,9 @@ def main(arguments: dict[str, Any]) -> int:
     from zenactors.daemon.config.options import DaemonOptions  # noqa: PLC0415
     from zenactors.daemon.program import (  # noqa: PLC0415
         act,
+        explain_failure,
         run_process,
         signal_directly,
-        why_not,
     )
 
     settings |= keys_in(arguments, doc, DaemonOptions)
@@ -85,7 +85,7 @@ def main(arguments: dict[str, Any]) -> int:
     try:
         daemon = spec.load(arguments["SPEC"], Path(arguments["--app-dir"] or "."), settings)
     except ConfigurationError as cause:
-        raise ConfigurationError(why_not(cause, settings)) from cause
+        raise ConfigurationError(explain_failure(cause, settings)) from cause
     if daemon.c("action"):
         return act(daemon, daemon.c("action"))
     daemon.keep_runlogs = bool(arguments["--daemon"])

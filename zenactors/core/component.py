@@ -247,13 +247,13 @@ def set_options(component: Any, options: Mapping[str, Any]) -> None:
 
 # What belongs to the component whichever object stands for it: its counters, and where its time,
 # random numbers and files come from.
-_CARRIED = ("statistics_cur", "_counting", "_readings", "_created", "_clock", "random", "files")
+_TRANSFERRED = ("statistics_cur", "_counting", "_readings", "_created", "_clock", "random", "files")
 
 
-def carry_over(old: Any, new: Any) -> None:
+def transfer_state(old: Any, new: Any) -> None:
     """Let an object that takes another's place go on with its counters. Thread: own."""
     before = getattr(old, "__dict__", {})
-    for name in _CARRIED:
+    for name in _TRANSFERRED:
         if name in before:
             object.__setattr__(new, name, before[name])
 

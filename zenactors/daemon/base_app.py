@@ -102,7 +102,7 @@ class BaseApp(DaemonNames):
             for key in (self.CONFIG_CFG_FILE, self.CONFIG_CFG_DIR)
             if os.path.lexists(defaults[key])
         }
-        self.take_over(self.read_configuration())
+        self.apply_configuration(self.read_configuration())
 
     def read_configuration(self) -> Configuration:
         """Read all sources as they are now, and change nothing.
@@ -125,7 +125,7 @@ class BaseApp(DaemonNames):
             )
         return load(self.Options, layers, self.sections())
 
-    def take_over(self, configuration: Configuration) -> None:
+    def apply_configuration(self, configuration: Configuration) -> None:
         """Let `config` be this from now on.
 
         Raises:
@@ -153,10 +153,10 @@ class BaseApp(DaemonNames):
             )
         return str(Path(self._folder or "/", path))
 
-    def be_one_of_several(self, pid: int) -> None:
+    def use_instance_files(self, pid: int) -> None:
         """Use files of one's own, beside those of the other instances (`paralel`)."""
         self._pid = pid
-        self.take_over(self.configuration)
+        self.apply_configuration(self.configuration)
 
     def derive(self, config: dict[str, Any]) -> None:
         """Add what follows from the configuration, in place. For subclasses.

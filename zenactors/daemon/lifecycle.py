@@ -25,7 +25,7 @@ from zenactors.core.clock import Clock, SystemClock
 from zenactors.core.component import Handler
 from zenactors.daemon.base_app import BaseApp
 from zenactors.daemon.main_thread import MainThread
-from zenactors.daemon.reload import Reloader, Wanted, instances_of
+from zenactors.daemon.reload import Reloader, TargetConfig, instances_of
 from zenactors.daemon.runlog import RunlogStore, make_runlog
 from zenactors.daemon.state import save_json
 from zenactors.errors import (
@@ -244,7 +244,7 @@ class ZenDaemon(BaseApp):
             runtime=self._runtime,
         )
 
-    def run_under(
+    def attach_runtime(
         self,
         runtime: Runtime,
         clock: Clock,
@@ -310,8 +310,8 @@ class ZenDaemon(BaseApp):
         """
         try:
             if not self.configuration.values:
-                self.take_over(self.read_configuration())
-            self._reloader.give_options()
+                self.apply_configuration(self.read_configuration())
+            self._reloader.assign_options()
             dispatcher = self.dispatcher
             signals = self._mapped_signals(dispatcher)
         except ConfigurationError as cause:
@@ -409,18 +409,18 @@ class ZenDaemon(BaseApp):
         """Return the components by the names that a configuration has for them."""
         return self._reloader.members()
 
-    def be_described_by(self, wanted: Wanted, read: Callable[[], Wanted]) -> None:
+    def use_spec(self, wanted: TargetConfig, read: Callable[[], TargetConfig]) -> None:
         """Take the configuration, and the components' options, from a description of the whole.
 
         Args:
             wanted: What it says now.
             read: Reads it again, for a reload.
         """
-        self._reloader.be_described_by(wanted, read)
+        self._reloader.use_spec(wanted, read)
 
-    def reconfigure(self, changes: Mapping[str, Change], give_up: Callable[[], None]) -> None:
+    def reconfigure(self, changes: Mapping[str, Change], on_rollback: Callable[[], None]) -> None:
         """Give components new options: all of them, or none; see `Dispatcher.reconfigure`."""
-        self.dispatcher.reconfigure(changes, give_up)
+        self.dispatcher.reconfigure(changes, on_rollback)
 
     def reload(self) -> bool:
         """Read the configuration again, and take it over as a whole or not at all.

@@ -76,7 +76,7 @@ class Trap(Protocol):
         ...
 
 
-class LeaveNow(Exception):  # noqa: N818 - not an error
+class ForcedExit(Exception):  # noqa: N818 - not an error
     """Raised by the main thread's wait, to end whatever it was waiting for."""
 
     def __init__(self, reason: Leave) -> None:
@@ -217,7 +217,7 @@ class MainThread:
             if cause.__cause__ is not None:
                 logger.opt(exception=cause.__cause__).debug("The original exception")
             return self._leave(dispatcher, EXIT_START_FAILED)
-        except LeaveNow as leave:
+        except ForcedExit as leave:
             logger.warning("Leaving at once: {reason}", reason=leave.reason.value)
             forced = leave.reason is Leave.FORCED and not self._compat
             return self._leave(dispatcher, EXIT_FORCED_STOP if forced else None)
@@ -232,13 +232,13 @@ class MainThread:
         return dispatcher.status if status is None else status
 
     def _wait(self, timeout: float | None) -> None:
-        """Wait for a notice, and handle the signals that came. Raises `LeaveNow`."""
+        """Wait for a notice, and handle the signals that came. Raises `ForcedExit`."""
         trap = self._trap
         assert trap is not None
         if self._leave_by is not None and self._dispatcher and not self._dispatcher.halted:
             left = self._leave_by - self._clock.monotonic()
             if left <= 0:
-                raise LeaveNow(Leave.TERMINATED)
+                raise ForcedExit(Leave.TERMINATED)
             timeout = left if timeout is None else min(left, timeout)
         for number in trap.wait(timeout):
             self._handle(number)
@@ -271,10 +271,10 @@ class MainThread:
 
     def _interrupt(self, dispatcher: Dispatcher, name: str) -> None:
         if not self._started:
-            raise LeaveNow(Leave.INTERRUPTED)
+            raise ForcedExit(Leave.INTERRUPTED)
         self._stop_attempts += 1
         if self._stop_attempts >= MAX_STOP_ATTEMPTS:
-            raise LeaveNow(Leave.FORCED)
+            raise ForcedExit(Leave.FORCED)
         if self._stop_attempts > 1:
             logger.warning(
                 "Still working off what is queued; {more} more {name} to leave at once",
@@ -285,7 +285,7 @@ class MainThread:
 
     def _terminate(self, dispatcher: Dispatcher) -> None:
         if not self._started or dispatcher.is_done():
-            raise LeaveNow(Leave.TERMINATED)
+            raise ForcedExit(Leave.TERMINATED)
         self._leave_by = self._clock.monotonic() + TERMINATE_TIMEOUT
         _schedule(dispatcher, dispatcher.EVENT_TERMINATE)
 

@@ -84,7 +84,7 @@ class Application(Protocol):
         """Merge the configuration."""
         ...
 
-    def be_one_of_several(self, pid: int) -> None:
+    def use_instance_files(self, pid: int) -> None:
         """Use files of one's own."""
         ...
 
@@ -152,7 +152,7 @@ def signal_directly(given: Mapping[str, Any]) -> int | None:
     return show(send_signal(SIGNAL_ACTIONS[action], Path(pid_file), parallel=parallel))
 
 
-def why_not(cause: ConfigurationError, given: Mapping[str, Any]) -> str:
+def explain_failure(cause: ConfigurationError, given: Mapping[str, Any]) -> str:
     """Return what is wrong with a configuration, and how an action may do without it."""
     action = given.get("action")
     if action not in SIGNAL_ACTIONS:
@@ -255,7 +255,7 @@ class _Process:
                 mask=self._signals,
             )
         if daemon.c("paralel"):
-            daemon.be_one_of_several(os.getpid())
+            daemon.use_instance_files(os.getpid())
             pid_file = pid_file and with_serial(pid_file, os.getpid())
         make_user_folders(daemon.paths)
         if pid_file:
@@ -366,7 +366,7 @@ def _obey(daemon: Application, argv: Sequence[str]) -> int:
         _complain(f"{cause}\n{cause.usage}")
         return EXIT_USAGE
     except ConfigurationError as cause:
-        _complain(why_not(cause, given))
+        _complain(explain_failure(cause, given))
         return EXIT_CONFIG
     except Exception:  # a bug, of the program or of ours: keep all that is known of it
         traceback.print_exc()

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from loguru import logger
 
-from zenactors.actors.life import Member, members_of
+from zenactors.actors.life import Member, component_entries
 from zenactors.actors.reconfigure import Change
 from zenactors.core.component import set_options
 from zenactors.core.replicas import Replicas
@@ -37,7 +37,7 @@ NEED_RESTART = (
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Wanted:
+class TargetConfig:
     """What the sources say now.
 
     Attributes:
@@ -53,7 +53,7 @@ class Wanted:
 
 
 def changes_of(
-    wanted: Wanted, config: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]]
+    wanted: TargetConfig, config: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Change]:
     """Return what changes for each component; those whose options are the same are left out.
 
@@ -98,7 +98,7 @@ class Reloadable(Protocol):
         """Read all sources as they are now."""
         ...
 
-    def take_over(self, configuration: Configuration) -> None:
+    def apply_configuration(self, configuration: Configuration) -> None:
         """Let `config` be this from now on."""
         ...
 
@@ -106,7 +106,7 @@ class Reloadable(Protocol):
         """Return new components."""
         ...
 
-    def reconfigure(self, changes: Mapping[str, Change], give_up: Callable[[], None]) -> None:
+    def reconfigure(self, changes: Mapping[str, Change], on_rollback: Callable[[], None]) -> None:
         """Give components new options: all of them, or none."""
         ...
 
@@ -125,22 +125,24 @@ class Reloader:
         self.last: dict[str, Any] | None = None
         self._daemon = daemon
         self._options: dict[str, dict[str, Any]] = {}
-        self._read: Callable[[], Wanted] = self._read_sources
+        self._read: Callable[[], TargetConfig] = self._read_sources
         self._lock = threading.Lock()  # one at a time; nobody waits for it
 
     def members(self) -> list[Member]:
         """Return the components by the names that configurations have for them."""
         # The daemon's own callbacks come first, as in the engine: another of that name gets `-2`.
-        _, *found = members_of(self._daemon.components, SimpleNamespace(name=self._daemon.name))
-        return [member for member in found if member.front is None]
+        _, *found = component_entries(
+            self._daemon.components, SimpleNamespace(name=self._daemon.name)
+        )
+        return [member for member in found if member.router is None]
 
-    def be_described_by(self, wanted: Wanted, read: Callable[[], Wanted]) -> None:
+    def use_spec(self, wanted: TargetConfig, read: Callable[[], TargetConfig]) -> None:
         """Take everything from a description of the whole, now and by each reload."""
         self._read = read
         self._options = _copied(wanted.options)
-        self._daemon.take_over(wanted.configuration)
+        self._daemon.apply_configuration(wanted.configuration)
 
-    def give_options(self) -> None:
+    def assign_options(self) -> None:
         """Let each component have its options. Called before the start."""
         if not self._options:
             self._options = self._options_in(self._daemon.config)
@@ -192,28 +194,28 @@ class Reloader:
         daemon = self._daemon
         wanted = self._read()
         changes = changes_of(wanted, daemon.configuration.values, self._options)
-        with self._going_back() as go_back:
-            daemon.take_over(wanted.configuration)
+        with self._rolling_back() as rollback:
+            daemon.apply_configuration(wanted.configuration)
             self._options = _copied(wanted.options)
             daemon.reopen_logs(daemon.config)
             for name, component in wanted.fresh().items() if changes else ():
                 if name in changes:
                     changes[name].replacement = component
-            daemon.reconfigure(changes, go_back)
+            daemon.reconfigure(changes, rollback)
         return sorted(changes)
 
     @contextlib.contextmanager
-    def _going_back(self) -> Iterator[Callable[[], None]]:
+    def _rolling_back(self) -> Iterator[Callable[[], None]]:
         daemon = self._daemon
         before = daemon.configuration, daemon.config, self._options
 
-        def go_back() -> None:
+        def rollback() -> None:
             daemon.configuration, daemon.config, self._options = before
 
         try:
-            yield go_back
+            yield rollback
         except BaseException:  # whatever it was, half of the new one must not hold
-            go_back()
+            rollback()
             raise
 
     def _reopen_logs_as_before(self) -> None:
@@ -222,9 +224,9 @@ class Reloader:
         except ConfigurationError as cause:
             logger.error("{cause}", cause=cause)
 
-    def _read_sources(self) -> Wanted:
+    def _read_sources(self) -> TargetConfig:
         configuration = self._daemon.read_configuration()
-        return Wanted(configuration, self._options_in(configuration.values), self._make_anew)
+        return TargetConfig(configuration, self._options_in(configuration.values), self._make_anew)
 
     def _make_anew(self) -> dict[str, Any]:
         made = self._daemon.make_components()

@@ -38,7 +38,7 @@ from zenactors.testing.runtime import HookFailure, SimulatedRuntime
 from zenactors.testing.stand_ins import SimulatedTrap
 
 if TYPE_CHECKING:
-    from zenactors.actors.listener import StopReport
+    from zenactors.actors.life import StopReport
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.core.messages import DeadLetter
 
@@ -139,7 +139,7 @@ class Harness:
         self._last_read: DeadLetter | None = None
         self.daemon: Any
         if isinstance(what, ZenDaemon):
-            what.run_under(self._runtime, self.clock, trap=self._make_trap, save=self._save)
+            what.attach_runtime(self._runtime, self.clock, trap=self._make_trap, save=self._save)
             self.daemon = what
             self._dispatcher = what.dispatcher
         else:

@@ -11,7 +11,7 @@ import pathlib
 import typing
 from typing import TYPE_CHECKING, Any, Literal
 
-from zenactors.daemon.config.checking import key_of, members_of
+from zenactors.daemon.config.checking import component_entries, key_of
 from zenactors.daemon.config.options import GROUPS, flag_of
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def flags_of(model: type[pydantic.BaseModel]) -> list[Flag]:
 
 
 def _flags(name: str, field: FieldInfo) -> list[Flag]:
-    members = members_of(field.annotation)
+    members = component_entries(field.annotation)
     if not all(map(_is_scalar, members)):
         return []
     key = key_of(name, field)

@@ -26,7 +26,7 @@ from zenactors.daemon.config.merge import load as load_layers
 from zenactors.daemon.config.options import NOT_IN_FILES, DaemonOptions
 from zenactors.daemon.config.sources import Layer
 from zenactors.daemon.config.wording import because, nearest
-from zenactors.daemon.reload import Wanted, differing
+from zenactors.daemon.reload import TargetConfig, differing
 from zenactors.daemon.spec.components import (
     build_component,
     checked_options,
@@ -157,7 +157,7 @@ class _Loaded:
     """
 
     daemon: ZenDaemon
-    wanted: Wanted
+    wanted: TargetConfig
     structure: dict[str, Any]
 
 
@@ -207,7 +207,7 @@ def _load_file(
         again = functools.partial(
             _load_again, path.absolute(), app_dir, overriding, default, structure
         )
-        daemon.be_described_by(loaded.wanted, again)
+        daemon.use_spec(loaded.wanted, again)
     return loaded
 
 
@@ -217,7 +217,7 @@ def _load_again(
     overriding: Mapping[str, Any],
     default: Mapping[str, Any],
     structure: Mapping[str, Any],
-) -> Wanted:
+) -> TargetConfig:
     # With the defaults of the start: the process may be in another folder, and another user's now.
     loaded = _load_file(path, app_dir, overriding, default)
     if different := differing(structure, loaded.structure):
@@ -231,7 +231,7 @@ def _wanted(
     tables: list[dict[str, Any]],
     overriding: Mapping[str, Any],
     default: Mapping[str, Any],
-) -> Wanted:
+) -> TargetConfig:
     own = {key: file.data[key] for key in file.data if key in DaemonOptions.model_fields}
     if "parallel" in file.data:
         own["parallel"] = file.data["parallel"]
@@ -257,7 +257,7 @@ def _wanted(
             line = line_of(file.lines, ("component", index, "options", *key))
             origins["components", name, *key] = f"{file.path}:{line}"
     values = configuration.values | {"components": options}
-    return Wanted(
+    return TargetConfig(
         Configuration(values, origins),
         options,
         lambda: {member.name: member.component for member in members},

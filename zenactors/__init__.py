@@ -14,7 +14,7 @@ from zenactors._version import __version__
 
 if TYPE_CHECKING:
     from zenactors.actors.dispatcher import Dispatcher
-    from zenactors.actors.life import StopReport
+    from zenactors.actors.shutdown import StopReport
     from zenactors.core.clock import Clock, SystemClock, VirtualClock
     from zenactors.core.component import (
         FLAG_CONTINUE,
@@ -111,7 +111,7 @@ _HOMES = {
     "Replicas": "zenactors.core.replicas",
     "SIGNALS_TO_NAMES_DICT": "zenactors.process.signals",
     "Scheduled": "zenactors.core.event_queue",
-    "StopReport": "zenactors.actors.life",
+    "StopReport": "zenactors.actors.shutdown",
     "SystemClock": "zenactors.core.clock",
     "UnknownEventError": "zenactors.errors",
     "VirtualClock": "zenactors.core.clock",

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from zenactors.actors.dispatcher import Dispatcher
-from zenactors.actors.life import Deadline
 from zenactors.actors.notifier import ThreadNotifier, Wait
-from zenactors.core.clock import SystemClock
+from zenactors.core.clock import Deadline, SystemClock
 from zenactors.core.component import ZenDaemonComponent
 
 DEADLINE = 10.0  # seconds: far more than anything here takes

@@ -16,7 +16,7 @@ from tests.actors.fakes import (
     in_threads,
 )
 from zenactors.actors.dispatcher import Dispatcher
-from zenactors.actors.life import StopReport
+from zenactors.actors.shutdown import StopReport
 
 
 def test_stop_drains_events_already_queued_and_those_they_lead_to() -> None:

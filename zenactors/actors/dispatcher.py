@@ -15,13 +15,14 @@ from loguru import logger
 
 from zenactors.actors.component import Quiesce, ReadState, ReadStatistics, SetUp, TearDown
 from zenactors.actors.engine import ASK_TIMEOUT, Engine
-from zenactors.actors.life import Deadline, Member, StopReport, component_entries
+from zenactors.actors.entries import ComponentEntry, component_entries
 from zenactors.actors.live_queue import LiveQueue
 from zenactors.actors.notifier import Notifier
 from zenactors.actors.percent_logger import PercentLogger
 from zenactors.actors.reconfigure import Change, Reconfiguration, Reconfigure, Rollback
 from zenactors.actors.runtime import Runtime
-from zenactors.core.clock import Clock, SystemClock
+from zenactors.actors.shutdown import StopReport
+from zenactors.core.clock import Clock, Deadline, SystemClock
 from zenactors.core.dispatch_state import Counts, Ordering
 from zenactors.core.names import DaemonNames
 from zenactors.core.replicas import Replicas
@@ -100,8 +101,8 @@ class Dispatcher(DaemonNames):
     ) -> None:
         if compat not in (None, "pyzenkit"):
             raise ValueError(f"compat must be 'pyzenkit' or None, not {compat!r}.")
-        self.members = component_entries(components, control)
-        self.names = [member.name for member in self.members]
+        self.entries = component_entries(components, control)
+        self.names = [entry.name for entry in self.entries]
         self.config = dict(config or {})
         self.exit_when_idle = exit_when_idle
         self.start_timeout = start_timeout
@@ -111,7 +112,7 @@ class Dispatcher(DaemonNames):
         self.clock: Clock = clock or SystemClock()
         self._runtime = runtime or Runtime()
         self._engine = Engine(
-            self.members,
+            self.entries,
             ordering="global" if compat else ordering,
             compat=compat is not None,
             notifier=notifier or self._runtime.notifier(),
@@ -163,7 +164,7 @@ class Dispatcher(DaemonNames):
                 self.stop(drain=False)
                 raise
         try:
-            for index in range(len(self.members)):
+            for index in range(len(self.entries)):
                 self._set_up_component(index)
             self._run_start_event()
         except BaseException:  # as above
@@ -305,11 +306,11 @@ class Dispatcher(DaemonNames):
         engine = self._engine
         by_index = {
             index: Change(
-                change.old, change.new, change.replacement if member.router is None else None
+                change.old, change.new, change.replacement if entry.router is None else None
             )
-            for index, member in enumerate(self.members)
-            for change in [changes.get(self._configured_as(member))]
-            if change is not None and not isinstance(member.component, Replicas)
+            for index, entry in enumerate(self.entries)
+            for change in [changes.get(self._configured_as(entry))]
+            if change is not None and not isinstance(entry.component, Replicas)
         }
         reload = Reconfiguration(by_index, on_rollback, engine.notifier.notify)
         for index, change in by_index.items():
@@ -332,8 +333,8 @@ class Dispatcher(DaemonNames):
         )
         raise ReloadError(reason) from next(iter(reload.failures().values()), None)
 
-    def _configured_as(self, member: Member) -> str:
-        return member.name if member.router is None else self.names[member.router]
+    def _configured_as(self, entry: ComponentEntry) -> str:
+        return entry.name if entry.router is None else self.names[entry.router]
 
     def _explain_failure(self, reload: Reconfiguration) -> str:
         for index, cause in reload.failures().items():

@@ -18,9 +18,10 @@ from zenactors.actors.component import ComponentActor, Open
 from zenactors.actors.dead_letters import DeadLetters
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher_actor import DispatcherActor
-from zenactors.actors.life import Deadline, Member
+from zenactors.actors.entries import ComponentEntry
 from zenactors.core.batch_runner import BatchRunner, shown
 from zenactors.core.chain import build_chains
+from zenactors.core.clock import Deadline
 from zenactors.core.dispatch_state import EVENT_START, Ordering
 from zenactors.core.replicas import ReplicaRouter, Replicas
 from zenactors.errors import (
@@ -92,7 +93,7 @@ class Engine:
 
     def __init__(
         self,
-        members: list[Member],
+        entries: list[ComponentEntry],
         *,
         ordering: Ordering,
         compat: bool,
@@ -100,8 +101,8 @@ class Engine:
         clock: Clock,
         runtime: Runtime,
     ) -> None:
-        self.members = members
-        self.names = [member.name for member in members]
+        self.entries = entries
+        self.names = [entry.name for entry in entries]
         self.notifier = notifier
         self.clock = clock
         self.runtime = runtime
@@ -110,16 +111,16 @@ class Engine:
         self._wired: dict[int, list[Handler]] = {}
         self.state = runtime.dispatch_state(
             build_chains(
-                [(each.name, self._handlers(index, each)) for index, each in enumerate(members)]
+                [(each.name, self._handlers(index, each)) for index, each in enumerate(entries)]
             ),
             self.names,
             self.runners,
             ordering=ordering,
             clock=clock,
             widths={
-                index: len(member.component.instances)
-                for index, member in enumerate(members)
-                if isinstance(member.component, Replicas)
+                index: len(entry.component.instances)
+                for index, entry in enumerate(entries)
+                if isinstance(entry.component, Replicas)
             },
             strict=not compat,
         )
@@ -154,12 +155,12 @@ class Engine:
     def start(self, daemon: Any) -> None:
         """Start all actors, and wait until their threads run. They do nothing yet."""
         self.dispatcher = self.runtime.start(DispatcherActor, self.loop, self._dispatcher_started)
-        for index, member in enumerate(self.members):
-            runner = self._make_runner(index, member, daemon)
+        for index, entry in enumerate(self.entries):
+            runner = self._make_runner(index, entry, daemon)
             ref = self.runtime.start(
                 ComponentActor,
                 index,
-                member.component,
+                entry.component,
                 runner,
                 daemon=daemon,
                 listener=self,
@@ -169,25 +170,25 @@ class Engine:
             self.refs.append(ref)
             self.inboxes.append(cast("Mailbox", ref.actor_inbox))
         self.wait_for(
-            lambda: len(self.threads) > len(self.members), Deadline(self.clock, ASK_TIMEOUT)
+            lambda: len(self.threads) > len(self.entries), Deadline(self.clock, ASK_TIMEOUT)
         )
 
-    def _make_runner(self, index: int, member: Member, daemon: Any) -> BatchRunner:
+    def _make_runner(self, index: int, entry: ComponentEntry, daemon: Any) -> BatchRunner:
         stopwatch = self.runtime.stopwatch(self.clock)
-        if isinstance(member.component, Replicas):
-            return ReplicaRouter(member.name, member.component, index + 1, self, stopwatch)
-        sink = self if member.router is None else ReplicaSink(self, member.router)
-        return BatchRunner(member.name, daemon, sink, stopwatch, strict=self.compat)
+        if isinstance(entry.component, Replicas):
+            return ReplicaRouter(entry.name, entry.component, index + 1, self, stopwatch)
+        sink = self if entry.router is None else ReplicaSink(self, entry.router)
+        return BatchRunner(entry.name, daemon, sink, stopwatch, strict=self.compat)
 
-    def _handlers(self, index: int, member: Member) -> list[Handler]:
-        if isinstance(member.component, Replicas):
-            member.component.rewire(
-                lambda number, own: self.runtime.handlers(f"{member.name}/{number}", own)
+    def _handlers(self, index: int, entry: ComponentEntry) -> list[Handler]:
+        if isinstance(entry.component, Replicas):
+            entry.component.rewire(
+                lambda number, own: self.runtime.handlers(f"{entry.name}/{number}", own)
             )
-            return member.component.get_events()
+            return entry.component.get_events()
         # A replica is wired for nothing itself: its front deals to it.
-        own: list[Handler] = member.component.get_events() if member.router is None else []
-        wired = self._wired[index] = self.runtime.handlers(member.name, own)
+        own: list[Handler] = entry.component.get_events() if entry.router is None else []
+        wired = self._wired[index] = self.runtime.handlers(entry.name, own)
         return wired
 
     def start_first(self) -> None:
@@ -383,9 +384,9 @@ class Engine:
 
         Thread: that component's; nobody else reads the callbacks of its steps.
         """
-        member = self.members[index]
+        entry = self.entries[index]
         old = self._wired[index]
-        new = self.runtime.handlers(member.name, component.get_events(), instead_of=old)
+        new = self.runtime.handlers(entry.name, component.get_events(), instead_of=old)
         becomes = {
             (before["event"], id(before["callback"])): after["callback"]
             for before, after in zip(old, new, strict=True)
@@ -395,7 +396,7 @@ class Engine:
                 if step.component == index:
                     step.callbacks = tuple(becomes[event, id(each)] for each in step.callbacks)
         self._wired[index] = new
-        self.members[index] = dataclasses.replace(member, component=component)
+        self.entries[index] = dataclasses.replace(entry, component=component)
 
     def fits(self, index: int, component: Any) -> bool:
         """Return True if an object handles the same events as the one whose place it is to take."""

@@ -42,8 +42,8 @@ def _show(daemon: ZenDaemon, emitted_by: Callable[[Any], Iterable[object]]) -> N
     chains = daemon.chains()
     components = Table("name", "class", "handles", "emits", title="Components", show_lines=True)
     # Names as the engine tells components apart; the first is the daemon's own.
-    for member in daemon.dispatcher.members[1:]:
-        name, component = member.name, member.component
+    for entry in daemon.dispatcher.entries[1:]:
+        name, component = entry.name, entry.component
         handles = {event for event, chain in chains.items() if name in dict(chain)}
         emits = emitted_by(component)
         cls = type(component)

@@ -60,8 +60,8 @@ def show_summary(daemon: ZenDaemon, stuck: list[str]) -> None:
         counters.add_section()
     out.print(counters)
     # Names as the engine tells components apart; the first is the daemon's own.
-    for member in daemon.dispatcher.members[1:]:
-        name, component = member.name, member.component
+    for entry in daemon.dispatcher.entries[1:]:
+        name, component = entry.name, entry.component
         # The thread of a stuck component may still be at work on what would be read here.
         if hasattr(component, "summary") and name not in stuck:
             for key, values in component.summary():

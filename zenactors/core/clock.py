@@ -58,3 +58,36 @@ class VirtualClock:
     def step(self, seconds: float) -> None:
         """Set the wall clock forward or back by `seconds`; the monotonic one stays."""
         self._wall += seconds
+
+
+class Deadline:
+    """A moment on the monotonic clock; `timeout` None is never."""
+
+    def __init__(self, clock: Clock, timeout: float | None) -> None:
+        self._clock = clock
+        self._end = None if timeout is None else clock.monotonic() + timeout
+
+    def remaining(self) -> float | None:
+        """Return the seconds that remain, at least 0, or None for ever."""
+        return None if self._end is None else max(0.0, self._end - self._clock.monotonic())
+
+    def over(self) -> bool:
+        """Return True if no time remains."""
+        return self.remaining() == 0.0
+
+    def less(self, share: float) -> Deadline:
+        """Return an earlier deadline: by `share` seconds, but at most by half of what remains."""
+        remaining = self.remaining()
+        if remaining is None:
+            return self
+        return Deadline(self._clock, max(remaining - share, remaining / 2))
+
+    def at_most(self, timeout: float) -> Deadline:
+        """Return the deadline `timeout` seconds from now, or this one if it is earlier."""
+        remaining = self.remaining()
+        return Deadline(self._clock, timeout if remaining is None else min(timeout, remaining))
+
+    def at_least(self, timeout: float) -> Deadline:
+        """Return the deadline `timeout` seconds from now, or this one if it is later."""
+        remaining = self.remaining()
+        return Deadline(self._clock, None if remaining is None else max(timeout, remaining))

@@ -38,11 +38,12 @@ from zenactors.process.stacks import stacks
 if TYPE_CHECKING:
     import pydantic
 
-    from zenactors.actors.life import Member, StopReport
+    from zenactors.actors.entries import ComponentEntry
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.actors.percent_logger import PercentLogger
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.actors.reconfigure import Change
+    from zenactors.actors.shutdown import StopReport
     from zenactors.core.dispatch_state import Ordering
     from zenactors.core.event_queue import Scheduled
     from zenactors.daemon.main_thread import Trap
@@ -401,13 +402,12 @@ class ZenDaemon(BaseApp):
     def sections(self) -> dict[str, type[pydantic.BaseModel] | None]:
         """Return the components that may have a section in the configuration, and its model."""
         return {
-            member.name: getattr(instances_of(member)[0], "Options", None)
-            for member in self.members()
+            entry.name: getattr(instances_of(entry)[0], "Options", None) for entry in self.entries()
         }
 
-    def members(self) -> list[Member]:
+    def entries(self) -> list[ComponentEntry]:
         """Return the components by the names that a configuration has for them."""
-        return self._reloader.members()
+        return self._reloader.entries()
 
     def use_spec(self, wanted: TargetConfig, read: Callable[[], TargetConfig]) -> None:
         """Take the configuration, and the components' options, from a description of the whole.

@@ -26,9 +26,9 @@ from zenactors.process.stacks import stacks
 
 if TYPE_CHECKING:
     from zenactors.actors.dispatcher import Dispatcher
-    from zenactors.actors.life import StopReport
     from zenactors.actors.notifier import Wait
     from zenactors.actors.runtime import Runtime
+    from zenactors.actors.shutdown import StopReport
     from zenactors.core.clock import Clock
 
 MAX_STOP_ATTEMPTS = 3

@@ -55,7 +55,7 @@ from zenactors.process.streams import give_up_stdout
 if TYPE_CHECKING:
     import pydantic
 
-    from zenactors.actors.life import StopReport
+    from zenactors.actors.shutdown import StopReport
 
 
 class Application(Protocol):

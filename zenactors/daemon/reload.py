@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from loguru import logger
 
-from zenactors.actors.life import Member, component_entries
+from zenactors.actors.entries import ComponentEntry, component_entries
 from zenactors.actors.reconfigure import Change
 from zenactors.core.component import set_options
 from zenactors.core.replicas import Replicas
@@ -128,13 +128,13 @@ class Reloader:
         self._read: Callable[[], TargetConfig] = self._read_sources
         self._lock = threading.Lock()  # one at a time; nobody waits for it
 
-    def members(self) -> list[Member]:
+    def entries(self) -> list[ComponentEntry]:
         """Return the components by the names that configurations have for them."""
         # The daemon's own callbacks come first, as in the engine: another of that name gets `-2`.
         _, *found = component_entries(
             self._daemon.components, SimpleNamespace(name=self._daemon.name)
         )
-        return [member for member in found if member.router is None]
+        return [entry for entry in found if entry.router is None]
 
     def use_spec(self, wanted: TargetConfig, read: Callable[[], TargetConfig]) -> None:
         """Take everything from a description of the whole, now and by each reload."""
@@ -146,9 +146,9 @@ class Reloader:
         """Let each component have its options. Called before the start."""
         if not self._options:
             self._options = self._options_in(self._daemon.config)
-        for member in self.members():
-            if options := self._options.get(member.name):
-                for each in instances_of(member):
+        for entry in self.entries():
+            if options := self._options.get(entry.name):
+                for each in instances_of(entry):
                     set_options(each, options)
 
     def reload(self, now: float) -> bool:
@@ -231,26 +231,26 @@ class Reloader:
     def _make_anew(self) -> dict[str, Any]:
         made = self._daemon.make_components()
         # Others were given to the daemon; nobody can make them anew.
-        replaceable = self.members()[self._daemon.made]
+        replaceable = self.entries()[self._daemon.made]
         if len(made) != len(replaceable):
             raise ReloadError(
                 "Only a restart can add or remove components: make_components() returned"
                 f" {len(replaceable)} at the start, and {len(made)} now"
             )
         return {
-            member.name: component
-            for member, component in zip(replaceable, made, strict=True)
+            entry.name: component
+            for entry, component in zip(replaceable, made, strict=True)
             if not isinstance(component, Replicas)
         }
 
     def _options_in(self, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         sections = values.get("components", {})
-        return {member.name: sections.get(member.name, {}) for member in self.members()}
+        return {entry.name: sections.get(entry.name, {}) for entry in self.entries()}
 
 
-def instances_of(member: Member) -> list[Any]:
+def instances_of(entry: ComponentEntry) -> list[Any]:
     """Return a component or, of `Replicas`, all there are."""
-    component = member.component
+    component = entry.component
     return component.instances if isinstance(component, Replicas) else [component]
 
 

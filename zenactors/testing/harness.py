@@ -38,8 +38,8 @@ from zenactors.testing.runtime import HookFailure, SimulatedRuntime
 from zenactors.testing.stand_ins import SimulatedTrap
 
 if TYPE_CHECKING:
-    from zenactors.actors.life import StopReport
     from zenactors.actors.live_queue import LiveQueue
+    from zenactors.actors.shutdown import StopReport
     from zenactors.core.messages import DeadLetter
 
 _USED = "_zenactors_in_a_harness"  # set on a component: it cannot be in another
@@ -157,8 +157,8 @@ class Harness:
                 runtime=self._runtime,
             )
         self._faults.check(self._dispatcher.names, self._dispatcher.chains())
-        for member in self._dispatcher.members:
-            self._adopt(member.name, member.component)
+        for entry in self._dispatcher.entries:
+            self._adopt(entry.name, entry.component)
 
     # --- life -------------------------------------------------------------------------------
 
@@ -345,9 +345,9 @@ class Harness:
         Raises:
             ValueError: There is none of that name.
         """
-        for member in self._dispatcher.members:
-            if member.name == name:
-                return member.component
+        for entry in self._dispatcher.entries:
+            if entry.name == name:
+                return entry.component
         hint = did_you_mean(name, self._dispatcher.names) or "."
         raise ValueError(f"No component is called {name!r}{hint}")
 

@@ -47,11 +47,11 @@ class Task:
         "awake",
         "deadline",
         "done",
-        "fact",
         "failure",
         "moved",
         "name",
         "number",
+        "predicate",
     )
 
     def __init__(self, number: int, name: str, run: Callable[[], object]) -> None:

@@ -21,7 +21,7 @@ from zenactors.testing.leaks import Watch, stack_of
 
 if TYPE_CHECKING:
     from zenactors.actors.dispatcher import Dispatcher
-    from zenactors.actors.life import StopReport
+    from zenactors.actors.shutdown import StopReport
     from zenactors.core.clock import VirtualClock
     from zenactors.core.messages import DeadLetter
     from zenactors.daemon.lifecycle import ZenDaemon

@@ -408,9 +408,9 @@ def _simulated(actor: type[A], runtime: SimulatedRuntime) -> type[A]:
             return SimulatedDispatcherInbox(hub)
         return runtime.mailbox()
 
-    members = {
+    entries = {
         "_start_actor_loop": start_loop,
         "_create_actor_inbox": staticmethod(make_inbox),
         "_create_future": staticmethod(future),
     }
-    return type(actor.__name__, (actor,), members)
+    return type(actor.__name__, (actor,), entries)

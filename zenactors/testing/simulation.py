@@ -20,7 +20,7 @@ from zenactors.testing.harness import INTERRUPT, Harness
 from zenactors.testing.journal import SHOWN, told
 
 if TYPE_CHECKING:
-    from zenactors.actors.life import StopReport
+    from zenactors.actors.shutdown import StopReport
 
 SEED_VARIABLE = "ZENACTORS_SEED"
 DRAWN = 40  # rows of the picture that a failure draws

@@ -244,11 +244,11 @@ def _wanted(
             Layer(kind="command line", label="command line", data=given),
         ],
     )
-    members = daemon.members()
-    names = [member.name for member in members]
+    entries = daemon.entries()
+    names = [entry.name for entry in entries]
     options = {
-        member.name: checked_options(member.component, table)
-        for member, table in zip(members, tables, strict=True)
+        entry.name: checked_options(entry.component, table)
+        for entry, table in zip(entries, tables, strict=True)
     }
     origins = dict(configuration.origins)
     origins.pop(("components",))
@@ -260,7 +260,7 @@ def _wanted(
     return TargetConfig(
         Configuration(values, origins),
         options,
-        lambda: {member.name: member.component for member in members},
+        lambda: {entry.name: entry.component for entry in entries},
     )
 
 

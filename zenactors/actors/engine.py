@@ -19,7 +19,7 @@ from zenactors.actors.dead_letters import DeadLetters
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.entries import ComponentEntry
-from zenactors.core.batch_runner import BatchRunner, shown
+from zenactors.core.batch_runner import BatchRunner, short_repr
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import Deadline
 from zenactors.core.dispatch_state import EVENT_START, Ordering
@@ -326,7 +326,7 @@ class Engine:
                 "{callback} failed on event {event!r}: {cause}; dead letter no. {count}{more}",
                 callback=letter.callback,
                 event=letter.event,
-                cause=shown(letter.cause),
+                cause=short_repr(letter.cause),
                 count=count,
                 more=more,
             )
@@ -340,7 +340,7 @@ class Engine:
     def stop_at_once(self, status: int, cause: BaseException) -> None:
         """A callback asked for an orderly, immediate stop."""
         level = "DEBUG" if isinstance(cause, ZenDaemonStopException) else "INFO"
-        logger.log(level, "A callback stops everything: {cause}", cause=shown(cause))
+        logger.log(level, "A callback stops everything: {cause}", cause=short_repr(cause))
         self.halted_with = status
         self.set_exit_status(0 if self.compat else status)
         self.halt()
@@ -409,7 +409,7 @@ class Engine:
     def lost(self, index: int, cause: BaseException) -> None:
         """End everything: a component works neither with its new options nor with its old ones."""
         logger.bind(component=self.names[index]).opt(exception=cause).critical(
-            "Cannot go back to its old options: {cause}; stopping", cause=shown(cause)
+            "Cannot go back to its old options: {cause}; stopping", cause=short_repr(cause)
         )
         self.set_exit_status(EXIT_SOFTWARE)
         self.halt()

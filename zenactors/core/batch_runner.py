@@ -218,7 +218,7 @@ class BatchRunner:
                     result = callback(daemon, args)
                     if result is None:
                         if strict:
-                            raise answer_error(callback, None)
+                            raise invalid_answer(callback, None)
                         survive(args)
                     else:
                         flag, changed = result
@@ -251,7 +251,7 @@ class BatchRunner:
                     result = callback(daemon, args)
                     if result is None:
                         if strict:
-                            raise answer_error(callback, None)
+                            raise invalid_answer(callback, None)
                         continue
                     flag, changed = result
                 except BaseException as cause:  # contained, as in `_run`
@@ -290,7 +290,7 @@ class BatchRunner:
         traceback = cause.__traceback__
         if result is not None and traceback and not traceback.tb_next:
             # Raised in this module's own frame: the result could not be unpacked.
-            cause = answer_error(callback, result)
+            cause = invalid_answer(callback, result)
         name = getattr(callback, "__name__", repr(callback))
         self._sink.dead_letter(DeadLetter(batch.chain.event, args, self.name, name, cause))
         if isinstance(cause, SystemExit | KeyboardInterrupt):
@@ -299,14 +299,14 @@ class BatchRunner:
         return 1
 
 
-def answer_error(callback: Callable[..., Any], result: Any) -> ZenDaemonComponentException:
+def invalid_answer(callback: Callable[..., Any], result: Any) -> ZenDaemonComponentException:
     """Return the error for a callback's answer that is no answer."""
     return ZenDaemonComponentException(
-        f"{shown(callback)} returned {shown(result)}; expected (flag, args), or None to continue."
+        f"{short_repr(callback)} returned {short_repr(result)}; expected (flag, args), or None to continue."
     )
 
 
-def shown(value: Any) -> str:
+def short_repr(value: Any) -> str:
     """Return a value's `repr`, cut to 200 characters; one that raises is no reason to fail."""
     try:
         text = repr(value)

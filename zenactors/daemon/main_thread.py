@@ -48,7 +48,7 @@ SIGNAL_EVENTS: dict[int, Any] = {
 """What the main thread traps, and which event it makes of it."""
 
 
-class Leave(enum.Enum):
+class ExitReason(enum.Enum):
     """Why the main thread leaves without waiting any longer."""
 
     TERMINATED = "SIGTERM"
@@ -79,7 +79,7 @@ class Trap(Protocol):
 class ForcedExit(Exception):  # noqa: N818 - not an error
     """Raised by the main thread's wait, to end whatever it was waiting for."""
 
-    def __init__(self, reason: Leave) -> None:
+    def __init__(self, reason: ExitReason) -> None:
         super().__init__(reason.value)
         self.reason = reason
 
@@ -219,7 +219,7 @@ class MainThread:
             return self._leave(dispatcher, EXIT_START_FAILED)
         except ForcedExit as leave:
             logger.warning("Leaving at once: {reason}", reason=leave.reason.value)
-            forced = leave.reason is Leave.FORCED and not self._compat
+            forced = leave.reason is ExitReason.FORCED and not self._compat
             return self._leave(dispatcher, EXIT_FORCED_STOP if forced else None)
         unfinished = self.report.timed_out or bool(self.report.stuck)
         if unfinished and self._leave_by is None and not self._compat:
@@ -238,7 +238,7 @@ class MainThread:
         if self._leave_by is not None and self._dispatcher and not self._dispatcher.halted:
             left = self._leave_by - self._clock.monotonic()
             if left <= 0:
-                raise ForcedExit(Leave.TERMINATED)
+                raise ForcedExit(ExitReason.TERMINATED)
             timeout = left if timeout is None else min(left, timeout)
         for number in trap.wait(timeout):
             self._handle(number)
@@ -271,10 +271,10 @@ class MainThread:
 
     def _interrupt(self, dispatcher: Dispatcher, name: str) -> None:
         if not self._started:
-            raise ForcedExit(Leave.INTERRUPTED)
+            raise ForcedExit(ExitReason.INTERRUPTED)
         self._stop_attempts += 1
         if self._stop_attempts >= MAX_STOP_ATTEMPTS:
-            raise ForcedExit(Leave.FORCED)
+            raise ForcedExit(ExitReason.FORCED)
         if self._stop_attempts > 1:
             logger.warning(
                 "Still working off what is queued; {more} more {name} to leave at once",
@@ -285,7 +285,7 @@ class MainThread:
 
     def _terminate(self, dispatcher: Dispatcher) -> None:
         if not self._started or dispatcher.is_done():
-            raise ForcedExit(Leave.TERMINATED)
+            raise ForcedExit(ExitReason.TERMINATED)
         self._leave_by = self._clock.monotonic() + TERMINATE_TIMEOUT
         _schedule(dispatcher, dispatcher.EVENT_TERMINATE)
 

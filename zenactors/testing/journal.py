@@ -221,7 +221,7 @@ class Journal:
 
     def raised(self, who: str, tracked: Tracked, cause: BaseException) -> None:
         """Note that a callback has raised."""
-        text = told(cause)
+        text = format_error(cause)
         tracked.place = f"dead in {who}: {text}"
         self.note(who, "raise", tracked.label, "", text)
         if len(self.deaths) < MAX_DEATHS:
@@ -268,7 +268,7 @@ class Journal:
                 del self._under_way[key]
 
 
-def told(cause: BaseException) -> str:
+def format_error(cause: BaseException) -> str:
     """Return an exception in words."""
     return without_addresses(f"{type(cause).__name__}: {cause}")
 

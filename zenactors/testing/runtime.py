@@ -24,7 +24,7 @@ from zenactors.core.messages import Batch
 from zenactors.testing.describe import describe
 from zenactors.testing.hub import OUTSIDE, Abandoned, Hub, Task
 from zenactors.testing.journal import OUTSIDE as OUTSIDE_NAME
-from zenactors.testing.journal import Journal, Tracked, told
+from zenactors.testing.journal import Journal, Tracked, format_error
 from zenactors.testing.preempt import code_of, interrupted
 from zenactors.testing.stand_ins import (
     SimulatedDispatcherInbox,
@@ -167,7 +167,7 @@ class SimulatedRuntime(Runtime):
             except Abandoned:  # the harness was closed: no failure of the component's
                 return None
             except Exception as cause:
-                self.journal.note(component, "raise", text=f"{name}: {told(cause)}")
+                self.journal.note(component, "raise", text=f"{name}: {format_error(cause)}")
                 self.failures.append(HookFailure(component, name, cause))
                 raise
             finally:

@@ -17,7 +17,7 @@ from zenactors.testing.diagram import draw
 from zenactors.testing.faults import Crash, Fault, InjectedCrash
 from zenactors.testing.files import VirtualFiles
 from zenactors.testing.harness import INTERRUPT, Harness
-from zenactors.testing.journal import SHOWN, told
+from zenactors.testing.journal import SHOWN, format_error
 
 if TYPE_CHECKING:
     from zenactors.actors.shutdown import StopReport
@@ -268,7 +268,7 @@ def _check(scenario: Scenario, harness: Harness, report: StopReport) -> None:
     for failure in harness.unread_hook_failures():
         if not _is_injected(failure.cause, scenario):
             raise Unwell(
-                f"{failure.hook} of {failure.component} raised {told(failure.cause)}"
+                f"{failure.hook} of {failure.component} raised {format_error(failure.cause)}"
             ) from failure.cause
     if report.stuck:
         raise Unwell(f"did not stop: {', '.join(report.stuck)}")
@@ -285,7 +285,7 @@ def _check_dead_letters(scenario: Scenario, harness: Harness) -> None:
     for letter in harness.unread_dead_letters():
         if not _is_injected(letter.cause, scenario):
             raise Unwell(
-                f"event {letter.event!r} died in {letter.component}: {told(letter.cause)}"
+                f"event {letter.event!r} died in {letter.component}: {format_error(letter.cause)}"
             ) from letter.cause
 
 

@@ -299,7 +299,7 @@ def test_a_part_of_the_control_lane_runs_between_two_strides() -> None:
     bench = Bench(slow)
     bench.runner.arrive(bench.batch(1, 2, 3))
     bench.runner.work()
-    bench.runner.run_control(bench.batch("control", control=True))
+    bench.runner.run_control(bench.batch("control", on_control_lane=True))
     bench.work()
 
     assert calls == [1, "control", 2, 3]

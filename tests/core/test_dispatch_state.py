@@ -527,7 +527,7 @@ def test_priority_events_take_no_ticket_and_no_place_in_the_window() -> None:
     desk.turn()
     desk.add("x", "urgent", position=QueuePosition.PRIORITY)
     (batch,) = desk.turn()
-    assert (batch.items, batch.tickets, batch.control) == (["urgent"], (), True)
+    assert (batch.items, batch.tickets, batch.on_control_lane) == (["urgent"], (), True)
     assert desk.state.chain_states["x"].in_flight == 16
     assert desk.counts("x").in_flight == 17
     desk.finish(batch)
@@ -579,7 +579,7 @@ def test_in_global_one_event_is_under_way_at_a_time() -> None:
     assert order == [(event, [number]) for number in range(3) for event in "xy"]
 
 
-# --- start, chores, idleness --------------------------------------------------------------------
+# --- start, maintenance, idleness --------------------------------------------------------------------
 
 
 def test_nothing_else_starts_before_start_is_over() -> None:
@@ -594,7 +594,7 @@ def test_nothing_else_starts_before_start_is_over() -> None:
     assert desk.state.next_due() is None
     assert desk.state.start_alone(Scheduled(desk.state, QueuePosition.BACK, "x", 1)) is None
     desk.finish(start)
-    assert [(batch.control, batch.size) for batch in desk.turn()] == [(True, 1), (False, 2)]
+    assert [(batch.on_control_lane, batch.size) for batch in desk.turn()] == [(True, 1), (False, 2)]
 
 
 def test_without_start_callbacks_there_is_no_barrier() -> None:
@@ -617,7 +617,7 @@ def test_chores_keep_nobody_busy() -> None:
 
     desk.clock.advance(60.0)
     (batch,) = desk.turn()
-    assert batch.control  # it travels past all others
+    assert batch.on_control_lane  # it travels past all others
     assert not desk.state.idle()
     desk.finish(batch)
     assert desk.state.idle()

@@ -377,7 +377,7 @@ def test_priority_events_that_renew_themselves_cannot_starve_the_others(
 def test_chores_that_are_due_go_to_the_priority_lane_and_keep_nobody_busy(
     clock: VirtualClock,
 ) -> None:
-    queue = EventQueueManager(clock=clock, chores=frozenset({"log_statistics"}))
+    queue = EventQueueManager(clock=clock, maintenance=frozenset({"log_statistics"}))
     queue.schedule_after(5.0, "log_statistics")
     assert not queue.busy()
     assert queue.count() == 1
@@ -390,10 +390,10 @@ def test_chores_that_are_due_go_to_the_priority_lane_and_keep_nobody_busy(
 
 
 def test_a_cancelled_chore_is_not_missed_in_busy(clock: VirtualClock) -> None:
-    queue = EventQueueManager(clock=clock, chores=frozenset({"chore"}))
-    chore = queue.schedule_after(5.0, "chore")
+    queue = EventQueueManager(clock=clock, maintenance=frozenset({"maintenance_event"}))
+    maintenance_event = queue.schedule_after(5.0, "maintenance_event")
     work = queue.schedule_after(5.0, "work")
-    assert chore.cancel()
+    assert maintenance_event.cancel()
     assert queue.busy()
     assert work.cancel()
     assert not queue.busy()

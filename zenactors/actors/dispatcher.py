@@ -548,7 +548,7 @@ class Dispatcher(DaemonNames):
                 self._runtime.join(thread, HASTY_TIMEOUT)
         with engine.loop.locked() as state:
             timed = state.queue.timed()
-            later = timed - state.queue.timed_chores()
+            later = timed - state.queue.timed_maintenance()
             left = state.queue.count() - timed + state.in_flight()
         return StopReport(
             drained=drained,

@@ -110,7 +110,7 @@ class Mailbox(ControlLane):
 
         It spares the envelope, which would double the cost of a hop. False: the actor has stopped.
         """
-        if batch.control:
+        if batch.on_control_lane:
             self.put(batch)
         else:
             self._data.put(batch)

@@ -94,7 +94,7 @@ class BatchRunner:
 
         What came on the control lane is run at once, between two strides.
         """
-        if batch.control:
+        if batch.on_control_lane:
             if not self.halted:
                 self.run_control(batch)
             return
@@ -168,7 +168,7 @@ class BatchRunner:
             batch.tickets,
             [],
             self._done,
-            control=batch.control,
+            on_control_lane=batch.on_control_lane,
             last=False,
         )
         self._finish(done, self._survivors, self._dead, self._done, last=False)
@@ -272,7 +272,7 @@ class BatchRunner:
 
     def _goes_on(self, batch: Batch) -> bool:
         """Return True if what a callback raised, though a dead letter, does not end the chain."""
-        return batch.chain.persistent and not self._strict and not self.halted
+        return batch.chain.is_control_event and not self._strict and not self.halted
 
     def _contain(
         self,

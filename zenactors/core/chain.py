@@ -13,7 +13,7 @@ Order = tuple[int, int]  # component; chain, or -1 for all of the component's ch
 
 # Events of the daemon's life, which concern every component on their chain: what one callback
 # raises does not keep the next ones from their turn. `start` is not among them: it fails the start.
-PERSISTENT = frozenset(
+CONTROL_EVENTS = frozenset(
     {
         "stop",
         "terminate",
@@ -60,7 +60,7 @@ class Chain:
     number: int
     steps: tuple[Step, ...]
     revisits: bool
-    persistent: bool = False
+    is_control_event: bool = False
 
 
 def build_chains(components: Sequence[tuple[str, Iterable[Any]]]) -> dict[Any, Chain]:
@@ -117,4 +117,4 @@ def _build_chain(event: Any, number: int, links: list[tuple[int, Callback]]) -> 
             visits.append((component, [callback]))
     steps = tuple(Step(component, tuple(callbacks)) for component, callbacks in visits)
     revisits = len({step.component for step in steps}) < len(steps)
-    return Chain(event, number, steps, revisits, persistent=event in PERSISTENT)
+    return Chain(event, number, steps, revisits, is_control_event=event in CONTROL_EVENTS)

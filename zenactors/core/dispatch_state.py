@@ -48,7 +48,7 @@ EVENT_START = "start"
 PATIENCE = 5.0  # seconds that an event of the daemon's life waits for a component that is busy
 EVENT_HUP = "signal_hup"
 RELOAD_PATIENCE = 15.0  # the same for this one: what a reload takes, and what comes with it
-CHORES = frozenset({"log_statistics", "save_runlog"})
+MAINTENANCE_EVENTS = frozenset({"log_statistics", "save_runlog"})
 
 
 @dataclasses.dataclass(slots=True)
@@ -135,7 +135,7 @@ class ControlEvent:
         self.chain_state = chain_state
         self.args = args
         self.ways = [
-            Chain(chain.event, chain.number, (step,), revisits=False, persistent=True)
+            Chain(chain.event, chain.number, (step,), revisits=False, is_control_event=True)
             for step in chain.steps
         ]
         self.step = 0
@@ -168,7 +168,7 @@ class DispatchState:
         if ordering not in ORDERINGS:
             raise ValueError(f"ordering must be one of {', '.join(ORDERINGS)}, not {ordering!r}.")
         self._clock: Clock = clock or SystemClock()
-        self.queue = EventQueueManager(clock=self._clock, chores=CHORES)
+        self.queue = EventQueueManager(clock=self._clock, maintenance=MAINTENANCE_EVENTS)
         for chain in chains.values():
             for step in chain.steps:
                 # A component has one order for all its chains, or one for each of them.
@@ -243,7 +243,7 @@ class DispatchState:
         Returns:
             Of an event of the daemon's life: what to send to the next component of its chain.
         """
-        if batch.control and type(batch.origin) is ControlEvent:
+        if batch.on_control_lane and type(batch.origin) is ControlEvent:
             return self._next_stop(batch.origin, batch)
         chain_state = self.chain_states[batch.chain.event]
         size = batch.size
@@ -251,7 +251,7 @@ class DispatchState:
         chain_state.stopped += batch.stopped
         chain_state.dead += batch.dead
         self._in_flight -= size
-        if batch.control:
+        if batch.on_control_lane:
             chain_state.control_in_flight -= size
         else:
             chain_state.in_flight -= size
@@ -507,10 +507,10 @@ class DispatchState:
     def _start_control(self, chain_state: ChainState, args: Any) -> Batch:
         self._in_flight += 1
         chain_state.control_in_flight += 1
-        if chain_state.chain.persistent and self._strict and not self._one_by_one:
+        if chain_state.chain.is_control_event and self._strict and not self._one_by_one:
             self.control_events.append(ControlEvent(chain_state, args))
             return self._stop_at(self.control_events[-1], 0)
-        return Batch(chain_state.chain, 0, (), [args], 1, control=True)
+        return Batch(chain_state.chain, 0, (), [args], 1, on_control_lane=True)
 
     # An event of the daemon's life goes from component to component by way of the dispatcher, so
     # that it can go on behind one that hangs.
@@ -522,7 +522,7 @@ class DispatchState:
         )
         control_event.due = self._clock.monotonic() + patience
         control_event.batch = Batch(
-            control_event.ways[step], 0, (), [control_event.args], 1, control=True
+            control_event.ways[step], 0, (), [control_event.args], 1, on_control_lane=True
         )
         control_event.batch.origin = control_event
         return control_event.batch
@@ -553,7 +553,12 @@ class DispatchState:
             self.passed_over.append((control_event.chain_state.chain.event, step.component))
             assert control_event.batch is not None
             missed = Batch(
-                control_event.ways[control_event.step], 0, (), [control_event.args], 1, control=True
+                control_event.ways[control_event.step],
+                0,
+                (),
+                [control_event.args],
+                1,
+                on_control_lane=True,
             )
             control_event.batch = missed
             self._missed += 1

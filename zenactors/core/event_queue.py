@@ -131,18 +131,18 @@ class EventQueueManager:
 
     Args:
         clock: Where time comes from. Default: the machine's clocks.
-        chores: Events that never keep anybody waiting: when due they go to the
+        maintenance: Events that never keep anybody waiting: when due they go to the
             priority lane, and `busy()` does not count them.
 
     Thread: the owner's. Everybody else goes through `daemon.queue`.
     """
 
     def __init__(
-        self, *, clock: Clock | None = None, chores: frozenset[Hashable] = frozenset()
+        self, *, clock: Clock | None = None, maintenance: frozenset[Hashable] = frozenset()
     ) -> None:
         self._clock: Clock = clock or SystemClock()
-        self._chores = chores
-        self._waiting_chores = 0
+        self._maintenance = maintenance
+        self._waiting_maintenance = 0
         self._after: _Heap = []
         self._at: _Heap = []
         # Breaks ties. Without it, events due at the same instant would be ordered by comparing
@@ -235,7 +235,7 @@ class EventQueueManager:
             heap = self._after if position is QueuePosition.AFTER else self._at
             heapq.heappush(heap, (scheduled.when, next(self._order), scheduled))
             self._timed += 1
-            self._waiting_chores += scheduled.event in self._chores
+            self._waiting_maintenance += scheduled.event in self._maintenance
         return scheduled
 
     def cancel(self, scheduled: Scheduled) -> bool:
@@ -250,7 +250,7 @@ class EventQueueManager:
             self._untimed -= 1
         elif location is _TIMED:
             self._timed -= 1
-            self._waiting_chores -= scheduled.event in self._chores
+            self._waiting_maintenance -= scheduled.event in self._maintenance
             self._prune(self._after if scheduled.position is QueuePosition.AFTER else self._at)
         return True
 
@@ -304,8 +304,8 @@ class EventQueueManager:
         return self._timed + self._untimed
 
     def busy(self) -> bool:
-        """Return True if anything but chores is queued, be it for later."""
-        return self._timed > self._waiting_chores or self._untimed > 0
+        """Return True if anything but maintenance is queued, be it for later."""
+        return self._timed > self._waiting_maintenance or self._untimed > 0
 
     def waiting(self) -> bool:
         """Return True if anything is queued that is ready to start or due."""
@@ -351,9 +351,9 @@ class EventQueueManager:
         """Return how many events wait for their moment."""
         return self._timed
 
-    def timed_chores(self) -> int:
-        """Return how many of these are chores."""
-        return self._waiting_chores
+    def timed_maintenance(self) -> int:
+        """Return how many of these are maintenance."""
+        return self._waiting_maintenance
 
     def pending(self) -> Iterator[Any]:
         """Yield the event of everything that is queued. Not in order."""
@@ -478,8 +478,8 @@ class EventQueueManager:
         if scheduled.location is GONE:
             return
         self._timed -= 1
-        if scheduled.event in self._chores:
-            self._waiting_chores -= 1
+        if scheduled.event in self._maintenance:
+            self._waiting_maintenance -= 1
             self._add_priority(scheduled)
         else:
             self._extend(self._producer_queue(("due", scheduled.producer), self.due), scheduled)

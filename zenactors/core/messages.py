@@ -24,7 +24,7 @@ class Batch:
         stopped: How many of these ended with FLAG_STOP.
         dead: How many of these were dead-lettered.
         last: True for the last part of its batch: it advances the order.
-        control: True if it travels on the control lane, past all others.
+        on_control_lane: True if it travels on the control lane, past all others.
         children: Events that were scheduled meanwhile; set only on the way to the dispatcher.
         origin: For what a front dealt to a replica: where its result belongs.
     """
@@ -32,10 +32,10 @@ class Batch:
     __slots__ = (
         "chain",
         "children",
-        "control",
         "dead",
         "items",
         "last",
+        "on_control_lane",
         "origin",
         "size",
         "step",
@@ -53,7 +53,7 @@ class Batch:
         stopped: int = 0,
         dead: int = 0,
         last: bool = True,  # noqa: FBT001, FBT002 - built for every batch: by position
-        control: bool = False,  # noqa: FBT001, FBT002
+        on_control_lane: bool = False,  # noqa: FBT001, FBT002
     ) -> None:
         self.chain = chain
         self.step = step
@@ -63,7 +63,7 @@ class Batch:
         self.stopped = stopped
         self.dead = dead
         self.last = last
-        self.control = control
+        self.on_control_lane = on_control_lane
         self.children: list[Scheduled] | None = None
         self.origin: Any = None
 

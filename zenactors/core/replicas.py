@@ -175,7 +175,7 @@ class ReplicaRouter(BatchRunner):
         dealing.results[position] = result
         self._loads[result.chain.steps[0].component - self._first] -= 1
         batch = dealing.batch
-        if not result.control:
+        if not result.on_control_lane:
             self._release(self._dealings[batch.chain.steps[batch.step].order])
         elif None not in dealing.results:
             dead = any(each.dead for each in dealing.results)
@@ -194,10 +194,10 @@ class ReplicaRouter(BatchRunner):
         if chains is None:
             chains = self._chains[id(step)] = self._make_chains(batch.chain, step)
         tickets: tuple[int, ...] = ()
-        if not batch.control:
+        if not batch.on_control_lane:
             tickets = (self._tickets[replica],)
             self._tickets[replica] += 1
-        dealt = Batch(chains[replica], 0, tickets, [args], 1, control=batch.control)
+        dealt = Batch(chains[replica], 0, tickets, [args], 1, on_control_lane=batch.on_control_lane)
         dealt.origin = origin
         self._loads[replica] += 1
         self._sink.forward(self._first + replica, dealt)
@@ -208,7 +208,7 @@ class ReplicaRouter(BatchRunner):
             index = self._first + replica
             own = Step(index, self._replicas.callbacks(replica, step), order=(index, -1))
             chains.append(
-                Chain(chain.event, chain.number, (own,), False, chain.persistent)  # noqa: FBT003
+                Chain(chain.event, chain.number, (own,), False, chain.is_control_event)  # noqa: FBT003
             )
         return chains
 

@@ -156,7 +156,7 @@ class ZenDaemon(BaseApp):
         self._reloader = Reloader(self)
         self._answered: Counter[int] = Counter()
         self._duplicates: Counter[int] = Counter()
-        self._chores: dict[str, Scheduled] = {}
+        self._maintenance: dict[str, Scheduled] = {}
         self._main_thread = MainThread(
             self._clock, compat=compat is not None, runtime=self._runtime
         )
@@ -436,7 +436,7 @@ class ZenDaemon(BaseApp):
             return False
         for event, interval in self._intervals().items():
             if interval != before[event]:
-                self._schedule_chore(event, interval)
+                self._schedule_maintenance(event, interval)
         return True
 
     # --- callbacks ----------------------------------------------------------------------------
@@ -503,13 +503,13 @@ class ZenDaemon(BaseApp):
 
     def cbk_event_log_statistics(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
         """Schedule the next time; components log what they have counted."""
-        self._schedule_chore(self.EVENT_LOG_STATISTICS, self.c(self.CONFIG_STATS_INTERVAL))
+        self._schedule_maintenance(self.EVENT_LOG_STATISTICS, self.c(self.CONFIG_STATS_INTERVAL))
         return self.FLAG_CONTINUE, args
 
     def cbk_event_save_runlog(self, daemon: Any, args: Any = None) -> tuple[int, Any]:
         """Save the runlog, and schedule the next time."""
         self.save_runlog()
-        self._schedule_chore(self.EVENT_SAVE_RUNLOG, self.c(self.CONFIG_RUNLOG_INTERVAL))
+        self._schedule_maintenance(self.EVENT_SAVE_RUNLOG, self.c(self.CONFIG_RUNLOG_INTERVAL))
         return self.FLAG_CONTINUE, args
 
     # --- inside -------------------------------------------------------------------------------
@@ -536,7 +536,7 @@ class ZenDaemon(BaseApp):
         }
         for event, interval in self._intervals().items():
             if event not in given:  # each repeats itself: there would be two of it
-                self._schedule_chore(event, min(FIRST_STATISTICS, interval))
+                self._schedule_maintenance(event, min(FIRST_STATISTICS, interval))
         for method, entries in self._initial.items():
             for entry in entries:
                 if entry[:1] != (self.EVENT_START,):  # the life-cycle itself runs it, once
@@ -549,12 +549,12 @@ class ZenDaemon(BaseApp):
             self.EVENT_SAVE_RUNLOG: self.c(self.CONFIG_RUNLOG_INTERVAL) if keeps else 0.0,
         }
 
-    def _schedule_chore(self, event: str, interval: float) -> None:
-        """Schedule a chore's next time, instead of another one that waits; 0: never."""
-        if waiting := self._chores.pop(event, None):
+    def _schedule_maintenance(self, event: str, interval: float) -> None:
+        """Schedule a maintenance_event's next time, instead of another one that waits; 0: never."""
+        if waiting := self._maintenance.pop(event, None):
             waiting.cancel()
         if interval and not self.is_done():
-            self._chores[event] = self.queue.schedule_after(interval, event)
+            self._maintenance[event] = self.queue.schedule_after(interval, event)
 
     def _is_news(self, number: int) -> bool:
         """Return False if what a signal asks for is answered already, or nobody waits for it.

@@ -65,7 +65,9 @@ class Bench:
         self, *items: Any, ticket: int = 0, last: bool = True, control: bool = False
     ) -> Batch:
         tickets = tuple([ticket] * len(self.chain.steps))
-        return Batch(self.chain, 0, tickets, list(items), len(items), last=last, control=control)
+        return Batch(
+            self.chain, 0, tickets, list(items), len(items), last=last, on_control_lane=control
+        )
 
     def run(self, *items: Any) -> Batch:
         self.runner.arrive(self.batch(*items))
@@ -299,12 +301,12 @@ def test_a_part_of_the_control_lane_runs_between_two_strides() -> None:
     bench = Bench(slow)
     bench.runner.arrive(bench.batch(1, 2, 3))
     bench.runner.work()
-    bench.runner.run_control(bench.batch("control", on_control_lane=True))
+    bench.runner.run_control(bench.batch("control", control=True))
     bench.work()
 
     assert calls == [1, "control", 2, 3]
     control = bench.sink.reported[0]
-    assert (control.items, control.control, control.size) == (["control"], True, 1)
+    assert (control.items, control.on_control_lane, control.size) == (["control"], True, 1)
     assert sum(batch.size for batch in bench.sink.reported) == 4
 
 

@@ -585,7 +585,7 @@ def test_in_global_one_event_is_under_way_at_a_time() -> None:
 def test_nothing_else_starts_before_start_is_over() -> None:
     desk = Desk(start=[0, 1], x=[0])
     (start,) = desk.state.start_barrier("args")
-    assert (start.items, start.control) == (["args"], True)
+    assert (start.items, start.on_control_lane) == (["args"], True)
     assert desk.counts("start") == Counts(accepted=1, in_flight=1)
     desk.add("x", 1)
     desk.add("x", 2, position=QueuePosition.PRIORITY)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zenactors.core.batch_runner import shown
+from zenactors.core.batch_runner import short_repr
 from zenactors.daemon.state import plain
 
 if TYPE_CHECKING:
@@ -297,7 +297,7 @@ def _rendered(
     *,
     as_json: bool,
 ) -> bytes:
-    name = component if component is None or isinstance(component, str) else shown(component)
+    name = component if component is None or isinstance(component, str) else short_repr(component)
     if as_json:
         return _json_line(time, level, name, message, fields, exception)
     who = "" if name is None else f"{name}: "

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from loguru import logger
 
-from zenactors.core.batch_runner import shown
+from zenactors.core.batch_runner import short_repr
 from zenactors.daemon.log_file import LogFile, Patience
 from zenactors.errors import ConfigurationError, did_you_mean
 
@@ -378,4 +378,4 @@ def _message_of(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except Exception as cause:  # its arguments do not fit: who logs is not to fail for that
-        return f"{record.msg} {shown(record.args)} ({type(cause).__name__})"
+        return f"{record.msg} {short_repr(record.args)} ({type(cause).__name__})"

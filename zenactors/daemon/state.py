@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zenactors.core.batch_runner import shown
+from zenactors.core.batch_runner import short_repr
 
 _WORDS = r"passw|passphrase|pwd|secret|token|api[_-]?key|credential|private|authorization"
 SECRET = re.compile(rf"{_WORDS}|(?<![a-z])pass$", re.IGNORECASE)
@@ -22,7 +22,7 @@ REDACTED = "***"
 MAX_DEPTH = 20  # deeper is cut
 MAX_BITS = 8192  # of a whole number: more than Python turns into digits is no reason to fail
 
-# What stands in text. `shown` may have cut it anywhere, so the end is as good as what should end
+# What stands in text. `short_repr` may have cut it anywhere, so the end is as good as what should end
 # it; repetitions have bounds, for a long text is not to take the square of its length.
 _IN_URL = re.compile(r"(//[^/\s:@]*:)[^/\s]*(?:@|…$)")
 _IN_TEXT = re.compile(
@@ -63,7 +63,7 @@ def _plain(value: Any, depth: int, inside: tuple[int, ...]) -> Any:
     if isinstance(value, int) and value.bit_length() <= MAX_BITS:
         return value
     if not isinstance(value, Mapping | list | tuple | set | frozenset):
-        return redacted(shown(value))
+        return redacted(short_repr(value))
     if depth <= 0 or id(value) in inside:
         return "…"
     inside = (*inside, id(value))

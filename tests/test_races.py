@@ -33,7 +33,7 @@ def test_the_simulation_finds_it_and_finds_it_again(race: ModuleType) -> None:
     for _ in range(2):
         with pytest.raises(SimulationFailure) as again:
             simulate(race.scenario, seed=found.value.seed)
-        traces.append(again.value.harness.journal.text())
+        traces.append(again.value.harness.trace.text())
         assert again.value.reason == found.value.reason
     assert traces[0] == traces[1]
 

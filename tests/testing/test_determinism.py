@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.testing.rich_daemon import traces
-from zenactors.testing.describe import describe
+from zenactors.testing._trace.describe import describe
 
 SEEDS = 20
 TIMEOUT = 60.0

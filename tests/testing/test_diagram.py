@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zenactors.testing.diagram import MIN_WIDTH, WIDTH, draw
-from zenactors.testing.journal import Entry
+from zenactors.testing._trace.diagram import MIN_WIDTH, WIDTH, draw
+from zenactors.testing._trace.trace import Entry
 
 ROOT = Path(__file__).parents[2]
 ON_LIFELINES = set("│┃┇┏┗┠■X●┼╂")

@@ -132,7 +132,7 @@ def test_a_delay_of_virtual_time_is_as_long_as_it_says() -> None:
         assert harness.completed("x") == 0
         harness.advance(1.0)
         assert harness.completed("x") == 1
-        assert "fault delay of 60 s" in harness.journal.text()
+        assert "fault delay of 60 s" in harness.trace.text()
 
 
 def test_a_delay_of_a_setup_is_waited_for() -> None:
@@ -183,7 +183,7 @@ def test_what_happened_stands_in_the_trace() -> None:
     with Harness([Work("one")], faults=[Crash(nth=1, error=KeyError("k"))]) as harness:
         harness.queue.schedule("x")
         harness.run_until_idle()
-        assert "one: fault crash: KeyError('k')\n" in harness.journal.text()
+        assert "one: fault crash: KeyError('k')\n" in harness.trace.text()
         assert "dead in one: KeyError: 'k'" in harness.situation()
 
 

@@ -38,7 +38,7 @@ from zenactors.testing import (
     SimulationFailure,
     simulate,
 )
-from zenactors.testing.hub import MAX_LATE
+from zenactors.testing._simulator.hub import MAX_LATE
 
 SEEDS = [None, *range(10)]
 LATER = [(1e6, "x")]  # keeps a daemon from ending because it is idle
@@ -141,7 +141,7 @@ def test_wait_until_ends_with_the_fact() -> None:
 
 
 def test_events_that_schedule_events_for_ever_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zenactors.testing.hub.MAX_MOVES", 500)
+    monkeypatch.setattr("zenactors.testing._simulator.hub.MAX_MOVES", 500)
     harness = Harness([Work(lambda daemon, args: daemon.queue.schedule("x") and None)])
     harness.start()
     harness.queue.schedule("x")

@@ -15,7 +15,7 @@ import pytest
 
 from tests.actors.fakes import Gate
 from zenactors.testing import leaks
-from zenactors.testing.leaks import Child, Descriptor, Running, Watch, present, stack_of
+from zenactors.testing._leaks import Child, Descriptor, Running, Watch, present, stack_of
 
 WAITING = "input()"  # a program that waits until its standard input is closed
 

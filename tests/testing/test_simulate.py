@@ -90,7 +90,7 @@ def test_what_was_injected_is_no_failure() -> None:
 def test_a_setup_that_was_made_to_crash_is_no_failure(what: Any) -> None:
     fault = Crash(point="setup", component="work", nth=1)
     harness = simulate(what, seed=1, drive=scheduling(1), faults=[fault])
-    assert "crash: InjectedCrash()" in harness.journal.text()
+    assert "crash: InjectedCrash()" in harness.trace.text()
 
 
 def test_a_daemon_may_be_meant_to_end_with_another_status() -> None:

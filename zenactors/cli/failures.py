@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zenactors.testing import Harness, SimulationFailure
-from zenactors.testing.diagram import draw
+from zenactors.testing._trace.diagram import draw
 
 _PACKAGE = Path(__file__).parents[1]
 _STDLIB = sysconfig.get_path("stdlib")
@@ -47,8 +47,8 @@ def explain(failure: SimulationFailure, rows: int) -> Iterator[str]:
 
 def picture(harness: Harness, rows: int) -> Iterator[str]:
     """Yield a picture of what happened last in a run."""
-    yield f"The end of {harness.journal.count:,} things that happened (--trace FILE writes all):"
-    yield draw(harness.journal.entries, rows=rows, width=_width())
+    yield f"The end of {harness.trace.count:,} things that happened (--trace FILE writes all):"
+    yield draw(harness.trace.entries, rows=rows, width=_width())
 
 
 def fit(text: str) -> str:

@@ -120,7 +120,7 @@ def main(arguments: dict[str, Any]) -> int:
 
 def _need_the_extra() -> None:
     try:
-        import zenactors.testing.hub  # noqa: F401, PLC0415
+        import zenactors.testing._simulator.hub  # noqa: F401, PLC0415
     except ModuleNotFoundError as cause:
         if cause.name != "greenlet":
             raise

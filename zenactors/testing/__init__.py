@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zenactors.testing._simulator.hub import EndlessMotionError, NothingMovesError
     from zenactors.testing.faults import ClockJump, Crash, Delay, Fault, InjectedCrash
     from zenactors.testing.files import VirtualFiles
     from zenactors.testing.harness import Harness, LogRecord
-    from zenactors.testing.hub import EndlessMotionError, NothingMovesError
-    from zenactors.testing.machine import DaemonMachine
     from zenactors.testing.probe import ANY, Probe, Received
     from zenactors.testing.simulation import Scenario, SimulationFailure, explore, simulate
+    from zenactors.testing.stateful import DaemonMachine
 
 __all__ = [
     "ANY",
@@ -42,14 +42,14 @@ _HOMES = {
     "ANY": "probe",
     "ClockJump": "faults",
     "Crash": "faults",
-    "DaemonMachine": "machine",
+    "DaemonMachine": "stateful",
     "Delay": "faults",
-    "EndlessMotionError": "hub",
+    "EndlessMotionError": "_simulator.hub",
     "Fault": "faults",
     "Harness": "harness",
     "InjectedCrash": "faults",
     "LogRecord": "harness",
-    "NothingMovesError": "hub",
+    "NothingMovesError": "_simulator.hub",
     "Probe": "probe",
     "Received": "probe",
     "Scenario": "simulation",

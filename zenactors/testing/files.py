@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from zenactors.components._files import STANDARD_OUTPUT
-from zenactors.testing._tree import File, Folder, Place, Tree, error
+from zenactors.testing._files.tree import File, Folder, Place, Tree, error
 
 if TYPE_CHECKING:
     from zenactors.core.clock import Clock

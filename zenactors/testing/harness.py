@@ -28,14 +28,14 @@ from zenactors.errors import (
     UnknownEventError,
     did_you_mean,
 )
-from zenactors.testing.describe import describe, without_addresses
+from zenactors.testing._simulator.hub import Hub, Task
+from zenactors.testing._simulator.runtime import HookFailure, SimulatedRuntime
+from zenactors.testing._simulator.simulated import SimulatedTrap
+from zenactors.testing._trace.describe import describe, without_addresses
+from zenactors.testing._trace.trace import SHOWN, Trace
 from zenactors.testing.faults import Fault, Faults, InjectedCrash
 from zenactors.testing.files import VirtualFiles
-from zenactors.testing.hub import Hub, Task
-from zenactors.testing.journal import SHOWN, Journal
 from zenactors.testing.probe import Probe
-from zenactors.testing.runtime import HookFailure, SimulatedRuntime
-from zenactors.testing.stand_ins import SimulatedTrap
 
 if TYPE_CHECKING:
     from zenactors.actors.live_queue import LiveQueue
@@ -124,11 +124,11 @@ class Harness:
         self._thread = threading.get_ident()
         self._begun = self.clock.monotonic()
         self._hub = Hub(self.clock, rng)
-        self.journal = Journal(self._seconds, keep=keep, sink=sink)
+        self.trace = Trace(self._seconds, keep=keep, sink=sink)
         self._hub.passed = self._time_passes
         own = Random(rng.random()) if rng is not None else Random(0)  # noqa: S311
         self._faults = Faults(faults, own, self.clock, self._note_fault)
-        self._runtime = SimulatedRuntime(self._hub, self.journal, self._faults, interrupt=interrupt)
+        self._runtime = SimulatedRuntime(self._hub, self.trace, self._faults, interrupt=interrupt)
         self._trap: SimulatedTrap | None = None
         self._main: Task | None = None
         self._status: int | None = None
@@ -324,7 +324,7 @@ class Harness:
         """
         if self._trap is None or self._status is not None:
             raise NotRunningError("Only a ZenDaemon that runs can be sent a signal.")
-        self.journal.note("outside", "signal", to=self.daemon.name, text=str(number))
+        self.trace.note("outside", "signal", to=self.daemon.name, text=str(number))
         self._trap.send(number)
 
     # --- how things stand ---------------------------------------------------------------------
@@ -401,7 +401,7 @@ class Harness:
         """Return the last 20 events and where each is, as a failure shows them."""
         seed = "" if self._seed is None else f", seed {self._seed}"
         head = f"The last {SHOWN} events, {self.now:g} s after the begin{seed}:"
-        return f"{head}\n{self.journal.last_events(SHOWN)}"
+        return f"{head}\n{self.trace.last_events(SHOWN)}"
 
     # --- inside -------------------------------------------------------------------------------
 
@@ -474,19 +474,19 @@ class Harness:
         return self.clock.monotonic() - self._begun
 
     def _time_passes(self, seconds: float) -> None:
-        self.journal.note("time", "passes", text=f"{seconds:.6f}")
+        self.trace.note("time", "passes", text=f"{seconds:.6f}")
         if self._faults:
             self._faults.at("time", "time")
 
     def _note_fault(self, component: str, text: str) -> None:
-        self.journal.note(component, "fault", text=without_addresses(text))
+        self.trace.note(component, "fault", text=without_addresses(text))
 
     def _log(self, message: Any) -> None:
         record = message.record
         component = str(record["extra"].get("component", ""))
         self.logs.append(LogRecord(record["level"].name, component, record["message"]))
         text = without_addresses(f"{record['level'].name} {record['message']}")
-        self.journal.note(component or "daemon", "log", text=text)
+        self.trace.note(component or "daemon", "log", text=text)
 
 
 def _outside_of_events(failures: list[HookFailure]) -> list[HookFailure]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from zenactors.testing.leaks import Watch, stack_of
+from zenactors.testing._leaks import Watch, stack_of
 
 if TYPE_CHECKING:
     from zenactors.actors.dispatcher import Dispatcher
@@ -349,7 +349,7 @@ def _stuck(name: str, report: StopReport) -> str:
 
 
 def _unread(letters: list[DeadLetter]) -> list[str]:
-    from zenactors.testing.describe import describe  # noqa: PLC0415
+    from zenactors.testing._trace.describe import describe  # noqa: PLC0415
 
     problems = [
         f"Event {letter.event!r} with {describe(letter.args)} died in"

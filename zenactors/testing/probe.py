@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 from zenactors.core.component import Handler, ZenDaemonComponent
-from zenactors.testing.describe import describe
+from zenactors.testing._trace.describe import describe
 
 ANY: Any = type("Any", (), {"__repr__": lambda _: "ANY"})()
 """Fits everything."""

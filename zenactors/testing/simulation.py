@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from zenactors.core.dispatch_state import Counts, Ordering
 from zenactors.daemon.lifecycle import ZenDaemon
 from zenactors.errors import EXIT_OK, EXIT_START_FAILED, ComponentStartError, did_you_mean
-from zenactors.testing.diagram import draw
+from zenactors.testing._trace.diagram import draw
+from zenactors.testing._trace.trace import SHOWN, format_error
 from zenactors.testing.faults import Crash, Fault, InjectedCrash
 from zenactors.testing.files import VirtualFiles
 from zenactors.testing.harness import INTERRUPT, Harness
-from zenactors.testing.journal import SHOWN, format_error
 
 if TYPE_CHECKING:
     from zenactors.actors.shutdown import StopReport
@@ -67,7 +67,7 @@ class SimulationFailure(AssertionError):  # noqa: N818 - it is what a test fails
 
     Attributes:
         seed: The seed.
-        harness: The run, closed: its `journal` holds the trace.
+        harness: The run, closed: its `trace` holds the trace.
         reason: What went wrong, in one line.
         replay: The command that runs the same again; empty if there is none.
         death: If a callback raised, and that was it: how things stood then.
@@ -82,7 +82,7 @@ class SimulationFailure(AssertionError):  # noqa: N818 - it is what a test fails
         root: BaseException | None = None,
     ) -> None:
         self.seed = seed
-        self.death = next((each for each in harness.journal.deaths if each.cause is root), None)
+        self.death = next((each for each in harness.trace.deaths if each.cause is root), None)
         self.harness = harness
         self.reason = reason
         self.replay = replay
@@ -97,10 +97,10 @@ class SimulationFailure(AssertionError):  # noqa: N818 - it is what a test fails
 
     def picture(self) -> list[str]:
         """Return where the last events are, and a picture of what happened, in paragraphs."""
-        journal = self.harness.journal
+        trace = self.harness.trace
         if self.death is None:
-            head = f"The end of {journal.count} things that happened:"
-            return [self.harness.situation(), head, draw(list(journal.entries), rows=DRAWN)]
+            head = f"The end of {trace.count} things that happened:"
+            return [self.harness.situation(), head, draw(list(trace.entries), rows=DRAWN)]
         return [
             f"The last {SHOWN} events when it raised:\n{self.death.events}",
             "What happened before:",
@@ -138,7 +138,7 @@ def simulate(
         options: Of `Scenario`.
 
     Returns:
-        The harness, closed; its `journal` holds the trace.
+        The harness, closed; its `trace` holds the trace.
 
     Raises:
         SimulationFailure: Something went wrong.

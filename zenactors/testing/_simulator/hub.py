@@ -2,7 +2,7 @@
 
 A task is a greenlet, so it may wait in the middle of anything, as a thread may: in a callback,
 deep in the main thread's start. Between two waits nobody else runs, unless a task is interrupted
-on purpose (`zenactors.testing.preempt`).
+on purpose (`zenactors.testing._simulator.preempt`).
 """
 
 from __future__ import annotations

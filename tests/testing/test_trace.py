@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from zenactors import Replicas, ZenDaemonComponent, ZenDaemonStopException, handles
 from zenactors.core.dispatch_state import ORDERINGS, Ordering
 from zenactors.testing import Harness, Probe
-from zenactors.testing import journal as journal_module
-from zenactors.testing.journal import Journal
+from zenactors.testing import trace as journal_module
+from zenactors.testing._trace.trace import Trace
 
 
 class Fate(ZenDaemonComponent):
@@ -46,9 +46,7 @@ def shown(harness: Harness) -> dict[str, str]:
 
 
 def kinds_of(harness: Harness, label: str) -> list[str]:
-    return [
-        f"{entry.who} {entry.kind}" for entry in harness.journal.entries if entry.event == label
-    ]
+    return [f"{entry.who} {entry.kind}" for entry in harness.trace.entries if entry.event == label]
 
 
 def test_a_failure_says_of_each_event_where_it_is() -> None:
@@ -82,8 +80,8 @@ def test_events_with_the_same_args_are_not_taken_for_each_other() -> None:
         assert shown(harness) == {"x#1": "None: queued in 60 s", "x#2": "None: completed"}
         assert later.cancel()
         assert shown(harness) == {"x#1": "None: cancelled", "x#2": "None: completed"}
-        assert not harness.journal._by_scheduled
-        assert not harness.journal._under_way
+        assert not harness.trace._by_scheduled
+        assert not harness.trace._under_way
 
 
 def test_an_event_that_is_taken_out_of_the_queue_is_not_remembered_as_queued() -> None:
@@ -92,8 +90,8 @@ def test_an_event_that_is_taken_out_of_the_queue_is_not_remembered_as_queued() -
         harness.clock.advance(60.0)
         assert harness.queue.next() == ("x", "go")
         assert shown(harness) == {"x#1": "'go': taken out by outside"}
-        assert not harness.journal._by_scheduled
-        assert not harness.journal._under_way
+        assert not harness.trace._by_scheduled
+        assert not harness.trace._under_way
 
 
 def test_a_control_event_that_reaches_every_replica_is_one_event() -> None:
@@ -104,7 +102,7 @@ def test_a_control_event_that_reaches_every_replica_is_one_event() -> None:
         assert shown(harness) == {"x#1": "{'for': 'all'}: completed"}
         calls = [each for each in kinds_of(harness, "x#1") if each.endswith(" call")]
         assert sorted(calls) == ["fate/1 call", "fate/2 call", "fate/3 call", "next call"]
-        assert not harness.journal._under_way
+        assert not harness.trace._under_way
 
 
 def test_an_event_between_two_components_is_on_its_way() -> None:
@@ -130,7 +128,7 @@ def test_the_queue_says_how_an_event_was_scheduled() -> None:
     harness.queue.schedule_at(1_000_060.0, "x", 4)
     harness.start()
     harness.run_until_idle()
-    lines = harness.journal.text().splitlines()
+    lines = harness.trace.text().splitlines()
     texts = [line.partition(": ")[2] for line in lines if ": schedule" in line]
     assert texts == [
         "schedule x#1 1",
@@ -146,7 +144,7 @@ def test_a_childs_line_stands_before_its_parents_end() -> None:
         harness.queue.schedule("x", "child")
         harness.run_until_idle()
         assert kinds_of(harness, "y#1")[0] == "fate schedule"
-        events = [(entry.kind, entry.event) for entry in harness.journal.entries]
+        events = [(entry.kind, entry.event) for entry in harness.trace.entries]
         assert events.index(("schedule", "y#1")) < events.index(("answer", "x#1"))
 
 
@@ -166,7 +164,7 @@ def test_events_keep_their_numbers_also_if_their_args_are_the_same_object(
         harness.run_until_idle()
         harness.dead_letters()
         labels = {f"x#{number}" for number in range(1, len(args) + 1)}
-        assert {entry.event for entry in harness.journal.entries if entry.event} == labels
+        assert {entry.event for entry in harness.trace.entries if entry.event} == labels
         places = shown(harness)
         for number, each in list(enumerate(args, start=1))[-20:]:
             calls = [kind for kind in kinds_of(harness, f"x#{number}") if kind.endswith("call")]
@@ -182,8 +180,8 @@ def test_nothing_is_held_on_to_once_an_event_has_ended() -> None:
             harness.queue.schedule("x", number)
             harness.queue.schedule_after(60.0, "x", "late").cancel()
         harness.run_until_idle()
-        assert not harness.journal._by_scheduled
-        assert not harness.journal._under_way
+        assert not harness.trace._by_scheduled
+        assert not harness.trace._under_way
 
 
 def test_what_happens_between_events_is_in_the_trace_too() -> None:
@@ -196,7 +194,7 @@ def test_what_happens_between_events_is_in_the_trace_too() -> None:
 
     with Harness([Timed(name="timed")]) as harness:
         harness.advance(2.0)
-    lines = harness.journal.text().splitlines()
+    lines = harness.trace.text().splitlines()
     begin = lines.index("0.000000 time: passes 1.500000")
     assert lines[begin : begin + 4] == [
         "0.000000 time: passes 1.500000",
@@ -220,11 +218,11 @@ def test_who_stops_everything_is_in_the_trace() -> None:
 
 def test_the_end_is_remembered_or_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "KEPT", 5)
-    some, everything, lines = Journal(float), Journal(float, keep=True), list[str]()
-    told = Journal(float, sink=lines.append)
+    some, everything, lines = Trace(float), Trace(float, keep=True), list[str]()
+    told = Trace(float, sink=lines.append)
     for number in range(8):
-        for journal in (some, everything, told):
-            journal.note("who", "kind", text=f"line\n{number}")
+        for trace in (some, everything, told):
+            trace.note("who", "kind", text=f"line\n{number}")
     assert [entry.text[-1] for entry in some.entries] == list("34567")
     assert len(everything.entries) == some.count == 8
     assert len(lines) == 8

@@ -23,9 +23,9 @@ from hypothesis.stateful import (
 )
 
 from zenactors.core.dispatch_state import Ordering
-from zenactors.testing.diagram import draw
+from zenactors.testing._simulator.hub import Task
+from zenactors.testing._trace.diagram import draw
 from zenactors.testing.harness import Harness
-from zenactors.testing.hub import Task
 
 if TYPE_CHECKING:
     from zenactors.daemon.lifecycle import ZenDaemon
@@ -214,7 +214,7 @@ class _Trace:
         self._harness = harness
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:  # noqa: FBT001 - hypothesis's
-        entries = list(self._harness.journal.entries)[-DRAWN:]
+        entries = list(self._harness.trace.entries)[-DRAWN:]
         for line in [self._harness.situation(), *draw(entries).splitlines()]:
             printer.text(line + "\n")
 

@@ -326,7 +326,7 @@ import sys
 sys.modules["hypothesis"] = None  # as if it were not installed
 import zenactors.testing
 from zenactors.testing import Harness, simulate
-assert "zenactors.testing.machine" not in sys.modules
+assert "zenactors.testing.stateful" not in sys.modules
 try:
     zenactors.testing.DaemonMachine
 except ImportError:

@@ -21,12 +21,9 @@ from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, Handler
 from zenactors.core.dispatch_state import MIN_WINDOW, ChainState, DispatchState
 from zenactors.core.event_queue import NEW, QueuePosition, Scheduled
 from zenactors.core.messages import Batch
-from zenactors.testing.describe import describe
-from zenactors.testing.hub import OUTSIDE, Abandoned, Hub, Task
-from zenactors.testing.journal import OUTSIDE as OUTSIDE_NAME
-from zenactors.testing.journal import Journal, Tracked, format_error
-from zenactors.testing.preempt import code_of, interrupted
-from zenactors.testing.stand_ins import (
+from zenactors.testing._simulator.hub import OUTSIDE, Abandoned, Hub, Task
+from zenactors.testing._simulator.preempt import code_of, interrupted
+from zenactors.testing._simulator.simulated import (
     SimulatedDispatcherInbox,
     SimulatedEvent,
     SimulatedFuture,
@@ -36,6 +33,9 @@ from zenactors.testing.stand_ins import (
     SimulatedStateLock,
     Stopwatch,
 )
+from zenactors.testing._trace.describe import describe
+from zenactors.testing._trace.trace import OUTSIDE as OUTSIDE_NAME
+from zenactors.testing._trace.trace import Trace, Tracked, format_error
 
 if TYPE_CHECKING:
     from zenactors.core.batch_runner import BatchRunner
@@ -64,9 +64,9 @@ class SimulatedRuntime(Runtime):
             interrupted; 0: not at all.
     """
 
-    def __init__(self, hub: Hub, journal: Journal, faults: Faults, *, interrupt: float) -> None:
+    def __init__(self, hub: Hub, trace: Trace, faults: Faults, *, interrupt: float) -> None:
         self.hub = hub
-        self.journal = journal
+        self.trace = trace
         self.ident = hub.ident
         self._faults = faults
         self._interrupt = interrupt if hub.rng is not None else 0.0
@@ -161,13 +161,13 @@ class SimulatedRuntime(Runtime):
 
         def watched(daemon: Any) -> Any:
             name = getattr(callback, "__name__", "callback")
-            self.journal.note(component, "hook", text=name)
+            self.trace.note(component, "hook", text=name)
             try:
                 return self.call(component, name, code_of(callback), lambda: faulty(daemon))
             except Abandoned:  # the harness was closed: no failure of the component's
                 return None
             except Exception as cause:
-                self.journal.note(component, "raise", text=f"{name}: {format_error(cause)}")
+                self.trace.note(component, "raise", text=f"{name}: {format_error(cause)}")
                 self.failures.append(HookFailure(component, name, cause))
                 raise
             finally:
@@ -189,7 +189,7 @@ class SimulatedRuntime(Runtime):
             who = self._components[~producer]
         else:
             who = self.who(producer)
-        self.journal.scheduled(who, scheduled, _how(scheduled, self.hub))
+        self.trace.scheduled(who, scheduled, _how(scheduled, self.hub))
 
     def who(self, ident: object) -> str:
         """Return the name of a task, or of whoever is outside."""
@@ -208,7 +208,7 @@ class SimulatedRuntime(Runtime):
             return callback()
 
         def give_way(position: str) -> None:
-            self.journal.note(component, "interrupt", label, text=f"at {position}")
+            self.trace.note(component, "interrupt", label, text=f"at {position}")
             self.hub.give_way()
 
         return interrupted(callback, instructions, give_way, first=first)
@@ -287,10 +287,10 @@ class Watched:
 
     def __call__(self, daemon: Any, args: Any) -> Any:
         """Call it."""
-        runtime, journal = self._runtime, self._runtime.journal
+        runtime, trace = self._runtime, self._runtime.trace
         if runtime.hub.closing:
             return FLAG_STOP, args  # it only has to end: nothing more is run
-        tracked = journal.called(self.component, self._event, self.position, args)
+        tracked = trace.called(self.component, self._event, self.position, args)
         try:
             result = runtime.call(
                 self.component, tracked.label, self._code, lambda: self.callback(daemon, args)
@@ -299,22 +299,22 @@ class Watched:
             return FLAG_STOP, args
         except BaseException as cause:  # noted, and handed on as it is
             runtime.note_scheduled()
-            journal.raised(self.component, tracked, cause)
+            trace.raised(self.component, tracked, cause)
             raise
         runtime.note_scheduled()
-        self._note_answer(journal, tracked, args, result)
+        self._note_answer(trace, tracked, args, result)
         return result
 
-    def _note_answer(self, journal: Journal, tracked: Tracked, args: Any, result: Any) -> None:
+    def _note_answer(self, trace: Trace, tracked: Tracked, args: Any, result: Any) -> None:
         changed, stopped = args, False
         if result is not None:
             try:
                 flag, changed = result
             except (TypeError, ValueError) as cause:  # the host will say so, and dead-letter it
-                journal.raised(self.component, tracked, cause)
+                trace.raised(self.component, tracked, cause)
                 return
             stopped = flag != FLAG_CONTINUE
-        journal.answered(
+        trace.answered(
             self.component,
             tracked,
             changed,
@@ -348,14 +348,14 @@ class SimulatedDispatchState(DispatchState):
         cancelled = super().cancel(scheduled)
         if cancelled:
             who = self._runtime.who(self._runtime.ident())
-            self._runtime.journal.cancelled(who, scheduled)
+            self._runtime.trace.cancelled(who, scheduled)
         return cancelled
 
     def take_next(self) -> tuple[Any, Any]:
         """Take the next event out of the queue instead of starting it."""
         event, args = super().take_next()
         who = self._runtime.who(self._runtime.ident())
-        self._runtime.journal.taken_out(who, event, args)
+        self._runtime.trace.taken_out(who, event, args)
         return event, args
 
     def _start(self, chain_state: ChainState, items: list[Any]) -> Batch:
@@ -376,7 +376,7 @@ class SimulatedDispatchState(DispatchState):
 
     def _note(self, chain_state: ChainState, items: list[Any]) -> None:
         to = self._runtime.component(chain_state.components[0])
-        self._runtime.journal.started(chain_state.chain.event, items, to)
+        self._runtime.trace.started(chain_state.chain.event, items, to)
 
 
 def _how(scheduled: Scheduled, hub: Hub) -> str:

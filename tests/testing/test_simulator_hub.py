@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from zenactors.core.clock import VirtualClock
 from zenactors.testing import EndlessMotionError, NothingMovesError, hub
-from zenactors.testing.hub import MAX_LATE, OUTSIDE, Hub
+from zenactors.testing._simulator.hub import MAX_LATE, OUTSIDE, Hub
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pluggy import HookspecMarker
 from zenactors import ZenDaemonComponent, handles
 from zenactors.core.component import calc_statistics
 from zenactors.testing import Harness
-from zenactors.testing.preempt import interrupted
+from zenactors.testing._simulator.preempt import interrupted
 
 LOCK = threading.Lock()
 MOST = 300  # more instructions than any function here has

@@ -22,7 +22,7 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
 
-from zenactors.testing.journal import DISPATCHER, OUTSIDE, Entry
+from zenactors.testing._trace.trace import DISPATCHER, OUTSIDE, Entry
 
 WIDTH = 100
 MIN_WIDTH = 60

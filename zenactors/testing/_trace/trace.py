@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 from zenactors.core.event_queue import GONE, EventRun
-from zenactors.testing.describe import describe, without_addresses
+from zenactors.testing._trace.describe import describe, without_addresses
 
 KEPT = 2_000  # entries and events that are remembered, if not all are asked for
 SHOWN = 20  # events that a failure shows
@@ -86,7 +86,7 @@ class Tracked:
         self.scheduled = scheduled  # held on to, as its identity stands for it
 
 
-class Journal:
+class Trace:
     """Note what happens.
 
     Args:

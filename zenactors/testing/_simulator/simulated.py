@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zenactors.actors.notifier import Wait
     from zenactors.core.clock import Clock
     from zenactors.core.messages import Batch
-    from zenactors.testing.hub import Hub, Task
+    from zenactors.testing._simulator.hub import Hub, Task
 
 LOCK_TAKEN = 0.3  # how probable it is that another has the dispatcher's turn
 BREAK_OFF = 0.2  # how probable it is that an actor looks at its mailbox between two strides

@@ -1,0 +1,1 @@
+"""The tree of directories and files behind `VirtualFiles`."""

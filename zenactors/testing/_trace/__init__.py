@@ -1,0 +1,1 @@
+"""The trace of a run, and its picture as text."""

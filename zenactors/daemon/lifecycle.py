@@ -33,7 +33,7 @@ from zenactors.errors import (
     ConfigurationError,
     ZenDaemonStopException,
 )
-from zenactors.process.stacks import stacks
+from zenactors.process.diagnostics import stacks
 
 if TYPE_CHECKING:
     import pydantic

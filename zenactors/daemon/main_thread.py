@@ -21,8 +21,8 @@ from zenactors.errors import (
     NotRunningError,
     UnknownEventError,
 )
+from zenactors.process.diagnostics import stacks
 from zenactors.process.signals import SIGNALS_TO_NAMES_DICT, SignalTrap
-from zenactors.process.stacks import stacks
 
 if TYPE_CHECKING:
     from zenactors.actors.dispatcher import Dispatcher

@@ -21,9 +21,9 @@ import zenactors.components
 import zenactors.errors
 from zenactors import testing
 from zenactors.components._files import Files
-from zenactors.daemon.config.flags import flags_of
-from zenactors.daemon.config.jsonc import parse_json
-from zenactors.daemon.config.options import NOT_IN_FILES
+from zenactors.config.flags import flags_of
+from zenactors.config.jsonc import parse_json
+from zenactors.config.options import NOT_IN_FILES
 from zenactors.daemon.main_thread import SIGNAL_EVENTS
 from zenactors.daemon.reload import NEED_RESTART
 

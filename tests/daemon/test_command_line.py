@@ -10,8 +10,8 @@ from typing import Any, Literal
 import pytest
 from pydantic import Field
 
+from zenactors.config.options import DaemonOptions
 from zenactors.daemon.command_line import HelpShown, UsageError, parse_daemon, usage
-from zenactors.daemon.config.options import DaemonOptions
 
 ACTIONS = {"signal-check": "Say whether the daemon runs.", "config-view": "Show it."}
 

@@ -18,7 +18,7 @@ from io import StringIO
 from typing import Any
 
 from zenactors import ZenDaemon, ZenDaemonComponent, ZenDaemonStopException, handles
-from zenactors.daemon.config.options import DaemonOptions, Table
+from zenactors.config.options import DaemonOptions, Table
 
 NAME = "whole"
 FOLDER = "WHOLE_FOLDER"

@@ -67,8 +67,8 @@ def main(arguments: dict[str, Any]) -> int:
 
     # All of these are slow to import, and --help is to be fast.
     from zenactors.cli.logs import set_up_logs  # noqa: PLC0415
+    from zenactors.config.options import DaemonOptions  # noqa: PLC0415
     from zenactors.daemon import spec  # noqa: PLC0415
-    from zenactors.daemon.config.options import DaemonOptions  # noqa: PLC0415
     from zenactors.daemon.program import (  # noqa: PLC0415
         act,
         explain_failure,

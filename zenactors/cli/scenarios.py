@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from zenactors.config.wording import because
 from zenactors.daemon import spec as specs
-from zenactors.daemon.config.wording import because
 from zenactors.daemon.lifecycle import ZenDaemon
-from zenactors.daemon.spec.importing import Problem, import_attribute, look_first_in
 from zenactors.errors import ConfigurationError
+from zenactors.spec.importing import Problem, import_attribute, look_first_in
 from zenactors.testing import Scenario
 
 _FORMS = (

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zenactors.config.merge import Configuration, load
+from zenactors.config.options import DaemonOptions
+from zenactors.config.schema import json_schema
+from zenactors.config.sources import Layer, read_layers
+from zenactors.config.view import config_tree
 from zenactors.core.names import DaemonNames
 from zenactors.daemon.actions import SIGNAL_ACTIONS, Outcome, send_signal
-from zenactors.daemon.config.merge import Configuration, load
-from zenactors.daemon.config.options import DaemonOptions
-from zenactors.daemon.config.schema import json_schema
-from zenactors.daemon.config.sources import Layer, read_layers
-from zenactors.daemon.config.view import config_tree
 from zenactors.daemon.paths import default_paths, resource_path
 from zenactors.daemon.runlog import RunlogEntry, RunlogStore, runlog_text, runlogs_text
 from zenactors.errors import EXIT_NO_INPUT, ConfigurationError, did_you_mean

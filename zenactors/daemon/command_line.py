@@ -95,7 +95,7 @@ def usage(
         model: The daemon's configuration; see `DaemonOptions`.
         actions: What `--action` takes, each with one line on it. None or empty: no such option.
     """
-    from zenactors.daemon.config.flags import REPEATED, flags_of  # noqa: PLC0415 - see above
+    from zenactors.config.flags import REPEATED, flags_of  # noqa: PLC0415 - see above
 
     program = "-".join(program.split()) or "daemon"
     groups: dict[str, list[tuple[str, str]]] = {}
@@ -192,8 +192,8 @@ def keys_in(
     Raises:
         UsageError: If a value is wrong; one line for each.
     """
-    from zenactors.daemon.config import checking, options  # noqa: PLC0415 - see above
-    from zenactors.daemon.config.flags import REPEATED, flags_of  # noqa: PLC0415
+    from zenactors.config import checking, options  # noqa: PLC0415 - see above
+    from zenactors.config.flags import REPEATED, flags_of  # noqa: PLC0415
 
     values: dict[str, Any] = {}
     for flag in flags_of(model):
@@ -218,7 +218,7 @@ def _typed(field: FieldInfo, text: str) -> Any:
     """Return what a text means to a field; the text itself, if that is what the field takes."""
     import pydantic  # noqa: PLC0415 - see above
 
-    from zenactors.daemon.config.checking import adapter_of  # noqa: PLC0415
+    from zenactors.config.checking import adapter_of  # noqa: PLC0415
 
     adapter, bare = adapter_of(field), cast("Any", field.annotation)
     with suppress(pydantic.ValidationError):

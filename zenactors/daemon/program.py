@@ -29,7 +29,6 @@ from zenactors._version import __version__
 from zenactors.core.clock import SystemClock
 from zenactors.daemon.actions import SIGNAL_ACTIONS, Outcome, send_signal
 from zenactors.daemon.command_line import HelpShown, UsageError, parse_daemon, usage
-from zenactors.daemon.logs import LogOptions, Logs
 from zenactors.daemon.main_thread import SIGNAL_EVENTS
 from zenactors.daemon.paths import make_user_folders
 from zenactors.errors import (
@@ -46,6 +45,7 @@ from zenactors.errors import (
     ProcessSetupError,
     ZenDaemonException,
 )
+from zenactors.logs.sinks import LogOptions, Logs
 from zenactors.process.daemonize import Launcher, detach, fill_standard_streams
 from zenactors.process.pidfile import PidFile, with_serial
 from zenactors.process.privileges import drop, enter, resolve_group, resolve_user

@@ -13,9 +13,9 @@ from loguru import logger
 
 from zenactors.actors.entries import ComponentEntry, component_entries
 from zenactors.actors.reconfigure import Change
+from zenactors.config.merge import Configuration
 from zenactors.core.component import set_options
 from zenactors.core.replicas import Replicas
-from zenactors.daemon.config.merge import Configuration
 from zenactors.errors import ConfigurationError, ReloadError
 
 NEED_RESTART = (

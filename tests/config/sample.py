@@ -1,0 +1,69 @@
+"""What the tests of configurations configure: a daemon with keys of its own, and files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+from pydantic import Field
+
+from zenactors.config.options import DaemonOptions, Table
+from zenactors.config.sources import Layer, read_file
+
+
+class Database(Table):
+    host: str
+    port: int = 5432
+    password: str | None = None
+
+
+class Options(DaemonOptions):
+    greeting: str = Field("hello", description="What to say first.")
+    loud: bool = Field(default=True, description="Say it loudly.")
+    folder: Path = Field(default=Path("/data"), description="Where to look.")
+    mode: Literal["fast", "safe"] = "safe"
+    tags: tuple[str, ...] = ()
+    limits: dict[str, int] = Field(default={"lines": 10}, description="How much at most.")
+    database: Database | None = None
+    replicas: list[Database] = Field(default=[])
+
+
+class TailerOptions(Table):
+    paths: list[str] = Field(default=[])
+    poll: float = 0.25
+    limits: dict[str, int] = Field(default={})
+
+
+class LaxOptions(pydantic.BaseModel):
+    """As a component may have it whose author did not think of unknown keys."""
+
+    level: int = 1
+
+
+SECTIONS = {"tailer": TailerOptions, "lax": LaxOptions, "plain": None}
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o644)  # whatever the umask: as root, what others can write is refused
+    return path
+
+
+def default(data: Mapping[str, Any] | None = None) -> Layer:
+    return Layer(kind="default", label="default", data={"name": "x"} if data is None else data)
+
+
+def program(data: Mapping[str, Any]) -> Layer:
+    return Layer(kind="program", label="program", data=data)
+
+
+def given(data: Mapping[str, Any]) -> Layer:
+    return Layer(kind="command line", label="command line", data=data)
+
+
+def file(path: Path, text: str) -> Layer:
+    layer = read_file(write(path, text))
+    assert layer.problems == ()
+    return layer

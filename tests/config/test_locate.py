@@ -1,0 +1,69 @@
+"""The locator knows the line of everything that is in a TOML text."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from zenactors.config.locate import line_of, locate
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "line"),
+    [
+        ("a = 1\nb = 2", ("b",), 2),
+        ("\n\n# a = 0\na = 1", ("a",), 4),
+        ("[t]\n\nx = 1", ("t", "x"), 3),
+        ("[t.u]\nx = 1", ("t", "u"), 1),
+        ("[t]\na.b = 1", ("t", "a", "b"), 2),
+        ('x = """\ny = 1\n"""\ny = 2', ("y",), 4),
+        ("x = '''\n[[t]]\n'''\n[[t]]", ("t", 0), 4),
+        ('x = "a # b" # c\ny = 1', ("y",), 2),
+        ('x = "\\"" \ny = 1', ("y",), 2),
+        ('x = """a""""\ny = 1', ("y",), 2),
+        ('"a.b" = 1', ("a.b",), 1),
+        ('\n"\\u00e4" = 1', ("ä",), 2),
+        ("'a b' . c = 1", ("a b", "c"), 1),
+        ("[[t]]\n[[t]]\nx = 1", ("t", 1, "x"), 3),
+        ("[[t]]\n[t.o]\nx = 1\n[[t]]\n[t.o]\nx = 1", ("t", 1, "o", "x"), 6),
+        ("[[t]]\n[[t.u]]\n[[t.u]]\nx = 1\n[[t]]\n[[t.u]]\nx = 1", ("t", 1, "u", 0, "x"), 7),
+        ("t = { a = 1, b = { c = 2 } }\n", ("t", "b", "c"), 1),
+        ("t = [\n  1,\n  # two\n  2,\n]\nx = 1", ("t", 1), 4),
+        ("t = [\n  1,\n  # two\n  2,\n]\nx = 1", ("x",), 6),
+        ("t = [\n  [1, 2],\n  { a = 1,\n b = 2 }]", ("t", 1, "b"), 4),
+        ("d = 1979-05-27 07:32:00\ne = 1.5\nf = +inf", ("f",), 3),
+        ("a = 1\r\nb = 2\r\n", ("b",), 2),
+    ],
+)
+def test_each_key_is_located_at_its_line(text: str, path: tuple[str | int, ...], line: int) -> None:
+    assert locate(text)[path] == line
+
+
+def paths_in(data: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    yield path
+    pairs = data.items() if isinstance(data, dict) else ()
+    for key, value in enumerate(data) if isinstance(data, list) else pairs:
+        yield from paths_in(value, (*path, key))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'a = 1\n[b.c]\nd.e = "x"\n[[f]]\n[f.g]\nh = [[], {}, [{ i = 1 }]]\n[[f]]\n[f.g.j]\n',
+        "a = [ # [\n  'x]', \"y}\", { \"k=\" = ''' } ''' },\n]\n['q.r'.s]\nt = {}\nu = []\n",
+        "x = 0x1F\ny = 1_000.5e-3\nz = [true,false,\n07:32:00, 1979-05-27T07:32:00Z]\n-1 = 2\n",
+        "",
+        "# only a comment",
+    ],
+)
+def test_everything_that_is_in_a_text_has_a_line(text: str) -> None:
+    assert set(paths_in(tomllib.loads(text))) == set(locate(text))
+
+
+def test_what_is_not_in_the_text_stands_where_it_would_belong() -> None:
+    lines = locate("a = 1\n[[t]]\n[[t]]\nb = 2\n")
+    assert line_of(lines, ("t", 1, "options", "x")) == 3
+    assert line_of(lines, ("missing",)) == 1

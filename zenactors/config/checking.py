@@ -1,0 +1,291 @@
+"""Tables checked against pydantic models: for each wrong key where it is, and what is wrong.
+
+Pure functions of models and tables; any thread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import reprlib
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import pydantic
+
+from zenactors.config.wording import nearest, one_line
+from zenactors.daemon.state import REDACTED, SECRET, plain
+from zenactors.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from zenactors.config.locate import KeyPath
+
+Finding = tuple["KeyPath", str]  # where something is wrong, and what
+
+STRICT = pydantic.ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+_WRONG_TYPE = ("_type", "_parsing", "literal_error", "is_instance_of")
+
+
+def as_key(path: KeyPath) -> str:
+    """Call a place in a table a key: `key 'signals.SIGWINCH'`."""
+    return f"key {_dotted(path)!r}"
+
+
+def as_option(path: KeyPath) -> str:
+    """Call a place in the table of a component an option."""
+    return f"option {_dotted(path)!r}"
+
+
+def _dotted(path: KeyPath) -> str:
+    return ".".join(map(str, path))
+
+
+def keys_of(model: type[pydantic.BaseModel]) -> dict[str, FieldInfo]:
+    """Return a model's fields by every key that a table may have for them."""
+    keys: dict[str, FieldInfo] = {}
+    for name, field in model.model_fields.items():
+        alias = field.validation_alias or name
+        choices = alias.choices if isinstance(alias, pydantic.AliasChoices) else [alias]
+        keys |= {choice: field for choice in choices if isinstance(choice, str)}
+    return keys
+
+
+def key_of(name: str, field: FieldInfo) -> str:
+    """Return the one key under which a field's value is kept."""
+    return field.serialization_alias or field.alias or name
+
+
+def adapter_of(field: FieldInfo) -> pydantic.TypeAdapter[Any]:
+    """Return what checks values of one field, without the rest of its model."""
+    type_: Any = field.annotation
+    if field.metadata:
+        type_ = Annotated[(type_, *field.metadata)]
+    return pydantic.TypeAdapter(type_, config=adapter_config(field.annotation))
+
+
+def adapter_config(type_: Any) -> pydantic.ConfigDict | None:
+    """Return the config for a type's adapter: pydantic takes none for who has one of its own."""
+    own = isinstance(type_, type) and (
+        issubclass(type_, pydantic.BaseModel) or dataclasses.is_dataclass(type_)
+    )
+    return None if own else pydantic.ConfigDict(strict=True, arbitrary_types_allowed=True)
+
+
+def check_table(
+    model: type[pydantic.BaseModel],
+    table: Mapping[str, Any],
+    called: Callable[[KeyPath], str] = as_key,
+    *,
+    elsewhere: Mapping[str, str] | None = None,
+    partial: bool = False,
+) -> tuple[pydantic.BaseModel | None, list[Finding]]:
+    """Check a table; return the model or, for each wrong key, where and what is wrong.
+
+    Args:
+        model: What there may be.
+        table: What there is.
+        called: Names a place in the table, for the messages.
+        elsewhere: Keys that are wrong here, each with what to do instead.
+        partial: The table is one of several that are put on top of each other: what is missing
+            in it, or None, is not wrong.
+    """
+    check = _Check(model, table, called, elsewhere or {}, partial=partial)
+    return (None if check.findings else check.checked), list(check.findings.items())
+
+
+class _Check:
+    """One table against one model."""
+
+    def __init__(
+        self,
+        model: type[pydantic.BaseModel],
+        table: Mapping[str, Any],
+        called: Callable[[KeyPath], str],
+        elsewhere: Mapping[str, str],
+        *,
+        partial: bool,
+    ) -> None:
+        self.checked: pydantic.BaseModel | None = None
+        self._model = model
+        self._table = table
+        self._called = called
+        self._elsewhere = elsewhere
+        self._partial = partial
+        self._by_type: set[KeyPath] = set()  # where only the type has been found wrong so far
+        self.findings: dict[KeyPath, str] = {
+            (key,): f"{called((key,))} cannot be set here; {elsewhere[key]}"
+            for key in table
+            if key in elsewhere and key in keys_of(model)
+        }
+        errors: list[Any] = []
+        try:
+            self.checked = model.model_validate(table)
+        except pydantic.ValidationError as cause:
+            errors = cause.errors(include_url=False)
+        ignored = list(_ignored(model, table))
+        unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
+        # A misspelled key is one problem, not also a missing one.
+        self._meant = {
+            (*loc[:-1], key)
+            for loc in [*unknown, *ignored]
+            for key in self._known(loc)
+            if repr(key) in did_you_mean(loc[-1], self._known(loc))
+        }
+        for error in errors:
+            self._add(error)
+        for loc in ignored:
+            self._add_unknown(loc)
+
+    def _add(self, error: Any) -> None:
+        loc, kind = error["loc"], error["type"]
+        path, type_, value = _descend(self._model, self._table, loc)
+        if kind == "missing" and path == loc[:-1]:
+            if not self._is_lenient(loc) and loc not in self._meant:
+                problem = f"{self._called(loc)} is missing; it must be given"
+                self.findings.setdefault(loc, problem)
+        elif kind == "extra_forbidden" and self._is_in_table(loc):
+            self._add_unknown(loc)
+        elif not self._is_lenient(path) or (path and value is not None):
+            # Of one key, one problem: what fits no member of a union has one for each. The best
+            # is that of a member whose type is right.
+            by_type = kind.endswith(_WRONG_TYPE)
+            if path not in self.findings or (path in self._by_type and not by_type):
+                self.findings[path] = self._explain(error, path, type_, value)
+                (self._by_type.add if by_type else self._by_type.discard)(path)
+
+    def _is_in_table(self, loc: KeyPath) -> bool:
+        return _descend(self._model, self._table, loc[:-1])[0] == loc[:-1]
+
+    def _is_lenient(self, path: KeyPath) -> bool:
+        """Tell whether other layers may add what is missing: not to what stands in a list."""
+        return self._partial and not any(isinstance(part, int) for part in path)
+
+    def _add_unknown(self, loc: KeyPath) -> None:
+        key, known = str(loc[-1]), set(self._known(loc))
+        elsewhere = self._elsewhere if len(loc) == 1 else {}
+        if key in known:
+            problem = f"{self._called(loc)} is given twice, in two spellings"
+        else:
+            where = f"; {elsewhere[key]}" if key in elsewhere else ""
+            hint = where or nearest(key, known - set(elsewhere))
+            problem = f"unknown {self._called(loc)}{hint}"
+        self.findings.setdefault(loc, problem)
+
+    def _known(self, loc: KeyPath) -> list[str]:
+        """Return the keys that the table around a location may have."""
+        inner = _plain_type(_descend(self._model, self._table, loc[:-1])[1])
+        return list(keys_of(inner)) if _is_model(inner) else []
+
+    def _explain(self, error: Any, path: KeyPath, type_: Any, value: Any) -> str:
+        got = f", got {_shown(path, value)}" if path and error["loc"][-1] != "[key]" else ""
+        subject = f"{self._called(path)}: " if path else ""
+        if path and error["type"].endswith(_WRONG_TYPE):
+            # The value as the type saw it: something before may have changed its spelling.
+            hint = did_you_mean(error["input"], _choices(type_))
+            return f"{subject}expected {_type_name(type_)}{got}{hint}"
+        if error["type"] in {"value_error", "assertion_error"}:
+            return f"{subject}{one_line(error['ctx']['error'])}{got}"
+        return f"{subject}{one_line(error['msg'][:1].lower() + error['msg'][1:])}{got}"
+
+
+def _shown(path: KeyPath, value: Any) -> str:
+    if any(SECRET.search(str(part)) for part in path):
+        return REDACTED
+    return reprlib.repr(plain(value) if isinstance(value, Mapping | list) else value)
+
+
+def _ignored(type_: Any, value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
+    """Yield the unknown keys that models pass over which were not told to forbid them."""
+    type_ = _plain_type(type_)
+    ignores = _is_model(type_) and type_.model_config.get("extra", "ignore") == "ignore"
+    for key, each in _items(value):
+        inner = _type_under(type_, key)
+        if inner is not None:
+            yield from _ignored(inner, each, (*path, key))
+        elif ignores and isinstance(value, Mapping):
+            yield (*path, key)
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        return value.items()
+    return enumerate(value) if isinstance(value, list | tuple) else ()
+
+
+def _descend(model: Any, table: Any, loc: KeyPath) -> tuple[KeyPath, Any, Any]:
+    """Follow a location into tables; return how far it leads, and the type and the value there."""
+    path: KeyPath = ()
+    type_, value = model, table
+    for part in loc:
+        inner, items = _type_under(_plain_type(type_), part), dict(_items(value))
+        if inner is None or part not in items:
+            break
+        path, type_, value = (*path, part), inner, items[part]
+    return path, type_, value
+
+
+def _type_under(type_: Any, key: str | int) -> Any:
+    """Return the type of what stands under a key; None if that is not a place of its own."""
+    if _is_model(type_):
+        field = keys_of(type_).get(str(key))
+        return field and field.annotation
+    arguments = typing.get_args(type_)
+    if typing.get_origin(type_) is dict:
+        return arguments[1]
+    if typing.get_origin(type_) in {list, tuple} and _is_model(_plain_type(arguments[0])):
+        return arguments[0]  # of simple values, the whole list tells more
+    return None
+
+
+def _is_model(type_: Any) -> bool:
+    return isinstance(type_, type) and issubclass(type_, pydantic.BaseModel)
+
+
+def _plain_type(type_: Any) -> Any:
+    """Return a type without what is annotated to it, and without "or None"."""
+    if typing.get_origin(type_) is Annotated:
+        return _plain_type(typing.get_args(type_)[0])
+    if typing.get_origin(type_) in {types.UnionType, typing.Union}:
+        entries = [part for part in typing.get_args(type_) if part is not types.NoneType]
+        return _plain_type(entries[0]) if len(entries) == 1 else type_
+    return type_
+
+
+def members_of(type_: Any) -> list[Any]:
+    """Return the types that a value may be of; None, which no file can give, is left out."""
+    inner = _plain_type(type_)
+    if typing.get_origin(inner) in {types.UnionType, typing.Union}:
+        return [
+            entry
+            for part in typing.get_args(inner)
+            if part is not types.NoneType
+            for entry in members_of(part)
+        ]
+    return [inner]
+
+
+def _type_name(type_: Any) -> str:
+    return " or ".join(map(_member_name, members_of(type_)))
+
+
+def _member_name(type_: Any) -> str:
+    if typing.get_origin(type_) is Literal:
+        choices = [repr(choice) for choice in typing.get_args(type_)]
+        return f"one of {', '.join(choices)}" if choices[1:] else choices[0]
+    if typing.get_origin(type_) is dict or type_ is dict or _is_model(type_):
+        return "a table"
+    return inspect.formatannotation(type_)
+
+
+def _choices(type_: Any) -> list[str]:
+    return [
+        str(choice)
+        for entry in members_of(type_)
+        if typing.get_origin(entry) is Literal
+        for choice in typing.get_args(entry)
+    ]

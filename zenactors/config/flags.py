@@ -1,0 +1,132 @@
+"""The options of a daemon's command line, made from the model of its configuration.
+
+Pure functions of models; any thread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import pathlib
+import typing
+from typing import TYPE_CHECKING, Any, Literal
+
+from zenactors.config.checking import key_of, members_of
+from zenactors.config.options import GROUPS, flag_of
+
+if TYPE_CHECKING:
+    import pydantic
+    from pydantic.fields import FieldInfo
+
+REPEATED = "verbosity"  # its option counts how often it is given
+
+_VALUES = {"int": "NUMBER", "float": "NUMBER"}
+_VALUES_BY_KEY = {
+    "action": "ACTION",
+    "dir": "DIR",
+    "file": "FILE",
+    "group": "GROUP",
+    "interval": "SECONDS",
+    "level": "LEVEL",
+    "name": "NAME",
+    "timeout": "SECONDS",
+    "umask": "MASK",
+    "user": "USER",
+}
+_TAKEN = ("--help", "--version")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """One option of the command line.
+
+    Attributes:
+        option: How it is written: `--work-dir`.
+        key: The configuration key that it sets.
+        value: What to call its value in the help; None if it takes none.
+        sets: What it sets without a value.
+        group: Where it stands in the help; None with a daemon's own.
+        help: What it does.
+    """
+
+    option: str
+    key: str
+    value: str | None
+    sets: bool = True
+    group: str | None
+    help: str
+
+
+def flags_of(model: type[pydantic.BaseModel]) -> list[Flag]:
+    """Return the options for all keys of a model that are neither tables nor lists.
+
+    Raises:
+        ValueError: If two keys would have the same option.
+    """
+    flags = [flag for name, field in model.model_fields.items() for flag in _flags(name, field)]
+    taken = dict.fromkeys(_TAKEN, "every command line")
+    for flag in flags:
+        if flag.option in taken:
+            raise ValueError(
+                f"Key {flag.key!r} of {model.__name__} would have the option {flag.option}, which"
+                f" {taken[flag.option]} has: rename it."
+            )
+        taken[flag.option] = f"key {flag.key!r}"
+    return flags
+
+
+def _flags(name: str, field: FieldInfo) -> list[Flag]:
+    entries = members_of(field.annotation)
+    if not all(map(_is_scalar, entries)):
+        return []
+    key = key_of(name, field)
+    flag = Flag(
+        option=flag_of(key),
+        key=key,
+        value=_value(key, entries),
+        group=next((group for group, keys in GROUPS.items() if key in keys), None),
+        help=_help(key, field, entries),
+    )
+    if entries == [bool] and field.default is True:
+        off = f"--no-{flag.option.removeprefix('--')}"
+        flag = dataclasses.replace(flag, option=off, sets=False, help=f"Switch off: {flag.help}")
+    # Other spellings of the key.
+    choices = getattr(field.validation_alias, "choices", [])
+    return [
+        flag,
+        *(
+            dataclasses.replace(flag, option=flag_of(choice), help=f"The same as {flag.option}.")
+            for choice in choices
+            if isinstance(choice, str) and choice != key
+        ),
+    ]
+
+
+def _is_scalar(type_: Any) -> bool:
+    if typing.get_origin(type_) is Literal:
+        return True
+    scalars = (str, int, float, enum.Enum, pathlib.PurePath)
+    return isinstance(type_, type) and issubclass(type_, scalars)
+
+
+def _value(key: str, entries: list[Any]) -> str | None:
+    if entries == [bool] or key == REPEATED:
+        return None
+    by_key = _VALUES_BY_KEY.get(key.rpartition("_")[2])
+    names = {_VALUES.get(getattr(entry, "__name__", ""), "VALUE") for entry in entries}
+    return by_key or (names.pop() if len(names) == 1 else "VALUE")
+
+
+def _help(key: str, field: FieldInfo, entries: list[Any]) -> str:
+    text = (field.description or "").strip()
+    known = [str(each) for entry in entries for each in typing.get_args(entry)]
+    if any(each.lower() not in text.lower() for each in known):
+        text = f"{text.rstrip('.')}: {', '.join(known)}.".removeprefix(": ")
+    default = field.default
+    if key == REPEATED or entries == [bool] or default in {None, ""}:
+        return text
+    if field.is_required() or field.default_factory is not None:
+        return text
+    if key == "umask":
+        default = f"{default:03o}"  # nobody knows a umask by its decimal number
+    return f"{text} Default: {f'{default:g}' if isinstance(default, float) else default}.".strip()

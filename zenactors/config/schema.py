@@ -1,0 +1,125 @@
+"""What a configuration file may hold, as JSON Schema: for editors and for checks elsewhere.
+
+A file is one layer of several: so no key of it is required, and each may be null, which leaves
+it to the other layers. Pure functions of models; any thread.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import pydantic
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+
+from zenactors.config.checking import key_of, keys_of
+from zenactors.config.merge import COMPONENTS, Sections
+from zenactors.config.options import NOT_IN_FILES
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_ABOUT = ("title", "description", "default")
+_NULL = {"type": "null"}
+
+
+def json_schema(
+    model: type[pydantic.BaseModel], sections: Sections | None = None
+) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a configuration file.
+
+    Args:
+        model: What there is to configure.
+        sections: What stands under `components`; as for `load`.
+    """
+    tables = _Tables()
+    schema = tables.add(model, "")
+    properties = schema["properties"]
+    for key, field in keys_of(model).items():
+        if key in NOT_IN_FILES:
+            properties.pop(key, None)
+        elif key not in properties:  # another spelling
+            name = next(name for name, each in model.model_fields.items() if each is field)
+            properties[key] = properties[key_of(name, field)]
+    if COMPONENTS in properties:
+        components = {
+            name: tables.add(section, f"{COMPONENTS}.{name}.") if section else _table({})
+            for name, section in (sections or {}).items()
+        }
+        about = {key: each for key, each in properties[COMPONENTS].items() if key in _ABOUT}
+        properties[COMPONENTS] = about | _table(components)
+    schema = {"$schema": DIALECT, **tables.as_layer(schema)}
+    return schema | ({"$defs": tables.definitions} if tables.definitions else {})
+
+
+def _table(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+class _Generate(GenerateJsonSchema):
+    """Lets any value be what JSON Schema has no words for."""
+
+    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - pydantic's
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
+        return {}
+
+
+class _Tables:
+    """The schemas of several models, with their definitions in one place."""
+
+    def __init__(self) -> None:
+        self.definitions: dict[str, Any] = {}
+
+    def add(self, model: type[pydantic.BaseModel], prefix: str) -> dict[str, Any]:
+        """Return a model's schema; its definitions get a prefix, to be told from others'."""
+        schema = model.model_json_schema(
+            ref_template=f"#/$defs/{_as_pointer(prefix)}{{model}}", schema_generator=_Generate
+        )
+        definitions = schema.pop("$defs", {})
+        for each in (schema, *definitions.values()):
+            if "properties" in each:  # a table, of a model that perhaps does not forbid the rest
+                each.setdefault("additionalProperties", False)
+        self.definitions |= {prefix + name: each for name, each in definitions.items()}
+        if "description" in schema:  # the docstring: its rest is for programmers
+            schema["description"] = schema["description"].partition("\n\n")[0]
+        return schema
+
+    def as_layer(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return a schema for one layer of a table. Tables in arrays stay whole."""
+        if "$ref" in schema:
+            return {**schema, "$ref": self._layer_of(schema["$ref"])}
+        found = {key: each for key, each in schema.items() if key != "required"}
+        if "anyOf" in found:
+            found["anyOf"] = [self.as_layer(each) for each in found["anyOf"]]
+        if "properties" in found:
+            found["properties"] = {
+                key: _or_null(self.as_layer(each)) for key, each in found["properties"].items()
+            }
+        if isinstance(found.get("additionalProperties"), dict):
+            values = self.as_layer(found["additionalProperties"])
+            found["additionalProperties"] = _or_null(values)
+        return found
+
+    def _layer_of(self, reference: str) -> str:
+        if f"{reference}.layer" in self._names():
+            return f"{reference}.layer"
+        name = self._names()[reference]
+        self.definitions[f"{name}.layer"] = {}  # models may refer to themselves
+        self.definitions[f"{name}.layer"] = self.as_layer(self.definitions[name])
+        return f"{reference}.layer"
+
+    def _names(self) -> dict[str, str]:
+        return {f"#/$defs/{_as_pointer(name)}": name for name in self.definitions}
+
+
+def _as_pointer(name: str) -> str:
+    """Return a name as it is written in a JSON Pointer in a URI."""
+    return quote(name.replace("~", "~0").replace("/", "~1"))
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    about = {key: each for key, each in schema.items() if key in _ABOUT}
+    rest = {key: each for key, each in schema.items() if key not in _ABOUT}
+    if not rest or _NULL in rest.get("anyOf", []):
+        return schema
+    return {**about, "anyOf": [rest, _NULL]}

@@ -1,0 +1,193 @@
+"""Where a configuration comes from: layers of tables, those of files with the line of each key.
+
+Reading raises nothing: what is wrong with a file is noted in its layer, so that the problems of
+all sources can be told at once. Thread: main, before any other thread exists.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from zenactors.config import trust
+from zenactors.config.jsonc import parse_json
+from zenactors.config.locate import KeyPath, TextError, line_of, parse_toml
+
+Kind = Literal["default", "program", "directory", "file", "command line"]
+
+MAX_DEPTH = 50  # of tables in tables: deeper is a mistake, or an attempt to exhaust the stack
+SUFFIXES = (".conf", ".json", ".toml")
+_DANGER = "it configures a process of root"
+
+
+class _Refused(Exception):  # noqa: N818 - a finding on its way to its layer
+    """A file is not used; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One source of a configuration.
+
+    Attributes:
+        kind: What sort of source it is.
+        label: What to call it in messages: a file's path, else the kind.
+        data: Its keys and values, as they are written there.
+        lines: Of a file, the line of each key.
+        problems: Why it could not be read, a line each.
+    """
+
+    kind: Kind
+    label: str
+    data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    lines: Mapping[KeyPath, int] = dataclasses.field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    @property
+    def is_file(self) -> bool:
+        """True for what a person has written into a file."""
+        return self.kind in {"directory", "file"}
+
+    def line(self, path: KeyPath) -> int:
+        """Return the line of a key or, if it is not there, of what it would stand in; 0: none."""
+        return line_of(self.lines, path) if self.lines else 0
+
+    def place(self, path: KeyPath) -> str:
+        """Return where a key stands: `/etc/x.conf:12`, or the label of what has no lines."""
+        return f"{self.label}:{self.line(path)}" if self.lines else self.label
+
+
+def read_file(path: Path, *, asked_by: str | None = None, kind: Kind = "file") -> Layer:
+    """Read a TOML (`.toml`) or a JSON file with comments (anything else).
+
+    Args:
+        path: The file.
+        asked_by: The option that names it, for the message if there is no such file. None: then
+            the layer is just empty, for nobody has asked for this file.
+        kind: What to call the source.
+    """
+    label = str(path)
+    try:
+        data, lines = _parse(path, _read(path))
+    except FileNotFoundError:
+        if asked_by is None:
+            return Layer(kind=kind, label=label)
+        problems = [f"{path}: there is no such file; {asked_by} names it"]
+    except OSError as cause:
+        problems = [f"{path}: cannot be read: {cause.strerror}{_named(asked_by)}"]
+    except TextError as cause:
+        problems = [f"{path}:{line}:{column}: {what}" for line, column, what in cause.problems]
+    except _Refused as cause:
+        problems = [str(cause)]
+    else:
+        return Layer(kind=kind, label=label, data=data, lines=lines)
+    return Layer(kind=kind, label=label, problems=tuple(problems))
+
+
+def read_directory(path: Path, *, asked_by: str | None = None) -> list[Layer]:
+    """Read all `*.conf`, `*.json` and `*.toml` files of a folder, in the order of their names.
+
+    Hidden files, backups (`x.conf~`) and what is no file are left out. For `asked_by` see
+    `read_file`.
+    """
+    try:
+        problem = trust.refusal(path, path.stat(), _DANGER)
+        names = sorted(os.listdir(path))  # noqa: PTH208 - names are what is sorted
+    except FileNotFoundError:
+        if asked_by is None:
+            return []
+        problem = f"{path}: there is no such folder; {asked_by} names it"
+    except OSError as cause:
+        problem = f"{path}: cannot be read: {cause.strerror}{_named(asked_by)}"
+    if problem:
+        return [Layer(kind="directory", label=str(path), problems=(problem,))]
+    return [
+        read_file(path / name, asked_by="config_dir", kind="directory")
+        for name in names
+        if name.endswith(SUFFIXES) and not name.startswith(".") and _may_be_file(path / name)
+    ]
+
+
+def _named(asked_by: str | None) -> str:
+    return f"; {asked_by} names it" if asked_by else ""
+
+
+def _may_be_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return True  # a link to nowhere: reading it will tell
+
+
+def _read(path: Path) -> str:
+    with path.open("rb") as file:
+        # Of the open file, so that nobody swaps it between the look and the reading.
+        if reason := trust.refusal(path, os.fstat(file.fileno()), _DANGER):
+            raise _Refused(reason)
+        content = file.read()
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as cause:
+        before = content[: cause.start]
+        line, column = before.count(b"\n") + 1, cause.start - before.rfind(b"\n")
+        raise TextError([(line, column, "is not UTF-8 text; save the file as UTF-8")]) from cause
+
+
+def _parse(path: Path, text: str) -> tuple[dict[str, Any], Mapping[KeyPath, int]]:
+    try:
+        if path.suffix == ".toml":
+            data, lines = parse_toml(text)
+        else:
+            data, lines = parse_json(text)
+    except RecursionError as cause:
+        raise _Refused(f"{path}: is nested too deeply") from cause
+    if not isinstance(data, dict):
+        raise TextError([(1, 1, "an object is expected: { ... }")])
+    data.pop("$schema", None)  # for editors: where the JSON Schema of the file is
+    if any(len(where) > MAX_DEPTH for where in lines):
+        raise _Refused(f"{path}: is nested too deeply")
+    return data, lines
+
+
+def read_layers(
+    *,
+    default: Mapping[str, Any],
+    program: Mapping[str, Any],
+    command_line: Mapping[str, Any],
+) -> list[Layer]:
+    """Return all layers, the weakest first: files are read as the three given ones name them.
+
+    A file or a folder that only `default` names need not be there; one that the program or the
+    command line names must be, unless `config_file_silent` or `config_dir_silent` is set.
+    """
+    given: dict[str, Mapping[str, Any]] = {
+        "default": default,
+        "program": program,
+        "command line": command_line,
+    }
+
+    def named(key: str) -> tuple[Path | None, str | None]:
+        path = asked_by = None
+        silent = False
+        for kind, data in given.items():
+            if key in data:
+                # What is no path at all, checking the layer will tell.
+                right = isinstance(data[key], str | os.PathLike) and data[key] != ""
+                path = Path(data[key]) if right else None
+                option = f"--{key.replace('_', '-')}" if kind == "command line" else key
+                asked_by = None if kind == "default" else option
+            silent = data.get(f"{key}_silent", silent)
+        return path, None if silent else asked_by
+
+    directory, directory_asked_by = named("config_dir")
+    file, file_asked_by = named("config_file")
+    return [
+        Layer(kind="default", label="default", data=default),
+        Layer(kind="program", label="program", data=program),
+        *(read_directory(directory, asked_by=directory_asked_by) if directory else []),
+        *([read_file(file, asked_by=file_asked_by)] if file else []),
+        Layer(kind="command line", label="command line", data=command_line),
+    ]

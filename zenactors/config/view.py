@@ -1,0 +1,72 @@
+"""The merged configuration as text: each value, and where it is from; secrets redacted.
+
+Pure functions; any thread.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from zenactors.daemon.state import REDACTED, SECRET, plain
+
+if TYPE_CHECKING:
+    from zenactors.config.locate import KeyPath
+    from zenactors.config.merge import Configuration
+
+_INDENT = "  "
+# To the last "@": rather too much than a part of a password that contains one.
+_USER_INFO = re.compile(r"(//[^/?#\s:@]*):\S*(?=@)")
+
+
+def config_tree(configuration: Configuration) -> str:
+    """Return a line for each key, in the order of the model, with a table's keys below it.
+
+    Values are spelled as in JSON. The values of secret-looking keys are redacted, and so are
+    passwords within URLs.
+    """
+    rows = list(_rows(configuration.values, configuration.origins, ()))
+    key_width = max((len(key) for key, _, origin in rows if origin), default=0)
+    value_width = max((len(value) for _, value, origin in rows if origin), default=0)
+    return "".join(
+        f"{key:{key_width}}  {value:{value_width}}  {origin}\n" if origin else f"{key}\n"
+        for key, value, origin in rows
+    )
+
+
+def _rows(
+    table: Mapping[str, Any], origins: Mapping[KeyPath, str], path: KeyPath
+) -> Iterator[tuple[str, str, str]]:
+    """Yield key, value and origin; the last two are empty for a table's own line."""
+    for key, value in table.items():
+        where = (*path, key)
+        name = _INDENT * len(path) + (str(key) if str(key).isprintable() else json.dumps(str(key)))
+        if SECRET.search(str(key)) and value is not None:
+            found = {origins[leaf] for leaf in origins if leaf[: len(where)] == where}
+            yield name, json.dumps(REDACTED), ", ".join(sorted(found))
+        elif isinstance(value, Mapping) and value:
+            yield name, "", ""
+            yield from _rows(value, origins, where)
+        else:
+            yield name, _spelled(where, value), origins[where]
+
+
+def _spelled(path: KeyPath, value: Any) -> str:
+    if path == ("umask",):
+        value = f"{value:03o}"  # nobody knows a umask by its decimal number
+    value = _without_passwords(plain(value))
+    text = json.dumps(value, ensure_ascii=False)
+    # Nothing that a terminal would obey, and no half characters, which cannot be written.
+    return text if text.isprintable() else json.dumps(value)
+
+
+def _without_passwords(value: Any) -> Any:
+    if isinstance(value, str):
+        return _USER_INFO.sub(rf"\1:{REDACTED}", value)
+    if isinstance(value, list):
+        return [_without_passwords(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _without_passwords(each) for key, each in value.items()}
+    return value

@@ -1,0 +1,1 @@
+"""Log sinks of a daemon: the log file, JSON lines, the console."""

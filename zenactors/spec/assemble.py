@@ -1,0 +1,365 @@
+"""Put the daemon together that a SPEC describes, or say everything that is wrong with it.
+
+All problems of a file are found before anything is started, and are told at once: one
+line a problem, with its place in the file. Thread: main, before any other thread exists.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import operator
+import os
+import reprlib
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pydantic
+
+from zenactors.config.checking import check_table
+from zenactors.config.locate import KeyPath, TextError, line_of, parse_toml
+from zenactors.config.merge import Configuration, leaves
+from zenactors.config.merge import load as load_layers
+from zenactors.config.options import NOT_IN_FILES, DaemonOptions
+from zenactors.config.sources import Layer
+from zenactors.config.wording import because, nearest
+from zenactors.core.component import ZenDaemonComponent
+from zenactors.daemon.reload import TargetConfig, differing
+from zenactors.errors import ConfigurationError, ReloadError, did_you_mean
+from zenactors.spec.components import (
+    build_component,
+    checked_options,
+    handled_by,
+    unheard,
+)
+from zenactors.spec.importing import Problem, import_attribute, look_first_in, refusal
+
+if TYPE_CHECKING:
+    from zenactors.daemon.lifecycle import ZenDaemon
+
+# For each list of events what stands before the event's name in an entry.
+_SCHEDULES = {
+    "schedule": "",
+    "schedule_next": "",
+    "schedule_at": "Unix time",
+    "schedule_after": "seconds",
+}
+
+
+class DaemonTable(DaemonOptions):
+    """A whole file, but for its components: they are looked at one by one."""
+
+    description: str = ""
+    ordering: Literal["component", "global", "event"] = "component"
+    compat: Literal["pyzenkit"] | None = None
+    schedule: list[Any] = pydantic.Field(default=[])
+    schedule_next: list[Any] = pydantic.Field(default=[])
+    schedule_at: list[Any] = pydantic.Field(default=[])
+    schedule_after: list[Any] = pydantic.Field(default=[])
+    component: list[dict[str, Any]] = pydantic.Field(default=[])
+
+
+_ELSEWHERE = {
+    **dict.fromkeys(NOT_IN_FILES, "SPEC is the only file"),
+    "action": NOT_IN_FILES["action"],
+    "components": "write their options as [component.options]",
+}
+
+
+def load(spec: str, app_dir: Path = Path(), settings: Mapping[str, Any] | None = None) -> ZenDaemon:
+    """Return the daemon that `spec` describes. Imports the code that it names.
+
+    That of a file stays in the foreground, and without a pid file, unless the file or `settings`
+    say otherwise. By a reload it reads the file again.
+
+    Args:
+        spec: The path of a TOML file, or `package.module:attribute`: a `ZenDaemon`, a
+            subclass of it, or a function without arguments that returns one.
+        app_dir: Where modules are looked for first. It stays first on `sys.path`, for
+            components may import more when they run.
+        settings: Configuration keys, and `ordering`, that take precedence over those of the file.
+            For the other form, where code makes the daemon, they are left to its `configure`.
+
+    Raises:
+        ConfigurationError: One line for each problem that was found.
+    """
+    app_dir = app_dir.absolute()
+    if not app_dir.is_dir():
+        raise ConfigurationError(f"--app-dir {str(app_dir)!r} is not a folder")
+    look_first_in(app_dir)
+    if spec.endswith(".toml") or os.path.exists(spec):  # noqa: PTH110 - Path.exists() raises for a name too long
+        return _load_file(Path(spec), app_dir, dict(settings or {})).daemon
+    if ":" not in spec:
+        raise ConfigurationError(
+            f"SPEC {spec!r} is neither a file nor of the form 'package.module:attribute'"
+            f"{did_you_mean(spec, _names_beside(Path(spec)))}"
+        )
+    if "ordering" in (settings or {}):
+        raise ConfigurationError(
+            f"{spec}: 'ordering' can be set for a TOML file only;"
+            " give it to the ZenDaemon in the code"
+        )
+    return _load_object(spec, app_dir, settings or {})
+
+
+def _names_beside(path: Path) -> list[str]:
+    try:
+        return [str(path.parent / beside.name) for beside in path.parent.iterdir()]
+    except OSError:
+        return []
+
+
+def _load_object(spec: str, app_dir: Path, settings: Mapping[str, Any]) -> ZenDaemon:
+    from zenactors.daemon.lifecycle import ZenDaemon  # noqa: PLC0415 - the engine, when needed
+
+    try:
+        found = import_attribute(spec, app_dir)
+    except Problem as problem:
+        raise ConfigurationError(f"{spec}: {problem}") from problem.__cause__
+    forms = "a ZenDaemon, a subclass of it, or a function without arguments that returns one"
+    if not isinstance(found, ZenDaemon):
+        if not callable(found) or (isinstance(found, type) and not issubclass(found, ZenDaemon)):
+            raise ConfigurationError(f"{spec} is {reprlib.repr(found)}, which is not {forms}")
+        try:
+            inspect.signature(found).bind()
+        except TypeError as cause:
+            raise ConfigurationError(
+                f"{spec} cannot be called without arguments ({cause}); SPEC must be {forms}"
+            ) from cause
+        try:
+            found = found()
+        except ConfigurationError:
+            raise
+        except (Exception, SystemExit) as cause:
+            raise ConfigurationError(f"{spec} raises {because(cause)}") from cause
+    if not isinstance(found, ZenDaemon):
+        raise ConfigurationError(f"{spec} returns {reprlib.repr(found)}; SPEC must be {forms}")
+    in_foreground: dict[str, Any] = {"no_daemon": True}
+    if settings.get("no_daemon", True) and "action" not in settings:
+        in_foreground["pid_file"] = None
+    found.configure({**in_foreground, **settings})
+    problems = list(unheard(found.components, set(found.chains())))
+    if problems:
+        raise ConfigurationError("\n".join(f"{spec}: {problem}" for _, problem in problems))
+    return found
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What a file describes.
+
+    Attributes:
+        daemon: Ready to serve.
+        wanted: Its configuration, and the options of its components.
+        structure: What a reload cannot change.
+    """
+
+    daemon: ZenDaemon
+    wanted: TargetConfig
+    structure: dict[str, Any]
+
+
+def _load_file(
+    path: Path,
+    app_dir: Path,
+    overriding: Mapping[str, Any],
+    default: Mapping[str, Any] | None = None,
+) -> _Loaded:
+    file = _parse(path, _read(path), app_dir)
+    table, findings = check_table(DaemonTable, file.data, elsewhere=_ELSEWHERE)
+    for where, problem in findings:
+        file.add(where, problem)
+    components = [
+        _add_component(file, index, component)
+        for index, component in enumerate(_tables(file.data.get("component")))
+    ]
+    settings = dict(table.model_dump(exclude_unset=True, exclude={"component"})) if table else {}
+    for key, before in _SCHEDULES.items():
+        entries = file.data.get(key)
+        settings[key] = [
+            _entry(file, (key, index), entry, before)
+            for index, entry in enumerate(entries if isinstance(entries, list) else [])
+        ]
+    settings |= overriding
+    daemon = None
+    # With a component missing, the events that it handles would seem unknown.
+    built = [component for component in components if component is not None]
+    if len(built) == len(components):
+        daemon = _wire(file, settings, built)
+    if file.problems or daemon is None:
+        raise ConfigurationError(file.report())
+    tables = _tables(file.data.get("component"))
+    structure = {key: settings.get(key) for key in ("ordering", "compat")}
+    structure |= {
+        f"component {number} ({key})": table.get(key)
+        for number, table in enumerate(tables, start=1)
+        for key in ("use", "name", "events")
+    }
+    at_start = default is None
+    if default is None:
+        given = file.data | dict(overriding)
+        in_background = given.get("no_daemon") is False or "action" in given
+        default = daemon.default_files(in_background=in_background)
+    loaded = _Loaded(daemon, _wanted(file, daemon, tables, overriding, default), structure)
+    if at_start:  # a reload describes the daemon that serves, wherever this one would be
+        again = functools.partial(
+            _load_again, path.absolute(), app_dir, overriding, default, structure
+        )
+        daemon.use_spec(loaded.wanted, again)
+    return loaded
+
+
+def _load_again(
+    path: Path,
+    app_dir: Path,
+    overriding: Mapping[str, Any],
+    default: Mapping[str, Any],
+    structure: Mapping[str, Any],
+) -> TargetConfig:
+    # With the defaults of the start: the process may be in another folder, and another user's now.
+    loaded = _load_file(path, app_dir, overriding, default)
+    if different := differing(structure, loaded.structure):
+        raise ReloadError(f"Only a restart can change: {', '.join(different)}")
+    return loaded.wanted
+
+
+def _wanted(
+    file: _File,
+    daemon: ZenDaemon,
+    tables: list[dict[str, Any]],
+    overriding: Mapping[str, Any],
+    default: Mapping[str, Any],
+) -> TargetConfig:
+    own = {key: file.data[key] for key in file.data if key in DaemonOptions.model_fields}
+    if "parallel" in file.data:
+        own["parallel"] = file.data["parallel"]
+    given = {key: value for key, value in overriding.items() if key != "ordering"}
+    configuration = load_layers(
+        DaemonOptions,
+        [
+            Layer(kind="default", label="default", data={"no_daemon": True, **default}),
+            Layer(kind="file", label=str(file.path), data=own, lines=file.lines),
+            Layer(kind="command line", label="command line", data=given),
+        ],
+    )
+    entries = daemon.entries()
+    names = [entry.name for entry in entries]
+    options = {
+        entry.name: checked_options(entry.component, table)
+        for entry, table in zip(entries, tables, strict=True)
+    }
+    origins = dict(configuration.origins)
+    origins.pop(("components",))
+    for index, name in enumerate(names):
+        for key in list(leaves(options[name])) or [()]:
+            line = line_of(file.lines, ("component", index, "options", *key))
+            origins["components", name, *key] = f"{file.path}:{line}"
+    values = configuration.values | {"components": options}
+    return TargetConfig(
+        Configuration(values, origins),
+        options,
+        lambda: {entry.name: entry.component for entry in entries},
+    )
+
+
+def _read(path: Path) -> str:
+    hint = did_you_mean(path, [n for n in _names_beside(path) if n.endswith(".toml")])
+    try:
+        if path.is_dir():
+            raise ConfigurationError(f"{path} is a folder; SPEC must be a TOML file")
+        if reason := refusal(path):
+            raise ConfigurationError(reason)
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as cause:
+        raise ConfigurationError(f"{path}: there is no such file{hint}") from cause
+    except OSError as cause:
+        raise ConfigurationError(f"{path}: cannot be read: {cause.strerror}") from cause
+    except UnicodeDecodeError as cause:
+        raise ConfigurationError(
+            f"{path}: byte {cause.start} is not UTF-8 text; a TOML file must be UTF-8"
+        ) from cause
+
+
+def _parse(path: Path, text: str, app_dir: Path) -> _File:
+    try:
+        return _File(path, text, app_dir)
+    except TextError as cause:
+        line, column, reason = cause.problems[0]
+        raise ConfigurationError(f"{path}:{line}:{column}: {reason}") from cause
+    except RecursionError as cause:
+        raise ConfigurationError(f"{path}: is nested too deeply") from cause
+
+
+class _File:
+    """One TOML file on its way to a daemon. Problems are collected, not raised."""
+
+    def __init__(self, path: Path, text: str, app_dir: Path) -> None:
+        self.path = path
+        self.app_dir = app_dir
+        self.data, self.lines = parse_toml(text)
+        self.problems: list[tuple[int, str]] = []
+
+    def add(self, path: KeyPath, problem: object) -> None:
+        self.problems.append((line_of(self.lines, path), str(problem)))
+
+    def report(self) -> str:
+        # Sorted, for a file is read from the top; stable, so that one line's stay in order.
+        found = sorted(self.problems, key=operator.itemgetter(0))
+        return "\n".join(f"{self.path}:{line}: {problem}" for line, problem in found)
+
+
+def _add_component(file: _File, index: int, table: dict[str, Any]) -> ZenDaemonComponent | None:
+    component, findings = build_component(index, table, file.app_dir)
+    for where, problem in findings:
+        file.add(where, problem)
+    return component
+
+
+def _tables(found: Any) -> list[dict[str, Any]]:
+    tables = found if isinstance(found, list) else []
+    return [table for table in tables if isinstance(table, dict)]
+
+
+def _entry(file: _File, where: KeyPath, entry: Any, before: str) -> tuple[Any, ...]:
+    """Return an entry of a schedule in full: time if it has one, event, args."""
+    times = 1 if before else 0
+    right = isinstance(entry, list) and len(entry) in {times + 1, times + 2}
+    if right and before:
+        right = isinstance(entry[0], int | float) and not isinstance(entry[0], bool)
+        right = right and abs(entry[0]) < float("inf")  # false for NaN too
+    if not right or not isinstance(entry[times], str):
+        form = f'{before}, "event"' if before else '"event"'
+        expected = f"[{form}] or [{form}, its args]"
+        file.add(where, f"key {where[0]!r}: expected {expected}, got {reprlib.repr(entry)}")
+        return ()
+    return (*entry, None) if len(entry) == times + 1 else tuple(entry)
+
+
+def _wire(
+    file: _File, settings: dict[str, Any], components: list[ZenDaemonComponent]
+) -> ZenDaemon | None:
+    """Put the daemon together and check that every event named has a callback."""
+    from zenactors.daemon.lifecycle import ZenDaemon  # noqa: PLC0415 - the engine, when needed
+
+    daemon = None
+    try:
+        if not file.problems:
+            taken = settings.keys() & {"name", "description", "ordering", "compat", *_SCHEDULES}
+            daemon = ZenDaemon(**{key: settings[key] for key in taken}, components=components)
+        handled = set((daemon or ZenDaemon(name="check", components=components)).chains())
+    except ConfigurationError as cause:
+        for line in str(cause).splitlines():
+            file.add((), line)
+        return None
+    theirs: set[Hashable] = set().union(*map(handled_by, components))
+    for key, before in _SCHEDULES.items():
+        for index, entry in enumerate(settings[key]):
+            event = entry[1 if before else 0] if entry else None
+            if entry and event not in handled:
+                problem = f"no component handles event {event!r}{nearest(event, theirs)}"
+                file.add((key, index), f"key {key!r}: {problem}")
+    for place, problem in unheard(components, handled):
+        file.add(place, problem)
+    return daemon

@@ -1,0 +1,163 @@
+"""From the `[[component]]` tables of a file to components, and the events they deal in.
+
+Every component is constructed, none is set up. Thread: main, before any other thread exists.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from zenactors.config.checking import STRICT, Finding, as_option, check_table
+from zenactors.config.options import Text
+from zenactors.config.wording import because, nearest
+from zenactors.core.component import ZenDaemonComponent
+from zenactors.spec.importing import Problem, import_attribute
+from zenactors.spec.options import GIVEN_ELSEWHERE, options_model, read_constructor
+
+
+class ComponentTable(pydantic.BaseModel):
+    """One `[[component]]` of a file."""
+
+    model_config = STRICT
+
+    use: Text
+    name: Text | None = None
+    options: dict[str, Any] = {}
+    events: dict[str, str] = {}
+
+
+def build_component(
+    index: int, table: Mapping[str, Any], app_dir: Path
+) -> tuple[ZenDaemonComponent | None, list[Finding]]:
+    """Construct the component of one table; return it or, if that cannot be, what is wrong.
+
+    Args:
+        index: The place of the table among all of them, from 0.
+        table: What stands under `[[component]]`.
+        app_dir: The folder whose files root must be able to trust.
+    """
+    label = f"component {index + 1}"
+    _, findings = check_table(ComponentTable, table)
+    cls = component = None
+    use, name, options, events = map(table.get, ("use", "name", "options", "events"))
+    if isinstance(use, str) and use:
+        try:
+            cls = _import_component(use, app_dir)
+        except Problem as cause:
+            findings.append((("use",), f"key 'use': {cause}"))
+    if name or cls:
+        label = f"{label} ({name or (cls and cls.__name__)})"
+    if cls is not None:
+        given, problems = _arguments(cls, options if isinstance(options, dict) else {})
+        findings += problems + _not_taken(cls, name=name, events=events)
+        if not findings:
+            given |= {"name": name} if name else {}
+            component, findings = _construct(cls, given, events or {})
+    return component, [
+        (("component", index, *where), f"{label}: {problem}") for where, problem in findings
+    ]
+
+
+def _import_component(use: str, app_dir: Path) -> type[ZenDaemonComponent]:
+    found = import_attribute(use, app_dir)
+    if not (isinstance(found, type) and issubclass(found, ZenDaemonComponent)):
+        raise Problem(f"{use!r} is {reprlib.repr(found)}, not a subclass of ZenDaemonComponent")
+    return found
+
+
+def _arguments(
+    cls: type[ZenDaemonComponent], options: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[Finding]]:
+    model = options_model(cls)  # type: ignore[arg-type] # a class is hashable
+    checked, findings = check_table(model, options, as_option, elsewhere=GIVEN_ELSEWHERE)
+    given = {
+        str(model.model_fields[field].alias): getattr(checked, field)
+        for field in (checked.model_fields_set if checked else ())
+    }
+    return given, [(("options", *where), problem) for where, problem in findings]
+
+
+def checked_options(component: Any, table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a table as the component's constructor got them."""
+    return _arguments(type(component), table.get("options", {}))[0]
+
+
+def _not_taken(cls: type[ZenDaemonComponent], *, name: Any, events: Any) -> list[Finding]:
+    accepts = read_constructor(cls).accepts  # type: ignore[arg-type] # as above
+    given = {"name": ("name", name), "event_map": ("events", events)}
+    return [
+        (
+            (key,),
+            f"{cls.__name__} takes no {argument!r}: let its __init__ take **kwargs and hand"
+            f" them to super().__init__, or leave {key!r} out",
+        )
+        for argument, (key, value) in given.items()
+        if value and argument not in accepts
+    ]
+
+
+def _construct(
+    cls: type[ZenDaemonComponent], arguments: Mapping[str, Any], events: Mapping[str, str]
+) -> tuple[ZenDaemonComponent | None, list[Finding]]:
+    try:
+        # Built without its event_map first, to learn what it calls its events itself.
+        component = cls(**arguments)
+    except (Exception, SystemExit) as cause:
+        return None, [(("options",), f"its constructor raises {because(cause)}")]
+    try:
+        own = handled_by(component)
+        emitted = set(_emitted_by(component))
+        names = sorted(map(str, own | emitted))
+        findings: list[Finding] = [
+            (
+                ("events", name),
+                f"it neither handles nor emits event {name!r}{nearest(name, names)}",
+            )
+            for name in events
+            if name not in own | emitted
+        ]
+        if events and not findings:
+            event_map: Any = dict(events)  # Any: mappings of strings are none of Hashables to mypy
+            component = cls(**arguments, event_map=event_map)
+            if handled_by(component) != {events.get(str(name), name) for name in own}:
+                reason = "its get_events() does not look at its event_map: use self.event(name)"
+                findings.append((("events",), f"events cannot be renamed, for {reason}"))
+    except (Exception, SystemExit) as cause:
+        return None, [((), f"its events cannot be listed: {because(cause)}")]
+    return (None if findings else component), findings
+
+
+def handled_by(component: ZenDaemonComponent) -> set[Hashable]:
+    """Return the events that a component has callbacks for, by their names in the daemon."""
+    return {handler["event"] for handler in component.get_events()}
+
+
+def _emitted_by(component: ZenDaemonComponent) -> Iterable[Hashable]:
+    # In a daemon made by other people's code a component may be any object with get_events().
+    emits: Iterable[Hashable] = getattr(component, "emits", ())
+    return (emits,) if isinstance(emits, str) else emits
+
+
+def emitted_by(component: ZenDaemonComponent) -> set[Hashable]:
+    """Return the events that a component schedules, by their names in the daemon."""
+    return {component.event(own) for own in _emitted_by(component)}
+
+
+def unheard(components: Iterable[ZenDaemonComponent], handled: set[Hashable]) -> Iterator[Finding]:
+    """Find the events that components emit and none handles."""
+    components = list(components)
+    theirs: set[Hashable] = set().union(*map(handled_by, components))
+    for index, component in enumerate(components):
+        for own in _emitted_by(component):
+            event = component.event(own)
+            if event not in handled:
+                yield (
+                    ("component", index, "events", str(own)),
+                    f"component {index + 1} ({component}): it emits event {event!r}, but no"
+                    f" component handles that{nearest(event, theirs)}",
+                )

@@ -1,0 +1,121 @@
+"""What a component's constructor takes, as a pydantic model.
+
+Pure functions of classes and tables: no option is written down twice, once for the code
+and once for the file. Any thread.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import functools
+import inspect
+import operator
+import types
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import pydantic
+import pydantic_core
+
+from zenactors.config.checking import STRICT, adapter_config
+from zenactors.core.component import ZenDaemonComponent
+
+# What a constructor takes but [component.options] does not give, and where it is given instead.
+GIVEN_ELSEWHERE = {
+    "name": "write it as a key of [[component]] itself",
+    "event_map": "write it as [component.events]",
+    "clock": "it cannot be given in a file",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Constructor:
+    """What the constructor of a component takes.
+
+    Attributes:
+        options: For each argument its type and its default; `inspect.Parameter.empty` as
+            the default of what must be given.
+        accepts: Also the arguments that are given elsewhere than under `options`.
+    """
+
+    options: dict[str, tuple[Any, Any]]
+    accepts: frozenset[str]
+
+
+@functools.lru_cache(maxsize=256)  # a simulation asks for the same few classes with each seed
+def read_constructor(component: type[ZenDaemonComponent]) -> Constructor:
+    """Look at a constructor and, as long as it passes `**kwargs` on, those of its bases."""
+    options: dict[str, tuple[Any, Any]] = {}
+    for cls in component.__mro__:
+        if "__init__" not in vars(cls) or cls is object:
+            continue
+        constructor = vars(cls)["__init__"]
+        parameters = list(inspect.signature(constructor).parameters.values())[1:]
+        for parameter in parameters:
+            if parameter.kind in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:
+                type_ = _type_of(parameter, constructor)
+                options.setdefault(parameter.name, (type_, parameter.default))
+        if cls is ZenDaemonComponent or not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    own = {name: option for name, option in options.items() if name not in GIVEN_ELSEWHERE}
+    return Constructor(own, frozenset(options))
+
+
+def _type_of(parameter: inspect.Parameter, constructor: Any) -> Any:
+    """Return the type that values are checked against; `Any` where none can be made out."""
+
+    def probe() -> None: ...
+
+    if parameter.annotation is parameter.empty:
+        return Any
+    probe.__annotations__ = {"value": parameter.annotation}
+    scope = getattr(constructor, "__globals__", {})
+    try:
+        found = _readable(typing.get_type_hints(probe, scope, include_extras=True)["value"])
+        pydantic.TypeAdapter(found, config=adapter_config(found))
+    except Exception:  # names for type checkers only, or a type that pydantic cannot check
+        return Any
+    return found
+
+
+def _readable(annotation: Any) -> Any:
+    """Put lists for iterables: pydantic would check those only while they are iterated."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is collections.abc.Iterable:
+        return list[arguments[0]]  # type: ignore[valid-type]
+    if origin in {types.UnionType, typing.Union}:
+        return functools.reduce(operator.or_, map(_readable, arguments))
+    return annotation
+
+
+@functools.lru_cache(maxsize=256)
+def options_model(component: type[ZenDaemonComponent]) -> type[pydantic.BaseModel]:
+    """Return a model of what may stand under `[component.options]`."""
+    fields: dict[str, Any] = {}
+    constructor = read_constructor(component)  # type: ignore[arg-type] # a class is hashable
+    for index, (name, (type_, default)) in enumerate(constructor.options.items()):
+        required = default is inspect.Parameter.empty
+        # An alias, for an option may be called as one of the model's own attributes is.
+        fields[f"option_{index}"] = (
+            Annotated[type_, pydantic.WrapValidator(_as_in_json(type_))],
+            pydantic.Field(... if required else default, alias=name),
+        )
+    model: type[pydantic.BaseModel] = pydantic.create_model(
+        component.__name__, __config__=STRICT, **fields
+    )
+    return model
+
+
+def _as_in_json(type_: Any) -> Callable[[Any, Callable[[Any], Any]], Any]:
+    # Strictly, a list is no tuple and a string is no Path; but TOML, as JSON, has no other way to
+    # write them, so what would be right as JSON is right here.
+    def validate(value: Any, strictly: Callable[[Any], Any]) -> Any:
+        try:
+            return strictly(value)
+        except pydantic.ValidationError:
+            adapter = pydantic.TypeAdapter(type_, config=adapter_config(type_))
+            return adapter.validate_json(pydantic_core.to_json(value), strict=True)
+
+    return validate

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from zenactors.core.component import ZenDaemonComponent, gen_event_handler, handles
-from zenactors.daemon.lifecycle import ZenDaemon
+from zenactors.daemon.zendaemon import ZenDaemon
 
 ACTORS = 8
 CIRCULATING = 1_000

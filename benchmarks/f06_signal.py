@@ -42,14 +42,14 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.002, 0.012  # seconds
 
 
 def run(options: Options) -> Iterator[Row]:
-    lifecycle = importlib.util.find_spec("zenactors.daemon.lifecycle")
+    lifecycle = importlib.util.find_spec("zenactors.daemon.zendaemon")
     for handler in ("own", "busy"):
         for work, bound in BOUNDS.items():
             where = "an idle" if handler == "own" else "a busy"
             case = f"signal to callback p99, actors {work}, in {where} component"
             target = Target(bound=bound, at_least=False, of="ours", unit="ms")
             if lifecycle is None:
-                note = "zenactors.daemon.lifecycle is not there"
+                note = "zenactors.daemon.zendaemon is not there"
                 yield Row(id=ID, case=case, target=target, verdict="not built", note=note)
                 continue
             latencies, work_rate = _measure(work, handler, options.size(SIGNALS[handler], quick=40))

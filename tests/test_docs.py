@@ -24,7 +24,7 @@ from zenactors.components._files import Files
 from zenactors.config.flags import flags_of
 from zenactors.config.jsonc import parse_json
 from zenactors.config.options import NOT_IN_FILES
-from zenactors.daemon.main_thread import SIGNAL_EVENTS
+from zenactors.daemon.main_loop import SIGNAL_EVENTS
 from zenactors.daemon.reload import NEED_RESTART
 
 ROOT = Path(__file__).parents[1]

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from zenactors.core.messages import DeadLetter
     from zenactors.core.replicas import Replicas
     from zenactors.daemon.actions import Outcome
-    from zenactors.daemon.lifecycle import MAX_STOP_TIMEOUT, ZenDaemon
-    from zenactors.daemon.main_thread import MAX_STOP_ATTEMPTS
+    from zenactors.daemon.main_loop import MAX_STOP_ATTEMPTS
+    from zenactors.daemon.zendaemon import MAX_STOP_TIMEOUT, ZenDaemon
     from zenactors.demo import DemoDaemonComponent, DemoZenDaemon
     from zenactors.errors import (
         ComponentStartError,
@@ -102,8 +102,8 @@ _HOMES = {
     "FLAG_STOP": "zenactors.core.component",
     "Flag": "zenactors.core.component",
     "Handler": "zenactors.core.component",
-    "MAX_STOP_ATTEMPTS": "zenactors.daemon.main_thread",
-    "MAX_STOP_TIMEOUT": "zenactors.daemon.lifecycle",
+    "MAX_STOP_ATTEMPTS": "zenactors.daemon.main_loop",
+    "MAX_STOP_TIMEOUT": "zenactors.daemon.zendaemon",
     "NotRunningError": "zenactors.errors",
     "Outcome": "zenactors.daemon.actions",
     "QueueEmptyException": "zenactors.errors",
@@ -115,7 +115,7 @@ _HOMES = {
     "SystemClock": "zenactors.core.clock",
     "UnknownEventError": "zenactors.errors",
     "VirtualClock": "zenactors.core.clock",
-    "ZenDaemon": "zenactors.daemon.lifecycle",
+    "ZenDaemon": "zenactors.daemon.zendaemon",
     "ZenDaemonComponent": "zenactors.core.component",
     "ZenDaemonComponentException": "zenactors.errors",
     "ZenDaemonException": "zenactors.errors",

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import pydantic
 
 from zenactors.core.component import Handler, ZenDaemonComponent
-from zenactors.daemon.lifecycle import ZenDaemon
+from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import EXIT_OS_ERROR, ProcessSetupError
 
 NAME = "demo-zendaemon.py"

@@ -11,7 +11,7 @@ from typing import Any
 from loguru import logger
 
 from zenactors import ZenDaemon, ZenDaemonComponent, ZenDaemonStopException, handles
-from zenactors.daemon.program import leave
+from zenactors.daemon.launch import leave
 
 Answer = tuple[int, Any]
 

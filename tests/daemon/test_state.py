@@ -183,7 +183,7 @@ def test_an_error_names_the_file_and_a_link_is_replaced_not_followed(tmp_path: P
 
 
 def test_the_advice_fits_what_is_wrong() -> None:
-    from zenactors.daemon.lifecycle import _advice  # noqa: PLC0415 - the engine, for this one
+    from zenactors.daemon.zendaemon import _advice  # noqa: PLC0415 - the engine, for this one
 
     assert _advice(OSError(errno.ENOSPC, "full")) == "Free some space"
     assert _advice(OSError(errno.EACCES, "denied")) == "Make the folder writable"

@@ -24,7 +24,7 @@ from zenactors.cli.output import write_tables
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from zenactors.daemon.lifecycle import ZenDaemon
+    from zenactors.daemon.zendaemon import ZenDaemon
 
 
 def main(arguments: dict[str, Any]) -> int:

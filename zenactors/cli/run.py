@@ -69,7 +69,7 @@ def main(arguments: dict[str, Any]) -> int:
     from zenactors.cli.logs import set_up_logs  # noqa: PLC0415
     from zenactors.config.options import DaemonOptions  # noqa: PLC0415
     from zenactors.daemon import spec  # noqa: PLC0415
-    from zenactors.daemon.program import (  # noqa: PLC0415
+    from zenactors.daemon.launch import (  # noqa: PLC0415
         act,
         explain_failure,
         run_process,

@@ -13,7 +13,7 @@ from typing import Any
 
 from zenactors.config.wording import because
 from zenactors.daemon import spec as specs
-from zenactors.daemon.lifecycle import ZenDaemon
+from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import ConfigurationError
 from zenactors.spec.importing import Problem, import_attribute, look_first_in
 from zenactors.testing import Scenario

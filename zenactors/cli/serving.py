@@ -12,7 +12,7 @@ from zenactors.cli.output import console
 from zenactors.errors import EXIT_CONFIG, EXIT_FORCED_STOP, EXIT_START_FAILED
 
 if TYPE_CHECKING:
-    from zenactors.daemon.lifecycle import ZenDaemon
+    from zenactors.daemon.zendaemon import ZenDaemon
 
 _NO_SUMMARY = (EXIT_CONFIG, EXIT_START_FAILED, EXIT_FORCED_STOP)
 

@@ -59,7 +59,7 @@ def main(arguments: dict[str, Any]) -> int:
         JsonLinesWriter,
         RawWriter,
     )
-    from zenactors.daemon.lifecycle import ZenDaemon  # noqa: PLC0415
+    from zenactors.daemon.zendaemon import ZenDaemon  # noqa: PLC0415
 
     tailer = FileTailer(
         patterns=arguments["PATTERN"],

@@ -37,7 +37,7 @@ from zenactors.spec.components import (
 from zenactors.spec.importing import Problem, import_attribute, look_first_in, refusal
 
 if TYPE_CHECKING:
-    from zenactors.daemon.lifecycle import ZenDaemon
+    from zenactors.daemon.zendaemon import ZenDaemon
 
 # For each list of events what stands before the event's name in an entry.
 _SCHEDULES = {
@@ -112,7 +112,7 @@ def _names_beside(path: Path) -> list[str]:
 
 
 def _load_object(spec: str, app_dir: Path, settings: Mapping[str, Any]) -> ZenDaemon:
-    from zenactors.daemon.lifecycle import ZenDaemon  # noqa: PLC0415 - the engine, when needed
+    from zenactors.daemon.zendaemon import ZenDaemon  # noqa: PLC0415 - the engine, when needed
 
     try:
         found = import_attribute(spec, app_dir)
@@ -341,7 +341,7 @@ def _wire(
     file: _File, settings: dict[str, Any], components: list[ZenDaemonComponent]
 ) -> ZenDaemon | None:
     """Put the daemon together and check that every event named has a callback."""
-    from zenactors.daemon.lifecycle import ZenDaemon  # noqa: PLC0415 - the engine, when needed
+    from zenactors.daemon.zendaemon import ZenDaemon  # noqa: PLC0415 - the engine, when needed
 
     daemon = None
     try:

@@ -20,8 +20,8 @@ from zenactors.components._files import SYSTEM_FILES
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import Unseeded, ZenDaemonComponent, set_clock
 from zenactors.core.dispatch_state import Counts, Ordering
-from zenactors.daemon.lifecycle import ZenDaemon
 from zenactors.daemon.state import json_text, save_json
+from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import (
     ConfigurationError,
     NotRunningError,
@@ -416,7 +416,7 @@ class Harness:
 
     def _pass_on_interrupts(self) -> None:
         """Let Ctrl-C end the test, and not the callback that runs: there it would be contained."""
-        in_main_thread = threading.current_thread() is threading.main_thread()
+        in_main_thread = threading.current_thread() is threading.main_loop()
         if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             return  # somebody else has decided what it does
         signal.signal(signal.SIGINT, self._hub.interrupt)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from zenactors.actors.shutdown import StopReport
     from zenactors.core.clock import VirtualClock
     from zenactors.core.messages import DeadLetter
-    from zenactors.daemon.lifecycle import ZenDaemon
+    from zenactors.daemon.zendaemon import ZenDaemon
     from zenactors.testing.faults import Fault
     from zenactors.testing.harness import Harness
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zenactors.core.dispatch_state import Counts, Ordering
-from zenactors.daemon.lifecycle import ZenDaemon
+from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import EXIT_OK, EXIT_START_FAILED, ComponentStartError, did_you_mean
 from zenactors.testing._trace.diagram import draw
 from zenactors.testing._trace.trace import SHOWN, format_error

@@ -28,7 +28,7 @@ from zenactors.testing._trace.diagram import draw
 from zenactors.testing.harness import Harness
 
 if TYPE_CHECKING:
-    from zenactors.daemon.lifecycle import ZenDaemon
+    from zenactors.daemon.zendaemon import ZenDaemon
     from zenactors.testing.faults import Fault
 
 MAX_ABLE = 8  # numbers of those who can move; there may be fewer, or more

@@ -23,8 +23,8 @@ from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.runtime import Runtime
 from zenactors.core.clock import Clock, SystemClock
 from zenactors.core.component import Handler
-from zenactors.daemon.base_app import BaseApp
-from zenactors.daemon.main_thread import MainThread
+from zenactors.daemon.application import BaseApp
+from zenactors.daemon.main_loop import MainLoop
 from zenactors.daemon.reload import Reloader, TargetConfig, instances_of
 from zenactors.daemon.runlog import RunlogStore, make_runlog
 from zenactors.daemon.state import save_json
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from zenactors.actors.shutdown import StopReport
     from zenactors.core.dispatch_state import Ordering
     from zenactors.core.event_queue import Scheduled
-    from zenactors.daemon.main_thread import Trap
+    from zenactors.daemon.main_loop import Trap
 
 MAX_STOP_TIMEOUT = 30.0
 """Seconds that a graceful stop may take before the daemon terminates."""
@@ -157,9 +157,7 @@ class ZenDaemon(BaseApp):
         self._answered: Counter[int] = Counter()
         self._duplicates: Counter[int] = Counter()
         self._maintenance: dict[str, Scheduled] = {}
-        self._main_thread = MainThread(
-            self._clock, compat=compat is not None, runtime=self._runtime
-        )
+        self._main_loop = MainLoop(self._clock, compat=compat is not None, runtime=self._runtime)
         self.keep_runlogs = False
         """Save the runlog now and then, and at the end, also if no folder is configured for it."""
         self.config |= self._fixed()
@@ -240,7 +238,7 @@ class ZenDaemon(BaseApp):
             queue_full=self.queue_full,
             daemon=self,
             control=_DaemonCallbacks(self),
-            notifier=self._main_thread,
+            notifier=self._main_loop,
             clock=self._clock,
             runtime=self._runtime,
         )
@@ -265,7 +263,7 @@ class ZenDaemon(BaseApp):
             RuntimeError: It is in use: something was scheduled, or it serves.
         """
         dispatcher = self.__dict__.pop("dispatcher", None)
-        if dispatcher is not None and (dispatcher.queue.count() or self._main_thread.begun):
+        if dispatcher is not None and (dispatcher.queue.count() or self._main_loop.begun):
             raise RuntimeError(
                 f"Daemon {self.name!r} is in use already: make a new one for every run, and give"
                 " its first events to the constructor (schedule=...)."
@@ -276,7 +274,7 @@ class ZenDaemon(BaseApp):
         self._clock = clock
         self._begun = clock.time()
         self.switch_interval = None  # there is one thread
-        self._main_thread = MainThread(
+        self._main_loop = MainLoop(
             clock, compat=self.compat is not None, runtime=runtime, trap=trap
         )
 
@@ -289,7 +287,7 @@ class ZenDaemon(BaseApp):
         Args:
             argv: The command line without the program's name. Default: this process's.
         """
-        from zenactors.daemon.program import run  # noqa: PLC0415 - nothing of it without run()
+        from zenactors.daemon.launch import run  # noqa: PLC0415 - nothing of it without run()
 
         run(self, argv)
 
@@ -320,7 +318,7 @@ class ZenDaemon(BaseApp):
                 logger.error("{line}", line=line)
             return EXIT_CONFIG
         dispatcher.exit_when_idle = self.exit_when_idle
-        status = self._main_thread.serve(
+        status = self._main_loop.serve(
             dispatcher,
             self._schedule_initial,
             self.switch_interval,
@@ -328,7 +326,7 @@ class ZenDaemon(BaseApp):
             sigterm=self.c("sigterm"),
             on_ready=self.on_ready,
         )
-        self.stop_report = self._main_thread.report
+        self.stop_report = self._main_loop.report
         if self._keeps_runlogs():
             self.save_runlog(status)
         self._log_report(status)
@@ -564,7 +562,7 @@ class ZenDaemon(BaseApp):
         """
         if self.is_done():
             return False
-        new = self._main_thread.received[number] - self._answered[number]
+        new = self._main_loop.received[number] - self._answered[number]
         if not new and self._duplicates[number]:
             self._duplicates[number] -= 1
             return False
@@ -588,7 +586,7 @@ class ZenDaemon(BaseApp):
                 threads = tuple(f"zenactors:{name}" for name in report.stuck)
                 logger.error("What they are doing:\n{stacks}", stacks=stacks(threads))
         # Who ended it on purpose, as an output whose reader left, has said what there is to say.
-        level = "INFO" if self._main_thread.ended_by_callback() else "WARNING"
+        level = "INFO" if self._main_loop.ended_by_callback() else "WARNING"
         if report.left:
             logger.log(level, "Events not worked off: {left}", left=report.left)
         if report.later:

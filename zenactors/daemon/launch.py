@@ -29,7 +29,7 @@ from zenactors._version import __version__
 from zenactors.core.clock import SystemClock
 from zenactors.daemon.actions import SIGNAL_ACTIONS, Outcome, send_signal
 from zenactors.daemon.command_line import HelpShown, UsageError, parse_daemon, usage
-from zenactors.daemon.main_thread import SIGNAL_EVENTS
+from zenactors.daemon.main_loop import SIGNAL_EVENTS
 from zenactors.daemon.paths import make_user_folders
 from zenactors.errors import (
     EXIT_ALREADY_RUNNING,

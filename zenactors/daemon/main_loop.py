@@ -84,7 +84,7 @@ class ForcedExit(Exception):  # noqa: N818 - not an error
         self.reason = reason
 
 
-class MainThread:
+class MainLoop:
     """Start a dispatcher, wait for its end, and stop it: whatever signals come meanwhile.
 
     It is also how the dispatcher's own waits are waited (`actors.notifier.Notifier`): a notice

@@ -1,11 +1,11 @@
 """F1: no-op chains of 1, 3 and 8 components against pyzenkit's own loop.
 
 Prefilled: 300,000 events are scheduled first, unmeasured on both sides. Ours is measured from
-`Dispatcher.start()` to the end of `drain()`, so with the start of all actors in it; the seed
+`Dispatcher.start()` to the end of `drain()`, so with the start of all actors in it; pyzenkit
 from the call of its `_event_loop` until that finds its queue empty.
 
 Live: ours is measured from the first `schedule()` of another thread, with the dispatcher
-running, until everything is drained. The seed's loop ends at an empty queue and has one
+running, until everything is drained. pyzenkit's loop ends at an empty queue and has one
 thread, so its figure is scheduling everything and then running the loop, one after the other.
 """
 
@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from benchmarks import ours, seed
+from benchmarks import ours, pyzenkit_peer
 from benchmarks.common import Options, Row, Target, interleave, paired_row, require
 from zenactors.actors.dispatcher import Dispatcher
 
@@ -30,7 +30,7 @@ def run(options: Options) -> Iterator[Row]:
         _check_same_work(length)
         samples = interleave(
             lambda length=length: ours.rate_of_chain(length, count),  # type: ignore[misc]
-            lambda length=length: seed.rate_of_chain(length, count),  # type: ignore[misc]
+            lambda length=length: pyzenkit_peer.rate_of_chain(length, count),  # type: ignore[misc]
             options.pairs,
         )
         yield paired_row(
@@ -38,13 +38,13 @@ def run(options: Options) -> Iterator[Row]:
             f"chain of {length}, prefilled",
             samples,
             unit="events/s",
-            peer_name=seed.PEER,
+            peer_name=pyzenkit_peer.PEER,
             target=Target(bound=bound, at_least=True),
         )
     for length in TARGETS:
         samples = interleave(
             lambda length=length: _live_rate(length, count),  # type: ignore[misc]
-            lambda length=length: _seed_rate_with_scheduling(length, count),  # type: ignore[misc]
+            lambda length=length: _pyzenkit_rate_with_scheduling(length, count),  # type: ignore[misc]
             options.repeats(3),
         )
         yield paired_row(
@@ -52,16 +52,17 @@ def run(options: Options) -> Iterator[Row]:
             f"chain of {length}, live producer",
             samples,
             unit="events/s",
-            peer_name=seed.PEER,
+            peer_name=pyzenkit_peer.PEER,
             target=None,
-            note="the seed: schedule all, then run, in one thread",
+            note="pyzenkit: schedule all, then run, in one thread",
         )
 
 
 def _check_same_work(length: int) -> None:
     expected = list(range(1_000))
     require(ours.seen_by_last(length, 1_000) == expected, "zenactors lost or reordered events")
-    require(seed.seen_by_last(length, 1_000) == expected, "the seed lost or reordered events")
+    peers = pyzenkit_peer.seen_by_last(length, 1_000)
+    require(peers == expected, "pyzenkit lost or reordered events")
 
 
 def _live_rate(length: int, count: int) -> float:
@@ -84,13 +85,13 @@ def _live_rate(length: int, count: int) -> float:
     return count / elapsed
 
 
-def _seed_rate_with_scheduling(length: int, count: int) -> float:
-    daemon = seed.SeedDaemon([seed.SeedNoop() for _ in range(length)])
+def _pyzenkit_rate_with_scheduling(length: int, count: int) -> float:
+    daemon = pyzenkit_peer.PeerDaemon([pyzenkit_peer.PeerNoop() for _ in range(length)])
     schedule = daemon.queue.schedule
     begin = time.perf_counter()
     for number in range(count):
         schedule(ours.EVENT, number)
     daemon.run_loop()
     elapsed = time.perf_counter() - begin
-    seed.finish(daemon)
+    pyzenkit_peer.finish(daemon)
     return count / elapsed

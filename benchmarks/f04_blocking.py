@@ -1,7 +1,7 @@
 """F4: a chain of 4 components that each block 5 ms, as on I/O.
 
 200 events, scheduled before. `time.sleep` in the callbacks stands for a read or a request: it
-lets other threads run. Measured as in F1: ours from `start()` to the end of `drain()`, the seed
+lets other threads run. Measured as in F1: ours from `start()` to the end of `drain()`, pyzenkit
 by its `_event_loop`. The ceiling for 4 actors is 4, and with 8 replicas of each 32.
 """
 
@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import ours, seed
+from benchmarks import ours, pyzenkit_peer
 from benchmarks.common import Options, Row, Target, interleave, paired_row
 from zenactors.core.component import ZenDaemonComponent, handles
 from zenactors.core.replicas import Replicas
@@ -34,7 +34,7 @@ class Blocking(ZenDaemonComponent):
         return (daemon.FLAG_CONTINUE, args)
 
 
-class SeedBlocking(seed.SeedNoop):
+class PeerBlocking(pyzenkit_peer.PeerNoop):
     """Block, then hand on."""
 
     def cbk_event_x(self, daemon: Any, args: Any) -> tuple[int, Any]:
@@ -45,21 +45,21 @@ class SeedBlocking(seed.SeedNoop):
 def run(options: Options) -> Iterator[Row]:
     count = options.size(EVENTS, quick=100)
     samples = interleave(
-        lambda: _our_rate(count), lambda: _seed_rate(count), options.repeats(PAIRS)
+        lambda: _our_rate(count), lambda: _pyzenkit_rate(count), options.repeats(PAIRS)
     )
     yield paired_row(
         ID,
         f"chain of {LENGTH}, each blocks 5 ms",
         samples,
         unit="events/s",
-        peer_name=seed.PEER,
+        peer_name=pyzenkit_peer.PEER,
         target=Target(bound=3.5, at_least=True),
         note=f"{count} events; ceiling {LENGTH}",
     )
     count = options.size(REPLICATED_EVENTS, quick=800)
     samples = interleave(
         lambda: _our_rate(count, replicas=REPLICAS),
-        lambda: _seed_rate(options.size(EVENTS, quick=100)),
+        lambda: _pyzenkit_rate(options.size(EVENTS, quick=100)),
         options.repeats(PAIRS),
     )
     yield paired_row(
@@ -67,7 +67,7 @@ def run(options: Options) -> Iterator[Row]:
         f"chain of {LENGTH}, {REPLICAS} replicas each",
         samples,
         unit="events/s",
-        peer_name=seed.PEER,
+        peer_name=pyzenkit_peer.PEER,
         target=Target(bound=25, at_least=True),
         note=f"{count} events; ceiling {LENGTH * REPLICAS}",
     )
@@ -84,10 +84,10 @@ def _our_rate(count: int, replicas: int = 1) -> float:
     return count / elapsed
 
 
-def _seed_rate(count: int) -> float:
-    daemon = seed.prefilled([SeedBlocking() for _ in range(LENGTH)], count)
+def _pyzenkit_rate(count: int) -> float:
+    daemon = pyzenkit_peer.prefilled([PeerBlocking() for _ in range(LENGTH)], count)
     begin = time.perf_counter()
     daemon.run_loop()
     elapsed = time.perf_counter() - begin
-    seed.finish(daemon)
+    pyzenkit_peer.finish(daemon)
     return count / elapsed

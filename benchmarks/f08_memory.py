@@ -49,7 +49,7 @@ def run(options: Options) -> Iterator[Row]:
         yield paired_row(
             ID,
             case,
-            interleave(_measured(kind, count), _measured("seed", count), pairs),
+            interleave(_measured(kind, count), _measured("pyzenkit", count), pairs),
             unit="bytes",
             peer_name="pyzenkit 0.67",
             target=Target(bound=1.5, at_least=False),
@@ -129,17 +129,17 @@ def _blocked(count: int) -> float:
     return grown / count
 
 
-def _seed(count: int) -> float:
-    from benchmarks import seed  # noqa: PLC0415
+def _pyzenkit(count: int) -> float:
+    from benchmarks import pyzenkit_peer  # noqa: PLC0415
 
-    seed.rate_of_chain(1, 1_000)
+    pyzenkit_peer.rate_of_chain(1, 1_000)
     arguments = _arguments(count)
-    daemon = seed.SeedDaemon([seed.SeedNoop()])
+    daemon = pyzenkit_peer.PeerDaemon([pyzenkit_peer.PeerNoop()])
     before = _resident()
     for args in arguments:
         daemon.queue.schedule("x", args)
     grown = _resident() - before
-    require(daemon.queue.count() == count, "events are missing in the seed's queue")
+    require(daemon.queue.count() == count, "events are missing in pyzenkit's queue")
     return grown / count
 
 
@@ -186,7 +186,7 @@ def _pykka(count: int) -> float:
 KINDS: dict[str, Callable[[int], float]] = {
     "prefilled": _prefilled,
     "blocked": _blocked,
-    "seed": _seed,
+    "pyzenkit": _pyzenkit,
     "idle": _idle,
     "pykka": _pykka,
 }

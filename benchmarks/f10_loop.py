@@ -1,9 +1,9 @@
 """F10: one event that re-schedules itself: how often a second it goes round.
 
 Ours: the main thread reads a counter of the component that re-schedules, at two moments, after
-a warm-up; it sleeps meanwhile. With the re-scheduling callback first in the chain (the seed's
+a warm-up; it sleeps meanwhile. With the re-scheduling callback first in the chain (pyzenkit's
 habit) the next event may start while the last is still in the rest of the chain; with it last,
-exactly one is under way. The peer, for information, is the seed's loop on the same work.
+exactly one is under way. The peer, for information, is pyzenkit's loop on the same work.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import seed
+from benchmarks import pyzenkit_peer
 from benchmarks.common import Options, Row, Target, interleave, paired_row, require
 from benchmarks.ours import EVENT, Noop
 from zenactors.actors.dispatcher import Dispatcher
@@ -44,7 +44,7 @@ class Again(ZenDaemonComponent):
         return (daemon.FLAG_CONTINUE, args)
 
 
-class SeedAgain(seed.SeedNoop):
+class PeerAgain(pyzenkit_peer.PeerNoop):
     """Schedule the same event again, a number of times."""
 
     def __init__(self, rounds: int) -> None:
@@ -66,11 +66,11 @@ def run(options: Options) -> Iterator[Row]:
             f"chain of {length}, {who} re-schedules",
             interleave(
                 lambda case=(length, place): _our_rate(*case, options),  # type: ignore[misc]
-                lambda case=(length, place): _seed_rate(*case, options),  # type: ignore[misc]
+                lambda case=(length, place): _pyzenkit_rate(*case, options),  # type: ignore[misc]
                 options.repeats(PAIRS),
             ),
             unit="events/s",
-            peer_name=seed.PEER,
+            peer_name=pyzenkit_peer.PEER,
             target=Target(bound=bound, at_least=True, of="ours", unit="/s"),
         )
 
@@ -96,16 +96,16 @@ def _our_rate(length: int, place: int, options: Options) -> float:
     return (last - first) / elapsed
 
 
-def _seed_rate(length: int, place: int, options: Options) -> float:
+def _pyzenkit_rate(length: int, place: int, options: Options) -> float:
     rounds = options.size(SEED_ROUNDS)
-    again = SeedAgain(rounds)
-    components: list[Any] = [seed.SeedNoop() for _ in range(length)]
+    again = PeerAgain(rounds)
+    components: list[Any] = [pyzenkit_peer.PeerNoop() for _ in range(length)]
     components[place] = again
-    daemon = seed.SeedDaemon(components)
+    daemon = pyzenkit_peer.PeerDaemon(components)
     daemon.queue.schedule(EVENT, 1)
     begin = time.perf_counter()
     daemon.run_loop()
     elapsed = time.perf_counter() - begin
-    seed.finish(daemon)
-    require(again.left == 0, "the seed's loop ended early")
+    pyzenkit_peer.finish(daemon)
+    require(again.left == 0, "pyzenkit's loop ended early")
     return rounds / elapsed

@@ -1,4 +1,4 @@
-"""The demonstration does what the seed's does, and what it says on start can be done."""
+"""The demonstration does what pyzenkit's does, and what it says on start can be done."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from zenactors.daemon import spec
+from zenactors import spec
 from zenactors.errors import (
     EXIT_ALREADY_RUNNING,
     EXIT_CONFIG,

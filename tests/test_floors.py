@@ -1,4 +1,4 @@
-"""The rooms of the house (DESIGN, section 3): who may import whom, and what only one room does.
+"""The rooms of the house: who may import whom, and what only one room does.
 
 Every rule is a function from the parsed package to a list of complaints, so that each test
 can also show, on a planted source, that its rule is able to fail.
@@ -24,15 +24,15 @@ FLOORS = {
     "process": 1,
     "components": 1,
     "actors": 2,
-    "daemon": 3,
-    "testing": 3,
-    "ops": 3,
-    "cluster": 3,
-    "cli": 4,
+    "config": 2,
+    "logs": 3,
+    "daemon": 4,
+    "spec": 5,
+    "testing": 5,
+    "cli": 6,
 }
 GROUND = ("zenactors.errors", "zenactors._version")  # floor 0: anybody may import them
 ROOF = ("zenactors", "zenactors.__main__", "zenactors.demo")  # above all floors
-BESIDE = {("testing", "daemon")}  # on one floor: a harness runs whole daemons
 COMPONENTS_MAY = ("zenactors.core.component", "zenactors.core.clock", *GROUND)
 CLOCK_CALLS = {
     "time": {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "sleep"},
@@ -53,7 +53,7 @@ def package() -> Sources:
 
 
 def planted(**modules: str) -> Sources:
-    """Return a small package; `core__host="..."` is the module `zenactors.core.batch_runner`."""
+    """Return a small package; `core__chain="..."` is the module `zenactors.core.batch_runner`."""
     return {
         f"zenactors.{name.replace('__', '.')}": ast.parse(textwrap.dedent(source))
         for name, source in modules.items()
@@ -103,8 +103,6 @@ def imports_only_below(sources: Sources) -> list[str]:
             elif here == "components":
                 if not target.startswith(COMPONENTS_MAY):
                     complaints.append(f"{name} imports {target}; of core only component and clock")
-            elif (here, there) in BESIDE:
-                continue
             elif here != there and FLOORS[there] >= FLOORS[here]:
                 complaints.append(f"{name} imports {target}, which is not below it")
     return complaints
@@ -219,9 +217,12 @@ def assert_rule(rule: Rule, *, catches: Sources, allows: Sources) -> None:
 def test_modules_import_only_from_floors_below() -> None:
     assert_rule(
         imports_only_below,
-        catches=planted(core__host="from zenactors.actors.engine import Engine", actors__engine=""),
+        catches=planted(
+            core__chain="from zenactors.actors.engine import Engine", actors__engine=""
+        ),
         allows=planted(
-            actors__engine="from zenactors.core import host\nimport zenactors.errors", core__host=""
+            actors__engine="from zenactors.core import chain\nimport zenactors.errors",
+            core__chain="",
         ),
     )
 
@@ -229,20 +230,22 @@ def test_modules_import_only_from_floors_below() -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("core__host", "from zenactors.process.signals import catch"),
+        ("core__chain", "from zenactors.process.signals import catch"),
         ("process__signals", "from zenactors.core.clock import Clock"),
         ("process__signals", "import zenactors.components.writers"),
         ("components__writers", "from zenactors.core.dispatch_state import Dispatch"),
         ("components__writers", "from zenactors.process import signals"),
         ("components__writers", "from zenactors.actors.dispatcher import Dispatcher"),
-        ("daemon__logs", "from zenactors.ops.metrics import Metrics"),
-        ("daemon__logs", "from zenactors.testing.harness import Harness"),
+        ("logs__sinks", "from zenactors.daemon.zendaemon import ZenDaemon"),
+        ("config__merge", "from zenactors.logs.sinks import Logs"),
+        ("daemon__launch", "from zenactors.spec.assemble import load"),
+        ("daemon__launch", "from zenactors.testing.harness import Harness"),
         ("testing__harness", "from zenactors.cli.simulate import main"),
-        ("daemon__logs", "from zenactors.cli.main import main"),
+        ("daemon__launch", "from zenactors.cli.main import main"),
         ("errors", "from zenactors.core.clock import Clock"),
-        ("core__host", "from zenactors import Dispatcher"),
-        ("core__host", "if TYPE_CHECKING:\n    from zenactors.actors.engine import Engine"),
-        ("core__host", "def late():\n    from zenactors.actors import engine"),
+        ("core__chain", "from zenactors import Dispatcher"),
+        ("core__chain", "if TYPE_CHECKING:\n    from zenactors.actors.engine import Engine"),
+        ("core__chain", "def late():\n    from zenactors.actors import engine"),
     ],
 )
 def test_the_floor_rule_catches(module: str, source: str) -> None:
@@ -264,15 +267,15 @@ def test_no_import_goes_in_a_circle() -> None:
 def test_pykka_lives_in_actors_only() -> None:
     assert_rule(
         only_in("pykka", "actors", "testing"),
-        catches=planted(daemon__lifecycle="import pykka"),
+        catches=planted(daemon__zendaemon="import pykka"),
         allows=planted(actors__mailbox="import pykka"),
     )
 
 
 def test_docopt_lives_on_the_command_line_only() -> None:
     assert_rule(
-        only_in("docopt", "cli", "daemon.command_line", "daemon.cli"),
-        catches=planted(core__host="from docopt import docopt"),
+        only_in("docopt", "cli", "daemon.command_line"),
+        catches=planted(core__chain="from docopt import docopt"),
         allows=planted(cli__main="from docopt import docopt"),
     )
 
@@ -290,23 +293,23 @@ def test_docopt_lives_on_the_command_line_only() -> None:
 def test_one_module_reads_the_clock(source: str) -> None:
     assert_rule(
         no_clock_but_one,
-        catches=planted(core__host=source),
-        allows=planted(core__clock=source, core__host="clock.time()\nself._clock.monotonic()"),
+        catches=planted(core__chain=source),
+        allows=planted(core__clock=source, core__chain="clock.time()\nself._clock.monotonic()"),
     )
 
 
 def test_nothing_prints() -> None:
     assert_rule(
         no_print,
-        catches=planted(core__host="def f():\n    print('here')"),
-        allows=planted(core__host="console.print('here')"),
+        catches=planted(core__chain="def f():\n    print('here')"),
+        allows=planted(core__chain="console.print('here')"),
     )
 
 
 def test_core_logs_nothing() -> None:
     assert_rule(
         core_does_not_log,
-        catches=planted(core__host="from loguru import logger"),
+        catches=planted(core__chain="from loguru import logger"),
         allows=planted(
             core__component="""
                 if TYPE_CHECKING:
@@ -322,9 +325,9 @@ def test_core_logs_nothing() -> None:
 def test_core_has_no_thread_and_no_io() -> None:
     assert_rule(
         core_has_no_thread,
-        catches=planted(core__host="import threading"),
+        catches=planted(core__chain="import threading"),
         allows=planted(
-            core__host="import heapq",
+            core__chain="import heapq",
             core__component="from threading import RLock",
             actors__turns="import threading",
         ),
@@ -337,8 +340,8 @@ def test_core_has_no_thread_and_no_io() -> None:
         ("core__component", "import threading"),
         ("core__component", "from threading import Thread"),
         ("core__component", "from threading import RLock, Thread"),
-        ("core__host", "from threading import RLock"),
-        ("core__host", "def late():\n    import queue"),
+        ("core__chain", "from threading import RLock"),
+        ("core__chain", "def late():\n    import queue"),
     ],
 )
 def test_of_threads_the_core_knows_one_lock(module: str, source: str) -> None:

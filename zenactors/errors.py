@@ -25,10 +25,10 @@ EXIT_NO_PERMISSION = 77  # EX_NOPERM: an action may not signal the daemon
 EXIT_CONFIG = 78  # EX_CONFIG: something is wrong with the configuration
 
 
-class ZenDaemonException(Exception):  # noqa: N818 - the seed's name
+class ZenDaemonException(Exception):  # noqa: N818 - pyzenkit's name
     """Describe a problem of a daemon. Base class of all errors of zenactors.
 
-    Takes the seed's form, `(description, **params)`; `str()` is the description.
+    Takes pyzenkit's form, `(description, **params)`; `str()` is the description.
     """
 
     def __init__(self, description: str = "", **params: Any) -> None:
@@ -48,7 +48,7 @@ class ZenDaemonStopException(BaseException):
     """
 
 
-class QueueEmptyException(ZenDaemonException, LookupError):  # noqa: N818 - the seed's name
+class QueueEmptyException(ZenDaemonException, LookupError):  # noqa: N818 - pyzenkit's name
     """The event queue holds nothing at all, not even an event for later."""
 
 

@@ -579,7 +579,7 @@ def test_in_global_one_event_is_under_way_at_a_time() -> None:
     assert order == [(event, [number]) for number in range(3) for event in "xy"]
 
 
-# --- start, maintenance, idleness --------------------------------------------------------------------
+# --- start, maintenance, idleness -------------------------------------------------------------
 
 
 def test_nothing_else_starts_before_start_is_over() -> None:

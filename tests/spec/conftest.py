@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.spec.sample import PARTS, write
-from zenactors.daemon import spec
+from zenactors import spec
 from zenactors.errors import ConfigurationError
 
 

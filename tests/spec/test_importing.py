@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.spec.sample import PARTS, SINK, write
-from zenactors.daemon import spec
+from zenactors import spec
 from zenactors.errors import ConfigurationError
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to mistrust")

@@ -226,7 +226,7 @@ class ComponentActor(pykka.ThreadingActor):
             return {}
         if "reader" in inspect.signature(read).parameters:
             return read(reader=reader)
-        return read()  # the seed's signature
+        return read()  # pyzenkit's signature
 
     def _tear_down(self) -> None:
         teardown = getattr(self._component, "teardown", None)

@@ -10,9 +10,9 @@ tried, and whoever lets go of the lock looks for news once more. If the try fail
 second look comes after the append.
 
 Atomic operations relied on: `deque.append/popleft`, `Lock.acquire/release`, `SimpleQueue.put`.
-`submit_sequential` also relies on the order of two: it appends and then reads `chain_state.full`, where
-the turn stores `chain_state.full` and then looks for news. The interpreter's lock gives that order;
-without it, the deque's own lock does.
+`submit_sequential` also relies on the order of two: it appends and then reads
+`chain_state.full`, where the turn stores `chain_state.full` and then looks for news. The
+interpreter's lock gives that order; without it, the deque's own lock does.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ class DispatchLoop:
             # Last, because it wakes threads that want the interpreter which this one holds.
             for batch in started:
                 self._send(batch)
-        except Exception as cause:  # a bug, or an unknown event in the seed's manner: stop, tell
+        except Exception as cause:  # a bug, or an unknown event in pyzenkit's manner: stop, tell
             self._failed(cause)
 
     def _tell_late(self) -> None:

@@ -58,7 +58,7 @@ class Dispatcher(DaemonNames):
         components: In order of registration: they are set up in this order, and their
             callbacks stand in the chains in this order. Each belongs to one dispatcher.
         ordering: What may overlap: `"global"`, `"component"` or `"event"`.
-        compat: `"pyzenkit"`: the seed's semantics. Implies `ordering="global"`; a callback that
+        compat: `"pyzenkit"`: pyzenkit's semantics. Implies `ordering="global"`; a callback that
             raises or returns no `(flag, args)`, or an event that nobody handles, ends the daemon.
         config: What `daemon.c(key)` returns.
         exit_when_idle: Tell sources to finish when they have nothing more to read.
@@ -76,7 +76,7 @@ class Dispatcher(DaemonNames):
         clock: Where time comes from.
         members: Names and components in order of registration, replicas included.
         queue: The event queue; safe from any thread, before the start too.
-        logger: Takes the seed's `%s` arguments.
+        logger: Takes pyzenkit's `%s` arguments.
 
     Thread: any, unless a method says otherwise.
     """

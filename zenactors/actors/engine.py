@@ -19,11 +19,12 @@ from zenactors.actors.dead_letters import DeadLetters
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.entries import ComponentEntry
-from zenactors.core.batch_runner import BatchRunner, short_repr
+from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import Deadline
 from zenactors.core.dispatch_state import EVENT_START, Ordering
 from zenactors.core.replicas import ReplicaRouter, Replicas
+from zenactors.core.text import short_repr
 from zenactors.errors import (
     EXIT_FAILURE,
     EXIT_SOFTWARE,
@@ -76,7 +77,7 @@ class Engine:
     Args:
         members: Whom to give an actor, in order.
         ordering: What may overlap.
-        compat: True for the seed's semantics.
+        compat: True for pyzenkit's semantics.
         notices: Where to say "look again".
         clock: Where time comes from.
         runtime: What runs the actors.

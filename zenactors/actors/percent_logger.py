@@ -1,4 +1,4 @@
-"""`daemon.logger`: takes the seed's `%s` arguments and writes to loguru."""
+"""`daemon.logger`: takes pyzenkit's `%s` arguments and writes to loguru."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def main(arguments: dict[str, Any]) -> int:
     """Run the command and return its exit status."""
-    from zenactors.daemon import spec  # noqa: PLC0415 - slow to import; --help is to be fast
+    from zenactors import spec  # noqa: PLC0415 - slow to import; --help is to be fast
 
     daemon = spec.load(arguments["SPEC"], Path(arguments["--app-dir"] or "."))
     _show(daemon, spec.emitted_by)

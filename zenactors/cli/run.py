@@ -66,9 +66,9 @@ def main(arguments: dict[str, Any]) -> int:
         settings["ordering"] = choice(doc, "--ordering", arguments["--ordering"], orders)
 
     # All of these are slow to import, and --help is to be fast.
+    from zenactors import spec  # noqa: PLC0415
     from zenactors.cli.logs import set_up_logs  # noqa: PLC0415
     from zenactors.config.options import DaemonOptions  # noqa: PLC0415
-    from zenactors.daemon import spec  # noqa: PLC0415
     from zenactors.daemon.launch import (  # noqa: PLC0415
         act,
         explain_failure,

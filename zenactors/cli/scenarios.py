@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from zenactors import spec as specs
 from zenactors.config.wording import because
-from zenactors.daemon import spec as specs
 from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import ConfigurationError
 from zenactors.spec.importing import Problem, import_attribute, look_first_in

@@ -339,7 +339,7 @@ def _stopping_at_once() -> Iterator[None]:
             outside.throw(KeyboardInterrupt)
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_loop():
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
 
+from zenactors.config.redaction import REDACTED, SECRET, plain
 from zenactors.config.wording import nearest, one_line
-from zenactors.daemon.state import REDACTED, SECRET, plain
 from zenactors.errors import did_you_mean
 
 if TYPE_CHECKING:

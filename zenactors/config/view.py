@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from zenactors.daemon.state import REDACTED, SECRET, plain
+from zenactors.config.redaction import REDACTED, SECRET, plain
 
 if TYPE_CHECKING:
     from zenactors.config.locate import KeyPath

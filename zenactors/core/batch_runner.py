@@ -16,14 +16,13 @@ from zenactors.core.clock import Clock
 from zenactors.core.component import FLAG_CONTINUE, Callback
 from zenactors.core.event_queue import Scheduled
 from zenactors.core.messages import Batch, DeadLetter
+from zenactors.core.text import short_repr
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 MAX_STRIDE = 64  # events between two looks at the clock and the control lane
 SHORT_STRIDE = 0.000_25  # seconds: a stride that takes less may double
 LONG_STRIDE = 0.000_5  # seconds: one that takes more is cut in proportion
 SPLIT_AFTER = 0.001  # seconds: what is done by then is sent on
-
-MAX_SHOWN = 200  # characters of a value in a message
 
 
 class ResultSink(Protocol):
@@ -58,7 +57,7 @@ class BatchRunner:
         daemon: What the callbacks get as `daemon`.
         outlet: Where results go.
         clock: Where time comes from.
-        strict: True: every callback returns `(flag, args)`, as in the seed, and `None` is an error.
+        strict: True: every callback returns `(flag, args)`, as in pyzenkit, and `None` is an error.
 
     Attributes:
         children: Where the callbacks' `schedule` puts events meanwhile.
@@ -302,17 +301,9 @@ class BatchRunner:
 def invalid_answer(callback: Callable[..., Any], result: Any) -> ZenDaemonComponentException:
     """Return the error for a callback's answer that is no answer."""
     return ZenDaemonComponentException(
-        f"{short_repr(callback)} returned {short_repr(result)}; expected (flag, args), or None to continue."
+        f"{short_repr(callback)} returned {short_repr(result)}; expected (flag, args),"
+        " or None to continue."
     )
-
-
-def short_repr(value: Any) -> str:
-    """Return a value's `repr`, cut to 200 characters; one that raises is no reason to fail."""
-    try:
-        text = repr(value)
-    except Exception as cause:
-        return f"<{type(value).__name__} whose repr raises {type(cause).__name__}>"
-    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
 
 
 def exit_status(cause: BaseException) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Flag(enum.IntEnum):
-    """What a callback says about the rest of its chain. The values are the seed's."""
+    """What a callback says about the rest of its chain. The values are pyzenkit's."""
 
     STOP = 0
     CONTINUE = 1
@@ -35,7 +35,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Handler(TypedDict):
-    """One entry of `get_events()`, in the seed's form."""
+    """One entry of `get_events()`, in pyzenkit's form."""
 
     event: Any
     callback: Callback
@@ -125,7 +125,7 @@ class Daemon(Protocol):
 
     @property
     def logger(self) -> Any:
-        """A logger that takes the seed's `%s` arguments."""
+        """A logger that takes pyzenkit's `%s` arguments."""
         ...
 
     @property
@@ -150,7 +150,7 @@ class Daemon(Protocol):
         ...
 
 
-def gen_event_handler(event: Event, callback: Callback, prepend: bool = False) -> Handler:  # noqa: FBT001, FBT002 - the seed's signature
+def gen_event_handler(event: Event, callback: Callback, prepend: bool = False) -> Handler:  # noqa: FBT001, FBT002 - pyzenkit's signature
     """Return one entry for `get_events()`; `prepend` puts it first in the chain."""
     return {"event": event, "callback": callback, "prepend": prepend}
 
@@ -291,7 +291,7 @@ class ZenDaemonComponent:
         name: str | None = None,
         event_map: Mapping[Event, Event] | None = None,
         clock: Clock | None = None,
-        **_kwargs: Any,  # the seed's components hand all their options up, and so may anybody's
+        **_kwargs: Any,  # pyzenkit's components hand all their options up, and so may anybody's
     ) -> None:
         self.name = name or type(self).__name__
         self.event_map = dict(event_map or {})
@@ -312,7 +312,7 @@ class ZenDaemonComponent:
 
     @functools.cached_property
     def random(self) -> Random:
-        """This component's random numbers: given by the seed under `zenactors.testing`."""
+        """This component's random numbers: chosen by the random seed under `zenactors.testing`."""
         return Unseeded()
 
     @functools.cached_property

@@ -153,7 +153,7 @@ class DispatchState:
         widths: How many replicas a component has, by its index, for those that have any. A
             chain's window is that many times wider, to give each of them something to do.
         strict: What `accept` does with an event that has no chain. True: raise. False: take it
-            and report it by `turn` when its time has come, as the seed does.
+            and report it by `turn` when its time has come, as pyzenkit does.
     """
 
     def __init__(
@@ -353,7 +353,7 @@ class DispatchState:
     def idle(self) -> bool:
         """Return True if nothing will ever happen again by itself: time to end.
 
-        Housekeeping is nothing, unless what is in the queue is all that counts, as in the seed.
+        Housekeeping is nothing, unless what is in the queue is all that counts, as in pyzenkit.
         """
         waiting = self.queue.busy() if self._strict else self.queue.count()
         return not (self._in_flight or self._missed or self._sources or waiting)

@@ -413,7 +413,7 @@ class EventQueueManager:
         return args
 
     def rotate(self, producer_queues: deque[ProducerQueue]) -> None:
-        """After the first lane of `producer_queues` was served: drop it if empty, else put it last."""
+        """After the first of `producer_queues` was served: drop it if empty, else put it last."""
         producer_queue = producer_queues.popleft()
         if producer_queue.runs:
             producer_queues.append(producer_queue)

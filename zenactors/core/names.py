@@ -1,4 +1,4 @@
-"""The names that daemons have had since the seed: flags, events, configuration keys."""
+"""the names that daemons have had since pyzenkit: flags, events, configuration keys."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from zenactors._version import __version__
-from zenactors.daemon.state import plain, save_json
+from zenactors.config.redaction import plain
+from zenactors.daemon.json_file import save_json
 from zenactors.errors import (
     EXIT_ALREADY_RUNNING,
     EXIT_CONFIG,

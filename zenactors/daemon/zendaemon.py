@@ -24,10 +24,10 @@ from zenactors.actors.runtime import Runtime
 from zenactors.core.clock import Clock, SystemClock
 from zenactors.core.component import Handler
 from zenactors.daemon.application import BaseApp
+from zenactors.daemon.json_file import save_json
 from zenactors.daemon.main_loop import MainLoop
 from zenactors.daemon.reload import Reloader, TargetConfig, instances_of
 from zenactors.daemon.runlog import RunlogStore, make_runlog
-from zenactors.daemon.state import save_json
 from zenactors.errors import (
     EXIT_CONFIG,
     ConfigurationError,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 MAX_STOP_TIMEOUT = 30.0
 """Seconds that a graceful stop may take before the daemon terminates."""
 
-FIRST_STATISTICS = 20.0  # seconds until statistics are logged first; the seed's number
+FIRST_STATISTICS = 20.0  # seconds until statistics are logged first; pyzenkit's number
 
 
 class ZenDaemon(BaseApp):
@@ -73,7 +73,7 @@ class ZenDaemon(BaseApp):
         schedule_at: The same for a Unix time, `(tstamp, event[, args])`.
         schedule_after: The same with a delay in seconds, `(delay, event[, args])`.
         ordering: What may overlap: `"component"`, `"global"` or `"event"`.
-        compat: `"pyzenkit"` for the seed's semantics; see `Dispatcher`.
+        compat: `"pyzenkit"` for pyzenkit's semantics; see `Dispatcher`.
         state_file: Where SIGUSR2 writes the state. Default: for `run`, among the system's files
             of running daemons; for `serve`, `NAME.state` in the folder in which the daemon was
             made.
@@ -187,7 +187,7 @@ class ZenDaemon(BaseApp):
 
     @property
     def logger(self) -> PercentLogger:
-        """Takes the seed's `%s` arguments and writes to loguru."""
+        """Takes pyzenkit's `%s` arguments and writes to loguru."""
         return self.dispatcher.logger
 
     def dbgout(self, message: str) -> None:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zenactors.core.batch_runner import short_repr
-from zenactors.daemon.state import plain
+from zenactors.config.redaction import plain
+from zenactors.core.text import short_repr
 
 if TYPE_CHECKING:
     from datetime import datetime

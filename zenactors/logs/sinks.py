@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from loguru import logger
 
-from zenactors.core.batch_runner import short_repr
+from zenactors.core.text import short_repr
 from zenactors.errors import ConfigurationError, did_you_mean
 from zenactors.logs.file import LogFile, Patience
 

@@ -44,7 +44,7 @@ def stopping_quietly() -> Iterator[None]:
         raise KeyboardInterrupt
 
     taken = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
-    if threading.current_thread() is not threading.main_loop():
+    if threading.current_thread() is not threading.main_thread():
         taken = {}
     before = {n: h for n, h in taken.items() if signal.getsignal(n) is h}
     for number in before:
@@ -86,7 +86,7 @@ class SignalTrap:
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is not threading.main_loop():
+        if threading.current_thread() is not threading.main_thread():
             raise RuntimeError(
                 "Signals can be trapped in the main thread only: call serve() or run() there,"
                 " or use a Dispatcher, which needs no signals."

@@ -17,10 +17,11 @@ from loguru import logger
 from zenactors.actors.dead_letters import letters_after
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.components._files import SYSTEM_FILES
+from zenactors.config.redaction import json_text
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import Unseeded, ZenDaemonComponent, set_clock
 from zenactors.core.dispatch_state import Counts, Ordering
-from zenactors.daemon.state import json_text, save_json
+from zenactors.daemon.json_file import save_json
 from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import (
     ConfigurationError,
@@ -286,7 +287,7 @@ class Harness:
             self.run_until_idle()
 
     def wait_until(self, predicate: Callable[[], object], *, within: float = 5.0) -> bool:
-        """Let things happen until `predicate()` is true. False: it was not within so many seconds."""
+        """Let things happen until `predicate()` is true. False: not within so many seconds."""
         self._check_runs()
         self._hub.wait(predicate, within)
         return bool(predicate())
@@ -416,7 +417,7 @@ class Harness:
 
     def _pass_on_interrupts(self) -> None:
         """Let Ctrl-C end the test, and not the callback that runs: there it would be contained."""
-        in_main_thread = threading.current_thread() is threading.main_loop()
+        in_main_thread = threading.current_thread() is threading.main_thread()
         if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             return  # somebody else has decided what it does
         signal.signal(signal.SIGINT, self._hub.interrupt)

@@ -18,7 +18,7 @@ from benchmarks.ours import EVENT
 PEER = "pyzenkit 0.67"
 
 
-class SeedDaemon(zendaemon.ZenDaemon):  # type: ignore[misc]
+class PeerDaemon(zendaemon.ZenDaemon):  # type: ignore[misc]
     """pyzenkit's daemon, from its event loop on."""
 
     def __init__(self, components: list[Any]) -> None:
@@ -27,7 +27,7 @@ class SeedDaemon(zendaemon.ZenDaemon):  # type: ignore[misc]
         self.components = []
         self.callbacks = {}
         self.flag_loop_done = 0
-        self.logger = logging.getLogger("seed")
+        self.logger = logging.getLogger("pyzenkit")
         self._init_components(components=components)
 
     def run_loop(self) -> None:
@@ -38,7 +38,7 @@ class SeedDaemon(zendaemon.ZenDaemon):  # type: ignore[misc]
             return
 
 
-class SeedNoop(zendaemon.ZenDaemonComponent):  # type: ignore[misc]
+class PeerNoop(zendaemon.ZenDaemonComponent):  # type: ignore[misc]
     """Hand every event on."""
 
     def get_events(self) -> list[dict[str, Any]]:
@@ -48,7 +48,7 @@ class SeedNoop(zendaemon.ZenDaemonComponent):  # type: ignore[misc]
         return (daemon.FLAG_CONTINUE, args)
 
 
-class SeedRecorder(SeedNoop):
+class SeedRecorder(PeerNoop):
     """Keep the args it sees, in order."""
 
     def __init__(self) -> None:
@@ -60,22 +60,22 @@ class SeedRecorder(SeedNoop):
         return (daemon.FLAG_CONTINUE, args)
 
 
-def prefilled(components: list[Any], count: int) -> SeedDaemon:
-    """Return a seed daemon with `count` events queued."""
-    daemon = SeedDaemon(components)
+def prefilled(components: list[Any], count: int) -> PeerDaemon:
+    """Return a pyzenkit daemon with `count` events queued."""
+    daemon = PeerDaemon(components)
     schedule = daemon.queue.schedule
     for number in range(count):
         schedule(EVENT, number)
     return daemon
 
 
-def finish(daemon: SeedDaemon) -> None:
-    require(daemon.queue.count() == 0, "the seed's loop left events in its queue")
+def finish(daemon: PeerDaemon) -> None:
+    require(daemon.queue.count() == 0, "pyzenkit's loop left events in its queue")
 
 
 def rate_of_chain(length: int, count: int) -> float:
     """Return events/s of pyzenkit's loop, events queued before."""
-    daemon = prefilled([SeedNoop() for _ in range(length)], count)
+    daemon = prefilled([PeerNoop() for _ in range(length)], count)
     begin = time.perf_counter()
     daemon.run_loop()
     elapsed = time.perf_counter() - begin
@@ -86,7 +86,7 @@ def rate_of_chain(length: int, count: int) -> float:
 def seen_by_last(length: int, count: int) -> list[Any]:
     """Return what the last component of a chain sees."""
     last = SeedRecorder()
-    daemon = prefilled([*(SeedNoop() for _ in range(length - 1)), last], count)
+    daemon = prefilled([*(PeerNoop() for _ in range(length - 1)), last], count)
     daemon.run_loop()
     finish(daemon)
     return last.seen

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from zenactors.daemon.state import REDACTED, json_text, plain, redacted, save_json
+from zenactors.config.redaction import REDACTED, json_text, plain, redacted
+from zenactors.daemon.json_file import save_json
 
 
 def test_values_of_secret_looking_keys_are_redacted_at_any_depth() -> None:

@@ -1,20 +1,14 @@
-"""The state file: everything that helps debugging, as JSON, secrets redacted."""
+"""Secrets kept out of everything that is written: state, runlogs, logs, views."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import math
-import os
 import re
-import stat
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from zenactors.core.batch_runner import short_repr
+from zenactors.core.text import short_repr
 
 _WORDS = r"passw|passphrase|pwd|secret|token|api[_-]?key|credential|private|authorization"
 SECRET = re.compile(rf"{_WORDS}|(?<![a-z])pass$", re.IGNORECASE)
@@ -22,8 +16,8 @@ REDACTED = "***"
 MAX_DEPTH = 20  # deeper is cut
 MAX_BITS = 8192  # of a whole number: more than Python turns into digits is no reason to fail
 
-# What stands in text. `short_repr` may have cut it anywhere, so the end is as good as what should end
-# it; repetitions have bounds, for a long text is not to take the square of its length.
+# Secrets inside a text. `short_repr` may have cut the text anywhere, so its end may replace a
+# closing quote; repetitions are bounded, so that the time stays linear in the text's length.
 _IN_URL = re.compile(r"(//[^/\s:@]*:)[^/\s]*(?:@|…$)")
 _IN_TEXT = re.compile(
     rf"""(
@@ -90,48 +84,3 @@ def json_text(value: Any) -> str:
     """Return a value as JSON for people, with secrets redacted as `plain` does."""
     # Escaped, as not everything that a str can hold has a place in a file: lone surrogates.
     return json.dumps(plain(value), indent=2) + "\n"
-
-
-def save_json(path: Path, value: Any, mode: int = 0o600) -> None:
-    """Write a value as JSON, whole or not at all. By default the file is the owner's alone.
-
-    Args:
-        path: The file. What was there before is replaced; a symbolic link too, not its target. A
-            device, a folder or a pipe is refused: nobody has meant to replace that.
-        value: Anything; see `plain`.
-        mode: The file's permissions, whatever the umask.
-
-    Raises:
-        OSError: If it cannot be written; with `path` as its file name. What was there before is
-            still there then.
-    """
-    text = json_text(value)
-    try:
-        if not _may_be_replaced(path):
-            raise OSError(errno.EINVAL, "It is not a regular file")
-        _replace(path, text, mode)
-    except OSError as cause:
-        raise OSError(cause.errno, cause.strerror, str(path)) from cause
-
-
-def _may_be_replaced(path: Path) -> bool:
-    try:
-        found = path.lstat().st_mode
-    except FileNotFoundError:
-        return True
-    return stat.S_ISREG(found) or stat.S_ISLNK(found)
-
-
-def _replace(path: Path, text: str, mode: int) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        os.replace(name, path)  # noqa: PTH105 - symmetrical to mkstemp
-    except BaseException:  # whatever it was, no half-written file stays behind
-        with contextlib.suppress(OSError):
-            os.unlink(name)  # noqa: PTH108
-        raise

@@ -25,7 +25,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.daemon import seed_program
+from tests.daemon import pyzenkit_program
 from zenactors import (
     FLAG_CONTINUE,
     FLAG_STOP,
@@ -40,16 +40,16 @@ from zenactors.errors import EXIT_FAILURE, EXIT_NOT_RUNNING, EXIT_OK
 from zenactors.testing import Harness
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = Path(seed_program.__file__)
+PROGRAM = Path(pyzenkit_program.__file__)
 LIMIT = 60.0  # seconds; generous: only a hang takes that long
 
 
-# --- the seed beside it -------------------------------------------------------------------------
+# --- pyzenkit beside it -------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def seed(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    """Return the program as it was: `seed_program` with pyzenkit's names in it."""
+    """Return the program as it was: `pyzenkit_program` with pyzenkit's names in it."""
     pytest.importorskip("pyzenkit.zendaemon", reason="pyzenkit is an extra: pip install .[bench]")
     source, found = re.subn(
         r"^from zenactors ", "from pyzenkit.zendaemon ", PROGRAM.read_text(), flags=re.M
@@ -152,7 +152,7 @@ def done_by(components: list[Any]) -> list[Any]:
 
 
 def test_components_of_a_seed_program_run_unchanged() -> None:
-    components = fetched(seed_program, ["a", "ccc", "bb"])
+    components = fetched(pyzenkit_program, ["a", "ccc", "bb"])
     _, status = run_here(components)
     assert status == EXIT_OK
     assert done_by(components) == [
@@ -173,17 +173,17 @@ def test_components_do_what_they_did_under_the_seed(
 ) -> None:
     before = fetched(seed, items)
     daemon = run_seed(before)
-    after = fetched(seed_program, items)
+    after = fetched(pyzenkit_program, items)
     _, status = run_here(after)
     assert done_by(after) == done_by(before)
     assert status == daemon.retc
 
 
 def test_the_names_stand_for_what_they_did(seed: ModuleType) -> None:
-    assert seed_program.describe_queue() == seed.describe_queue()
-    assert seed_program.describe_errors() == seed.describe_errors()
-    assert seed_program.describe_statistics() == seed.describe_statistics()
-    assert seed_program.describe_limits() == seed.describe_limits()
+    assert pyzenkit_program.describe_queue() == seed.describe_queue()
+    assert pyzenkit_program.describe_errors() == seed.describe_errors()
+    assert pyzenkit_program.describe_statistics() == seed.describe_statistics()
+    assert pyzenkit_program.describe_limits() == seed.describe_limits()
     there = vars(seed.ZenDaemon) | vars(seed.ZenDaemon.__mro__[1])
     of_seed = {
         name: value
@@ -226,7 +226,7 @@ def test_random_chains_run_in_the_order_of_the_seed(
     before: list[Any] = []
     run_seed(ordered(seed, tables, before), schedule=schedule)
     after: list[Any] = []
-    run_here(ordered(seed_program, tables, after), schedule=schedule)
+    run_here(ordered(pyzenkit_program, tables, after), schedule=schedule)
     assert after == before
 
 
@@ -421,7 +421,7 @@ def test_initial_events_come_in_the_seed_s_order() -> None:
         schedule_next=[("note", "next"), ("note", "very next")],
         schedule_at=[(1, "note", "at")],
         schedule_after=[(30, "note", "after")],
-        stats_interval=0,  # or it would go on for the sake of its statistics, as the seed's does
+        stats_interval=0,  # or it would go on for the sake of its statistics, as pyzenkit's does
     )
     with Harness(daemon) as harness:
         assert harness.run() == EXIT_OK

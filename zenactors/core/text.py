@@ -1,0 +1,16 @@
+"""Texts for messages, made of values that may do anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MAX_SHOWN = 200  # characters of a value in a message
+
+
+def short_repr(value: Any) -> str:
+    """Return a value's `repr`, cut to 200 characters; one that raises is no reason to fail."""
+    try:
+        text = repr(value)
+    except Exception as cause:
+        return f"<{type(value).__name__} whose repr raises {type(cause).__name__}>"
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

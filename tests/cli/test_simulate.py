@@ -47,7 +47,7 @@ def drive(harness):
         harness.queue.schedule("withdraw", 10)
 
 def check(harness):
-    ledger = harness.daemon.members[0].component.ledger
+    ledger = harness.daemon.entries[0].component.ledger
     assert ledger["balance"] == 0
 
 scenario = Scenario(build=build, drive=drive, check=check)
@@ -151,7 +151,7 @@ def test_a_failing_seed_is_told_with_everything_that_is_known(capsys: Capture) -
     words = re.fullmatch(
         r'seed (\d+) fails: AssertionError: assert ledger\["balance"\] == 0', first
     )
-    assert words
+    assert words, first
     assert lines[0] == f'  File "{Path("bank.py").absolute()}", line 27, in check'
     assert f"The last 20 events, 0 s after the begin, seed {words[1]}:" in lines
     assert any("interrupted at bank.py:1" in line for line in lines)

@@ -43,7 +43,7 @@ def tuned(
         if stride is not None:
             patch.setattr(runner_module, "MAX_STRIDE", stride)
         if part_after is not None:
-            patch.setattr(runner_module, "PART_AFTER", part_after)
+            patch.setattr(runner_module, "SPLIT_AFTER", part_after)
         yield
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.actors.fakes import Gate
-from zenactors.testing import leaks
+from zenactors.testing import _leaks as leaks
 from zenactors.testing._leaks import Child, Descriptor, Running, Watch, present, stack_of
 
 WAITING = "input()"  # a program that waits until its standard input is closed

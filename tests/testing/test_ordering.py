@@ -383,7 +383,7 @@ def test_the_seeds_bring_small_windows_short_strides_and_parts(
         arrive(self, batch)
         early += len(self._early) > before
 
-    monkeypatch.setattr(BatchRunner, "_send_part", counting_batches)
+    monkeypatch.setattr(BatchRunner, "_send_done", counting_batches)
     monkeypatch.setattr(BatchRunner, "arrive", counting_early)
     for seed in range(40):
         played = play(FAULTY, "component", seed)

@@ -16,7 +16,8 @@ import pytest
 import zenactors
 from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads
 from zenactors import Dispatcher, VirtualClock, ZenDaemon
-from zenactors.testing import leaks, plugin
+from zenactors.testing import _leaks as leaks
+from zenactors.testing import plugin
 from zenactors.testing.faults import ClockJump, Crash, Delay, InjectedCrash
 from zenactors.testing.harness import Harness
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zenactors.core.clock import VirtualClock
-from zenactors.testing import EndlessMotionError, NothingMovesError, hub
+from zenactors.testing import EndlessMotionError, NothingMovesError
+from zenactors.testing._simulator import hub
 from zenactors.testing._simulator.hub import MAX_LATE, OUTSIDE, Hub
 
 

@@ -105,7 +105,7 @@ def test_a_lost_update_is_found_and_made_small(capsys: pytest.CaptureFixture[str
     assert len(found) <= 8
     assert len([step for step in found if step.endswith("(args=1)")]) == 2
     assert any(step.startswith("interrupt_callbacks(") for step in found)
-    assert re.search(r"interrupted at test_machine\.py:\d+", shown)
+    assert re.search(r"interrupted at test_stateful\.py:\d+", shown)
     assert "  deposit#1   1: completed" in shown.splitlines()
 
 

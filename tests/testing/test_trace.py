@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from zenactors import Replicas, ZenDaemonComponent, ZenDaemonStopException, handles
 from zenactors.core.dispatch_state import ORDERINGS, Ordering
 from zenactors.testing import Harness, Probe
-from zenactors.testing import trace as journal_module
+from zenactors.testing._trace import trace as trace_module
 from zenactors.testing._trace.trace import Trace
 
 
@@ -217,7 +217,7 @@ def test_who_stops_everything_is_in_the_trace() -> None:
 
 
 def test_the_end_is_remembered_or_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "KEPT", 5)
+    monkeypatch.setattr(trace_module, "KEPT", 5)
     some, everything, lines = Trace(float), Trace(float, keep=True), list[str]()
     told = Trace(float, sink=lines.append)
     for number in range(8):

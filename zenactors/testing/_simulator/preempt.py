@@ -19,7 +19,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-_OURS = str(Path(__file__).parents[1])
+_OURS = str(Path(__file__).parents[2])
 _PYTHONS = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
 _Tracer = Callable[[FrameType, str, Any], Any]
 

@@ -17,7 +17,7 @@ import pykka
 
 from benchmarks import ours
 from benchmarks.common import Options, Row, Target, interleave, paired_row, require
-from zenactors.core.component import FLAG_CONTINUE
+from zenactors.core.callbacks import FLAG_CONTINUE
 
 ID = "F2"
 EVENTS = 100_000

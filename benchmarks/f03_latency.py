@@ -26,7 +26,8 @@ from benchmarks.common import (
 )
 from benchmarks.ours import EVENT, finish
 from zenactors.actors.dispatcher import Dispatcher
-from zenactors.core.component import ZenDaemonComponent, handles
+from zenactors.core.callbacks import handles
+from zenactors.core.component import ZenDaemonComponent
 
 ID = "F3"
 SAMPLES = 2_000

@@ -13,7 +13,8 @@ from typing import Any
 
 from benchmarks import ours, pyzenkit_peer
 from benchmarks.common import Options, Row, Target, interleave, paired_row
-from zenactors.core.component import ZenDaemonComponent, handles
+from zenactors.core.callbacks import handles
+from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.replicas import Replicas
 
 ID = "F4"

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from zenactors.core.component import ZenDaemonComponent, gen_event_handler, handles
+from zenactors.core.callbacks import gen_event_handler, handles
+from zenactors.core.component import ZenDaemonComponent
 from zenactors.daemon.zendaemon import ZenDaemon
 
 ACTORS = 8

@@ -101,7 +101,8 @@ def _prefilled(count: int) -> float:
 def _blocked(count: int) -> float:
     from benchmarks.ours import EVENT, finish, rate_of_chain  # noqa: PLC0415
     from zenactors.actors.dispatcher import Dispatcher  # noqa: PLC0415
-    from zenactors.core.component import ZenDaemonComponent, handles  # noqa: PLC0415
+    from zenactors.core.callbacks import handles  # noqa: PLC0415
+    from zenactors.core.component import ZenDaemonComponent  # noqa: PLC0415
 
     blocked, release = threading.Event(), threading.Event()
 
@@ -146,7 +147,8 @@ def _pyzenkit(count: int) -> float:
 def _idle(count: int) -> float:
     from benchmarks.ours import rate_of_chain  # noqa: PLC0415
     from zenactors.actors.dispatcher import Dispatcher  # noqa: PLC0415
-    from zenactors.core.component import ZenDaemonComponent, gen_event_handler  # noqa: PLC0415
+    from zenactors.core.callbacks import gen_event_handler  # noqa: PLC0415
+    from zenactors.core.component import ZenDaemonComponent  # noqa: PLC0415
 
     class Idle(ZenDaemonComponent):
         def __init__(self, number: int) -> None:

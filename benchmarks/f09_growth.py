@@ -19,7 +19,8 @@ from typing import Any
 from benchmarks.common import Options, Row, Target, interleave, paired_row
 from benchmarks.ours import EVENT, Noop, OpenedAt, finish
 from zenactors.actors.dispatcher import Dispatcher
-from zenactors.core.component import ZenDaemonComponent, gen_event_handler
+from zenactors.core.callbacks import gen_event_handler
+from zenactors.core.component import ZenDaemonComponent
 
 ID = "F9"
 EVENTS = 300_000

@@ -17,7 +17,8 @@ from benchmarks import pyzenkit_peer
 from benchmarks.common import Options, Row, Target, interleave, paired_row, require
 from benchmarks.ours import EVENT, Noop
 from zenactors.actors.dispatcher import Dispatcher
-from zenactors.core.component import ZenDaemonComponent, handles
+from zenactors.core.callbacks import handles
+from zenactors.core.component import ZenDaemonComponent
 
 ID = "F10"
 SECONDS = 2.0

@@ -7,7 +7,8 @@ from typing import Any
 
 from benchmarks.common import require
 from zenactors.actors.dispatcher import Dispatcher
-from zenactors.core.component import ZenDaemonComponent, handles
+from zenactors.core.callbacks import handles
+from zenactors.core.component import ZenDaemonComponent
 
 EVENT = "x"
 

@@ -15,22 +15,22 @@ from zenactors._version import __version__
 if TYPE_CHECKING:
     from zenactors.actors.dispatcher import Dispatcher
     from zenactors.actors.shutdown import StopReport
-    from zenactors.core.clock import Clock, SystemClock, VirtualClock
-    from zenactors.core.component import (
+    from zenactors.core.callbacks import (
         FLAG_CONTINUE,
         FLAG_STOP,
-        Daemon,
         Flag,
         Handler,
-        ZenDaemonComponent,
-        calc_statistics,
         gen_event_handler,
         handles,
     )
+    from zenactors.core.clock import Clock, SystemClock, VirtualClock
+    from zenactors.core.component import ZenDaemonComponent
+    from zenactors.core.daemon_api import Daemon
     from zenactors.core.dispatch_state import Counts
     from zenactors.core.event_queue import EventQueueManager, Scheduled
     from zenactors.core.messages import DeadLetter
     from zenactors.core.replicas import Replicas
+    from zenactors.core.statistics import calc_statistics
     from zenactors.daemon.actions import Outcome
     from zenactors.daemon.main_loop import MAX_STOP_ATTEMPTS
     from zenactors.daemon.zendaemon import MAX_STOP_TIMEOUT, ZenDaemon
@@ -92,16 +92,16 @@ _HOMES = {
     "ComponentStartError": "zenactors.errors",
     "ConfigurationError": "zenactors.errors",
     "Counts": "zenactors.core.dispatch_state",
-    "Daemon": "zenactors.core.component",
+    "Daemon": "zenactors.core.daemon_api",
     "DeadLetter": "zenactors.core.messages",
     "DemoDaemonComponent": "zenactors.demo",
     "DemoZenDaemon": "zenactors.demo",
     "Dispatcher": "zenactors.actors.dispatcher",
     "EventQueueManager": "zenactors.core.event_queue",
-    "FLAG_CONTINUE": "zenactors.core.component",
-    "FLAG_STOP": "zenactors.core.component",
-    "Flag": "zenactors.core.component",
-    "Handler": "zenactors.core.component",
+    "FLAG_CONTINUE": "zenactors.core.callbacks",
+    "FLAG_STOP": "zenactors.core.callbacks",
+    "Flag": "zenactors.core.callbacks",
+    "Handler": "zenactors.core.callbacks",
     "MAX_STOP_ATTEMPTS": "zenactors.daemon.main_loop",
     "MAX_STOP_TIMEOUT": "zenactors.daemon.zendaemon",
     "NotRunningError": "zenactors.errors",
@@ -120,9 +120,9 @@ _HOMES = {
     "ZenDaemonComponentException": "zenactors.errors",
     "ZenDaemonException": "zenactors.errors",
     "ZenDaemonStopException": "zenactors.errors",
-    "calc_statistics": "zenactors.core.component",
-    "gen_event_handler": "zenactors.core.component",
-    "handles": "zenactors.core.component",
+    "calc_statistics": "zenactors.core.statistics",
+    "gen_event_handler": "zenactors.core.callbacks",
+    "handles": "zenactors.core.callbacks",
 }
 
 

@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 
 import pydantic
 
-from zenactors.core.component import Handler, ZenDaemonComponent
+from zenactors.core.callbacks import Handler
+from zenactors.core.component import ZenDaemonComponent
 from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import EXIT_OS_ERROR, ProcessSetupError
 

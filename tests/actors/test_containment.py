@@ -13,7 +13,7 @@ from tests.actors.fakes import (
     raising,
 )
 from zenactors.actors.dispatcher import Dispatcher
-from zenactors.core.component import FLAG_CONTINUE
+from zenactors.core.callbacks import FLAG_CONTINUE
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 Logged = list[tuple[str, str, dict[str, Any]]]

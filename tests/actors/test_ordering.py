@@ -33,9 +33,10 @@ from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.engine import Engine
 from zenactors.core.batch_runner import BatchRunner
+from zenactors.core.callbacks import handles
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
-from zenactors.core.component import ZenDaemonComponent, handles
+from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.dispatch_state import DispatchState, Ordering
 from zenactors.core.event_queue import QueuePosition, Scheduled
 from zenactors.core.messages import Batch

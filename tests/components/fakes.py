@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, ZenDaemonComponent
+from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP
+from zenactors.core.component import ZenDaemonComponent
 
 
 class FakeTimer:

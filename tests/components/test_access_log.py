@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from zenactors.components import AccessLogParser, Lines
-from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP
+from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP
 from zenactors.errors import ZenDaemonComponentException
 
 from .fakes import FakeDaemon

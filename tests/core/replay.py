@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple
 
-from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, Handler, ZenDaemonComponent
+from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, Handler
+from zenactors.core.component import ZenDaemonComponent
 
 URGENT = "urgent"  # a priority event: it has no place in any order, and leaves no trace
 

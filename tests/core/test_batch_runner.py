@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from zenactors.core.batch_runner import MAX_STRIDE, SPLIT_AFTER, BatchRunner, exit_status
+from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, gen_event_handler
 from zenactors.core.chain import Chain, build_chains
 from zenactors.core.clock import VirtualClock
-from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, gen_event_handler
 from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.event_queue import QueuePosition, Scheduled
 from zenactors.core.messages import Batch, DeadLetter

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from zenactors.core.callbacks import gen_event_handler
 from zenactors.core.chain import Chain, build_chains
-from zenactors.core.component import ZenDaemonComponent, gen_event_handler
+from zenactors.core.component import ZenDaemonComponent
 from zenactors.errors import ConfigurationError
 
 

@@ -8,16 +8,10 @@ from typing import Any
 
 import pytest
 
+from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, gen_event_handler, handles
 from zenactors.core.clock import VirtualClock
-from zenactors.core.component import (
-    FLAG_CONTINUE,
-    FLAG_STOP,
-    ZenDaemonComponent,
-    calc_statistics,
-    gen_event_handler,
-    handles,
-    transfer_state,
-)
+from zenactors.core.component import ZenDaemonComponent, transfer_state
+from zenactors.core.statistics import calc_statistics
 
 
 def wiring(component: ZenDaemonComponent) -> list[tuple[Any, str, bool]]:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from zenactors.core.batch_runner import BatchRunner
+from zenactors.core.callbacks import gen_event_handler
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
-from zenactors.core.component import gen_event_handler
 from zenactors.core.dispatch_state import (
     FAST_WINDOW,
     MAX_WINDOW,

@@ -11,7 +11,7 @@ import pytest
 from loguru import logger
 
 from zenactors import FLAG_CONTINUE, Dispatcher, ZenDaemon, ZenDaemonComponent, handles
-from zenactors.core.component import Handler, gen_event_handler
+from zenactors.core.callbacks import Handler, gen_event_handler
 from zenactors.errors import EXIT_CONFIG, EXIT_FAILURE, EXIT_OK
 from zenactors.testing import Harness, VirtualFiles
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from zenactors.core.component import ZenDaemonComponent, handles
+from zenactors.core.callbacks import handles
+from zenactors.core.component import ZenDaemonComponent
 from zenactors.spec.options import options_model, read_constructor
 
 

@@ -20,7 +20,7 @@ from zenactors import (
     ZenDaemonComponent,
     handles,
 )
-from zenactors.core.component import Handler
+from zenactors.core.callbacks import Handler
 from zenactors.core.dispatch_state import ORDERINGS, Ordering
 from zenactors.errors import (
     EXIT_FORCED_STOP,

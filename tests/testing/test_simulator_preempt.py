@@ -13,7 +13,7 @@ import pytest
 from pluggy import HookspecMarker
 
 from zenactors import ZenDaemonComponent, handles
-from zenactors.core.component import calc_statistics
+from zenactors.core.statistics import calc_statistics
 from zenactors.testing import Harness
 from zenactors.testing._simulator.preempt import interrupted
 

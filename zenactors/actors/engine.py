@@ -22,7 +22,8 @@ from zenactors.actors.entries import ComponentEntry
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import Deadline
-from zenactors.core.dispatch_state import EVENT_START, Ordering
+from zenactors.core.dispatch_state import Ordering
+from zenactors.core.events import EVENT_START
 from zenactors.core.replicas import ReplicaRouter, Replicas
 from zenactors.core.text import short_repr
 from zenactors.errors import (
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     from zenactors.actors.notifier import Notifier
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.actors.runtime import Runtime
+    from zenactors.core.callbacks import Handler
     from zenactors.core.clock import Clock
-    from zenactors.core.component import Handler
     from zenactors.core.event_queue import Scheduled
     from zenactors.core.messages import Batch, DeadLetter
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import pykka
 
     from zenactors.core.batch_runner import BatchRunner
+    from zenactors.core.callbacks import Handler
     from zenactors.core.chain import Chain
     from zenactors.core.clock import Clock
-    from zenactors.core.component import Handler
 
 A = TypeVar("A", bound="pykka.ThreadingActor")
 

@@ -11,7 +11,9 @@ from typing import Any
 from zenactors.components._files import SYSTEM_FILES, Files
 from zenactors.components._output import open_output
 from zenactors.components.tail.lines import Lines
-from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, Daemon, ZenDaemonComponent, handles
+from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, handles
+from zenactors.core.component import ZenDaemonComponent
+from zenactors.core.daemon_api import Daemon
 
 _KEPT_LINES = 100
 _KEPT_CHARACTERS = 200

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from zenactors.components._options import check_count, check_positive, check_strings
-from zenactors.core.component import Cancellable, Daemon, ZenDaemonComponent, handles
+from zenactors.core.callbacks import handles
+from zenactors.core.component import ZenDaemonComponent
+from zenactors.core.daemon_api import Cancellable, Daemon
 
 OTHER = "(other)"
 NONE = "(none)"

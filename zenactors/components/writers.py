@@ -11,7 +11,9 @@ from typing import Any
 from zenactors.components._files import SYSTEM_FILES, Files
 from zenactors.components._output import is_regular, open_output
 from zenactors.components.tail.lines import Lines
-from zenactors.core.component import Daemon, ZenDaemonComponent, handles
+from zenactors.core.callbacks import handles
+from zenactors.core.component import ZenDaemonComponent
+from zenactors.core.daemon_api import Daemon
 from zenactors.errors import EXIT_IO_ERROR, EXIT_OK, ZenDaemonComponentException
 
 _STANDARD_OUTPUT = "standard output"

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from zenactors.core.callbacks import FLAG_CONTINUE, Callback
 from zenactors.core.chain import Order, Step
 from zenactors.core.clock import Clock
-from zenactors.core.component import FLAG_CONTINUE, Callback
 from zenactors.core.event_queue import Scheduled
 from zenactors.core.messages import Batch, DeadLetter
 from zenactors.core.text import short_repr

@@ -6,24 +6,11 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from zenactors.core.component import Callback
+from zenactors.core.callbacks import Callback
+from zenactors.core.events import CONTROL_EVENTS
 from zenactors.errors import ConfigurationError
 
 Order = tuple[int, int]  # component; chain, or -1 for all of the component's chains
-
-# Events of the daemon's life, which concern every component on their chain: what one callback
-# raises does not keep the next ones from their turn. `start` is not among them: it fails the start.
-CONTROL_EVENTS = frozenset(
-    {
-        "stop",
-        "terminate",
-        "signal_hup",
-        "signal_usr1",
-        "signal_usr2",
-        "log_statistics",
-        "save_runlog",
-    }
-)
 
 
 @dataclasses.dataclass(slots=True, eq=False)

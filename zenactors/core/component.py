@@ -1,261 +1,58 @@
 """Components: plain Python objects with state and callbacks. They know nothing of threads.
 
-A component can be tried in a unit test by calling its callbacks with a mock daemon.
+In a unit test, call a component's callbacks with a mock daemon.
 """
 
 from __future__ import annotations
 
-import contextlib
-import enum
 import functools
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from random import Random
-from threading import RLock
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from zenactors.core.callbacks import Event, Handler, gen_event_handler
 from zenactors.core.clock import Clock, SystemClock
+from zenactors.core.statistics import CounterLock, calc_statistics, copy_counters
 
 if TYPE_CHECKING:
     from loguru import Logger
-
-
-class Flag(enum.IntEnum):
-    """What a callback says about the rest of its chain. The values are pyzenkit's."""
-
-    STOP = 0
-    CONTINUE = 1
-
-
-FLAG_STOP = Flag.STOP
-FLAG_CONTINUE = Flag.CONTINUE
-
-Event = Hashable
-Callback = Callable[[Any, Any], "tuple[int, Any] | None"]
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Handler(TypedDict):
-    """One entry of `get_events()`, in pyzenkit's form."""
-
-    event: Any
-    callback: Callback
-    prepend: bool
-
-
-class Cancellable(Protocol):
-    """Something registered or scheduled that can be taken back."""
-
-    def cancel(self) -> bool:
-        """Take it back. True: it will not happen. False: too late, or already cancelled."""
-        ...
-
-
-class EventQueue(Protocol):
-    """The queue as callbacks see it, `daemon.queue`. Thread: any."""
-
-    def schedule(self, event: Event, args: Any = None) -> Cancellable:
-        """Queue an event behind all others of this producer."""
-        ...
-
-    def schedule_next(self, event: Event, args: Any = None) -> Cancellable:
-        """Queue an event before all others of this producer."""
-        ...
-
-    def schedule_at(self, tstamp: float, event: Event, args: Any = None) -> Cancellable:
-        """Queue an event for a Unix time."""
-        ...
-
-    def schedule_after(self, delay: float, event: Event, args: Any = None) -> Cancellable:
-        """Queue an event for `delay` seconds from now."""
-        ...
-
-    def ahead(self) -> int:
-        """Return how many events of the calling producer wait to be started."""
-        ...
-
-    def count(self) -> int:
-        """Return how many events are queued."""
-        ...
-
-
-class Reactor(Protocol):
-    """Descriptors and timers of the calling component, `daemon.io`.
-
-    The callbacks get the daemon as their only argument and run in the component's own
-    thread, between two batches of events. What one raises is logged and counted.
-    Thread: own (the component's: in `setup` and in callbacks).
-    """
-
-    def add_reader(self, fd: Any, callback: Callable[[Any], Any]) -> Cancellable:
-        """Call back whenever `fd` (a descriptor or what has `fileno()`) can be read."""
-        ...
-
-    def add_writer(self, fd: Any, callback: Callable[[Any], Any]) -> Cancellable:
-        """Call back whenever `fd` (a descriptor or what has `fileno()`) can be written."""
-        ...
-
-    def call_later(self, delay: float, callback: Callable[[Any], Any]) -> Cancellable:
-        """Call back once, after `delay` seconds."""
-        ...
-
-    def call_every(self, interval: float, callback: Callable[[Any], Any]) -> Cancellable:
-        """Call back every `interval` seconds; the first time after one interval."""
-        ...
-
-    def keep_alive(self) -> Cancellable:
-        """Count this component as an active source until the result is cancelled."""
-        ...
-
-
-class Daemon(Protocol):
-    """What callbacks get as `daemon`. Everything on it is safe from any thread."""
-
-    FLAG_CONTINUE: Flag
-    FLAG_STOP: Flag
-
-    @property
-    def queue(self) -> EventQueue:
-        """The event queue."""
-        ...
-
-    @property
-    def io(self) -> Reactor:
-        """Descriptors and timers of the calling component."""
-        ...
-
-    @property
-    def logger(self) -> Any:
-        """A logger that takes pyzenkit's `%s` arguments."""
-        ...
-
-    @property
-    def exit_when_idle(self) -> bool:
-        """True if sources are to finish as soon as they have nothing more to read."""
-        ...
-
-    def is_done(self) -> bool:
-        """Return True once the daemon was asked to stop: produce no new work."""
-        ...
-
-    def set_done(self) -> None:
-        """Ask the daemon for a graceful stop."""
-        ...
-
-    def wait(self, period: float) -> bool:
-        """Wait `period` seconds or until the daemon stops; True if it stops."""
-        ...
-
-    def set_exit_status(self, status: int) -> None:
-        """Let the process end with this exit status (the first noted) instead of 0."""
-        ...
-
-
-def gen_event_handler(event: Event, callback: Callback, prepend: bool = False) -> Handler:  # noqa: FBT001, FBT002 - pyzenkit's signature
-    """Return one entry for `get_events()`; `prepend` puts it first in the chain."""
-    return {"event": event, "callback": callback, "prepend": prepend}
-
-
-def handles(event: Event, *, prepend: bool = False) -> Callable[[F], F]:
-    """Mark a method as the callback of an event; may be given several times.
-
-    The method is called with `(daemon, args)`. It returns `(flag, args)`, or `None`
-    for "continue with the same args".
-    """
-
-    def mark(method: F) -> F:
-        marks = getattr(method, "zen_handles", ())
-        # Decorators apply from the bottom up; in the chain the topmost comes first.
-        method.zen_handles = ((event, prepend), *marks)  # type: ignore[attr-defined]
-        return method
-
-    return mark
-
-
-def calc_statistics(
-    stats_cur: Mapping[Any, Any], stats_prev: Mapping[Any, Any], tdiff: float
-) -> dict[Any, Any]:
-    """Compare two readings of counters that lie `tdiff` seconds apart.
-
-    Returns:
-        For each key of `stats_cur` a dict with `cnt` (the count), `inc` (its increase), `spd`
-        (increase per second; 0.0 if `tdiff` is not positive) and `pct` (increase in percent
-        of the count). Nested dicts are compared key by key.
-    """
-    result: dict[Any, Any] = {}
-    for key, cur in stats_cur.items():
-        prev = stats_prev.get(key)
-        if isinstance(cur, Mapping):
-            result[key] = calc_statistics(cur, prev if isinstance(prev, Mapping) else {}, tdiff)
-            continue
-        inc = cur - (prev if isinstance(prev, int | float) else 0)
-        result[key] = {
-            "cnt": cur,
-            "inc": inc,
-            "spd": inc / tdiff if tdiff > 0 else 0.0,
-            "pct": inc / (cur / 100) if cur else 0.0,
-        }
-    return result
-
-
-def _copy_counters(counters: Mapping[Any, Any]) -> dict[Any, Any]:
-    return {k: _copy_counters(v) if isinstance(v, Mapping) else v for k, v in counters.items()}
-
-
-class _Counting:
-    """Who counts holds `lock`; what stands in a copy of a component is a lock of its own."""
-
-    __slots__ = ("lock",)
-
-    def __init__(self) -> None:
-        # Reentrant: a finalizer that counts may run in the middle of counting, in the same thread.
-        self.lock = RLock()
-
-    def __reduce__(self) -> tuple[type[_Counting], tuple[()]]:
-        return _Counting, ()
 
 
 class Unseeded(Random):
     """Random numbers that nobody has chosen a seed for; not for secrets."""
 
 
-class _ClockOf:
-    """Reads a component's clock. An attribute or method of that name in a subclass hides it."""
+class _Default:
+    """A read-only attribute that an attribute or method of a subclass may replace."""
+
+    def __init__(self, stored_as: str) -> None:
+        self._stored_as = stored_as
 
     def __get__(self, component: Any, _owner: Any = None) -> Any:
-        return self if component is None else component._clock  # noqa: SLF001 - its own room
+        return self if component is None else getattr(component, self._stored_as)
 
 
 def set_clock(component: ZenDaemonComponent, clock: Clock) -> None:
-    """Let a component read this clock from now on; its statistics begin anew with it."""
-    # Past what a subclass may have forbidden, as a frozen dataclass does.
-    object.__setattr__(component, "_clock", clock)
-    object.__setattr__(component, "_created", clock.monotonic())
-
-
-class _OptionsOf:
-    """Reads a component's options. An attribute or method of that name in a subclass hides it."""
-
-    def __get__(self, component: Any, _owner: Any = None) -> Any:
-        return self if component is None else getattr(component, "_options", {})
+    """Let a component read this clock from now on; its statistics start again with it."""
+    component._clock = clock  # noqa: SLF001 - this module's own
+    component._created = clock.monotonic()  # noqa: SLF001
 
 
 def set_options(component: Any, options: Mapping[str, Any]) -> None:
-    """Let a component's `options` be these from now on."""
-    with contextlib.suppress(AttributeError):  # any object may be a component, also one with slots
-        object.__setattr__(component, "_options", dict(options))
+    """Replace a component's `options`."""
+    component._options = dict(options)  # noqa: SLF001 - this module's own
 
 
-# What belongs to the component whichever object stands for it: its counters, and where its time,
+# These belong to the component, whichever object represents it: its counters, and where its time,
 # random numbers and files come from.
 _TRANSFERRED = ("statistics_cur", "_counting", "_readings", "_created", "_clock", "random", "files")
 
 
 def transfer_state(old: Any, new: Any) -> None:
-    """Let an object that takes another's place go on with its counters. Thread: own."""
-    before = getattr(old, "__dict__", {})
+    """Let an object that replaces another go on with its counters. Thread: own."""
     for name in _TRANSFERRED:
-        if name in before:
-            object.__setattr__(new, name, before[name])
+        if name in vars(old):
+            setattr(new, name, vars(old)[name])
 
 
 class ZenDaemonComponent:
@@ -273,9 +70,10 @@ class ZenDaemonComponent:
 
     _clock: Clock
     _created: float
+    _options: Mapping[str, Any] = {}
 
-    # For those whose `__init__` does not call the one here: shared, but never missing.
-    _counting = _Counting()
+    # For a subclass whose `__init__` does not call the one here: shared, but never missing.
+    _counting = CounterLock()
 
     emits: tuple[Event, ...] = ()
     """Events this component schedules, by its own names: checked before the start."""
@@ -296,7 +94,7 @@ class ZenDaemonComponent:
         self.name = name or type(self).__name__
         self.event_map = dict(event_map or {})
         self.statistics_cur: dict[Any, Any] = {}
-        self._counting = _Counting()
+        self._counting = CounterLock()
         set_clock(self, clock or SystemClock())
         # Each reader compares with what itself saw last, so that readers do not disturb each other.
         self._readings: dict[Hashable, tuple[float, dict[Any, Any]]] = {}
@@ -304,10 +102,10 @@ class ZenDaemonComponent:
     def __str__(self) -> str:
         return str(getattr(self, "name", type(self).__name__))
 
-    clock = _ClockOf()
+    clock = _Default("_clock")
     """Where this component's time comes from; from `setup` on virtual under `zenactors.testing`."""
 
-    options = _OptionsOf()
+    options = _Default("_options")
     """This component's section of the configuration: a dict, empty if it has none."""
 
     @functools.cached_property
@@ -366,7 +164,7 @@ class ZenDaemonComponent:
         with self._counting.lock:
             now = self._clock.monotonic()
             before, previous = self._readings.get(reader, (self._created, {}))
-            current = _copy_counters(self.statistics_cur)
+            current = copy_counters(self.statistics_cur)
             self._readings[reader] = (now, current)
         return calc_statistics(current, previous, now - before)
 
@@ -376,7 +174,9 @@ class ZenDaemonComponent:
         Return copies of what changes: the result is read in another thread. Thread: own.
         """
         with self._counting.lock:
-            return {"statistics": _copy_counters(self.statistics_cur)}
+            return {"statistics": copy_counters(self.statistics_cur)}
+
+    # The hooks take any daemon, so that a subclass may annotate its own `ZenDaemon` subclass.
 
     def setup(self, daemon: Any) -> None:
         """Acquire what the callbacks need. An exception makes the start fail. Thread: own."""

@@ -32,6 +32,7 @@ from zenactors.core.event_queue import (
     QueuePosition,
     Scheduled,
 )
+from zenactors.core.events import EVENT_SIGNAL_HUP, EVENT_START, MAINTENANCE_EVENTS
 from zenactors.core.messages import Batch
 from zenactors.errors import UnknownEventError
 
@@ -44,11 +45,8 @@ REFILL = 4  # once full, a window is filled up again when this fraction of it is
 FAST_WINDOW = 0.005  # seconds: a full window that takes no longer lets the window double
 SLOW_WINDOW = 0.020  # seconds: one that takes longer halves it
 
-EVENT_START = "start"
 PATIENCE = 5.0  # seconds that an event of the daemon's life waits for a component that is busy
-EVENT_HUP = "signal_hup"
 RELOAD_PATIENCE = 15.0  # the same for this one: what a reload takes, and what comes with it
-MAINTENANCE_EVENTS = frozenset({"log_statistics", "save_runlog"})
 
 
 @dataclasses.dataclass(slots=True)
@@ -518,7 +516,9 @@ class DispatchState:
     def _stop_at(self, control_event: ControlEvent, step: int) -> Batch:
         control_event.step = step
         patience = (
-            RELOAD_PATIENCE if control_event.chain_state.chain.event == EVENT_HUP else PATIENCE
+            RELOAD_PATIENCE
+            if control_event.chain_state.chain.event == EVENT_SIGNAL_HUP
+            else PATIENCE
         )
         control_event.due = self._clock.monotonic() + patience
         control_event.batch = Batch(

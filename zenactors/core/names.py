@@ -1,74 +1,30 @@
-"""the names that daemons have had since pyzenkit: flags, events, configuration keys."""
+"""The constants and configuration access that `Dispatcher` and `ZenDaemon` share."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, gen_event_handler
+from zenactors.core import events
+from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, Flag, gen_event_handler
 
 
 class DaemonNames:
-    """Constants of everything that callbacks may get as `daemon`."""
+    """Base of what callbacks get as `daemon`: flags, names of events, configuration access."""
 
-    FLAG_CONTINUE = FLAG_CONTINUE
-    FLAG_STOP = FLAG_STOP
+    FLAG_CONTINUE: Flag = FLAG_CONTINUE
+    FLAG_STOP: Flag = FLAG_STOP
 
-    EVENT_START = "start"
-    EVENT_STOP = "stop"
-    EVENT_TERMINATE = "terminate"
-    EVENT_SIGNAL_HUP = "signal_hup"
-    EVENT_SIGNAL_USR1 = "signal_usr1"
-    EVENT_SIGNAL_USR2 = "signal_usr2"
-    EVENT_LOG_STATISTICS = "log_statistics"
-    EVENT_SAVE_RUNLOG = "save_runlog"
-
-    CONFIG_NAME = "name"
-    CONFIG_USER = "user"
-    CONFIG_GROUP = "group"
-    CONFIG_CFG_FILE = "config_file"
-    CONFIG_CFG_DIR = "config_dir"
-    CONFIG_CFG_FILE_S = "config_file_silent"
-    CONFIG_CFG_DIR_S = "config_dir_silent"
-    CONFIG_LOG_FILE = "log_file"
-    CONFIG_LOG_LEVEL = "log_level"
-    CONFIG_PID_FILE = "pid_file"
-    CONFIG_STATE_FILE = "state_file"
-    CONFIG_RUNLOG_DIR = "runlog_dir"
-    CONFIG_CHROOT_DIR = "chroot_dir"
-    CONFIG_WORK_DIR = "work_dir"
-    CONFIG_UMASK = "umask"
-    CONFIG_STATS_INTERVAL = "stats_interval"
-    CONFIG_RUNLOG_INTERVAL = "runlog_interval"
-    CONFIG_PARALEL = "paralel"
-    CONFIG_NODAEMON = "no_daemon"
-    CONFIG_ACTION = "action"
-    CONFIG_DEBUG = "debug"
-    CONFIG_QUIET = "quiet"
-    CONFIG_VERBOSITY = "verbosity"
-    CONFIG_COMPONENTS = "components"
-    CONFIG_SCHEDULE = "schedule"
-    CONFIG_SCHEDULE_NEXT = "schedule_next"
-    CONFIG_SCHEDULE_AT = "schedule_at"
-    CONFIG_SCHEDULE_AFTER = "schedule_after"
+    EVENT_START = events.EVENT_START
+    EVENT_STOP = events.EVENT_STOP
+    EVENT_TERMINATE = events.EVENT_TERMINATE
+    EVENT_SIGNAL_HUP = events.EVENT_SIGNAL_HUP
+    EVENT_SIGNAL_USR1 = events.EVENT_SIGNAL_USR1
+    EVENT_SIGNAL_USR2 = events.EVENT_SIGNAL_USR2
+    EVENT_LOG_STATISTICS = events.EVENT_LOG_STATISTICS
+    EVENT_SAVE_RUNLOG = events.EVENT_SAVE_RUNLOG
 
     CORE = "__core__"
-    CORE_LOGGING = "logging"
-    CORE_LOGGING_TOFILE = "to_file"
-    CORE_LOGGING_TOCONS = "to_console"
-    CORE_LOGGING_LEVEL = "level"
-    CORE_LOGGING_LEVELF = "level_file"
-    CORE_LOGGING_LEVELC = "level_console"
-    CORE_STATE = "state"
-    CORE_STATE_SAVE = "save"
-
-    PATH_BIN = "bin"
-    PATH_CFG = "cfg"
-    PATH_LOG = "log"
-    PATH_VAR = "var"
-    PATH_RUN = "run"
-    PATH_TMP = "tmp"
-
-    RLKEY_STATISTICS = "statistics"
+    """The key of `config` under which derived values are: what `cc()` reads."""
 
     gen_event_handler = staticmethod(gen_event_handler)
 

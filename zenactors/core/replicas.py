@@ -14,9 +14,9 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from zenactors.core.batch_runner import BatchRunner, ResultSink
+from zenactors.core.callbacks import Handler, gen_event_handler
 from zenactors.core.chain import Chain, Order, Step
 from zenactors.core.clock import Clock
-from zenactors.core.component import Handler, gen_event_handler
 from zenactors.core.messages import Batch
 from zenactors.errors import ConfigurationError
 

@@ -16,8 +16,8 @@ from zenactors.config.options import DaemonOptions
 from zenactors.config.schema import json_schema
 from zenactors.config.sources import Layer, read_layers
 from zenactors.config.view import config_tree
-from zenactors.core.names import DaemonNames
 from zenactors.daemon.actions import SIGNAL_ACTIONS, Outcome, send_signal
+from zenactors.daemon.names import ApplicationNames
 from zenactors.daemon.paths import default_paths, resource_path
 from zenactors.daemon.runlog import RunlogEntry, RunlogStore, runlog_text, runlogs_text
 from zenactors.errors import EXIT_NO_INPUT, ConfigurationError, did_you_mean
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 APP_NAME = re.compile(r"[_a-zA-Z][-_a-zA-Z0-9.]*")
 
 
-class BaseApp(DaemonNames):
+class BaseApp(ApplicationNames):
     """The part of a daemon that is the same for every program.
 
     A subclass adds configuration keys, which are command-line options too, by subclassing

@@ -21,8 +21,8 @@ from loguru import logger
 from zenactors._version import __version__
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.runtime import Runtime
+from zenactors.core.callbacks import Handler
 from zenactors.core.clock import Clock, SystemClock
-from zenactors.core.component import Handler
 from zenactors.daemon.application import BaseApp
 from zenactors.daemon.json_file import save_json
 from zenactors.daemon.main_loop import MainLoop
@@ -36,7 +36,10 @@ from zenactors.errors import (
 from zenactors.process.diagnostics import stacks
 
 if TYPE_CHECKING:
+    import subprocess
+
     import pydantic
+    import tenacity
 
     from zenactors.actors.entries import ComponentEntry
     from zenactors.actors.live_queue import LiveQueue
@@ -206,13 +209,13 @@ class ZenDaemon(BaseApp):
         """Wait `period` seconds, or until it is time to stop. True: it is."""
         return self.dispatcher.wait(period)
 
-    def retrying(self, **options: Any) -> Any:
+    def retrying(self, **options: Any) -> tenacity.Retrying:
         """Return tenacity's `Retrying`, whose waits end when it is time to stop."""
         return self.dispatcher.retrying(**options)
 
-    def spawn(self, argv: Sequence[str], **options: Any) -> Any:
+    def spawn(self, argv: Sequence[str], **popen_options: Any) -> subprocess.Popen[Any]:
         """Start a program that does not outlive the daemon; see `Dispatcher.spawn`."""
-        return self.dispatcher.spawn(argv, **options)
+        return self.dispatcher.spawn(argv, **popen_options)
 
     def set_exit_status(self, status: int) -> None:
         """Note an exit status for the end; the first one noted counts."""

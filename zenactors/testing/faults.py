@@ -18,8 +18,8 @@ from random import Random
 from typing import Any, Literal, Protocol, get_args
 
 from zenactors.actors.runtime import Runtime
+from zenactors.core.callbacks import Handler
 from zenactors.core.clock import Clock
-from zenactors.core.component import Handler
 from zenactors.errors import ConfigurationError, did_you_mean
 
 Point = Literal["callback", "timer", "setup", "reconfigure", "teardown", "time"]

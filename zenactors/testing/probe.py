@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
-from zenactors.core.component import Handler, ZenDaemonComponent
+from zenactors.core.callbacks import Handler
+from zenactors.core.component import ZenDaemonComponent
 from zenactors.testing._trace.describe import describe
 
 ANY: Any = type("Any", (), {"__repr__": lambda _: "ANY"})()

@@ -22,14 +22,9 @@ from zenactors.components.tail.discovery import Discovery, discover
 from zenactors.components.tail.identity import Fate, Identity, fate_of, identities_of, identity_of
 from zenactors.components.tail.lines import Lines
 from zenactors.components.tail.reader import FileReader
-from zenactors.core.component import (
-    Cancellable,
-    Daemon,
-    Handler,
-    ZenDaemonComponent,
-    gen_event_handler,
-    handles,
-)
+from zenactors.core.callbacks import Handler, gen_event_handler, handles
+from zenactors.core.component import ZenDaemonComponent
+from zenactors.core.daemon_api import Cancellable, Daemon
 from zenactors.errors import EXIT_NO_INPUT
 
 # Without O_NONBLOCK, opening what turned into a named pipe meanwhile would wait for a writer.

@@ -17,7 +17,7 @@ import pykka
 
 from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.runtime import Runtime, StateLock
-from zenactors.core.component import FLAG_CONTINUE, FLAG_STOP, Handler
+from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, Handler
 from zenactors.core.dispatch_state import MIN_WINDOW, ChainState, DispatchState
 from zenactors.core.event_queue import NEW, QueuePosition, Scheduled
 from zenactors.core.messages import Batch

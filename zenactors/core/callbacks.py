@@ -1,0 +1,51 @@
+"""Callbacks: what they answer, and how a component says which events they handle."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Hashable
+from typing import Any, TypedDict, TypeVar
+
+
+class Flag(enum.IntEnum):
+    """What a callback says about the rest of its chain. The values are pyzenkit's."""
+
+    STOP = 0
+    CONTINUE = 1
+
+
+FLAG_STOP = Flag.STOP
+FLAG_CONTINUE = Flag.CONTINUE
+
+Event = Hashable
+Callback = Callable[[Any, Any], "tuple[int, Any] | None"]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Handler(TypedDict):
+    """One entry of `get_events()`, in pyzenkit's form."""
+
+    event: Any
+    callback: Callback
+    prepend: bool
+
+
+def gen_event_handler(event: Event, callback: Callback, prepend: bool = False) -> Handler:  # noqa: FBT001, FBT002 - pyzenkit's signature
+    """Return one entry for `get_events()`; `prepend` puts it first in the chain."""
+    return {"event": event, "callback": callback, "prepend": prepend}
+
+
+def handles(event: Event, *, prepend: bool = False) -> Callable[[F], F]:
+    """Mark a method as the callback of an event; may be given several times.
+
+    The method is called with `(daemon, args)`. It returns `(flag, args)`, or `None`
+    for "continue with the same args".
+    """
+
+    def mark(method: F) -> F:
+        marks = getattr(method, "zen_handles", ())
+        # Decorators apply from the bottom up; in the chain the topmost comes first.
+        method.zen_handles = ((event, prepend), *marks)  # type: ignore[attr-defined]
+        return method
+
+    return mark

@@ -1,0 +1,171 @@
+"""What callbacks get as `daemon`, as protocols.
+
+`Dispatcher` and `ZenDaemon` both have all of it. Everything but `io` is safe from any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from zenactors.core.callbacks import Event, Flag
+
+if TYPE_CHECKING:
+    import subprocess
+
+    import tenacity
+
+
+class Cancellable(Protocol):
+    """Something registered or scheduled that can be taken back."""
+
+    def cancel(self) -> bool:
+        """Take it back. True: it will not happen. False: too late, or already cancelled."""
+        ...
+
+
+class EventQueue(Protocol):
+    """The queue as callbacks see it, `daemon.queue`. Thread: any."""
+
+    def schedule(self, event: Event, args: Any = None) -> Cancellable:
+        """Queue an event behind all others of this producer."""
+        ...
+
+    def schedule_next(self, event: Event, args: Any = None) -> Cancellable:
+        """Queue an event before all others of this producer."""
+        ...
+
+    def schedule_at(self, tstamp: float, event: Event, args: Any = None) -> Cancellable:
+        """Queue an event for a Unix time."""
+        ...
+
+    def schedule_after(self, delay: float, event: Event, args: Any = None) -> Cancellable:
+        """Queue an event for `delay` seconds from now."""
+        ...
+
+    def schedule_priority(self, event: Event, args: Any = None) -> Cancellable:
+        """Queue an event that overtakes all others, in the components' mailboxes too."""
+        ...
+
+    def next(self) -> tuple[Any, Any]:
+        """Take the next event out of the queue, so that it is not dispatched."""
+        ...
+
+    def when(self) -> float:
+        """Return the Unix time of the next event; now, if one is ready."""
+        ...
+
+    def wait(self) -> float:
+        """Return the seconds until the next event is due. Returns at once."""
+        ...
+
+    def ahead(self) -> int:
+        """Return how many events of the calling producer wait to be started."""
+        ...
+
+    def count(self) -> int:
+        """Return how many events are queued."""
+        ...
+
+
+class Reactor(Protocol):
+    """Descriptors and timers of the calling component, `daemon.io`.
+
+    The callbacks get the daemon as their only argument and run in the component's own
+    thread, between two batches of events. What one raises is logged and counted.
+    Thread: own (the component's: in `setup` and in callbacks).
+    """
+
+    def add_reader(self, fd: Any, callback: Callable[[Any], Any]) -> Cancellable:
+        """Call back whenever `fd` (a descriptor or what has `fileno()`) can be read."""
+        ...
+
+    def add_writer(self, fd: Any, callback: Callable[[Any], Any]) -> Cancellable:
+        """Call back whenever `fd` (a descriptor or what has `fileno()`) can be written."""
+        ...
+
+    def call_later(self, delay: float, callback: Callable[[Any], Any]) -> Cancellable:
+        """Call back once, after `delay` seconds."""
+        ...
+
+    def call_every(self, interval: float, callback: Callable[[Any], Any]) -> Cancellable:
+        """Call back every `interval` seconds; the first time after one interval."""
+        ...
+
+    def keep_alive(self) -> Cancellable:
+        """Count this component as an active source until the result is cancelled."""
+        ...
+
+
+class Daemon(Protocol):
+    """What callbacks get as `daemon`. Everything but `io` is safe from any thread."""
+
+    FLAG_CONTINUE: Flag
+    FLAG_STOP: Flag
+
+    EVENT_START: str
+    EVENT_STOP: str
+    EVENT_TERMINATE: str
+    EVENT_SIGNAL_HUP: str
+    EVENT_SIGNAL_USR1: str
+    EVENT_SIGNAL_USR2: str
+    EVENT_LOG_STATISTICS: str
+    EVENT_SAVE_RUNLOG: str
+
+    config: dict[str, Any]
+
+    @property
+    def queue(self) -> EventQueue:
+        """The event queue."""
+        ...
+
+    @property
+    def io(self) -> Reactor:
+        """Descriptors and timers of the calling component. Thread: own."""
+        ...
+
+    @property
+    def logger(self) -> Any:
+        """A logger that takes pyzenkit's `%s` arguments."""
+        ...
+
+    @property
+    def exit_when_idle(self) -> bool:
+        """True if sources are to finish as soon as they have nothing more to read."""
+        ...
+
+    def c(self, key: str, default: Any = None) -> Any:
+        """Return the value of a configuration key, or `default`."""
+        ...
+
+    def cc(self, key: str, default: Any = None) -> Any:
+        """Return a value that was derived from the configuration, or `default`."""
+        ...
+
+    def is_done(self) -> bool:
+        """Return True once the daemon was asked to stop: produce no new work."""
+        ...
+
+    def set_done(self) -> None:
+        """Ask the daemon for a graceful stop. Returns at once."""
+        ...
+
+    def wait(self, period: float) -> bool:
+        """Wait `period` seconds or until the daemon stops. Return True if it stops."""
+        ...
+
+    def set_exit_status(self, status: int) -> None:
+        """Let the process end with this exit status instead of 0. The first one set counts."""
+        ...
+
+    def retrying(self, **options: Any) -> tenacity.Retrying:
+        """Return tenacity's `Retrying`; its waits end when the daemon stops."""
+        ...
+
+    def spawn(self, argv: Sequence[str], **popen_options: Any) -> subprocess.Popen[Any]:
+        """Run a program that is ended with the daemon. Blocks until it runs."""
+        ...
+
+    def dbgout(self, message: str) -> None:
+        """Log a debugging message."""
+        ...

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
         gen_event_handler,
         handles,
     )
+    from zenactors.core.chain_state import Counts
     from zenactors.core.clock import Clock, SystemClock, VirtualClock
     from zenactors.core.component import ZenDaemonComponent
     from zenactors.core.daemon_api import Daemon
-    from zenactors.core.dispatch_state import Counts
-    from zenactors.core.event_queue import EventQueueManager, Scheduled
-    from zenactors.core.messages import DeadLetter
+    from zenactors.core.event_queue import EventQueueManager
+    from zenactors.core.messages import DeadLetter, Scheduled
     from zenactors.core.replicas import Replicas
     from zenactors.core.statistics import calc_statistics
     from zenactors.daemon.actions import Outcome
@@ -91,7 +91,7 @@ _HOMES = {
     "Clock": "zenactors.core.clock",
     "ComponentStartError": "zenactors.errors",
     "ConfigurationError": "zenactors.errors",
-    "Counts": "zenactors.core.dispatch_state",
+    "Counts": "zenactors.core.chain_state",
     "Daemon": "zenactors.core.daemon_api",
     "DeadLetter": "zenactors.core.messages",
     "DemoDaemonComponent": "zenactors.demo",
@@ -110,7 +110,7 @@ _HOMES = {
     "QueueFullError": "zenactors.errors",
     "Replicas": "zenactors.core.replicas",
     "SIGNALS_TO_NAMES_DICT": "zenactors.process.signals",
-    "Scheduled": "zenactors.core.event_queue",
+    "Scheduled": "zenactors.core.messages",
     "StopReport": "zenactors.actors.shutdown",
     "SystemClock": "zenactors.core.clock",
     "UnknownEventError": "zenactors.errors",

@@ -8,7 +8,7 @@ import pykka
 import pytest
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads, switch_interval
-from zenactors.actors.component import ReadState
+from zenactors.actors.component_messages import ReadState
 from zenactors.actors.dispatcher import Dispatcher
 
 

@@ -16,6 +16,7 @@ from tests.actors.fakes import (
 )
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.core.dispatch_state import Ordering
+from zenactors.core.messages import Batch, QueuePosition, Scheduled
 from zenactors.errors import QueueEmptyException
 
 
@@ -63,9 +64,7 @@ def test_a_look_that_takes_in_the_news_takes_the_turn_it_calls_for() -> None:
         # Another thread has appended, and not tried the lock yet; then it finds no news left.
         handle = dispatcher.queue.schedule_after(3600.0, "x")
         assert handle.cancel()
-        original, loop._run_if_free = loop._run_if_free, lambda: None  # type: ignore[method-assign]
-        dispatcher.queue.schedule_next("x", "appended")
-        loop._run_if_free = original  # type: ignore[method-assign]
+        loop._inbox.append(Scheduled(dispatcher.queue, QueuePosition.FRONT, "x", "appended"))
         assert not dispatcher.is_idle()
         component.await_seen(["while held", "appended"])
 
@@ -181,10 +180,10 @@ def test_a_bug_in_a_turn_ends_the_daemon_with_a_status(
     with Dispatcher([Fake({"x": None})]) as dispatcher:
         engine = dispatcher._engine
 
-        def broken() -> list[Any]:
+        def broken(arriving: Scheduled | None = None) -> list[Batch]:
             raise AssertionError("bug")
 
-        engine.state.turn = broken  # type: ignore[method-assign]
+        engine.state.admit = broken  # type: ignore[method-assign]
         dispatcher.queue.schedule_next("x")
         assert dispatcher.wait(DEADLINE)
         assert dispatcher.halted

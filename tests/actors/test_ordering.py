@@ -25,21 +25,21 @@ from tests.core.programs import (
     first_events,
     outside_events,
     random_program,
-    swap_parts,
+    swap_pieces,
     tuned,
 )
 from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_as_the_seed
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher import Dispatcher
-from zenactors.actors.engine import Engine
+from zenactors.actors.mailbox import Mailbox
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.callbacks import handles
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.dispatch_state import DispatchState, Ordering
-from zenactors.core.event_queue import QueuePosition, Scheduled
-from zenactors.core.messages import Batch
+from zenactors.core.messages import Batch, QueuePosition, Scheduled
+from zenactors.core.phase import Phase
 
 # --- real threads ---------------------------------------------------------------------------
 
@@ -148,7 +148,7 @@ def play_random(ordering: Ordering, seed: int, *, each: int) -> None:
     with tuned(
         window=rng.choice([None, None, 1, 3]),
         stride=rng.choice([None, 1, 2]),
-        part_after=rng.choice([None, 0.0]),
+        split_after=rng.choice([None, 0.0]),
     ):
         play(program, ordering, outside)
 
@@ -218,19 +218,19 @@ def test_in_global_what_is_scheduled_next_is_the_very_next() -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-@pytest.mark.parametrize("fault", ["ticket", "parts", "bubble"])
+@pytest.mark.parametrize("fault", ["ticket", "pieces", "bubble"])
 def test_the_faults_are_caught_on_real_threads_too(
     monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     if fault == "ticket":
         monkeypatch.setattr(BatchRunner, "arrive", lambda self, batch: self._ready.append(batch))
-    elif fault == "parts":
-        swap_parts(monkeypatch, Engine)
+    elif fault == "pieces":
+        swap_pieces(monkeypatch, DispatchLoop)
     else:
-        drop_bubbles(monkeypatch, Engine)
+        drop_bubbles(monkeypatch, DispatchLoop)
     for seed in range(20):
         outside = outside_events(FAULTY, random.Random(seed), each=300, urgent=0.0)
-        with tuned(window=8, stride=1, part_after=0.0):
+        with tuned(window=8, stride=1, split_after=0.0):
             try:
                 play(FAULTY, "component", outside, timeout=1.0)
             except AssertionError as failure:
@@ -293,6 +293,30 @@ class MeddlingLock:
         self._lock.release()
 
 
+class RecordingMailbox(Mailbox):
+    """Keeps what is delivered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.delivered: list[Batch] = []
+
+    def deliver(self, batch: Batch) -> None:
+        self.delivered.append(batch)
+
+
+class Listener:
+    """Notes what goes wrong in a loop."""
+
+    def __init__(self) -> None:
+        self.failures: list[Exception] = []
+
+    def loop_failed(self, cause: Exception) -> None:
+        self.failures.append(cause)
+
+    def component_skipped(self, event: Any, component: int) -> None:
+        raise AssertionError(event, component)
+
+
 @pytest.mark.parametrize(
     "position", [QueuePosition.BACK, QueuePosition.FRONT, QueuePosition.PRIORITY]
 )
@@ -300,26 +324,19 @@ def test_news_that_comes_while_somebody_looks_is_acted_on(position: QueuePositio
     clock = VirtualClock()
     chains = build_chains([("c", Plain().get_events())])
     state = DispatchState(chains, clock=clock)
-    state.open = True
-    sent: list[Batch] = []
-    failures: list[Exception] = []
+    for phase in (Phase.SETTING_UP, Phase.STARTING, Phase.OPEN):
+        state.lifecycle.advance(phase)
+    mailbox = RecordingMailbox()
+    listener = Listener()
     lock = MeddlingLock()
-    loop = DispatchLoop(
-        state,
-        clock,
-        send=sent.append,
-        after=lambda: None,
-        failed=failures.append,
-        late=lambda event, component: None,
-        lock=lock,
-    )
+    loop = DispatchLoop(state, clock, mailboxes=[mailbox], listener=listener, lock=lock)
     lock.meddle = lambda: loop.submit(Scheduled(state, position, "x", 1))
-    # Whoever posts finds the lock taken and leaves it to its holder to take the turn.
+    # The submitting thread finds the lock taken and relies on its holder to run the state.
     with loop.locked():
         pass
 
-    assert [batch.items for batch in sent] == [[1]]
-    assert not failures
+    assert [batch.items for batch in mailbox.delivered] == [[1]]
+    assert listener.failures == []
 
 
 def test_cancelling_the_last_event_lets_who_waits_for_the_end_go_on() -> None:

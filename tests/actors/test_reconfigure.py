@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from zenactors import Dispatcher, Replicas, SystemClock, ZenDaemonComponent, handles
-from zenactors.actors.reconfigure import Change
+from zenactors.actors.component_messages import Change
 from zenactors.core.component import set_options
 from zenactors.errors import EXIT_SOFTWARE, ReloadError
 from zenactors.testing import Crash, Harness, explore

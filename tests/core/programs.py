@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from tests.core.replay import URGENT, Call, Program, Run, Tag, mismatch, out_of_fifo, replay
 from zenactors.core import batch_runner as runner_module
-from zenactors.core import dispatch_state as dispatch_module
-from zenactors.core.dispatch_state import Counts, Ordering
+from zenactors.core import chain_state as chain_state_module
+from zenactors.core.chain_state import Counts
+from zenactors.core.dispatch_state import Ordering
 from zenactors.core.messages import Batch
 
 ORDERINGS: list[Ordering] = ["global", "component", "event"]
@@ -33,17 +34,17 @@ FAULTY = Program(
 
 @contextlib.contextmanager
 def tuned(
-    *, window: int | None = None, stride: int | None = None, part_after: float | None = None
+    *, window: int | None = None, stride: int | None = None, split_after: float | None = None
 ) -> Iterator[None]:
-    """Force tiny windows, short strides and early parts."""
+    """Force tiny windows, short strides and early pieces."""
     with pytest.MonkeyPatch.context() as patch:
         if window is not None:
-            patch.setattr(dispatch_module, "MIN_WINDOW", window)
-            patch.setattr(dispatch_module, "MAX_WINDOW", max(window, 8))
+            patch.setattr(chain_state_module, "MIN_WINDOW", window)
+            patch.setattr(chain_state_module, "MAX_WINDOW", max(window, 8))
         if stride is not None:
             patch.setattr(runner_module, "MAX_STRIDE", stride)
-        if part_after is not None:
-            patch.setattr(runner_module, "SPLIT_AFTER", part_after)
+        if split_after is not None:
+            patch.setattr(runner_module, "SPLIT_AFTER", split_after)
         yield
 
 
@@ -144,8 +145,8 @@ def _assert_counts(expected: Run, counts: dict[str, Counts]) -> None:
             assert (each.accepted, each.waiting, each.in_flight) == (sum(ends), 0, 0)
 
 
-def swap_parts(monkeypatch: pytest.MonkeyPatch, sink: Any) -> None:
-    """Let the second part of a batch overtake the first, if there is a third."""
+def swap_pieces(monkeypatch: pytest.MonkeyPatch, sink: Any) -> None:
+    """Let the second piece of a batch overtake the first, if there is a third."""
     forward: Callable[[Any, int, Batch], None] = sink.forward
     held: dict[tuple[Any, ...], Batch] = {}
 

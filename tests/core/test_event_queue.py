@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from zenactors.core.clock import VirtualClock
-from zenactors.core.event_queue import MAX_PRIORITY_STREAK, MAX_RUN, EventQueueManager, Scheduled
+from zenactors.core.event_queue import MAX_PRIORITY_STREAK, MAX_RUN, EventQueueManager
+from zenactors.core.messages import Scheduled
 from zenactors.errors import QueueEmptyException
 
 NOW = 1_000_000.0

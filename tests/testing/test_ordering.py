@@ -20,14 +20,15 @@ from tests.core.programs import (
     outside_events,
     programs,
     random_program,
-    swap_parts,
+    swap_pieces,
 )
 from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_as_the_seed
+from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.engine import Engine
 from zenactors.core.batch_runner import BatchRunner
-from zenactors.core.dispatch_state import Counts, DispatchState, Ordering
-from zenactors.core.event_queue import Scheduled
-from zenactors.core.messages import Batch
+from zenactors.core.chain_state import Counts
+from zenactors.core.dispatch_state import DispatchState, Ordering
+from zenactors.core.messages import NEW, Batch, Scheduled, ScheduledEvents
 from zenactors.testing import Harness
 
 SEEDS = st.integers(0, 2**32)
@@ -152,7 +153,7 @@ def play(
     return played
 
 
-# --- A23: every run equals its replay -----------------------------------------------------------
+# --- every run equals its replay -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("ordering", ORDERINGS)
@@ -185,7 +186,7 @@ def test_a_simulated_global_run_is_the_seeds_run(program: Program, seed: int) ->
     assert not mismatch(played.calls, replay(program, played.log).calls, "global")
 
 
-# --- A2: conservation ---------------------------------------------------------------------------
+# --- conservation ---------------------------------------------------------------------------
 
 
 class Books:
@@ -196,7 +197,7 @@ class Books:
         self._state = state = play.state
         self._accepted: Counter[Any] = Counter()
         self._started: Counter[Any] = Counter()
-        accept, alone, cancel = state.accept, state.start_alone, state.cancel
+        accept, admit, cancel = state.accept, state.admit, state.cancel
         start, control = state._start, state._start_control
         join = state._join
         inside: set[Scheduled] = set()
@@ -208,10 +209,12 @@ class Books:
                 inside.add(scheduled)
                 self._accepted[scheduled.event] += 1
 
-        def counting_alone(scheduled: Scheduled) -> Batch | None:
-            batch = alone(scheduled)
-            self._accepted[scheduled.event] += batch is not None
-            return batch
+        def counting_admit(arriving: Scheduled | None = None) -> list[Batch]:
+            is_new = arriving is not None and arriving.location is NEW
+            batches = admit(arriving)
+            if arriving is not None and is_new and arriving not in inside:  # past the queue
+                self._accepted[arriving.event] += 1
+            return batches
 
         def counting_cancel(scheduled: Scheduled) -> bool:
             cancelled = cancel(scheduled)
@@ -232,7 +235,7 @@ class Books:
             return control(chain_state, args)
 
         state.accept = counting_accept  # type: ignore[method-assign]
-        state.start_alone = counting_alone  # type: ignore[method-assign]
+        state.admit = counting_admit  # type: ignore[method-assign]
         state.cancel = counting_cancel  # type: ignore[method-assign]
         state._start = counting_start  # type: ignore[method-assign]
         state._join = counting_join  # type: ignore[method-assign]
@@ -257,18 +260,18 @@ class Books:
         assert total.waiting == self._state.queue.count()
         if self._state.drained():
             assert not any(in_flight.values())
-            assert not any(isinstance(item, list) for item in self._engine.loop._inbox)
-            assert not any(runner.children for _, runner in self._engine.runners.values())
+            assert not any(isinstance(item, ScheduledEvents) for item in self._engine.loop._inbox)
+            assert not any(runner.children for runner in self._engine.runners.values())
 
     def _batches(self) -> Iterator[Batch]:
         """Walk over every part that is anywhere."""
-        for inbox in self._engine.inboxes:
+        for inbox in self._engine.mailboxes:
             waiting = [inbox._data.get_nowait() for _ in range(inbox._data.qsize())]
             for item in waiting:
                 inbox._data.put(item)
             yield from (item for item in [*waiting, *inbox._control] if isinstance(item, Batch))
         yield from (item for item in self._engine.loop._inbox if isinstance(item, Batch))
-        for _, runner in self._engine.runners.values():
+        for runner in self._engine.runners.values():
             yield from runner._ready
             for early in runner._early.values():
                 yield from early
@@ -297,15 +300,15 @@ def test_no_event_is_ever_lost_or_counted_twice(
 
 
 def test_a_lost_event_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    forward = Engine.forward
+    forward = DispatchLoop.forward
 
-    def losing(self: Engine, component: int, batch: Batch) -> None:
+    def losing(self: DispatchLoop, component: int, batch: Batch) -> None:
         if len(batch.items) > 1:
             batch.items.pop()
             batch.size -= 1
         forward(self, component, batch)
 
-    monkeypatch.setattr(Engine, "forward", losing)
+    monkeypatch.setattr(DispatchLoop, "forward", losing)
     with pytest.raises(AssertionError, match=r"Counts\(accepted="):
         keep_books(FAULTY, "component", 1)
 
@@ -352,12 +355,12 @@ def test_an_order_that_advances_before_the_last_part_is_caught(
 
 
 def test_parts_out_of_order_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    swap_parts(monkeypatch, Engine)
+    swap_pieces(monkeypatch, DispatchLoop)
     assert "the engine ran" in caught("parts out of order")
 
 
 def test_a_dropped_bubble_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    drop_bubbles(monkeypatch, Engine)
+    drop_bubbles(monkeypatch, DispatchLoop)
     assert "undrained" in caught("a bubble dropped")
 
 

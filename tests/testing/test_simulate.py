@@ -183,13 +183,13 @@ def test_what_pytest_fails_with_is_a_failure() -> None:
 def test_an_event_that_never_comes_to_its_end_is_a_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    post = DispatchLoop.submit
+    report = DispatchLoop.report
 
-    def lose(loop: DispatchLoop, inbox: Any) -> None:
-        if not (isinstance(inbox, Batch) and inbox.items == [2]):
-            post(loop, inbox)
+    def lose(loop: DispatchLoop, batch: Batch) -> None:
+        if batch.items != [2]:
+            report(loop, batch)
 
-    monkeypatch.setattr(DispatchLoop, "submit", lose)
+    monkeypatch.setattr(DispatchLoop, "report", lose)
     with pytest.raises(SimulationFailure, match="did not come to an end: 1 events"):
         simulate(lambda: [Work()], seed=1, drive=one_after_the_other)
 

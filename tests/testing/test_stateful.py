@@ -300,13 +300,13 @@ def test_an_event_that_is_lost_is_a_failure(
 def test_an_event_that_never_comes_to_its_end_is_a_failure(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    post = DispatchLoop.submit
+    report = DispatchLoop.report
 
-    def lose(loop: DispatchLoop, inbox: Any) -> None:
-        if not (isinstance(inbox, Batch) and 5 in inbox.items):
-            post(loop, inbox)
+    def lose(loop: DispatchLoop, batch: Batch) -> None:
+        if 5 not in batch.items:
+            report(loop, batch)
 
-    monkeypatch.setattr(DispatchLoop, "submit", lose)
+    monkeypatch.setattr(DispatchLoop, "report", lose)
     shown = failure_of(FragileMachine, capsys)
     assert "did not come to an end: 1 events were left" in shown
     assert "schedule_x(args=5)" in steps(shown)

@@ -1,17 +1,19 @@
-"""The dispatcher's turn: taken by one holder at a time, on loan to whoever brings news.
+"""Runs the dispatcher's state: one holder at a time, whichever thread that is.
 
-The dispatcher actor's own thread takes the turn when a timed event is due. Otherwise the
-thread that brings news (a component that has finished a batch, a producer outside) takes it on
-the spot, if nobody has it: that saves two thread switches an event. No user code runs in it and it
-never waits for anybody, so it is short.
+Threads submit what has happened to an inbox. The state has one lock; the thread that holds it
+drains the inbox, lets the state decide what may start, and delivers that to the components'
+mailboxes. A submitting thread takes the lock itself if it is free, which saves two thread
+switches an event; otherwise the present holder does its work. (This is *flat combining*: Hendler,
+Incze, Shavit and Tzafrir, SPAA 2010.) The dispatcher actor's own thread takes the lock when a
+timed event is due. A holder runs no user code and waits for no other thread, so it is short.
 
-The invariant that keeps news from being overlooked: news is appended first and then the lock is
-tried, and whoever lets go of the lock looks for news once more. If the try fails, the holder's
-second look comes after the append.
+The invariant that keeps a submission from being overlooked: a thread submits first and tries the
+lock afterwards, and each holder looks at the inbox once more after it has released the lock. If
+the try fails, the holder's look comes after the submission.
 
 Atomic operations relied on: `deque.append/popleft`, `Lock.acquire/release`, `SimpleQueue.put`.
 `submit_sequential` also relies on the order of two: it appends and then reads
-`chain_state.full`, where the turn stores `chain_state.full` and then looks for news. The
+`chain_state.full`, where the holder stores `chain_state.full` and then looks at the inbox. The
 interpreter's lock gives that order; without it, the deque's own lock does.
 """
 
@@ -21,39 +23,49 @@ import contextlib
 import queue
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from zenactors.actors.runtime import StateLock
+import pykka
+
+from zenactors.actors.mailbox import ControlLane, InternalEnvelope
 from zenactors.core.clock import LONGEST_SLEEP, Clock
-from zenactors.core.dispatch_state import DispatchState
-from zenactors.core.event_queue import Scheduled
-from zenactors.core.messages import Batch
+from zenactors.core.messages import Batch, Scheduled, ScheduledEvents, SourceChanged
 
-WALL_CLOCK_CHECK = (
-    1.0  # seconds: while an event waits for a wall clock time, look at least so often
-)
+if TYPE_CHECKING:
+    from zenactors.actors.mailbox import Mailbox
+    from zenactors.actors.runtime import StateLock
+    from zenactors.core.dispatch_state import DispatchState
+
+WALL_CLOCK_CHECK = 1.0  # seconds: how often at least to look while an event waits for a wall time
 TIMER_TOLERANCE = 0.001  # seconds: not worth waking the dispatcher's thread for
+MAX_INBOX = 1024  # so many events may wait in the inbox for a later holder
 
-MAX_INBOX = 1024  # so many events may be left for a later turn
+Submission = Batch | Scheduled | ScheduledEvents | SourceChanged
+
+
+class LoopListener(Protocol):
+    """Learns what a holder must not handle itself. Called without the lock; must not block."""
+
+    def loop_failed(self, cause: Exception) -> None:
+        """The state raised: a bug, or an event that no component handles."""
+        ...
+
+    def component_skipped(self, event: Any, component: int) -> None:
+        """A control event went on without a component that is busy for too long."""
+        ...
 
 
 class DispatchLoop:
-    """Feed news to the `DispatchState`, and send off what may start. Thread: any.
+    """Drain the inbox into the `DispatchState`, and deliver what may start. Thread: any.
+
+    It is also the `ResultSink` of the components: it hands batches on and takes results back.
 
     Args:
-        dispatch: The state machine; touched under this object's lock only.
+        state: The state machine; touched only under the lock.
         clock: Where time comes from.
-        send: Sends a batch to the component of its step. Must not block.
-        after: Called at the end of every turn while there are `listeners`, under the lock. Must
-            not block.
-        failed: Called with what a turn raised, under the lock.
-        late: Called with an event of the daemon's life and the component that it has gone on
-            without, because that is busy.
-        lock: Held by whoever has the turn.
-
-    Attributes:
-        halted: True once nothing is started any more, and nothing will be.
-        listeners: How many threads wait for something a turn may bring. Changed under the lock.
+        mailboxes: Those of the components, by index; complete before anything is admitted.
+        listener: Learns what goes wrong.
+        lock: Held by the thread that runs the state.
     """
 
     def __init__(
@@ -61,126 +73,206 @@ class DispatchLoop:
         state: DispatchState,
         clock: Clock,
         *,
-        send: Callable[[Batch], None],
-        after: Callable[[], None],
-        failed: Callable[[Exception], None],
-        late: Callable[[Any, int], None],
+        mailboxes: list[Mailbox],
+        listener: LoopListener,
         lock: StateLock,
     ) -> None:
-        self._state = state
+        self.state = state
+        self._lifecycle = state.lifecycle
         self._clock = clock
-        self._send = send
-        self._after = after
-        self._failed = failed
-        self._late = late
-        self.listeners = 0
-        self.halted = False
+        self._mailboxes = mailboxes
+        self._listener = listener
         self._lock = lock
-        self._inbox: deque[Batch | Scheduled | list[Scheduled] | int] = deque()
+        self._inbox: deque[Submission] = deque()
+        self._observers: list[Callable[[], None]] = []
+        self._failures: deque[Exception] = deque()
         self._wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._sleeps_until = 0.0
         self._drained_any = False
 
-    def submit(self, inbox: Batch | Scheduled | list[Scheduled] | int) -> None:
-        """Bring news, and take the turn if nobody has it. Never waits for the turn.
+    # --- results of the components (core.batch_runner.ResultSink) ------------------------------
+
+    def forward(self, component: int, batch: Batch) -> None:
+        """Put a batch into a component's mailbox. Never blocks."""
+        self._mailboxes[component].deliver(batch)
+
+    def schedule(self, children: list[Scheduled]) -> None:
+        """Submit what callbacks scheduled."""
+        self.submit(ScheduledEvents(children))
+
+    # --- submitting ----------------------------------------------------------------------------
+
+    def submit(self, submission: Submission | None = None) -> None:
+        """Submit news, and run the state while no other thread does. Never waits for the lock.
 
         Args:
-            news: A part that left its chain; one or more scheduled events; or the change
-                in the number of active sources.
+            submission: None: nothing new, but the inbox may not be empty.
         """
-        self._inbox.append(inbox)
-        self._run_if_free()
-
-    def submit_sequential(self, scheduled: Scheduled) -> None:
-        """Bring an event that goes behind all others of its producer.
-
-        A lone event of an idle daemon is started on the spot. One that cannot start now spares
-        the producer the turn: while nothing starts yet, or while its chain is full, the turn
-        that opens the dispatcher, or that of the next completion, looks for news at the end.
-        Only so much is left for it: news takes more memory than what is accepted.
-        """
-        inbox, state = self._inbox, self._state
-        chain_state = state.chain_states.get(scheduled.event)
-        may_wait = not state.open or (chain_state is not None and chain_state.full)
-        if not may_wait and not inbox and self._lock.acquire(blocking=False):
+        if submission is not None:
+            self._inbox.append(submission)
+        while self._inbox and self._lock.acquire(blocking=False):
             try:
-                batch = state.start_alone(scheduled)
-                if batch is not None:
-                    self._send(batch)
+                self._run_locked()
             finally:
                 self._lock.release()
-            if batch is not None:
-                self._run_if_free()
-                return
+        if self._failures or self.state.control_events.skipped:
+            self._report_problems()
+
+    report = submit
+    """Submit a batch that has left its chain; `ResultSink.report`."""
+
+    def submit_sequential(self, scheduled: Scheduled) -> None:
+        """Submit an event that goes behind all others of its producer.
+
+        An idle daemon starts a lone event at once. An event that cannot start now spares the
+        producer the lock: before events are admitted, and while its chain is full, the next holder
+        finds it in the inbox. Only `MAX_INBOX` events may wait there: an event in the
+        inbox takes more memory than one in the queue.
+        """
+        inbox, lifecycle = self._inbox, self._lifecycle
+        chain_state = self.state.chain_states.get(scheduled.event)
+        may_start = lifecycle.admits and not (chain_state is not None and chain_state.full)
+        if may_start and not inbox and self._lock.acquire(blocking=False):
+            try:
+                self._run_locked(scheduled)
+            finally:
+                self._lock.release()
+            if inbox or self._failures or self.state.control_events.skipped:
+                self.submit()
+            return
         inbox.append(scheduled)
-        # Looked at once more: what was full before the event stood in the news may not be now.
-        if state.open and not (chain_state is not None and chain_state.full):
-            may_wait = False
-        if not may_wait or len(inbox) > MAX_INBOX:
-            self._run_if_free()
+        # A second look: what was full before the event was in the inbox may not be full now.
+        if lifecycle.admits and not (chain_state is not None and chain_state.full):
+            may_start = True
+        if may_start or len(inbox) > MAX_INBOX:
+            self.submit()
+
+    # --- holding the state ---------------------------------------------------------------------
 
     def run_once(self) -> None:
-        """Take the turn, waiting for it if need be."""
+        """Run the state once. Waits for the lock."""
         with self._lock:
             self._run_locked()
-        self._run_if_free()
+        self.submit()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[DispatchState]:
-        """Hold the turn, with all news taken in, to look at the dispatch or to change it."""
+        """Hold the state, with the inbox drained, to look at it or to change it."""
         try:
             with self._lock:
                 self._drained_any = False
-                for batch in self._drain_inbox():
-                    self._send(batch)
+                self._deliver(self._drain())
                 try:
-                    yield self._state
+                    yield self.state
                 finally:
-                    # Who brought it found the lock taken, or no news left: it relies on this turn.
+                    # The thread that submitted it relies on this holder to run the state.
                     if self._drained_any:
                         self._run_locked()
         finally:
-            self._run_if_free()
+            self.submit()
 
-    def is_open(self) -> bool:
-        """Return True if events start. Thread: any; a hint."""
-        return self._state.open
+    @contextlib.contextmanager
+    def observed(self, observer: Callable[[], None]) -> Iterator[None]:
+        """Have `observer` called at the end of each run, under the lock. It must not block."""
+        with self.locked():
+            self._observers.append(observer)
+        try:
+            yield
+        finally:
+            with self.locked():
+                self._observers.remove(observer)
+
+    def _run_locked(self, arriving: Scheduled | None = None) -> None:
+        state = self.state
+        try:
+            batches = self._drain() if self._inbox else []
+            batches += state.admit(arriving)
+            if state.queue.timed or state.control_events.under_way:
+                self._wake_for_timer()
+            for observer in self._observers:
+                observer()
+            # Last, because it wakes threads that want the interpreter which this one holds.
+            if batches:
+                self._deliver(batches)
+        except Exception as cause:  # a bug, or an event that no component handles
+            self._failures.append(cause)
+
+    def _drain(self) -> list[Batch]:
+        """Let the state take in the inbox. Return the next batches of control events."""
+        inbox = self._inbox
+        state = self.state
+        onward: list[Batch] = []
+        while inbox:
+            self._drained_any = True
+            submission: Any = inbox.popleft()
+            kind = type(submission)  # exact types: `match` costs four times as much per event
+            if kind is Batch:
+                children = submission.children
+                if children is not None:
+                    # Accepted before their parent is done, so that the daemon never looks idle.
+                    for child in children:
+                        state.accept(child)
+                batch = state.complete(submission)
+                if batch is not None:
+                    onward.append(batch)
+            elif kind is Scheduled:
+                state.accept(submission)
+            elif kind is ScheduledEvents:
+                for child in submission.events:
+                    state.accept(child)
+            else:
+                state.source_changed(submission.change)
+        return onward
+
+    def _deliver(self, batches: list[Batch]) -> None:
+        mailboxes = self._mailboxes
+        for batch in batches:
+            mailboxes[batch.chain.steps[0].component].deliver(batch)
+
+    def _report_problems(self) -> None:
+        # Without the lock: the reader of a log may ask the queue something.
+        with contextlib.suppress(IndexError):  # another thread reports the rest
+            while True:
+                self._listener.loop_failed(self._failures.popleft())
+        skipped = self.state.control_events.skipped
+        with contextlib.suppress(IndexError):  # as above
+            while True:
+                self._listener.component_skipped(*skipped.popleft())
+
+    # --- the dispatcher's thread, and the moments at which it runs the state -------------------
 
     def has_submissions(self) -> bool:
-        """Return True if news waits for somebody to take the turn. A hint. Thread: any."""
+        """Return True if the inbox is not empty. A hint. Thread: any."""
         return bool(self._inbox)
 
     def prepare_sleep(self) -> float | None:
-        """Return how many seconds to sleep until a timed event is due; None: until the bell rings.
+        """Return how many seconds to sleep until something is due, or None: until woken.
 
-        The bell rings from now on when an earlier one comes.
+        From now on an earlier moment wakes the dispatcher's thread.
         """
         with self._lock:
             seconds = self._seconds()
             now = self._clock.monotonic()
             self._sleeps_until = float("inf") if seconds is None else now + seconds
-        self._run_if_free()  # news that came while we held the lock; it rings if need be
+        self.submit()  # for what came while we held the lock; it wakes us if need be
         return seconds
-
-    def woken(self) -> bool:
-        """Return True if the bell has rung. Does not wait."""
-        return not self._wake_ups.empty()
-
-    def clear_wake_up(self) -> None:
-        """Forget that the bell has rung. Thread: the dispatcher's."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._wake_ups.get_nowait()
 
     def wake(self) -> None:
         """Wake the dispatcher's thread."""
         self._wake_ups.put(None)
 
-    def park(self) -> bool:
-        """Park the dispatcher's thread. True: a timed event is due, take the turn.
+    def woken(self) -> bool:
+        """Return True if the dispatcher's thread was woken. Returns at once."""
+        return not self._wake_ups.empty()
 
-        False: the bell rang, or it is time to ask again.
-        """
+    def clear_wake_up(self) -> None:
+        """Forget that the dispatcher's thread was woken. Thread: the dispatcher's."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._wake_ups.get_nowait()
+
+    def park(self) -> bool:
+        """Sleep until something is due. Return False if woken before. Thread: the dispatcher's."""
         seconds = self.prepare_sleep()
         if seconds is not None and seconds <= 0:
             return True
@@ -191,43 +283,10 @@ class DispatchLoop:
         return False
 
     def _seconds(self) -> float | None:
-        seconds = self._state.next_due()
-        if seconds is not None and self._state.queue.next_at():
+        seconds = self.state.next_due()
+        if seconds is not None and self.state.queue.next_at():
             seconds = min(seconds, WALL_CLOCK_CHECK)
         return seconds
-
-    def _run_if_free(self) -> None:
-        while self._inbox and self._lock.acquire(blocking=False):
-            try:
-                self._run_locked()
-            finally:
-                self._lock.release()
-        if self._state.passed_over:
-            self._tell_late()
-
-    def _run_locked(self) -> None:
-        state = self._state
-        try:
-            started = self._drain_inbox()
-            if not started or state.queue.waiting():
-                started += state.turn()
-                while state.more_priority():
-                    started += state.turn()
-            if state.queue.timed() or state.control_events:
-                self._wake_for_timer()
-            if self.listeners:
-                self._after()
-            # Last, because it wakes threads that want the interpreter which this one holds.
-            for batch in started:
-                self._send(batch)
-        except Exception as cause:  # a bug, or an unknown event in pyzenkit's manner: stop, tell
-            self._failed(cause)
-
-    def _tell_late(self) -> None:
-        # Without the lock: whoever reads the log may ask the queue something.
-        with contextlib.suppress(IndexError):  # another thread tells the rest
-            while True:
-                self._late(*self._state.passed_over.popleft())
 
     def _wake_for_timer(self) -> None:
         seconds = self._seconds()
@@ -238,32 +297,73 @@ class DispatchLoop:
             self._sleeps_until = 0.0  # it is awake until it says otherwise
             self.wake()
 
-    def _drain_inbox(self) -> list[Batch]:
-        """Tell the dispatch what has happened. Return what it started past the queue."""
-        inbox = self._inbox
-        state = self._state
-        started: list[Batch] = []
-        while inbox:
-            self._drained_any = True
-            item: Any = inbox.popleft()
-            kind = type(item)
-            if kind is Batch:
-                children = item.children
-                if children is not None:
-                    # Accepted before their parent counts as done: never is nothing pending.
-                    for child in children:
-                        state.accept(child)
-                onward = state.complete(item)
-                if onward is not None:
-                    started.append(onward)
-            elif kind is Scheduled:
-                if inbox or started or (alone := state.start_alone(item)) is None:
-                    state.accept(item)
-                else:
-                    started.append(alone)
-            elif kind is list:
-                for child in item:
-                    state.accept(child)
-            else:
-                state.source_changed(item)
-        return started
+
+class TimerDue:
+    """Tell the dispatcher that something is due."""
+
+
+TIMER_DUE = InternalEnvelope(TimerDue())
+
+
+class DispatcherInbox(ControlLane):
+    """Where the dispatcher actor waits for messages and for the next timed event."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop: DispatchLoop | None = None
+
+    def put(self, envelope: Any, /, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - pykka's signature
+        """Put a message, and wake the dispatcher. Never blocks. Thread: any."""
+        self._put_control(envelope)
+        if self.loop is not None:
+            self.loop.wake()
+
+    def get(self) -> Any:
+        """Return the next message, or `TIMER_DUE`; sleeps until there is one. Thread: own."""
+        assert self.loop is not None
+        while True:
+            if self._control:
+                try:
+                    return self._control.popleft()
+                except IndexError:
+                    pass  # after `close` other threads refuse what waits here
+            if self._closed:
+                return InternalEnvelope(None)
+            if self.loop.park():
+                return TIMER_DUE
+
+    def empty(self) -> bool:
+        """Return True if no message waits."""
+        return not self._control
+
+
+class DispatcherActor(pykka.ThreadingActor):
+    """Own the loop's thread. Runs no user code and never waits for a component."""
+
+    use_daemon_thread = True
+
+    actor_inbox: DispatcherInbox
+
+    def __init__(self, loop: DispatchLoop, started: Callable[[], None]) -> None:
+        super().__init__()
+        self._loop = loop
+        self._started = started
+        self.actor_inbox.loop = loop
+
+    @staticmethod
+    def _create_actor_inbox() -> DispatcherInbox:
+        return DispatcherInbox()
+
+    def on_start(self) -> None:
+        """Report that the thread runs."""
+        self._started()
+
+    def on_stop(self) -> None:
+        """From now on, every question gets an answer: that this actor is dead."""
+        self.actor_inbox.close()
+
+    def on_receive(self, message: Any) -> Any:
+        """Run the state once."""
+        if isinstance(message, TimerDue):
+            self._loop.run_once()
+        return None

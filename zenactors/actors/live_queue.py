@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.runtime import Runtime
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.clock import Clock
-from zenactors.core.event_queue import QueuePosition, Scheduled, check_seconds
+from zenactors.core.event_queue import check_seconds
+from zenactors.core.messages import QueuePosition, Scheduled
 from zenactors.errors import NotRunningError, QueueFullError, UnknownEventError
 
 STOP_CHECK = 1.0  # seconds between two looks of a blocked producer at whether all is over
@@ -36,7 +37,7 @@ class LiveQueue:
         self,
         loop: DispatchLoop,
         clock: Clock,
-        runners: dict[int, tuple[int, BatchRunner]],
+        runners: Mapping[int, BatchRunner],
         runtime: Runtime,
         *,
         known: Collection[Any] | None,
@@ -48,6 +49,7 @@ class LiveQueue:
         if when_full not in ("raise", "block"):
             raise ValueError(f"queue_full must be 'raise' or 'block', not {when_full!r}.")
         self._loop = loop
+        self._lifecycle = loop.state.lifecycle
         self._clock = clock
         self._runners = runners
         self._ident = runtime.ident
@@ -55,7 +57,6 @@ class LiveQueue:
         self._limit = limit
         self._when_full = when_full
         self._room = runtime.notifier()
-        self._blocked = 0
 
     def schedule(self, event: Any, args: Any = None) -> Scheduled:
         """Queue an event behind all others of this producer (this component, or this thread).
@@ -71,7 +72,7 @@ class LiveQueue:
         Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
         """
         ident = self._ident()
-        if ident in self._runners or self._limit is not None or self._loop.halted:
+        if ident in self._runners or self._limit is not None or self._lifecycle.halted:
             return self._put(QueuePosition.BACK, event, args, 0.0)
         # The shortest way, as an idle daemon's latency is made of such steps.
         if self._known is None:
@@ -122,10 +123,11 @@ class LiveQueue:
 
     def ahead(self) -> int:
         """Return how many events of the calling producer wait to be started. Thread: any."""
-        entry = self._runners.get(self._ident())
-        unsent = len(entry[1].children) if entry else 0
+        ident = self._ident()
+        runner = self._runners.get(ident)
+        unsent = len(runner.children) if runner else 0
         with self._loop.locked() as state:
-            return unsent + state.ahead(self._producer())
+            return unsent + state.ahead(runner.name if runner else ident)
 
     def next(self) -> tuple[Any, Any]:
         """Take the next event out of the queue instead of having it dispatched. Thread: any.
@@ -161,35 +163,23 @@ class LiveQueue:
         with self._loop.locked() as state:
             return state.queue.count()
 
-    def notify_room(self) -> None:
-        """Let producers that wait for room look again. Called after each turn."""
-        if self._blocked:
-            self._room.notify()
-
-    def _producer(self) -> Hashable:
-        ident = self._ident()
-        entry = self._runners.get(ident)
-        # Identifiers of threads are positive, so what stands for components is negative.
-        return ~entry[0] if entry else ident
-
     def _put(self, position: QueuePosition, event: Any, args: Any, when: float) -> Scheduled:
         known = self._known
         if known is None:
-            hash(event)  # what is no event at all is refused here too
+            hash(event)  # anything that cannot be an event is refused here too
         elif event not in known:
             raise UnknownEventError(event, known=known)
         ident = self._ident()
-        entry = self._runners.get(ident)
-        if entry is not None and position is not QueuePosition.PRIORITY:
-            component, runner = entry
-            scheduled = Scheduled(self, position, event, args, when, ~component)
+        runner = self._runners.get(ident)
+        if runner is not None and position is not QueuePosition.PRIORITY:
+            scheduled = Scheduled(self, position, event, args, when, runner.name)
             runner.children.append(scheduled)
             return scheduled
         scheduled = Scheduled(self, position, event, args, when, ident)
         limited = position is QueuePosition.BACK or position is QueuePosition.FRONT
-        if self._limit is not None and limited and self._loop.is_open():
+        if self._limit is not None and limited and self._lifecycle.admits:
             self._make_room(event, self._limit)
-        if entry is None and self._loop.halted:
+        if runner is None and self._lifecycle.halted:
             raise NotRunningError(f"Event {event!r} was not scheduled: the dispatcher has stopped.")
         if position is QueuePosition.BACK:
             self._loop.submit_sequential(scheduled)
@@ -205,14 +195,6 @@ class LiveQueue:
                 f"Event {event!r} was not scheduled: this thread is {limit} events ahead, which is"
                 " the queue's limit. Schedule it again later, or use queue_full='block'."
             )
-        with self._loop.locked():
-            self._blocked += 1
-            self._loop.listeners += 1
-        try:
-            with self._room.subscribed() as wait:
-                while not self._loop.halted and self.ahead() >= limit:
-                    wait(STOP_CHECK)
-        finally:
-            with self._loop.locked():
-                self._blocked -= 1
-                self._loop.listeners -= 1
+        with self._room.subscribed() as wait, self._loop.observed(self._room.notify):
+            while not self._lifecycle.halted and self.ahead() >= limit:
+                wait(STOP_CHECK)

@@ -105,10 +105,11 @@ class Mailbox(ControlLane):
         if reactor is not None:
             reactor.wake()
 
-    def deliver(self, batch: Batch) -> bool:
-        """Put a part in its lane, and wake the owner. Never blocks. Thread: any.
+    def deliver(self, batch: Batch) -> None:
+        """Put a batch in its lane, and wake the owner. Never blocks. Thread: any.
 
-        It spares the envelope, which would double the cost of a hop. False: the actor has stopped.
+        It spares the envelope, which would double the cost of a hop. A batch that comes after the
+        actor has stopped stays under way for good: the stop reports its events as left.
         """
         if batch.on_control_lane:
             self.put(batch)
@@ -117,7 +118,6 @@ class Mailbox(ControlLane):
             reactor = self.reactor
             if reactor is not None:
                 reactor.wake()
-        return not self._closed
 
     def pending(self) -> bool:
         """Return True if there may be something to do but timers that are due. Thread: own."""

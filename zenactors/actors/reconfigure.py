@@ -1,146 +1,183 @@
-"""A reload as the components see it: all of them get their new options, or none does.
+"""New options for running components, as one transaction: all of them get theirs, or none.
 
-Each component changes in its own thread, between two of its events. Whoever reloads waits for
-all of them; if one fails, or is not through in time, those that have changed change back.
+`Reconfiguration.run` is the transaction; it reads from top to bottom. Each component changes in
+its own thread, between two of its events, and answers through the same object. If one cannot
+change, or does not answer in time, those that have changed roll back.
+
+Invariants: a component begins to change only while the outcome is open; once the outcome is
+`ROLLED_BACK`, every component that has changed rolls back, also one that is changing at that
+moment; `on_rollback` is called once, before any component rolls back.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import enum
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
+
+from zenactors.actors.component_messages import Change, Reconfigure, Rollback
+from zenactors.core.clock import Deadline
+from zenactors.core.replicas import Replicas
+from zenactors.core.text import format_error
+from zenactors.errors import ReloadError
+
+if TYPE_CHECKING:
+    from zenactors.actors.engine import Engine
+
+RELOAD_TIMEOUT = 10.0  # seconds until all have their new options, or their old ones again
+ROLLBACK_TIMEOUT = 2.0  # seconds of these for those that must roll back
 
 
-@dataclasses.dataclass(slots=True, eq=False)
-class Change:
-    """New options for one component.
+class Outcome(enum.Enum):
+    """What a reconfiguration has come to."""
 
-    Attributes:
-        old: Its options until now.
-        new: Its options from now on.
-        replacement: What takes its place if it has no `reconfigure`. None: the component itself
-            is torn down and set up again.
-        previous: What stood in its place before; set while it is being replaced.
-    """
-
-    old: Mapping[str, Any]
-    new: Mapping[str, Any]
-    replacement: Any = None
-    previous: Any = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Reconfigure:
-    """Order a component to change. Answered through the `Reconfiguration`."""
-
-    reload: Reconfiguration
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Rollback:
-    """Order a component that has changed to change back."""
-
-    reload: Reconfiguration
+    OPEN = enum.auto()
+    COMMITTED = enum.auto()
+    ROLLED_BACK = enum.auto()
 
 
 class Reconfiguration:
-    """One reload: who has changed, and whether it counts. Thread: any.
+    """One transaction over components. Thread: any; `run` the requester's.
 
     Args:
-        changes: By the component's index.
-        on_rollback: Called once if the reload does not count, before anybody changes back.
-        notify: Called when a component has answered.
+        engine: Whose components change.
+        changes: By the component's name. That of `Replicas` stands for all of them.
+        on_rollback: Called once if the transaction fails, before any component rolls back.
     """
 
     def __init__(
-        self,
-        changes: Mapping[int, Change],
-        on_rollback: Callable[[], None],
-        notify: Callable[[], None],
+        self, engine: Engine, changes: Mapping[str, Change], on_rollback: Callable[[], None]
     ) -> None:
-        self.changes = dict(changes)
-        self._give_up = on_rollback
-        self._notify = notify
+        self._engine = engine
+        self.changes = _by_index(engine, changes)
+        self._on_rollback = on_rollback
         self._lock = threading.Lock()
-        self._counts: bool | None = None  # None: not decided yet
+        self._outcome = Outcome.OPEN
         self._busy: set[int] = set()
         self._changed: set[int] = set()
         self._failures: dict[int, BaseException] = {}
 
-    # --- what whoever reloads asks ------------------------------------------------------------
+    # --- the transaction ----------------------------------------------------------------------
 
-    def answered(self) -> bool:
+    def run(self) -> None:
+        """Change all components, or none. Blocks for `RELOAD_TIMEOUT` at most.
+
+        Raises:
+            ReloadError: A component could not change, or not in time, or the daemon stops. All
+                have their old options again, or will have them as soon as they are free.
+        """
+        engine = self._engine
+        self._check_replacements()
+        deadline = Deadline(engine.clock, RELOAD_TIMEOUT)
+        for index in self.changes:
+            engine.tell(index, Reconfigure(self))
+        engine.wait_for(
+            lambda: self._is_answered() or engine.done.is_set(), deadline.less(ROLLBACK_TIMEOUT)
+        )
+        if self._commit():
+            return
+        reason = self._explain_failure()
+        for index in sorted(self._changed):
+            engine.tell(index, Rollback(self))
+        engine.wait_for(
+            lambda: self._is_rolled_back() or engine.halted, deadline.at_most(ROLLBACK_TIMEOUT)
+        )
+        raise ReloadError(reason) from next(iter(self._failures.values()), None)
+
+    def _check_replacements(self) -> None:
+        for index, change in self.changes.items():
+            replacement = change.replacement
+            if replacement is not None and not self._engine.wiring.fits(index, replacement):
+                raise ReloadError(
+                    f"Component {self._engine.names[index]!r} would handle other events than now:"
+                    " that needs a restart."
+                )
+
+    def _is_answered(self) -> bool:
         """Return True if all have changed, or one could not."""
         with self._lock:
             return bool(self._failures) or len(self._changed) == len(self.changes)
 
-    def decide(self) -> bool:
-        """Decide whether it counts: True if all have changed. If not, nobody changes any more."""
+    def _commit(self) -> bool:
+        """Decide: True if all have changed. Otherwise no component changes any more."""
         with self._lock:
-            self._decide(len(self._changed) == len(self.changes))
-            return bool(self._counts)
+            all_changed = len(self._changed) == len(self.changes)
+            self._decide(Outcome.COMMITTED if all_changed else Outcome.ROLLED_BACK)
+            return self._outcome is Outcome.COMMITTED
 
-    def failures(self) -> dict[int, BaseException]:
-        """Return what those raised who could not change."""
+    def _is_rolled_back(self) -> bool:
+        """Return True if no component is changing or has yet to roll back."""
         with self._lock:
-            return dict(self._failures)
+            return not self._busy and not self._changed
 
-    def unanswered(self) -> list[int]:
-        """Return who has neither changed nor said that it cannot."""
+    def _explain_failure(self) -> str:
+        names = self._engine.names
         with self._lock:
-            return sorted(self.changes.keys() - self._changed - self._failures.keys())
+            for index, cause in self._failures.items():
+                return (
+                    f"Component {names[index]!r} cannot take its new options: {format_error(cause)}"
+                )
+            unanswered = sorted(self.changes.keys() - self._changed)
+        late = ", ".join(repr(names[index]) for index in unanswered)
+        if self._engine.done.is_set():
+            return f"The daemon stops; not reconfigured: {late}"
+        seconds = RELOAD_TIMEOUT - ROLLBACK_TIMEOUT
+        return f"Not reconfigured in {seconds:g} s, because busy: {late}"
 
-    def changed(self) -> list[int]:
-        """Return who has changed, and not changed back."""
-        with self._lock:
-            return sorted(self._changed)
+    def _decide(self, outcome: Outcome) -> None:
+        if self._outcome is Outcome.OPEN:
+            self._outcome = outcome
+            if outcome is Outcome.ROLLED_BACK:
+                self._on_rollback()
 
-    def settled(self) -> bool:
-        """Return True if nobody is changing, forth or back, or has yet to change back."""
-        with self._lock:
-            return not self._busy and (self._counts is not False or not self._changed)
-
-    # --- what the components' actors tell -----------------------------------------------------
+    # --- what the components' actors report ---------------------------------------------------
 
     def begin(self, index: int) -> Change | None:
-        """Return what is to change; None: it is too late for that, everything stays as it is."""
+        """Return the change; None: it is too late for that, everything stays as it is."""
         with self._lock:
-            if self._counts is not None:
+            if self._outcome is not Outcome.OPEN:
                 return None
             self._busy.add(index)
             return self.changes[index]
 
     def finish(self, index: int) -> bool:
-        """Tell that a component has changed. False: in vain, it must change back."""
+        """Note that a component has changed. False: it must roll back at once."""
         with self._lock:
-            counts = self._counts is not False
+            counts = self._outcome is not Outcome.ROLLED_BACK
             if counts:
                 self._busy.discard(index)
                 self._changed.add(index)
-        self._notify()
+        self._engine.notifier.notify()
         return counts
 
     def fail(self, index: int, cause: BaseException) -> None:
-        """Tell that a component cannot change. The reload does not count then."""
+        """Note that a component cannot change: the transaction fails."""
         with self._lock:
             self._failures[index] = cause
-            self._decide(False)  # noqa: FBT003
+            self._decide(Outcome.ROLLED_BACK)
 
     def rolled_back(self, index: int) -> None:
-        """Tell that a component has its old options again."""
+        """Note that a component has its old options again."""
         with self._lock:
             self._busy.discard(index)
             self._changed.discard(index)
-        self._notify()
+        self._engine.notifier.notify()
 
     def is_changed(self, index: int) -> bool:
-        """Return True if a component has changed, and not changed back."""
+        """Return True if a component has changed, and not rolled back."""
         with self._lock:
             return index in self._changed
 
-    def _decide(self, counts: bool) -> None:  # noqa: FBT001
-        if self._counts is None:
-            self._counts = counts
-            if not counts:
-                self._give_up()
+
+def _by_index(engine: Engine, changes: Mapping[str, Change]) -> dict[int, Change]:
+    """Return the change of each single component; replicas share their router's."""
+    by_index = {}
+    for index, entry in enumerate(engine.entries):
+        is_replica = entry.router is not None
+        name = entry.name if entry.router is None else engine.names[entry.router]
+        change = changes.get(name)
+        if change is not None and not isinstance(entry.component, Replicas):
+            replacement = None if is_replica else change.replacement
+            by_index[index] = Change(change.old, change.new, replacement)
+    return by_index

@@ -85,7 +85,7 @@ class Runtime:
         self,
         chains: dict[Any, Chain],
         names: list[str],
-        runners: Mapping[int, tuple[int, BatchRunner]],
+        runners: Mapping[int, BatchRunner],
         **options: Any,
     ) -> DispatchState:
         """Return the dispatch.

@@ -1,8 +1,29 @@
-"""How a dispatcher stops: what a stop leaves undone."""
+"""How a dispatcher stops: drain, halt, tear down, and report what was left undone."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from zenactors.actors.component_messages import Quiesce, ReadStatistics, TearDown
+from zenactors.actors.engine import ASK_TIMEOUT
+from zenactors.core.clock import Deadline
+from zenactors.core.events import EVENT_STOP
+from zenactors.core.phase import Phase
+from zenactors.errors import NotRunningError
+
+if TYPE_CHECKING:
+    from zenactors.actors.engine import Engine
+    from zenactors.actors.live_queue import LiveQueue
+    from zenactors.process.children import Children
+
+HASTY_PATIENCE = 0.25  # seconds a teardown may hold up the next one when there is no time
+HASTY_TIMEOUT = 1.0  # seconds for everything when there is no time
+CHILDREN_GRACE = 2.0  # seconds that programs have between SIGTERM and SIGKILL
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -10,11 +31,11 @@ class StopReport:
     """What a stop left undone.
 
     Attributes:
-        drained: True if everything that was queued (events for later excepted) was worked off.
-        timed_out: True if that was because the time for it ran out.
+        drained: True if everything that was queued was worked off, except events for later.
+        timed_out: True if it was not, because the time for it ran out.
         stuck: Names of the components that did not stop; their threads were left behind.
         left: How many events were not worked off.
-        later: How many events were still waiting for their time, housekeeping apart.
+        later: How many events were still waiting for their time, maintenance events apart.
         dead_letters: How many events could not be handled, in the whole run.
     """
 
@@ -24,3 +45,125 @@ class StopReport:
     left: int = 0
     later: int = 0
     dead_letters: int = 0
+
+
+class Shutdown:
+    """Stop an engine, once.
+
+    Args:
+        engine: In any phase but `DOWN`.
+        queue: Where the `stop` event is scheduled.
+        children: The programs that end with the components.
+
+    Attributes:
+        statistics: The components' last statistics.
+    """
+
+    def __init__(self, engine: Engine, queue: LiveQueue, children: Children) -> None:
+        self._engine = engine
+        self._queue = queue
+        self._children = children
+        self.statistics: dict[str, Any] = {}
+
+    def run(self, deadline: Deadline, setting_up: int | None) -> StopReport:
+        """Stop everything. Blocks until the deadline, and a moment longer if components hang.
+
+        Can be called again if an exception broke it off.
+
+        Args:
+            deadline: When components that hang are left behind.
+            setting_up: The component whose setup was requested last. If that is not over, it is
+                torn down when it is.
+        """
+        engine = self._engine
+        was_up = engine.all_set_up()
+        self._request()
+        if was_up:
+            # Even if a callback hangs, the teardown has its share of the time.
+            engine.wait_for(
+                lambda: engine.halted or self._is_worked_off(), deadline.less(HASTY_TIMEOUT)
+            )
+        drained = engine.drained()
+        timed_out = engine.lifecycle.phase is Phase.DRAINING and not drained
+        hasty = engine.halted or timed_out
+        engine.halt()
+        if hasty:
+            deadline = Deadline(engine.clock, HASTY_TIMEOUT)
+        if was_up:
+            answer_by = deadline.at_most(HASTY_PATIENCE if hasty else ASK_TIMEOUT)
+            self.statistics = engine.ask_all(ReadStatistics("final"), timeout=answer_by.remaining())
+        stuck = self._tear_down(deadline, setting_up, patience=HASTY_PATIENCE if hasty else None)
+        self._end_children(deadline)
+        engine.stop_actors()
+        self._join_threads(stuck)
+        report = self._report(stuck, drained=drained, timed_out=timed_out)
+        engine.enter(Phase.DOWN)
+        return report
+
+    def _request(self) -> None:
+        """Ask for silence, and send the `stop` event past everything that is queued."""
+        engine = self._engine
+        if engine.lifecycle.stop_requested:
+            return
+        engine.lifecycle.stop_requested = True
+        engine.done.set()
+        engine.notifier.notify()
+        engine.tell_all(Quiesce())
+        if engine.lifecycle.phase is Phase.OPEN:
+            engine.enter(Phase.DRAINING)
+            if EVENT_STOP in engine.state.chain_states:
+                with contextlib.suppress(NotRunningError):  # a callback was faster in halting it
+                    self._queue.schedule_priority(EVENT_STOP)
+
+    def _is_worked_off(self) -> bool:
+        engine = self._engine
+        with engine.loop.locked() as state:
+            if engine.lifecycle.phase is Phase.STARTING:
+                return not state.in_flight()  # the `start` event alone
+            return state.drained()
+
+    def _tear_down(
+        self, deadline: Deadline, setting_up: int | None, *, patience: float | None
+    ) -> list[int]:
+        """Tear down what is set up, in reverse; return the components that did not answer."""
+        engine = self._engine
+        up = [index for index, cause in list(engine.set_ups.items()) if cause is None]
+        told = list(up)
+        if setting_up is not None and setting_up not in engine.set_ups:
+            told.append(setting_up)
+        for index in reversed(told):
+            if index in engine.torn_down:
+                continue  # an earlier stop that was broken off has come as far as that
+            engine.tell(index, TearDown())
+            limit = deadline if patience is None else deadline.at_most(patience)
+            engine.wait_for(functools.partial(engine.torn_down.__contains__, index), limit)
+        # If one used up the time, those that had none must not look stuck.
+        engine.wait_for(lambda: engine.torn_down.issuperset(up), deadline.at_least(HASTY_PATIENCE))
+        return [index for index in told if index not in engine.torn_down]
+
+    def _end_children(self, deadline: Deadline) -> None:
+        grace = deadline.at_most(CHILDREN_GRACE).remaining() or 0.0
+        for child in self._children.stop(grace):
+            logger.error("Program {args} does not end: PID {pid}", args=child.args, pid=child.pid)
+
+    def _join_threads(self, stuck: list[int]) -> None:
+        engine = self._engine
+        for index, thread in list(engine.threads.items()):
+            if index not in stuck:
+                # It only has to leave pykka's loop.
+                engine.runtime.join(thread, HASTY_TIMEOUT)
+        if engine.dispatcher_thread is not None:
+            engine.runtime.join(engine.dispatcher_thread, HASTY_TIMEOUT)
+
+    def _report(self, stuck: list[int], *, drained: bool, timed_out: bool) -> StopReport:
+        engine = self._engine
+        with engine.loop.locked() as state:
+            queue = state.queue
+            return StopReport(
+                drained=drained,
+                timed_out=timed_out,
+                stuck=tuple(engine.names[index] for index in stuck),
+                left=queue.count() - queue.timed + state.in_flight(),
+                later=queue.timed - queue.timed_maintenance,
+                dead_letters=engine.dead_letters.total(),
+            )

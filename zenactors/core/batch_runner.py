@@ -1,7 +1,7 @@
-"""The component actor's decisions: run batches in their order, contain what goes wrong, route on.
+"""The component actor's decisions: run batches in order, contain what goes wrong, send on.
 
-No thread of its own: the actor's thread calls `arrive` for each part that comes in and `work`
-for one stride at a time. Under the simulation one thread does it for all.
+No thread of its own: the actor's thread calls `arrive` for each batch that comes in, and `work`
+for one stride at a time. Under the simulation one thread does this for all components.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import Any, Protocol
 from zenactors.core.callbacks import FLAG_CONTINUE, Callback
 from zenactors.core.chain import Order, Step
 from zenactors.core.clock import Clock
-from zenactors.core.event_queue import Scheduled
-from zenactors.core.messages import Batch, DeadLetter
+from zenactors.core.messages import Batch, DeadLetter, Scheduled
 from zenactors.core.text import short_repr
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
@@ -26,26 +25,30 @@ SPLIT_AFTER = 0.001  # seconds: what is done by then is sent on
 
 
 class ResultSink(Protocol):
-    """Where a host's results go. Nothing on it blocks."""
+    """Where a runner's results go. Nothing on it blocks."""
 
     def forward(self, component: int, batch: Batch) -> None:
-        """Hand a part to the component of its next step."""
+        """Hand a batch to the component of its next step."""
         ...
 
     def report(self, batch: Batch) -> None:
-        """Tell the dispatcher that a part has left its chain; its `children` come first."""
+        """Report to the dispatcher that a batch has left its chain; its `children` come first."""
         ...
 
     def schedule(self, children: list[Scheduled]) -> None:
         """Hand events that callbacks scheduled to the dispatcher."""
         ...
 
+
+class IncidentHandler(Protocol):
+    """Decides what follows from what a callback raised. Nothing on it blocks."""
+
     def dead_letter(self, letter: DeadLetter) -> None:
         """Keep an event that could not be handled."""
         ...
 
     def stop_at_once(self, status: int, cause: BaseException) -> None:
-        """A callback asked for an orderly, immediate stop of everything."""
+        """Stop everything in order, because a callback asked for it."""
         ...
 
 
@@ -53,45 +56,57 @@ class BatchRunner:
     """Run one component's callbacks, batch by batch, in ticket order.
 
     Args:
+        index: The component's index.
         name: The component's name.
         daemon: What the callbacks get as `daemon`.
-        outlet: Where results go.
+        sink: Where results go.
+        incidents: Where events go that could not be handled, and requests to stop.
         clock: Where time comes from.
-        strict: True: every callback returns `(flag, args)`, as in pyzenkit, and `None` is an error.
+        compat: True: every callback returns `(flag, args)`, as in pyzenkit; `None` is an error.
 
     Attributes:
         children: Where the callbacks' `schedule` puts events meanwhile.
-        halted: True once a callback has asked for an immediate stop: what is left of its batch
-            is not run. An output that failed must not be given what comes after the gap.
+        halted: True once a callback has asked for an immediate stop. The rest of its batch is not
+            run: an output that failed must not get what comes after the gap.
 
     Thread: own.
     """
 
     def __init__(
-        self, name: str, daemon: Any, sink: ResultSink, clock: Clock, *, strict: bool = False
+        self,
+        index: int,
+        name: str,
+        daemon: Any,
+        sink: ResultSink,
+        incidents: IncidentHandler,
+        clock: Clock,
+        *,
+        compat: bool = False,
     ) -> None:
+        self.index = index
         self.name = name
         self.children: list[Scheduled] = []
         self.halted = False
         self._not_run = 0
         self._daemon = daemon
         self._sink = sink
+        self._incidents = incidents
         self._now = clock.monotonic
-        self._strict = strict
+        self._compat = compat
         self._ready: deque[Batch] = deque()
         self._expected: dict[Order, int] = {}
         self._early: dict[tuple[Order, int], list[Batch]] = {}
         self._batch: Batch | None = None  # under way, between two strides
         self._begun = 0.0
-        self._done = 0  # events of it that were run since `_begun`, or since the last part sent
+        self._done = 0  # how many of its events were run since `_begun`, or since the last piece
         self._position = 0
         self._dead = 0
         self._survivors: list[Any] = []
 
     def arrive(self, batch: Batch) -> None:
-        """Take in a part: to be run in its turn, or put aside until its turn comes.
+        """Take in a batch: to be run in its turn, or put aside until its turn comes.
 
-        What came on the control lane is run at once, between two strides.
+        A batch of the control lane is run at once, between two strides.
         """
         if batch.on_control_lane:
             if not self.halted:
@@ -112,24 +127,24 @@ class BatchRunner:
             self._ready.extend(early)
             batch = early[-1]
 
-    def has_work(self) -> bool:
-        """Return True if `work` has something to do."""
-        if self.halted:
-            return False
-        return self._batch is not None or bool(self._ready)
-
     def run_control(self, batch: Batch) -> None:
-        """Run a part of the control lane at once, between two strides."""
+        """Run a batch of the control lane at once, between two strides."""
         step = batch.chain.steps[batch.step]
         survivors: list[Any] = []
         dead = self._run(batch, step, batch.items, survivors)
         # Children of the batch under way go out with these: they were scheduled before them.
         self._finish(batch, survivors, dead, batch.size, last=True)
 
-    def work(self) -> None:
-        """Run one stride: some events of the batch under way, or of the next one."""
-        now = self._now()
+    def work(self) -> bool:
+        """Run one stride, if there is any: some events of the batch under way, or of the next one.
+
+        Returns:
+            True if there is more to run.
+        """
         batch = self._batch
+        if self.halted or (batch is None and not self._ready):
+            return False
+        now = self._now()
         if batch is None:
             batch = self._batch = self._ready.popleft()
             self._begun = now
@@ -153,10 +168,12 @@ class BatchRunner:
         if self._position >= len(items):
             self._batch = None
             self._finish(batch, self._survivors, self._dead, batch.size, last=batch.last)
-        elif self.halted or after - self._begun >= SPLIT_AFTER:
+            return not self.halted and bool(self._ready)
+        if self.halted or after - self._begun >= SPLIT_AFTER:
             # If halted, the rest stays under way for good: it is reported as left.
             self._send_done(batch)
             self._begun = after
+        return not self.halted
 
     def _send_done(self, batch: Batch) -> None:
         """Send on what is done of a batch, and keep the rest."""
@@ -188,7 +205,7 @@ class BatchRunner:
         if children:
             self.children = []
         batch.step += 1
-        if batch.done():
+        if batch.step == len(batch.chain.steps):
             batch.children = children or None
             self._sink.report(batch)
             return
@@ -203,7 +220,7 @@ class BatchRunner:
             return self._run_several(batch, callbacks, items, survivors)
         callback = callbacks[0]
         daemon = self._daemon
-        strict = self._strict
+        compat = self._compat
         survive = survivors.append
         dead = 0
         each = iter(items)
@@ -216,7 +233,7 @@ class BatchRunner:
                     result = None  # should the call itself fail, the last one is not its result
                     result = callback(daemon, args)
                     if result is None:
-                        if strict:
+                        if compat:
                             raise invalid_answer(callback, None)
                         survive(args)
                     else:
@@ -239,7 +256,7 @@ class BatchRunner:
         self, batch: Batch, callbacks: tuple[Callback, ...], items: list[Any], survivors: list[Any]
     ) -> int:
         daemon = self._daemon
-        strict = self._strict
+        compat = self._compat
         dead = 0
         each = iter(items)
         for item in each:
@@ -249,7 +266,7 @@ class BatchRunner:
                 try:
                     result = callback(daemon, args)
                     if result is None:
-                        if strict:
+                        if compat:
                             raise invalid_answer(callback, None)
                         continue
                     flag, changed = result
@@ -271,7 +288,7 @@ class BatchRunner:
 
     def _goes_on(self, batch: Batch) -> bool:
         """Return True if what a callback raised, though a dead letter, does not end the chain."""
-        return batch.chain.is_control_event and not self._strict and not self.halted
+        return batch.chain.is_control_event and not self._compat and not self.halted
 
     def _contain(
         self,
@@ -284,17 +301,17 @@ class BatchRunner:
         """Decide what becomes of an event whose callback raised. Return 1 if it is dead."""
         if isinstance(cause, ZenDaemonStopException):
             self.halted = True
-            self._sink.stop_at_once(0, cause)
+            self._incidents.stop_at_once(0, cause)
             return 0
         traceback = cause.__traceback__
         if result is not None and traceback and not traceback.tb_next:
             # Raised in this module's own frame: the result could not be unpacked.
             cause = invalid_answer(callback, result)
         name = getattr(callback, "__name__", repr(callback))
-        self._sink.dead_letter(DeadLetter(batch.chain.event, args, self.name, name, cause))
+        self._incidents.dead_letter(DeadLetter(batch.chain.event, args, self.name, name, cause))
         if isinstance(cause, SystemExit | KeyboardInterrupt):
             self.halted = True
-            self._sink.stop_at_once(exit_status(cause), cause)
+            self._incidents.stop_at_once(exit_status(cause), cause)
         return 1
 
 

@@ -10,7 +10,8 @@ from zenactors.core.callbacks import Callback
 from zenactors.core.events import CONTROL_EVENTS
 from zenactors.errors import ConfigurationError
 
-Order = tuple[int, int]  # component; chain, or -1 for all of the component's chains
+ALL_CHAINS = -1  # in an order: it holds for all chains of its component
+Order = tuple[int, int]  # the index of a component; the number of a chain, or ALL_CHAINS
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -27,7 +28,7 @@ class Step:
 
     component: int
     callbacks: tuple[Callback, ...]
-    order: Order = (-1, -1)
+    order: Order = (0, ALL_CHAINS)
     stride: int = 1
 
 

@@ -1,7 +1,7 @@
-"""The dispatcher's decisions, as a state machine: what may start now, and what is done.
+"""The dispatcher's decisions, as a state machine: which events may start, and which are done.
 
-No thread, no I/O. Whoever holds the dispatcher's turn feeds it what has happened
-(`accept`, `complete`) and sends on their way the batches that `turn` returns.
+No thread, no I/O. The thread that holds the state tells it what has happened (`accept`,
+`complete`) and delivers the batches that `admit` returns.
 
 Three rules bound and order everything:
 
@@ -15,134 +15,31 @@ Three rules bound and order everything:
 
 from __future__ import annotations
 
-import dataclasses
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Literal
 
-from zenactors.core.chain import Chain, Order
+from zenactors.core.chain import ALL_CHAINS, Chain, Order
+from zenactors.core.chain_state import ChainState, Counts
 from zenactors.core.clock import Clock, SystemClock
+from zenactors.core.control_events import ControlEvents
 from zenactors.core.event_queue import (
-    GONE,
     MAX_PRIORITY_STREAK,
-    NEW,
     EventQueueManager,
     EventRun,
     ProducerQueue,
-    QueuePosition,
-    Scheduled,
 )
-from zenactors.core.events import EVENT_SIGNAL_HUP, EVENT_START, MAINTENANCE_EVENTS
-from zenactors.core.messages import Batch
+from zenactors.core.events import EVENT_START, MAINTENANCE_EVENTS
+from zenactors.core.messages import GONE, NEW, Batch, QueuePosition, Scheduled
+from zenactors.core.phase import Lifecycle
 from zenactors.errors import UnknownEventError
 
 Ordering = Literal["global", "component", "event"]
 ORDERINGS: tuple[Ordering, ...] = ("global", "component", "event")
 
-MIN_WINDOW = 16
-MAX_WINDOW = 1024
-REFILL = 4  # once full, a window is filled up again when this fraction of it is free
-FAST_WINDOW = 0.005  # seconds: a full window that takes no longer lets the window double
-SLOW_WINDOW = 0.020  # seconds: one that takes longer halves it
-
-PATIENCE = 5.0  # seconds that an event of the daemon's life waits for a component that is busy
-RELOAD_PATIENCE = 15.0  # the same for this one: what a reload takes, and what comes with it
-
-
-@dataclasses.dataclass(slots=True)
-class Counts:
-    """What became of the events of one chain. At any time between two turns,
-    `accepted == completed + stopped + dead + waiting + in_flight`.
-
-    Attributes:
-        accepted: Taken over by the dispatcher, less those withdrawn again.
-        completed: Came through the whole chain.
-        stopped: Ended by a callback's FLAG_STOP, or by a request to stop everything.
-        dead: Dead-lettered.
-        waiting: In the queue.
-        in_flight: Under way in the chain.
-    """
-
-    accepted: int = 0
-    completed: int = 0
-    stopped: int = 0
-    dead: int = 0
-    waiting: int = 0
-    in_flight: int = 0
-
-    def __add__(self, other: Counts) -> Counts:
-        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
-        return Counts(*(a + b for a, b in pairs))
-
-
-class ChainState:
-    """What the dispatcher knows of one chain. `full` may be read by any thread as a hint."""
-
-    __slots__ = (
-        "accepted",
-        "chain",
-        "completed",
-        "components",
-        "control_in_flight",
-        "dead",
-        "full",
-        "in_flight",
-        "least_window",
-        "mark",
-        "marked_at",
-        "orders",
-        "passed",
-        "stopped",
-        "waiting",
-        "window",
-    )
-
-    def __init__(self, chain: Chain, widths: Mapping[int, int]) -> None:
-        self.chain = chain
-        width = max(widths.get(step.component, 1) for step in chain.steps)
-        self.least_window = min(MAX_WINDOW, MIN_WINDOW * width)
-        self.orders = tuple(step.order for step in chain.steps)
-        self.components = tuple(step.component for step in chain.steps)
-        self.window = self.least_window
-        self.full = False
-        self.in_flight = 0  # data events: what the window limits
-        self.control_in_flight = 0
-        self.passed = 0  # data events that have left the chain, whatever became of them
-        self.accepted = self.completed = self.stopped = self.dead = 0
-        self.waiting: deque[ProducerQueue] = deque()  # producers held back by the window
-        self.mark = -1  # when so many events are done, the window that was full is through
-        self.marked_at = 0.0
-
-
-class ControlEvent:
-    """An event of the daemon's life on its way from component to component.
-
-    Attributes:
-        flow: The event's.
-        args: What the next component gets.
-        ways: A chain of one step for each component.
-        step: Where it is.
-        due: When it goes on without the component that it is with, on the monotonic clock.
-        part: What is there; None at the end.
-    """
-
-    __slots__ = ("args", "batch", "chain_state", "due", "step", "ways")
-
-    def __init__(self, chain_state: ChainState, args: Any) -> None:
-        chain = chain_state.chain
-        self.chain_state = chain_state
-        self.args = args
-        self.ways = [
-            Chain(chain.event, chain.number, (step,), revisits=False, is_control_event=True)
-            for step in chain.steps
-        ]
-        self.step = 0
-        self.due = 0.0
-        self.batch: Batch | None = None
-
 
 class DispatchState:
-    """Decide which events start when. Thread: whoever holds the dispatcher's turn.
+    """Decide which events start when. Thread: the one that holds the state.
 
     Args:
         chains: The wiring, from `build_chains`.
@@ -150,8 +47,9 @@ class DispatchState:
         clock: Where time comes from.
         widths: How many replicas a component has, by its index, for those that have any. A
             chain's window is that many times wider, to give each of them something to do.
-        strict: What `accept` does with an event that has no chain. True: raise. False: take it
-            and report it by `turn` when its time has come, as pyzenkit does.
+        lifecycle: Says while events are admitted. Default: one that never leaves `NEW`.
+        compat: True: pyzenkit's semantics. An event that has no chain is accepted; it is an error
+            when its time has come. Maintenance events keep an idle daemon running.
     """
 
     def __init__(
@@ -161,7 +59,8 @@ class DispatchState:
         ordering: Ordering = "component",
         clock: Clock | None = None,
         widths: Mapping[int, int] | None = None,
-        strict: bool = True,
+        lifecycle: Lifecycle | None = None,
+        compat: bool = False,
     ) -> None:
         if ordering not in ORDERINGS:
             raise ValueError(f"ordering must be one of {', '.join(ORDERINGS)}, not {ordering!r}.")
@@ -170,48 +69,44 @@ class DispatchState:
         for chain in chains.values():
             for step in chain.steps:
                 # A component has one order for all its chains, or one for each of them.
-                step.order = (step.component, chain.number if ordering == "event" else -1)
+                order = chain.number if ordering == "event" else ALL_CHAINS
+                step.order = (step.component, order)
         self.chain_states = {
-            event: ChainState(chain, widths or {}) for event, chain in chains.items()
+            event: ChainState(each, widths or {}) for event, each in chains.items()
         }
         self.ordering = ordering
-        self.open = False
-        """False: nothing starts. Set when every component is set up."""
+        self.lifecycle = lifecycle or Lifecycle()
+        self.control_events = ControlEvents(self._clock)
         self.started_log: list[tuple[Any, list[Any]]] | None = None
-        """If a list: every started batch is noted here, `(event, args)`. For tests."""
+        """If a list: every started batch is appended, `(event, args)`. For tests."""
         self._one_by_one = ordering == "global"
-        self._strict = strict
-        self._in_flight = 0  # of all chains, control included
-        self._barrier = False
+        self._compat = compat
+        self._in_flight = 0  # of all chains, those on the control lane included
         self._tickets: dict[Order, int] = {}
         self._held: dict[ProducerQueue, tuple[ChainState, deque[ProducerQueue]]] = {}
         self._sources = 0
-        self.control_events: list[ControlEvent] = []
-        """The events of the daemon's life that are on their way."""
-        self.passed_over: deque[tuple[Any, int]] = deque()
-        """Which events went on without which component. Whoever logs it empties it."""
-        self._missed = 0  # of these, how many the components have yet to come to
 
     # --- what has happened -----------------------------------------------------------------
 
     def accept(self, scheduled: Scheduled) -> None:
-        """Take over an event that was scheduled.
+        """Put a scheduled event in the queue, unless it was cancelled meanwhile.
 
         Raises:
-            UnknownEventError: If no component handles it, and unknown ones are not let in.
+            UnknownEventError: If no component handles it, and unknown ones are not accepted.
         """
-        chain_state = self.chain_states.get(scheduled.event)
         if scheduled.location is not NEW:
-            return  # cancelled before it came here
+            return
+        chain_state = self.chain_states.get(scheduled.event)
         if chain_state is not None:
             chain_state.accepted += 1
-        elif self._strict:
+        elif not self._compat:
             raise UnknownEventError(scheduled.event, known=self.chain_states)
         if self._one_by_one:
             scheduled.producer = None  # one order for all
         self.queue.insert(scheduled)
-        if scheduled.position is QueuePosition.FRONT:
-            self._release(scheduled.producer_queue())
+        location = scheduled.location
+        if scheduled.position is QueuePosition.FRONT and isinstance(location, EventRun):
+            self._release(location.producer_queue)
 
     def cancel(self, scheduled: Scheduled) -> bool:
         """Take an event back. False: it was started or cancelled before."""
@@ -220,15 +115,14 @@ class DispatchState:
         if cancelled and location is not NEW:
             self._withdraw(scheduled.event)
             if isinstance(location, EventRun):
-                self._release(
-                    location.producer_queue
-                )  # what follows may wait for another chain, or for none
+                # What follows may wait for another chain, or for none.
+                self._release(location.producer_queue)
         return cancelled
 
     def take_next(self) -> tuple[Any, Any]:
-        """Take the next event out of the queue instead of starting it."""
+        """Take the next event out of the queue, so that it is not started."""
         for producer_queue in list(self._held):
-            self._release(producer_queue)  # the queue looks at what is ready only
+            self._release(producer_queue)  # the queue looks only at what is ready
         before = self.queue.count()
         event, args = self.queue.next()
         if self.queue.count() < before:
@@ -236,36 +130,20 @@ class DispatchState:
         return event, args
 
     def complete(self, batch: Batch) -> Batch | None:
-        """Note that a part has left the last step of its chain.
+        """Note that a batch has left the last step of its chain.
 
         Returns:
-            Of an event of the daemon's life: what to send to the next component of its chain.
+            For a control event: the batch for the next component of its chain.
         """
-        if batch.on_control_lane and type(batch.origin) is ControlEvent:
-            return self._next_stop(batch.origin, batch)
+        if batch.origin is not None:
+            onward = self.control_events.returned(batch)
+            if onward is not batch:
+                return onward
         chain_state = self.chain_states[batch.chain.event]
-        size = batch.size
-        chain_state.completed += len(batch.items)
-        chain_state.stopped += batch.stopped
-        chain_state.dead += batch.dead
-        self._in_flight -= size
-        if batch.on_control_lane:
-            chain_state.control_in_flight -= size
-        else:
-            chain_state.in_flight -= size
-            chain_state.passed += size
-            self._adapt(chain_state)
-            if chain_state.waiting:
-                # Not before there is room for a batch worth sending.
-                chain_state.full = (
-                    chain_state.in_flight > chain_state.window - chain_state.window // REFILL
-                )
-                if not chain_state.full:
-                    self._release(chain_state.waiting[0])
-            else:
-                chain_state.full = chain_state.in_flight >= chain_state.window
-        if self._barrier and not self._in_flight:
-            self._barrier = False
+        self._in_flight -= batch.size
+        chain_state.complete(batch, self._clock)
+        if chain_state.held_back and not chain_state.full:
+            self._release(chain_state.held_back[0])
         return None
 
     def source_changed(self, change: int) -> None:
@@ -274,75 +152,64 @@ class DispatchState:
 
     # --- what may start --------------------------------------------------------------------
 
-    def start_barrier(self, args: Any = None) -> list[Batch]:
-        """Start the `start` event; nothing else starts before its chain has ended."""
+    def start_first(self, args: Any = None) -> list[Batch]:
+        """Start the `start` event, before events are admitted."""
         chain_state = self.chain_states.get(EVENT_START)
         if chain_state is None:
             return []
         chain_state.accepted += 1
-        self._barrier = True
         return [self._start_control(chain_state, args)]
 
-    def turn(self) -> list[Batch]:
+    def admit(self, arriving: Scheduled | None = None) -> list[Batch]:
         """Start what may start now.
 
+        Args:
+            arriving: An event that goes behind all others of its producer and is not accepted
+                yet. If nothing else is ready it starts at once, without passing the queue: so
+                an idle daemon handles a lone event.
+
         Returns:
-            The batches to send, each to the component of its first step, in this order.
+            The batches to deliver, each to the component of its first step, in this order.
 
         Raises:
-            UnknownEventError: If the next event has no chain (only with `strict=False`).
+            UnknownEventError: If the next event has no chain.
         """
-        started: list[Batch] = []
-        if self._barrier or not self.open:
-            return started
-        if self.control_events:
-            self._pass_over(started)
         queue = self.queue
-        queue.promote()
+        if queue.timed:
+            queue.promote()
+        is_ready = queue.untimed > 0
+        if arriving is not None:
+            chain_state = self.chain_states.get(arriving.event)
+            if (
+                chain_state is not None
+                and chain_state.in_flight < chain_state.window
+                and self.lifecycle.admits
+                and not is_ready
+                and not (self._one_by_one and self._in_flight)
+                and arriving.location is NEW
+            ):
+                arriving.location = GONE
+                chain_state.accepted += 1
+                batch = self._start(chain_state, [arriving.args])
+                if chain_state.in_flight >= chain_state.window:
+                    chain_state.note_if_full(self._clock)
+                return [batch]
+            self.accept(arriving)
+            is_ready = True
+        batches: list[Batch] = []
+        if not self.lifecycle.admits:
+            return batches
+        if self.control_events.under_way:
+            self._skip_overdue(batches)
+        if not is_ready:
+            return batches
         if self._one_by_one:
-            return started + self._turn_one_by_one()
-        for _ in range(MAX_PRIORITY_STREAK):
-            scheduled = queue.next_priority()
-            if scheduled is None:
-                break
-            started.append(self._start_control(self._chain_state(scheduled.event), scheduled.args))
-        latest: dict[int, Batch] = {}
-        # Serving one may let another go on that was held back, also a due one.
-        while producer_queues := queue.due or queue.ready:
-            self._serve(producer_queues, started, latest)
-        return started
+            self._admit_one(batches)
+        else:
+            self._admit_all(batches)
+        return batches
 
-    def more_priority(self) -> bool:
-        """Return True if the last turn left priority events, because of their streak's limit."""
-        return (
-            self.open and not self._barrier and self.queue.has_priority() and not self._one_by_one
-        )
-
-    def start_alone(self, scheduled: Scheduled) -> Batch | None:
-        """Accept an event and start it at once, past the queue. None: it has to queue.
-
-        What an idle daemon does with a lone event, without the detour.
-        """
-        chain_state = self.chain_states.get(scheduled.event)
-        if (
-            chain_state is None
-            or scheduled.location is not NEW
-            or scheduled.position is not QueuePosition.BACK
-            or self._barrier
-            or not self.open
-            or (self._one_by_one and self._in_flight)
-            or chain_state.in_flight >= chain_state.window
-            or self.queue.waiting()
-        ):
-            return None
-        scheduled.location = GONE
-        chain_state.accepted += 1
-        batch = self._start(chain_state, [scheduled.args])
-        if chain_state.in_flight >= chain_state.window:
-            self._note_if_full(chain_state)
-        return batch
-
-    # --- how things stand ------------------------------------------------------------------
+    # --- how things are --------------------------------------------------------------------
 
     def drained(self) -> bool:
         """Return True if nothing is under way and nothing waits but timed events."""
@@ -351,20 +218,25 @@ class DispatchState:
     def idle(self) -> bool:
         """Return True if nothing will ever happen again by itself: time to end.
 
-        Housekeeping is nothing, unless what is in the queue is all that counts, as in pyzenkit.
+        Maintenance events alone are nothing, except with pyzenkit's semantics.
         """
-        waiting = self.queue.busy() if self._strict else self.queue.count()
-        return not (self._in_flight or self._missed or self._sources or waiting)
+        waiting = self.queue.count() if self._compat else self.queue.busy()
+        unfinished = self._in_flight or self.control_events.unanswered
+        return not (unfinished or self._sources or waiting)
 
     def next_due(self) -> float | None:
-        """Return the seconds until the next timed event is due, or None. None while held up."""
-        if not self.open or self._barrier:
+        """Return the seconds until something is due: a timed event, or an overdue component.
+
+        None: nothing is due before other news comes.
+        """
+        if not self.lifecycle.admits:
             return None
-        due = self.queue.next_due()
-        if self.control_events:
-            late = min(each.due for each in self.control_events) - self._clock.monotonic()
-            due = max(0.0, late) if due is None else min(due, max(0.0, late))
-        return due
+        due = [self.queue.next_due(), self.control_events.next_due()]
+        return min((each for each in due if each is not None), default=None)
+
+    def has_timers(self) -> bool:
+        """Return True if `next_due` may return a number."""
+        return self.queue.timed > 0 or bool(self.control_events.under_way)
 
     def in_flight(self) -> int:
         """Return how many events are under way."""
@@ -372,20 +244,8 @@ class DispatchState:
 
     def counts(self) -> dict[Any, Counts]:
         """Return what became of the events of each chain."""
-        waiting: dict[Any, int] = {}
-        for event in self.queue.pending():
-            waiting[event] = waiting.get(event, 0) + 1
-        return {
-            event: Counts(
-                accepted=chain_state.accepted,
-                completed=chain_state.completed,
-                stopped=chain_state.stopped,
-                dead=chain_state.dead,
-                waiting=waiting.get(event, 0),
-                in_flight=chain_state.in_flight + chain_state.control_in_flight,
-            )
-            for event, chain_state in self.chain_states.items()
-        }
+        waiting = Counter(self.queue.pending())
+        return {event: each.counts(waiting[event]) for event, each in self.chain_states.items()}
 
     def ahead(self, producer: Hashable) -> int:
         """Return how many events of a producer wait to be started."""
@@ -395,53 +255,73 @@ class DispatchState:
         """Return the queued events that no component handles."""
         return [event for event in self.queue.pending() if event not in self.chain_states]
 
-    # --- inside ----------------------------------------------------------------------------
+    # --- admission -------------------------------------------------------------------------
 
-    def _withdraw(self, event: Any) -> None:
-        chain_state = self.chain_states.get(event)
-        if chain_state is not None:
-            chain_state.accepted -= 1
+    def _admit_all(self, batches: list[Batch]) -> None:
+        queue = self.queue
+        latest: dict[int, Batch] = {}
+        while True:
+            for _ in range(MAX_PRIORITY_STREAK):
+                scheduled = queue.next_priority()
+                if scheduled is None:
+                    break
+                batches.append(self._start_control(self._chain_of(scheduled.event), scheduled.args))
+            # Serving one producer may release another, even one with a due event.
+            while producer_queues := queue.due or queue.ready:
+                self._serve(producer_queues, batches, latest)
+            if not queue.has_priority():
+                return
 
-    def _chain_state(self, event: Any) -> ChainState:
-        chain_state = self.chain_states.get(event)
-        if chain_state is None:
-            raise UnknownEventError(event, known=self.chain_states)
-        return chain_state
+    def _admit_one(self, batches: list[Batch]) -> None:
+        queue = self.queue
+        while not self._in_flight and queue.waiting():
+            scheduled = queue.priority_in_turn()
+            if scheduled is not None:
+                batches.append(self._start_control(self._chain_of(scheduled.event), scheduled.args))
+                return
+            producer_queues = queue.due or queue.ready
+            first = producer_queues[0]
+            chain_state = self._chain_of(first.runs[0].event)
+            items = queue.take(first, 1)
+            queue.rotate(producer_queues)
+            if items:
+                batches.append(self._start(chain_state, items))
+                return
 
     def _serve(
-        self, producer_queues: deque[ProducerQueue], started: list[Batch], latest: dict[int, Batch]
+        self, producer_queues: deque[ProducerQueue], batches: list[Batch], latest: dict[int, Batch]
     ) -> None:
-        """Start what the first lane may start, and put the lane where it belongs then.
+        """Start what the first producer may start, and put it where it belongs then.
 
         Args:
-            lanes: Where the lane is the first.
-            started: What this turn starts.
-            latest: The last batch that this turn starts on each component.
+            producer_queues: Where the producer is the first.
+            batches: What `admit` starts.
+            latest: The last of these batches for each component.
         """
-        producer_queue = producer_queues[0]
-        run = producer_queue.runs[0]
-        chain_state = self._chain_state(run.event)
+        first = producer_queues[0]
+        run = first.runs[0]
+        chain_state = self._chain_of(run.event)
         room = chain_state.window - chain_state.in_flight
         if run.cancelled == len(run.args):
-            room = len(run.args)  # nothing of it starts, so it needs no room
+            room = len(run.args)  # none of them starts, so they need no room
         if room <= 0:
             self._held[producer_queues.popleft()] = (chain_state, producer_queues)
-            chain_state.waiting.append(producer_queue)
+            chain_state.held_back.append(first)
             return
-        items = self.queue.take(producer_queue, 1 if chain_state.chain.revisits else room)
+        items = self.queue.take(first, 1 if chain_state.chain.revisits else room)
         self.queue.rotate(producer_queues)
         if items and not self._join(chain_state, items, latest):
             batch = self._start(chain_state, items)
-            started.append(batch)
+            batches.append(batch)
             for component in chain_state.components:
                 latest[component] = batch
-        if not self._note_if_full(chain_state) and chain_state.waiting:
-            self._release(chain_state.waiting[0])
+        if not chain_state.note_if_full(self._clock) and chain_state.held_back:
+            self._release(chain_state.held_back[0])
 
     def _join(self, chain_state: ChainState, items: list[Any], latest: dict[int, Batch]) -> bool:
-        """Let events travel with a batch of their chain that this turn has started before.
+        """Let events travel with a batch of their chain that is about to be delivered.
 
-        They may pass over what was started since on chains that share no component with
+        They may overtake what was started since on chains that share no component with
         theirs: no component can tell the difference.
         """
         batch = latest.get(chain_state.components[0])
@@ -455,38 +335,6 @@ class DispatchState:
         chain_state.in_flight += len(items)
         self._in_flight += len(items)
         return True  # `started_log` shares the list with the batch, and so shows them too
-
-    def _note_if_full(self, chain_state: ChainState) -> bool:
-        if chain_state.in_flight < chain_state.window:
-            return False
-        chain_state.full = True
-        if chain_state.mark < 0:
-            chain_state.mark = chain_state.passed + chain_state.in_flight
-            chain_state.marked_at = self._clock.monotonic()
-        return True
-
-    def _release(self, producer_queue: ProducerQueue) -> None:
-        """Let a producer that a window held back try again."""
-        held = self._held.pop(producer_queue, None)
-        if held is not None:
-            chain_state, producer_queues = held
-            chain_state.waiting.remove(producer_queue)  # almost always the first
-            producer_queues.append(producer_queue)
-
-    def _turn_one_by_one(self) -> list[Batch]:
-        queue = self.queue
-        while not self._in_flight and queue.waiting():
-            scheduled = queue.priority_in_turn()
-            if scheduled is not None:
-                return [self._start_control(self._chain_state(scheduled.event), scheduled.args)]
-            producer_queues = queue.due or queue.ready
-            producer_queue = producer_queues[0]
-            chain_state = self._chain_state(producer_queue.runs[0].event)
-            items = queue.take(producer_queue, 1)
-            queue.rotate(producer_queues)
-            if items:
-                return [self._start(chain_state, items)]
-        return []
 
     def _start(self, chain_state: ChainState, items: list[Any]) -> Batch:
         tickets = self._tickets
@@ -505,73 +353,32 @@ class DispatchState:
     def _start_control(self, chain_state: ChainState, args: Any) -> Batch:
         self._in_flight += 1
         chain_state.control_in_flight += 1
-        if chain_state.chain.is_control_event and self._strict and not self._one_by_one:
-            self.control_events.append(ControlEvent(chain_state, args))
-            return self._stop_at(self.control_events[-1], 0)
-        return Batch(chain_state.chain, 0, (), [args], 1, on_control_lane=True)
+        chain = chain_state.chain
+        if chain.is_control_event and not self._compat and not self._one_by_one:
+            return self.control_events.start(chain, args)
+        return Batch(chain, 0, (), [args], 1, on_control_lane=True)
 
-    # An event of the daemon's life goes from component to component by way of the dispatcher, so
-    # that it can go on behind one that hangs.
+    def _skip_overdue(self, batches: list[Batch]) -> None:
+        for batch in self.control_events.skip_overdue():
+            onward = self.complete(batch)
+            if onward is not None:
+                batches.append(onward)
 
-    def _stop_at(self, control_event: ControlEvent, step: int) -> Batch:
-        control_event.step = step
-        patience = (
-            RELOAD_PATIENCE
-            if control_event.chain_state.chain.event == EVENT_SIGNAL_HUP
-            else PATIENCE
-        )
-        control_event.due = self._clock.monotonic() + patience
-        control_event.batch = Batch(
-            control_event.ways[step], 0, (), [control_event.args], 1, on_control_lane=True
-        )
-        control_event.batch.origin = control_event
-        return control_event.batch
+    def _release(self, producer_queue: ProducerQueue) -> None:
+        """Let a producer that a window held back try again."""
+        held = self._held.pop(producer_queue, None)
+        if held is not None:
+            chain_state, producer_queues = held
+            chain_state.held_back.remove(producer_queue)  # almost always the first
+            producer_queues.append(producer_queue)
 
-    def _next_stop(self, control_event: ControlEvent, batch: Batch) -> Batch | None:
-        if batch is not control_event.batch:
-            self._missed -= 1  # it has gone on without this component, which is through only now
-            return None
-        if batch.items:
-            control_event.args = batch.items[0]
-            if control_event.step + 1 < len(control_event.ways):
-                return self._stop_at(control_event, control_event.step + 1)
-        self.control_events.remove(control_event)
-        control_event.batch = None
-        chain_state = control_event.chain_state
-        chain_state.completed += len(batch.items)
-        chain_state.stopped += batch.stopped
-        chain_state.dead += batch.dead
-        self._in_flight -= 1
-        chain_state.control_in_flight -= 1
-        return None
+    def _withdraw(self, event: Any) -> None:
+        chain_state = self.chain_states.get(event)
+        if chain_state is not None:
+            chain_state.accepted -= 1
 
-    def _pass_over(self, started: list[Batch]) -> None:
-        """Let rounds go on behind components that have been busy for too long."""
-        now = self._clock.monotonic()
-        for control_event in [each for each in self.control_events if each.due <= now]:
-            step = control_event.chain_state.chain.steps[control_event.step]
-            self.passed_over.append((control_event.chain_state.chain.event, step.component))
-            assert control_event.batch is not None
-            missed = Batch(
-                control_event.ways[control_event.step],
-                0,
-                (),
-                [control_event.args],
-                1,
-                on_control_lane=True,
-            )
-            control_event.batch = missed
-            self._missed += 1
-            if (onward := self._next_stop(control_event, missed)) is not None:
-                started.append(onward)
-
-    def _adapt(self, chain_state: ChainState) -> None:
-        """Fit the window once the events that were under way when it was full are done."""
-        if chain_state.mark < 0 or chain_state.passed < chain_state.mark:
-            return
-        chain_state.mark = -1
-        elapsed = self._clock.monotonic() - chain_state.marked_at
-        if elapsed <= FAST_WINDOW:
-            chain_state.window = min(MAX_WINDOW, chain_state.window * 2)
-        elif elapsed > SLOW_WINDOW:
-            chain_state.window = max(chain_state.least_window, chain_state.window // 2)
+    def _chain_of(self, event: Any) -> ChainState:
+        chain_state = self.chain_states.get(event)
+        if chain_state is None:
+            raise UnknownEventError(event, known=self.chain_states)
+        return chain_state

@@ -10,38 +10,20 @@ cost a thousand list slots, and can be handed on as one batch without being look
 
 from __future__ import annotations
 
-import enum
 import heapq
 import itertools
 import math
 from collections import deque
 from collections.abc import Hashable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from zenactors.core.clock import Clock, SystemClock
+from zenactors.core.messages import GONE, NEW, QueuePosition, Scheduled
 from zenactors.errors import QueueEmptyException
 
 MAX_RUN = 1024  # the largest window: a longer run could never travel as one batch
 MIN_PRUNED = 64  # a smaller heap may hold what was cancelled until it would have been due
 MAX_PRIORITY_STREAK = 100  # so many priority events in a row may hold back the others
-
-
-class QueuePosition(enum.Enum):
-    """Where in the queue an event is, or is to go."""
-
-    BACK = enum.auto()
-    FRONT = enum.auto()
-    AFTER = enum.auto()  # `when` is on the monotonic clock
-    AT = enum.auto()  # `when` is on the wall clock
-    PRIORITY = enum.auto()
-
-
-class Owner(Protocol):
-    """Who can take back what was scheduled."""
-
-    def cancel(self, scheduled: Scheduled) -> bool:
-        """Take it out of the queue. False: too late, or already cancelled."""
-        ...
 
 
 class EventRun:
@@ -57,51 +39,6 @@ class EventRun:
         self.cancelled = 0
 
 
-class Scheduled:
-    """One scheduled event, and the handle that cancels it.
-
-    Attributes:
-        event: The event as it was given.
-        args: Its args as they were given.
-        place: Where it is to go.
-        when: The moment it is due, for timed events.
-        producer: Whose order it belongs to.
-    """
-
-    __slots__ = ("args", "event", "location", "number", "owner", "position", "producer", "when")
-
-    def __init__(
-        self,
-        owner: Owner,
-        position: QueuePosition,
-        event: Any,
-        args: Any,
-        when: float = 0.0,
-        producer: Hashable = None,
-    ) -> None:
-        self.event = event
-        self.args = args
-        self.position = position
-        self.when = when
-        self.producer = producer
-        self.owner = owner
-        self.location: Any = NEW
-        self.number = 0
-
-    def cancel(self) -> bool:
-        """Take the event back.
-
-        Returns:
-            True: it will not be started. False: it was started or cancelled before.
-        """
-        return self.owner.cancel(self)
-
-    def producer_queue(self) -> ProducerQueue:
-        """Return the lane of a sequential event that is in the queue."""
-        run: EventRun = self.location
-        return run.producer_queue
-
-
 class ProducerQueue:
     """The waiting events of one producer, in its order."""
 
@@ -113,8 +50,6 @@ class ProducerQueue:
         self.count = 0
 
 
-NEW = object()  # not in the queue yet
-GONE = object()  # taken or cancelled
 _TIMED = object()  # in a heap
 _PRIORITY = object()  # in the priority lane
 _CANCELLED = object()  # what stands in a run instead of cancelled args
@@ -142,14 +77,17 @@ class EventQueueManager:
     ) -> None:
         self._clock: Clock = clock or SystemClock()
         self._maintenance = maintenance
-        self._waiting_maintenance = 0
+        self.timed_maintenance = 0
+        """How many of the timed events are maintenance events."""
         self._after: _Heap = []
         self._at: _Heap = []
         # Breaks ties. Without it, events due at the same instant would be ordered by comparing
         # payloads, and two dicts cannot be compared: heappush would raise.
         self._order = itertools.count()
-        self._timed = 0  # not cancelled, like all counts
-        self._untimed = 0
+        self.timed = 0
+        """How many events wait for their moment. Cancelled ones do not count, here and below."""
+        self.untimed = 0
+        """How many events are ready to start, if nothing holds them back."""
         self._priority: deque[Scheduled] = deque()
         self._streak = 0
         self._producer_queues: dict[Hashable, ProducerQueue] = {}
@@ -226,7 +164,7 @@ class EventQueueManager:
             run = EventRun(producer_queue, scheduled.event, [scheduled.args])
             producer_queue.runs.appendleft(run)
             producer_queue.count += 1
-            self._untimed += 1
+            self.untimed += 1
             scheduled.location = run
         elif position is QueuePosition.PRIORITY:
             self._add_priority(scheduled)
@@ -234,8 +172,8 @@ class EventQueueManager:
             scheduled.location = _TIMED
             heap = self._after if position is QueuePosition.AFTER else self._at
             heapq.heappush(heap, (scheduled.when, next(self._order), scheduled))
-            self._timed += 1
-            self._waiting_maintenance += scheduled.event in self._maintenance
+            self.timed += 1
+            self.timed_maintenance += scheduled.event in self._maintenance
         return scheduled
 
     def cancel(self, scheduled: Scheduled) -> bool:
@@ -247,10 +185,10 @@ class EventQueueManager:
         if isinstance(location, EventRun):
             return self._cancel_in_run(location, scheduled.number)
         if location is _PRIORITY:
-            self._untimed -= 1
+            self.untimed -= 1
         elif location is _TIMED:
-            self._timed -= 1
-            self._waiting_maintenance -= scheduled.event in self._maintenance
+            self.timed -= 1
+            self.timed_maintenance -= scheduled.event in self._maintenance
             self._prune(self._after if scheduled.position is QueuePosition.AFTER else self._at)
         return True
 
@@ -274,7 +212,7 @@ class EventQueueManager:
             self.rotate(others)
             if taken:
                 return event, taken[0]
-        if not self._timed:
+        if not self.timed:
             raise QueueEmptyException("The event queue is empty.")
         return None, None
 
@@ -292,7 +230,7 @@ class EventQueueManager:
         Raises:
             QueueEmptyException: If the queue is empty.
         """
-        if self._untimed:
+        if self.untimed:
             return 0.0
         seconds = self.next_due()
         if seconds is None:
@@ -301,17 +239,17 @@ class EventQueueManager:
 
     def count(self) -> int:
         """Return how many events are queued, timed ones included."""
-        return self._timed + self._untimed
+        return self.timed + self.untimed
 
     def busy(self) -> bool:
         """Return True if anything but maintenance is queued, be it for later."""
-        return self._timed > self._waiting_maintenance or self._untimed > 0
+        return self.timed > self.timed_maintenance or self.untimed > 0
 
     def waiting(self) -> bool:
         """Return True if anything is queued that is ready to start or due."""
         if self._after or self._at:
             self.promote()
-        return self._untimed > 0
+        return self.untimed > 0
 
     def ahead(self, producer: Hashable) -> int:
         """Return how many sequential and due events of one producer wait."""
@@ -347,14 +285,6 @@ class EventQueueManager:
             seconds.append(self._at[0][0] - self._clock.time())
         return max(0.0, min(seconds)) if seconds else None
 
-    def timed(self) -> int:
-        """Return how many events wait for their moment."""
-        return self._timed
-
-    def timed_maintenance(self) -> int:
-        """Return how many of these are maintenance."""
-        return self._waiting_maintenance
-
     def pending(self) -> Iterator[Any]:
         """Yield the event of everything that is queued. Not in order."""
         for producer_queue in self._producer_queues.values():
@@ -379,7 +309,7 @@ class EventQueueManager:
             scheduled = self._priority.popleft()
             if scheduled.location is _PRIORITY:
                 scheduled.location = GONE
-                self._untimed -= 1
+                self.untimed -= 1
                 return scheduled
         return None
 
@@ -409,7 +339,7 @@ class EventQueueManager:
             args = [each for each in args if each is not _CANCELLED]
             run.cancelled -= whole - len(args)
         producer_queue.count -= len(args)
-        self._untimed -= len(args)
+        self.untimed -= len(args)
         return args
 
     def rotate(self, producer_queues: deque[ProducerQueue]) -> None:
@@ -445,7 +375,7 @@ class EventQueueManager:
             runs.append(run)
         scheduled.location = run
         producer_queue.count += 1
-        self._untimed += 1
+        self.untimed += 1
 
     def _cancel_in_run(self, run: EventRun, number: int) -> bool:
         index = number - run.taken
@@ -454,18 +384,18 @@ class EventQueueManager:
         run.args[index] = _CANCELLED
         run.cancelled += 1
         run.producer_queue.count -= 1
-        self._untimed -= 1
+        self.untimed -= 1
         return True
 
     def _add_priority(self, scheduled: Scheduled) -> None:
         scheduled.location = _PRIORITY
         self._priority.append(scheduled)
-        self._untimed += 1
+        self.untimed += 1
 
     def _prune(self, heap: _Heap) -> None:
         """Drop cancelled entries once they are most of what the heaps hold."""
         # Time-outs are set and cancelled by the thousand, long before they would be due.
-        if len(heap) > MIN_PRUNED and len(self._after) + len(self._at) > 2 * self._timed:
+        if len(heap) > MIN_PRUNED and len(self._after) + len(self._at) > 2 * self.timed:
             heap[:] = [entry for entry in heap if entry[2].location is not GONE]
             heapq.heapify(heap)
 
@@ -477,9 +407,9 @@ class EventQueueManager:
         scheduled = heapq.heappop(heap)[2]
         if scheduled.location is GONE:
             return
-        self._timed -= 1
+        self.timed -= 1
         if scheduled.event in self._maintenance:
-            self._waiting_maintenance -= 1
+            self.timed_maintenance -= 1
             self._add_priority(scheduled)
         else:
             self._extend(self._producer_queue(("due", scheduled.producer), self.due), scheduled)

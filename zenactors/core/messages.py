@@ -1,32 +1,109 @@
-"""What travels between the dispatcher and the components: batches and their parts."""
+"""The messages between producers, the dispatcher and the components."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+import enum
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from zenactors.core.chain import Chain
-    from zenactors.core.event_queue import Scheduled
+
+NEW = object()  # a location: not in the queue yet
+GONE = object()  # a location: started, taken out or cancelled
+
+
+class QueuePosition(enum.Enum):
+    """Where in the queue an event is, or is to go."""
+
+    BACK = enum.auto()
+    FRONT = enum.auto()
+    AFTER = enum.auto()  # `when` is on the monotonic clock
+    AT = enum.auto()  # `when` is on the wall clock
+    PRIORITY = enum.auto()
+
+
+class Owner(Protocol):
+    """Who can take back what was scheduled."""
+
+    def cancel(self, scheduled: Scheduled) -> bool:
+        """Take it out of the queue. False: too late, or already cancelled."""
+        ...
+
+
+class Scheduled:
+    """One scheduled event, and the handle that cancels it.
+
+    Attributes:
+        event: The event as it was given.
+        args: Its args as they were given.
+        place: Where it is to go.
+        when: The moment it is due, for timed events.
+        producer: Whose order it belongs to.
+    """
+
+    __slots__ = ("args", "event", "location", "number", "owner", "position", "producer", "when")
+
+    def __init__(
+        self,
+        owner: Owner,
+        position: QueuePosition,
+        event: Any,
+        args: Any,
+        when: float = 0.0,
+        producer: Hashable = None,
+    ) -> None:
+        self.event = event
+        self.args = args
+        self.position = position
+        self.when = when
+        self.producer = producer
+        self.owner = owner
+        self.location: Any = NEW
+        self.number = 0
+
+    def cancel(self) -> bool:
+        """Take the event back.
+
+        Returns:
+            True: it will not be started. False: it was started or cancelled before.
+        """
+        return self.owner.cancel(self)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ScheduledEvents:
+    """Tell the dispatcher what callbacks scheduled, in this order."""
+
+    events: list[Scheduled]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SourceChanged:
+    """Tell the dispatcher that a component became (+1) or ceased to be (-1) an active source."""
+
+    change: int
 
 
 class Batch:
-    """A batch, or a part of one: events of one chain on their way to one step of it.
+    """Events of one chain on their way to one step of it.
 
-    It is handed from one owner to the next and never shared, so it may change on the way.
+    A batch belongs to one owner at a time and changes on its way. A component may send on what
+    it has done of a batch before the rest; the last of these pieces has `last` set.
 
     Attributes:
-        chain: The way it takes.
-        step: The step it is due at.
-        tickets: The batch's place in the order of each step; empty if it needs none.
+        chain: The chain.
+        step: The index of the next step. At the end of the chain, the number of steps.
+        tickets: The batch's number in the order of each step; empty if it needs none.
         items: The args of the events that are still on their way; may be empty.
-        size: How many events of the batch it stands for, gone ones included.
+        size: How many events it accounts for, ended ones included.
         stopped: How many of these ended with FLAG_STOP.
         dead: How many of these were dead-lettered.
-        last: True for the last part of its batch: it advances the order.
-        on_control_lane: True if it travels on the control lane, past all others.
+        last: False for a piece that is sent on before the rest: it does not advance the order.
+        on_control_lane: True if it overtakes what is in the data lanes of mailboxes.
         children: Events that were scheduled meanwhile; set only on the way to the dispatcher.
-        origin: For what a front dealt to a replica: where its result belongs.
+        origin: Where the result belongs: the `ControlEvent`, or what a router dealt to a replica.
     """
 
     __slots__ = (
@@ -68,16 +145,12 @@ class Batch:
         self.origin: Any = None
 
     reply_to = None
-    """Parts are told, never asked: nobody waits for an answer."""
+    """Batches are told, never asked: no thread waits for a reply."""
 
     @property
     def message(self) -> Batch:
-        """The part itself: with `reply_to`, it is its own envelope in an actor's inbox."""
+        """The batch itself. With `reply_to`, it is its own envelope in an actor's inbox."""
         return self
-
-    def done(self) -> bool:
-        """Return True if the part has left the last step of its chain."""
-        return self.step == len(self.chain.steps)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

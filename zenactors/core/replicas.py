@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from zenactors.core.batch_runner import BatchRunner, ResultSink
+from zenactors.core.batch_runner import BatchRunner, IncidentHandler, ResultSink
 from zenactors.core.callbacks import Handler, gen_event_handler
-from zenactors.core.chain import Chain, Order, Step
+from zenactors.core.chain import ALL_CHAINS, Chain, Order, Step
 from zenactors.core.clock import Clock
 from zenactors.core.messages import Batch
 from zenactors.errors import ConfigurationError
@@ -119,33 +119,45 @@ class _Dealing:
 class ReplicaRouter(BatchRunner):
     """Deal events to replicas, and release the results in order. Thread: own.
 
+    The actors of the replicas follow the router's own.
+
     Args:
+        index: The router's index.
+        name: The component's name.
         replicas: The instances.
-        first: The index of the first instance's actor; the others follow.
-        outlet: Where results go.
+        sink: Where results go.
+        incidents: Where events go that could not be dealt.
         clock: Where time comes from.
     """
 
     def __init__(
-        self, name: str, replicas: Replicas, first: int, sink: ResultSink, clock: Clock
+        self,
+        index: int,
+        name: str,
+        replicas: Replicas,
+        sink: ResultSink,
+        incidents: IncidentHandler,
+        clock: Clock,
     ) -> None:
-        super().__init__(name, None, sink, clock)
+        super().__init__(index, name, None, sink, incidents, clock)
         self._replicas = replicas
-        self._first = first
+        self._first = index + 1
         self._dealings: dict[Order, deque[_Dealing]] = {}
         self._loads = [0] * len(replicas.instances)
         self._tickets = [0] * len(replicas.instances)
         self._chains: dict[int, list[Chain]] = {}
 
     def arrive(self, batch: Batch) -> None:
-        """Take in a part to deal, or what a replica has done of one."""
-        if batch.done():
+        """Take in a batch to deal, or what a replica has done of one."""
+        if batch.step == len(batch.chain.steps):
             self.dealt(batch)
         else:
             super().arrive(batch)
 
-    def work(self) -> None:
-        """Deal the events of the next batch."""
+    def work(self) -> bool:
+        """Deal the events of the next batch, if there is one. Return True if there are more."""
+        if self.halted or not self._ready:
+            return False
         batch = self._ready.popleft()
         dealing = _Dealing(batch, [None] * len(batch.items))
         dealings = self._dealings.setdefault(batch.chain.steps[batch.step].order, deque())
@@ -159,6 +171,7 @@ class ReplicaRouter(BatchRunner):
             else:
                 self._deal(replica, batch, (dealing, position), args)
         self._release(dealings)
+        return not self.halted and bool(self._ready)
 
     def run_control(self, batch: Batch) -> None:
         """Hand a control event to every replica; the first one's result goes on."""
@@ -206,7 +219,7 @@ class ReplicaRouter(BatchRunner):
         chains = []
         for replica in range(len(self._loads)):
             index = self._first + replica
-            own = Step(index, self._replicas.callbacks(replica, step), order=(index, -1))
+            own = Step(index, self._replicas.callbacks(replica, step), order=(index, ALL_CHAINS))
             chains.append(
                 Chain(chain.event, chain.number, (own,), False, chain.is_control_event)  # noqa: FBT003
             )

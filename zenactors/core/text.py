@@ -14,3 +14,8 @@ def short_repr(value: Any) -> str:
     except Exception as cause:
         return f"<{type(value).__name__} whose repr raises {type(cause).__name__}>"
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+
+
+def format_error(cause: BaseException) -> str:
+    """Return an exception's class and text on one line of a message."""
+    return f"{type(cause).__name__}: {cause}"

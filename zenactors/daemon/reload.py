@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from loguru import logger
 
+from zenactors.actors.component_messages import Change
 from zenactors.actors.entries import ComponentEntry, component_entries
-from zenactors.actors.reconfigure import Change
 from zenactors.config.merge import Configuration
 from zenactors.core.component import set_options
 from zenactors.core.replicas import Replicas

@@ -41,14 +41,14 @@ if TYPE_CHECKING:
     import pydantic
     import tenacity
 
+    from zenactors.actors.component_messages import Change
     from zenactors.actors.entries import ComponentEntry
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.actors.percent_logger import PercentLogger
     from zenactors.actors.reactor import ComponentReactor
-    from zenactors.actors.reconfigure import Change
     from zenactors.actors.shutdown import StopReport
     from zenactors.core.dispatch_state import Ordering
-    from zenactors.core.event_queue import Scheduled
+    from zenactors.core.messages import Scheduled
     from zenactors.daemon.main_loop import Trap
 
 MAX_STOP_TIMEOUT = 30.0

@@ -18,9 +18,10 @@ from zenactors.actors.dead_letters import letters_after
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.components._files import SYSTEM_FILES
 from zenactors.config.redaction import json_text
+from zenactors.core.chain_state import Counts
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import Unseeded, ZenDaemonComponent, set_clock
-from zenactors.core.dispatch_state import Counts, Ordering
+from zenactors.core.dispatch_state import Ordering
 from zenactors.daemon.json_file import save_json
 from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import (
@@ -484,6 +485,8 @@ class Harness:
 
     def _log(self, message: Any) -> None:
         record = message.record
+        if "phase" in record["extra"]:  # the engine's own; a component has nothing to do with it
+            return
         component = str(record["extra"].get("component", ""))
         self.logs.append(LogRecord(record["level"].name, component, record["message"]))
         text = without_addresses(f"{record['level'].name} {record['message']}")

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from zenactors.core.dispatch_state import Counts, Ordering
+from zenactors.core.chain_state import Counts
+from zenactors.core.dispatch_state import Ordering
 from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import EXIT_OK, EXIT_START_FAILED, ComponentStartError, did_you_mean
 from zenactors.testing._trace.diagram import draw

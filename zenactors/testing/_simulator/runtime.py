@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pykka
 
-from zenactors.actors.dispatcher_actor import DispatcherActor
+from zenactors.actors.dispatch_loop import DispatcherActor
 from zenactors.actors.runtime import Runtime, StateLock
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, Handler
-from zenactors.core.dispatch_state import MIN_WINDOW, ChainState, DispatchState
-from zenactors.core.event_queue import NEW, QueuePosition, Scheduled
-from zenactors.core.messages import Batch
+from zenactors.core.chain_state import MIN_WINDOW, ChainState
+from zenactors.core.dispatch_state import DispatchState
+from zenactors.core.messages import NEW, Batch, QueuePosition, Scheduled
 from zenactors.testing._simulator.hub import OUTSIDE, Abandoned, Hub, Task
 from zenactors.testing._simulator.preempt import code_of, interrupted
 from zenactors.testing._simulator.simulated import (
@@ -74,7 +74,7 @@ class SimulatedRuntime(Runtime):
         self.failures: list[HookFailure] = []
         self._names: dict[Any, str] = {}
         self._components: list[str] = []
-        self._runners: Mapping[int, tuple[int, BatchRunner]] = {}
+        self._runners: Mapping[int, BatchRunner] = {}
         self._watched: dict[str, list[Watched]] = {}
         self._mailboxes: list[SimulatedMailbox] = []
         hub.look = self._look_at_descriptors
@@ -126,7 +126,7 @@ class SimulatedRuntime(Runtime):
         self,
         chains: dict[Any, Chain],
         names: list[str],
-        runners: Mapping[int, tuple[int, BatchRunner]],
+        runners: Mapping[int, BatchRunner],
         **options: Any,
     ) -> DispatchState:
         """Return a dispatch that tells the journal what it decides."""
@@ -177,18 +177,15 @@ class SimulatedRuntime(Runtime):
 
     def note_scheduled(self) -> None:
         """Tell the journal what the running component has scheduled so far."""
-        entry = self._runners.get(self.ident())
-        if entry is not None:
-            for scheduled in entry[1].children:
+        runner = self._runners.get(self.ident())
+        if runner is not None:
+            for scheduled in runner.children:
                 self.scheduled(scheduled)
 
     def scheduled(self, scheduled: Scheduled) -> None:
         """Tell the journal of a scheduled event, unless it knows."""
         producer = scheduled.producer
-        if isinstance(producer, int) and producer < 0:
-            who = self._components[~producer]
-        else:
-            who = self.who(producer)
+        who = producer if isinstance(producer, str) else self.who(producer)
         self.trace.scheduled(who, scheduled, _how(scheduled, self.hub))
 
     def who(self, ident: object) -> str:
@@ -337,11 +334,11 @@ class SimulatedDispatchState(DispatchState):
             self._runtime.scheduled(scheduled)
         super().accept(scheduled)
 
-    def start_alone(self, scheduled: Scheduled) -> Batch | None:
-        """Accept an event and start it at once, if that may be."""
-        if scheduled.location is NEW:
-            self._runtime.scheduled(scheduled)
-        return super().start_alone(scheduled)
+    def admit(self, arriving: Scheduled | None = None) -> list[Batch]:
+        """Start what may start now."""
+        if arriving is not None and arriving.location is NEW:
+            self._runtime.scheduled(arriving)
+        return super().admit(arriving)
 
     def cancel(self, scheduled: Scheduled) -> bool:
         """Take an event back."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pykka
 
-from zenactors.actors.dispatcher_actor import TIMER_DUE, DispatcherInbox
+from zenactors.actors.dispatch_loop import TIMER_DUE, DispatcherInbox
 from zenactors.actors.mailbox import InternalEnvelope, Mailbox
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ class SimulatedMailbox(Mailbox):
         super().put(envelope, block, timeout)
         self.stir()
 
-    def deliver(self, batch: Batch) -> bool:
-        """Put a part in its lane."""
+    def deliver(self, batch: Batch) -> None:
+        """Put a batch in its lane."""
         self.stir()
-        return super().deliver(batch)
+        super().deliver(batch)
 
     def stir(self) -> None:
         """Let the owner look."""

@@ -7,8 +7,9 @@ import pykka
 import pytest
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, raising
-from zenactors.actors.component import ComponentActor
+from zenactors.actors.component_actor import ComponentActor
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.core.phase import Lifecycle, Phase
 from zenactors.errors import ComponentStartError, NotRunningError
 
 
@@ -230,19 +231,19 @@ def test_a_stop_that_overlaps_the_opening_is_not_undone_by_it() -> None:
     engine = dispatcher._engine
     halting = threading.Event()
 
-    class Racing(type(engine.state)):  # type: ignore[misc]
-        """Another thread halts just when the opening has looked whether anybody did."""
+    class Racing(Lifecycle):
+        """Another thread halts just when the start is about to open."""
 
-        def __setattr__(self, name: str, value: object) -> None:
-            if name == "open" and value and not halting.is_set():
+        def advance(self, phase: Phase) -> Phase | None:
+            if phase is Phase.OPEN and not halting.is_set():
                 halting.set()
                 engine.halt()
-            super().__setattr__(name, value)
+            return super().advance(phase)
 
-    engine.state.__class__ = Racing
+    engine.lifecycle.__class__ = Racing
     dispatcher.start()
     assert dispatcher.halted
-    assert not engine.state.open
+    assert not engine.lifecycle.admits
     dispatcher.stop()
 
 

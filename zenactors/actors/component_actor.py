@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pykka
 
+from zenactors.actors.component_messages import (
+    Change,
+    ChangeTransaction,
+    Open,
+    Quiesce,
+    ReadState,
+    ReadStatistics,
+    Reconfigure,
+    Rollback,
+    SetUp,
+    TearDown,
+)
 from zenactors.actors.mailbox import Mailbox, Resume, RunReactor
 from zenactors.actors.reactor import ComponentReactor
-from zenactors.actors.reconfigure import Change, Reconfiguration, Reconfigure, Rollback
 from zenactors.core.batch_runner import BatchRunner, exit_status
 from zenactors.core.component import set_options, transfer_state
 from zenactors.core.messages import Batch
@@ -19,59 +29,32 @@ from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 if TYPE_CHECKING:
     from zenactors.actors.runtime import Runtime
+    from zenactors.actors.wiring import Wiring
     from zenactors.core.clock import Clock
-    from zenactors.core.event_queue import Scheduled
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class SetUp:
-    """Order a component's `setup`. Answered through `ComponentListener.set_up`."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Open:
-    """Order that descriptors and timers begin to call back: every component has started."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Quiesce:
-    """Order that descriptors and timers call nobody back any more."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class TearDown:
-    """Order a component's `teardown`. Answered through `ComponentListener.torn_down`."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ReadStatistics:
-    """Ask for a component's statistics, as seen by `reader`."""
-
-    reader: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ReadState:
-    """Ask for a component's state."""
+    from zenactors.core.messages import Scheduled
 
 
 class ComponentListener(Protocol):
-    """Who is told how a component is doing. Thread: the component's."""
+    """Learns what becomes of a component. Nothing on it blocks. Thread: the component's."""
 
-    def thread_started(self, index: int, runner: BatchRunner, reactor: ComponentReactor) -> None:
+    def thread_started(self, runner: BatchRunner, reactor: ComponentReactor) -> None:
         """The actor's thread runs."""
+        ...
+
+    def thread_ended(self) -> None:
+        """The actor's thread is about to end."""
         ...
 
     def set_up(self, index: int, cause: BaseException | None) -> None:
         """`setup` has returned, or raised `cause`."""
         ...
 
-    def torn_down(self, index: int) -> None:
+    def tore_down(self, index: int) -> None:
         """`teardown` is over."""
         ...
 
-    def thread_ended(self, index: int) -> None:
-        """The actor's thread is about to end."""
+    def schedule(self, children: list[Scheduled]) -> None:
+        """The component scheduled events outside of any event."""
         ...
 
     def source_changed(self, *, active: bool) -> None:
@@ -79,27 +62,19 @@ class ComponentListener(Protocol):
         ...
 
     def callback_failed(self, component: str, callback: str, cause: BaseException) -> None:
-        """What belongs to no event raised: a timer's or descriptor's callback, or a teardown."""
-        ...
-
-    def replaced(self, index: int, component: Any) -> None:
-        """Another object takes the component's place; it has been set up."""
-        ...
-
-    def lost(self, index: int, cause: BaseException) -> None:
-        """A component can neither have its new options nor its old ones again."""
-        ...
-
-    def schedule(self, children: list[Scheduled]) -> None:
-        """The component scheduled events outside of any event."""
+        """A callback of no event raised: a timer's, a descriptor's, or a teardown."""
         ...
 
     def stop_at_once(self, status: int, cause: BaseException) -> None:
-        """What belongs to no event asked for an orderly, immediate stop."""
+        """A callback of no event asked for an orderly, immediate stop."""
+        ...
+
+    def rollback_failed(self, index: int, cause: BaseException) -> None:
+        """A component can have neither its new options nor its old ones."""
         ...
 
     def broken(self, cause: BaseException) -> None:
-        """A bug in zenactors itself."""
+        """There is a bug in zenactors itself."""
         ...
 
 
@@ -116,20 +91,21 @@ class ComponentActor(pykka.ThreadingActor):
 
     def __init__(
         self,
-        index: int,
         component: Any,
         runner: BatchRunner,
         *,
         daemon: Any,
         listener: ComponentListener,
+        wiring: Wiring,
         clock: Clock,
         runtime: Runtime,
     ) -> None:
         super().__init__()
-        self._index = index
+        self._index = runner.index
         self._component = component
         self._daemon = daemon
         self._listener = listener
+        self._wiring = wiring
         self._hook = runtime.hook
         self._runner = runner
         self._reactor = ComponentReactor(clock, self._active_changed)
@@ -143,39 +119,34 @@ class ComponentActor(pykka.ThreadingActor):
         return Mailbox()
 
     def on_start(self) -> None:
-        """Say that the thread runs: pykka's `start()` returns a reference in any case."""
-        self._listener.thread_started(self._index, self._runner, self._reactor)
+        """Report that the thread runs: pykka's `start()` returns a reference in any case."""
+        self._listener.thread_started(self._runner, self._reactor)
 
     def on_stop(self) -> None:
-        """From now on, nobody who asks is left without an answer."""
+        """From now on, every question gets an answer: that this actor is dead."""
         self.actor_inbox.close()
         self._reactor.close()
-        self._listener.thread_ended(self._index)
+        self._listener.thread_ended()
 
     def on_receive(self, message: Any) -> Any:
-        """Handle one message. Lets nothing but a bug's report out: pykka would stop us."""
-        if type(message) is Batch:
-            if self._over:
-                return None  # it stays counted as under way, and is reported as left
-        elif type(message) is not Resume:
+        """Handle one message. Raises only what a question is to be answered with."""
+        kind = type(message)
+        if kind is not Batch and kind is not Resume:
             return self._handle(message)
+        if self._over:
+            return None  # a batch stays counted as under way, and is reported as left
+        runner, inbox = self._runner, self.actor_inbox
         try:
-            if type(message) is Batch:
-                self._runner.arrive(message)
-            self._work()
+            if kind is Batch:
+                runner.arrive(message)
+            inbox.busy = False
+            while runner.work():
+                if inbox.interrupted():
+                    inbox.busy = True  # `get` returns `RESUME` after what interrupts us
+                    break
         except BaseException as cause:  # what callbacks raise was contained: this is a bug
             self._listener.broken(cause)
         return None
-
-    def _work(self) -> None:
-        """Run batches, stride by stride, until there are none or something else comes up."""
-        runner, inbox = self._runner, self.actor_inbox
-        while runner.has_work():
-            runner.work()
-            if inbox.interrupted():
-                inbox.busy = True
-                return
-        inbox.busy = False
 
     def _handle(self, message: Any) -> Any:
         match message:
@@ -187,10 +158,10 @@ class ComponentActor(pykka.ThreadingActor):
                 self._reactor.open()
             case Quiesce():
                 self._reactor.quiesce()
-            case Reconfigure(reload):
-                self._reconfigure(reload)
-            case Rollback(reload):
-                self._roll_back(reload)
+            case Reconfigure(transaction):
+                self._reconfigure(transaction)
+            case Rollback(transaction):
+                self._roll_back(transaction)
             case SetUp():
                 self._listener.set_up(self._index, self._set_up())
             case TearDown():
@@ -199,7 +170,7 @@ class ComponentActor(pykka.ThreadingActor):
                 self._reactor.close()
                 self._over = True
                 self.actor_inbox.busy = False
-                self._listener.torn_down(self._index)
+                self._listener.tore_down(self._index)
         return None
 
     def _call_back(self) -> None:
@@ -236,29 +207,29 @@ class ComponentActor(pykka.ThreadingActor):
 
     # --- new options ----------------------------------------------------------------------------
 
-    def _reconfigure(self, reload: Reconfiguration) -> None:
-        change = None if self._over else reload.begin(self._index)
+    def _reconfigure(self, transaction: ChangeTransaction) -> None:
+        change = None if self._over else transaction.begin(self._index)
         if change is None:
             return
         # What it registers, or no longer does, is told at the end: meanwhile it is not idle.
         self._calling_back = True
         cause = self._change(change)
         if cause is not None:
-            reload.fail(self._index, cause)
-        if cause is not None or not reload.finish(self._index):
+            transaction.fail(self._index, cause)
+        if cause is not None or not transaction.finish(self._index):
             self._restore(change, refused=cause is not None)
-            reload.rolled_back(self._index)
+            transaction.rolled_back(self._index)
         self._calling_back = False
         self._tell_active()
 
-    def _roll_back(self, reload: Reconfiguration) -> None:
-        if self._over or not reload.is_changed(self._index):
+    def _roll_back(self, transaction: ChangeTransaction) -> None:
+        if self._over or not transaction.is_changed(self._index):
             return
         self._calling_back = True
-        self._restore(reload.changes[self._index])
+        self._restore(transaction.changes[self._index])
         self._calling_back = False
         self._tell_active()
-        reload.rolled_back(self._index)
+        transaction.rolled_back(self._index)
 
     def _change(self, change: Change) -> BaseException | None:
         if callable(getattr(self._component, "reconfigure", None)):
@@ -275,7 +246,7 @@ class ComponentActor(pykka.ThreadingActor):
                 self._listener.callback_failed(self._runner.name, "reconfigure", cause)
                 return
         if cause is not None:
-            self._listener.lost(self._index, cause)
+            self._listener.rollback_failed(self._index, cause)
 
     def _tell_options(self, options: Mapping[str, Any]) -> BaseException | None:
         def reconfigure(daemon: Any) -> None:
@@ -296,7 +267,7 @@ class ComponentActor(pykka.ThreadingActor):
         self._reactor.close()
         if component is not None and component is not self._component:
             try:
-                self._listener.replaced(self._index, component)
+                self._wiring.replace(self._index, component)
             except BaseException as cause:  # of its `get_events`; in pykka's loop it were lost
                 return cause
             transfer_state(self._component, component)

@@ -1,0 +1,104 @@
+"""The phases that a dispatcher goes through, and what each logs when it begins and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from loguru import logger
+
+from tests.actors.fakes import DEADLINE, Fake, raising
+from zenactors.actors.dispatcher import Dispatcher
+from zenactors.core.phase import Phase
+from zenactors.errors import ComponentStartError, NotRunningError, ZenDaemonStopException
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """Return the lines about phases."""
+    found: list[str] = []
+    sink = logger.add(
+        found.append, format="{level} {message}", filter=lambda r: "phase" in r["extra"]
+    )
+    yield found
+    logger.remove(sink)
+
+
+def phases(lines: list[Any]) -> list[str]:
+    """Return the phases that began, and check that each of them but the last has ended."""
+    words = [str(line).split() for line in lines]
+    assert all(level == "DEBUG" for level, *_ in words)
+    begun = [word[2] for word in words if word[3] == "begins"]
+    ended = [word[2] for word in words if word[3] == "ended"]
+    assert ended == ["NEW", *begun[:-1]]
+    return begun
+
+
+def test_a_dispatcher_goes_through_all_phases(lines: list[str]) -> None:
+    dispatcher = Dispatcher([Fake({"x": None})])
+    with dispatcher:
+        pass
+    assert phases(lines) == ["SETTING_UP", "STARTING", "OPEN", "DRAINING", "HALTED", "DOWN"]
+
+
+def test_each_component_sees_the_phase_that_its_hook_belongs_to() -> None:
+    seen: dict[str, Phase] = {}
+
+    def note(hook: str) -> Any:
+        def cbk(daemon: Any, _args: Any = None) -> None:
+            seen[hook] = daemon._engine.lifecycle.phase
+
+        return cbk
+
+    callbacks = {event: note(event) for event in ("start", "x", "stop")}
+    component = Fake(callbacks, setup=note("setup"), teardown=note("teardown"))
+    with Dispatcher([component]) as dispatcher:
+        dispatcher.queue.schedule("x")
+        assert dispatcher.drain(DEADLINE)
+    assert seen == {
+        "setup": Phase.SETTING_UP,
+        "start": Phase.STARTING,
+        "x": Phase.OPEN,
+        "stop": Phase.DRAINING,
+        "teardown": Phase.HALTED,
+    }
+
+
+def test_a_setup_that_fails_leads_from_setting_up_to_halted(lines: list[str]) -> None:
+    dispatcher = Dispatcher([Fake(setup=raising(OSError("no")))])
+    with pytest.raises(ComponentStartError):
+        dispatcher.start()
+    assert phases(lines) == ["SETTING_UP", "HALTED", "DOWN"]
+
+
+def test_a_start_callback_that_fails_leads_from_starting_to_halted(lines: list[str]) -> None:
+    dispatcher = Dispatcher([Fake({"start": raising(OSError("no"))})])
+    with pytest.raises(ComponentStartError):
+        dispatcher.start()
+    assert phases(lines) == ["SETTING_UP", "STARTING", "HALTED", "DOWN"]
+
+
+def test_a_callback_that_stops_everything_leads_from_open_to_halted(lines: list[str]) -> None:
+    with Dispatcher([Fake({"x": raising(ZenDaemonStopException())})]) as dispatcher:
+        dispatcher.queue.schedule("x")
+        assert dispatcher.wait(DEADLINE)
+    assert phases(lines) == ["SETTING_UP", "STARTING", "OPEN", "HALTED", "DOWN"]
+
+
+def test_a_stop_without_draining_leads_from_open_to_halted(lines: list[str]) -> None:
+    dispatcher = Dispatcher([Fake({"x": None})])
+    dispatcher.start()
+    dispatcher.stop(drain=False)
+    assert phases(lines) == ["SETTING_UP", "STARTING", "OPEN", "HALTED", "DOWN"]
+
+
+def test_a_dispatcher_that_never_started_can_be_stopped_but_not_started_then(
+    lines: list[str],
+) -> None:
+    dispatcher = Dispatcher([Fake({"x": None})])
+    dispatcher.stop()
+    assert phases(lines) == ["HALTED", "DOWN"]
+    with pytest.raises(NotRunningError, match="started once"):
+        dispatcher.start()
+    assert dispatcher._engine.lifecycle.phase is Phase.DOWN

@@ -1,0 +1,97 @@
+"""What a component's actor is told and asked, except batches."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SetUp:
+    """Order a component's `setup`. Reported by `ComponentListener.set_up`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Open:
+    """Order that descriptors and timers begin to call back: every component has started."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Quiesce:
+    """Order that descriptors and timers call back no more."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TearDown:
+    """Order a component's `teardown`. Reported by `ComponentListener.tore_down`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReadStatistics:
+    """Ask for a component's statistics, as seen by `reader`."""
+
+    reader: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReadState:
+    """Ask for a component's state."""
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Change:
+    """New options for one component.
+
+    Attributes:
+        old: Its options until now.
+        new: Its options from now on.
+        replacement: The object that replaces it if it has no `reconfigure`. None: the component
+            itself is torn down and set up again.
+        previous: The object that was replaced; set during the replacement.
+    """
+
+    old: Mapping[str, Any]
+    new: Mapping[str, Any]
+    replacement: Any = None
+    previous: Any = None
+
+
+class ChangeTransaction(Protocol):
+    """A transaction in which components change; see `zenactors.actors.reconfigure`."""
+
+    changes: dict[int, Change]
+
+    def begin(self, index: int) -> Change | None:
+        """Return the change; None: it is too late for that, everything stays as it is."""
+        ...
+
+    def finish(self, index: int) -> bool:
+        """Note that a component has changed. False: it must roll back at once."""
+        ...
+
+    def fail(self, index: int, cause: BaseException) -> None:
+        """Note that a component cannot change: the transaction fails."""
+        ...
+
+    def is_changed(self, index: int) -> bool:
+        """Return True if a component has changed, and not rolled back."""
+        ...
+
+    def rolled_back(self, index: int) -> None:
+        """Note that a component has its old options again."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reconfigure:
+    """Order a component to change. Answered through the transaction."""
+
+    transaction: ChangeTransaction
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rollback:
+    """Order a component that has changed to roll back."""
+
+    transaction: ChangeTransaction

@@ -1,0 +1,72 @@
+"""Which callbacks the chains call, and how another object takes a component's place in them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from zenactors.core.chain import build_chains
+from zenactors.core.replicas import Replicas
+
+if TYPE_CHECKING:
+    from zenactors.actors.entries import ComponentEntry
+    from zenactors.actors.runtime import Runtime
+    from zenactors.core.callbacks import Handler
+
+
+class Wiring:
+    """Wire the components' handlers to chains.
+
+    Args:
+        entries: The components; `replace` changes one of them.
+        runtime: May wrap the handlers.
+
+    Attributes:
+        chains: The chain of each event.
+    """
+
+    def __init__(self, entries: list[ComponentEntry], runtime: Runtime) -> None:
+        self._entries = entries
+        self._runtime = runtime
+        self._wired: dict[int, list[Handler]] = {}
+        self.chains = build_chains(
+            [(entry.name, self._handlers(index, entry)) for index, entry in enumerate(entries)]
+        )
+
+    def fits(self, index: int, component: Any) -> bool:
+        """Return True if an object handles the same events as the one that it is to replace."""
+        wanted, wired = (
+            [(each["event"], each.get("prepend", False)) for each in handlers]
+            for handlers in (component.get_events(), self._wired[index])
+        )
+        return wanted == wired
+
+    def replace(self, index: int, component: Any) -> None:
+        """Let the chains call another object, which handles the same events.
+
+        Thread: that component's; no other thread reads the callbacks of its steps.
+        """
+        entry = self._entries[index]
+        old = self._wired[index]
+        new = self._runtime.handlers(entry.name, component.get_events(), instead_of=old)
+        becomes = {
+            (before["event"], id(before["callback"])): after["callback"]
+            for before, after in zip(old, new, strict=True)
+        }
+        for event, chain in self.chains.items():
+            for step in chain.steps:
+                if step.component == index:
+                    step.callbacks = tuple(becomes[event, id(each)] for each in step.callbacks)
+        self._wired[index] = new
+        self._entries[index] = dataclasses.replace(entry, component=component)
+
+    def _handlers(self, index: int, entry: ComponentEntry) -> list[Handler]:
+        if isinstance(entry.component, Replicas):
+            entry.component.rewire(
+                lambda number, own: self._runtime.handlers(f"{entry.name}/{number}", own)
+            )
+            return entry.component.get_events()
+        # A replica is wired for nothing itself: its router deals to it.
+        own: list[Handler] = entry.component.get_events() if entry.router is None else []
+        wired = self._wired[index] = self._runtime.handlers(entry.name, own)
+        return wired

@@ -1,0 +1,147 @@
+"""What the dispatcher knows of one chain: its window, and what became of its events."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from zenactors.core.chain import Chain
+from zenactors.core.clock import Clock
+from zenactors.core.messages import Batch
+
+if TYPE_CHECKING:
+    from zenactors.core.event_queue import ProducerQueue
+
+MIN_WINDOW = 16
+MAX_WINDOW = 1024
+REFILL = 4  # once full, a window is filled up again when this fraction of it is free
+FAST_WINDOW = 0.005  # seconds: a full window that takes no longer lets the window double
+SLOW_WINDOW = 0.020  # seconds: one that takes longer halves it
+
+
+@dataclasses.dataclass(slots=True)
+class Counts:
+    """What became of the events of one chain. Whenever no thread holds the dispatcher's state,
+    `accepted == completed + stopped + dead + waiting + in_flight`.
+
+    Attributes:
+        accepted: Accepted by the dispatcher, without those cancelled or taken out again.
+        completed: Came through the whole chain.
+        stopped: Ended by a callback's FLAG_STOP, or by a request to stop everything.
+        dead: Dead-lettered.
+        waiting: In the queue.
+        in_flight: Under way in the chain.
+    """
+
+    accepted: int = 0
+    completed: int = 0
+    stopped: int = 0
+    dead: int = 0
+    waiting: int = 0
+    in_flight: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return Counts(*(a + b for a, b in pairs))
+
+
+class ChainState:
+    """The window and the counters of one chain.
+
+    The window limits how many of its events are under way. It grows while the chain is quick and
+    shrinks while it is slow.
+
+    Attributes:
+        chain: The chain.
+        orders: The order to which each step belongs.
+        components: The component of each step.
+        window: How many events may be under way.
+        least_window: What the window never falls below.
+        full: True while no event may start. Any thread may read it as a hint.
+        in_flight: How many data events are under way: what the window limits.
+        control_in_flight: How many events are under way on the control lane.
+        passed: How many data events have left the chain, whatever became of them.
+        held_back: The producers whose next event waits for the window, first come first served.
+    """
+
+    __slots__ = (
+        "_full_since",
+        "_through_at",
+        "accepted",
+        "chain",
+        "completed",
+        "components",
+        "control_in_flight",
+        "dead",
+        "full",
+        "held_back",
+        "in_flight",
+        "least_window",
+        "orders",
+        "passed",
+        "stopped",
+        "window",
+    )
+
+    def __init__(self, chain: Chain, widths: Mapping[int, int]) -> None:
+        self.chain = chain
+        width = max(widths.get(step.component, 1) for step in chain.steps)
+        self.least_window = min(MAX_WINDOW, MIN_WINDOW * width)
+        self.orders = tuple(step.order for step in chain.steps)
+        self.components = tuple(step.component for step in chain.steps)
+        self.window = self.least_window
+        self.full = False
+        self.in_flight = 0
+        self.control_in_flight = 0
+        self.passed = 0
+        self.accepted = self.completed = self.stopped = self.dead = 0
+        self.held_back: deque[ProducerQueue] = deque()
+        self._through_at: int | None = None  # `passed` when a window that was full is through
+        self._full_since = 0.0
+
+    def note_if_full(self, clock: Clock) -> bool:
+        """Return True if no event may start. From then on the time of this window is measured."""
+        if self.in_flight < self.window:
+            return False
+        self.full = True
+        if self._through_at is None:
+            self._through_at = self.passed + self.in_flight
+            self._full_since = clock.monotonic()
+        return True
+
+    def complete(self, batch: Batch, clock: Clock) -> None:
+        """Count a batch that has left the chain, and fit the window."""
+        size = batch.size
+        self.completed += len(batch.items)
+        self.stopped += batch.stopped
+        self.dead += batch.dead
+        if batch.on_control_lane:
+            self.control_in_flight -= size
+            return
+        self.in_flight -= size
+        self.passed += size
+        if self._through_at is not None and self.passed >= self._through_at:
+            self._fit_window(clock.monotonic() - self._full_since)
+        room = self.window - self.in_flight
+        # With producers held back, not before there is room for a batch worth sending.
+        self.full = room < self.window // REFILL if self.held_back else room <= 0
+
+    def counts(self, waiting: int) -> Counts:
+        """Return what became of the events, of which `waiting` are in the queue."""
+        return Counts(
+            accepted=self.accepted,
+            completed=self.completed,
+            stopped=self.stopped,
+            dead=self.dead,
+            waiting=waiting,
+            in_flight=self.in_flight + self.control_in_flight,
+        )
+
+    def _fit_window(self, elapsed: float) -> None:
+        self._through_at = None
+        if elapsed <= FAST_WINDOW:
+            self.window = min(MAX_WINDOW, self.window * 2)
+        elif elapsed > SLOW_WINDOW:
+            self.window = max(self.least_window, self.window // 2)

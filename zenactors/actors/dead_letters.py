@@ -1,29 +1,49 @@
-"""Events that could not be handled: all counted, the last ones kept."""
+"""Events that could not be handled: all counted, the first ones logged, the last ones kept."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter, deque
 
+from loguru import logger
+
 from zenactors.core.messages import DeadLetter
+from zenactors.core.text import short_repr
 
 KEPT = 1000
+LOGGED = 10  # of one component; further ones are only counted
 
 
 class DeadLetters:
-    """Count every dead letter, and keep the last 1,000. Thread: any."""
+    """Count every dead letter, log the first of each component, and keep the last 1,000.
+
+    Thread: any.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: deque[DeadLetter] = deque(maxlen=KEPT)
         self._by_component: Counter[str] = Counter()
 
-    def add(self, letter: DeadLetter) -> int:
-        """Keep a letter. Return how many its component has now."""
+    def add(self, letter: DeadLetter, *, log: bool = True) -> None:
+        """Keep a letter, and log it if its component has few."""
         with self._lock:
             self._kept.append(letter)
             self._by_component[letter.component] += 1
-            return self._by_component[letter.component]
+            count = self._by_component[letter.component]
+        if isinstance(letter.cause, SystemExit):
+            # A callback that calls sys.exit() has said why; the stop's report counts the event.
+            logger.bind(component=letter.component).debug("{cause!r}", cause=letter.cause)
+        elif log and count <= LOGGED:
+            more = "; further ones are only counted" if count == LOGGED else ""
+            logger.bind(component=letter.component).opt(exception=letter.cause).error(
+                "{callback} failed on event {event!r}: {cause}; dead letter no. {count}{more}",
+                callback=letter.callback,
+                event=letter.event,
+                cause=short_repr(letter.cause),
+                count=count,
+                more=more,
+            )
 
     def kept(self) -> list[DeadLetter]:
         """Return the last letters, oldest first."""

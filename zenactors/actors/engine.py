@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from zenactors.core.messages import Batch, DeadLetter, Scheduled
 
 ASK_TIMEOUT = 5.0  # seconds: how long a component may take to answer a question
-LOGGED_DEAD_LETTERS = 10  # of one component; further ones are only counted
 
 
 class ReplicaSink:
@@ -291,24 +290,9 @@ class Engine:
     # --- what callbacks bring about (core.batch_runner.IncidentHandler) ------------------------
 
     def dead_letter(self, letter: DeadLetter) -> None:
-        """Keep and log an event that could not be handled."""
-        count = self.dead_letters.add(letter)
+        """Keep an event that could not be handled."""
         starting = self.lifecycle.phase is Phase.STARTING
-        if isinstance(letter.cause, SystemExit):
-            # A callback that calls sys.exit() has said why; the stop's report counts the event.
-            logger.bind(component=letter.component).debug("{cause!r}", cause=letter.cause)
-        elif starting:
-            pass  # the start raises it
-        elif count <= LOGGED_DEAD_LETTERS:
-            more = "; further ones are only counted" if count == LOGGED_DEAD_LETTERS else ""
-            logger.bind(component=letter.component).opt(exception=letter.cause).error(
-                "{callback} failed on event {event!r}: {cause}; dead letter no. {count}{more}",
-                callback=letter.callback,
-                event=letter.event,
-                cause=short_repr(letter.cause),
-                count=count,
-                more=more,
-            )
+        self.dead_letters.add(letter, log=not starting)  # the start raises what ends it
         if starting and letter.event == EVENT_START:
             self.start_failure = self.start_failure or letter
             self.notifier.notify()

@@ -12,7 +12,7 @@ from zenactors.core.clock import Clock
 from zenactors.core.messages import Batch
 
 if TYPE_CHECKING:
-    from zenactors.core.event_queue import ProducerQueue
+    from zenactors.core.producer_queue import ProducerQueue
 
 MIN_WINDOW = 16
 MAX_WINDOW = 1024

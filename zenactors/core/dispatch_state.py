@@ -23,15 +23,11 @@ from zenactors.core.chain import ALL_CHAINS, Chain, Order
 from zenactors.core.chain_state import ChainState, Counts
 from zenactors.core.clock import Clock, SystemClock
 from zenactors.core.control_events import ControlEvents
-from zenactors.core.event_queue import (
-    MAX_PRIORITY_STREAK,
-    EventQueueManager,
-    EventRun,
-    ProducerQueue,
-)
+from zenactors.core.event_queue import MAX_PRIORITY_STREAK, EventQueueManager
 from zenactors.core.events import EVENT_START, MAINTENANCE_EVENTS
 from zenactors.core.messages import GONE, NEW, Batch, QueuePosition, Scheduled
 from zenactors.core.phase import Lifecycle
+from zenactors.core.producer_queue import EventRun, ProducerQueue
 from zenactors.errors import UnknownEventError
 
 Ordering = Literal["global", "component", "event"]

@@ -19,35 +19,12 @@ from typing import Any
 
 from zenactors.core.clock import Clock, SystemClock
 from zenactors.core.messages import GONE, NEW, QueuePosition, Scheduled
+from zenactors.core.producer_queue import EventRun, ProducerQueue
 from zenactors.errors import QueueEmptyException
 
 MAX_RUN = 1024  # the largest window: a longer run could never travel as one batch
 MIN_PRUNED = 64  # a smaller heap may hold what was cancelled until it would have been due
 MAX_PRIORITY_STREAK = 100  # so many priority events in a row may hold back the others
-
-
-class EventRun:
-    """Consecutive events of one name from one producer. `args[0]` is number `taken`."""
-
-    __slots__ = ("args", "cancelled", "event", "producer_queue", "taken")
-
-    def __init__(self, producer_queue: ProducerQueue, event: Any, args: list[Any]) -> None:
-        self.producer_queue = producer_queue
-        self.event = event
-        self.args = args
-        self.taken = 0
-        self.cancelled = 0
-
-
-class ProducerQueue:
-    """The waiting events of one producer, in its order."""
-
-    __slots__ = ("count", "key", "runs")
-
-    def __init__(self, key: Hashable) -> None:
-        self.key = key
-        self.runs: deque[EventRun] = deque()
-        self.count = 0
 
 
 _TIMED = object()  # in a heap

@@ -10,8 +10,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
-from zenactors.core.event_queue import EventRun
 from zenactors.core.messages import GONE
+from zenactors.core.producer_queue import EventRun
 from zenactors.testing._trace.describe import describe, without_addresses
 
 KEPT = 2_000  # entries and events that are remembered, if not all are asked for

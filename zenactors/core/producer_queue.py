@@ -1,0 +1,31 @@
+"""The waiting sequential events of one producer, in runs of one event name."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from typing import Any
+
+
+class EventRun:
+    """Consecutive events of one name from one producer. `args[0]` is number `taken`."""
+
+    __slots__ = ("args", "cancelled", "event", "producer_queue", "taken")
+
+    def __init__(self, producer_queue: ProducerQueue, event: Any, args: list[Any]) -> None:
+        self.producer_queue = producer_queue
+        self.event = event
+        self.args = args
+        self.taken = 0
+        self.cancelled = 0
+
+
+class ProducerQueue:
+    """The waiting events of one producer, in its order."""
+
+    __slots__ = ("count", "key", "runs")
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.runs: deque[EventRun] = deque()
+        self.count = 0

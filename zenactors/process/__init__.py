@@ -1,1 +1,1 @@
-"""Floor 1: the edges of the operating system. No actor in it."""
+"""Floor 1: processes as the operating system sees them. No actors, no events."""

@@ -1,21 +1,20 @@
-"""Child processes of a daemon: they start clean, and are gone after its stop (D6).
+"""Child processes of a daemon: they start clean, and are gone after its stop.
 
-A program inherits what signals are blocked and ignored. `subprocess` gives back SIGPIPE and SIGXFSZ
-alone, and its `preexec_fn` is not safe beside threads. In a daemon that was detached there is
-nothing else to give back, as a rule, and the program is run directly. Otherwise, as under nohup or
-in the background of a shell, a small Python program is run first: it gives everything back and
-becomes the program wanted, in the same process. It needs the interpreter to be in sight: not so
-behind most chroots.
+A program inherits which signals are blocked and ignored. `subprocess` restores SIGPIPE and SIGXFSZ
+only, and its `preexec_fn` is not safe beside threads. A daemon that was detached usually has no
+other signal to restore, and runs the program directly. Otherwise, for example under nohup or in a
+shell's background, a small Python program runs first: it restores all signals and then becomes the
+wanted program, in the same process. It needs the interpreter, which most chroots do not contain.
 
 Invariants:
 
-- Each child leads a process group of its own, and the group ends with it: what it leaves running
-  there is killed when its end is noticed. Who has left the group is not ours any more.
-- A process or group is signalled only while the child has not been reaped, so that no other one
-  can have got its number: only `Child` reaps it, under the same lock.
+- Each child leads a process group of its own, and the group ends with the child: when the child's
+  end is noticed, the rest of the group is killed. A process that has left the group is not tracked.
+- A process or group is signalled only while the child has not been reaped: until then its PID
+  cannot be reused. Only `Child` reaps it, under the lock that signalling takes too.
 - After `stop` has begun no child starts.
 
-SIGCHLD must not be ignored: the kernel would reap children itself.
+SIGCHLD must not be ignored: the kernel would then reap the children itself.
 """
 
 from __future__ import annotations
@@ -30,13 +29,14 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-KEPT_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)  # by Python, and subprocess gives them back
-RESERVED = {"preexec_fn", "process_group", "restore_signals", "shell", "start_new_session"}
-LONGEST_WAIT = 86_400.0  # seconds: poll() takes no number of milliseconds above 2**31
-KILLED_WITHIN = 5.0  # seconds: who has not ended by then cannot be interrupted by anything
+from zenactors.process.polling import poll_for
+from zenactors.process.signals import IGNORED_BY_PYTHON
 
-# Becomes the program, or writes to a descriptor why it cannot. The interpreter's own start may
-# have added LC_CTYPE to the environment (PEP 538).
+RESERVED = {"preexec_fn", "process_group", "restore_signals", "shell", "start_new_session"}
+KILLED_WITHIN = 5.0  # seconds after SIGKILL: a child still there waits in the kernel
+
+# Becomes the program, or writes to a descriptor why it cannot. The interpreter itself may have
+# added LC_CTYPE to the environment when it started (PEP 538).
 WRAPPER = """
 import os, signal, sys
 report, had_ctype, program, *argv = sys.argv[1:]
@@ -70,7 +70,7 @@ class Child(subprocess.Popen[Any]):
             raise
 
     def poll(self) -> int | None:
-        """Return its status if it has ended: its group is gone then too. Never blocks."""
+        """Return the status if the child has ended; end the rest of its group. Never blocks."""
         with self._reaping:
             if self.returncode is None and _ends_within(self._pidfd, 0.0):
                 self._signal_group(signal.SIGKILL)
@@ -79,7 +79,7 @@ class Child(subprocess.Popen[Any]):
             return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end and return its status: its group is gone then too.
+        """Wait for the child's end and return its status; end the rest of its group.
 
         Raises:
             subprocess.TimeoutExpired: It has not ended within `timeout` seconds.
@@ -90,7 +90,7 @@ class Child(subprocess.Popen[Any]):
         return status
 
     def send_signal(self, sig: int) -> None:
-        """Send a signal to the child alone. Harmless if it has ended."""
+        """Send a signal to the child only. Harmless if it has ended."""
         with self._reaping, contextlib.suppress(ProcessLookupError):
             if self.returncode is None:
                 signal.pidfd_send_signal(self._pidfd, sig)
@@ -105,15 +105,15 @@ class Child(subprocess.Popen[Any]):
         with self._reaping:
             if self.returncode is not None:
                 return True
-            # Of our own: another thread may reap the child and close the first meanwhile.
+            # A duplicate: another thread may reap the child and close the original meanwhile.
             pidfd = os.dup(self._pidfd)
         try:
-            return _ends_within(pidfd, LONGEST_WAIT if seconds is None else seconds)
+            return _ends_within(pidfd, seconds)
         finally:
             os.close(pidfd)
 
     def _signal_group(self, number: int) -> None:
-        # Nobody is left; or all that are left have become users out of our reach.
+        # The group is empty, or all its processes run as users out of reach.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
@@ -134,29 +134,29 @@ class Children:
         self._lock = threading.Lock()
 
     def spawn(self, argv: Arguments, **popen_options: Any) -> subprocess.Popen[Any]:
-        """Run a program, without a shell: no signal blocked or ignored, in a group of its own.
+        """Run a program without a shell, in a process group of its own, with default signals.
 
-        Blocks until it runs. Children that have ended meanwhile are reaped and forgotten.
+        Blocks until the program runs. Reaps and forgets children that have ended.
 
         Args:
             argv: The program and its arguments.
-            popen_options: As `subprocess.Popen` has them, but for those that make a child's
-                signals, group or session, and for `shell`.
+            popen_options: Options of `subprocess.Popen`, except `shell` and those that set a
+                child's signals, group or session.
 
         Raises:
             OSError: The program cannot be run.
             RuntimeError: `stop` has begun.
-            TypeError: An option is not for the caller, or `argv` is one text.
+            TypeError: An option is reserved, or `argv` is a single string.
         """
         reserved = sorted(RESERVED & popen_options.keys())
         if reserved:
-            raise TypeError(f"spawn() decides by itself about: {', '.join(reserved)}")
+            raise TypeError(f"spawn() sets these options itself: {', '.join(reserved)}")
         if isinstance(argv, str | bytes | os.PathLike):
-            raise TypeError(f"spawn() takes a list of arguments and no shell's line: {argv!r}")
+            raise TypeError(f"spawn() takes a list of arguments, not a command line: {argv!r}")
         self._forget_ended()
         with self._lock:
             if self._stopped:
-                raise RuntimeError(f"{argv[0]} is not run: the children have been stopped.")
+                raise RuntimeError(f"Cannot run {argv[0]}: the child processes are being stopped.")
             child = _run_clean(argv, popen_options)
             self._children.add(child)
         return child
@@ -164,11 +164,14 @@ class Children:
     def stop(self, grace: float) -> list[subprocess.Popen[Any]]:
         """End all children and their groups: SIGTERM, and after `grace` seconds SIGKILL.
 
-        Blocks until they are gone. May be repeated, also at the same time.
+        Blocks until they are gone. May be called repeatedly, even concurrently.
+
+        Args:
+            grace: Seconds between the two signals.
 
         Returns:
-            Those that are still there: that wait for a device without end, or belong to a user out
-            of reach.
+            The children that are still there: they hang in the kernel, for example on a device,
+            or run as a user out of reach.
         """
         with self._lock:
             self._stopped = True
@@ -196,10 +199,10 @@ class Children:
             self._children -= ended
 
 
-def _ends_within(pidfd: int, seconds: float) -> bool:
+def _ends_within(pidfd: int, seconds: float | None) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(min(seconds, LONGEST_WAIT) * 1000))
+    return bool(poll_for(poll, seconds))
 
 
 def _run_clean(argv: Arguments, options: dict[str, Any]) -> Child:
@@ -216,7 +219,7 @@ def _run_clean(argv: Arguments, options: dict[str, Any]) -> Child:
             child = Child([sys.executable, "-I", "-S", "-c", WRAPPER, *words], **options)
         finally:
             os.close(writer)
-        reason = os.read(reader, 16)  # until it has become the program
+        reason = os.read(reader, 16)  # ends when the child has become the program
         if reason:
             with child:  # closes its pipes
                 child.wait()
@@ -228,6 +231,7 @@ def _run_clean(argv: Arguments, options: dict[str, Any]) -> Child:
 
 
 def _unclean() -> bool:
-    """Return whether a program run by this thread would begin with signals blocked or ignored."""
+    """Return True if a program run by this thread would begin with signals blocked or ignored."""
     ignored = (n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN)
-    return bool(signal.pthread_sigmask(signal.SIG_BLOCK, []) or set(ignored) - set(KEPT_IGNORED))
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    return bool(blocked or set(ignored) - set(IGNORED_BY_PYTHON))

@@ -1,4 +1,4 @@
-"""What every thread is doing right now, for an operator who asks why nothing happens."""
+"""Stacks of all threads, for an operator who asks why the daemon does not progress."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import traceback
 def stacks(names: tuple[str, ...] = ()) -> str:
     """Return the stack of each thread, innermost call last.
 
-    What a thread does in C code shows as the call that led there. Thread: any.
+    A thread in C code appears at the Python call that entered it.
 
     Args:
-        names: Only threads of these names. Default: all.
+        names: Only threads with these names. Default: all.
+
+    Thread: any.
     """
     threads = {thread.ident: thread.name for thread in threading.enumerate()}
     texts = []
-    # The interpreter hands out all frames at once; the threads go on meanwhile.
+    # All frames are taken at one moment; the threads run on while they are formatted.
     for ident, frame in sys._current_frames().items():  # noqa: SLF001 - the documented way
         name = threads.get(ident, f"thread {ident}")
         if not names or name in names:

@@ -1,8 +1,8 @@
-"""Signals for the main thread: handlers only put a number aside and end its wait.
+"""Signals for the main thread: handlers only queue a number and end the main thread's wait.
 
-A handler runs between two bytecodes of the main thread, perhaps while that holds a lock: so it
-does nothing but `SimpleQueue.put`, which may be interrupted by itself. A signal that the kernel
-gives to another thread would not end the main thread's wait; the wake-up descriptor does.
+A handler runs between two bytecodes of the main thread, which may hold any lock at that moment. So
+a handler calls only `SimpleQueue.put`, which is reentrant. If the kernel delivers a signal to
+another thread, the main thread's wait would go on; the wake-up descriptor ends it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Any, Self
 
+from zenactors.process.polling import poll_for
+
 SIGNALS_TO_NAMES_DICT = {
     getattr(signal, name): name
     for name in dir(signal)
@@ -24,17 +26,17 @@ SIGNALS_TO_NAMES_DICT = {
 }
 """Signal numbers to their names."""
 
-
-LONGEST_WAIT = 86_400.0  # seconds: poll() takes no number of milliseconds above 2**31
+IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)  # a failed write raises an error instead
+UNCATCHABLE = (signal.SIGKILL, signal.SIGSTOP)
 
 
 @contextlib.contextmanager
 def stopping_quietly() -> Iterator[None]:
     """Let SIGTERM raise `KeyboardInterrupt`, as SIGINT does, until a daemon traps both itself.
 
-    What swallows the exception, as Python does in a finalizer, does not swallow the wish: it is
-    raised at the end then. Does nothing outside the main thread, or for a signal that somebody
-    handles, or ignores, already.
+    Python may swallow the exception, for example in a finalizer. It is then raised again at the
+    end of the context. Signals that already have a handler, or are ignored, stay as they are.
+    Outside the main thread the context does nothing.
     """
     asked = False
 
@@ -64,7 +66,7 @@ class SignalTrap:
         with SignalTrap([signal.SIGTERM]) as trap:
             caught = trap.wait(10.0)
 
-    Leaving puts back the handlers and the wake-up descriptor that were there before.
+    Leaving the context restores the previous handlers and wake-up descriptor.
 
     Args:
         signals: The signals to catch.
@@ -72,7 +74,7 @@ class SignalTrap:
     Raises:
         RuntimeError: On entering outside the main thread, where no handler can be set.
 
-    Thread: main, but for `notify`.
+    Thread: main, except for `notify`.
     """
 
     def __init__(self, signals: Iterable[int]) -> None:
@@ -81,8 +83,8 @@ class SignalTrap:
         self._previous: dict[int, Any] = {}
         self._read_fd = self._write_fd = -1
         self._previous_fd = -1
-        # Taken by `notify` and by leaving, never by a handler: so nobody writes to a closed
-        # descriptor, and no handler waits.
+        # Keeps `notify` from writing to a descriptor that `__exit__` has closed. A handler never
+        # takes it, so a handler never waits.
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -92,17 +94,17 @@ class SignalTrap:
                 " or use a Dispatcher, which needs no signals."
             )
         self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        # A full pipe is no loss: it is readable then, and the numbers are in the queue.
+        # A full pipe loses nothing: it is readable, and the numbers are in the queue.
         self._previous_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
         for number in self._signals:
             self._previous[number] = signal.signal(number, self._catch)
-        # What a process that becomes a daemon held back until there is somebody to handle it.
+        # A process that becomes a daemon blocks its signals until the handlers are in place.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
-            # None: it was set by other code than Python's, and cannot be put back.
+            # None: a handler that C code has set, which Python cannot restore.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         signal.set_wakeup_fd(self._previous_fd)
         with self._lock:
@@ -118,7 +120,7 @@ class SignalTrap:
                     os.write(self._write_fd, b"\0")
 
     def wait(self, timeout: float | None = None) -> list[int]:
-        """Wait for a signal or a `notify`, at most `timeout` seconds.
+        """Wait for a signal or a `notify`, at most `timeout` seconds, and at most a day.
 
         Returns:
             The signals caught, in order of arrival; may be empty.
@@ -126,8 +128,7 @@ class SignalTrap:
         poll = select.poll()
         poll.register(self._read_fd, select.POLLIN)
         if self._caught.empty():
-            seconds = LONGEST_WAIT if timeout is None else min(max(0, timeout), LONGEST_WAIT)
-            poll.poll(seconds * 1000)
+            poll_for(poll, timeout)
         with contextlib.suppress(BlockingIOError):
             os.read(self._read_fd, 65536)
         caught = []
@@ -137,4 +138,4 @@ class SignalTrap:
         return caught
 
     def _catch(self, number: int, _frame: FrameType | None) -> None:
-        self._caught.put(number)  # reentrant; log, lock or tell nothing here
+        self._caught.put(number)  # reentrant, unlike logging, locks and pykka's tell()

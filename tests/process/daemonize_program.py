@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from zenactors.errors import EXIT_OS_ERROR, ProcessSetupError
-from zenactors.process.daemonize import Launcher, close_descriptors, detach
+from zenactors.process.daemonize import close_descriptors, detach
+from zenactors.process.launcher import Launcher
 from zenactors.process.pidfile import PidFile
 from zenactors.process.privileges import drop, enter, parse_umask, resolve_group, resolve_user
 from zenactors.process.signals import SignalTrap

@@ -370,7 +370,7 @@ def test_a_daemon_that_ends_without_a_word_has_failed(launch: Launch, order: str
     status, shown = launched.left()
     assert status == EXIT_START_FAILED
     assert shown == (
-        "nearly there\nThe daemon ended before it was ready, without a word. See its log.\n"
+        "nearly there\nThe daemon ended before it was ready and gave no reason. See its log.\n"
     )
 
 

@@ -46,11 +46,12 @@ from zenactors.errors import (
     ZenDaemonException,
 )
 from zenactors.logs.sinks import LogOptions, Logs
-from zenactors.process.daemonize import Launcher, detach, fill_standard_streams
+from zenactors.process.daemonize import detach
+from zenactors.process.launcher import Launcher
 from zenactors.process.pidfile import PidFile, with_serial
 from zenactors.process.privileges import drop, enter, resolve_group, resolve_user
 from zenactors.process.signals import stopping_quietly
-from zenactors.process.streams import give_up_stdout
+from zenactors.process.streams import fill_standard_streams, give_up_stdout
 
 if TYPE_CHECKING:
     import pydantic

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import json
 import os
 import stat
@@ -181,10 +180,3 @@ def test_an_error_names_the_file_and_a_link_is_replaced_not_followed(tmp_path: P
     link.symlink_to(target)
     save_json(link, {})
     assert (target.read_text(), link.is_symlink()) == ("mine", False)
-
-
-def test_the_advice_fits_what_is_wrong() -> None:
-    from zenactors.daemon.zendaemon import _advice  # noqa: PLC0415 - the engine, for this one
-
-    assert _advice(OSError(errno.ENOSPC, "full")) == "Free some space"
-    assert _advice(OSError(errno.EACCES, "denied")) == "Make the folder writable"

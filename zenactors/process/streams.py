@@ -1,7 +1,8 @@
-"""The standard streams: open before anything else is, flushed before a sudden exit.
+"""The standard streams at the edges of a process: at its start, and when it must end at once.
 
 A closed standard stream is dangerous: the next file that is opened gets its number, and output
-meant for the stream is written into that file.
+meant for the stream is written into that file. A broken one fails again at the end, because the
+interpreter flushes what is still buffered.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 STANDARD_STREAMS = 3  # descriptors 0, 1 and 2
 
@@ -31,7 +32,10 @@ def fill_standard_streams(*, writable: bool = True) -> None:
 
 
 def connect_standard_streams() -> None:
-    """Connect standard input, output and error to /dev/null, whether they are open or not."""
+    """Connect standard input, output and error to /dev/null, whether they are open or not.
+
+    Thread: main, before others open files.
+    """
     null = os.open(os.devnull, os.O_RDWR)
     for stream in range(STANDARD_STREAMS):
         if stream == null:
@@ -42,27 +46,40 @@ def connect_standard_streams() -> None:
         os.close(null)
 
 
+def write_to(stream: TextIO | None, text: str) -> None:
+    """Write text and flush it. Does nothing if the stream is closed or has lost its reader.
+
+    Thread: main.
+    """
+    if stream is None:
+        return
+    with suppress(OSError, ValueError):
+        stream.write(text)
+        stream.flush()
+
+
 def flush_standard_streams() -> None:
-    """Write out buffered output. A stream that is closed or has no reader is not an error."""
+    """Flush standard output and standard error, as far as they are open and read. Thread: main."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):
             stream.flush()
 
 
-def exit_without_threads(status: int) -> NoReturn:
-    """Flush the standard streams and end the process, without waiting for its threads.
-
-    The interpreter's own exit joins them, so a thread that hangs in a callback would hang the exit.
-    """
-    flush_standard_streams()
-    os._exit(status)
-
-
 def give_up_stdout() -> None:
-    """Redirect standard output to /dev/null after a failed write.
+    """Redirect standard output to /dev/null after a failed write. Thread: main.
 
-    The interpreter flushes it once more at exit, and the same bytes would fail again. Harmless
-    if there is no standard output. Thread: main.
+    Otherwise what is still buffered would fail again when the interpreter flushes it at its end.
+    Harmless without a standard output.
     """
     with suppress(AttributeError, OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def exit_at_once(status: int) -> NoReturn:
+    """Flush the standard streams and end the process, without waiting for a thread.
+
+    The interpreter's own exit would wait for a thread that hangs. Exit handlers do not run.
+    Thread: any.
+    """
+    flush_standard_streams()
+    os._exit(status)

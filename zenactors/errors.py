@@ -1,4 +1,7 @@
-"""The exceptions of zenactors: one base class and the few that a caller tells apart."""
+"""The exceptions and exit statuses of zenactors.
+
+One base class, and only those subclasses that a caller would catch separately.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +11,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Exit statuses, after sysexits.h where it has a name for the case.
-EXIT_OK = 0
-EXIT_FAILURE = 1  # compat="pyzenkit": any error while running; simulate: a seed fails
-EXIT_NOT_RUNNING = 3  # an action found no daemon to act on; init scripts know this number
-EXIT_USAGE = 64  # EX_USAGE: wrong command line
-EXIT_DATA_ERROR = 65  # EX_DATAERR: a pid file or runlog cannot be understood
-EXIT_NO_INPUT = 66  # EX_NOINPUT: an input file cannot be read
-EXIT_START_FAILED = 69  # EX_UNAVAILABLE: a component did not start
+# Exit statuses. From 64 on they have the numbers, and nearly the meanings, of sysexits.h.
+EXIT_OK = 0  # stopped as requested; a launched daemon is ready; an action reached its daemons
+EXIT_FAILURE = 1  # compat="pyzenkit": an error in a callback; simulate: a seed fails
+EXIT_NOT_RUNNING = 3  # an action found no daemon; init scripts use this number
+EXIT_USAGE = 64  # EX_USAGE: the command line is wrong
+EXIT_DATA_ERROR = 65  # EX_DATAERR: a PID file or runlog is malformed
+EXIT_NO_INPUT = 66  # EX_NOINPUT: an input file is missing or cannot be read
+EXIT_START_FAILED = 69  # EX_UNAVAILABLE: a component or the daemon did not start in time
 EXIT_SOFTWARE = 70  # EX_SOFTWARE: a bug in zenactors or in a component ended the daemon
-EXIT_OS_ERROR = 71  # EX_OSERR: the system refused to detach, to write the pid file, to drop rights
-EXIT_ALREADY_RUNNING = 73  # EX_CANTCREAT: another process holds the pid file
+EXIT_OS_ERROR = 71  # EX_OSERR: the system refused to detach, write the PID file, drop privileges
+EXIT_ALREADY_RUNNING = 73  # EX_CANTCREAT: another process holds the PID file
 EXIT_IO_ERROR = 74  # EX_IOERR: output cannot be written
-EXIT_FORCED_STOP = 75  # EX_TEMPFAIL: left before the work was done
-EXIT_NO_PERMISSION = 77  # EX_NOPERM: an action may not signal the daemon
-EXIT_CONFIG = 78  # EX_CONFIG: something is wrong with the configuration
+EXIT_FORCED_STOP = 75  # EX_TEMPFAIL: the process ended before its work was done
+EXIT_NO_PERMISSION = 77  # EX_NOPERM: an action may not signal the daemon, or not read its PID file
+EXIT_CONFIG = 78  # EX_CONFIG: the configuration is wrong
 
 
 class ZenDaemonException(Exception):  # noqa: N818 - pyzenkit's name
-    """Describe a problem of a daemon. Base class of all errors of zenactors.
+    """Base class of all errors of zenactors. It does not include `ZenDaemonStopException`.
 
-    Takes pyzenkit's form, `(description, **params)`; `str()` is the description.
+    It has pyzenkit's form, `(description, **params)`; `str()` is the description.
     """
 
     def __init__(self, description: str = "", **params: Any) -> None:
@@ -38,22 +41,26 @@ class ZenDaemonException(Exception):  # noqa: N818 - pyzenkit's name
 
 
 class ZenDaemonComponentException(ZenDaemonException):
-    """Describe a problem of one component."""
+    """One component has a problem. Other components may continue."""
 
 
 class ZenDaemonStopException(BaseException):
-    """Raise in a callback to stop the daemon in order, but at once.
+    """Raise in a callback to stop the daemon in order, but at once: queued events are not run.
 
-    Not an error: the exit status is 0. What is queued is not worked off.
+    It is not an error: the exit status is 0. As a `BaseException`, it passes `except Exception`.
     """
 
 
 class QueueEmptyException(ZenDaemonException, LookupError):  # noqa: N818 - pyzenkit's name
-    """The event queue holds nothing at all, not even an event for later."""
+    """The event queue holds no event. An event that is not due yet does not count as none."""
 
 
 class UnknownEventError(ZenDaemonException, LookupError):
-    """An event was scheduled that no callback chain handles."""
+    """An event was scheduled that no callback chain handles. The event was not queued.
+
+    Attributes:
+        event: The event.
+    """
 
     def __init__(self, event: Any, *, known: Iterable[Any]) -> None:
         self.event = event
@@ -67,15 +74,20 @@ class UnknownEventError(ZenDaemonException, LookupError):
 
 
 class QueueFullError(ZenDaemonException):
-    """A producer is further ahead than the queue's limit allows."""
+    """A producer has as many events under way as the queue's limit allows.
+
+    The event was not queued. Other producers may still schedule: each has a limit of its own.
+    """
 
 
 class ComponentStartError(ZenDaemonComponentException):
-    """A component did not start. The original exception is the `__cause__`.
+    """A component did not start. The original exception, if there is one, is the `__cause__`.
+
+    It does not mean that the daemon runs without the component: the daemon's start has failed.
 
     Attributes:
         component: The component's name.
-        stage: What it was doing: `"setup"` or `"start"`.
+        stage: The step that failed: `"setup"` or `"start"`.
     """
 
     def __init__(self, component: str, stage: str, reason: str) -> None:
@@ -85,40 +97,49 @@ class ComponentStartError(ZenDaemonComponentException):
 
 
 class ConfigurationError(ZenDaemonException):
-    """A SPEC, an option or an event name is wrong. The message has one line a problem."""
+    """A SPEC, an option or an event name is wrong. The message has one line for each problem.
+
+    The message is for the user. It never means a bug, so no traceback is shown.
+    """
 
 
 class ReloadError(ZenDaemonException):
-    """The new configuration cannot be taken over; the old one goes on."""
+    """The new configuration cannot be applied. The daemon continues with the old one."""
 
 
 class ProcessSetupError(ZenDaemonException):
-    """The operating system refused what makes a process a daemon. The message is for the user."""
+    """The operating system refused a step of becoming a daemon. The message is for the user.
+
+    The configuration may be right: the same call can succeed with other permissions or limits.
+    """
 
 
 class AlreadyRunningError(ProcessSetupError):
-    """Another process holds the pid file.
+    """Another process holds the PID file.
 
     Attributes:
-        path: The pid file.
-        pid: The other process; None if it has not written its number yet.
+        path: The PID file.
+        pid: The other process; None if it has not written its PID yet.
     """
 
     def __init__(self, path: object, pid: int | None) -> None:
         self.path = path
         self.pid = pid
-        who = "another process" if pid is None else f"process {pid}"
+        holder = "another process" if pid is None else f"process {pid}"
         super().__init__(
-            f"Already running: {who} holds the pid file {str(path)!r}. Stop it first"
+            f"Already running: {holder} holds the PID file {str(path)!r}. Stop it first"
             " (--action signal-term), or run several at a time with --parallel."
         )
 
 
 class NotRunningError(ZenDaemonException):
-    """The dispatcher is not running: it has not been started yet, or it was stopped."""
+    """The dispatcher is not running: it has not been started yet, or has been stopped.
+
+    It is no failure of the dispatcher, and stopping one that has stopped does not raise it.
+    """
 
 
 def did_you_mean(name: Any, known: Iterable[str]) -> str:
-    """Return `"; did you mean 'x'?"` for the nearest known name, or an empty string."""
+    """Return `"; did you mean 'x'?"` for the closest known name, or an empty string."""
     near = difflib.get_close_matches(str(name), list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""

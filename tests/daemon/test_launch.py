@@ -174,7 +174,7 @@ def test_a_second_start_is_refused_and_names_the_first(whole: Whole) -> None:
         status, out, err = whole.do(*options)
 
         assert (status, out) == (EXIT_ALREADY_RUNNING, "")
-        assert f"process {first} holds the pid file" in err
+        assert f"process {first} holds the PID file" in err
         assert err.count("\n") == 1
     assert whole.pid_file.read_text().startswith(f"{first}\n")
 

@@ -1,6 +1,6 @@
-"""Processes for the tests of pid files: small ones, forked from one that has imported all.
+"""Processes for the tests of PID files: cheap ones, forked from one that has imported everything.
 
-Says one JSON value on standard output, and ends no process but its own children.
+The program prints one JSON value, and ends only its own children.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def wait_for_end_of(descriptor: int) -> None:
 
 
 def race(path: Path, rounds: int, starters: int) -> list[dict[str, Any]]:
-    """Let many start at once; return, per round, how many won and whom the others named."""
+    """Let many start at once; return, per round, the PIDs that won and that the others named."""
     results = []
     for _ in range(rounds):
         gate_reader, gate = os.pipe()
@@ -56,7 +56,7 @@ def race(path: Path, rounds: int, starters: int) -> list[dict[str, Any]]:
                 word = f"won {os.getpid()}"
             except AlreadyRunningError as cause:
                 word = f"named {cause.pid}"
-            except Exception as cause:  # what the test shows
+            except Exception as cause:  # the test prints it
                 word = f"failed {cause!r}"
             os.write(result, f"{word}\n".encode())  # noqa: B023
             os.close(result)  # noqa: B023
@@ -84,9 +84,9 @@ def race(path: Path, rounds: int, starters: int) -> list[dict[str, Any]]:
 
 
 def kill(path: Path, rounds: int) -> list[str]:
-    """Start, kill -9 and start again; return every answer that was not as it should be."""
+    """Start, kill -9 and start again; return every wrong answer."""
     wrong = []
-    for turn in range(rounds):
+    for number in range(rounds):
         reader, writer = os.pipe()
         never, _ = os.pipe()
 
@@ -106,7 +106,7 @@ def kill(path: Path, rounds: int) -> list[str]:
         after = look_up(path)
         seen = [said.decode(), before.state, before.pid == child, zombie.state, after.state]
         if seen != ["held", "running", True, "stale", "stale"]:
-            wrong.append(f"{turn}: {seen}")
+            wrong.append(f"{number}: {seen}")
         for descriptor in (reader, never, _):
             os.close(descriptor)
     return wrong
@@ -156,7 +156,7 @@ def churn(path: Path, rounds: int, starters: int) -> dict[str, Any]:
 
 
 def child_releases(path: Path) -> list[str]:
-    """Let a forked child release what it inherited; return what its parent sees then."""
+    """Let a forked child release the inherited object; return the states that its parent sees."""
     pid_file = PidFile(path)
     pid_file.acquire()
     os.waitpid(fork(pid_file.release), 0)
@@ -169,7 +169,7 @@ def child_releases(path: Path) -> list[str]:
 
 
 def drop(path: Path, user: int) -> list[Any]:
-    """Acquire, become another user, release; return what is there before and after."""
+    """Acquire, become another user, release; return the states before and after."""
     pid_file = PidFile(path)
     pid_file.acquire()
     os.setresuid(user, user, user)
@@ -179,7 +179,7 @@ def drop(path: Path, user: int) -> list[Any]:
 
 
 def chroot(path: Path, root: Path) -> list[Any]:
-    """Acquire, change the root, release, with another's pid file at the same path in there."""
+    """Acquire, change the root to one with another's file at the same path, release."""
     inside = root / path.relative_to("/")
     inside.parent.mkdir(parents=True)
     inside.write_text("another's")

@@ -278,7 +278,7 @@ def test_step_12_a_second_instance_is_refused_by_the_launching_process(
 
     status, shown = second.left()
     assert status == EXIT_OS_ERROR
-    assert f"process {first.pid} holds the pid file" in shown
+    assert f"process {first.pid} holds the PID file" in shown
 
 
 def test_step_13_what_the_system_refuses_is_shown_by_the_launching_process(

@@ -1,4 +1,4 @@
-"""The pid file's promises (D4), on real files and real processes."""
+"""The PID file's promises, on real files and real processes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def holder_of(path: Path) -> Iterator[subprocess.Popen[bytes]]:
 def bystander(
     name: str = "bystander", user: int | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process that has nothing to do with any pid file."""
+    """Run a process that has no connection with any PID file."""
     source = f"""
 import os
 open('/proc/self/comm', 'w').write({name!r})
@@ -173,17 +173,17 @@ def descriptors() -> list[Path]:
     return [each for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
 
 
-def test_a_second_one_is_told_who_runs(path: Path) -> None:
+def test_a_second_daemon_is_refused_with_the_pid_of_the_first(path: Path) -> None:
     with holder_of(path) as process:
         with pytest.raises(AlreadyRunningError) as caught:
             PidFile(path).acquire()
 
         assert (caught.value.path, caught.value.pid) == (path, process.pid)
-        assert f"process {process.pid} holds the pid file '{path}'" in str(caught.value)
+        assert f"process {process.pid} holds the PID file '{path}'" in str(caught.value)
         assert look_up(path) == Holder("running", process.pid, start_time(process.pid))
 
 
-def test_who_has_the_lock_but_has_not_written_yet_is_another_process(path: Path) -> None:
+def test_a_holder_that_has_not_written_its_pid_yet_is_another_process(path: Path) -> None:
     with path.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(AlreadyRunningError, match="another process") as caught:
@@ -192,7 +192,7 @@ def test_who_has_the_lock_but_has_not_written_yet_is_another_process(path: Path)
     assert caught.value.pid is None
 
 
-def test_the_pid_of_a_holder_before_it_is_not_taken_for_the_one_that_runs(path: Path) -> None:
+def test_the_pid_of_an_earlier_holder_is_not_reported_as_the_running_one(path: Path) -> None:
     with bystander() as process:
         written(path, process.pid, start_time(process.pid) - 1)
         with path.open("rb") as file:
@@ -204,7 +204,7 @@ def test_the_pid_of_a_holder_before_it_is_not_taken_for_the_one_that_runs(path: 
 
 
 def test_one_object_does_not_acquire_twice(held: PidFile) -> None:
-    with pytest.raises(RuntimeError, match="held already"):
+    with pytest.raises(RuntimeError, match="already held"):
         held.acquire()
 
 
@@ -219,7 +219,7 @@ def test_release_removes_it_and_may_be_repeated(path: Path) -> None:
         assert not path.exists()
 
 
-def test_a_relative_path_counts_from_where_it_was_given(
+def test_a_relative_path_is_relative_to_the_directory_at_that_time(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(path.parent)
@@ -243,7 +243,7 @@ def test_a_file_that_took_its_place_is_not_removed(path: Path, held: PidFile) ->
 @pytest.mark.parametrize(
     "content", [b"", b"\n", b"12", b"abc\n", b"\0" * 5000, b"1\n1\n\n", b"-1\n5\n\n"]
 )
-def test_a_file_that_nobody_holds_is_taken_over(path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_held_is_taken_over(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     path.chmod(0o600)
     pid_file = PidFile(path)
@@ -254,7 +254,7 @@ def test_a_file_that_nobody_holds_is_taken_over(path: Path, content: bytes) -> N
     pid_file.release()
 
 
-def test_a_file_with_the_number_of_another_living_process_is_taken_over(path: Path) -> None:
+def test_a_file_with_the_pid_of_another_living_process_is_taken_over(path: Path) -> None:
     with bystander() as process:
         written(path, process.pid, start_time(process.pid))
         pid_file = PidFile(path)
@@ -285,7 +285,7 @@ def test_a_file_of_another_user_is_replaced(path: Path) -> None:
     with path.open("w") as theirs:
         pid_file = PidFile(path)
         pid_file.acquire()
-        theirs.write("1\n1\n\n")  # who had it open can change nothing
+        theirs.write("1\n1\n\n")  # a process that had it open can change nothing
 
     assert path.stat().st_uid == 0
     assert look_up(path).pid == os.getpid()
@@ -301,55 +301,57 @@ def test_a_symbolic_link_is_not_followed(path: Path) -> None:
 
     assert not target.exists()
     assert str(caught.value) == (
-        f"Cannot write the pid file '{path}': It is a symbolic link."
+        f"Cannot write the PID file '{path}': It is a symbolic link."
         " Remove it, or give another --pid-file."
     )
     assert look_up(path).state == "malformed"
 
 
-def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+def test_anything_but_a_regular_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.pid")
-    (tmp_path / "folder.pid").mkdir()
+    (tmp_path / "directory.pid").mkdir()
     with socket.socket(socket.AF_UNIX) as listener:
-        # A short path: an address holds but 107 bytes.
+        # A short path: a socket's address holds at most 107 bytes.
         before = Path.cwd()
         os.chdir(tmp_path)
         listener.bind("socket.pid")
         os.chdir(before)
-    for name in ("fifo.pid", "folder.pid", "socket.pid"):
+    for name in ("fifo.pid", "directory.pid", "socket.pid"):
         with pytest.raises(ProcessSetupError, match=f"{name}.*Remove it"):
             PidFile(tmp_path / name).acquire()
         assert look_up(tmp_path / name).state == "malformed"
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     path = tmp_path / "run" / "daemon.pid"
 
     with pytest.raises(ProcessSetupError) as caught:
         PidFile(path).acquire()
 
     assert str(caught.value) == (
-        f"Cannot write the pid file '{path}': No such file or directory."
-        f" Create the folder '{path.parent}', or give another --pid-file."
+        f"Cannot write the PID file '{path}': No such file or directory."
+        f" Create the directory {path.parent} first, or give another --pid-file."
     )
     assert look_up(path) == Holder("absent")
     assert look_up(path.with_name("daemon.pid") / "x.pid") == Holder("absent")
 
 
-def test_what_the_system_forbids_is_said_in_one_line() -> None:
-    # /proc/sys lets nobody make a file, not even root.
+def test_a_refusal_of_the_system_is_one_line() -> None:
+    # In /proc/sys not even root can create a file.
     with pytest.raises(ProcessSetupError) as caught:
         PidFile("/proc/sys/zenactors.pid").acquire()
 
-    assert str(caught.value).startswith("Cannot write the pid file '/proc/sys/zenactors.pid': ")
+    assert str(caught.value).startswith("Cannot write the PID file '/proc/sys/zenactors.pid': ")
     assert "\n" not in str(caught.value)
 
 
 @needs_user
-def test_a_folder_without_permission_is_named(path: Path) -> None:
+def test_a_directory_without_permission_is_named(path: Path) -> None:
     path.parent.chmod(0o500)
     try:
-        with pytest.raises(ProcessSetupError, match=r"Permission denied.*Let this user write"):
+        with pytest.raises(
+            ProcessSetupError, match=r"Permission denied.*Give this user permission"
+        ):
             PidFile(path).acquire()
     finally:
         path.parent.chmod(0o700)
@@ -377,7 +379,7 @@ def test_after_kill_9_the_next_start_takes_over(path: Path) -> None:
         pid_file.release()
 
 
-def test_200_times_start_and_kill_9(path: Path) -> None:
+def test_200_starts_and_kills_leave_no_trace(path: Path) -> None:
     assert answer("kill", path, 200) == []
 
 
@@ -386,11 +388,11 @@ def test_of_50_concurrent_starts_exactly_one_wins(path: Path) -> None:
         assert outcome["failed"] == []
         assert outcome["answers"] == 50
         assert len(outcome["won"]) == 1
-        # Who came before the winner had written its number cannot name it.
+        # A process that was refused before the winner wrote its PID cannot name it.
         assert set(outcome["named"]) <= {str(outcome["won"][0]), "None"}
 
 
-def test_starts_and_releases_at_once_never_have_two_winners_nor_disturb_readers(
+def test_starts_and_releases_at_once_never_have_two_winners_or_disturb_readers(
     path: Path,
 ) -> None:
     outcome = answer("churn", path, 400, 4)
@@ -427,10 +429,10 @@ def test_a_forked_child_that_releases_it_changes_nothing(path: Path) -> None:
 
 
 @needs_root
-def test_what_may_not_be_removed_is_emptied_and_taken_over(path: Path) -> None:
-    for folder in path.parents:
-        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o001:
-            folder.chmod(0o711)  # the other user may pass, and no more
+def test_a_file_that_cannot_be_removed_is_emptied_and_taken_over(path: Path) -> None:
+    for directory in path.parents:
+        if directory.stat().st_uid == os.geteuid() and not directory.stat().st_mode & 0o001:
+            directory.chmod(0o711)  # the other user may pass through, no more
 
     assert answer("drop", path, FOREIGN) == ["running", "stale", 0]
     pid_file = PidFile(path)
@@ -455,14 +457,14 @@ def test_after_a_chroot_it_is_emptied_and_no_other_file_touched(path: Path) -> N
         b"0\n34\n\n",
         b"-12\n34\n\n",
         b"012\n34\n\n",
-        b"\xd9\xa1\n34\n\n",  # a digit, but of another script
-        b"9999999999\n34\n\n",  # fits no pid
+        b"\xd9\xa1\n34\n\n",  # a digit of another script
+        b"9999999999\n34\n\n",  # above every PID
         b"12\n34\n\nmore",
         b"12\n34\n\n" * 1000,
         b"\0\xff",
     ],
 )
-def test_what_it_did_not_write_is_malformed(path: Path, content: bytes) -> None:
+def test_content_that_zenactors_did_not_write_is_malformed(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
     assert look_up(path) == Holder("malformed")
@@ -522,7 +524,7 @@ def test_a_signal_reaches_the_holder(path: Path) -> None:
         assert process.wait(DEADLINE) == -signal.SIGTERM
 
 
-def test_no_signal_reaches_a_process_that_has_only_the_same_number(path: Path) -> None:
+def test_no_signal_reaches_another_process_with_the_same_pid(path: Path) -> None:
     with bystander() as process:
         written(path, process.pid, start_time(process.pid) + 1)
 
@@ -531,27 +533,27 @@ def test_no_signal_reaches_a_process_that_has_only_the_same_number(path: Path) -
         assert process.returncode == 0
 
 
-def test_no_signal_reaches_a_process_that_got_the_number_after_the_look(
+def test_no_signal_reaches_a_process_that_got_the_pid_after_the_lookup(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with bystander() as process:
         began = start_time(process.pid)
         written(path, process.pid, began - 1)
-        answers = iter([began - 1, began])  # the number changes hands between the two
-        monkeypatch.setattr(pidfile, "_start_time", lambda _pid: next(answers))
+        answers = iter([began - 1, began])  # the PID is reused between the two
+        monkeypatch.setattr(pidfile, "start_time", lambda _pid: next(answers))
 
         assert signal_holder(path, signal.SIGKILL).state == "stale"
         process.communicate(b"\n")
         assert process.returncode == 0
 
 
-def test_a_process_that_ended_after_the_look_is_stale(
+def test_a_process_that_ended_after_the_lookup_is_stale(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with bystander() as process:
         began = start_time(process.pid)
         written(path, process.pid, began)
-    monkeypatch.setattr(pidfile, "_start_time", lambda _pid: began)
+    monkeypatch.setattr(pidfile, "start_time", lambda _pid: began)
 
     assert signal_holder(path, signal.SIGKILL).state == "stale"
 
@@ -560,9 +562,9 @@ def test_a_process_that_ended_after_the_look_is_stale(
 def test_a_process_that_may_not_be_signalled_is_an_error(path: Path) -> None:
     with holder_of(path):
         path.chmod(0o644)
-        for folder in path.parents:
-            if not folder.stat().st_mode & 0o001:
-                folder.chmod(0o711)
+        for directory in path.parents:
+            if not directory.stat().st_mode & 0o001:
+                directory.chmod(0o711)
         source = f"""
 import os
 from zenactors.process.pidfile import look_up, signal_holder
@@ -582,7 +584,7 @@ for number in (0, 15):
 
 
 @needs_root
-def test_root_does_not_signal_on_the_word_of_any_user(path: Path) -> None:
+def test_root_does_not_signal_a_process_that_another_user_names(path: Path) -> None:
     with bystander() as process:
         written(path, process.pid, start_time(process.pid))
         os.chown(path, FOREIGN, FOREIGN)
@@ -603,7 +605,7 @@ def test_root_signals_a_users_daemon_by_that_users_file(path: Path) -> None:
         assert process.wait(DEADLINE) == -signal.SIGTERM
 
 
-def test_who_ends_can_be_waited_for(path: Path) -> None:
+def test_the_end_of_the_holder_can_be_waited_for(path: Path) -> None:
     with holder_of(path) as process:
         holder = look_up(path)
         assert holder.pid is not None
@@ -623,7 +625,7 @@ def test_who_ends_can_be_waited_for(path: Path) -> None:
         ("a.b.runlog", 0x123456, "a.b.123456.runlog"),
     ],
 )
-def test_instances_have_the_seeds_serial(path: str, pid: int, expected: str) -> None:
+def test_instances_have_the_serial_of_pyzenkit(path: str, pid: int, expected: str) -> None:
     assert with_serial(path, pid) == Path(expected)
 
 

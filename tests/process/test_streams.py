@@ -94,7 +94,7 @@ def test_text_is_written_at_once() -> None:
 
     write_to(stream, "a line\n")
 
-    assert stream.buffer.getvalue() == b"a line\n"  # type: ignore[attr-defined]
+    assert stream.buffer.getvalue() == b"a line\n"
 
 
 def test_writing_to_a_stream_that_is_closed_or_missing_is_no_error() -> None:

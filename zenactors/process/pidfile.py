@@ -1,27 +1,30 @@
-"""The pid file: who runs, and that nobody else does (D4).
+"""The PID file: which process runs, and that no second one does.
 
-Two facts are kept apart. *Whether* a daemon may start is decided by `flock` alone, held for life
-on the file's inode: the kernel lets go of it however the holder ends. *Who* runs is read from the
-content, without a lock: so a reader never makes a start fail. The content is the pid, the
-process's start time and the boot id, a line each. Together they name one process for ever: a pid
-is used again, and after a reboot so is a start time.
+Two facts are kept apart. `flock` alone decides *whether* a daemon may start: the daemon holds the
+lock on the file's inode as long as it lives, and the kernel releases the lock however the daemon
+ends. The content says *which* process runs. It is read without a lock, so a reader never makes a
+start fail. The content has three lines: the PID, the process's start time and the boot id.
+Together they identify one process for ever, although PIDs are reused, and start times repeat after
+a reboot.
 
 Invariants:
 
-- At most one process holds the lock on the inode that the path names. Who gets a lock looks
-  whether the path still names that inode, and otherwise begins anew.
-- Only the holder writes or removes the file, and it removes it before it lets go of the lock.
-- A reader says "running" only of the very process that wrote the file, while that process lives.
-- A file that a signal may be sent by is the word of root, of oneself, or of the process's owner.
+- At most one process holds the lock on the inode that the path names. A process that gets a lock
+  checks that the path still names that inode, and otherwise tries again.
+- Only the holder writes or removes the file, and it removes the file before it releases the lock.
+- A reader reports "running" only for the very process that wrote the file, while it lives.
+- A file is used to send a signal only if it belongs to root, to this user, or to the user of the
+  process that it names.
 
-What cannot be removed is emptied. After a chroot the path names nothing, or something else, and
-after a change of user the folder may be closed to us. No descriptor of the folder is kept for
-that: it would be a way out of the chroot. The descriptor of the file is there in any case, for the
-lock, and was opened for writing. An empty file says "nobody", and the next start takes it over.
+A file that cannot be removed is emptied. After a chroot the path names nothing, or another file,
+and after a change of user the directory may not be writable. No descriptor of the directory is
+kept for this, because it would be a way out of the chroot. The file's own descriptor is kept for
+the lock anyway, and is open for writing. An empty file means that no process runs, and the next
+start reuses it.
 
-Two limits of every `flock`. Whoever may read the file may lock it, and so keep a daemon from
-starting: keep pid files in a folder that only those may enter who are trusted so far. And a child
-that is forked and runs no other program shares the lock, and holds it beyond the daemon's end.
+Two limits apply to every `flock`. A user who may read the file may lock it, and so prevent a
+daemon from starting: keep PID files in a directory that only trusted users may enter. A forked
+child that executes no other program shares the lock, and holds it after the daemon's end.
 """
 
 from __future__ import annotations
@@ -38,30 +41,30 @@ from pathlib import Path
 from typing import Literal
 
 from zenactors.errors import AlreadyRunningError, ConfigurationError, ProcessSetupError
+from zenactors.process.advice import advice_for_writing, reason
+from zenactors.process.procfs import boot_id, own_start_time, start_time, user_of
 
 SUFFIX = ".pid"
 MODE = 0o644
-ATTEMPTS = 100  # each found the file replaced meanwhile: that takes another daemon's whole life
-LONGEST = 4_096  # bytes read; a pid file has below 80
-MAX_PID = 2**31 - 1  # what the C type holds
+ATTEMPTS = 100  # one is lost only if another daemon starts and ends meanwhile
+LONGEST = 4_096  # bytes read; a PID file has fewer than 80
+NOT_A_FILE = (errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.ENXIO)  # a link, a fifo, a socket
+MAX_PID = 2**31 - 1  # pid_t is a signed 32-bit integer
 
 CONTENT = re.compile(rb"([1-9][0-9]{0,9})\n([0-9]{1,20})\n([0-9a-f-]*)\n")
 SERIAL = re.compile(r"[0-9a-f]{5,}")
 SERIAL_DIGITS = 5
 
-START_TIME = 19  # index of field 22 of /proc/PID/stat, counted from the state, which is field 3
-ENDED = (b"Z", b"X")  # states of a process that only waits for its parent
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Holder:
-    """What a pid file says about who runs.
+    """The process that a PID file names, as a reader finds it.
 
     Attributes:
-        state: "absent": there is no file. "stale": nobody runs. "malformed": it is no pid file of
-            ours. "running": the process `pid` lives.
-        pid: The process that wrote the file; None unless "stale" or "running", or if it is empty.
-        start_time: When that process began, in clock ticks since boot.
+        state: "absent": there is no file. "stale": the process has ended, or the file is empty.
+            "malformed": the file is not a PID file of zenactors. "running": the process lives.
+        pid: The process that wrote the file; None if the file is absent, malformed or empty.
+        start_time: When that process began, in clock ticks since boot; None as `pid`.
     """
 
     state: Literal["absent", "stale", "malformed", "running"]
@@ -70,47 +73,49 @@ class Holder:
 
 
 class PidFile:
-    """The pid file of this process.
+    """The PID file of this process.
 
     Args:
-        path: Its name ends in `.pid`. A relative one counts from the folder that is current now.
+        path: A name that ends in `.pid`; relative to the current directory at this moment.
 
     Raises:
-        ConfigurationError: It ends otherwise.
+        ConfigurationError: The name does not end in `.pid`.
 
     Thread: one.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).absolute()  # a daemon changes its folder
+        self.path = Path(path).absolute()  # a daemon changes its directory
         if self.path.suffix != SUFFIX:
             raise ConfigurationError(
-                f"The pid file's name {str(path)!r} must end in {SUFFIX!r}: choose, say,"
+                f"The PID file's name {str(path)!r} must end in {SUFFIX!r}: choose, say,"
                 f" {self.path.name + SUFFIX!r}."
             )
         self._descriptor = -1
         self._owner = 0
 
     def acquire(self) -> None:
-        """Become the one that runs. Never waits. The descriptor is not inherited by programs.
+        """Lock the file and write this process into it. Never waits for another holder.
+
+        Programs that this process executes do not inherit the descriptor.
 
         Raises:
             AlreadyRunningError: Another process holds the file.
-            ProcessSetupError: The system refuses, or the path names no regular file.
-            RuntimeError: This object holds it already.
+            ProcessSetupError: The system refuses, or the path does not name a regular file.
+            RuntimeError: This object holds the file already.
         """
         if self._descriptor >= 0:
-            raise RuntimeError(f"{self.path} is held already")
+            raise RuntimeError(f"{self.path} is already held by this object: release() it first.")
         pid = os.getpid()
         try:
-            content = f"{pid}\n{_own_start_time()}\n{_boot_id()}\n".encode()
+            content = f"{pid}\n{own_start_time()}\n{boot_id()}\n".encode()
             descriptor = self._locked()
             try:
-                os.fchmod(descriptor, MODE)  # a umask may have taken from it
-                # Emptied first: who reads between the two sees nobody, not half of two processes.
+                os.fchmod(descriptor, MODE)  # open() has applied the umask
+                # Emptied first: a reader in between sees no process, not a mixture of two.
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, content, 0)
-            except BaseException:  # whatever it was, nobody is kept from starting
+            except BaseException:  # on any error, let the next daemon start
                 os.close(descriptor)
                 raise
         except OSError as cause:
@@ -119,9 +124,9 @@ class PidFile:
         self._owner = pid
 
     def release(self) -> None:
-        """Remove the file, or empty it if that is refused, and let go of the lock.
+        """Remove the file and release the lock. A file that cannot be removed is emptied.
 
-        In a forked child that inherited this object, the parent's file and lock stay as they are.
+        A forked child that inherited this object changes neither its parent's file nor the lock.
         Harmless if nothing is held.
         """
         if self._descriptor < 0:
@@ -131,7 +136,7 @@ class PidFile:
             if self._owner == os.getpid() and not self._removed(descriptor):
                 os.ftruncate(descriptor, 0)
         finally:
-            os.close(descriptor)  # and the lock with it, unless a forked child has a copy
+            os.close(descriptor)  # releases the lock too, unless a forked child has a copy
 
     def _removed(self, descriptor: int) -> bool:
         try:
@@ -143,7 +148,7 @@ class PidFile:
         return True
 
     def _locked(self) -> int:
-        """Return a descriptor of the file that the path names, with the lock."""
+        """Open and lock the file that the path names, and return the descriptor."""
         for _ in range(ATTEMPTS):
             descriptor = _open(self.path)
             try:
@@ -151,46 +156,46 @@ class PidFile:
                 if _names(self.path, descriptor):
                     if _is_ours(descriptor):
                         return descriptor
-                    # Nobody runs, but the file may be written by others, also later, or is
-                    # another file by a hard link. Ours takes its place.
+                    # No daemon runs, but other users can write to the file, or it is a hard link
+                    # to another file. The next attempt creates a new one.
                     self.path.unlink()
             except BlockingIOError:
                 os.close(descriptor)
                 raise AlreadyRunningError(self.path, _running_pid(self.path)) from None
-            except BaseException:  # whatever it was, nobody is kept from starting
+            except BaseException:  # on any error, let the next daemon start
                 os.close(descriptor)
                 raise
             os.close(descriptor)
         raise ProcessSetupError(
-            f"The pid file {str(self.path)!r} was replaced {ATTEMPTS} times while this process"
-            " tried to lock it. Find out who removes it."
+            f"The PID file {str(self.path)!r} was replaced {ATTEMPTS} times while this process"
+            " tried to lock it. Find the program that removes it."
         )
 
 
 def look_up(path: str | Path) -> Holder:
-    """Return who runs by a pid file. Takes no lock: disturbs no start.
+    """Return the process that a PID file names. Takes no lock, so it prevents no start.
 
-    A process of another pid namespace is not seen: its file is "stale" here.
+    A process in another PID namespace is not visible: its file is "stale" here.
 
     Raises:
-        OSError: It cannot be read, or the system does not let the process be looked at.
+        OSError: The file cannot be read, or the system hides the process.
     """
     return _look_up(Path(path))[0]
 
 
 def signal_holder(path: str | Path, number: int) -> Holder:
-    """Send a signal to the process that runs by a pid file, and to no other one.
+    """Send a signal to the process that a PID file names, and never to another process.
 
     Args:
-        path: The pid file.
-        number: The signal; 0 only looks whether it could be sent.
+        path: The PID file.
+        number: The signal; 0 only checks that it could be sent.
 
     Returns:
-        Who runs. The signal was sent if, and only if, the state is "running".
+        The process. The signal was sent if, and only if, the state is "running".
 
     Raises:
-        PermissionError: The process may not be signalled; or the file is of a user who is neither
-            root, nor this one, nor the process's: then it may name any process.
+        PermissionError: The process may not be signalled. Or the file belongs to none of root,
+            this user and the process's user, so that user could name any process in it.
         OSError: As `look_up`.
     """
     path = Path(path)
@@ -204,22 +209,22 @@ def signal_holder(path: str | Path, number: int) -> Holder:
     except ProcessLookupError:
         return gone
     try:
-        # The descriptor names one process for ever: if that is the one that wrote the file, then
-        # nobody else can be hit any more.
-        if _start_time(holder.pid) != holder.start_time:
+        # A pidfd refers to one process for ever. If that process wrote the file, the signal cannot
+        # reach another one.
+        if start_time(holder.pid) != holder.start_time:
             return gone
-        if file_owner not in (0, os.geteuid(), _user_of(holder.pid)):
+        if file_owner not in (0, os.geteuid(), user_of(holder.pid)):
             raise PermissionError(
                 errno.EPERM,
                 f"It names process {holder.pid}, but belongs to user {file_owner}, who is neither"
-                " root nor that process's owner",
+                " root nor the user of that process",
                 str(path),
             )
         try:
             signal.pidfd_send_signal(descriptor, number)
         except ProcessLookupError:
             return gone
-    except FileNotFoundError:  # /proc/PID: it has ended meanwhile
+    except FileNotFoundError:  # no /proc/PID: the process has ended meanwhile
         return gone
     finally:
         os.close(descriptor)
@@ -227,16 +232,16 @@ def signal_holder(path: str | Path, number: int) -> Holder:
 
 
 def with_serial(path: str | Path, pid: int) -> Path:
-    """Return the name of one of several instances: `NAME.pid` becomes `NAME.00abc.pid`."""
+    """Return the path for one of several instances: `NAME.pid` becomes `NAME.00abc.pid`."""
     path = Path(path)
     return path.with_name(f"{path.stem}.{_serial(pid)}{path.suffix}")
 
 
 def instances(path: str | Path) -> list[Path]:
-    """Return the files there are of this name, with and without a serial, sorted.
+    """Return the existing files for this path, with and without a serial, sorted.
 
     Raises:
-        OSError: The folder is there, but cannot be read.
+        OSError: The directory exists, but cannot be read.
     """
     path = Path(path)
     start, end = f"{path.stem}.", path.suffix
@@ -257,13 +262,13 @@ def _serial(pid: int) -> str:
 
 
 def _open(path: Path) -> int:
-    # NONBLOCK and NOCTTY are for what should not be there: a fifo, a terminal.
+    # NONBLOCK and NOCTTY matter only if the path names a fifo or a terminal.
     flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     descriptor = os.open(path, flags, MODE)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)
-    raise OSError(errno.EINVAL, "It is not a regular file", str(path))
+    raise OSError(errno.EINVAL, "Not a regular file", str(path))
 
 
 def _names(path: Path, descriptor: int) -> bool:
@@ -284,11 +289,11 @@ def _running_pid(path: Path) -> int | None:
         holder = look_up(path)
         if holder.state == "running":
             return holder.pid
-    return None  # it has the lock, but has not written its number yet
+    return None  # it has the lock, but has not written its PID yet
 
 
 def _look_up(path: Path) -> tuple[Holder, int]:
-    """Return who runs, and the user that the file belongs to."""
+    """Return the process, and the user id of the file's owner."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
@@ -313,70 +318,16 @@ def _judge(content: bytes) -> Holder:
     match = CONTENT.fullmatch(content)
     if match is None or (pid := int(match[1])) > MAX_PID:
         return Holder("malformed")
-    start_time = int(match[2])
-    same_boot = match[3].decode() == _boot_id()
-    lives = same_boot and _start_time(pid) == start_time
-    return Holder("running" if lives else "stale", pid, start_time)
-
-
-def _own_start_time() -> int:
-    start_time = _start_time(os.getpid())
-    if start_time is None:
-        raise FileNotFoundError(errno.ENOENT, "No such process: is it mounted?", "/proc/self/stat")
-    return start_time
-
-
-def _start_time(pid: int) -> int | None:
-    """Return when a process began, in clock ticks since boot; None if it has ended."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        if not _exists(pid):
-            return None
-        # Mounted with hidepid, perhaps: "has ended" would be a guess.
-        raise PermissionError(
-            errno.EACCES, "The process is there, but may not be looked at", f"/proc/{pid}/stat"
-        ) from None
-    fields = text.rpartition(b") ")[2].split()  # the name may hold spaces and parentheses
-    return None if fields[0] in ENDED else int(fields[START_TIME])
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.close(os.pidfd_open(pid))
-    except OSError:
-        return False
-    return True
-
-
-def _user_of(pid: int) -> int:
-    """Return a process's real user id. /proc/PID itself may belong to root all the same."""
-    for line in Path(f"/proc/{pid}/status").read_bytes().splitlines():
-        if line.startswith(b"Uid:"):
-            return int(line.split()[1])
-    raise FileNotFoundError(errno.ENOENT, "It names no user", f"/proc/{pid}/status")
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""  # hidden in some containers: then start times have to do
+    began = int(match[2])
+    same_boot = match[3].decode() == boot_id()
+    is_alive = same_boot and start_time(pid) == began
+    return Holder("running" if is_alive else "stale", pid, began)
 
 
 def _refusal(path: Path, cause: OSError) -> str:
-    reason = cause.strerror or str(cause)
-    text = f"Cannot write the pid file {str(path)!r}: {reason}"
-    if cause.filename is not None and str(cause.filename) != str(path):
-        text += f" ({str(cause.filename)!r})"
-    match cause.errno:
-        case errno.ENOENT | errno.ENOTDIR:
-            step = f"Create the folder {str(path.parent)!r}, or give another --pid-file."
-        case errno.ELOOP:
-            text = f"Cannot write the pid file {str(path)!r}: It is a symbolic link"
-            step = "Remove it, or give another --pid-file."
-        case errno.EINVAL | errno.EISDIR | errno.ENXIO:
-            step = "Remove it, or give another --pid-file."
-        case _:
-            step = "Let this user write it and its folder, or give another --pid-file."
-    return f"{text}. {step}"
+    is_link = cause.errno == errno.ELOOP
+    why = "It is a symbolic link" if is_link else reason(cause)
+    if not is_link and cause.filename is not None and str(cause.filename) != str(path):
+        why += f" ({str(cause.filename)!r})"
+    step = "Remove it" if cause.errno in NOT_A_FILE else advice_for_writing(cause, path)
+    return f"Cannot write the PID file {str(path)!r}: {why}. {step}, or give another --pid-file."

@@ -1,0 +1,69 @@
+"""Facts about a process from /proc: when it began, and who runs it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+START_TIME = 19  # index of field 22 of /proc/PID/stat, counted from the state, which is field 3
+ENDED = (b"Z", b"X")  # states of a process that has ended and only waits for its parent
+
+
+def start_time(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot; None if it has ended.
+
+    Raises:
+        PermissionError: The process exists, but /proc hides it.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        if not _exists(pid):
+            return None
+        # /proc may be mounted with hidepid. None would be a guess.
+        raise PermissionError(
+            errno.EACCES, "The process exists, but /proc hides it", f"/proc/{pid}/stat"
+        ) from None
+    fields = text.rpartition(b") ")[2].split()  # the name may contain spaces and parentheses
+    return None if fields[0] in ENDED else int(fields[START_TIME])
+
+
+def own_start_time() -> int:
+    """Return when this process began, in clock ticks since boot.
+
+    Raises:
+        OSError: /proc is not mounted, or cannot be read.
+    """
+    found = start_time(os.getpid())
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, "No such process: is it mounted?", "/proc/self/stat")
+    return found
+
+
+def user_of(pid: int) -> int:
+    """Return a process's real user id. The owner of /proc/PID may be root instead.
+
+    Raises:
+        OSError: The process has ended, or its status cannot be read.
+    """
+    for line in Path(f"/proc/{pid}/status").read_bytes().splitlines():
+        if line.startswith(b"Uid:"):
+            return int(line.split()[1])
+    raise FileNotFoundError(errno.ENOENT, "No user is named in it", f"/proc/{pid}/status")
+
+
+def boot_id() -> str:
+    """Return the identifier of the system's current boot; empty where it is hidden."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""  # in some containers; start times alone must then identify a process
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.close(os.pidfd_open(pid))
+    except OSError:
+        return False
+    return True

@@ -1,6 +1,6 @@
-"""A daemon for the tests: does what it is told over a socket, one order a line.
+"""A daemon for the tests: it obeys orders from a socket, one per line.
 
-Its socket has an abstract address, so it is found also from another root and by another user.
+The socket has an abstract address, so it is reached even after a chroot and as another user.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ START_TIMEOUT = 60.0  # seconds: generous, so that only a hang takes it
 
 
 class Link:
-    """The connection to the test. One text stream for both ways would drop what it has read."""
+    """The connection to the test. One stream for both directions would lose what it has read."""
 
     def __init__(self, address: str) -> None:
         connection = socket.socket(socket.AF_UNIX)
@@ -48,7 +48,7 @@ class Link:
 
 
 def obey(link: Link, launcher: Launcher) -> None:
-    """Do as told until the other side has gone, and acknowledge each order."""
+    """Obey and acknowledge each order until the test closes the connection."""
     orders: dict[str, Callable[[str], Any]] = {
         "write": lambda text: launcher.write(f"{text}\n"),
         "flood": lambda size: launcher.write("x" * int(size)),
@@ -94,7 +94,7 @@ def facts() -> dict[str, Any]:
         "mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
         "environment": dict(os.environ),
         "umask": umask,
-        "folder": str(Path.cwd()),
+        "directory": str(Path.cwd()),
         "users": [os.getresuid(), os.getresgid()],
     }
 
@@ -116,14 +116,14 @@ def plain(address: str) -> None:
     serve(address, mask=CAUGHT)
 
 
-def hostile(address: str, terminal: str, folder: str) -> None:
-    """Start with everything as a daemon should not have it."""
+def hostile(address: str, terminal: str, directory: str) -> None:
+    """Start with everything that a daemon must not have."""
     os.setsid()
     descriptor = os.open(terminal, os.O_RDWR)
     fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
     high = os.dup2(descriptor, 200)
     kept = os.open("/dev/zero", os.O_RDONLY)
-    os.chdir(folder)
+    os.chdir(directory)
     os.umask(0o077)
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -136,7 +136,7 @@ def hostile(address: str, terminal: str, folder: str) -> None:
         start_timeout=START_TIMEOUT, now=time.monotonic, keep=[kept], mask=[signal.SIGTERM]
     )
     after = facts()
-    os.open(terminal, os.O_RDWR)  # a session's leader would get it as its terminal by this
+    os.open(terminal, os.O_RDWR)  # would become the terminal of a session's leader
     link = Link(address)
     link.tell({"before": before, "after": after, "then": facts(), "high": high, "kept": kept})
     obey(link, launcher)
@@ -154,12 +154,12 @@ def early(address: str) -> None:
     serve(address, mask=CAUGHT)
 
 
-def buffered(address: str, journal: str) -> None:
-    """Have something unwritten, and something to do at the end."""
+def buffered(address: str, events: str) -> None:
+    """Have unwritten output and an exit handler."""
     parent = os.getpid()
 
     def note(what: str) -> None:
-        with Path(journal).open("a") as file:
+        with Path(events).open("a") as file:
             file.write(f"{what} {os.getpid() == parent}\n")
 
     atexit.register(note, "exit")
@@ -172,7 +172,7 @@ def buffered(address: str, journal: str) -> None:
 
 
 def timed(address: str, clock: str) -> None:
-    """Take the time from a file."""
+    """Read the time from a file."""
     signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
     launcher = detach(
         start_timeout=100.0, now=lambda: float(Path(clock).read_text()), grace=5.0, mask=CAUGHT
@@ -193,7 +193,7 @@ def asking(address: str, clock: str) -> None:
 
 
 def struck(address: str) -> None:
-    """Send a deadly signal to the first child as soon as it is there."""
+    """Send a deadly signal to the first child as soon as it exists."""
     children: list[int] = []
 
     def strike() -> None:
@@ -206,7 +206,7 @@ def struck(address: str) -> None:
 
 
 def crowded(address: str) -> None:
-    """Refused three times for other threads, and then no more."""
+    """Be refused twice because of other threads, and then succeed."""
     done = threading.Event()
     thread = threading.Thread(target=done.wait, name="worker-7")
     thread.start()
@@ -238,7 +238,7 @@ def refusal() -> str:
 
 
 def limited(address: str, user: str, processes: str) -> None:
-    """Have so many processes at most."""
+    """Have a limit on the number of processes."""
     os.setresuid(int(user), int(user), int(user))
     resource.setrlimit(resource.RLIMIT_NPROC, (int(processes), int(processes)))
     text = refusal()
@@ -246,9 +246,9 @@ def limited(address: str, user: str, processes: str) -> None:
 
 
 def many(opened: str) -> None:
-    """Say how long it takes to close descriptors, and how long a loop over the limit would."""
+    """Measure how long it takes to close descriptors, and how long a loop to the limit takes."""
     _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError):  # it takes the capability CAP_SYS_RESOURCE
+    with contextlib.suppress(ValueError):  # it needs the capability CAP_SYS_RESOURCE
         resource.setrlimit(resource.RLIMIT_NOFILE, (1_048_576, 1_048_576))
         limit = 1_048_576
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
@@ -278,7 +278,7 @@ def release() -> str:
 
 
 def whole(address: str, pid_path: str, *rest: str) -> None:
-    """Do all 15 steps, in the order that the module describes."""
+    """Do all 15 steps, in the order of the module's docstring."""
     signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
     chroot_dir, group_name, user_name = rest if rest else (None, None, None)
     group = resolve_group(group_name) if group_name else None

@@ -1,4 +1,4 @@
-"""Children start clean and are gone after stop (D6): real processes."""
+"""Child processes start clean and are gone after `stop`: real processes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from zenactors.process.children import Children
 
 DEADLINE = 60.0  # seconds: generous, so that only a hang fails
 
-# Two signals that the C library keeps to itself: what it starts by posix_spawn, as make does all,
-# has them ignored for ever, and no program can tell.
+# Two signals that the C library reserves. Programs that it starts by posix_spawn, as make starts
+# all of its own, have them ignored for ever, and no program can change that.
 OF_THE_LIBRARY = 1 << (32 - 1) | 1 << (33 - 1)
 
 SHOW_SIGNALS = """
@@ -81,7 +81,7 @@ def blocked(*numbers: signal.Signals) -> Iterator[None]:
 
 @contextlib.contextmanager
 def run(children: Children, source: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program that says when it is ready; close its pipes in the end."""
+    """Run a program that reports when it is ready; close its pipes at the end."""
     child = children.spawn(
         python(source, *arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -96,7 +96,7 @@ def run(children: Children, source: str, *arguments: str) -> Iterator[subprocess
 
 
 def no_writer_is_left(child: subprocess.Popen[bytes]) -> bool:
-    """Wait until the child and all that inherited its output have ended."""
+    """Wait until the child, and all processes that inherited its output, have ended."""
     assert child.stdout is not None
     ready = select.select([child.stdout], [], [], DEADLINE)[0]
     return bool(ready) and child.stdout.read() == b""
@@ -117,7 +117,7 @@ def test_a_child_has_an_empty_mask_default_handlers_and_its_own_group(children: 
     assert signals_of(children) == (0, 0, "True")
 
 
-def test_so_it_has_where_signals_are_ignored_or_blocked(children: Children) -> None:
+def test_so_does_a_child_of_a_process_that_ignores_or_blocks_signals(children: Children) -> None:
     with ignored(signal.SIGQUIT):
         assert signals_of(children) == (0, 0, "True")
     with ignored(signal.SIGINT), blocked(signal.SIGTERM, signal.SIGUSR1):
@@ -126,7 +126,7 @@ def test_so_it_has_where_signals_are_ignored_or_blocked(children: Children) -> N
         assert signals_of(children) == (0, 0, "True")
 
 
-def test_what_python_ignores_a_child_does_not(children: Children) -> None:
+def test_signals_that_python_ignores_are_not_ignored_in_a_child(children: Children) -> None:
     for context in (contextlib.nullcontext(), ignored(signal.SIGQUIT)):
         with context:
             child = children.spawn(["grep", "SigIgn", "/proc/self/status"], stdout=subprocess.PIPE)
@@ -135,7 +135,7 @@ def test_what_python_ignores_a_child_does_not(children: Children) -> None:
 
 
 @pytest.mark.parametrize("unclean", [False, True])
-def test_it_is_a_popen_with_pipes_folder_and_environment(
+def test_it_is_a_popen_with_pipes_directory_and_environment(
     children: Children, tmp_path: Path, *, unclean: bool
 ) -> None:
     with ignored(signal.SIGQUIT) if unclean else contextlib.nullcontext():
@@ -169,7 +169,7 @@ def test_descriptors_can_be_passed_and_no_others_are(children: Children, *, uncl
 
 
 @pytest.mark.parametrize("unclean", [False, True])
-def test_a_program_that_is_not_there_is_an_error_of_spawn(
+def test_a_missing_program_is_an_error_of_spawn(
     children: Children, tmp_path: Path, *, unclean: bool
 ) -> None:
     plain = tmp_path / "plain"
@@ -189,9 +189,7 @@ def test_a_program_that_is_not_there_is_an_error_of_spawn(
     "option",
     [{"shell": True}, {"preexec_fn": int}, {"process_group": 1}, {"start_new_session": True}],
 )
-def test_what_it_decides_by_itself_is_refused(
-    children: Children, option: dict[str, object]
-) -> None:
+def test_reserved_options_are_refused(children: Children, option: dict[str, object]) -> None:
     with pytest.raises(TypeError, match=next(iter(option))):
         children.spawn(["true"], **option)
 
@@ -223,7 +221,7 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
         assert child.returncode == 7
 
 
-def test_stop_kills_who_does_not_heed_sigterm(children: Children) -> None:
+def test_stop_kills_a_child_that_ignores_sigterm(children: Children) -> None:
     with run(children, IGNORE_TERM) as child:
         assert children.stop(0.0) == []
 
@@ -239,14 +237,14 @@ def test_grandchildren_are_gone_after_stop(children: Children) -> None:
         assert no_writer_is_left(child)  # the grandchild ignores SIGTERM
 
 
-def test_what_a_child_leaves_running_in_its_group_ends_with_it(children: Children) -> None:
+def test_processes_that_a_child_leaves_in_its_group_end_with_it(children: Children) -> None:
     with run(children, GRANDCHILD, "ends") as child:
         assert child.wait(DEADLINE) == 0
 
         assert no_writer_is_left(child)
 
 
-def test_a_group_that_was_left_is_gone_also_if_nobody_waited_for_the_child(
+def test_the_rest_of_a_group_is_gone_even_if_no_thread_waited_for_the_child(
     children: Children,
 ) -> None:
     with run(children, GRANDCHILD, "ends") as child:

@@ -1,4 +1,4 @@
-"""Who a daemon becomes, on real processes (S7, D15)."""
+"""The user, group and directories that a daemon changes to, on real processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from zenactors.process.privileges import (
 )
 
 ROOT = Path(__file__).parents[2]
-NOBODY = 23_456  # a number without an entry
+NOBODY = 23_456  # a number that the system does not know
 DEADLINE = 60.0  # seconds: generous, so that only a hang fails
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may change user or root")
@@ -43,7 +43,7 @@ def ids():
 
 
 def answer(source: str) -> Any:
-    """Run a program in a process of its own; return what it says."""
+    """Run a program in a process of its own; return the value that it prints."""
     done = subprocess.run(
         [sys.executable, "-c", PRELUDE + textwrap.dedent(source)],
         cwd=ROOT,
@@ -73,7 +73,7 @@ def test_a_users_groups_are_those_of_the_system(entry: pwd.struct_passwd) -> Non
     assert user.gid not in user.groups
 
 
-def test_a_group_given_takes_the_place_of_the_users_own() -> None:
+def test_a_given_group_replaces_the_users_own() -> None:
     user = resolve_user("root", Group("app", 4711))
 
     assert user.gid == 4711
@@ -92,7 +92,7 @@ def test_an_unknown_user_is_named_with_the_nearest_known_one() -> None:
 
 def test_a_user_that_is_only_a_number_needs_a_group() -> None:
     for value in (NOBODY, str(NOBODY)):
-        with pytest.raises(ConfigurationError, match=f"{NOBODY} is not known.*give a group too"):
+        with pytest.raises(ConfigurationError, match=f"{NOBODY} is not known.*set group too"):
             resolve_user(value)
         assert resolve_user(value, Group(None, 7)) == User(None, NOBODY, 7)
 
@@ -109,7 +109,7 @@ def test_an_unknown_group_is_named_with_the_nearest_known_one() -> None:
 
 @pytest.mark.parametrize("value", [-1, "-1", 2**32 - 1, str(2**32 - 1), 2**64, True])
 def test_numbers_out_of_range_are_refused(value: str | int) -> None:
-    # -1, also as 2**32 - 1, would tell the system to leave the user as it is: root.
+    # -1, which equals 2**32 - 1, would mean "unchanged" to the system: root.
     with pytest.raises(ConfigurationError, match="user"):
         resolve_user(value, Group(None, 7))
     with pytest.raises(ConfigurationError, match="group"):
@@ -175,7 +175,7 @@ def test_a_named_user_has_its_own_supplementary_groups_and_no_others() -> None:
 
 
 @needs_root
-def test_a_group_takes_the_place_of_the_users() -> None:
+def test_a_group_replaces_the_users_when_dropping() -> None:
     seen = answer(f"""
         drop(User("app", {NOBODY}, 34567, (20001,)), Group(None, 45678))
         print(json.dumps(ids()))
@@ -185,7 +185,7 @@ def test_a_group_takes_the_place_of_the_users() -> None:
 
 
 @needs_root
-def test_a_group_alone_leaves_the_user() -> None:
+def test_a_group_alone_keeps_the_user() -> None:
     seen = answer("""
         os.setgroups([0, 4, 27])
         drop(None, Group(None, 45678))
@@ -196,7 +196,7 @@ def test_a_group_alone_leaves_the_user() -> None:
 
 
 @needs_root
-def test_there_is_no_way_back() -> None:
+def test_privileges_cannot_be_regained() -> None:
     seen = answer(f"""
         drop(User(None, {NOBODY}, 34567))
         refused = []
@@ -219,7 +219,7 @@ def test_there_is_no_way_back() -> None:
 
 
 @needs_root
-def test_a_way_back_is_found_out() -> None:
+def test_privileges_that_could_be_regained_are_found_out() -> None:
     # With SECBIT_NO_SETUID_FIXUP a process keeps its capabilities when it becomes another user.
     seen = answer(f"""
         import ctypes
@@ -230,7 +230,9 @@ def test_a_way_back_is_found_out() -> None:
             print(json.dumps(str(cause)))
     """)
 
-    assert seen.startswith(f"Became user {NOBODY} and group 34567, but could go back.")
+    assert seen.startswith(
+        f"Became user {NOBODY} and group 34567, but could regain its privileges."
+    )
 
 
 @needs_root
@@ -246,19 +248,19 @@ def test_root_may_stay_root() -> None:
 
 
 @needs_root
-def test_one_may_become_who_one_is_and_nobody_else() -> None:
+def test_without_root_only_the_own_user_is_allowed() -> None:
     seen = answer(f"""
         os.setgroups([4])
         os.setresgid(34567, 34567, 34567)
         os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
         drop(User("app", {NOBODY}, 34567, (20001,)))
-        said = [ids()]
+        results = [ids()]
         for user, group in [(0, 0), ({NOBODY}, 4), (1, 34567)]:
             try:
                 drop(User(None, user, group))
             except ProcessSetupError as cause:
-                said.append(str(cause))
-        print(json.dumps([*said, ids()]))
+                results.append(str(cause))
+        print(json.dumps([*results, ids()]))
     """)
 
     own = [[NOBODY] * 3, [34567] * 3, [4]]
@@ -271,7 +273,7 @@ def test_one_may_become_who_one_is_and_nobody_else() -> None:
 
 
 @needs_root
-def test_a_saved_id_of_root_is_not_taken_for_ones_own() -> None:
+def test_a_saved_id_of_root_is_not_the_own_user() -> None:
     seen = answer(f"""
         os.setresgid(34567, 34567, 34567)
         os.setresuid({NOBODY}, {NOBODY}, 0)
@@ -285,7 +287,7 @@ def test_a_saved_id_of_root_is_not_taken_for_ones_own() -> None:
 
 
 @needs_user
-def test_without_rights_only_ones_own_ids_will_do() -> None:
+def test_without_privileges_only_the_own_ids_are_allowed() -> None:
     before = os.getresuid(), os.getresgid(), os.getgroups()
     drop(User(None, os.getuid(), os.getgid()))
     with pytest.raises(ProcessSetupError, match="Start as root"):
@@ -294,7 +296,7 @@ def test_without_rights_only_ones_own_ids_will_do() -> None:
     assert (os.getresuid(), os.getresgid(), os.getgroups()) == before
 
 
-def test_nobody_to_become_changes_nothing() -> None:
+def test_neither_user_nor_group_changes_nothing() -> None:
     before = os.getresuid(), os.getresgid(), os.getgroups()
     drop(None, None)
 
@@ -302,7 +304,7 @@ def test_nobody_to_become_changes_nothing() -> None:
 
 
 @needs_root
-def test_the_chroot_is_entered_and_the_work_folder_is_inside(tmp_path: Path) -> None:
+def test_the_chroot_is_entered_and_the_work_directory_is_inside(tmp_path: Path) -> None:
     (tmp_path / "inside").mkdir()
     (tmp_path / "inside" / "mark").touch()
     seen = answer(f"""
@@ -314,7 +316,7 @@ def test_the_chroot_is_entered_and_the_work_folder_is_inside(tmp_path: Path) -> 
 
 
 @needs_root
-def test_after_a_chroot_one_is_inside_also_without_a_work_folder(tmp_path: Path) -> None:
+def test_after_a_chroot_the_process_is_inside_even_without_a_work_directory(tmp_path: Path) -> None:
     (tmp_path / "mark").touch()
     seen = answer(f"""
         enter({str(tmp_path)!r})
@@ -325,7 +327,7 @@ def test_after_a_chroot_one_is_inside_also_without_a_work_folder(tmp_path: Path)
 
 
 @needs_root
-def test_rights_can_be_dropped_behind_a_chroot(tmp_path: Path) -> None:
+def test_privileges_can_be_dropped_after_a_chroot(tmp_path: Path) -> None:
     seen = answer(f"""
         user = resolve_user("daemon")
         enter({str(tmp_path)!r})
@@ -338,7 +340,7 @@ def test_rights_can_be_dropped_behind_a_chroot(tmp_path: Path) -> None:
     assert seen == [[entry.pw_uid] * 3, [entry.pw_gid] * 3, sorted(set(groups))]
 
 
-def test_folder_and_umask_are_set_without_a_chroot(tmp_path: Path) -> None:
+def test_directory_and_umask_are_set_without_a_chroot(tmp_path: Path) -> None:
     seen = answer(f"""
         enter(None, {str(tmp_path)!r}, 0o027)
         open("file", "w").close()
@@ -351,7 +353,7 @@ def test_folder_and_umask_are_set_without_a_chroot(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["chroot_dir", "work_dir"])
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path, what: str) -> None:
+def test_a_missing_directory_is_named(tmp_path: Path, what: str) -> None:
     missing = tmp_path / "missing"
     purpose = {"chroot_dir": "change the root to", "work_dir": "work in"}[what]
 
@@ -360,19 +362,19 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path, what: str) -> None:
 
     assert str(caught.value) == (
         f"Cannot {purpose} '{missing}': No such file or directory."
-        " Create it, or let this user enter it."
+        " Create it, or give this user permission to enter it."
     )
 
 
-def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
+def test_a_path_that_is_no_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for folder in (str(tmp_path / "file"), "a\0b"):
+    for path in (str(tmp_path / "file"), "a\0b"):
         with pytest.raises(ProcessSetupError, match="Cannot work in"):
-            enter(work_dir=folder)
+            enter(work_dir=path)
 
 
 @needs_user
-def test_without_rights_there_is_no_chroot(tmp_path: Path) -> None:
+def test_without_privileges_there_is_no_chroot(tmp_path: Path) -> None:
     before = Path.cwd()
     try:
         with pytest.raises(ProcessSetupError, match=r"Only root may.*leave out chroot_dir"):

@@ -1,3 +1,5 @@
+"""Signals reach the main thread in order, whichever thread the kernel gives them to."""
+
 from __future__ import annotations
 
 import os
@@ -9,7 +11,7 @@ import pytest
 from zenactors.process.signals import SIGNALS_TO_NAMES_DICT, SignalTrap
 
 
-def test_signals_are_handed_out_in_the_order_they_came() -> None:
+def test_signals_are_returned_in_order_of_arrival() -> None:
     with SignalTrap([signal.SIGUSR1, signal.SIGUSR2]) as trap:
         os.kill(os.getpid(), signal.SIGUSR2)
         os.kill(os.getpid(), signal.SIGUSR1)
@@ -40,15 +42,15 @@ def test_notify_from_any_thread_ends_the_wait_without_a_signal() -> None:
         assert trap.wait(30.0) == []
 
 
-def test_a_notice_that_came_before_the_wait_is_not_lost() -> None:
+def test_a_notify_before_the_wait_is_not_lost() -> None:
     with SignalTrap([]) as trap:
-        for _ in range(100_000):  # more than the pipe holds: none of them may block
+        for _ in range(100_000):  # more than the pipe holds: no call may block
             trap.notify()
 
         assert trap.wait(30.0) == []
 
 
-def test_leaving_puts_back_handlers_and_wakeup_descriptor() -> None:
+def test_leaving_restores_handlers_and_wakeup_descriptor() -> None:
     before = signal.getsignal(signal.SIGUSR1)
 
     with SignalTrap([signal.SIGUSR1]) as trap:
@@ -56,10 +58,10 @@ def test_leaving_puts_back_handlers_and_wakeup_descriptor() -> None:
 
     assert signal.getsignal(signal.SIGUSR1) == before
     assert signal.set_wakeup_fd(-1) == -1
-    trap.notify()  # harmless: nobody writes to a closed descriptor
+    trap.notify()  # harmless: it does not write to the closed descriptor
 
 
-def test_outside_the_main_thread_it_says_what_to_do_instead() -> None:
+def test_outside_the_main_thread_the_error_names_the_alternatives() -> None:
     errors: list[BaseException] = []
 
     def enter() -> None:
@@ -77,5 +79,5 @@ def test_outside_the_main_thread_it_says_what_to_do_instead() -> None:
 
 
 @pytest.mark.parametrize(("number", "name"), [(1, "SIGHUP"), (2, "SIGINT"), (15, "SIGTERM")])
-def test_signals_have_the_seeds_names(number: int, name: str) -> None:
+def test_signals_have_the_names_of_pyzenkit(number: int, name: str) -> None:
     assert SIGNALS_TO_NAMES_DICT[number] == name

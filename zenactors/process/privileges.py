@@ -1,18 +1,18 @@
-"""Who a daemon is, and what it sees: user, group, umask, root folder (S7, D15).
+"""The user, group, umask and root directory that a daemon runs with.
 
-Names are resolved first, while the system's files are in sight; rights are dropped last:
+Names are resolved first, while the system's files are visible; privileges are dropped last:
 
-    group = resolve_group("app")  # before the chroot: there may be no /etc/passwd behind it
+    group = resolve_group("app")  # before the chroot, which may contain no /etc/passwd
     user = resolve_user("app", group)
-    enter("/srv/app", "/", 0o022)  # needs root's rights
-    drop(user, group)  # there is no way back
+    enter("/srv/app", "/", 0o022)  # needs root's privileges
+    drop(user, group)  # cannot be reversed
 
 Invariants:
 
-- After `drop` none of the process's user and group ids, real, effective or saved, nor any
-  supplementary group is left from before, and they cannot be had back; or it raises, and then the
-  process must end.
-- Nothing that `drop` needs is read after the chroot.
+- After `drop` no user or group id of the process, real, effective or saved, and no supplementary
+  group is left from before, and none can be regained. Otherwise `drop` raises, and the process
+  must end.
+- `drop` reads no file, so it works after a chroot.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pathlib import Path
 from zenactors.errors import ConfigurationError, ProcessSetupError, did_you_mean
 
 MAX_UMASK = 0o777
-MAX_ID = 2**32 - 2  # one above it is -1, which tells the system "as it is"
+MAX_ID = 2**32 - 2  # the next number is -1, which means "unchanged" to the system
 
 OCTAL = re.compile(r"(?:0[oO])?[0-7]+", re.ASCII)
 NUMBER = re.compile(r"[0-9]+", re.ASCII)
@@ -40,10 +40,10 @@ class User:
     """A user that a daemon can become.
 
     Attributes:
-        name: None for a number that the system has no user for.
+        name: None if the system has no user with this number.
         uid: The user's number.
-        gid: The group to be in: the user's own one, or the one it was resolved with.
-        groups: Its supplementary groups, without `gid`.
+        gid: The group's number: the user's own group, or the one it was resolved with.
+        groups: The supplementary groups, without `gid`.
     """
 
     name: str | None
@@ -54,14 +54,14 @@ class User:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Group:
-    """A group that a daemon can be in. `name` is None for a number without a group."""
+    """A group that a daemon can be in. `name` is None if the system has no such group."""
 
     name: str | None
     gid: int
 
 
 def resolve_group(value: str | int) -> Group:
-    """Return a group by name or number; a number need not be known to the system.
+    """Return a group by name or number. The system need not know the number.
 
     Raises:
         ConfigurationError: There is no group of this name, or the number is out of range.
@@ -86,12 +86,12 @@ def resolve_user(value: str | int, group: Group | None = None) -> User:
     """Return a user by name or number.
 
     Args:
-        value: A name, or a number, also as text. A name of digits alone wins over the number.
-        group: The group to be in instead of the user's own one. A number that the system has no
-            user for needs it: nothing else says which group.
+        value: A name, or a number, which may be text. A user whose name is these digits wins.
+        group: The group to be in instead of the user's own. It is needed for a number that the
+            system does not know, because such a user has no group.
 
     Raises:
-        ConfigurationError: There is no such user, the number is out of range, or needs a group.
+        ConfigurationError: There is no such user, the number is out of range, or a group is needed.
     """
     if isinstance(value, str):
         try:
@@ -106,15 +106,15 @@ def resolve_user(value: str | int, group: Group | None = None) -> User:
     except KeyError:
         if group is None:
             raise ConfigurationError(
-                f"User {number} is not known to the system, so it has no group: give a group too."
+                f"User {number} is not known to the system, so it has no group: set group too."
             ) from None
         return User(None, number, group.gid)
 
 
 def parse_umask(value: str | int) -> int:
-    """Return a umask from text, which is octal ("022", "22", "0o022"), or from a number as it is.
+    """Return a umask from octal text ("022", "22", "0o022") or from a number.
 
-    TOML's 0o022 is a number. JSON has no octal numbers: there give text.
+    TOML's 0o022 is a number. JSON has no octal numbers, so it needs text.
 
     Raises:
         ConfigurationError: It is neither, or not within 0 to 0o777.
@@ -137,39 +137,39 @@ def enter(
     work_dir: str | Path | None = None,
     umask: int | None = None,
 ) -> None:
-    """Change the root folder, then the current one inside it, then the umask.
+    """Change the root directory, then the current directory inside it, then the umask.
 
     Args:
-        chroot_dir: The new root; None leaves it.
-        work_dir: The current folder, as seen from the new root; None is "/" after a change of
-            root, and otherwise leaves it.
-        umask: The bits that new files do not get; None leaves them.
+        chroot_dir: The new root; None keeps the current one.
+        work_dir: The new current directory, as seen from the new root; None is "/" if the root
+            changes, and otherwise keeps the current one.
+        umask: The permission bits that new files do not get; None keeps the current ones.
 
     Raises:
-        ProcessSetupError: The system refuses a folder.
+        ProcessSetupError: The system refuses a directory.
     """
     if chroot_dir is not None:
-        _to_folder("change the root to", chroot_dir, os.chdir)
-        _to_folder("change the root to", chroot_dir, lambda _: os.chroot("."))
+        _change_to("change the root to", chroot_dir, os.chdir)
+        _change_to("change the root to", chroot_dir, lambda _: os.chroot("."))
     if work_dir is not None or chroot_dir is not None:
-        _to_folder("work in", "/" if work_dir is None else work_dir, os.chdir)
+        _change_to("work in", "/" if work_dir is None else work_dir, os.chdir)
     if umask is not None:
         os.umask(umask)
 
 
 def drop(user: User | None, group: Group | None = None) -> None:
-    """Become `user` for ever: supplementary groups, then group, then user; then look.
+    """Become `user` for ever: set supplementary groups, group and user, then verify them.
 
-    Who is that user already, and is not root, keeps its supplementary groups: it may not change
-    them. The environment stays as it is; so does HOME.
+    A process that already runs as that user, and not as root, keeps its supplementary groups,
+    which it may not change. The environment, including HOME, is unchanged.
 
     Args:
-        user: None changes the group alone.
-        group: Instead of the user's.
+        user: None changes the group only.
+        group: Used instead of the user's.
 
     Raises:
-        ProcessSetupError: The system refuses, or there would be a way back. The process may be
-            half of one user and half of another then, and must end.
+        ProcessSetupError: The system refuses, or the process could regain its privileges. The
+            change may be half done, so the process must end.
     """
     if user is None and group is None:
         return
@@ -189,8 +189,8 @@ def drop(user: User | None, group: Group | None = None) -> None:
         ) from cause
     if not _are_ours(uid, gid) or set(os.getgroups()) != set(groups) or _can_return(uid, gid):
         raise ProcessSetupError(
-            f"Became user {uid} and group {gid}, but could go back. Start without capabilities and"
-            " secure bits that keep rights (see capabilities(7))."
+            f"Became user {uid} and group {gid}, but could regain its privileges. Start without the"
+            " capabilities and secure bits that keep them (see capabilities(7))."
         )
 
 
@@ -199,7 +199,7 @@ def _are_ours(uid: int, gid: int) -> bool:
 
 
 def _can_return(uid: int, gid: int) -> bool:
-    """Try to become root again. Who is root anyway has nowhere to return to."""
+    """Try to become root again. For root itself there is nothing to regain."""
     if uid == 0:
         return False
     return _succeeds(os.setuid) or (gid != 0 and _succeeds(os.setgid))
@@ -215,7 +215,7 @@ def _succeeds(become: Callable[[int], None]) -> bool:
 
 def _known_user(entry: pwd.struct_passwd, group: Group | None) -> User:
     gid = entry.pw_gid if group is None else group.gid
-    # Now and not when rights are dropped: then there may be no /etc/group.
+    # Read now: after a chroot there may be no /etc/group.
     groups = set(os.getgrouplist(entry.pw_name, gid)) - {gid}
     return User(entry.pw_name, entry.pw_uid, gid, tuple(sorted(groups)))
 
@@ -237,14 +237,14 @@ def _in_range(value: int, what: str) -> int:
     return value
 
 
-def _to_folder(purpose: str, folder: str | Path, change: Callable[[str | Path], None]) -> None:
+def _change_to(purpose: str, directory: str | Path, change: Callable[[str | Path], None]) -> None:
     try:
-        change(folder)
+        change(directory)
     except (OSError, ValueError) as cause:  # ValueError: a null character
         reason = cause.strerror if isinstance(cause, OSError) else cause
         step = (
             "Only root may: start as root, or leave out chroot_dir."
             if isinstance(cause, OSError) and cause.errno == errno.EPERM
-            else "Create it, or let this user enter it."
+            else "Create it, or give this user permission to enter it."
         )
-        raise ProcessSetupError(f"Cannot {purpose} {str(folder)!r}: {reason}. {step}") from cause
+        raise ProcessSetupError(f"Cannot {purpose} {str(directory)!r}: {reason}. {step}") from cause

@@ -143,7 +143,8 @@ def test_a_log_file_that_cannot_be_opened_is_a_configuration_error(capsys: Captu
     write("right.toml", RIGHT)
     assert main(["run", "right.toml", "--log-file", "/no/x.log"]) == 78
     assert capsys.readouterr().err == (
-        "Log file '/no/x.log' cannot be opened: No such file or directory. Make its folder first.\n"
+        "Log file '/no/x.log' cannot be opened: No such file or directory."
+        " Create the directory /no first.\n"
     )
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def check_level(doc: str, text: str) -> str:
     """Return the level as loguru spells it; raise a `UsageError` if there is none such."""
-    from zenactors.logs.sinks import LEVELS  # noqa: PLC0415 - as below
+    from zenactors.logs.levels import LEVELS  # noqa: PLC0415 - as below
 
     return text.upper() if text.upper() in LEVELS else choice(doc, "--log-level", text, LEVELS)
 

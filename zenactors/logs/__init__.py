@@ -1,1 +1,1 @@
-"""Log sinks of a daemon: the log file, JSON lines, the console."""
+"""Floor 3: where log lines go. An application opens the sinks; the library only emits."""

@@ -1,7 +1,7 @@
-"""What every test gets: no leak, and hypothesis without deadlines or a database.
+"""Settings for every test: no leak, and hypothesis without deadlines or a database.
 
-Threads, descriptors and children are looked after by zenactors' own plugin (`zen_leaks = all`).
-It is asked for by name, so that it is there too where zenactors is not installed.
+zenactors' own plugin checks for leaked threads, descriptors and children (`zen_leaks = all`). It
+is loaded by name, so it also works where zenactors is not installed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["pytester", "zenactors.testing.plugin"]
 
-LEAVE_TIMEOUT = 2.0  # seconds an actor may take to leave its loop after its stop
+LEAVE_TIMEOUT = 2.0  # seconds an actor may take to leave its loop after a stop
 
-# Shared machines stall at any moment: how long an example takes says nothing.
+# Shared machines may stall at any moment, so the time of an example means nothing.
 _SLOW = (HealthCheck.too_slow,)
 settings.register_profile("local", deadline=None, database=None, suppress_health_check=_SLOW)
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True, print_blob=True)
@@ -27,7 +27,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 @pytest.fixture(autouse=True)
 def no_actor_left_behind() -> Iterator[None]:
-    """Fail a test that leaves actors behind; those that leave get a moment."""
+    """Fail a test that leaves actors running. Actors that are stopping get a moment."""
     yield
     deadline = time.monotonic() + LEAVE_TIMEOUT
     for ref in pykka.ActorRegistry.get_all():

@@ -1,8 +1,8 @@
-"""What holds for the tests themselves: none of them sleeps, also not in disguise.
+"""Rules for the tests themselves: none of them sleeps, not even in disguise.
 
-As in `test_floors`, a rule is a function from parsed sources to complaints, and each test also
-shows, on a planted source, that its rule is able to fail. Programs that tests run are sources too:
-files, and strings that parse as Python.
+As in `test_floors`, a rule is a function from parsed sources to complaints. Each test shows on a
+planted source that its rule can fail. Programs that tests run are sources too: files, and strings
+that parse as Python.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import TypeGuard
 import pytest
 
 TESTS = Path(__file__).parent
-PLANTED = {"test_floors.py", "test_suite.py"}  # their strings are read by rules, not run
+PLANTED = {"test_floors.py", "test_suite.py"}  # rules read their strings; nothing runs them
 
-SHORT = 1.0  # seconds: a wait that may end without its fact is a sleep; a deadline is longer
-WAITS = {"wait", "join", "select"}  # their first argument says how long
-TIMED = {*WAITS, "wait_for", "get", "acquire", "result"}  # or `timeout=`
-HARNESS = "testing/"  # there a daemon's time is virtual: its wait takes none
-PASSIVE = {"wait", "is_set", "clear"}  # what never sets an event
+SHORT = 1.0  # seconds: a shorter wait may end before its fact, so it is a sleep, not a deadline
+WAITS = {"wait", "join", "select"}  # their first argument is the time-out
+TIMED = {*WAITS, "wait_for", "get", "acquire", "result"}  # their time-out may be `timeout=`
+HARNESS = "testing/"  # a daemon's wait takes virtual time there
+PASSIVE = {"wait", "is_set", "clear"}  # methods that never set an event
 
 Sources = dict[str, ast.Module]
 Rule = Callable[[Sources], list[str]]
@@ -49,7 +49,7 @@ def strings(tree: ast.AST) -> Iterator[ast.Constant]:
 
 
 def programs(name: str, tree: ast.Module) -> Sources:
-    """Return the strings in a source that are Python themselves, and do something."""
+    """Return the strings in a source that are Python programs: they call or import something."""
     found = {}
     for node in strings(tree):
         try:
@@ -63,7 +63,7 @@ def programs(name: str, tree: ast.Module) -> Sources:
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
-    """Yield every call, and the last part of what is called: `wait` of `self.gate.wait()`."""
+    """Yield each call and the last name in it: `wait` of `self.gate.wait()`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield node, last_name(node.func)
@@ -80,7 +80,7 @@ def complaint(name: str, node: ast.expr) -> str:
 
 
 def no_sleep_by_name(sources: Sources) -> list[str]:
-    """Nobody mentions `sleep`, of whatever module, nor a timer, which sleeps in a thread."""
+    """No source mentions `sleep`, of any module, or a timer, which sleeps in a thread."""
     found = []
     for name, tree in sources.items():
         for node in ast.walk(tree):
@@ -127,7 +127,7 @@ def no_sleep_in_a_shell(sources: Sources) -> list[str]:
 
 
 def no_short_wait(sources: Sources) -> list[str]:
-    """Nobody waits for a moment. Zero is a look, not a wait."""
+    """No test waits for a moment. A wait of zero seconds only looks."""
     found = []
     for name, tree in sources.items():
         for node, called in calls(tree):
@@ -147,8 +147,8 @@ def is_short(node: ast.expr) -> bool:
     return 0 < node.value < SHORT
 
 
-def no_wait_for_what_nobody_sets(sources: Sources) -> list[str]:
-    """An event that is only waited for, and a `select` of nothing, are sleeps."""
+def no_wait_for_an_event_that_is_never_set(sources: Sources) -> list[str]:
+    """Waiting for an event that no code sets, and a `select` of nothing, are sleeps."""
     found = []
     for name, tree in sources.items():
         unset = events(tree) - {each for each, use in uses(tree) if use not in PASSIVE}
@@ -172,7 +172,7 @@ def is_empty(node: ast.expr) -> bool:
 
 
 def events(tree: ast.AST) -> set[str]:
-    """Return the names under which events are made."""
+    """Return the names that events are assigned to."""
     return {
         last_name(target)
         for node in ast.walk(tree)
@@ -182,9 +182,9 @@ def events(tree: ast.AST) -> set[str]:
 
 
 def uses(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Yield each mention of a name: with the method that is looked up in it, or with ""."""
+    """Yield each use of a name, with the attribute that is looked up in it, or ""."""
     looked_up = set()
-    for node in ast.walk(tree):  # from the outside to the inside
+    for node in ast.walk(tree):  # outer nodes first
         if isinstance(node, ast.Attribute):
             looked_up.add(node.value)
             yield last_name(node.value), node.attr
@@ -193,7 +193,7 @@ def uses(tree: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def no_polling(sources: Sources) -> list[str]:
-    """Who waits is told: no loop gives up the processor until something is true."""
+    """No loop yields the processor until a fact is true: a test waits for a notification."""
     return [
         complaint(name, node)
         for name, tree in sources.items()
@@ -254,7 +254,7 @@ def test_no_shell_sleeps(source: str) -> None:
         "lock.acquire(timeout=0.1)",
     ],
 )
-def test_nobody_waits_for_a_moment(source: str) -> None:
+def test_no_test_waits_for_a_moment(source: str) -> None:
     assert_rule(
         no_short_wait,
         catches=source,
@@ -280,9 +280,9 @@ def test_under_the_harness_a_daemon_may_wait_for_a_moment() -> None:
         "select.select((), (), (), LONG)",
     ],
 )
-def test_everything_that_is_waited_for_can_come(source: str) -> None:
+def test_every_event_that_is_waited_for_can_be_set(source: str) -> None:
     assert_rule(
-        no_wait_for_what_nobody_sets,
+        no_wait_for_an_event_that_is_never_set,
         catches=source,
         allows="""
 seen = threading.Event()
@@ -308,7 +308,7 @@ def test_nothing_polls() -> None:
     )
 
 
-def test_strings_that_are_programs_are_looked_at_too() -> None:
+def test_strings_that_are_programs_are_checked_too() -> None:
     test = ast.parse(
         '''
 STUCK = """

@@ -31,7 +31,7 @@ def test_only_the_first_final_status_counts(launch: Launch) -> None:
     assert launched.left() == (3, "")
 
 
-def test_the_daemon_goes_on_when_the_launching_process_is_gone(launch: Launch) -> None:
+def test_the_daemon_continues_when_the_launching_process_is_gone(launch: Launch) -> None:
     launched = launch("plain")
     launched.process.kill()
     launched.process.wait()
@@ -40,7 +40,7 @@ def test_the_daemon_goes_on_when_the_launching_process_is_gone(launch: Launch) -
         assert launched.order(order) is None
 
 
-def test_the_daemon_goes_on_when_the_launching_process_is_stopped(launch: Launch) -> None:
+def test_the_daemon_continues_when_the_launching_process_is_stopped(launch: Launch) -> None:
     launched = launch("plain")
     launched.process.send_signal(signal.SIGSTOP)
     for order in ("flood 1000000", "write lost", "ready"):
@@ -52,7 +52,7 @@ def test_the_daemon_goes_on_when_the_launching_process_is_stopped(launch: Launch
     assert set(shown) == {"x"}
 
 
-def test_the_daemon_goes_on_when_its_text_has_no_reader(launch: Launch) -> None:
+def test_the_daemon_continues_when_its_text_has_no_reader(launch: Launch) -> None:
     launched = launch("plain")
     assert launched.process.stderr is not None
     launched.process.stderr.close()

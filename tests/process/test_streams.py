@@ -131,14 +131,14 @@ def test_exit_at_once_accepts_a_closed_stream(close: str) -> None:
     assert (done.returncode, done.stderr) == (75, "")
 
 
-def test_what_is_buffered_does_not_fail_again_once_stdout_is_given_up() -> None:
+def test_buffered_output_does_not_fail_again_once_stdout_is_given_up() -> None:
     with Path("/dev/full").open("wb") as full:
         done = program(LOSE_STDOUT, stdout=full.fileno())
 
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_nor_does_what_was_meant_for_a_reader_that_has_left() -> None:
+def test_nor_does_output_for_a_reader_that_has_left() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:

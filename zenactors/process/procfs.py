@@ -1,4 +1,4 @@
-"""Facts about a process from /proc: when it began, and who runs it."""
+"""Facts about a process from /proc: its start time and its user."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A handler runs between two bytecodes of the main thread, which may hold any lock at that moment. So
 a handler calls only `SimpleQueue.put`, which is reentrant. If the kernel delivers a signal to
-another thread, the main thread's wait would go on; the wake-up descriptor ends it.
+another thread, the main thread would keep waiting; the wake-up descriptor ends its wait.
 """
 
 from __future__ import annotations

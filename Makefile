@@ -1,4 +1,4 @@
-# Every target sets up what it needs in .venv; Python >= 3.11 and make are enough to begin.
+# Each target installs what it needs into .venv. Only Python >= 3.11 and make must be present.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,7 +34,7 @@ clean:
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "zenactors needs Python 3.11 or newer, and $(PYTHON) is %s.%s: try make PYTHON=python3.12" % sys.version_info[:2])'
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-		echo "No virtual environment could be made. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+		echo "Cannot create a virtual environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
 $(VENV)/.installed-run: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .

@@ -1,5 +1,5 @@
 """Benchmarks of zenactors against its peers. Run them with `make bench`.
 
-One module for each figure of the requirements' section F. What is measured, from where to
-where, and against what, stands at the top of each module.
+There is one module for each figure. Its docstring names the work, the interval that is measured,
+and the peer.
 """

@@ -1,7 +1,7 @@
-"""Run the benchmarks: a table on the terminal, and the same as JSON.
+"""Run the benchmarks, print a table, and write the same figures as JSON.
 
-Status 0: all were measured, whether or not they reached their targets. 1: one failed, that is,
-it did not do the work it was to measure. 2: wrong usage.
+Status 0: all were measured, even if they missed their targets. 1: a benchmark failed, because it
+did not do the work that it should measure. 2: wrong usage.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> int:
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     content = {"environment": environment, "rows": [row.as_json() for row in rows]}
     arguments.json.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    # A pipe has no width of its own, and a table cut to 80 columns loses its figures.
+    # A pipe has no width, and a table of 80 columns would lose figures.
     console = Console() if sys.stdout.isatty() else Console(width=170)
     console.print(_table(rows, environment))
     console.print(f"Written to {arguments.json}.")
@@ -62,7 +62,9 @@ def main() -> int:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="try everything out; no figures")
+    parser.add_argument(
+        "--quick", action="store_true", help="run everything briefly; the figures mean nothing"
+    )
     parser.add_argument("--only", type=_ids, default=list(MODULES), metavar="F1,F10")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"), metavar="FILE")
     parser.add_argument(
@@ -75,7 +77,7 @@ def _ids(text: str) -> list[str]:
     ids = [word.strip().upper() for word in text.split(",")]
     for id_ in ids:
         if id_ not in MODULES:
-            raise argparse.ArgumentTypeError(f"{id_!r} is none of {', '.join(MODULES)}")
+            raise argparse.ArgumentTypeError(f"{id_!r} is not one of {', '.join(MODULES)}")
     return ids
 
 
@@ -90,7 +92,7 @@ def _run(id_: str, options: Options) -> list[Row]:
     rows: list[Row] = []
     try:
         rows.extend(importlib.import_module(f"benchmarks.{MODULES[id_]}").run(options))
-    except Exception as cause:  # the others are still worth measuring
+    except Exception as cause:  # the other benchmarks can still be measured
         traceback.print_exc()
         note = f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}"
         rows.append(Row(id=id_, case="stopped here", verdict="failed", note=note))
@@ -116,8 +118,8 @@ def _table(rows: list[Row], environment: dict[str, Any]) -> Table:
     table = Table(
         title=f"zenactors · Python {environment['python']} · {environment['cpus']} CPUs ·"
         f" load before {environment['load_before'][0]} · {environment['seconds']} s{quick}",
-        caption="Medians of interleaved pairs; in brackets the least and greatest ratio. The ratio"
-        " is ours / peer, and without a peer ours / target.",
+        caption="Medians of interleaved pairs; in brackets the smallest and largest ratio. The"
+        " ratio is ours / peer, or ours / target without a peer.",
     )
     for heading in ("id", "case", "ours", "peer", "ratio", "target", "verdict", "note"):
         right = heading in ("ours", "peer", "ratio", "target")

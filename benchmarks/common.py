@@ -1,4 +1,4 @@
-"""What all benchmarks share: rows, targets, interleaved pairs, medians and spreads."""
+"""Shared parts of all benchmarks: rows, targets, interleaved pairs, medians and spreads."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ Measure = Callable[[], float]
 
 
 class BenchmarkError(Exception):
-    """A benchmark did not do the work it was to measure: its figures are worth nothing."""
+    """A benchmark did not do the work that it should measure, so its figures mean nothing."""
 
 
 def require(predicate: bool, otherwise: str) -> None:  # noqa: FBT001 - reads like assert
-    """Check that the work was done. Unlike `assert` it survives `python -O`."""
+    """Raise `BenchmarkError` unless the work was done. Unlike `assert`, `python -O` keeps it."""
     if not predicate:
         raise BenchmarkError(otherwise)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """How much to measure."""
+    """The amount of work to measure."""
 
     quick: bool
     pairs: int
 
     def size(self, full: int, *, quick: int | None = None) -> int:
-        """Return `full`, or with --quick a tenth of it (or `quick`)."""
+        """Return `full`, or with --quick `quick`, by default a tenth of it."""
         if not self.quick:
             return full
         return full // 10 if quick is None else quick
@@ -50,7 +50,7 @@ class Options:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Target:
-    """What is to be reached, by the ratio or by our own figure."""
+    """A bound for the ratio, or for our own figure."""
 
     bound: float
     at_least: bool
@@ -76,9 +76,9 @@ class Row:
     Attributes:
         ours: Median of our figures, in `unit`.
         peer: Median of the peer's figures, in `unit`; None without a peer.
-        ratio: Median of the ratios ours / peer of each pair; of `ours` / target where the
-            target is absolute and there is no peer.
-        low, high: The least and the greatest ratio (without a ratio: of ours).
+        ratio: Median of the ratios ours / peer of each pair; `ours` / target if the target is
+            absolute and there is no peer.
+        low, high: The smallest and the largest ratio; without a ratio, of `ours`.
         samples: The raw figures, pair by pair.
     """
 
@@ -102,7 +102,7 @@ class Row:
 
 
 def interleave(ours: Measure, peer: Measure, pairs: int) -> list[tuple[float, float]]:
-    """Measure ours, peer, ours, peer, …, each from a swept heap."""
+    """Measure ours, peer, ours, peer, …, each after a garbage collection."""
     samples = []
     for _ in range(pairs):
         gc.collect()
@@ -113,7 +113,7 @@ def interleave(ours: Measure, peer: Measure, pairs: int) -> list[tuple[float, fl
 
 
 def repeat(measure: Measure, times: int) -> list[float]:
-    """Measure what has no peer."""
+    """Measure a figure without a peer."""
     samples = []
     for _ in range(times):
         gc.collect()
@@ -131,7 +131,7 @@ def paired_row(
     target: Target | None,
     note: str = "",
 ) -> Row:
-    """Make a row of pairs of figures."""
+    """Return a row for pairs of figures."""
     ratios = [ours / peer for ours, peer in samples]
     ours = statistics.median(ours for ours, _ in samples)
     ratio = statistics.median(ratios)
@@ -161,7 +161,7 @@ def single_row(
     target: Target | None,
     note: str = "",
 ) -> Row:
-    """Make a row of figures without a peer; their ratio is to the target."""
+    """Return a row for figures without a peer; the ratio is to the target."""
     ours = statistics.median(samples)
     bound = None if target is None else target.bound
     return Row(
@@ -186,17 +186,21 @@ def _verdict(target: Target | None, ours: float, ratio: float | None) -> Verdict
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the smallest value that at least `percent` of all values do not exceed."""
+    """Return the smallest value that `percent` of all values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
 def wait_until(predicate: Callable[[], bool], *, timeout: float = 30.0, what: str) -> None:
-    """Look every millisecond until `predicate()` is true."""
+    """Call `predicate` every millisecond until it is true.
+
+    Raises:
+        BenchmarkError: It is still false after `timeout` seconds.
+    """
     deadline = time.monotonic() + timeout
     while not predicate():
         if time.monotonic() > deadline:
-            raise BenchmarkError(f"waited {timeout:g} s in vain for {what}")
+            raise BenchmarkError(f"waited {timeout:g} s for {what}, which did not happen")
         time.sleep(0.001)
 
 

@@ -1,12 +1,12 @@
 """F1: no-op chains of 1, 3 and 8 components against pyzenkit's own loop.
 
-Prefilled: 300,000 events are scheduled first, unmeasured on both sides. Ours is measured from
-`Dispatcher.start()` to the end of `drain()`, so with the start of all actors in it; pyzenkit
-from the call of its `_event_loop` until that finds its queue empty.
+Prefilled: 300,000 events are scheduled before the measurement. Ours lasts from
+`Dispatcher.start()` to the end of `drain()`, which includes the start of all actors. pyzenkit's
+lasts from the call of its `_event_loop` until the loop finds its queue empty.
 
-Live: ours is measured from the first `schedule()` of another thread, with the dispatcher
-running, until everything is drained. pyzenkit's loop ends at an empty queue and has one
-thread, so its figure is scheduling everything and then running the loop, one after the other.
+Live: the dispatcher runs before. Ours lasts from the first `schedule()`, in another thread, until
+all events are drained. pyzenkit's loop ends at an empty queue and has only one thread, so its
+figure includes scheduling all events and then running the loop.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """F2: the no-op chain of F1 against plain pykka with one `ask` per step.
 
 The peer is the obvious way to build a chain on pykka: a `ThreadingActor` per component, and a
-loop in the main thread that asks each in turn and waits for its answer. It is so slow that it
-gets fewer events; compared are the rates. Both are measured without making the events; ours
-includes the start of its actors, pykka's are up before.
+loop in the main thread that asks each in turn and waits for its answer. It gets fewer events,
+because it is slow; the rates are compared. Neither figure includes making the events. Ours
+includes the start of its actors; pykka's have been started before.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""F3: from `schedule()` in another thread to the callback, everything idle before.
+"""F3: the latency from `schedule()` in another thread to the callback of an idle dispatcher.
 
-The clock is read just before `queue.schedule()` (ours) or `SimpleQueue.put()` (the peer: a bare
-thread parked in `SimpleQueue.get()`), and again as the first thing in the callback or behind
-the `get()`. The two alternate, sample by sample, with a pause of a millisecond after each, so
-that the receiving threads are parked. Each round gives one p50 and one p99 of each side.
+The peer is a bare thread that is parked in `SimpleQueue.get()`. The clock is read just before
+`queue.schedule()` or `SimpleQueue.put()`, and again first in the callback, or just after the
+`get()`. The two sides alternate, sample by sample. A pause of a millisecond follows each sample,
+so the receiving threads are parked again. Each round gives one p50 and one p99 for each side.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WARM_UP = 50  # samples
 
 
 class Stopwatch(ZenDaemonComponent):
-    """Note how long ago an event was scheduled."""
+    """Record the time since an event was scheduled."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,8 +1,9 @@
 """F4: a chain of 4 components that each block 5 ms, as on I/O.
 
-200 events, scheduled before. `time.sleep` in the callbacks stands for a read or a request: it
-lets other threads run. Measured as in F1: ours from `start()` to the end of `drain()`, pyzenkit
-by its `_event_loop`. The ceiling for 4 actors is 4, and with 8 replicas of each 32.
+200 events are scheduled before. `time.sleep` in the callbacks represents a read or a request: it
+lets other threads run. The interval is that of F1: ours from `start()` to the end of `drain()`,
+pyzenkit's the run of its `_event_loop`. The best possible ratio for 4 actors is 4, and with 8
+replicas of each 32.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from zenactors.core.replicas import Replicas
 ID = "F4"
 EVENTS = 200
 REPLICAS = 8
-REPLICATED_EVENTS = 1600  # as many for each
+REPLICATED_EVENTS = 1600  # as many for each replica
 LENGTH = 4
 BLOCKS = 0.005  # seconds
 PAIRS = 3  # sleeps vary little
 
 
 class Blocking(ZenDaemonComponent):
-    """Block, then hand on."""
+    """Block, then pass the event on."""
 
     @handles(ours.EVENT)
     def cbk_event_x(self, daemon: Any, args: Any) -> tuple[int, Any]:
@@ -36,7 +37,7 @@ class Blocking(ZenDaemonComponent):
 
 
 class PeerBlocking(pyzenkit_peer.PeerNoop):
-    """Block, then hand on."""
+    """Block, then pass the event on."""
 
     def cbk_event_x(self, daemon: Any, args: Any) -> tuple[int, Any]:
         time.sleep(BLOCKS)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.f06_child BOARD wait|compute own|busy
 
-What it notes goes into BOARD, a file of 64-bit integers that the parent has mapped too.
+It records its measurements in BOARD, a file of 64-bit integers that the parent maps too.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Board:
 
 
 class SignalStopwatch:
-    """Note how long ago the parent sent the signal."""
+    """Record the time since the parent sent the signal."""
 
     board: Board
 
@@ -49,7 +49,7 @@ class SignalStopwatch:
 
 
 class Watcher(SignalStopwatch, ZenDaemonComponent):
-    """An actor of its own for the signal, that has nothing else to do. Sets the events off."""
+    """An idle actor, which may handle the signal. It schedules the first events."""
 
     def __init__(self, board: Board, *, stopwatch: bool) -> None:
         super().__init__()
@@ -112,8 +112,8 @@ def main() -> None:
         for number in range(ACTORS)
     ]
     watcher = Watcher(board, stopwatch=handler == "own")
-    # Mapped to an event of its own: SIGUSR1 has a callback of the daemon's, which saves the runlog
-    # before any component has its turn.
+    # The signal has an event of its own: for SIGUSR1, the daemon's own callback saves the runlog
+    # before the components' callbacks run.
     ZenDaemon(
         name="bench-signals",
         components=[*busy, watcher],

@@ -1,11 +1,11 @@
-"""F6: from a signal to its callback, with 8 busy actors and 1,000 events circulating.
+"""F6: the latency from a signal to its callback, with 8 busy actors and 1,000 circulating events.
 
-A daemon (`f06_child`) runs in a process of its own, its actors in a ring: each works on an event
-(sleeps 1 ms, or computes for about half a millisecond) and schedules it for the next. This
-process writes the time (`monotonic_ns`) into a shared file, sends SIGWINCH, and the callback of
-the event that it is mapped to notes the difference as its first act. The next signal follows
-when the last has arrived, after a random pause. The target holds for a callback in a component
-of its own; the rows for a callback in one of the busy components are reported.
+A daemon (`f06_child`) runs in a process of its own. Its actors form a ring: each works on an event
+(it sleeps 1 ms, or computes for about half a millisecond) and schedules it for the next. This
+process writes the time (`monotonic_ns`) into a shared file and sends SIGWINCH. The callback of the
+signal's event first records the time since then. The next signal follows after the last has
+arrived, and after a random pause. The target applies to a callback in a component of its own. The
+rows for a callback in a busy component are only reported.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def run(options: Options) -> Iterator[Row]:
             case = f"signal to callback p99, actors {work}, in {where} component"
             target = Target(bound=bound, at_least=False, of="ours", unit="ms")
             if lifecycle is None:
-                note = "zenactors.daemon.zendaemon is not there"
+                note = "zenactors.daemon.zendaemon is missing"
                 yield Row(id=ID, case=case, target=target, verdict="not built", note=note)
                 continue
             latencies, work_rate = _measure(work, handler, options.size(SIGNALS[handler], quick=40))
@@ -66,14 +66,14 @@ def run(options: Options) -> Iterator[Row]:
 
 
 def _measure(work: str, handler: str, count: int) -> tuple[list[float], float]:
-    # Not at the top: the child's module needs the daemon, which may not be built.
+    # Not at the top: the child's module needs the daemon, which may be missing.
     from benchmarks.f06_child import ACTORS, CAUGHT, LATENCIES, SENT, WORK  # noqa: PLC0415
 
     total = WARM_UP + count
-    with tempfile.TemporaryDirectory(prefix="bench-f06-") as folder:
-        path = Path(folder, "board")
+    with tempfile.TemporaryDirectory(prefix="bench-f06-") as directory:
+        path = Path(directory, "board")
         path.write_bytes(bytes(8 * (LATENCIES + total)))
-        log = Path(folder, "log")
+        log = Path(directory, "log")
         with path.open("r+b") as file:
             cells = memoryview(mmap.mmap(file.fileno(), 0)).cast("q")
         with log.open("wb") as output:

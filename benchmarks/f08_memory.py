@@ -1,15 +1,15 @@
 """F8: the memory of a million queued events, and of one idle component.
 
-Every figure is the growth of the resident set (RSS) of a fresh process that has imported and
-tried out everything before.
+Each figure is the growth of the resident set (RSS) of a fresh process that has imported and used
+everything once before.
 
-Queued events: bytes per event between the first and the last `schedule()`; the events' args are
-the same kind of objects on both sides (a list of integers made before, so not counted).
-"Before the start": the dispatcher has taken them into its queue. "Behind a busy chain": it
-runs, its only component is blocked in a callback, and this thread schedules without pause.
+Queued events: bytes per event between the first and the last `schedule()`. The events' args are
+integers from a list that is made before, so they are not counted. "Before the start": the
+dispatcher has the events in its queue. "Behind a busy chain": the dispatcher runs, its only
+component is blocked in a callback, and this thread schedules without a pause.
 
 Idle components: 200, each with a chain of its own, from before `Dispatcher(…)` to the end of
-`start()`; divided by 200. For information, plain pykka actors.
+`start()`, divided by 200. The peer, for information, is a plain pykka actor.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""F9: time per unit of work, when there is ten times as much of it.
+"""F9: the time per unit of work, if there is ten times as much work.
 
-The events are scheduled before the start. Measured is from the moment the dispatcher opens (its
-last `start` callback is called) to the end of `drain()`; where the number of events or of
-components grows, the time of all `schedule()` calls is added. With longer chains it is not, and
-the start of the actors never is: what is the same for the small and the large case would hide
-growth. With ten times the components there are ten times the events, so that each component has
-as many; they come in turn (every event is another component's than the last) or in blocks of
-100. The peer is the same work ten times smaller; the ratio of the times per unit is 1 if cost
-grows linearly.
+The events are scheduled before the start. The interval lasts from the call of the last `start`
+callback, when the dispatcher opens, to the end of `drain()`. If the number of events or components
+grows, the time of all `schedule()` calls is added. With longer chains it is not, and the start of
+the actors never is: a part that is equal in the small and the large case would hide growth.
+
+With ten times the components there are ten times the events, so each component has as many. They
+come in turn (each event is another component's than the last) or in blocks of 100. The peer is the
+same work ten times smaller. If cost grows linearly, the ratio of the times per unit is 1.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Maker = Callable[[], list[Any]]
 
 
 class OwnEvent(ZenDaemonComponent):
-    """Handle an event that nobody else handles."""
+    """Handle an event that no other component handles."""
 
     def __init__(self, number: int) -> None:
         super().__init__(name=f"OwnEvent{number}")

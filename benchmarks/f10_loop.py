@@ -1,9 +1,10 @@
-"""F10: one event that re-schedules itself: how often a second it goes round.
+"""F10: the rate of one event that re-schedules itself.
 
-Ours: the main thread reads a counter of the component that re-schedules, at two moments, after
-a warm-up; it sleeps meanwhile. With the re-scheduling callback first in the chain (pyzenkit's
-habit) the next event may start while the last is still in the rest of the chain; with it last,
-exactly one is under way. The peer, for information, is pyzenkit's loop on the same work.
+Ours: after a warm-up the main thread reads a counter of the component that re-schedules, sleeps,
+and reads it again. If the re-scheduling callback is first in the chain (as in pyzenkit's own
+components), the next event may start while the last one is still in the rest of the chain. If it
+is last, exactly one event is under way. The peer, for information, is pyzenkit's loop on the same
+work.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SECONDS = 2.0
 QUICK_SECONDS = 0.3
 WARM_UP = 0.5  # seconds
 PAIRS = 3
-SEED_ROUNDS = 300_000
+PEER_ROUNDS = 300_000
 # The chain's length, the place of the component that re-schedules, and the target.
 CASES = ((1, 0, 50_000), (3, 0, 25_000), (3, 2, 25_000))
 
@@ -61,10 +62,10 @@ class PeerAgain(pyzenkit_peer.PeerNoop):
 
 def run(options: Options) -> Iterator[Row]:
     for length, place, bound in CASES:
-        who = "itself" if length == 1 else ("the first" if place == 0 else "the last")
+        which = "itself" if length == 1 else ("the first" if place == 0 else "the last")
         yield paired_row(
             ID,
-            f"chain of {length}, {who} re-schedules",
+            f"chain of {length}, {which} re-schedules",
             interleave(
                 lambda case=(length, place): _our_rate(*case, options),  # type: ignore[misc]
                 lambda case=(length, place): _pyzenkit_rate(*case, options),  # type: ignore[misc]
@@ -98,7 +99,7 @@ def _our_rate(length: int, place: int, options: Options) -> float:
 
 
 def _pyzenkit_rate(length: int, place: int, options: Options) -> float:
-    rounds = options.size(SEED_ROUNDS)
+    rounds = options.size(PEER_ROUNDS)
     again = PeerAgain(rounds)
     components: list[Any] = [pyzenkit_peer.PeerNoop() for _ in range(length)]
     components[place] = again

@@ -1,4 +1,4 @@
-"""The work of most benchmarks as zenactors does it, with all defaults on."""
+"""The work of most benchmarks, done by zenactors with its default options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EVENT = "x"
 
 
 class Noop(ZenDaemonComponent):
-    """Hand every event on."""
+    """Pass every event on."""
 
     @handles(EVENT)
     def cbk_event_x(self, daemon: Any, args: Any) -> tuple[int, Any]:
@@ -22,7 +22,7 @@ class Noop(ZenDaemonComponent):
 
 
 class Recorder(ZenDaemonComponent):
-    """Keep the args it sees, in order."""
+    """Keep the args in order of arrival."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Recorder(ZenDaemonComponent):
 
 
 class OpenedAt(ZenDaemonComponent):
-    """Note when `start` came to it: nothing else begins before its callback has returned."""
+    """Record the time of its `start` callback: no event begins before that has returned."""
 
     moment = 0.0
 
@@ -55,7 +55,7 @@ def prefilled(components: list[Any], count: int) -> Dispatcher:
 
 
 def finish(dispatcher: Dispatcher, count: int) -> None:
-    """Check that all the work was done, and stop."""
+    """Stop the dispatcher, and raise unless all the work was done."""
     totals = list(dispatcher.counts().items())
     completed = sum(counts.completed for event, counts in totals if event != "start")
     report = dispatcher.stop()
@@ -64,7 +64,7 @@ def finish(dispatcher: Dispatcher, count: int) -> None:
 
 
 def rate_of_chain(length: int, count: int) -> float:
-    """Return events/s from `start()` to the end of `drain()`, events queued before."""
+    """Return events/s from `start()` to the end of `drain()`, with all events queued before."""
     dispatcher = prefilled([Noop() for _ in range(length)], count)
     begin = time.perf_counter()
     dispatcher.start()
@@ -75,7 +75,7 @@ def rate_of_chain(length: int, count: int) -> float:
 
 
 def seen_by_last(length: int, count: int) -> list[Any]:
-    """Return what the last component of a chain sees."""
+    """Return the args that the last component of a chain receives."""
     last = Recorder()
     dispatcher = prefilled([*(Noop() for _ in range(length - 1)), last], count)
     dispatcher.start()

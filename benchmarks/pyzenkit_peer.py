@@ -1,7 +1,7 @@
-"""The same work as pyzenkit 0.67 does it: its own queue, components and `_event_loop`.
+"""The same work, done by pyzenkit 0.67 with its own queue, components and `_event_loop`.
 
-Only what stands around the loop (configuration, command line, daemonization) is left out: the
-daemon is made without its constructor and given the attributes that the loop reads.
+Only the code around the loop (configuration, command line, daemonization) is left out: the daemon
+is made without its constructor and gets the attributes that the loop reads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PEER = "pyzenkit 0.67"
 
 
 class PeerDaemon(zendaemon.ZenDaemon):  # type: ignore[misc]
-    """pyzenkit's daemon, from its event loop on."""
+    """pyzenkit's daemon, reduced to its event loop."""
 
     def __init__(self, components: list[Any]) -> None:
         # Not super().__init__(): that reads the command line and files.
@@ -39,7 +39,7 @@ class PeerDaemon(zendaemon.ZenDaemon):  # type: ignore[misc]
 
 
 class PeerNoop(zendaemon.ZenDaemonComponent):  # type: ignore[misc]
-    """Hand every event on."""
+    """Pass every event on."""
 
     def get_events(self) -> list[dict[str, Any]]:
         return [self.gen_event_handler(EVENT, self.cbk_event_x)]
@@ -48,8 +48,8 @@ class PeerNoop(zendaemon.ZenDaemonComponent):  # type: ignore[misc]
         return (daemon.FLAG_CONTINUE, args)
 
 
-class SeedRecorder(PeerNoop):
-    """Keep the args it sees, in order."""
+class PeerRecorder(PeerNoop):
+    """Keep the args in order of arrival."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def finish(daemon: PeerDaemon) -> None:
 
 
 def rate_of_chain(length: int, count: int) -> float:
-    """Return events/s of pyzenkit's loop, events queued before."""
+    """Return events/s of pyzenkit's loop, with all events queued before."""
     daemon = prefilled([PeerNoop() for _ in range(length)], count)
     begin = time.perf_counter()
     daemon.run_loop()
@@ -84,8 +84,8 @@ def rate_of_chain(length: int, count: int) -> float:
 
 
 def seen_by_last(length: int, count: int) -> list[Any]:
-    """Return what the last component of a chain sees."""
-    last = SeedRecorder()
+    """Return the args that the last component of a chain receives."""
+    last = PeerRecorder()
     daemon = prefilled([*(PeerNoop() for _ in range(length - 1)), last], count)
     daemon.run_loop()
     finish(daemon)

@@ -1,9 +1,9 @@
-"""V7: a simulated day of the main-job daemon, and how many seeds a minute are explored.
+"""V7: the time of a simulated day of a log daemon, and the number of seeds explored per minute.
 
-The day: a tailer that looks four times a second, the access log's parser, statistics and writer, on
-files in memory; ten lines come each minute. A seed chooses the order of everything, and every
-line must have been written once. The seeds: the same daemon on the example's 200 lines, to
-its end.
+The day: a tailer that looks four times a second, and the access log's parser, statistics and
+writer, on files in memory. Ten lines come each minute. The seed chooses the order of all steps,
+and each line must be written once. The seeds: the same daemon on the example's 200 lines, until
+it ends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zenactors.testing import Harness, Scenario, explore, simulate
 ID = "V7"
 SOURCE, RESULT = "/virtual/access.log", "/virtual/access.jsonl"
 MINUTES = 24 * 60
-LINES = 10  # a minute
+LINES = 10  # per minute
 SEEDS = 200
 REPEATS = 3
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from zenactors.errors import AlreadyRunningError, ConfigurationError, ProcessSetupError
-from zenactors.process import pidfile
+from zenactors.process import pidfile, procfs
 from zenactors.process.pidfile import (
     Holder,
     PidFile,
@@ -87,6 +87,12 @@ input()
     finally:
         process.kill()
         process.communicate()
+
+
+def survived(process: subprocess.Popen[bytes]) -> bool:
+    """Let a bystander end, and return True if it ended by itself."""
+    process.communicate(b"\n")
+    return process.returncode == 0
 
 
 def start_time(pid: int) -> int:
@@ -345,6 +351,18 @@ def test_a_refusal_of_the_system_is_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_without_proc_the_error_names_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(procfs, "start_time", lambda _pid: None)
+
+    with pytest.raises(ProcessSetupError) as caught:
+        PidFile(path).acquire()
+
+    assert str(caught.value) == (
+        f"Cannot write the PID file '{path}': It is missing ('/proc/self/stat'). Mount /proc."
+    )
+    assert not path.exists()
+
+
 @needs_user
 def test_a_directory_without_permission_is_named(path: Path) -> None:
     path.parent.chmod(0o500)
@@ -529,8 +547,7 @@ def test_no_signal_reaches_another_process_with_the_same_pid(path: Path) -> None
         written(path, process.pid, start_time(process.pid) + 1)
 
         assert signal_holder(path, signal.SIGKILL).state == "stale"
-        process.communicate(b"\n")
-        assert process.returncode == 0
+        assert survived(process)
 
 
 def test_no_signal_reaches_a_process_that_got_the_pid_after_the_lookup(
@@ -543,8 +560,7 @@ def test_no_signal_reaches_a_process_that_got_the_pid_after_the_lookup(
         monkeypatch.setattr(pidfile, "start_time", lambda _pid: next(answers))
 
         assert signal_holder(path, signal.SIGKILL).state == "stale"
-        process.communicate(b"\n")
-        assert process.returncode == 0
+        assert survived(process)
 
 
 def test_a_process_that_ended_after_the_lookup_is_stale(
@@ -591,8 +607,7 @@ def test_root_does_not_signal_a_process_that_another_user_names(path: Path) -> N
 
         with pytest.raises(PermissionError, match=f"belongs to user {FOREIGN}"):
             signal_holder(path, signal.SIGKILL)
-        process.communicate(b"\n")
-        assert process.returncode == 0
+        assert survived(process)
 
 
 @needs_root

@@ -325,9 +325,9 @@ def _judge(content: bytes) -> Holder:
 
 
 def _refusal(path: Path, cause: OSError) -> str:
-    is_link = cause.errno == errno.ELOOP
-    why = "It is a symbolic link" if is_link else reason(cause)
-    if not is_link and cause.filename is not None and str(cause.filename) != str(path):
-        why += f" ({str(cause.filename)!r})"
+    text = f"Cannot write the PID file {str(path)!r}"
+    if str(cause.filename).startswith("/proc/self/"):
+        return f"{text}: {reason(cause)} ({cause.filename!r}). Mount /proc."
+    why = "It is a symbolic link" if cause.errno == errno.ELOOP else reason(cause)
     step = "Remove it" if cause.errno in NOT_A_FILE else advice_for_writing(cause, path)
-    return f"Cannot write the PID file {str(path)!r}: {why}. {step}, or give another --pid-file."
+    return f"{text}: {why}. {step}, or give another --pid-file."

@@ -37,7 +37,7 @@ def own_start_time() -> int:
     """
     found = start_time(os.getpid())
     if found is None:
-        raise FileNotFoundError(errno.ENOENT, "No such process: is it mounted?", "/proc/self/stat")
+        raise FileNotFoundError(errno.ENOENT, "It is missing", "/proc/self/stat")
     return found
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 from loguru import logger
 
+from .tailing import Tail
+
 
 class Logged:
     """What was logged: `of("WARNING")` gives the messages of one level."""
@@ -27,3 +29,23 @@ def logged() -> Iterator[Logged]:
     sink_id = logger.add(sink, level="DEBUG", format="{message}", catch=False)
     yield collected
     logger.remove(sink_id)
+
+
+@pytest.fixture
+def tail():
+    tails = []
+
+    def make(*patterns, **options) -> Tail:
+        tails.append(Tail(*patterns, **options))
+        return tails[-1]
+
+    yield make
+    for one in tails:
+        one.tailer.teardown(one.daemon)
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "a.log"
+    path.write_bytes(b"one\ntwo\n")
+    return path

@@ -1,103 +1,16 @@
 from __future__ import annotations
 
-import errno
-import os
 import shutil
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zenactors.components import FileTailer, Lines
-from zenactors.components._files import SYSTEM_FILES
 from zenactors.errors import EXIT_NO_INPUT
 
 from .fakes import FakeDaemon
-
-
-def fake_daemon(**options) -> Any:  # Any: it has only what a tailer uses of a daemon
-    return FakeDaemon(**options)
-
-
-class Tail:
-    """A tailer on a fake daemon, set up."""
-
-    def __init__(self, *patterns, exit_when_idle=False, **options) -> None:
-        self.daemon = fake_daemon(exit_when_idle=exit_when_idle)
-        options.setdefault("start", "beginning")
-        self.tailer = FileTailer(patterns=[str(pattern) for pattern in patterns], **options)
-        self.tailer.setup(self.daemon)
-
-    def poll(self, times: int = 1) -> list[Lines]:
-        self.daemon.poll(self.tailer, times)
-        return list(self.daemon.take())
-
-    def text(self, times: int = 1) -> bytes:
-        return b"".join(lines.data for lines in self.poll(times))
-
-    def stop(self) -> list[Lines]:
-        self.daemon.done = True
-        self.daemon.schedule("stop")
-        self.daemon.drain(self.tailer)
-        return list(self.daemon.take())
-
-    def run(self) -> bytes:
-        self.daemon.run_until_ended(self.tailer)
-        return b"".join(lines.data for lines in self.daemon.take())
-
-    def count(self, key: str) -> int:
-        return int(self.tailer.statistics_cur.get(key, 0))
-
-
-@pytest.fixture
-def tail():
-    tails = []
-
-    def make(*patterns, **options) -> Tail:
-        tails.append(Tail(*patterns, **options))
-        return tails[-1]
-
-    yield make
-    for one in tails:
-        one.tailer.teardown(one.daemon)
-
-
-def append(path, data: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(data)
-
-
-@pytest.fixture
-def log(tmp_path):
-    path = tmp_path / "a.log"
-    path.write_bytes(b"one\ntwo\n")
-    return path
-
-
-def deny(monkeypatch, path, error=errno.EACCES):
-    """Let opening `path` fail (root may open everything, so real rights will not do)."""
-    real = SYSTEM_FILES.open
-
-    def denied(name, *args, **kwargs):
-        if str(name) == str(path):
-            raise OSError(error, os.strerror(error), str(name))
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(SYSTEM_FILES, "open", denied)
-
-
-def open_handles() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
-def fail_reads(monkeypatch):
-    def failing(fd, count):
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(SYSTEM_FILES, "read", failing)
-
+from .tailing import Tail, append, deny, fail_reads, open_handles
 
 # -- options ---------------------------------------------------------------------------------
 
@@ -329,19 +242,6 @@ def test_an_empty_file_gives_nothing(tail, tmp_path):
     assert one.daemon.status == []
 
 
-def test_an_overlong_line_is_handed_on_in_pieces_and_warned_about_once(tail, log, logged):
-    append(log, b"x" * 25 + b"\n" + b"y" * 25 + b"\nend\n")
-    one = tail(log, max_line_bytes=10)
-    batches = one.poll()
-
-    assert b"".join(lines.data for lines in batches) == log.read_bytes()
-    assert [len(lines.data) for lines in batches if not lines.complete] == [10, 10, 6] * 2
-    assert one.count("lines_split") == 2
-    assert one.count("lines") == 5
-    assert len(logged.of("WARNING")) == 1
-    assert str(log) in logged.of("WARNING")[0]
-
-
 @given(
     appended=st.lists(st.tuples(st.integers(0, 2), st.binary(max_size=60)), max_size=25),
     limit=st.integers(1, 50),
@@ -385,218 +285,6 @@ def test_a_link_that_comes_later_is_no_new_file_and_no_rename(tail, tmp_path, lo
     assert one.count("rotated") == 0
 
 
-# -- files that come and go ------------------------------------------------------------------
-
-
-def test_a_missing_named_file_is_reported_once_and_read_when_it_appears(tail, tmp_path, logged):
-    path = tmp_path / "late.log"
-    one = tail(path, start="end")
-    assert one.poll(3) == []
-    assert len(logged.of("WARNING")) == 1
-    assert str(path) in logged.of("WARNING")[0]
-
-    path.write_bytes(b"here\n")
-    assert one.poll() == [Lines(str(path), 0, b"here\n")]
-
-
-def test_a_folder_that_is_named_is_reported_and_one_in_a_glob_is_not(tail, tmp_path, logged):
-    (tmp_path / "folder").mkdir()
-    tail(tmp_path / "*").poll(2)
-    assert logged.of("WARNING") == []
-
-    tail(tmp_path / "folder").poll(2)
-    assert len(logged.of("WARNING")) == 1
-    assert "it is a folder" in logged.of("WARNING")[0]
-
-
-def test_a_named_pipe_is_left_alone(tail, tmp_path, logged):
-    os.mkfifo(tmp_path / "pipe")
-
-    assert tail(tmp_path / "*").poll(2) == []
-    assert logged.of("WARNING") == []
-    tail(tmp_path / "pipe").poll(2)
-    assert "not a regular file" in logged.of("WARNING")[0]
-
-
-def test_a_file_that_may_not_be_opened_is_reported_once_and_retried(tail, log, monkeypatch, logged):
-    with monkeypatch.context() as denied:
-        deny(denied, log)
-        one = tail(log)
-        assert one.poll(3) == []
-    assert one.count("errors") == 1
-    assert len(logged.of("ERROR")) == 1
-    assert f"Cannot open {log}: Permission denied. Give this process" in logged.of("ERROR")[0]
-
-    assert one.text() == b"one\ntwo\n"
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_read_permission_is_reported(tail, log, logged):
-    log.chmod(0)
-    tail(log).poll(2)
-
-    assert len(logged.of("ERROR")) == 1
-
-
-def test_a_file_that_cannot_be_read_is_closed_and_read_on_later(tail, log, monkeypatch, logged):
-    one = tail(log)
-    one.poll()
-    append(log, b"thr")
-    one.poll()
-    append(log, b"ee\n")
-    with monkeypatch.context() as failing:
-        fail_reads(failing)
-        assert one.poll(3) == []
-    assert one.count("errors") == 1
-    assert len(logged.of("ERROR")) == 1
-    assert f"Cannot read {log}: Input/output error" in logged.of("ERROR")[0]
-
-    assert one.poll() == [Lines(str(log), 8, b"three\n")]
-
-
-def test_a_file_that_its_file_system_lost_is_not_read_until_it_is_back(
-    tail, tmp_path, log, monkeypatch, logged
-):
-    append(tmp_path / "b.log", b"fine\n")
-    one = tail(tmp_path / "*.log")
-    one.daemon.fire()  # both files have something to read
-    handle = next(iter(one.tailer._files.values())).reader.fd
-    real = SYSTEM_FILES.fstat
-
-    def losing(fd):
-        if fd == handle:
-            raise OSError(errno.ESTALE, "Stale file handle")
-        return real(fd)
-
-    with monkeypatch.context() as lost:
-        lost.setattr(SYSTEM_FILES, "fstat", losing)
-        one.daemon.fire()
-        assert one.text() == b"fine\n"
-    assert f"Cannot read {log}: Stale file handle" in logged.of("ERROR")[0]
-
-    assert one.text() == b"one\ntwo\n"
-
-
-def test_a_file_that_cannot_be_opened_again_is_reported_once(tail, log, monkeypatch, logged):
-    one = tail(log)
-    with monkeypatch.context() as failing:
-        fail_reads(failing)
-        one.poll()
-    with monkeypatch.context() as failing:
-        deny(failing, log)
-        one.poll(3)
-    assert len(logged.of("ERROR")) == 2
-
-    assert one.text() == b"one\ntwo\n"
-
-
-def test_a_file_replaced_while_it_cannot_be_read_gives_way_to_the_new_one(
-    tail, tmp_path, log, monkeypatch
-):
-    one = tail(log)
-    with monkeypatch.context() as failing:
-        fail_reads(failing)
-        one.poll()
-    log.rename(tmp_path / "old")
-    log.write_bytes(b"new\n")
-
-    assert one.text(2) == b"new\n"
-    assert len(one.tailer.get_state()["files"]) == 1
-
-
-def test_a_deleted_file_is_read_to_its_end_before_it_is_closed(tail, tmp_path, logged):
-    path = tmp_path / "a.log"
-    data = (b"x" * 99 + b"\n") * 2000 + b"rest"
-    path.write_bytes(data)
-    one = tail(path)
-    one.daemon.fire()
-    one.daemon.step(one.tailer)
-    path.unlink()
-
-    assert one.text(3) == data
-    assert one.tailer.get_state()["files"] == []
-    assert one.count("vanished") == 1
-    assert len(logged.of("WARNING")) == 1
-    assert "was deleted" in logged.of("WARNING")[0]
-
-
-def test_a_deleted_file_that_comes_back_is_read_from_its_beginning(tail, log):
-    one = tail(log, start="end")
-    one.poll()
-    log.unlink()
-    one.poll(2)
-    log.write_bytes(b"again\n")
-
-    assert one.poll() == [Lines(str(log), 0, b"again\n")]
-
-
-def test_a_truncated_file_is_read_again_from_its_beginning(tail, log, logged):
-    append(log, b"held")
-    one = tail(log)
-    one.poll()
-    log.write_bytes(b"new\n")
-
-    assert one.poll() == [
-        Lines(str(log), 8, b"held", complete=False),
-        Lines(str(log), 0, b"new\n"),
-    ]
-    assert one.count("truncated") == 1
-    assert "was truncated to 4 bytes after 12" in logged.of("WARNING")[0]
-
-
-def test_a_rotated_file_is_read_to_its_end_and_then_the_new_one(tail, tmp_path, log):
-    one = tail(log)
-    one.poll()
-    append(log, b"last\n")
-    log.rename(tmp_path / "a.log.1")
-    log.write_bytes(b"first\n")
-
-    assert one.text() == b"last\nfirst\n"
-    one.poll(2)
-    assert one.count("rotated") == 1
-    assert [file["offset"] for file in one.tailer.get_state()["files"]] == [6]
-
-
-def test_a_big_rotated_file_comes_completely_before_the_new_one(tail, tmp_path, log):
-    append(log, (b"x" * 99 + b"\n") * 3000)
-    one = tail(log)
-    old = log.read_bytes()
-    log.rename(tmp_path / "a.log.1")
-    log.write_bytes((b"y" * 99 + b"\n") * 3000)
-
-    assert one.text(3) == old + log.read_bytes()
-
-
-def test_what_a_writer_adds_to_a_renamed_file_before_it_notices_is_not_lost(tail, tmp_path, log):
-    one = tail(log)
-    one.poll()
-    moved = tmp_path / "a.log.1"
-    log.rename(moved)
-    one.poll()
-    append(moved, b"late\n")
-    assert one.text() == b"late\n"
-
-    log.write_bytes(b"new\n")
-    assert one.text() == b"new\n"
-    append(moved, b"too late?\n")
-    assert one.text() == b"too late?\n"
-
-
-def test_a_renamed_file_that_a_glob_still_finds_is_followed_under_its_new_name(tail, tmp_path, log):
-    one = tail(tmp_path / "a.log*")
-    one.poll()
-    log.rename(tmp_path / "a.log.1")
-    log.write_bytes(b"new\n")
-    append(tmp_path / "a.log.1", b"more\n")
-
-    assert one.poll() == [
-        Lines(str(tmp_path / "a.log.1"), 8, b"more\n"),
-        Lines(str(log), 0, b"new\n"),
-    ]
-    assert one.count("rotated") == 1
-    assert one.count("files") == 2
-
-
 def test_a_component_that_is_restarted_goes_on_where_it_was(tail, log):
     append(log, b"thr")
     one = tail(log, start="end")
@@ -634,27 +322,6 @@ def test_it_ends_by_itself_when_everything_is_read(tail, tmp_path, log):
     assert one.daemon.status == []
 
 
-def test_a_missing_named_file_is_an_input_error_when_it_is_to_end(tail, tmp_path, log):
-    one = tail(log, tmp_path / "missing", exit_when_idle=True)
-
-    assert one.run() == b"one\ntwo\n"
-    assert one.daemon.status == [EXIT_NO_INPUT]
-
-
-def test_a_folder_given_as_a_file_is_an_input_error_when_it_is_to_end(tail, tmp_path):
-    one = tail(tmp_path, exit_when_idle=True)
-    one.run()
-
-    assert one.daemon.status == [EXIT_NO_INPUT]
-
-
-def test_a_glob_that_finds_nothing_is_an_input_error_when_it_is_to_end(tail, tmp_path):
-    one = tail(tmp_path / "*.log", exit_when_idle=True)
-    one.run()
-
-    assert one.daemon.status == [66]
-
-
 def test_a_file_whose_name_looks_like_a_glob_is_that_file(tail, tmp_path):
     (tmp_path / "x[1].log").write_bytes(b"bracketed\n")
 
@@ -667,17 +334,6 @@ def test_an_output_among_the_files_is_never_read(tail, tmp_path):
     one = tail(tmp_path / "*.log", exclude=[str(tmp_path / "out.log")], exit_when_idle=True)
 
     assert one.run() == b"in\n"
-
-
-def test_a_file_that_may_not_be_read_is_an_input_error_when_it_is_to_end(
-    tail, tmp_path, log, monkeypatch
-):
-    (tmp_path / "b.log").write_bytes(b"fine\n")
-    deny(monkeypatch, log)
-    one = tail(tmp_path / "*.log", exit_when_idle=True)
-
-    assert one.run() == b"fine\n"
-    assert one.daemon.status == [EXIT_NO_INPUT]
 
 
 def test_a_read_error_does_not_keep_it_from_ending(tail, log, monkeypatch):

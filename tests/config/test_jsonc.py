@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zenactors.config.jsonc import parse_json
-from zenactors.config.locate import TextError, parse_toml
+from zenactors.config.places import TextError
+from zenactors.config.toml import parse_toml
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from zenactors.errors import did_you_mean
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from zenactors.config.locate import KeyPath
+    from zenactors.config.places import KeyPath
 
 Finding = tuple["KeyPath", str]  # where something is wrong, and what
 

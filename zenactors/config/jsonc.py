@@ -12,7 +12,7 @@ import json
 import re
 from typing import Any, NoReturn
 
-from zenactors.config.locate import KeyPath, TextError
+from zenactors.config.places import KeyPath, TextError
 
 # A string that does not end on its line is none; `json` will say so, at its place.
 _COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"?|(?P<comment>(?:\#|//)[^\n]*)')

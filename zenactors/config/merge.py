@@ -25,7 +25,7 @@ from zenactors.config.wording import nearest
 from zenactors.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from zenactors.config.locate import KeyPath
+    from zenactors.config.places import KeyPath
     from zenactors.config.sources import Layer
 
 Sections = Mapping[str, type[pydantic.BaseModel] | None]

@@ -18,7 +18,7 @@ from zenactors.config.checking import STRICT, adapter_of
 from zenactors.errors import ConfigurationError, did_you_mean
 
 if TYPE_CHECKING:
-    from zenactors.config.locate import KeyPath
+    from zenactors.config.places import KeyPath
 
 NOT_IN_FILES = {
     **{

@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from zenactors.config import trust
 from zenactors.config.jsonc import parse_json
-from zenactors.config.locate import KeyPath, TextError, line_of, parse_toml
+from zenactors.config.places import KeyPath, TextError, line_of
+from zenactors.config.toml import parse_toml
 
 Kind = Literal["default", "program", "directory", "file", "command line"]
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from zenactors.config.redaction import REDACTED, SECRET, plain
 
 if TYPE_CHECKING:
-    from zenactors.config.locate import KeyPath
     from zenactors.config.merge import Configuration
+    from zenactors.config.places import KeyPath
 
 _INDENT = "  "
 # To the last "@": rather too much than a part of a password that contains one.

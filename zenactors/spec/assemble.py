@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import pydantic
 
 from zenactors.config.checking import check_table
-from zenactors.config.locate import KeyPath, TextError, line_of, parse_toml
 from zenactors.config.merge import Configuration, leaves
 from zenactors.config.merge import load as load_layers
 from zenactors.config.options import NOT_IN_FILES, DaemonOptions
+from zenactors.config.places import KeyPath, TextError, line_of
 from zenactors.config.sources import Layer
+from zenactors.config.toml import parse_toml
 from zenactors.config.wording import because, nearest
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.daemon.reload import TargetConfig, differing

@@ -8,10 +8,9 @@ from __future__ import annotations
 import collections
 import re
 import tomllib
-from collections.abc import Mapping
 from typing import Any
 
-KeyPath = tuple[str | int, ...]
+from zenactors.config.places import KeyPath, TextError
 
 _TOKEN = re.compile(
     r"""
@@ -24,18 +23,6 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-
-
-class TextError(ValueError):
-    """A text is not what its format allows.
-
-    Attributes:
-        problems: Of each problem the line and the column, both from 1, and what is wrong.
-    """
-
-    def __init__(self, problems: list[tuple[int, int, str]]) -> None:
-        super().__init__(problems[0][-1])
-        self.problems = problems
 
 
 def parse_toml(text: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
@@ -64,13 +51,6 @@ def locate(text: str) -> dict[KeyPath, int]:
     from 1; a table that is opened in several places stands where it is first named.
     """
     return _Locator(text).lines
-
-
-def line_of(lines: Mapping[KeyPath, int], path: KeyPath) -> int:
-    """Return the line of `path` or, if it is not in the text, of what it would stand in."""
-    while path not in lines:
-        path = path[:-1]
-    return lines[path]
 
 
 class _Locator:

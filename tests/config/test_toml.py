@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from zenactors.config.locate import line_of, locate
+from zenactors.config.places import line_of
+from zenactors.config.toml import locate
 
 
 @pytest.mark.parametrize(

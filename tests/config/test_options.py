@@ -18,8 +18,8 @@ from zenactors.config.options import (
     DaemonOptions,
     Table,
     canonical,
-    signal_name,
 )
+from zenactors.config.value_types import signal_name
 
 
 def value_of(key: str, value: Any) -> Any:

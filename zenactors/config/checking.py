@@ -5,18 +5,20 @@ Pure functions of models and tables; any thread.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
-import reprlib
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
+import pydantic_core
 
 from zenactors.config.redaction import REDACTED, SECRET, plain
 from zenactors.config.wording import nearest, one_line
+from zenactors.core.text import short_repr
 from zenactors.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -58,6 +60,27 @@ def keys_of(model: type[pydantic.BaseModel]) -> dict[str, FieldInfo]:
 def key_of(name: str, field: FieldInfo) -> str:
     """Return the one key under which a field's value is kept."""
     return field.serialization_alias or field.alias or name
+
+
+def accept_as_in_json(
+    value: Any, strictly: Callable[[Any], Any], adapter: Callable[[], pydantic.TypeAdapter[Any]]
+) -> Any:
+    """Check a value strictly, but accept it if it would be right as JSON.
+
+    In strict mode a string is no `Path` and a list is no tuple, but files and command lines have
+    no other way to write them.
+
+    Args:
+        value: The value as it was written.
+        strictly: The strict check; its error is raised if both fail.
+        adapter: Returns the type's adapter; only called if the strict check fails.
+    """
+    try:
+        return strictly(value)
+    except pydantic.ValidationError:
+        with contextlib.suppress(pydantic.ValidationError, ValueError):
+            return adapter().validate_json(pydantic_core.to_json(value), strict=True)
+        raise
 
 
 def adapter_of(field: FieldInfo) -> pydantic.TypeAdapter[Any]:
@@ -196,7 +219,7 @@ class _Check:
 def _shown(path: KeyPath, value: Any) -> str:
     if any(SECRET.search(str(part)) for part in path):
         return REDACTED
-    return reprlib.repr(plain(value) if isinstance(value, Mapping | list) else value)
+    return short_repr(plain(value) if isinstance(value, Mapping | list | str) else value)
 
 
 def _ignored(type_: Any, value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:

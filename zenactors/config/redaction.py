@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from zenactors.core.text import short_repr
@@ -19,6 +19,8 @@ MAX_BITS = 8192  # of a whole number: more than Python turns into digits is no r
 # Secrets inside a text. `short_repr` may have cut the text anywhere, so its end may replace a
 # closing quote; repetitions are bounded, so that the time stays linear in the text's length.
 _IN_URL = re.compile(r"(//[^/\s:@]*:)[^/\s]*(?:@|…$)")
+# To the last "@", over any "/": more than the password, perhaps, but all of it.
+_TO_LAST_AT = re.compile(r"(//[^/?#\s:@]*:)\S*(?=@)")
 _IN_TEXT = re.compile(
     rf"""(
         (?:{_WORDS})[\w-]{{0,64}} ['"]?\s{{0,8}} [=:]\s{{0,8}}           # password=, 'token':
@@ -38,26 +40,35 @@ def redacted(text: str) -> str:
     return _IN_TEXT.sub(rf"\1{REDACTED}", text)
 
 
-def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
+def redacted_to_last_at(text: str) -> str:
+    """Return a text as `redacted` does, but hide more of a URL rather than too little.
+
+    For configuration values. A password with an unescaped "/" is hidden, and so is the path of a
+    URL that has a port and an "@". The time may be quadratic in the text's length.
+    """
+    return _TO_LAST_AT.sub(rf"\1{REDACTED}", redacted(text))
+
+
+def plain(value: Any, depth: int = MAX_DEPTH, *, redact: Callable[[str], str] = redacted) -> Any:
     """Turn any value into what JSON can hold, with secrets redacted.
 
     They are known by their names: the key or the option that they belong to, or what stands
     before them in a text. What contains itself, or goes deeper than `depth`, is cut.
     """
-    return _plain(value, depth, ())
+    return _plain(value, depth, (), redact)
 
 
-def _plain(value: Any, depth: int, inside: tuple[int, ...]) -> Any:
+def _plain(value: Any, depth: int, inside: tuple[int, ...], redact: Callable[[str], str]) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return redacted(value)
+        return redact(value)
     if isinstance(value, float) and math.isfinite(value):
         return value
     if isinstance(value, int) and value.bit_length() <= MAX_BITS:
         return value
     if not isinstance(value, Mapping | list | tuple | set | frozenset):
-        return redacted(short_repr(value))
+        return redact(short_repr(value))
     if depth <= 0 or id(value) in inside:
         return "…"
     inside = (*inside, id(value))
@@ -66,9 +77,9 @@ def _plain(value: Any, depth: int, inside: tuple[int, ...]) -> Any:
         for key, each in value.items():
             name = str(key)
             hidden = SECRET.search(name)
-            found[redacted(name)] = REDACTED if hidden else _plain(each, depth - 1, inside)
+            found[redact(name)] = REDACTED if hidden else _plain(each, depth - 1, inside, redact)
         return found
-    return [_plain(each, depth - 1, inside) for each in _without_arguments(value)]
+    return [_plain(each, depth - 1, inside, redact) for each in _without_arguments(value)]
 
 
 def _without_arguments(values: Iterable[Any]) -> Iterator[Any]:

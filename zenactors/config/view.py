@@ -6,19 +6,16 @@ Pure functions; any thread.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from zenactors.config.redaction import REDACTED, SECRET, plain
+from zenactors.config.redaction import REDACTED, SECRET, plain, redacted_to_last_at
 
 if TYPE_CHECKING:
     from zenactors.config.merge import Configuration
     from zenactors.config.places import KeyPath
 
 _INDENT = "  "
-# To the last "@": rather too much than a part of a password that contains one.
-_USER_INFO = re.compile(r"(//[^/?#\s:@]*):\S*(?=@)")
 
 
 def config_tree(configuration: Configuration) -> str:
@@ -56,17 +53,7 @@ def _rows(
 def _spelled(path: KeyPath, value: Any) -> str:
     if path == ("umask",):
         value = f"{value:03o}"  # nobody knows a umask by its decimal number
-    value = _without_passwords(plain(value))
+    value = plain(value, redact=redacted_to_last_at)
     text = json.dumps(value, ensure_ascii=False)
     # Nothing that a terminal would obey, and no half characters, which cannot be written.
     return text if text.isprintable() else json.dumps(value)
-
-
-def _without_passwords(value: Any) -> Any:
-    if isinstance(value, str):
-        return _USER_INFO.sub(rf"\1:{REDACTED}", value)
-    if isinstance(value, list):
-        return [_without_passwords(each) for each in value]
-    if isinstance(value, dict):
-        return {key: _without_passwords(each) for key, each in value.items()}
-    return value

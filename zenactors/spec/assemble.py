@@ -11,7 +11,6 @@ import functools
 import inspect
 import operator
 import os
-import reprlib
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,6 +26,7 @@ from zenactors.config.sources import Layer
 from zenactors.config.toml import parse_toml
 from zenactors.config.wording import because, nearest
 from zenactors.core.component import ZenDaemonComponent
+from zenactors.core.text import short_repr
 from zenactors.daemon.reload import TargetConfig, differing
 from zenactors.errors import ConfigurationError, ReloadError, did_you_mean
 from zenactors.spec.components import (
@@ -122,7 +122,7 @@ def _load_object(spec: str, app_dir: Path, settings: Mapping[str, Any]) -> ZenDa
     forms = "a ZenDaemon, a subclass of it, or a function without arguments that returns one"
     if not isinstance(found, ZenDaemon):
         if not callable(found) or (isinstance(found, type) and not issubclass(found, ZenDaemon)):
-            raise ConfigurationError(f"{spec} is {reprlib.repr(found)}, which is not {forms}")
+            raise ConfigurationError(f"{spec} is {short_repr(found)}, which is not {forms}")
         try:
             inspect.signature(found).bind()
         except TypeError as cause:
@@ -136,7 +136,7 @@ def _load_object(spec: str, app_dir: Path, settings: Mapping[str, Any]) -> ZenDa
         except (Exception, SystemExit) as cause:
             raise ConfigurationError(f"{spec} raises {because(cause)}") from cause
     if not isinstance(found, ZenDaemon):
-        raise ConfigurationError(f"{spec} returns {reprlib.repr(found)}; SPEC must be {forms}")
+        raise ConfigurationError(f"{spec} returns {short_repr(found)}; SPEC must be {forms}")
     in_foreground: dict[str, Any] = {"no_daemon": True}
     if settings.get("no_daemon", True) and "action" not in settings:
         in_foreground["pid_file"] = None
@@ -333,7 +333,7 @@ def _entry(file: _File, where: KeyPath, entry: Any, before: str) -> tuple[Any, .
     if not right or not isinstance(entry[times], str):
         form = f'{before}, "event"' if before else '"event"'
         expected = f"[{form}] or [{form}, its args]"
-        file.add(where, f"key {where[0]!r}: expected {expected}, got {reprlib.repr(entry)}")
+        file.add(where, f"key {where[0]!r}: expected {expected}, got {short_repr(entry)}")
         return ()
     return (*entry, None) if len(entry) == times + 1 else tuple(entry)
 

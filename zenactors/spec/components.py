@@ -5,7 +5,6 @@ Every component is constructed, none is set up. Thread: main, before any other t
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from typing import Any
 import pydantic
 
 from zenactors.config.checking import STRICT, Finding, as_option, check_table
-from zenactors.config.options import Text
+from zenactors.config.value_types import Text
 from zenactors.config.wording import because, nearest
 from zenactors.core.component import ZenDaemonComponent
+from zenactors.core.text import short_repr
 from zenactors.spec.importing import Problem, import_attribute
 from zenactors.spec.options import GIVEN_ELSEWHERE, options_model, read_constructor
 
@@ -66,7 +66,7 @@ def build_component(
 def _import_component(use: str, app_dir: Path) -> type[ZenDaemonComponent]:
     found = import_attribute(use, app_dir)
     if not (isinstance(found, type) and issubclass(found, ZenDaemonComponent)):
-        raise Problem(f"{use!r} is {reprlib.repr(found)}, not a subclass of ZenDaemonComponent")
+        raise Problem(f"{use!r} is {short_repr(found)}, not a subclass of ZenDaemonComponent")
     return found
 
 

@@ -17,9 +17,8 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import pydantic
-import pydantic_core
 
-from zenactors.config.checking import STRICT, adapter_config
+from zenactors.config.checking import STRICT, accept_as_in_json, adapter_config
 from zenactors.core.component import ZenDaemonComponent
 
 # What a constructor takes but [component.options] does not give, and where it is given instead.
@@ -109,13 +108,7 @@ def options_model(component: type[ZenDaemonComponent]) -> type[pydantic.BaseMode
 
 
 def _as_in_json(type_: Any) -> Callable[[Any, Callable[[Any], Any]], Any]:
-    # Strictly, a list is no tuple and a string is no Path; but TOML, as JSON, has no other way to
-    # write them, so what would be right as JSON is right here.
-    def validate(value: Any, strictly: Callable[[Any], Any]) -> Any:
-        try:
-            return strictly(value)
-        except pydantic.ValidationError:
-            adapter = pydantic.TypeAdapter(type_, config=adapter_config(type_))
-            return adapter.validate_json(pydantic_core.to_json(value), strict=True)
+    def adapter() -> pydantic.TypeAdapter[Any]:
+        return pydantic.TypeAdapter(type_, config=adapter_config(type_))
 
-    return validate
+    return lambda value, strictly: accept_as_in_json(value, strictly, adapter)

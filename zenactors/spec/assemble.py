@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import operator
 import os
 from collections.abc import Hashable, Mapping
@@ -24,7 +23,7 @@ from zenactors.config.options import NOT_IN_FILES, DaemonOptions
 from zenactors.config.places import KeyPath, TextError, line_of
 from zenactors.config.sources import Layer
 from zenactors.config.toml import parse_toml
-from zenactors.config.wording import because, nearest
+from zenactors.config.wording import nearest
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.text import short_repr
 from zenactors.daemon.reload import TargetConfig, differing
@@ -35,7 +34,8 @@ from zenactors.spec.components import (
     handled_by,
     unheard,
 )
-from zenactors.spec.importing import Problem, import_attribute, look_first_in, refusal
+from zenactors.spec.importing import look_first_in, refusal
+from zenactors.spec.objects import import_object, make
 
 if TYPE_CHECKING:
     from zenactors.daemon.zendaemon import ZenDaemon
@@ -115,28 +115,13 @@ def _names_beside(path: Path) -> list[str]:
 def _load_object(spec: str, app_dir: Path, settings: Mapping[str, Any]) -> ZenDaemon:
     from zenactors.daemon.zendaemon import ZenDaemon  # noqa: PLC0415 - the engine, when needed
 
-    try:
-        found = import_attribute(spec, app_dir)
-    except Problem as problem:
-        raise ConfigurationError(f"{spec}: {problem}") from problem.__cause__
-    forms = "a ZenDaemon, a subclass of it, or a function without arguments that returns one"
-    if not isinstance(found, ZenDaemon):
-        if not callable(found) or (isinstance(found, type) and not issubclass(found, ZenDaemon)):
-            raise ConfigurationError(f"{spec} is {short_repr(found)}, which is not {forms}")
-        try:
-            inspect.signature(found).bind()
-        except TypeError as cause:
-            raise ConfigurationError(
-                f"{spec} cannot be called without arguments ({cause}); SPEC must be {forms}"
-            ) from cause
-        try:
-            found = found()
-        except ConfigurationError:
-            raise
-        except (Exception, SystemExit) as cause:
-            raise ConfigurationError(f"{spec} raises {because(cause)}") from cause
-    if not isinstance(found, ZenDaemon):
-        raise ConfigurationError(f"{spec} returns {short_repr(found)}; SPEC must be {forms}")
+    found = make(
+        spec,
+        import_object(spec, app_dir),
+        "a ZenDaemon, a subclass of it, or a function without arguments that returns one",
+        ready=(ZenDaemon,),
+        made=(ZenDaemon,),
+    )
     in_foreground: dict[str, Any] = {"no_daemon": True}
     if settings.get("no_daemon", True) and "action" not in settings:
         in_foreground["pid_file"] = None

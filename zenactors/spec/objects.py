@@ -1,0 +1,64 @@
+"""The object that `package.module:attribute` names; if it is a function, what it returns.
+
+Thread: main, before any other thread exists.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from zenactors.config.wording import because
+from zenactors.core.text import short_repr
+from zenactors.errors import ConfigurationError
+from zenactors.spec.importing import Problem, import_attribute
+
+
+def import_object(spec: str, app_dir: Path) -> Any:
+    """Return the object that `spec` names.
+
+    Raises:
+        ConfigurationError: It cannot be imported.
+    """
+    try:
+        return import_attribute(spec, app_dir)
+    except Problem as problem:
+        raise ConfigurationError(f"{spec}: {problem}") from problem.__cause__
+
+
+def make(
+    spec: str, found: Any, forms: str, *, ready: tuple[type, ...], made: tuple[type, ...]
+) -> Any:
+    """Return an object that is ready, or call it to make one.
+
+    Args:
+        spec: What named the object, for messages.
+        found: The object.
+        forms: What SPEC may be, for messages.
+        ready: The types that are returned without a call. Their subclasses may be called, but no
+            other class.
+        made: The types that a call may return.
+
+    Raises:
+        ConfigurationError: It has none of these forms, or the call raises.
+    """
+    if isinstance(found, ready):
+        return found
+    if not callable(found) or (isinstance(found, type) and not issubclass(found, made)):
+        raise ConfigurationError(f"{spec} is {short_repr(found)}, which is not {forms}")
+    try:
+        inspect.signature(found).bind()
+    except TypeError as cause:
+        raise ConfigurationError(
+            f"{spec} cannot be called without arguments ({cause}); SPEC must be {forms}"
+        ) from cause
+    try:
+        result = found()
+    except ConfigurationError:
+        raise
+    except (Exception, SystemExit) as cause:
+        raise ConfigurationError(f"{spec} raises {because(cause)}") from cause
+    if not isinstance(result, made):
+        raise ConfigurationError(f"{spec} returns {short_repr(result)}; SPEC must be {forms}")
+    return result

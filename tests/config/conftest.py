@@ -1,4 +1,4 @@
-"""Tests of configurations run in a folder of their own, so that messages have short paths."""
+"""Tests of configurations run in their own directory, so that messages have short paths."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Database(Table):
 class Options(DaemonOptions):
     greeting: str = Field("hello", description="What to say first.")
     loud: bool = Field(default=True, description="Say it loudly.")
-    folder: Path = Field(default=Path("/data"), description="Where to look.")
+    directory: Path = Field(default=Path("/data"), description="Where to look.")
     mode: Literal["fast", "safe"] = "safe"
     tags: tuple[str, ...] = ()
     limits: dict[str, int] = Field(default={"lines": 10}, description="How much at most.")

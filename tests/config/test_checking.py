@@ -11,7 +11,7 @@ from zenactors.config.checking import as_option, check_table, key_of, keys_of
 
 
 class Inner(pydantic.BaseModel):
-    """Ignores what it does not know, as models do that nobody told otherwise."""
+    """Ignores unknown keys, as models do by default."""
 
     host: str
     port: Annotated[int, pydantic.Field(gt=0)] = 1

@@ -1,4 +1,4 @@
-"""Layers merge key by key; every problem of every layer is told at once, with its place."""
+"""Layers merge key by key; all problems of all layers are reported together, with their places."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ def test_all_keys_have_a_value_and_all_values_an_origin() -> None:
 
 def test_values_are_those_that_were_checked() -> None:
     found = merge(
-        file(Path("x.toml"), "umask = '027'\nlog_level = 'debug'\npid_file = ''\nfolder = '/f'\n"
+        file(Path("x.toml"), "umask = '027'\nlog_level = 'debug'\npid_file = ''\ndirectory = '/f'\n"
              "tags = ['a']\nstats_interval = 5\n[signals]\nwinch = 'w'\nCld = 'c'\n")
     )  # fmt: skip
     assert found.values["umask"] == 0o027
     assert found.values["log_level"] == "DEBUG"
     assert found.values["pid_file"] is None
-    assert found.values["folder"] == Path("/f")
+    assert found.values["directory"] == Path("/f")
     assert found.values["tags"] == ("a",)
     assert found.values["stats_interval"] == 5.0
     assert isinstance(found.values["stats_interval"], float)
@@ -193,8 +193,8 @@ def test_problems_of_all_layers_come_at_once_also_overridden_ones() -> None:
         " got '8'",
         "x.toml:2: unknown key 'nmae'; did you mean 'name'?",
         "x.toml:3: key 'stats_interval': expected float, got 'often'",
-        "x.toml:5: key 'signals.KILL': SIGKILL cannot be mapped to an event: the system lets no"
-        " process catch it",
+        "x.toml:5: key 'signals.KILL': SIGKILL cannot be mapped to an event: no process can"
+        " catch it",
         "x.toml:6: unknown component 'tialer'; did you mean 'tailer'?",
         "x.toml:8: component 'tailer': unknown option 'pol'; did you mean 'poll'?",
         "x.toml:9: component 'tailer': option 'poll': expected float, got 'x'",
@@ -208,11 +208,11 @@ def test_problems_of_all_layers_come_at_once_also_overridden_ones() -> None:
     ("text", "expected"),
     [
         ('{"action": "config-view"}',
-         "key 'action' cannot be set here; it would be done at every start; use --action on the"
+         "key 'action' cannot be set here; every start would perform it; use --action on the"
          " command line"),
         ('{"config_dir": "x"}',
-         "key 'config_dir' cannot be set here; files are found by it; use --config-dir on the"
-         " command line"),
+         "key 'config_dir' cannot be set here; it names the configuration files;"
+         " use --config-dir on the command line"),
         ('{"nmae": null}', "unknown key 'nmae'; did you mean 'name'?"),
         ('{"components": {"tialer": null}}',
          "unknown component 'tialer'; did you mean 'tailer'?"),
@@ -223,7 +223,7 @@ def test_problems_of_all_layers_come_at_once_also_overridden_ones() -> None:
          "key 'parallel' is given twice, in two spellings"),
         ('{"signals": {"winch": "a", "SIGWINCH": "b"}}',
          "key 'signals': SIGWINCH is given twice, in two spellings, got"
-         " {'SIGWINCH': 'b', 'winch': 'a'}"),
+         " {'winch': 'a', 'SIGWINCH': 'b'}"),
         ('{"database": {"hots": "x"}}', "unknown key 'database.hots'; did you mean 'host'?"),
         ('{"database": {"host": "h", "port": "x"}}', "key 'database.port': expected int, got 'x'"),
         ('{"database": {"host": "h", "password": 12345}}',
@@ -244,7 +244,7 @@ def test_problems_of_all_layers_come_at_once_also_overridden_ones() -> None:
          'key \'umask\': must be an octal text such as "022", or a number from 0 to 0o777,'
          " got [1]"),
         ('{"user": true}', "key 'user': expected str or int, got True"),
-        ('{"name": "a/b"}', "key 'name': must be fit for names of files: without '/', got 'a/b'"),
+        ('{"name": "a/b"}', "key 'name': must be usable in file names: without '/', got 'a/b'"),
     ],
 )  # fmt: skip
 def test_a_wrong_key_of_a_file_is_named(text: str, expected: str) -> None:
@@ -265,7 +265,7 @@ def test_a_wrong_key_of_the_command_line_is_named_by_its_option(
     assert problems(given(data)) == [f"command line: {expected}"]
 
 
-def test_what_is_missing_everywhere_is_told_once_and_not_if_it_was_misspelled() -> None:
+def test_a_key_missing_in_all_layers_is_reported_once_and_not_if_it_was_misspelled() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(DaemonOptions, [default({})])
     assert str(caught.value) == "configuration: key 'name' is missing; it must be given"

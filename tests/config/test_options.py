@@ -79,14 +79,14 @@ def test_a_right_value_is_kept_in_its_one_form(key: str, given: Any, kept: Any) 
         ("verbosity", True, "expected int"),
         ("sigterm", "stpo", "did you mean 'stop'?"),
         ("name", "", "at least 1 character"),
-        ("name", "../x", "fit for names of files"),
+        ("name", "../x", "usable in file names"),
         ("signals", {"WINCHH": "x"}, "no signal SIGWINCHH; did you mean 'SIGWINCH'?"),
-        ("signals", {"QQQ": "x"}, "no signal SIGQQQ; use the name of a signal, as SIGWINCH"),
+        ("signals", {"QQQ": "x"}, "no signal SIGQQQ; use the name of a signal, such as SIGWINCH"),
         ("signals", {"WINCH": ""}, "at least 1 character"),
-        ("signals", {"HUP": "x"}, "the daemon uses it itself; handle event 'signal_hup'"),
-        ("signals", {"SIGSEGV": "x"}, "it tells of a fault in the process"),
+        ("signals", {"HUP": "x"}, "the daemon uses it; handle event 'signal_hup'"),
+        ("signals", {"SIGSEGV": "x"}, "it reports a fault in the process"),
         ("signals", {"SIGIOT": "x"}, "SIGABRT cannot be mapped to an event"),
-        ("signals", {"SIGSTOP": "x"}, "the system lets no process catch it"),
+        ("signals", {"SIGSTOP": "x"}, "no process can catch it"),
         ("signals", {"winch": "x", "WINCH": "y"}, "SIGWINCH is given twice"),
     ],
 )
@@ -116,7 +116,7 @@ def test_every_spelling_of_a_key_leads_to_one() -> None:
         assert DaemonOptions.model_validate({"name": "x", spelling: True}).paralel
 
 
-def test_keys_of_a_daemon_are_described_and_stand_in_one_group() -> None:
+def test_keys_of_a_daemon_are_described_and_in_one_group() -> None:
     grouped = [key for keys in GROUPS.values() for key in keys]
     tables = {"signals", "components"}
     assert sorted(grouped) == sorted(DaemonOptions.model_fields.keys() - tables)
@@ -126,13 +126,13 @@ def test_keys_of_a_daemon_are_described_and_stand_in_one_group() -> None:
         assert field.description.endswith("."), key
 
 
-def test_the_keys_of_the_seed_are_there() -> None:
-    seed = (
+def test_the_keys_of_pyzenkit_are_there() -> None:
+    keys = (
         "name user group config_file config_dir config_file_silent config_dir_silent log_file"
         " log_level pid_file state_file chroot_dir work_dir umask stats_interval runlog_interval"
         " runlog_dir paralel no_daemon action debug quiet verbosity"
     )
-    assert set(seed.split()) <= DaemonOptions.model_fields.keys()
+    assert set(keys.split()) <= DaemonOptions.model_fields.keys()
 
 
 class Colour(enum.Enum):
@@ -157,7 +157,7 @@ def test_what_is_right_as_json_is_right() -> None:
     assert (found.path, found.pair, found.colour, found.names) == (
         Path("/p"), (1, 2), Colour.RED, {"a"},
     )  # fmt: skip
-    assert Rich.model_validate({"inner": {"name": "x", "folder": "/f"}}).inner
+    assert Rich.model_validate({"inner": {"name": "x", "directory": "/f"}}).inner
 
 
 @pytest.mark.parametrize(
@@ -170,15 +170,15 @@ def test_what_is_wrong_as_json_is_wrong(key: str, value: Any) -> None:
 
 def test_a_check_of_a_subclass_holds_also_for_what_is_read_as_json() -> None:
     class Own(DaemonOptions):
-        folder: Path = Path("/")
+        directory: Path = Path("/")
 
-        @pydantic.field_validator("folder")
+        @pydantic.field_validator("directory")
         @classmethod
         def _absolute(cls, value: Path) -> Path:
             if not value.is_absolute():
                 raise ValueError("must be absolute")
             return value
 
-    assert Own(name="x", folder="/a").folder == Path("/a")  # type: ignore[arg-type]
-    _, findings = check_table(Own, {"name": "x", "folder": "a"})
-    assert findings == [(("folder",), "key 'folder': must be absolute, got 'a'")]
+    assert Own(name="x", directory="/a").directory == Path("/a")  # type: ignore[arg-type]
+    _, findings = check_table(Own, {"name": "x", "directory": "a"})
+    assert findings == [(("directory",), "key 'directory': must be absolute, got 'a'")]

@@ -27,7 +27,7 @@ RIGHT: list[dict[str, Any]] = [
     {"components": {"tailer": {"paths": ["a"], "poll": 1}, "lax": {}, "plain": {}}},
     {"components": {"tailer": None, "lax": {"level": None}}},
     {"database": {"port": 5, "host": "h"}, "replicas": [{"host": "h"}]},
-    {"tags": ["a"], "folder": "/f", "mode": "fast", "loud": False, "greeting": None},
+    {"tags": ["a"], "directory": "/f", "mode": "fast", "loud": False, "greeting": None},
     {"limits": {"x": 1, "y": None}},
     {key: None for key in DaemonOptions.model_fields if key not in NOT_IN_FILES},
 ]

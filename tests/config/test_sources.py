@@ -61,38 +61,38 @@ def test_the_deepest_nesting_allowed_is_read() -> None:
     assert read_file(write(Path("x.conf"), text)).problems == ()
 
 
-def test_a_missing_file_is_a_problem_only_if_somebody_asked_for_it() -> None:
+def test_a_missing_file_is_a_problem_only_if_an_option_names_it() -> None:
     assert read_file(Path("none.conf")).problems == ()
     assert read_file(Path("none.conf"), asked_by="--config-file").problems == (
         "none.conf: there is no such file; --config-file names it",
     )
     assert read_directory(Path("none")) == []
     (layer,) = read_directory(Path("none"), asked_by="--config-dir")
-    assert layer.problems == ("none: there is no such folder; --config-dir names it",)
+    assert layer.problems == ("none: there is no such directory; --config-dir names it",)
 
 
 def test_what_is_there_and_cannot_be_read_is_a_problem_in_any_case() -> None:
-    Path("folder.conf").mkdir()
-    assert read_file(Path("folder.conf")).problems == (
-        "folder.conf: cannot be read: Is a directory",
+    Path("directory.conf").mkdir()
+    assert read_file(Path("directory.conf")).problems == (
+        "directory.conf: cannot be read: Is a directory",
     )
     write(Path("file"), "")
     (layer,) = read_directory(Path("file"), asked_by="config_dir")
     assert layer.problems == ("file: cannot be read: Not a directory; config_dir names it",)
 
 
-def test_the_files_of_a_folder_come_in_the_order_of_their_names() -> None:
-    folder = Path("conf.d")
-    folder.mkdir(mode=0o755)
+def test_the_files_of_a_directory_come_in_the_order_of_their_names() -> None:
+    directory = Path("conf.d")
+    directory.mkdir(mode=0o755)
     for name in ("20-b.toml", "10-c.conf", "30-a.json"):
-        write(folder / name, "")
+        write(directory / name, "")
     for name in (".hidden.conf", "x.conf~", "x.conf.bak", "#x.conf#", ".#x.conf", "README"):
-        write(folder / name, "not read")
-    write(folder / "30-a.json", "{}")
-    (folder / "sub.conf").mkdir()
-    os.mkfifo(folder / "pipe.conf")  # reading it would wait for ever
+        write(directory / name, "not read")
+    write(directory / "30-a.json", "{}")
+    (directory / "sub.conf").mkdir()
+    os.mkfifo(directory / "pipe.conf")  # reading it would wait for ever
 
-    layers = read_directory(folder)
+    layers = read_directory(directory)
     assert [layer.label for layer in layers] == [
         "conf.d/10-c.conf", "conf.d/20-b.toml", "conf.d/30-a.json",
     ]  # fmt: skip
@@ -100,7 +100,7 @@ def test_the_files_of_a_folder_come_in_the_order_of_their_names() -> None:
     assert [problem for layer in layers for problem in layer.problems] == []
 
 
-def test_each_file_of_a_folder_has_its_own_problems() -> None:
+def test_each_file_of_a_directory_has_its_own_problems() -> None:
     Path("conf.d").mkdir(mode=0o755)
     write(Path("conf.d/a.toml"), "a = ")
     write(Path("conf.d/b.conf"), '{"b": 1}')
@@ -119,8 +119,8 @@ def test_root_refuses_a_file_that_others_can_write(mode: int) -> None:
     layer = read_file(path)
     assert layer.data == {}
     assert layer.problems == (
-        f"x.conf can be written by others (mode {mode:o}), and it configures a process of root;"
-        " use: chown root x.conf && chmod go-w x.conf",
+        f"x.conf can be written by others (mode {mode:o}), and it configures a process"
+        " that runs as root; use: chown root x.conf && chmod go-w x.conf",
     )
 
 
@@ -133,7 +133,7 @@ def test_root_refuses_a_file_of_another_user() -> None:
 
 
 @root_only
-def test_root_refuses_a_folder_in_which_others_can_put_files() -> None:
+def test_root_refuses_a_directory_in_which_others_can_put_files() -> None:
     Path("conf.d").mkdir()
     write(Path("conf.d/a.conf"), '{"a": 1}')
     Path("conf.d").chmod(0o777)
@@ -171,7 +171,7 @@ def test_layers_come_from_the_weakest_to_the_strongest() -> None:
         ({"config_file": "n.conf", "config_dir": "n"}, {}, {}, []),
         ({}, {"config_file": "n.conf"}, {},
          ["n.conf: there is no such file; config_file names it"]),
-        ({}, {}, {"config_dir": "n"}, ["n: there is no such folder; --config-dir names it"]),
+        ({}, {}, {"config_dir": "n"}, ["n: there is no such directory; --config-dir names it"]),
         ({}, {"config_file": "p.conf"}, {"config_file": "n.conf"},
          ["n.conf: there is no such file; --config-file names it"]),
         ({}, {}, {"config_file": "n.conf", "config_file_silent": True}, []),
@@ -185,7 +185,7 @@ def test_layers_come_from_the_weakest_to_the_strongest() -> None:
         ({}, {"config_file": 5}, {}, []),
     ],
 )  # fmt: skip
-def test_files_that_somebody_named_must_be_there_unless_silent(
+def test_files_that_an_option_names_must_exist_unless_silent(
     default: dict[str, Any],
     program: dict[str, Any],
     command_line: dict[str, Any],

@@ -22,7 +22,7 @@ def test_each_key_is_a_line_with_its_value_and_its_origin_aligned() -> None:
         default(),
         program({"signals": {"WINCH": "w"}}),
         file(Path("x.toml"), "\numask = '027'\n[components.tailer]\npaths = ['a', 'b']\n"),
-        given({"folder": Path("/f"), "verbosity": 2}),
+        given({"directory": Path("/f"), "verbosity": 2}),
     ]
     lines = config_tree(load(Options, layers, SECTIONS)).splitlines()
 

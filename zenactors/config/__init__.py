@@ -1,7 +1,7 @@
-"""The configuration of a daemon: what there is to set, where it is set, and what holds in the end.
+"""The configuration of a daemon: its keys, its sources, and the merged and checked result.
 
-`options` has the keys as a pydantic model, `sources` reads files into layers, `merge` puts layers
-on top of each other, `view` and `schema` show the result and what a file may hold. Of the others,
-`checking` words what is wrong with a table, `jsonc` and `locate` know where things stand in a text.
-Nothing here acts on what is configured.
+`options` has the keys as a pydantic model, `value_types` the types of their values, `flags` their
+options on the command line, and `schema` the JSON Schema of a file. `sources` reads files into
+layers, `merge` combines layers into one configuration, `view` shows it. `checking` finds the errors
+of a table, `jsonc` and `toml` parse a text and locate its keys. Nothing here acts on the values.
 """

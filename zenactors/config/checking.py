@@ -1,4 +1,4 @@
-"""Tables checked against pydantic models: for each wrong key where it is, and what is wrong.
+"""Check tables against pydantic models: for each error, the key and a description.
 
 Pure functions of models and tables; any thread.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from zenactors.config.places import KeyPath
 
-Finding = tuple["KeyPath", str]  # where something is wrong, and what
+Finding = tuple["KeyPath", str]  # the place of an error, and its description
 
 STRICT = pydantic.ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
 
@@ -34,12 +34,12 @@ _WRONG_TYPE = ("_type", "_parsing", "literal_error", "is_instance_of")
 
 
 def as_key(path: KeyPath) -> str:
-    """Call a place in a table a key: `key 'signals.SIGWINCH'`."""
+    """Name a place in a table as a key: `key 'signals.SIGWINCH'`."""
     return f"key {_dotted(path)!r}"
 
 
 def as_option(path: KeyPath) -> str:
-    """Call a place in the table of a component an option."""
+    """Name a place in the table of a component as an option: `option 'path'`."""
     return f"option {_dotted(path)!r}"
 
 
@@ -48,7 +48,7 @@ def _dotted(path: KeyPath) -> str:
 
 
 def keys_of(model: type[pydantic.BaseModel]) -> dict[str, FieldInfo]:
-    """Return a model's fields by every key that a table may have for them."""
+    """Return a model's fields under every key that a table may use for them."""
     keys: dict[str, FieldInfo] = {}
     for name, field in model.model_fields.items():
         alias = field.validation_alias or name
@@ -58,7 +58,7 @@ def keys_of(model: type[pydantic.BaseModel]) -> dict[str, FieldInfo]:
 
 
 def key_of(name: str, field: FieldInfo) -> str:
-    """Return the one key under which a field's value is kept."""
+    """Return the key under which a field's value is stored."""
     return field.serialization_alias or field.alias or name
 
 
@@ -84,7 +84,7 @@ def accept_as_in_json(
 
 
 def adapter_of(field: FieldInfo) -> pydantic.TypeAdapter[Any]:
-    """Return what checks values of one field, without the rest of its model."""
+    """Return an adapter that checks values of one field, without the rest of its model."""
     type_: Any = field.annotation
     if field.metadata:
         type_ = Annotated[(type_, *field.metadata)]
@@ -92,7 +92,7 @@ def adapter_of(field: FieldInfo) -> pydantic.TypeAdapter[Any]:
 
 
 def adapter_config(type_: Any) -> pydantic.ConfigDict | None:
-    """Return the config for a type's adapter: pydantic takes none for who has one of its own."""
+    """Return the config for a type's adapter; None for a type with a config of its own."""
     own = isinstance(type_, type) and (
         issubclass(type_, pydantic.BaseModel) or dataclasses.is_dataclass(type_)
     )
@@ -107,15 +107,14 @@ def check_table(
     elsewhere: Mapping[str, str] | None = None,
     partial: bool = False,
 ) -> tuple[pydantic.BaseModel | None, list[Finding]]:
-    """Check a table; return the model or, for each wrong key, where and what is wrong.
+    """Check a table; return the model or, if there are errors, all of them.
 
     Args:
-        model: What there may be.
-        table: What there is.
+        model: The keys and types that the table may have.
+        table: The keys and values.
         called: Names a place in the table, for the messages.
-        elsewhere: Keys that are wrong here, each with what to do instead.
-        partial: The table is one of several that are put on top of each other: what is missing
-            in it, or None, is not wrong.
+        elsewhere: Keys that cannot be set in this table, each with the remedy.
+        partial: The table is one of several layers: a missing key is no error, nor is None.
     """
     check = _Check(model, table, called, elsewhere or {}, partial=partial)
     return (None if check.findings else check.checked), list(check.findings.items())
@@ -139,7 +138,7 @@ class _Check:
         self._called = called
         self._elsewhere = elsewhere
         self._partial = partial
-        self._by_type: set[KeyPath] = set()  # where only the type has been found wrong so far
+        self._by_type: set[KeyPath] = set()  # places where only the type is wrong so far
         self.findings: dict[KeyPath, str] = {
             (key,): f"{called((key,))} cannot be set here; {elsewhere[key]}"
             for key in table
@@ -152,7 +151,7 @@ class _Check:
             errors = cause.errors(include_url=False)
         ignored = list(_ignored(model, table))
         unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
-        # A misspelled key is one problem, not also a missing one.
+        # A misspelled key is one problem: the key that was meant does not count as missing.
         self._meant = {
             (*loc[:-1], key)
             for loc in [*unknown, *ignored]
@@ -174,8 +173,8 @@ class _Check:
         elif kind == "extra_forbidden" and self._is_in_table(loc):
             self._add_unknown(loc)
         elif not self._is_lenient(path) or (path and value is not None):
-            # Of one key, one problem: what fits no member of a union has one for each. The best
-            # is that of a member whose type is right.
+            # Report one problem for one key. A value that fits no member of a union has one for
+            # each member; prefer that of a member whose type is right.
             by_type = kind.endswith(_WRONG_TYPE)
             if path not in self.findings or (path in self._by_type and not by_type):
                 self.findings[path] = self._explain(error, path, type_, value)
@@ -185,7 +184,7 @@ class _Check:
         return _descend(self._model, self._table, loc[:-1])[0] == loc[:-1]
 
     def _is_lenient(self, path: KeyPath) -> bool:
-        """Tell whether other layers may add what is missing: not to what stands in a list."""
+        """Return True if other layers may complete the value; they cannot inside a list."""
         return self._partial and not any(isinstance(part, int) for part in path)
 
     def _add_unknown(self, loc: KeyPath) -> None:
@@ -208,7 +207,7 @@ class _Check:
         got = f", got {_shown(path, value)}" if path and error["loc"][-1] != "[key]" else ""
         subject = f"{self._called(path)}: " if path else ""
         if path and error["type"].endswith(_WRONG_TYPE):
-            # The value as the type saw it: something before may have changed its spelling.
+            # The value as the type saw it: a validator may have changed its spelling before.
             hint = did_you_mean(error["input"], _choices(type_))
             return f"{subject}expected {_type_name(type_)}{got}{hint}"
         if error["type"] in {"value_error", "assertion_error"}:
@@ -223,7 +222,7 @@ def _shown(path: KeyPath, value: Any) -> str:
 
 
 def _ignored(type_: Any, value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
-    """Yield the unknown keys that models pass over which were not told to forbid them."""
+    """Yield the unknown keys in models that ignore unknown keys."""
     type_ = _plain_type(type_)
     ignores = _is_model(type_) and type_.model_config.get("extra", "ignore") == "ignore"
     for key, each in _items(value):
@@ -241,7 +240,7 @@ def _items(value: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _descend(model: Any, table: Any, loc: KeyPath) -> tuple[KeyPath, Any, Any]:
-    """Follow a location into tables; return how far it leads, and the type and the value there."""
+    """Follow a location as far as it leads; return that path, and its type and value."""
     path: KeyPath = ()
     type_, value = model, table
     for part in loc:
@@ -253,7 +252,7 @@ def _descend(model: Any, table: Any, loc: KeyPath) -> tuple[KeyPath, Any, Any]:
 
 
 def _type_under(type_: Any, key: str | int) -> Any:
-    """Return the type of what stands under a key; None if that is not a place of its own."""
+    """Return the type of the value under a key; None if only the whole value is a place."""
     if _is_model(type_):
         field = keys_of(type_).get(str(key))
         return field and field.annotation
@@ -261,7 +260,7 @@ def _type_under(type_: Any, key: str | int) -> Any:
     if typing.get_origin(type_) is dict:
         return arguments[1]
     if typing.get_origin(type_) in {list, tuple} and _is_model(_plain_type(arguments[0])):
-        return arguments[0]  # of simple values, the whole list tells more
+        return arguments[0]  # a list of simple values is shown as a whole
     return None
 
 
@@ -270,7 +269,7 @@ def _is_model(type_: Any) -> bool:
 
 
 def _plain_type(type_: Any) -> Any:
-    """Return a type without what is annotated to it, and without "or None"."""
+    """Return a type without its annotations, and without "or None"."""
     if typing.get_origin(type_) is Annotated:
         return _plain_type(typing.get_args(type_)[0])
     if typing.get_origin(type_) in {types.UnionType, typing.Union}:
@@ -280,7 +279,7 @@ def _plain_type(type_: Any) -> Any:
 
 
 def members_of(type_: Any) -> list[Any]:
-    """Return the types that a value may be of; None, which no file can give, is left out."""
+    """Return the types that a value may have, without None, which no file can contain."""
     inner = _plain_type(type_)
     if typing.get_origin(inner) in {types.UnionType, typing.Union}:
         return [

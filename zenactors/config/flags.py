@@ -1,4 +1,4 @@
-"""The options of a daemon's command line, made from the model of its configuration.
+"""The options of a daemon's command line, generated from the model of its configuration.
 
 Pure functions of models; any thread.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pydantic
     from pydantic.fields import FieldInfo
 
-REPEATED = "verbosity"  # its option counts how often it is given
+REPEATED = "verbosity"  # its option may be repeated, and is counted
 
 _VALUES = {"int": "NUMBER", "float": "NUMBER"}
 _VALUES_BY_KEY = {
@@ -41,12 +41,12 @@ class Flag:
     """One option of the command line.
 
     Attributes:
-        option: How it is written: `--work-dir`.
+        option: Its spelling: `--work-dir`.
         key: The configuration key that it sets.
-        value: What to call its value in the help; None if it takes none.
-        sets: What it sets without a value.
-        group: Where it stands in the help; None with a daemon's own.
-        help: What it does.
+        value: The placeholder for its value in the help; None if it takes no value.
+        sets: The value that it sets if it takes none.
+        group: The heading above it in the help; None for the keys that a subclass adds.
+        help: The help text.
     """
 
     option: str
@@ -61,7 +61,7 @@ def flags_of(model: type[pydantic.BaseModel]) -> list[Flag]:
     """Return the options for all keys of a model that are neither tables nor lists.
 
     Raises:
-        ValueError: If two keys would have the same option.
+        ValueError: Two keys would have the same option.
     """
     flags = [flag for name, field in model.model_fields.items() for flag in _flags(name, field)]
     taken = dict.fromkeys(_TAKEN, "every command line")
@@ -69,7 +69,7 @@ def flags_of(model: type[pydantic.BaseModel]) -> list[Flag]:
         if flag.option in taken:
             raise ValueError(
                 f"Key {flag.key!r} of {model.__name__} would have the option {flag.option}, which"
-                f" {taken[flag.option]} has: rename it."
+                f" {taken[flag.option]} has already: rename it."
             )
         taken[flag.option] = f"key {flag.key!r}"
     return flags
@@ -89,13 +89,13 @@ def _flags(name: str, field: FieldInfo) -> list[Flag]:
     )
     if entries == [bool] and field.default is True:
         off = f"--no-{flag.option.removeprefix('--')}"
-        flag = dataclasses.replace(flag, option=off, sets=False, help=f"Switch off: {flag.help}")
+        flag = dataclasses.replace(flag, option=off, sets=False, help=f"Disable: {flag.help}")
     # Other spellings of the key.
     choices = getattr(field.validation_alias, "choices", [])
     return [
         flag,
         *(
-            dataclasses.replace(flag, option=flag_of(choice), help=f"The same as {flag.option}.")
+            dataclasses.replace(flag, option=flag_of(choice), help=f"Same as {flag.option}.")
             for choice in choices
             if isinstance(choice, str) and choice != key
         ),
@@ -128,5 +128,5 @@ def _help(key: str, field: FieldInfo, entries: list[Any]) -> str:
     if field.is_required() or field.default_factory is not None:
         return text
     if key == "umask":
-        default = f"{default:03o}"  # nobody knows a umask by its decimal number
+        default = f"{default:03o}"  # umasks are written in octal
     return f"{text} Default: {f'{default:g}' if isinstance(default, float) else default}.".strip()

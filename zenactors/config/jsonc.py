@@ -1,7 +1,7 @@
-"""JSON with comments: what a text says, and the line of each of its keys.
+"""JSON with comments: parse a text and locate its keys.
 
-`#` and `//` begin a comment that ends with its line, anywhere but inside a string. Pure functions
-of a text; any thread.
+`#` and `//` begin a comment, except inside a string; it ends with its line. Pure functions of a
+text; any thread.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any, NoReturn
 
 from zenactors.config.places import KeyPath, TextError
 
-# A string that does not end on its line is none; `json` will say so, at its place.
+# A string that does not end on its line is an error, which `json` reports with its place.
 _COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"?|(?P<comment>(?:\#|//)[^\n]*)')
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[\[\]{},:]|[^\s\[\]{},:"]+')
 
 
 def parse_json(text: str) -> tuple[Any, dict[KeyPath, int]]:
-    """Return what a text says, and the line of each key and array element in it.
+    """Return the value of a text, and the line of each key and array element.
 
-    A text with nothing but comments says `{}`, as it would in TOML.
+    A text that has only comments is `{}`, as in TOML.
 
     Raises:
-        TextError: If it is not JSON, even without its comments, or has a key twice.
-        RecursionError: If it is nested too deeply.
+        TextError: The text without its comments is not JSON, or has a key twice.
+        RecursionError: It is nested too deeply.
     """
-    # A comment ends with its line: so without it, all else stays at its line and column.
+    # A comment ends with its line, so removing it moves no other text to another line or column.
     plain = _COMMENT.sub(lambda found: "" if found["comment"] else found[0], text)
     if not plain.strip():
         return {}, {(): 1}
@@ -50,7 +50,7 @@ def _refuse(name: str) -> NoReturn:
 
 
 def _wrong_number(text: str, cause: ValueError) -> tuple[int, int, str]:
-    """Find the number that Python does not take: it does not say itself where it stands."""
+    """Find the number that Python refuses: its error does not name the place."""
     places = _Places(text)
     for found in _TOKEN.finditer(text):
         try:
@@ -75,7 +75,7 @@ class _Places:
 
 
 class _Locator:
-    """A walk through a valid text, to note where its keys stand and which are there twice."""
+    """A walk through a valid text that notes the line of each key, and keys given twice."""
 
     def __init__(self, text: str) -> None:
         self.lines: dict[KeyPath, int] = {(): 1}

@@ -1,7 +1,8 @@
-"""Layers put on top of each other: one configuration, checked, and where each value is from.
+"""Merge layers into one checked configuration that knows the origin of each value.
 
-Tables are merged key by key; everything else is replaced. What is wrong is found in every layer,
-also where a stronger one overrides it, and told at once. Pure functions of layers; any thread.
+Tables are merged key by key; every other value is replaced by that of the stronger layer. Errors
+are found in every layer, even if a stronger one overrides the value, and are reported together.
+Pure functions of layers; any thread.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ DEFAULT = "default"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Configuration:
-    """What holds in the end.
+    """The merged configuration.
 
     Attributes:
         values: Every key with its checked value, in plain dicts.
-        origins: For every value that is no table, or is an empty one, where it is from:
+        origins: The origin of every value that is no table, or is an empty one:
             `default`, `program`, `command line`, or a file with the line, `/etc/x.conf:12`.
     """
 
@@ -52,13 +53,13 @@ class Configuration:
 def load(
     model: type[pydantic.BaseModel], layers: Sequence[Layer], sections: Sections | None = None
 ) -> Configuration:
-    """Put layers on top of each other, the weakest first, and check the result.
+    """Merge layers, the weakest first, and check the result.
 
     Args:
-        model: What there is to configure; usually a `DaemonOptions`.
-        layers: Where it is configured.
-        sections: What stands under `components`. A component that is not mentioned anywhere has
-            its defaults; so it is a problem if one of its options has none.
+        model: The keys; usually a `DaemonOptions`.
+        layers: The sources.
+        sections: The tables under `components`. A component that no layer mentions has its
+            defaults, so it is an error if one of its options has none.
 
     Raises:
         ConfigurationError: One line for each problem of each layer.
@@ -67,8 +68,8 @@ def load(
     merged = _Merged(model, sections)
     problems = [problem for layer in layers for problem in merged.add(layer)]
     values, findings = _check(model, merged.data, sections, as_key, partial=False)
-    # What is wrong in a layer has been told with its place there. New is only what is missing
-    # in all of them, or wrong with values that are right by themselves.
+    # The errors of each layer are in the list already, with their places. New are only keys that
+    # are missing in all layers, and values that are right alone but wrong together.
     problems += [
         f"{merged.origin(path) or 'configuration'}: {text}"
         for path, text in findings
@@ -81,7 +82,7 @@ def load(
 
 
 def leaves(table: Mapping[str, Any], path: KeyPath = ()) -> Iterator[KeyPath]:
-    """Yield where the values of nested tables are that are no tables, or empty ones."""
+    """Yield the paths of all values in nested tables that are no tables, or are empty ones."""
     for key, value in table.items():
         if isinstance(value, Mapping) and value:
             yield from leaves(value, (*path, key))
@@ -94,19 +95,19 @@ class _Merged:
 
     def __init__(self, model: type[pydantic.BaseModel], sections: Sections) -> None:
         self.data: dict[str, Any] = {}
-        self.wrong: set[KeyPath] = set()  # what has been told already
-        self._origins: dict[KeyPath, str] = {}  # of what is no table
-        self._empty: dict[KeyPath, str] = {}  # of tables that were given empty
+        self.wrong: set[KeyPath] = set()  # places of errors that a layer has
+        self._origins: dict[KeyPath, str] = {}  # of values that are no tables
+        self._empty: dict[KeyPath, str] = {}  # of empty tables
         self._model = model
         self._sections = sections
-        # What is a table by default is merged into, as the tables of layers are.
+        # A table that is a default is merged with those of the layers, not replaced by them.
         tables = _default_tables(model)
         for name, section in sections.items():
             tables.setdefault(COMPONENTS, {})[name] = _default_tables(section) if section else {}
         self._put(tables, (), lambda _: DEFAULT, nulls=True)
 
     def add(self, layer: Layer) -> list[str]:
-        """Put a layer on top; return what is wrong with it, a line each."""
+        """Merge a stronger layer; return its problems, one line each."""
         _, findings = _check(
             self._model,
             layer.data,
@@ -117,12 +118,12 @@ class _Merged:
         )
         self.wrong.update(canonical(path) for path, _ in findings)
         self._put(layer.data, (), layer.place, nulls=not layer.is_file)
-        # A file is read from the top; stable, so that one line's stay in order.
+        # In the order of the file. The sort is stable: findings of one line keep their order.
         findings.sort(key=lambda finding: layer.line(finding[0]))
         return [*layer.problems, *(f"{layer.place(path)}: {text}" for path, text in findings)]
 
     def origin(self, path: KeyPath) -> str | None:
-        """Return where a value is from, or the value that it is a part of."""
+        """Return the origin of a value, or of the value that it is a part of."""
         if path in self._empty and path not in self._origins:
             return self._empty[path]
         while path and path not in self._origins:
@@ -156,7 +157,7 @@ class _Merged:
             self._put(value, written, place, nulls=nulls, kept_within=path)
 
     def _table(self, path: KeyPath) -> dict[str | int, Any]:
-        """Return the table at a place; made, if there is none."""
+        """Return the table at a place; create it if there is none."""
         table: dict[Any, Any] = self.data
         for end, key in enumerate(path, 1):
             if not isinstance(table.get(key), dict):
@@ -175,7 +176,7 @@ def _default_tables(model: type[pydantic.BaseModel]) -> dict[str, Any]:
     found = {}
     for name, field in model.model_fields.items():
         default = None
-        # A factory that looks at other values cannot be asked yet; what it makes is not merged.
+        # A factory that takes other values cannot be called yet; its table is not merged.
         with contextlib.suppress(TypeError, ValueError):
             default = field.get_default(call_default_factory=True)
         if isinstance(default, pydantic.BaseModel):
@@ -194,7 +195,7 @@ def _check(
     elsewhere: Mapping[str, str] | None = None,
     partial: bool,
 ) -> tuple[dict[str, Any], list[Finding]]:
-    """Check a table and what it says about components; return its values, and what is wrong."""
+    """Check a table and its tables of components; return its values and its errors."""
     checked, findings = check_table(model, table, called, elsewhere=elsewhere, partial=partial)
     values = checked.model_dump(by_alias=True) if checked else {}
     components = table.get(COMPONENTS)
@@ -204,7 +205,7 @@ def _check(
         if name not in sections:
             findings.append((where, f"unknown component {name!r}{nearest(name, sections)}"))
         elif not isinstance(options, Mapping):
-            continue  # the model has told
+            continue  # the model has reported it
         elif section is None:
             findings += [
                 ((*where, key), f"component {name!r} takes no options, but got {key!r}")

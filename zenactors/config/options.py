@@ -1,7 +1,7 @@
 """Every configuration key of a daemon, as a pydantic model.
 
-The model is all there is: command line, files, JSON Schema and documentation are made from it.
-Any thread.
+The command line, the checks of files, the JSON Schema and the documentation are generated from this
+model. Any thread.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 NOT_IN_FILES = {
     **{
-        key: f"files are found by it; use --{key.replace('_', '-')} on the command line"
+        key: f"it names the configuration files; use --{key.replace('_', '-')} on the command line"
         for key in ("config_file", "config_dir", "config_file_silent", "config_dir_silent")
     },
-    "action": "it would be done at every start; use --action on the command line",
+    "action": "every start would perform it; use --action on the command line",
 }
 """The keys that a configuration file cannot set, each with the reason."""
 
 
 def canonical(path: KeyPath) -> KeyPath:
-    """Return the one spelling of a key's path that stands for all of them."""
+    """Return the standard spelling of a key's path."""
     if path == ("parallel",):
         return ("paralel",)
     if len(path) == 2 and path[0] == "signals":  # noqa: PLR2004 - the table and a key in it
@@ -52,14 +52,14 @@ def flag_of(key: str) -> str:
 
 
 def as_flag(path: KeyPath) -> str:
-    """Call a key as the command line does: `--work-dir`."""
+    """Name a key as its option on the command line: `--work-dir`."""
     return flag_of(str(path[0]))
 
 
 class Table(pydantic.BaseModel):
-    """A table of a configuration: unknown keys are wrong, and so are values of another type.
+    """A table of a configuration; unknown keys and values of another type are errors.
 
-    The base of models for parts of a daemon's configuration, and for options of components.
+    The base class of models for parts of a daemon's configuration, and for options of components.
     """
 
     model_config = STRICT
@@ -84,92 +84,90 @@ class DaemonOptions(Table):
         class Options(DaemonOptions):
             greeting: str = Field("hello", description="What to say first.")
 
-    Defaults that depend on the daemon's name or folders are put beneath this by whoever runs it.
+    The program that runs the daemon adds defaults that depend on the daemon's name or directories.
     """
 
-    name: Name = pydantic.Field(description="Name of the daemon, for logs and files.")
+    name: Name = pydantic.Field(description="Name of the daemon in logs and file names.")
 
     config_file: MaybeText = pydantic.Field(
         default=None, description="Configuration file: TOML (.toml) or JSON with comments."
     )
     config_dir: MaybeText = pydantic.Field(
-        default=None, description="Folder of configuration files, read in the order of their names."
+        default=None, description="Directory of configuration files, read in order of their names."
     )
     config_file_silent: bool = pydantic.Field(
-        default=False, description="Go on without the configuration file if there is none."
+        default=False, description="Ignore a missing configuration file."
     )
     config_dir_silent: bool = pydantic.Field(
-        default=False, description="Go on without the configuration folder if there is none."
+        default=False, description="Ignore a missing configuration directory."
     )
 
     log_file: MaybeText = pydantic.Field(default=None, description="Append log lines to this file.")
     log_level: Level = pydantic.Field(
         default="INFO",
-        description="Least level to log.",
+        description="Minimum log level.",
     )
-    log_json: bool = pydantic.Field(
-        default=False, description="Write the log file as JSON lines, one object a line."
-    )
-    debug: bool = pydantic.Field(default=False, description="Log from level debug up.")
+    log_json: bool = pydantic.Field(default=False, description="Write the log file as JSON lines.")
+    debug: bool = pydantic.Field(default=False, description="Set the minimum log level to DEBUG.")
     quiet: bool = pydantic.Field(default=False, description="Write only errors to the terminal.")
     verbosity: Annotated[int, pydantic.Field(ge=0)] = pydantic.Field(
-        default=0, description="Tell more on the terminal; each time more."
+        default=0, description="More output on the terminal; may be repeated."
     )
 
     no_daemon: bool = pydantic.Field(
-        default=False, description="Stay in the foreground: everything but detaching."
+        default=False, description="Run in the foreground, without detaching."
     )
     paralel: bool = pydantic.Field(
         default=False,
         validation_alias=pydantic.AliasChoices("paralel", "parallel"),
-        description="Let several instances run, each with its own files.",
+        description="Allow several instances, each with its own files.",
     )
     pid_file: PidFile = pydantic.Field(
-        default=None, description="File that holds the process number; must end in .pid."
+        default=None, description="File that holds the PID; must end in .pid."
     )
     user: Account = pydantic.Field(default=None, description="User to run as, name or number.")
     group: Account = pydantic.Field(default=None, description="Group to run as, name or number.")
     chroot_dir: MaybeText = pydantic.Field(
-        default=None, description="Make this folder the root folder."
+        default=None, description="Directory to make the root directory (chroot)."
     )
-    work_dir: MaybeText = pydantic.Field(default=None, description="Folder to work in.")
+    work_dir: MaybeText = pydantic.Field(default=None, description="Working directory.")
     umask: Umask = pydantic.Field(
-        default=0o022, description="Rights that new files do not get, an octal number."
+        default=0o022, description="File-mode creation mask (umask), octal."
     )
 
     action: MaybeText = pydantic.Field(
-        default=None, description="Do this instead of running; see the list of actions."
+        default=None, description="Perform this action instead of running; see the list of actions."
     )
     state_file: MaybeText = pydantic.Field(
-        default=None, description="Where SIGUSR2 writes the state, as JSON."
+        default=None, description="File to which SIGUSR2 writes the state, as JSON."
     )
     runlog_dir: MaybeText = pydantic.Field(
-        default=None, description="Folder for the runlogs: a summary of each run, as JSON."
+        default=None, description="Directory for runlogs: a summary of each run, as JSON."
     )
     stats_interval: Interval = pydantic.Field(
-        default=300.0, description="Seconds between two statistics in the log; 0: none."
+        default=300.0, description="Seconds between statistics in the log; 0: none."
     )
     runlog_interval: Interval = pydantic.Field(
-        default=300.0, description="Seconds between two savings of the runlog; 0: only at the end."
+        default=300.0, description="Seconds between saves of the runlog; 0: only at the end."
     )
 
     start_timeout: Seconds = pydantic.Field(
-        default=30.0, description="Seconds that each component has to start."
+        default=30.0, description="Time limit for the start of each component, in seconds."
     )
     stop_timeout: Seconds = pydantic.Field(
-        default=30.0, description="Seconds that a graceful stop may take."
+        default=30.0, description="Time limit for a graceful stop, in seconds."
     )
     sigterm: Literal["terminate", "stop"] = pydantic.Field(
         default="terminate",
-        description="What SIGTERM does: terminate at once, or stop in order.",
+        description="Effect of SIGTERM: terminate (at once) or stop (gracefully).",
     )
     signals: Signals = pydantic.Field(
         default={},
-        description="Signals and the events that they become; not those that have a meaning.",
+        description="Events to schedule for signals that the daemon does not use itself.",
     )
 
     components: dict[str, dict[str, Any]] = pydantic.Field(
-        default={}, description="Options of each component, by the component's name."
+        default={}, description="Options of each component, by its name."
     )
 
 
@@ -186,4 +184,4 @@ GROUPS = {
         "start_timeout", "stop_timeout", "sigterm",
     ),
 }  # fmt: skip
-"""The keys as people look for them; a subclass's own keys are a group of their own."""
+"""The groups of keys in the help; the keys that a subclass adds are a group of their own."""

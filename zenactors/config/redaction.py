@@ -1,4 +1,4 @@
-"""Secrets kept out of everything that is written: state, runlogs, logs, views."""
+"""Redact secrets before values are written: in states, runlogs, logs and views."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from zenactors.core.text import short_repr
 _WORDS = r"passw|passphrase|pwd|secret|token|api[_-]?key|credential|private|authorization"
 SECRET = re.compile(rf"{_WORDS}|(?<![a-z])pass$", re.IGNORECASE)
 REDACTED = "***"
-MAX_DEPTH = 20  # deeper is cut
-MAX_BITS = 8192  # of a whole number: more than Python turns into digits is no reason to fail
+MAX_DEPTH = 20  # deeper values are cut
+MAX_BITS = 8192  # of an integer; Python refuses to print much longer ones
 
 # Secrets inside a text. `short_repr` may have cut the text anywhere, so its end may replace a
-# closing quote; repetitions are bounded, so that the time stays linear in the text's length.
+# closing quote. Repetitions are bounded: the time stays linear in the text's length.
 _IN_URL = re.compile(r"(//[^/\s:@]*:)[^/\s]*(?:@|…$)")
-# To the last "@", over any "/": more than the password, perhaps, but all of it.
+# To the last "@", over any "/": perhaps more than the password, but never less.
 _TO_LAST_AT = re.compile(r"(//[^/?#\s:@]*:)\S*(?=@)")
 _IN_TEXT = re.compile(
     rf"""(
@@ -34,26 +34,31 @@ _OPTION = re.compile(r"--?[\w-]+")
 
 
 def redacted(text: str) -> str:
-    """Return a text without passwords: of URLs, and of what reads like `password=x`."""
+    """Return a text without the passwords in URLs and in phrases like `password=x`."""
     if "//" in text:
         text = _IN_URL.sub(rf"\1{REDACTED}@", text)
     return _IN_TEXT.sub(rf"\1{REDACTED}", text)
 
 
 def redacted_to_last_at(text: str) -> str:
-    """Return a text as `redacted` does, but hide more of a URL rather than too little.
+    """Return a text without passwords, even if that hides too much of a URL.
 
-    For configuration values. A password with an unescaped "/" is hidden, and so is the path of a
-    URL that has a port and an "@". The time may be quadratic in the text's length.
+    Unlike `redacted`, it hides a password with an unescaped "/", but also the path of a URL with a
+    port and an "@". For configuration values: the time may be quadratic in the text's length.
     """
     return _TO_LAST_AT.sub(rf"\1{REDACTED}", redacted(text))
 
 
 def plain(value: Any, depth: int = MAX_DEPTH, *, redact: Callable[[str], str] = redacted) -> Any:
-    """Turn any value into what JSON can hold, with secrets redacted.
+    """Turn any value into one that JSON can hold, with secrets redacted.
 
-    They are known by their names: the key or the option that they belong to, or what stands
-    before them in a text. What contains itself, or goes deeper than `depth`, is cut.
+    A secret is recognized by its name: the key or the option that it belongs to, or the word before
+    it in a text. A value that contains itself, or is deeper than `depth`, is cut.
+
+    Args:
+        value: Any object.
+        depth: How many levels of tables and lists are kept.
+        redact: Redacts each text.
     """
     return _plain(value, depth, (), redact)
 
@@ -83,7 +88,7 @@ def _plain(value: Any, depth: int, inside: tuple[int, ...], redact: Callable[[st
 
 
 def _without_arguments(values: Iterable[Any]) -> Iterator[Any]:
-    """Yield what there is, but for what follows an option like `--password`."""
+    """Yield the values; the one after an option like `--password` is redacted."""
     hide = False
     for value in values:
         yield REDACTED if hide else value
@@ -92,6 +97,6 @@ def _without_arguments(values: Iterable[Any]) -> Iterator[Any]:
 
 
 def json_text(value: Any) -> str:
-    """Return a value as JSON for people, with secrets redacted as `plain` does."""
-    # Escaped, as not everything that a str can hold has a place in a file: lone surrogates.
+    """Return a value as indented JSON, with secrets redacted as by `plain`."""
+    # Escaped to ASCII, because a str may hold lone surrogates, which no file can.
     return json.dumps(plain(value), indent=2) + "\n"

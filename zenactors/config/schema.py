@@ -1,7 +1,7 @@
-"""What a configuration file may hold, as JSON Schema: for editors and for checks elsewhere.
+"""The JSON Schema of a configuration file, for editors and other tools.
 
-A file is one layer of several: so no key of it is required, and each may be null, which leaves
-it to the other layers. Pure functions of models; any thread.
+A file is one layer of several, so none of its keys is required, and each may be null, which leaves
+the value to the other layers. Pure functions of models; any thread.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def json_schema(
     """Return the JSON Schema (draft 2020-12) of a configuration file.
 
     Args:
-        model: What there is to configure.
-        sections: What stands under `components`; as for `load`.
+        model: The keys.
+        sections: The tables under `components`, as for `load`.
     """
     tables = _Tables()
     schema = tables.add(model, "")
@@ -56,7 +56,7 @@ def _table(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Generate(GenerateJsonSchema):
-    """Lets any value be what JSON Schema has no words for."""
+    """Allows any value for types that JSON Schema cannot describe."""
 
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - pydantic's
 
@@ -65,27 +65,27 @@ class _Generate(GenerateJsonSchema):
 
 
 class _Tables:
-    """The schemas of several models, with their definitions in one place."""
+    """The schemas of several models, with shared definitions."""
 
     def __init__(self) -> None:
         self.definitions: dict[str, Any] = {}
 
     def add(self, model: type[pydantic.BaseModel], prefix: str) -> dict[str, Any]:
-        """Return a model's schema; its definitions get a prefix, to be told from others'."""
+        """Return a model's schema; the prefix keeps its definitions apart from others'."""
         schema = model.model_json_schema(
             ref_template=f"#/$defs/{_as_pointer(prefix)}{{model}}", schema_generator=_Generate
         )
         definitions = schema.pop("$defs", {})
         for each in (schema, *definitions.values()):
-            if "properties" in each:  # a table, of a model that perhaps does not forbid the rest
+            if "properties" in each:  # a table; its model may not forbid other keys
                 each.setdefault("additionalProperties", False)
         self.definitions |= {prefix + name: each for name, each in definitions.items()}
-        if "description" in schema:  # the docstring: its rest is for programmers
+        if "description" in schema:  # a docstring: only its first paragraph is for users
             schema["description"] = schema["description"].partition("\n\n")[0]
         return schema
 
     def as_layer(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Return a schema for one layer of a table. Tables in arrays stay whole."""
+        """Return the schema of one layer of a table. In arrays, tables must be complete."""
         if "$ref" in schema:
             return {**schema, "$ref": self._layer_of(schema["$ref"])}
         found = {key: each for key, each in schema.items() if key != "required"}
@@ -113,7 +113,7 @@ class _Tables:
 
 
 def _as_pointer(name: str) -> str:
-    """Return a name as it is written in a JSON Pointer in a URI."""
+    """Return a name as a part of a JSON Pointer in a URI."""
     return quote(name.replace("~", "~0").replace("/", "~1"))
 
 

@@ -1,7 +1,7 @@
-"""Where a configuration comes from: layers of tables, those of files with the line of each key.
+"""Read the sources of a configuration into layers; a file's layer has the line of each key.
 
-Reading raises nothing: what is wrong with a file is noted in its layer, so that the problems of
-all sources can be told at once. Thread: main, before any other thread exists.
+Reading raises nothing. Problems of a file are stored in its layer, so the problems of all sources
+can be reported together. Thread: main, before any other thread exists.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from zenactors.config.toml import parse_toml
 
 Kind = Literal["default", "program", "directory", "file", "command line"]
 
-MAX_DEPTH = 50  # of tables in tables: deeper is a mistake, or an attempt to exhaust the stack
+MAX_DEPTH = 50  # of nested tables; deeper is a mistake, or an attempt to exhaust the stack
 SUFFIXES = (".conf", ".json", ".toml")
-_DANGER = "it configures a process of root"
+_DANGER = "it configures a process that runs as root"
 
 
 class _Refused(Exception):  # noqa: N818 - a finding on its way to its layer
-    """A file is not used; the message says why."""
+    """A file is not used; the message is the reason."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +34,11 @@ class Layer:
     """One source of a configuration.
 
     Attributes:
-        kind: What sort of source it is.
-        label: What to call it in messages: a file's path, else the kind.
-        data: Its keys and values, as they are written there.
-        lines: Of a file, the line of each key.
-        problems: Why it could not be read, a line each.
+        kind: The kind of source.
+        label: Its name in messages: a file's path, otherwise the kind.
+        data: Its keys and values, as written.
+        lines: The line of each key; empty if it is no file.
+        problems: Why it could not be read, one line each.
     """
 
     kind: Kind
@@ -49,26 +49,26 @@ class Layer:
 
     @property
     def is_file(self) -> bool:
-        """True for what a person has written into a file."""
+        """Whether the source is a file."""
         return self.kind in {"directory", "file"}
 
     def line(self, path: KeyPath) -> int:
-        """Return the line of a key or, if it is not there, of what it would stand in; 0: none."""
+        """Return the line of a key or, if it is missing, of the table around it; 0: no lines."""
         return line_of(self.lines, path) if self.lines else 0
 
     def place(self, path: KeyPath) -> str:
-        """Return where a key stands: `/etc/x.conf:12`, or the label of what has no lines."""
+        """Return the place of a key: `/etc/x.conf:12`, or the label if there are no lines."""
         return f"{self.label}:{self.line(path)}" if self.lines else self.label
 
 
 def read_file(path: Path, *, asked_by: str | None = None, kind: Kind = "file") -> Layer:
-    """Read a TOML (`.toml`) or a JSON file with comments (anything else).
+    """Read a TOML file (`.toml`), or a JSON file with comments (any other name).
 
     Args:
         path: The file.
-        asked_by: The option that names it, for the message if there is no such file. None: then
-            the layer is just empty, for nobody has asked for this file.
-        kind: What to call the source.
+        asked_by: The option that names it, for the message if the file is missing. None: the
+            layer of a missing file is empty, because no option asks for it.
+        kind: The kind of source.
     """
     label = str(path)
     try:
@@ -89,18 +89,18 @@ def read_file(path: Path, *, asked_by: str | None = None, kind: Kind = "file") -
 
 
 def read_directory(path: Path, *, asked_by: str | None = None) -> list[Layer]:
-    """Read all `*.conf`, `*.json` and `*.toml` files of a folder, in the order of their names.
+    """Read all `*.conf`, `*.json` and `*.toml` files of a directory, in order of their names.
 
-    Hidden files, backups (`x.conf~`) and what is no file are left out. For `asked_by` see
-    `read_file`.
+    Skips hidden files, backups (`x.conf~`) and everything that is no regular file. For `asked_by`
+    see `read_file`.
     """
     try:
         problem = trust.refusal(path, path.stat(), _DANGER)
-        names = sorted(os.listdir(path))  # noqa: PTH208 - names are what is sorted
+        names = sorted(os.listdir(path))  # noqa: PTH208 - sorts names, not paths
     except FileNotFoundError:
         if asked_by is None:
             return []
-        problem = f"{path}: there is no such folder; {asked_by} names it"
+        problem = f"{path}: there is no such directory; {asked_by} names it"
     except OSError as cause:
         problem = f"{path}: cannot be read: {cause.strerror}{_named(asked_by)}"
     if problem:
@@ -120,12 +120,12 @@ def _may_be_file(path: Path) -> bool:
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:
-        return True  # a link to nowhere: reading it will tell
+        return True  # a broken link: reading it reports the reason
 
 
 def _read(path: Path) -> str:
     with path.open("rb") as file:
-        # Of the open file, so that nobody swaps it between the look and the reading.
+        # Check the open file: the path could be given another file between check and read.
         if reason := trust.refusal(path, os.fstat(file.fileno()), _DANGER):
             raise _Refused(reason)
         content = file.read()
@@ -159,10 +159,10 @@ def read_layers(
     program: Mapping[str, Any],
     command_line: Mapping[str, Any],
 ) -> list[Layer]:
-    """Return all layers, the weakest first: files are read as the three given ones name them.
+    """Return all layers, the weakest first; the three arguments name the files to read.
 
-    A file or a folder that only `default` names need not be there; one that the program or the
-    command line names must be, unless `config_file_silent` or `config_dir_silent` is set.
+    A file or a directory that only `default` names may be missing. One that the program or the
+    command line names must exist, unless `config_file_silent` or `config_dir_silent` is set.
     """
     given: dict[str, Mapping[str, Any]] = {
         "default": default,
@@ -175,7 +175,7 @@ def read_layers(
         silent = False
         for kind, data in given.items():
             if key in data:
-                # What is no path at all, checking the layer will tell.
+                # A value that is no path is reported when the layer is checked.
                 right = isinstance(data[key], str | os.PathLike) and data[key] != ""
                 path = Path(data[key]) if right else None
                 option = f"--{key.replace('_', '-')}" if kind == "command line" else key

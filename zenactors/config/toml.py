@@ -1,4 +1,4 @@
-"""TOML: what a text says, and the line of each of its keys, which `tomllib` does not tell.
+"""TOML: parse a text and locate its keys, which `tomllib` does not.
 
 Pure functions of a text; any thread.
 """
@@ -26,11 +26,11 @@ _TOKEN = re.compile(
 
 
 def parse_toml(text: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    """Return what a TOML text says, and the line of each key.
+    """Return the value of a TOML text, and the line of each key.
 
     Raises:
-        TextError: If it is not TOML.
-        RecursionError: If it is nested too deeply.
+        TextError: It is not TOML.
+        RecursionError: It is nested too deeply.
     """
     try:
         return tomllib.loads(text), locate(text)
@@ -40,7 +40,7 @@ def parse_toml(text: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         # "at end of document" has no numbers.
         line, column = numbers or (text.count("\n") + 1, len(text) - text.rfind("\n"))
         raise TextError([(line, column, reason)]) from cause
-    except ValueError as cause:  # of a number: without its place
+    except ValueError as cause:  # a number that Python refuses; the error does not name the place
         raise TextError([(1, 1, str(cause))]) from cause
 
 
@@ -48,17 +48,17 @@ def locate(text: str) -> dict[KeyPath, int]:
     """Return the line of each key, table and array element of a valid TOML text.
 
     The third key `use` of an array of tables is at `("component", 2, "use")`. Lines count
-    from 1; a table that is opened in several places stands where it is first named.
+    from 1; a table that is opened in several places has the line where it is first named.
     """
     return _Locator(text).lines
 
 
 class _Locator:
-    """A walk through a TOML text that `tomllib` took, to note where its keys stand."""
+    """A walk through a valid TOML text that notes the line of each key."""
 
     def __init__(self, text: str) -> None:
         self.lines: dict[KeyPath, int] = {(): 1}
-        self._counts: dict[KeyPath, int] = {}  # of the tables in each array of tables so far
+        self._counts: dict[KeyPath, int] = {}  # tables so far in each array of tables
         self._tokens: collections.deque[tuple[str, int]] = collections.deque()
         line = 1
         for found in _TOKEN.finditer(text):
@@ -76,7 +76,7 @@ class _Locator:
         return self._tokens[0][0] if self._tokens else ""
 
     def _skip(self, marks: str) -> bool:
-        """Pass over all these marks; False at the end of the text."""
+        """Skip all these marks; return False at the end of the text."""
         while self._tokens and self._peek() in marks:
             self._tokens.popleft()
         return bool(self._tokens)

@@ -1,4 +1,4 @@
-"""Which files root must not trust: who can write what root obeys is root.
+"""Decide which files root must not trust: a user who can write a file that root obeys is root.
 
 Thread: any.
 """
@@ -11,13 +11,13 @@ from pathlib import Path
 
 
 def who_else_can_write(found: os.stat_result) -> str:
-    """Say why root must not trust what `stat` found; an empty string if it may, or is not root."""
+    """Return why root must not trust a file; empty if it may, or this process is not root."""
     if os.geteuid() != 0:
         return ""
-    trusted = {"0", os.environ.get("SUDO_UID", "0")}  # who may use sudo is root anyway
+    trusted = {"0", os.environ.get("SUDO_UID", "0")}  # a user of sudo is root anyway
     if str(found.st_uid) not in trusted:
         return f"belongs to user {found.st_uid}"
-    # Root's own group is as trusted as root: with umask 002 all its files are writable for it.
+    # Root's group is trusted as root is: with umask 002 it can write all of root's files.
     others = stat.S_IWOTH if found.st_gid == 0 else stat.S_IWGRP | stat.S_IWOTH
     if found.st_mode & others:
         return f"can be written by others (mode {stat.S_IMODE(found.st_mode):o})"
@@ -25,12 +25,12 @@ def who_else_can_write(found: os.stat_result) -> str:
 
 
 def refusal(path: Path, found: os.stat_result, danger: str) -> str:
-    """Say, with the remedy, why root must not use a file; empty if it may, or is not root.
+    """Return why root must not use a file, with the remedy; empty if it may, or is not root.
 
     Args:
         path: The file, for the message.
-        found: Its `stat`; of the open file, if it was opened, so that nobody swaps it meanwhile.
-        danger: What trusting it could lead to, as the end of a sentence.
+        found: Its `stat`. For an open file its `fstat`: the path may lead to another file by now.
+        danger: The danger of trusting it, as the end of a sentence.
     """
     reason = who_else_can_write(found)
     return reason and (

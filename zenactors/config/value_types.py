@@ -1,4 +1,4 @@
-"""Types of configuration values: the checks that pydantic makes, and the JSON Schema of each.
+"""Types of configuration values: how each is checked, and its JSON Schema.
 
 Pure functions of values; any thread.
 """
@@ -13,24 +13,24 @@ import pydantic
 
 from zenactors.errors import ConfigurationError, did_you_mean
 
-_NOT_CATCHABLE = "the system lets no process catch it"
-_FAULT = "it tells of a fault in the process, which would happen again and again"
-_TAKEN = "the daemon uses it itself"
+_NOT_CATCHABLE = "no process can catch it"
+_FAULT = "it reports a fault in the process, which would occur again at once"
+_TAKEN = "the daemon uses it"
 
 _SIGNALS_NOT_MAPPED = {
     "SIGKILL": _NOT_CATCHABLE,
     "SIGSTOP": _NOT_CATCHABLE,
     **dict.fromkeys(("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT"), _FAULT),
-    "SIGINT": f"{_TAKEN}: it stops it; handle event 'stop'",
-    "SIGTERM": f"{_TAKEN}: see sigterm",
+    "SIGINT": f"{_TAKEN} to stop; handle event 'stop'",
+    "SIGTERM": f"{_TAKEN}; see key 'sigterm'",
     "SIGHUP": f"{_TAKEN}; handle event 'signal_hup'",
     "SIGUSR1": f"{_TAKEN}; handle event 'signal_usr1'",
     "SIGUSR2": f"{_TAKEN}; handle event 'signal_usr2'",
-    "SIGALRM": f"{_TAKEN}: it wakes it",
-    "SIGQUIT": f"{_TAKEN}: it shows the stacks of all threads",
+    "SIGALRM": f"{_TAKEN} to wake up",
+    "SIGQUIT": f"{_TAKEN} to print the stacks of all threads",
 }
 
-# Not SIGNALS_TO_NAMES_DICT, which has one name a number: SIGCHLD is also called SIGCLD.
+# SIGNALS_TO_NAMES_DICT would not do: it has one name per number, but SIGCHLD is also SIGCLD.
 _MAPPABLE = {
     name
     for name, number in signal.Signals.__members__.items()
@@ -39,7 +39,7 @@ _MAPPABLE = {
 
 
 def signal_name(text: str) -> str:
-    """Return a signal's one whole name: `SIGWINCH` for `winch`; also if there is none such."""
+    """Return a signal's full name, `SIGWINCH` for `winch`, even if there is no such signal."""
     name = "SIG" + text.upper().removeprefix("SIG")
     known = signal.Signals.__members__.get(name)
     return known.name if known else name
@@ -57,14 +57,14 @@ def _check_signal(text: str) -> str:
     if reason := _SIGNALS_NOT_MAPPED.get(name):
         raise ValueError(f"{name} cannot be mapped to an event: {reason}")
     if name not in _MAPPABLE:
-        hint = did_you_mean(name, _MAPPABLE) or "; use the name of a signal, as SIGWINCH"
+        hint = did_you_mean(name, _MAPPABLE) or "; use the name of a signal, such as SIGWINCH"
         raise ValueError(f"there is no signal {name}{hint}")
     return name
 
 
 def _check_name(text: str) -> str:
     if "/" in text or "\0" in text:
-        raise ValueError("must be fit for names of files: without '/'")
+        raise ValueError("must be usable in file names: without '/'")
     return text
 
 
@@ -77,7 +77,7 @@ def _upper(value: Any) -> Any:
 
 
 def _parse_umask(value: Any) -> Any:
-    from zenactors.process.privileges import parse_umask  # noqa: PLC0415 - only if one is given
+    from zenactors.process.privileges import parse_umask  # noqa: PLC0415 - needed only if one is given
 
     expected = 'must be an octal text such as "022", or a number from 0 to 0o777'
     if not isinstance(value, str | int):
@@ -95,7 +95,7 @@ def _check_pid_file(value: str | None) -> str | None:
 
 
 def _any_case(text: str) -> str:
-    """Return a pattern for a text in any case, in the regular expressions of JSON Schema."""
+    """Return a JSON Schema pattern that matches a text in any case."""
     return "".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else c for c in text)
 
 
@@ -106,7 +106,7 @@ def _any_of(names: Iterable[str]) -> str:
 Text = Annotated[str, pydantic.Field(min_length=1)]
 Name = Annotated[Text, pydantic.AfterValidator(_check_name)]
 MaybeText = Annotated[str | None, pydantic.BeforeValidator(_none_if_empty)]
-"""A text that may be left out: an empty one unsets what a weaker source has set."""
+"""A text that may be missing: an empty text unsets the value of a weaker source."""
 Account = Annotated[
     str | Annotated[int, pydantic.Field(ge=0)] | None, pydantic.BeforeValidator(_none_if_empty)
 ]

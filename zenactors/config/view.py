@@ -1,4 +1,4 @@
-"""The merged configuration as text: each value, and where it is from; secrets redacted.
+"""The merged configuration as text: each value with its origin, secrets redacted.
 
 Pure functions; any thread.
 """
@@ -19,10 +19,9 @@ _INDENT = "  "
 
 
 def config_tree(configuration: Configuration) -> str:
-    """Return a line for each key, in the order of the model, with a table's keys below it.
+    """Return one line per key, in the order of the model; a table's keys are indented below it.
 
-    Values are spelled as in JSON. The values of secret-looking keys are redacted, and so are
-    passwords within URLs.
+    Values are JSON. The values of keys that look secret are redacted, as are passwords in URLs.
     """
     rows = list(_rows(configuration.values, configuration.origins, ()))
     key_width = max((len(key) for key, _, origin in rows if origin), default=0)
@@ -52,8 +51,8 @@ def _rows(
 
 def _spelled(path: KeyPath, value: Any) -> str:
     if path == ("umask",):
-        value = f"{value:03o}"  # nobody knows a umask by its decimal number
+        value = f"{value:03o}"  # umasks are written in octal
     value = plain(value, redact=redacted_to_last_at)
     text = json.dumps(value, ensure_ascii=False)
-    # Nothing that a terminal would obey, and no half characters, which cannot be written.
+    # Escape control characters, which terminals obey, and lone surrogates, which no file can hold.
     return text if text.isprintable() else json.dumps(value)

@@ -1,4 +1,4 @@
-"""How problems are worded: what is wrong and what was perhaps meant, in one line.
+"""Word problems in one line: the cause of an error, and the name that was probably meant.
 
 Pure functions; any thread.
 """
@@ -15,18 +15,18 @@ _PACKAGE = Path(__file__).parents[2]
 
 
 def one_line(text: object) -> str:
-    """Return a text with each run of spaces and line ends as one space."""
+    """Return a text with each run of white space replaced by one space."""
     return " ".join(str(text).split())
 
 
 def because(cause: BaseException) -> str:
-    """Describe an exception of other people's code, and where in it, in one line."""
+    """Describe an exception that the user's code raised, and its place, in one line."""
     frames = [
         frame
         for frame in traceback.extract_tb(cause.__traceback__)
         if not frame.filename.startswith("<frozen ")
     ]
-    # Where zenactors itself raises, it is the message that helps, not the place.
+    # Of an exception that zenactors raises, the message helps the user, not the place.
     theirs = bool(frames) and not Path(frames[-1].filename).is_relative_to(_PACKAGE)
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if theirs else ""
     if isinstance(cause, SyntaxError):
@@ -36,6 +36,6 @@ def because(cause: BaseException) -> str:
 
 
 def nearest(name: object, known: Iterable[object]) -> str:
-    """Return a hint at the known name that was meant or, if none is near, at all of them."""
+    """Return a hint: the known name that was probably meant or, if none is near, all names."""
     names = sorted(map(str, known))
     return did_you_mean(name, names) or f"; known: {', '.join(names) or '(none)'}"

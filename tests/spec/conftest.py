@@ -1,4 +1,4 @@
-"""A folder with a module in it, and functions that load TOML texts there."""
+"""A directory with a module in it, and functions that load TOML texts there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zenactors.errors import ConfigurationError
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return a folder with a module `parts`, forgotten again after the test."""
+    """Return a directory with a module `parts`, which is forgotten after the test."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
     before = set(sys.modules)

@@ -20,12 +20,12 @@ class Source(ZenDaemonComponent):
 
     def __init__(
         self, *, pattern: str, start: Literal["beginning", "end"] = "end", size: int = 1,
-        rate: float = 1.0, paths: Iterable[str] = (), folder: Path | None = None,
+        rate: float = 1.0, paths: Iterable[str] = (), directory: Path | None = None,
         other: Unknown = None, loose=None, **kwargs,
     ) -> None:
         super().__init__(**kwargs)
         self.pattern, self.start, self.size, self.rate = pattern, start, size, rate
-        self.paths, self.folder, self.other, self.loose = paths, folder, other, loose
+        self.paths, self.directory, self.other, self.loose = paths, directory, other, loose
 
 
 class SubSource(Source):

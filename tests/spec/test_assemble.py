@@ -27,7 +27,7 @@ from zenactors.testing import Harness
           " schedule_at, schedule_next, signals, sigterm, start_timeout, state_file,"
           " stats_interval, stop_timeout, umask, user, verbosity, work_dir"]),
         ("name = 'x'\naction = 'config-view'\ncomponents = {}\nconfig_file = 'y'\n",
-         ["x.toml:2: key 'action' cannot be set here; it would be done at every start; use --action"
+         ["x.toml:2: key 'action' cannot be set here; every start would perform it; use --action"
           " on the command line",
           "x.toml:3: key 'components' cannot be set here; write their options as"
           " [component.options]",
@@ -107,7 +107,7 @@ def test_a_schedule_of_the_wrong_form_is_shown_the_right_one(
     assert problems_of(f"name = 'x'\n\n{entry}\n") == [f"x.toml:3: {expected}"]
 
 
-def test_a_scheduled_event_that_nobody_handles_is_named_with_the_nearest(
+def test_a_scheduled_event_without_a_handler_is_named_with_the_nearest(
     problems_of: Callable[[str], list[str]],
 ) -> None:
     found = problems_of(
@@ -126,13 +126,13 @@ def test_a_right_file_becomes_a_daemon_with_its_components_in_order(
     daemon = load_text(
         "name = 'x'\nschedule = [['line', {a = 1}], ['line']]\nschedule_after = [[1, 'line']]\n"
         + SOURCE
-        + "options = { pattern = 'a', size = 5, rate = 2, paths = ['p'], folder = '/f' }\n"
+        + "options = { pattern = 'a', size = 5, rate = 2, paths = ['p'], directory = '/f' }\n"
         + SINK
     )
     source, sink = daemon.components
     assert (str(source), str(sink)) == ("source", "Sink")
     assert (source.pattern, source.start, source.size, source.rate) == ("a", "end", 5, 2.0)
-    assert (source.paths, source.folder) == (["p"], Path("/f"))
+    assert (source.paths, source.directory) == (["p"], Path("/f"))
     assert daemon.chains()["line"] == [("Sink", "cbk_event_line")]
 
 
@@ -168,7 +168,7 @@ def test_settings_of_the_caller_take_precedence_over_the_file(app: Path) -> None
     ("given", "expected"),
     [
         ("y.toml", "y.toml: there is no such file; did you mean 'x.toml'?"),
-        ("folder", "folder is a folder; SPEC must be a TOML file"),
+        ("directory", "directory is a directory; SPEC must be a TOML file"),
         ("x.tmol", "SPEC 'x.tmol' is neither a file nor of the form 'package.module:attribute';"
                    " did you mean 'x.toml'?"),
         ("binary.toml", "binary.toml: byte 1 is not UTF-8 text; a TOML file must be UTF-8"),
@@ -185,14 +185,14 @@ def test_settings_of_the_caller_take_precedence_over_the_file(app: Path) -> None
         ("parts:make_nothing", "parts:make_nothing returns None; SPEC must be a ZenDaemon, a"
                                " subclass of it, or a function without arguments that returns one"),
         ("parts:unheard", "parts:unheard: component 1 (Source): it emits event 'line', but no"
-                          " component handles that; known: (none)"),
+                          " component handles it; known: (none)"),
     ],
 )  # fmt: skip
 def test_a_spec_that_is_nothing_to_run_is_one_clear_line(
     app: Path, given: str, expected: str
 ) -> None:
     write(app / "x.toml", "name = 'x'\n")
-    (app / "folder").mkdir()
+    (app / "directory").mkdir()
     (app / "binary.toml").write_bytes(b"a\xff\x00")
     with pytest.raises(ConfigurationError) as caught:
         spec.load(given, app)
@@ -218,8 +218,8 @@ def test_settings_for_a_daemon_made_elsewhere_are_refused(app: Path) -> None:
         spec.load("parts:make", app, {"ordering": "event"})
 
 
-def test_app_dir_must_be_a_folder(app: Path) -> None:
-    with pytest.raises(ConfigurationError, match="is not a folder"):
+def test_app_dir_must_be_a_directory(app: Path) -> None:
+    with pytest.raises(ConfigurationError, match="is not a directory"):
         spec.load("parts:make", app / "nowhere")
 
 
@@ -231,15 +231,15 @@ def test_a_reload_of_a_file_gives_checked_options_and_the_files_of_the_start(
         "from pathlib import Path\n"
         "from zenactors import ZenDaemonComponent, handles\n"
         "class Typed(ZenDaemonComponent):\n"
-        "    def __init__(self, *, folder: Path, **kwargs):\n"
+        "    def __init__(self, *, directory: Path, **kwargs):\n"
         "        super().__init__(**kwargs)\n"
-        "        self.folder = folder\n"
+        "        self.directory = directory\n"
         "    def setup(self, daemon): daemon.io.keep_alive()\n"
-        "    def reconfigure(self, daemon, config): self.folder = config['folder'] / 'x'\n"
+        "    def reconfigure(self, daemon, config): self.directory = config['directory'] / 'x'\n"
         "    @handles('line')\n"
         "    def cbk_event_line(self, daemon, args): pass\n",
     )
-    text = "name = 'x'\n[[component]]\nuse = 'typed:Typed'\noptions.folder = '/{}'\n"
+    text = "name = 'x'\n[[component]]\nuse = 'typed:Typed'\noptions.directory = '/{}'\n"
     write(app / "x.toml", text.format("a"))
     daemon = spec.load(str(app / "x.toml"), app)
     before = daemon.c("state_file")
@@ -250,6 +250,6 @@ def test_a_reload_of_a_file_gives_checked_options_and_the_files_of_the_start(
         monkeypatch.chdir(elsewhere)
         harness.signal(signal.SIGHUP)
         harness.advance(0.5)
-        assert harness.component("Typed").folder == Path("/b/x")
+        assert harness.component("Typed").directory == Path("/b/x")
 
     assert daemon.c("state_file") == before

@@ -57,14 +57,14 @@ from tests.spec.sample import PARTS, SINK, SOURCE
         ("[[component]]\nuse = 'parts:SubSource'\noptions.pattern = 'a'\noptions.extar = true", 6,
          "component 1 (SubSource): unknown option 'extar'; did you mean 'extra'?"),
         ("[[component]]\nuse = 'parts:Plain'\nname = 'p'", 5,
-         "component 1 (p): Plain takes no 'name': let its __init__ take **kwargs and hand"
+         "component 1 (p): Plain takes no 'name': let its __init__ take **kwargs and pass"
          " them to super().__init__, or leave 'name' out"),
         ("[[component]]\nuse = 'parts:Plain'\n[component.events]\nline = 'l'", 5,
-         "component 1 (Plain): Plain takes no 'event_map': let its __init__ take **kwargs and hand"
+         "component 1 (Plain): Plain takes no 'event_map': let its __init__ take **kwargs and pass"
          " them to super().__init__, or leave 'events' out"),
         ("[[component]]\nuse = 'parts:Deaf'\n[component.events]\nline = 'l'", 5,
-         "component 1 (Deaf): events cannot be renamed, for its get_events() does not look at"
-         " its event_map: use self.event(name)"),
+         "component 1 (Deaf): events cannot be renamed, because its get_events() ignores its"
+         " event_map: use self.event(name)"),
         (SINK + "[component.events]\nlines = 'l'", 6,
          "component 1 (Sink): it neither handles nor emits event 'lines'; did you mean 'line'?"),
         (SINK + "[component.events]\nline = 5", 6,
@@ -104,16 +104,16 @@ def test_a_constructor_that_raises_is_one_line_with_the_exception_and_its_place(
     ]
 
 
-def test_an_emitted_event_that_nobody_handles_is_named_with_the_nearest(
+def test_an_emitted_event_without_a_handler_is_named_with_the_nearest(
     problems_of: Callable[[str], list[str]],
 ) -> None:
     source = SOURCE + "options.pattern = 'a'\n"
     assert problems_of("name = 'x'\n" + source) == [
-        "x.toml:2: component 1 (source): it emits event 'line', but no component handles that;"
+        "x.toml:2: component 1 (source): it emits event 'line', but no component handles it;"
         " known: (none)"
     ]
     assert problems_of("name = 'x'\n" + source + "[component.events]\nline = 'lin'\n" + SINK) == [
-        "x.toml:7: component 1 (source): it emits event 'lin', but no component handles that;"
+        "x.toml:7: component 1 (source): it emits event 'lin', but no component handles it;"
         " did you mean 'line'?"
     ]
 

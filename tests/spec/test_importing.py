@@ -21,7 +21,7 @@ def test_a_module_that_does_not_exist_gets_the_nearest_name(
 ) -> None:
     (problem,) = problems_of("name = 'x'\n[[component]]\nuse = 'partz:Sink'\n")
     assert problem.startswith(
-        "x.toml:3: component 1: key 'use': there is no module 'partz' (looked"
+        "x.toml:3: component 1: key 'use': there is no module 'partz' (searched"
     )
     assert problem.endswith("; did you mean 'parts'?")
 
@@ -80,7 +80,7 @@ def test_root_trusts_what_only_the_group_of_root_can_write(app: Path) -> None:
 
 
 @root_only
-def test_root_imports_nothing_from_a_folder_that_another_group_can_write(app: Path) -> None:
+def test_root_imports_nothing_from_a_directory_that_another_group_can_write(app: Path) -> None:
     write(app / "open" / "planted.py", "raise AssertionError('imported')")
     os.chown(app / "open", 0, 12345)
     (app / "open").chmod(0o775)
@@ -111,7 +111,7 @@ def test_root_refuses_a_module_that_others_can_write(app: Path) -> None:
 
 
 @root_only
-def test_root_imports_nothing_from_a_folder_that_others_can_write(app: Path) -> None:
+def test_root_imports_nothing_from_a_directory_that_others_can_write(app: Path) -> None:
     write(app / "open" / "planted.py", "raise AssertionError('imported')")
     (app / "open").chmod(0o777)
     with pytest.raises(ConfigurationError, match="'planted' is not imported as root from"):

@@ -1,8 +1,8 @@
 """From a SPEC to a `ZenDaemon`: a TOML file, or `package.module:attribute`.
 
-`assemble` puts the daemon together out of what the others find: `importing` the code that a
-SPEC names, `options` what constructors take, `components` what the tables describe, `locate`
-the lines in the file. All of it runs on the main thread before any other thread exists.
+`assemble` loads a SPEC. For a file it uses `components`, which constructs a component from a table,
+and `options`, which derives a model from a constructor; for the other form, `objects`. Both import
+code by `importing`. Everything runs on the main thread before any other thread exists.
 """
 
 from zenactors.spec.assemble import load

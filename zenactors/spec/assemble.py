@@ -1,7 +1,7 @@
-"""Put the daemon together that a SPEC describes, or say everything that is wrong with it.
+"""Assemble the daemon that a SPEC describes, or report everything that is wrong with it.
 
-All problems of a file are found before anything is started, and are told at once: one
-line a problem, with its place in the file. Thread: main, before any other thread exists.
+All problems of a file are found before anything is started, and are reported together: one line
+per problem, with its place in the file. Thread: main, before any other thread exists.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from zenactors.spec.objects import import_object, make
 if TYPE_CHECKING:
     from zenactors.daemon.zendaemon import ZenDaemon
 
-# For each list of events what stands before the event's name in an entry.
+# For each list of events, the first value of an entry, if it is not the event's name.
 _SCHEDULES = {
     "schedule": "",
     "schedule_next": "",
@@ -50,7 +50,7 @@ _SCHEDULES = {
 
 
 class DaemonTable(DaemonOptions):
-    """A whole file, but for its components: they are looked at one by one."""
+    """A whole file, without its components, which are checked one by one."""
 
     description: str = ""
     ordering: Literal["component", "global", "event"] = "component"
@@ -72,23 +72,23 @@ _ELSEWHERE = {
 def load(spec: str, app_dir: Path = Path(), settings: Mapping[str, Any] | None = None) -> ZenDaemon:
     """Return the daemon that `spec` describes. Imports the code that it names.
 
-    That of a file stays in the foreground, and without a pid file, unless the file or `settings`
-    say otherwise. By a reload it reads the file again.
+    A daemon described by a file runs in the foreground and without a pid file, unless the file or
+    `settings` say otherwise. At a reload it reads the file again.
 
     Args:
         spec: The path of a TOML file, or `package.module:attribute`: a `ZenDaemon`, a
             subclass of it, or a function without arguments that returns one.
-        app_dir: Where modules are looked for first. It stays first on `sys.path`, for
-            components may import more when they run.
+        app_dir: The directory that is searched first for modules. It stays first on `sys.path`,
+            because components may import more when they run.
         settings: Configuration keys, and `ordering`, that take precedence over those of the file.
-            For the other form, where code makes the daemon, they are left to its `configure`.
+            If code makes the daemon, its `configure` gets them.
 
     Raises:
-        ConfigurationError: One line for each problem that was found.
+        ConfigurationError: One line for each problem.
     """
     app_dir = app_dir.absolute()
     if not app_dir.is_dir():
-        raise ConfigurationError(f"--app-dir {str(app_dir)!r} is not a folder")
+        raise ConfigurationError(f"--app-dir {str(app_dir)!r} is not a directory")
     look_first_in(app_dir)
     if spec.endswith(".toml") or os.path.exists(spec):  # noqa: PTH110 - Path.exists() raises for a name too long
         return _load_file(Path(spec), app_dir, dict(settings or {})).daemon
@@ -115,7 +115,7 @@ def _names_beside(path: Path) -> list[str]:
 def _load_object(spec: str, app_dir: Path, settings: Mapping[str, Any]) -> ZenDaemon:
     from zenactors.daemon.zendaemon import ZenDaemon  # noqa: PLC0415 - the engine, when needed
 
-    found = make(
+    found: ZenDaemon = make(
         spec,
         import_object(spec, app_dir),
         "a ZenDaemon, a subclass of it, or a function without arguments that returns one",
@@ -134,12 +134,12 @@ def _load_object(spec: str, app_dir: Path, settings: Mapping[str, Any]) -> ZenDa
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Loaded:
-    """What a file describes.
+    """A file that was loaded.
 
     Attributes:
-        daemon: Ready to serve.
-        wanted: Its configuration, and the options of its components.
-        structure: What a reload cannot change.
+        daemon: The daemon, ready to serve.
+        wanted: Its configuration and the options of its components.
+        structure: The values that a reload cannot change.
     """
 
     daemon: ZenDaemon
@@ -170,7 +170,7 @@ def _load_file(
         ]
     settings |= overriding
     daemon = None
-    # With a component missing, the events that it handles would seem unknown.
+    # If a component is missing, the events that it handles would seem unknown.
     built = [component for component in components if component is not None]
     if len(built) == len(components):
         daemon = _wire(file, settings, built)
@@ -189,7 +189,7 @@ def _load_file(
         in_background = given.get("no_daemon") is False or "action" in given
         default = daemon.default_files(in_background=in_background)
     loaded = _Loaded(daemon, _wanted(file, daemon, tables, overriding, default), structure)
-    if at_start:  # a reload describes the daemon that serves, wherever this one would be
+    if at_start:  # at a reload, only `wanted` is used, by the daemon that serves
         again = functools.partial(
             _load_again, path.absolute(), app_dir, overriding, default, structure
         )
@@ -204,7 +204,7 @@ def _load_again(
     default: Mapping[str, Any],
     structure: Mapping[str, Any],
 ) -> TargetConfig:
-    # With the defaults of the start: the process may be in another folder, and another user's now.
+    # Use the defaults of the start: by now, directory and user of the process may be others.
     loaded = _load_file(path, app_dir, overriding, default)
     if different := differing(structure, loaded.structure):
         raise ReloadError(f"Only a restart can change: {', '.join(different)}")
@@ -254,7 +254,7 @@ def _read(path: Path) -> str:
     hint = did_you_mean(path, [n for n in _names_beside(path) if n.endswith(".toml")])
     try:
         if path.is_dir():
-            raise ConfigurationError(f"{path} is a folder; SPEC must be a TOML file")
+            raise ConfigurationError(f"{path} is a directory; SPEC must be a TOML file")
         if reason := refusal(path):
             raise ConfigurationError(reason)
         return path.read_text(encoding="utf-8")
@@ -279,7 +279,7 @@ def _parse(path: Path, text: str, app_dir: Path) -> _File:
 
 
 class _File:
-    """One TOML file on its way to a daemon. Problems are collected, not raised."""
+    """One TOML file that is being loaded. Problems are collected, not raised."""
 
     def __init__(self, path: Path, text: str, app_dir: Path) -> None:
         self.path = path
@@ -291,7 +291,7 @@ class _File:
         self.problems.append((line_of(self.lines, path), str(problem)))
 
     def report(self) -> str:
-        # Sorted, for a file is read from the top; stable, so that one line's stay in order.
+        # In the order of the file. The sort is stable: problems of one line keep their order.
         found = sorted(self.problems, key=operator.itemgetter(0))
         return "\n".join(f"{self.path}:{line}: {problem}" for line, problem in found)
 
@@ -309,12 +309,12 @@ def _tables(found: Any) -> list[dict[str, Any]]:
 
 
 def _entry(file: _File, where: KeyPath, entry: Any, before: str) -> tuple[Any, ...]:
-    """Return an entry of a schedule in full: time if it has one, event, args."""
+    """Return a complete entry of a schedule: the time if it has one, the event, its args."""
     times = 1 if before else 0
     right = isinstance(entry, list) and len(entry) in {times + 1, times + 2}
     if right and before:
         right = isinstance(entry[0], int | float) and not isinstance(entry[0], bool)
-        right = right and abs(entry[0]) < float("inf")  # false for NaN too
+        right = right and abs(entry[0]) < float("inf")  # False for NaN, too
     if not right or not isinstance(entry[times], str):
         form = f'{before}, "event"' if before else '"event"'
         expected = f"[{form}] or [{form}, its args]"
@@ -326,7 +326,7 @@ def _entry(file: _File, where: KeyPath, entry: Any, before: str) -> tuple[Any, .
 def _wire(
     file: _File, settings: dict[str, Any], components: list[ZenDaemonComponent]
 ) -> ZenDaemon | None:
-    """Put the daemon together and check that every event named has a callback."""
+    """Construct the daemon and check that every event in the file has a callback."""
     from zenactors.daemon.zendaemon import ZenDaemon  # noqa: PLC0415 - the engine, when needed
 
     daemon = None

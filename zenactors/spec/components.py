@@ -1,6 +1,6 @@
-"""From the `[[component]]` tables of a file to components, and the events they deal in.
+"""Construct components from the `[[component]]` tables of a file, and check their events.
 
-Every component is constructed, none is set up. Thread: main, before any other thread exists.
+No component is set up. Thread: main, before any other thread exists.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class ComponentTable(pydantic.BaseModel):
 def build_component(
     index: int, table: Mapping[str, Any], app_dir: Path
 ) -> tuple[ZenDaemonComponent | None, list[Finding]]:
-    """Construct the component of one table; return it or, if that cannot be, what is wrong.
+    """Construct the component of one table; return it, or None and its errors.
 
     Args:
-        index: The place of the table among all of them, from 0.
-        table: What stands under `[[component]]`.
-        app_dir: The folder whose files root must be able to trust.
+        index: The number of the table in the file, from 0.
+        table: The values under `[[component]]`.
+        app_dir: The directory whose files root must be able to trust.
     """
     label = f"component {index + 1}"
     _, findings = check_table(ComponentTable, table)
@@ -93,7 +93,7 @@ def _not_taken(cls: type[ZenDaemonComponent], *, name: Any, events: Any) -> list
     return [
         (
             (key,),
-            f"{cls.__name__} takes no {argument!r}: let its __init__ take **kwargs and hand"
+            f"{cls.__name__} takes no {argument!r}: let its __init__ take **kwargs and pass"
             f" them to super().__init__, or leave {key!r} out",
         )
         for argument, (key, value) in given.items()
@@ -105,7 +105,7 @@ def _construct(
     cls: type[ZenDaemonComponent], arguments: Mapping[str, Any], events: Mapping[str, str]
 ) -> tuple[ZenDaemonComponent | None, list[Finding]]:
     try:
-        # Built without its event_map first, to learn what it calls its events itself.
+        # First without its event_map, to get its own names of its events.
         component = cls(**arguments)
     except (Exception, SystemExit) as cause:
         return None, [(("options",), f"its constructor raises {because(cause)}")]
@@ -122,23 +122,26 @@ def _construct(
             if name not in own | emitted
         ]
         if events and not findings:
-            event_map: Any = dict(events)  # Any: mappings of strings are none of Hashables to mypy
+            event_map: Any = dict(events)  # Any: to mypy, strings as keys are no Hashables
             component = cls(**arguments, event_map=event_map)
             if handled_by(component) != {events.get(str(name), name) for name in own}:
-                reason = "its get_events() does not look at its event_map: use self.event(name)"
-                findings.append((("events",), f"events cannot be renamed, for {reason}"))
+                problem = (
+                    "events cannot be renamed, because its get_events() ignores its event_map:"
+                    " use self.event(name)"
+                )
+                findings.append((("events",), problem))
     except (Exception, SystemExit) as cause:
         return None, [((), f"its events cannot be listed: {because(cause)}")]
     return (None if findings else component), findings
 
 
 def handled_by(component: ZenDaemonComponent) -> set[Hashable]:
-    """Return the events that a component has callbacks for, by their names in the daemon."""
+    """Return the events that a component handles, by their names in the daemon."""
     return {handler["event"] for handler in component.get_events()}
 
 
 def _emitted_by(component: ZenDaemonComponent) -> Iterable[Hashable]:
-    # In a daemon made by other people's code a component may be any object with get_events().
+    # In a daemon that the user's code makes, a component may be any object with get_events().
     emits: Iterable[Hashable] = getattr(component, "emits", ())
     return (emits,) if isinstance(emits, str) else emits
 
@@ -149,7 +152,7 @@ def emitted_by(component: ZenDaemonComponent) -> set[Hashable]:
 
 
 def unheard(components: Iterable[ZenDaemonComponent], handled: set[Hashable]) -> Iterator[Finding]:
-    """Find the events that components emit and none handles."""
+    """Yield a finding for each event that a component emits and none handles."""
     components = list(components)
     theirs: set[Hashable] = set().union(*map(handled_by, components))
     for index, component in enumerate(components):
@@ -159,5 +162,5 @@ def unheard(components: Iterable[ZenDaemonComponent], handled: set[Hashable]) ->
                 yield (
                     ("component", index, "events", str(own)),
                     f"component {index + 1} ({component}): it emits event {event!r}, but no"
-                    f" component handles that{nearest(event, theirs)}",
+                    f" component handles it{nearest(event, theirs)}",
                 )

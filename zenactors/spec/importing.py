@@ -1,7 +1,7 @@
 """Import the modules and objects that a SPEC names, unless root must not trust them.
 
-Who can write what root imports is root; so as root every file is looked at before it is
-used. Thread: main, before any other thread exists.
+A user who can write a module that root imports is root, so as root every file is checked before it
+is used. Thread: main, before any other thread exists.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from zenactors.errors import did_you_mean
 
 
 class Problem(Exception):  # noqa: N818 - a finding on its way to the list of findings
-    """One thing that is wrong, without its place."""
+    """An error, without its place."""
 
 
 def look_first_in(app_dir: Path) -> None:
     """Put `app_dir` first on `sys.path`, unless root must not trust it."""
-    # A folder in which others can write could shadow any module with one of their own: as
-    # root, nothing is imported from it (and `_find_module` says so if something should be).
+    # Users who can write to the directory could shadow any module. Root imports nothing from it,
+    # and `_find_module` reports it if a module is found only there.
     if str(app_dir) not in sys.path[:1] and not trust.who_else_can_write(app_dir.stat()):
         sys.path.insert(0, str(app_dir))
         importlib.invalidate_caches()
 
 
 def refusal(path: Path) -> str:
-    """Say, with the remedy, why root must not use a file; empty if it may, or is not root."""
+    """Return why root must not use a file, with the remedy; empty if it may, or is not root."""
     return trust.refusal(path, path.stat(), "it names code that would run as root")
 
 
 def import_attribute(reference: str, app_dir: Path) -> Any:
-    """Return what `module:attribute` names.
+    """Return the object that `module:attribute` names.
 
     Raises:
-        Problem: If it cannot be had.
+        Problem: It cannot be imported.
     """
     module_name, colon, attribute = reference.partition(":")
     if not (module_name and colon and attribute):
@@ -72,25 +72,25 @@ def _import_module(name: str, app_dir: Path) -> types.ModuleType:
             module = importlib.import_module(part)
         except (Exception, SystemExit) as cause:
             raise Problem(f"module {part!r} cannot be imported: {because(cause)}") from cause
-    assert module is not None  # for the type checker: every name has a part
+    assert module is not None  # for mypy: every name has a part
     return module
 
 
 def _find_module(name: str, app_dir: Path) -> None:
-    """Check that module `name` is there and may be imported, before it is."""
+    """Check that a module exists and may be imported. Does not import it."""
     parent = name.rpartition(".")[0]
     if name in sys.modules:
         return
     reason = "" if parent else trust.who_else_can_write(app_dir.stat())
     if reason and importlib.machinery.PathFinder.find_spec(name, [str(app_dir)]):
         raise Problem(
-            f"module {name!r} is not imported as root from {app_dir}, for that folder {reason};"
-            f" use another --app-dir, or: chown root {app_dir} && chmod go-w {app_dir}"
+            f"module {name!r} is not imported as root from {app_dir}, because that directory"
+            f" {reason}; use another --app-dir, or: chown root {app_dir} && chmod go-w {app_dir}"
         )
     found = importlib.util.find_spec(name)
     if found is None:
         raise Problem(
-            f"there is no module {name!r} (looked in {app_dir} and where Python looks)"
+            f"there is no module {name!r} (searched {app_dir} and sys.path)"
             f"{did_you_mean(name, _names_of_modules(parent))}"
         )
     origin = Path(found.origin) if found.has_location and found.origin else None

@@ -1,4 +1,4 @@
-"""The object that `package.module:attribute` names; if it is a function, what it returns.
+"""Import the object that `package.module:attribute` names and, if it is a function, call it.
 
 Thread: main, before any other thread exists.
 """
@@ -30,18 +30,18 @@ def import_object(spec: str, app_dir: Path) -> Any:
 def make(
     spec: str, found: Any, forms: str, *, ready: tuple[type, ...], made: tuple[type, ...]
 ) -> Any:
-    """Return an object that is ready, or call it to make one.
+    """Return the object if it is ready; otherwise call it, and return the result.
 
     Args:
-        spec: What named the object, for messages.
+        spec: The SPEC that names the object, for messages.
         found: The object.
-        forms: What SPEC may be, for messages.
-        ready: The types that are returned without a call. Their subclasses may be called, but no
-            other class.
-        made: The types that a call may return.
+        forms: The forms that a SPEC may have, for messages.
+        ready: The types of objects that are not called.
+        made: The types that a call may return. A class is called only if it is one of them, or a
+            subclass.
 
     Raises:
-        ConfigurationError: It has none of these forms, or the call raises.
+        ConfigurationError: The object has none of these forms, or the call raises.
     """
     if isinstance(found, ready):
         return found

@@ -1,7 +1,7 @@
-"""What a component's constructor takes, as a pydantic model.
+"""Derive a pydantic model of a component's options from its constructor.
 
-Pure functions of classes and tables: no option is written down twice, once for the code
-and once for the file. Any thread.
+So no option is declared twice, once for the code and once for the file. Pure functions of classes;
+any thread.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pydantic
 from zenactors.config.checking import STRICT, accept_as_in_json, adapter_config
 from zenactors.core.component import ZenDaemonComponent
 
-# What a constructor takes but [component.options] does not give, and where it is given instead.
+# Arguments of a constructor that [component.options] cannot set, and where they are set instead.
 GIVEN_ELSEWHERE = {
     "name": "write it as a key of [[component]] itself",
     "event_map": "write it as [component.events]",
@@ -31,21 +31,22 @@ GIVEN_ELSEWHERE = {
 
 @dataclasses.dataclass(frozen=True)
 class Constructor:
-    """What the constructor of a component takes.
+    """The arguments of a component's constructor.
 
     Attributes:
-        options: For each argument its type and its default; `inspect.Parameter.empty` as
-            the default of what must be given.
-        accepts: Also the arguments that are given elsewhere than under `options`.
+        options: The type and the default of each option; the default of a required one is
+            `inspect.Parameter.empty`.
+        accepts: The names of all arguments, even of those that `options` lacks because they are
+            set elsewhere.
     """
 
     options: dict[str, tuple[Any, Any]]
     accepts: frozenset[str]
 
 
-@functools.lru_cache(maxsize=256)  # a simulation asks for the same few classes with each seed
+@functools.lru_cache(maxsize=256)  # a simulation needs the same few classes for each seed
 def read_constructor(component: type[ZenDaemonComponent]) -> Constructor:
-    """Look at a constructor and, as long as it passes `**kwargs` on, those of its bases."""
+    """Read a constructor's signature and, while it takes `**kwargs`, those of its base classes."""
     options: dict[str, tuple[Any, Any]] = {}
     for cls in component.__mro__:
         if "__init__" not in vars(cls) or cls is object:
@@ -63,7 +64,7 @@ def read_constructor(component: type[ZenDaemonComponent]) -> Constructor:
 
 
 def _type_of(parameter: inspect.Parameter, constructor: Any) -> Any:
-    """Return the type that values are checked against; `Any` where none can be made out."""
+    """Return the type that values are checked against; `Any` if it cannot be determined."""
 
     def probe() -> None: ...
 
@@ -80,7 +81,7 @@ def _type_of(parameter: inspect.Parameter, constructor: Any) -> Any:
 
 
 def _readable(annotation: Any) -> Any:
-    """Put lists for iterables: pydantic would check those only while they are iterated."""
+    """Replace iterables by lists: pydantic would check an iterable only when it is iterated."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is collections.abc.Iterable:
         return list[arguments[0]]  # type: ignore[valid-type]
@@ -91,12 +92,12 @@ def _readable(annotation: Any) -> Any:
 
 @functools.lru_cache(maxsize=256)
 def options_model(component: type[ZenDaemonComponent]) -> type[pydantic.BaseModel]:
-    """Return a model of what may stand under `[component.options]`."""
+    """Return a model of the table `[component.options]`."""
     fields: dict[str, Any] = {}
     constructor = read_constructor(component)  # type: ignore[arg-type] # a class is hashable
     for index, (name, (type_, default)) in enumerate(constructor.options.items()):
         required = default is inspect.Parameter.empty
-        # An alias, for an option may be called as one of the model's own attributes is.
+        # An alias, because an option may have the name of an attribute of pydantic's models.
         fields[f"option_{index}"] = (
             Annotated[type_, pydantic.WrapValidator(_as_in_json(type_))],
             pydantic.Field(... if required else default, alias=name),

@@ -53,7 +53,7 @@ def append(path, data: bytes) -> None:
 
 
 def deny(monkeypatch, path, error=errno.EACCES):
-    """Let opening `path` fail (root may open everything, so real rights will not do)."""
+    """Let opening `path` fail (root may open everything, so real permissions will not do)."""
     real = SYSTEM_FILES.open
 
     def denied(name, *args, **kwargs):

@@ -33,7 +33,7 @@ def test_two_paths_to_one_file_are_one_file(tmp_path):
     assert list(found.paths.values()) == [str(tmp_path / "a")]
 
 
-def test_a_named_file_that_is_missing_is_told_and_a_dead_link_in_a_glob_is_not(tmp_path):
+def test_a_named_file_that_is_missing_is_an_error_and_a_dead_link_in_a_glob_is_not(tmp_path):
     (tmp_path / "dead").symlink_to(tmp_path / "nowhere")
 
     found = discover([str(tmp_path / "missing"), str(tmp_path / "*")], SYSTEM_FILES)
@@ -42,7 +42,7 @@ def test_a_named_file_that_is_missing_is_told_and_a_dead_link_in_a_glob_is_not(t
     assert list(found.errors) == [str(tmp_path / "missing")]
 
 
-def test_the_fate_of_a_file_is_told_from_its_handle_and_its_path(tmp_path):
+def test_the_fate_of_a_file_is_derived_from_its_handle_and_its_path(tmp_path):
     path, other = tmp_path / "a", tmp_path / "b"
     path.write_bytes(b"12345")
     other.touch()

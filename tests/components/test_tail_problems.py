@@ -36,12 +36,12 @@ def test_a_missing_named_file_is_reported_once_and_read_when_it_appears(tail, tm
     assert one.poll() == [Lines(str(path), 0, b"here\n")]
 
 
-def test_a_folder_that_is_named_is_reported_and_one_in_a_glob_is_not(tail, tmp_path, logged):
-    (tmp_path / "folder").mkdir()
+def test_a_directory_that_is_named_is_reported_and_one_in_a_glob_is_not(tail, tmp_path, logged):
+    (tmp_path / "directory").mkdir()
     tail(tmp_path / "*").poll(2)
     assert logged.of("WARNING") == []
 
-    tail(tmp_path / "folder").poll(2)
+    tail(tmp_path / "directory").poll(2)
     assert len(logged.of("WARNING")) == 1
     assert "it is a directory" in logged.of("WARNING")[0]
 
@@ -134,7 +134,7 @@ def test_a_missing_named_file_is_an_input_error_when_it_is_to_end(tail, tmp_path
     assert one.daemon.status == [EXIT_NO_INPUT]
 
 
-def test_a_folder_given_as_a_file_is_an_input_error_when_it_is_to_end(tail, tmp_path):
+def test_a_directory_given_as_a_file_is_an_input_error_when_it_is_to_end(tail, tmp_path):
     one = tail(tmp_path, exit_when_idle=True)
     one.run()
 

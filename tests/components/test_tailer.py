@@ -247,23 +247,23 @@ def test_an_empty_file_gives_nothing(tail, tmp_path):
     limit=st.integers(1, 50),
 )
 def test_every_file_passes_byte_for_byte_in_order(tmp_path_factory, appended, limit):
-    folder = tmp_path_factory.mktemp("files")
-    one = Tail(folder / "*", max_line_bytes=limit)
+    directory = tmp_path_factory.mktemp("files")
+    one = Tail(directory / "*", max_line_bytes=limit)
     got: list[Lines] = []
     for number, data in appended:
-        append(folder / str(number), data)
+        append(directory / str(number), data)
         got += one.poll()
     got += one.stop()
     one.tailer.teardown(one.daemon)
 
-    for path in folder.iterdir():
+    for path in directory.iterdir():
         data = b""
         for lines in got:
             if lines.path == str(path):
                 assert lines.offset == len(data)
                 data += lines.data
         assert data == path.read_bytes()
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)
 
 
 def test_two_paths_to_one_file_are_read_once(tail, tmp_path, log):

@@ -112,11 +112,11 @@ def test_raw_data_is_written_as_it_is(open_writer, tmp_path):
 
 @given(data=st.binary(max_size=400), limit=st.integers(1, 60))
 def test_a_file_passes_from_tailer_to_writer_byte_for_byte(tmp_path_factory, data, limit):
-    folder = tmp_path_factory.mktemp("pass")
-    (folder / "in").write_bytes(data)
+    directory = tmp_path_factory.mktemp("pass")
+    (directory / "in").write_bytes(data)
     daemon: Any = FakeDaemon(exit_when_idle=True)
-    tailer = FileTailer(patterns=[str(folder / "in")], start="beginning", max_line_bytes=limit)
-    writer = RawWriter(path=str(folder / "out"))
+    tailer = FileTailer(patterns=[str(directory / "in")], start="beginning", max_line_bytes=limit)
+    writer = RawWriter(path=str(directory / "out"))
     tailer.setup(daemon)
     writer.setup(daemon)
     daemon.run_until_ended(tailer)
@@ -125,10 +125,10 @@ def test_a_file_passes_from_tailer_to_writer_byte_for_byte(tmp_path_factory, dat
     writer.teardown(daemon)
     tailer.teardown(daemon)
 
-    assert (folder / "out").read_bytes() == data
+    assert (directory / "out").read_bytes() == data
 
 
-def test_a_file_is_appended_to_unless_told_otherwise(open_writer, tmp_path):
+def test_a_file_is_appended_to_by_default(open_writer, tmp_path):
     path = tmp_path / "out"
     path.write_bytes(b"old\n")
     write(open_writer(RawWriter, path), Lines("f", 0, b"new\n"))
@@ -171,7 +171,7 @@ def test_a_wrong_option_is_refused_by_name(options, message):
 # -- opening ---------------------------------------------------------------------------------
 
 
-def test_a_missing_folder_is_told_with_the_next_step(open_writer, tmp_path):
+def test_a_missing_directory_is_reported_with_the_next_step(open_writer, tmp_path):
     with pytest.raises(ZenDaemonComponentException) as caught:
         open_writer(RawWriter, tmp_path / "no" / "out")
 
@@ -179,12 +179,12 @@ def test_a_missing_folder_is_told_with_the_next_step(open_writer, tmp_path):
     assert f"mkdir -p {tmp_path / 'no'}" in str(caught.value)
 
 
-def test_a_folder_cannot_be_written_to(open_writer, tmp_path):
+def test_a_directory_cannot_be_written_to(open_writer, tmp_path):
     with pytest.raises(ZenDaemonComponentException, match="name a file in it"):
         open_writer(RawWriter, tmp_path)
 
 
-def test_a_pipe_that_nobody_reads_fails_at_once(open_writer, tmp_path):
+def test_a_pipe_without_a_reader_fails_at_once(open_writer, tmp_path):
     os.mkfifo(tmp_path / "pipe")
 
     with pytest.raises(ZenDaemonComponentException, match="without a reader"):
@@ -219,9 +219,7 @@ def test_a_full_disk_leaves_nothing_half_written(open_writer, tmp_path, monkeypa
     assert path.read_bytes() == b'{"n":1}\n{"n":4}\n'
 
 
-def test_what_somebody_else_wrote_meanwhile_is_not_cut_off(
-    open_writer, tmp_path, monkeypatch, logged
-):
+def test_data_of_another_writer_is_not_cut_off(open_writer, tmp_path, monkeypatch, logged):
     path = tmp_path / "out"
     writer = open_writer(RawWriter, path)
     real = SYSTEM_FILES.write
@@ -238,7 +236,7 @@ def test_what_somebody_else_wrote_meanwhile_is_not_cut_off(
         write(writer, Lines("f", 0, b"abc\n"))
 
     assert path.read_bytes() == b"atheirs\n"
-    assert "1 bytes of them stand in the output" in logged.of("ERROR")[0]
+    assert "1 bytes of them are in the output" in logged.of("ERROR")[0]
 
 
 def test_a_full_device_ends_with_the_status_of_output_errors(open_writer, logged):
@@ -321,7 +319,7 @@ def test_a_reader_that_left_on_purpose_is_no_error(open_writer, logged):
     assert logged.of("ERROR") == []
 
 
-def test_a_pipe_made_non_blocking_by_somebody_else_is_waited_for(open_writer, monkeypatch):
+def test_a_pipe_that_another_program_made_non_blocking_is_waited_for(open_writer, monkeypatch):
     data = b"x" * 300_000 + b"\n"
     got = []
     with stdout_to_pipe() as reader:

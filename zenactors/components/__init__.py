@@ -1,4 +1,4 @@
-"""Stock components: sources, parsers and sinks for everyday work."""
+"""Stock components: sources, parsers and sinks for common tasks."""
 
 from zenactors.components.access_log import AccessLogParser
 from zenactors.components.statistics import Statistics

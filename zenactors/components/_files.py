@@ -1,6 +1,6 @@
-"""The seam between the stock components and the system's files.
+"""The interface between the stock components and the file system.
 
-Whoever runs a component under a simulation sets its attribute `files` before `setup`.
+A simulation replaces it: it sets a component's attribute `files` before `setup`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import sys
 from collections.abc import Callable
 from typing import Protocol
 
-STANDARD_OUTPUT = 1  # its descriptor, unless a program put something else in the place
+STANDARD_OUTPUT = 1  # its descriptor, unless the program replaced `sys.stdout`
 
 
 class Files(Protocol):
-    """What the stock components need of a file system: named as in `os`, with its errors."""
+    """The file operations that the stock components need; names and errors are those of `os`."""
 
     def open(self, path: str, flags: int, mode: int = 0o777, /) -> int:
-        """Open a file as `os.open` does; returns the descriptor."""
+        """Open a file as `os.open` does; return the descriptor."""
         ...
 
     def close(self, fd: int, /) -> None:
@@ -28,61 +28,64 @@ class Files(Protocol):
         ...
 
     def read(self, fd: int, size: int, /) -> bytes:
-        """Read up to `size` bytes; none are left if fewer come."""
+        """Read up to `size` bytes; fewer are returned only at the end of the file."""
         ...
 
     def write(self, fd: int, data: bytes | memoryview, /) -> int:
-        """Write; returns how many bytes were taken, which may be fewer than there are."""
+        """Write; return how many bytes were written, which may be fewer than `data` has."""
         ...
 
     def lseek(self, fd: int, offset: int, whence: int, /) -> int:
-        """Set the position, as `os.lseek` does; returns it."""
+        """Set the position as `os.lseek` does; return it."""
         ...
 
     def ftruncate(self, fd: int, size: int, /) -> None:
-        """Cut an open file off at `size` bytes."""
+        """Truncate an open file to `size` bytes."""
         ...
 
     def fstat(self, fd: int, /) -> os.stat_result:
-        """Describe an open file. `STANDARD_OUTPUT` counts as open."""
+        """Return the status of an open file. `STANDARD_OUTPUT` counts as open."""
         ...
 
     def stat(self, path: str, /) -> os.stat_result:
-        """Describe what stands at a path."""
+        """Return the status of the file at a path; links are followed."""
         ...
 
     def lexists(self, path: str, /) -> bool:
-        """Return True if something stands at a path, be it a link to nowhere."""
+        """Return True if a path exists, even as a broken link."""
         ...
 
     def glob(self, pattern: str, /) -> list[str]:
-        """Return what matches, spelled as the pattern is, in any order; `**` is any depth."""
+        """Return the paths that match, spelled as the pattern is, in any order.
+
+        `**` matches directories of any depth.
+        """
         ...
 
     def is_append(self, fd: int, /) -> bool:
-        """Return True if every write goes to the file's end."""
+        """Return True if every write goes to the end of the file."""
         ...
 
     def set_blocking(self, fd: int, blocking: bool, /) -> None:  # noqa: FBT001 - as in `os`
-        """Let reads and writes wait, or fail with `BlockingIOError`."""
+        """Let reads and writes block, or fail with `BlockingIOError` instead."""
         ...
 
     def wait_writable(self, fd: int, /) -> None:
-        """Wait until a descriptor takes something."""
+        """Block until a descriptor accepts data."""
         ...
 
     def open_standard_output(self) -> tuple[int | None, Callable[[memoryview], int]] | None:
-        """Let out what was printed before; returns how to write behind it.
+        """Flush standard output; return how to write to it.
 
         Returns:
-            Its descriptor, or None if an object without one stands in its place; and what
-            writes to it, as `write` does. None if there is no standard output at all.
+            Its descriptor, or None if `sys.stdout` was replaced by an object without one; and a
+            function that writes to it as `write` does. None if there is no standard output.
         """
         ...
 
 
 class SystemFiles:
-    """The machine's own files. Thread: any."""
+    """The file system of the operating system. Thread: any."""
 
     open = staticmethod(os.open)
     close = staticmethod(os.close)
@@ -96,7 +99,7 @@ class SystemFiles:
     set_blocking = staticmethod(os.set_blocking)
 
     def glob(self, pattern: str) -> list[str]:
-        """Return what matches, as `glob.glob` finds it."""
+        """Return the paths that match, as `glob.glob` finds them."""
         return glob.glob(pattern, recursive=True)  # noqa: PTH207 - a path stays as the pattern spells it
 
     def is_append(self, fd: int) -> bool:
@@ -104,17 +107,17 @@ class SystemFiles:
         return bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND)
 
     def wait_writable(self, fd: int) -> None:
-        """Wait, without a limit, until the descriptor takes something."""
+        """Block without a time limit until the descriptor accepts data."""
         select.select([], [fd], [])
 
     def open_standard_output(self) -> tuple[int | None, Callable[[memoryview], int]] | None:
-        """Flush `sys.stdout`; returns its descriptor, if it has one, and what writes to it."""
+        """Flush `sys.stdout`; return its descriptor, if it has one, and a function that writes."""
         if sys.stdout is None:
             return None
         sys.stdout.flush()
         try:
             fd = sys.stdout.fileno()
-        except (OSError, ValueError):  # an object in its place, as in a test
+        except (OSError, ValueError):  # replaced by an object without a descriptor, as in a test
             return None, _write_to_stream
         return fd, lambda data: self.write(fd, data)
 

@@ -1,4 +1,4 @@
-"""Checks of options that several components share."""
+"""Check options that several components have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ def check_strings(option: str, value: Any, *, of: str, example: str) -> list[str
             f"{option} is {value!r}, but a list of {of} is expected: write [{value!r}]."
         )
     if not isinstance(value, list | tuple) or not all(isinstance(v, str) and v for v in value):
-        raise ValueError(f"{option} is {value!r}, but a list of {of} is expected, as {example}.")
+        raise ValueError(
+            f"{option} is {value!r}, but a list of {of} is expected, such as {example}."
+        )
     return list(value)
 
 

@@ -1,4 +1,4 @@
-"""From lines of a web server's access log to records."""
+"""Parse lines of a web server's access log into records."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from zenactors.core.daemon_api import Daemon
 _KEPT_LINES = 100
 _KEPT_CHARACTERS = 200
 
-# Possessive quantifiers (*+): a line that does not match says so after one pass, however long.
+# Possessive quantifiers (*+): a line that does not match is rejected in one pass, at any length.
 _QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 _match = re.compile(
     r"(\S++) (\S++) (\S++) \[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
     + _QUOTED
     + r" (\d{3}) (\d++|-)"
-    # Combined; nginx's "main" adds the forwarded-for header behind it.
+    # Combined; nginx's format "main" appends the forwarded-for header.
     + rf'(?: {_QUOTED} {_QUOTED}(?: "[^"]*+")?)?'
     + r"\s*+",
     re.ASCII,
@@ -42,26 +42,26 @@ _MONTHS = {
 class AccessLogParser(ZenDaemonComponent):
     r"""Turn lines of the Common or Combined Log Format (Apache, nginx) into records.
 
-    Takes `lines` events with `Lines` or a list of bytes and hands on a list of dicts with
+    Takes `lines` events with `Lines` or a list of bytes, and passes on a list of dicts with
     `host`, `ident`, `user`, `time` (ISO 8601 with offset), `method`, `path`, `protocol`, `status`,
     `size` (0 for "-"), and for Combined `referer` and `agent`. In quoted fields ``\"`` and ``\\``
-    are unescaped. Of a request that is not "METHOD path PROTOCOL", all is the `path`; `method`
-    and `protocol` are None. What is not UTF-8 is decoded with replacement.
+    are unescaped. If a request is not "METHOD path PROTOCOL", `path` is the whole request, and
+    `method` and `protocol` are None. Bytes that are not UTF-8 are decoded with replacement.
 
-    Lines that do not match are counted, kept (the last 100, in the state) and left out. If
-    no record remains the chain ends here.
+    Lines that do not match are counted and left out; the state has the last 100 of them. If no
+    record remains, the chain ends here.
 
     Statistics: `lines`, `records`, `unmatched`, `bad_utf8` (lines decoded with replacement) and
     `rejects_failed` (lines that could not be written to `rejects`).
 
     Args:
         add_source: Add `file` and `offset` to each record that came from `Lines`.
-        rejects: Append lines that do not match to this file, as they are.
-        name: How logs, statistics and the state call this component.
+        rejects: Append lines that do not match to this file, unchanged.
+        name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.
 
     Attributes:
-        files: Where the file of `rejects` is; a simulation sets its own before `setup`.
+        files: The file system of `rejects`; a simulation sets its own before `setup`.
     """
 
     files: Files = SYSTEM_FILES
@@ -93,14 +93,14 @@ class AccessLogParser(ZenDaemonComponent):
         return {**super().get_state(), "unmatched": list(self._unmatched)}
 
     def setup(self, daemon: Daemon) -> None:
-        """Open the file for rejected lines, if there is to be one."""
+        """Open the file for rejected lines, if there is one."""
         if self.rejects is not None:
             self._rejects_fd = open_output(self.rejects, self.files)
 
     def teardown(self, daemon: Daemon) -> None:
-        """Close the file for rejected lines, and tell how many there were."""
+        """Close the file for rejected lines; log their number."""
         unmatched = self.statistics_cur.get("unmatched", 0)
-        if unmatched > 1:  # the first was told when it came
+        if unmatched > 1:  # the first one has been logged already
             self.log.warning("{count} lines did not match the log format", count=unmatched)
         fd, self._rejects_fd = self._rejects_fd, None
         if fd is not None:
@@ -176,14 +176,14 @@ class AccessLogParser(ZenDaemonComponent):
     def _reject(self, lines: list[bytes], args: Lines | list[bytes]) -> None:
         self.inc_statistic("unmatched", len(lines))
         for line in lines[-_KEPT_LINES:]:
-            # 4: no character of UTF-8 is longer. Do not decode megabytes to keep 200 characters.
+            # In UTF-8, a character has at most 4 bytes. Do not decode megabytes for 200 characters.
             text = line[: 4 * _KEPT_CHARACTERS].decode(errors="replace")
             self._unmatched.append(text[:_KEPT_CHARACTERS])
         if not self._warned:
             self._warned = True
             self.log.warning(
                 "A line of {path} is not in Common or Combined Log Format and is left out:"
-                " {line!r}. Further ones are only counted; the state has the last of them",
+                " {line!r}. Further lines are only counted; the state has the last of them",
                 path=args.path if isinstance(args, Lines) else "the input",
                 line=lines[0][:_KEPT_CHARACTERS].decode(errors="replace"),
             )
@@ -191,18 +191,18 @@ class AccessLogParser(ZenDaemonComponent):
             self._write_rejects(lines)
 
     def _write_rejects(self, lines: list[bytes]) -> None:
-        assert self._rejects_fd is not None  # the caller looked
+        assert self._rejects_fd is not None  # checked by the caller
         rest = memoryview(b"\n".join(lines) + b"\n")
         try:
             while rest:
                 rest = rest[self.files.write(self._rejects_fd, rest) :]
-        except OSError as cause:  # rejects are a help, not the work: go on
+        except OSError as cause:  # go on: rejects only help to find errors
             self.inc_statistic("rejects_failed", len(lines))
             if not self._rejects_failed:
                 self._rejects_failed = True
                 self.log.error(  # noqa: TRY400 - a full disk is no bug: no traceback
                     "Cannot write rejected lines to {path}: {reason}. They are only counted now"
-                    " (rejects_failed). Make room or choose another file",
+                    " (rejects_failed). Free some space or choose another file",
                     path=self.rejects,
                     reason=cause.strerror,
                 )
@@ -218,13 +218,13 @@ def _add_source(records: list[dict[str, Any]], lines: Lines, unmatched: list[int
 
 
 def _iso_time(time: str) -> str | None:
-    """Turn `10/Oct/2000:13:55:36 -0700` into ISO 8601; None if there is no such time."""
+    """Return `10/Oct/2000:13:55:36 -0700` as ISO 8601; None if there is no such time."""
     month = _MONTHS.get(time[3:6])
     iso = f"{time[7:11]}-{month}-{time[:2]}T{time[12:20]}{time[21:24]}:{time[24:26]}"
     try:
         datetime.fromisoformat(iso)
     except ValueError:
-        # A leap second is a time, though `datetime` knows none.
+        # A leap second is valid, although `datetime` refuses it.
         if iso[17:19] != "60":
             return None
         return iso if _is_time(iso[:17] + "59" + iso[19:]) else None

@@ -1,4 +1,4 @@
-"""Counting records by what they hold."""
+"""Count records by their values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_CHARACTERS = 200
 class Statistics(ZenDaemonComponent):
     """Count records by the values of some of their keys, and log the most frequent.
 
-    Takes `lines` events with a list of dicts and hands them on unchanged. Values are counted as
+    Takes `lines` events with a list of dicts, and passes them on unchanged. Values are counted as
     text, cut to 200 characters; a key that a record lacks counts as "(none)".
 
     Statistics: `records`, and `by` with a counter for each value of each key.
@@ -26,11 +26,10 @@ class Statistics(ZenDaemonComponent):
     Args:
         by: The keys, such as `["status", "path"]`.
         top: How many values of each key the log and the summary show.
-        interval: Log every so many seconds. None: only when the daemon asks for it (event
-            `log_statistics`). Without effect if the daemon exits when idle, for a running
-            timer would keep it from being idle.
-        max_values: Of each key, so many values are told apart; further ones count as "(other)".
-        name: How logs, statistics and the state call this component.
+        interval: Seconds between log lines. None: log only at the event `log_statistics`. Ignored
+            if the daemon exits when idle, because a timer would keep it from being idle.
+        max_values: How many values of each key are counted; further ones count as "(other)".
+        name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.
     """
 
@@ -60,7 +59,7 @@ class Statistics(ZenDaemonComponent):
         return {**super().get_state(), "summary": self.summary()}
 
     def setup(self, daemon: Daemon) -> None:
-        """Start the timer, if there is to be one."""
+        """Start the timer, if there is an interval."""
         if self.interval is not None and not daemon.exit_when_idle:
             self._timer = daemon.io.call_every(self.interval, self._log)
 
@@ -97,7 +96,7 @@ class Statistics(ZenDaemonComponent):
         return [(key, self._top(counts)) for key, counts in self._counts.items()]
 
     def _top(self, counts: Mapping[str, int]) -> list[tuple[str, int]]:
-        # By text where counts are equal: the same input gives the same summary.
+        # Equal counts are sorted by text, so that equal input gives an equal summary.
         return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[: self.top]
 
     def _log(self, daemon: Daemon) -> None:

@@ -1,4 +1,4 @@
-"""Sinks that write what comes along to a file or to standard output."""
+"""Sinks that write their events to a file or to standard output."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _STANDARD_OUTPUT = "standard output"
 
 
 class _Writer(ZenDaemonComponent):
-    """What all writers share: each event is written completely, or not at all.
+    """The base class of writers: each event is written completely, or not at all.
 
     Attributes:
-        files: Where the file is; a simulation sets its own before `setup`.
+        files: The file system of the output; a simulation sets its own before `setup`.
     """
 
     files: Files = SYSTEM_FILES
@@ -50,7 +50,7 @@ class _Writer(ZenDaemonComponent):
         self._reported = False
 
     def get_state(self) -> dict[str, Any]:
-        """Return the statistics and where this writes to."""
+        """Return the statistics and the path of the output."""
         return {**super().get_state(), "path": self.path or "-"}
 
     def setup(self, daemon: Daemon) -> None:
@@ -75,7 +75,7 @@ class _Writer(ZenDaemonComponent):
             self.files.close(fd)
 
     def _write(self, data: bytes, lines: int) -> None:
-        """Write all of `data`; if that fails leave nothing of it in the file, and exit."""
+        """Write all of `data`; if that fails, remove the rest of it from the file, and exit."""
         if self._write_some is None:
             raise ValueError(f"{self} is not open: setup() comes first.")
         begin = self._position()
@@ -87,11 +87,11 @@ class _Writer(ZenDaemonComponent):
                 except BlockingIOError:
                     if self._fd is None:
                         raise
-                    # Another program made the terminal or pipe we share non-blocking.
+                    # Another program has made the shared terminal or pipe non-blocking.
                     self.files.wait_writable(self._fd)
         except BrokenPipeError:
             if self.path is not None:
-                self._failed("nobody reads it any more", lines, begin, len(data) - len(rest))
+                self._failed("its reader has left", lines, begin, len(data) - len(rest))
                 raise SystemExit(EXIT_IO_ERROR) from None
             if not self._reported:
                 self._reported = True
@@ -105,7 +105,7 @@ class _Writer(ZenDaemonComponent):
         self.inc_statistic("bytes", len(data))
 
     def _position(self) -> int | None:
-        """Return where the next write will go; None if that is no place to go back to."""
+        """Return the offset of the next write; None if the output cannot be truncated to it."""
         if self._fd is None or not is_regular(self._fd, self.files):
             return None
         if self.files.is_append(self._fd):
@@ -119,7 +119,7 @@ class _Writer(ZenDaemonComponent):
         self._reported = True
         self.log.error(
             "Cannot write to {path}: {reason}. {lines} lines were not written; {left} bytes of them"
-            " stand in the output. Make room or repair it, then start again",
+            " are in the output. Free some space or repair the output, then start again",
             path=self.path or _STANDARD_OUTPUT,
             reason=reason,
             lines=lines,
@@ -127,12 +127,12 @@ class _Writer(ZenDaemonComponent):
         )
 
     def _take_back(self, begin: int | None, written: int) -> bool:
-        """Cut off the half-written end of the file; return True if nothing of it is left."""
+        """Cut off the incomplete end of the file; return True if nothing of it is left."""
         if not written:
             return True
         if self._fd is None or begin is None:
             return False
-        # If the file is longer than what we wrote, somebody else wrote to it meanwhile: leave it.
+        # If the file is longer than this writer made it, another program wrote to it: leave it.
         if self.files.fstat(self._fd).st_size != begin + written:
             return False
         try:
@@ -148,18 +148,19 @@ class JsonLinesWriter(_Writer):
 
     Takes `lines` events with a list of dicts, or with `Lines`: these become objects with `file`,
     `offset` and `line` (decoded with replacement), and `partial` for a piece of a line.
-    What JSON cannot hold is written as its `str()`; a float that is no number as null.
+    Values that JSON cannot hold are written as their `str()`; NaN and infinities as null.
 
-    Each event is written completely before the next begins. If that fails, a half-written end
-    is cut off again and the daemon stops at once with status 74; if the reader of standard
-    output has left, with status 0. A file is to have one writer only.
+    Each event is written completely before the next begins. If a write fails, an incomplete end is
+    cut off, and the daemon stops at once with status 74; if the reader of standard output has left,
+    with status 0. Let only one writer write to a file.
 
     Statistics: `lines` and `bytes` written.
 
     Args:
-        path: The file; None or "-" is standard output. It is made if need be, its folder is not.
-        append: Keep what the file holds. False: empty it at the start.
-        name: How logs, statistics and the state call this component.
+        path: The file; None or "-" is standard output. It is created if necessary, but not its
+            directory.
+        append: Keep the content of the file. False: truncate it at the start.
+        name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.
     """
 
@@ -177,23 +178,24 @@ class JsonLinesWriter(_Writer):
         if not records:
             return
         text = "\n".join(map(_encode, records)) + "\n"
-        # A lone surrogate has no UTF-8; escaped, it is valid JSON.
+        # A lone surrogate cannot be encoded as UTF-8; escaped, it is valid JSON.
         self._write(text.encode("utf-8", errors="backslashreplace"), len(records))
 
 
 class RawWriter(_Writer):
     """Write the data of `Lines` exactly as it was read.
 
-    Each event is written completely before the next begins. If that fails, a half-written end
-    is cut off again and the daemon stops at once with status 74; if the reader of standard
-    output has left, with status 0. A file is to have one writer only.
+    Each event is written completely before the next begins. If a write fails, an incomplete end is
+    cut off, and the daemon stops at once with status 74; if the reader of standard output has left,
+    with status 0. Let only one writer write to a file.
 
     Statistics: `lines` (a piece of a line counts as one) and `bytes` written.
 
     Args:
-        path: The file; None or "-" is standard output. It is made if need be, its folder is not.
-        append: Keep what the file holds. False: empty it at the start.
-        name: How logs, statistics and the state call this component.
+        path: The file; None or "-" is standard output. It is created if necessary, but not its
+            directory.
+        append: Keep the content of the file. False: truncate it at the start.
+        name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.
     """
 
@@ -224,7 +226,7 @@ _STRICT = json.JSONEncoder(
 def _encode(record: Any) -> str:
     try:
         return _STRICT(record)
-    except (TypeError, ValueError):  # a key that is no string, a float that is no number
+    except (TypeError, ValueError):  # a key that is no string, or NaN
         return _STRICT(_made_fit(record))
 
 

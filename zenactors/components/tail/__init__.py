@@ -1,4 +1,4 @@
-"""Following files: discovery, identity and reading apart, `FileTailer` on top."""
+"""Follow files: `FileTailer` and its parts."""
 
 from zenactors.components.tail.lines import Lines
 from zenactors.components.tail.tailer import FileTailer

@@ -1,4 +1,4 @@
-"""From patterns to paths, and what stands at each path right now."""
+"""Find the files that patterns match."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _GLOB = frozenset("*?[")
 
 @dataclasses.dataclass(slots=True)
 class Discovery:
-    """What one look at the patterns found.
+    """The result of one search.
 
     Attributes:
-        stats: For each path with something at it, what it is; sorted by path. Folders
-            and other special files are among them.
+        stats: The status of each existing path, sorted by path; directories and special files are
+            among them.
         paths: The first path of each file: two paths to one file are one file.
-        named: The paths that a pattern without glob characters named.
-        errors: Why nothing was found at a named path.
-        unmatched: The patterns with glob characters that match nothing.
+        named: The paths named by patterns without glob characters.
+        errors: The error of each named path that could not be examined.
+        unmatched: The patterns with glob characters that match no path.
     """
 
     stats: dict[str, os.stat_result]
@@ -33,17 +33,17 @@ class Discovery:
 
 
 def is_glob(pattern: str) -> bool:
-    """Return True if the pattern may stand for several files."""
+    """Return True if the pattern may match several files."""
     return not _GLOB.isdisjoint(pattern)
 
 
 def discover(patterns: Iterable[str], files: Files) -> Discovery:
-    """Look for files. Never raises an `OSError`.
+    """Search for files. Never raises an `OSError`.
 
     Args:
-        patterns: Globs as in a shell, `**` for any depth of folders; a pattern without
-            glob characters names one file, and so does one that is the name of a file.
-        files: Where to look.
+        patterns: Globs as in a shell, `**` for any depth of directories. A pattern without glob
+            characters names one file, and so does a pattern that is the name of a file.
+        files: The file system.
     """
     named = frozenset(
         pattern for pattern in patterns if not is_glob(pattern) or files.lexists(pattern)
@@ -63,7 +63,7 @@ def discover(patterns: Iterable[str], files: Files) -> Discovery:
         except OSError as cause:
             if path in named:
                 found.errors[path] = cause
-            continue  # a glob's match that is gone again, or a link to nowhere
+            continue  # a glob's match that was deleted since, or a broken link
         found.stats[path] = stat
         found.paths.setdefault(identity_of(stat), path)
     return found

@@ -1,4 +1,4 @@
-"""Which file is which: a name in a folder may stand for another file than a moment ago."""
+"""Tell files apart although their names change: identity and fate of an open file."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from zenactors.components._files import STANDARD_OUTPUT, Files
 
 
 class Identity(NamedTuple):
-    """What makes a file the same file under any name, as long as somebody holds it open."""
+    """Identifies a file under any name, as long as it is open: its inode is not reused."""
 
     device: int
     inode: int
 
 
 class Fate(enum.Enum):
-    """What has become of an open file, seen from the path it was opened by."""
+    """The state of an open file, compared with the path under which it was opened."""
 
     SAME = "same"
     TRUNCATED = "truncated"
-    REPLACED = "replaced"  # another file stands at the path
-    MOVED = "moved"  # nothing stands at the path; the file lives on under another name
-    VANISHED = "vanished"  # nothing stands at the path; the file has no name any more
+    REPLACED = "replaced"  # another file has the path
+    MOVED = "moved"  # no file has the path; the open one has another name
+    VANISHED = "vanished"  # no file has the path; the open one has no name any more
 
 
 def identity_of(stat: os.stat_result) -> Identity:
     """Return the identity of the file that `stat` describes."""
-    # Asked for several times at every poll: twice as fast as Identity(...).
+    # Called several times at every poll: this is twice as fast as Identity(...).
     return tuple.__new__(Identity, (stat.st_dev, stat.st_ino))
 
 
 def fate_of(handle: os.stat_result, at_path: os.stat_result | None, offset: int) -> Fate:
-    """Compare an open file with what stands at its path now.
+    """Compare an open file with the file that has its path now.
 
     Args:
         handle: `os.fstat()` of the open file.
-        at_path: `os.stat()` of its path; None if there is nothing.
+        at_path: `os.stat()` of its path; None if there is no file.
         offset: How far the file was read.
     """
-    # First, for the file is truncated whatever has become of its name.
+    # First, because a file can be truncated under any name.
     if handle.st_size < offset:
         return Fate.TRUNCATED
     if at_path is not None:
@@ -51,7 +51,7 @@ def fate_of(handle: os.stat_result, at_path: os.stat_result | None, offset: int)
 
 
 def identities_of(paths: Iterable[str], files: Files) -> set[Identity]:
-    """Return what stands at each path now, if anything; `"-"` is standard output."""
+    """Return the identities of the files that exist at these paths; `"-"` is standard output."""
     identities = set()
     for path in paths:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""`Lines`: what a tailer hands on, a stretch of one file. Pure data."""
+"""`Lines`: the data of a tailer's events, a stretch of one file. Pure data."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 class Lines:
     r"""A stretch of one file: whole lines, or one piece of a line.
 
-    A line ends with ``\n``; a ``\r`` before it is part of the line, as everything else is.
+    A line ends with ``\n``; a ``\r`` before it is part of the line.
 
     Attributes:
-        path: The file, as the pattern named it.
-        offset: Where in the file the first byte of `data` stands.
-        data: The bytes as they stand in the file, line ends included.
+        path: The file, spelled as in the pattern.
+        offset: The offset of `data` in the file.
+        data: The bytes of the file, line ends included.
         complete: True: `data` is whole lines. False: it is a piece of one line that is
-            unfinished or longer than the limit; its last piece ends with ``\n`` if the
-            line has an end.
+            unfinished or longer than the limit. The last piece ends with ``\n`` if the line
+            has an end.
     """
 
     path: str
@@ -37,7 +37,7 @@ class Lines:
         return lines
 
     def offsets(self) -> list[int]:
-        """Return where in the file each of `lines()` begins."""
+        """Return the offset in the file of each of `lines()`."""
         offsets = []
         offset = self.offset
         for line in self.lines():

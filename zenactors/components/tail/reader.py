@@ -1,4 +1,4 @@
-"""Reading one open file: blocks in, whole lines out. Knows nothing of names and rotation."""
+"""Read one open file: blocks in, whole lines out. Knows nothing of names and rotation."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ BLOCK_BYTES = 65_536
 
 
 class FileReader:
-    """One file: its handle, how far it was read, and what is held back of its last line.
+    """One file: its descriptor, how far it was read, and the unfinished last line.
 
     Args:
-        path: What `Lines` calls the file.
+        path: The path in `Lines`.
         fd: An open descriptor of a regular file; the reader owns it.
-        files: Whose descriptor that is.
+        files: The file system of the descriptor.
         offset: Where to begin.
-        max_line_bytes: Longer lines come out in pieces of this size.
+        max_line_bytes: Longer lines are returned in pieces of this size.
 
     Attributes:
-        offset: Where the next block will be read.
+        offset: The offset of the next block.
         held_bytes: How many bytes of an unfinished line are held back.
-        at_end: The last block was not full: there is nothing more for now.
-        lines_split: How many lines came out in pieces so far.
+        at_end: The last block was not full: the file has no more data at present.
+        lines_split: How many lines were returned in pieces so far.
     """
 
     __slots__ = (
@@ -51,41 +51,40 @@ class FileReader:
         self.held_bytes = 0
         self.at_end = False
         self.lines_split = 0
-        self._held: list[
-            bytes
-        ] = []  # joined once, when the line's end is there: adding up would be quadratic
-        self._split = False  # the beginning of the held line was handed on already
+        # Joined once, when the line ends: joining at each block would take quadratic time.
+        self._held: list[bytes] = []
+        self._split = False  # the beginning of the held line was returned already
         self.limit_lines(max_line_bytes)
         self.attach(fd)
 
     @property
     def line_offset(self) -> int:
-        """Where the first byte stands that was not handed on yet."""
+        """The offset of the first byte that was not returned yet."""
         return self.offset - self.held_bytes
 
     def limit_lines(self, max_line_bytes: int) -> None:
-        """Let longer lines come out in pieces of this size, from the next block on."""
+        """Return longer lines in pieces of this size, from the next block on."""
         self.max_line_bytes = max_line_bytes
-        # No larger than the limit: so a line that lies within one block cannot exceed it.
+        # At most the limit, so that a line within one block cannot exceed it.
         self._block_bytes = min(BLOCK_BYTES, max_line_bytes)
 
     def attach(self, fd: int) -> None:
-        """Go on reading from `fd`, at the same offset. The reader owns it from now on."""
+        """Continue reading from `fd`, at the same offset. The reader owns it from now on."""
         self.close()
         self.fd = fd
         self._files.lseek(fd, self.offset, os.SEEK_SET)
 
     def close(self) -> None:
-        """Close the handle; offset and held bytes stay. Harmless if it is closed."""
+        """Close the descriptor; keep the offset and the held bytes. Harmless if it is closed."""
         if self.fd is not None:
             fd, self.fd = self.fd, None
             self._files.close(fd)
 
     def read(self) -> tuple[int, list[Lines]]:
-        """Read one block. Returns its size and what is to be handed on, in file order.
+        """Read one block. Return its size, and the lines that it completes, in file order.
 
         Raises:
-            OSError: The block could not be read. Nothing has changed: it may be tried again.
+            OSError: The block could not be read. Nothing has changed; reading may be tried again.
         """
         if self.fd is None:
             raise ValueError(f"{self.path} is not open: attach() a descriptor first.")
@@ -96,7 +95,7 @@ class FileReader:
         return len(block), self._cut(block, start) if block else []
 
     def flush(self) -> list[Lines]:
-        """Return what is held back, as a piece of a line."""
+        """Return the held bytes as a piece of a line."""
         if not self._held:
             return []
         piece = Lines(self.path, self.line_offset, b"".join(self._held), complete=False)
@@ -104,7 +103,7 @@ class FileReader:
         return [piece]
 
     def restart(self) -> list[Lines]:
-        """Begin again at the first byte; returns what was held back until now."""
+        """Return to the first byte of the file; return the bytes that were held back."""
         pieces = self.flush()
         self.offset = 0
         self.at_end = False
@@ -137,12 +136,12 @@ class FileReader:
         return out
 
     def _pieces(self, start: int, *, last: bool = False) -> list[Lines]:
-        """Take pieces off the held line; with `last` all of it, else at least a byte stays.
+        """Take pieces off the held line: all of it if `last`, otherwise all but the last piece.
 
-        So pieces end at multiples of the limit, wherever the blocks ended.
+        Pieces end at multiples of the limit, independent of the ends of blocks.
         """
         data = b"".join(self._held)
-        length = len(data) - last  # the line end does not count
+        length = len(data) - last  # without the line end
         if not self._split:
             self.lines_split += 1
         self._forget()

@@ -34,10 +34,10 @@ from zenactors.errors import EXIT_NO_INPUT
 
 
 class FileTailer(ZenDaemonComponent):
-    """Follow files and schedule what is appended to them as `lines` events with `Lines`.
+    """Follow files and schedule the appended data as `lines` events with `Lines`.
 
-    Files are told apart by device and inode, so two paths to one file are one file. A file that
-    is renamed or replaced is read to its end, then the new one under its name is read from its
+    A file is identified by device and inode, so two paths to one file are one file. A file that is
+    renamed or replaced is read to its end; then the new file of that name is read from its
     beginning. A last line without an end is held back until its end arrives; it is handed on
     without one when the daemon stops or the file goes away.
 
@@ -50,7 +50,7 @@ class FileTailer(ZenDaemonComponent):
     Args:
         patterns: The files: globs as in a shell, `**` for any depth of directories. A pattern
             without glob characters names one file; it may appear later.
-        start: Where to begin in files that exist at the first poll: at their `"beginning"` or
+        start: Where to begin in files that exist at the start: at their `"beginning"` or their
             `"end"`. Later files are always read from their beginning.
         poll_interval: Seconds between two polls for new files and new content.
         max_line_bytes: Longer lines are handed on in pieces of this size.
@@ -60,7 +60,7 @@ class FileTailer(ZenDaemonComponent):
         event_map: Other names for this component's events.
 
     Attributes:
-        files: Where the files are; a simulation sets its own before `setup`.
+        files: The file system; a simulation sets its own before `setup`.
     """
 
     emits = ("lines",)

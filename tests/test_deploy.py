@@ -1,7 +1,7 @@
 """What `examples/deploy` says is true: its commands, its numbers, and what its signals do.
 
-The commands are run as they stand in the files, with the system's folders moved to a folder of the
-test's; systemd and Docker themselves are not started.
+The commands of the files are run with the system's directories moved into a temporary one. Neither
+systemd nor Docker is started.
 """
 
 from __future__ import annotations
@@ -112,9 +112,9 @@ def shown() -> Iterator[str]:
 
 @pytest.fixture
 def system(tmp_path: Path) -> Path:
-    """Return a folder that stands for the system's root, with the daemon's files in it."""
-    for folder in (*MOVED, "/etc"):
-        (tmp_path / folder[1:]).mkdir(parents=True)
+    """Return a directory that replaces the system's root, with the daemon's files in it."""
+    for directory in (*MOVED, "/etc"):
+        (tmp_path / directory[1:]).mkdir(parents=True)
     for path in (tmp_path, *tmp_path.rglob("*")):
         path.chmod(0o755)  # as root, a configuration that others can change is refused
     (tmp_path / TOML[1:]).write_text(moved(text_of("access-log.toml"), tmp_path))
@@ -182,7 +182,7 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-# --- what stands in the files -----------------------------------------------------------------
+# --- the settings in the files -----------------------------------------------------------------
 
 
 def test_the_daemon_of_the_toml_file_can_be_loaded(system: Path) -> None:
@@ -212,9 +212,9 @@ def test_each_command_that_is_shown_is_accepted(system: Path) -> None:
         assert done.returncode in {0, EXIT_NOT_RUNNING, EXIT_NO_INPUT}, (line, done.stderr)
 
 
-def test_all_that_is_written_is_in_a_folder_that_systemd_makes() -> None:
+def test_all_that_is_written_is_in_a_directory_that_systemd_makes() -> None:
     settings, config = unit(), configuration()
-    folders = [
+    directories = [
         Path(base, settings[key][0])
         for key, base in (
             ("RuntimeDirectory", "/run"),
@@ -226,7 +226,7 @@ def test_all_that_is_written_is_in_a_folder_that_systemd_makes() -> None:
     output = config["component"][-1]["options"]["path"]
     written = [config[key] for key in ("pid_file", "state_file", "runlog_dir")]
     for path in (*written, log_file, output):
-        assert any(folder in Path(path).parents for folder in folders), path
+        assert any(directory in Path(path).parents for directory in directories), path
     assert settings["PIDFile"] == [config["pid_file"]]
 
 

@@ -13,7 +13,7 @@ from loguru import logger
 
 @pytest.fixture(autouse=True)
 def clean_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Work in an empty folder; take back sinks, handlers and the path of imports."""
+    """Work in an empty directory; restore sinks, handlers and the path of imports."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
     pykka = logging.getLogger("pykka")

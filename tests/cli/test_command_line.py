@@ -122,7 +122,7 @@ def test_each_problem_of_a_spec_is_a_line_on_standard_error(capsys: Capture) -> 
         (["run", "none.toml"], "none.toml: there is no such file"),
         (["run", "nothing"], "SPEC 'nothing' is neither a file nor of the form"
                              " 'package.module:attribute'"),
-        (["run", "x", "--app-dir", "/dev/null"], "--app-dir '/dev/null' is not a folder"),
+        (["run", "x", "--app-dir", "/dev/null"], "--app-dir '/dev/null' is not a directory"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_loaded_is_one_line(argv: list[str], expected: str, capsys: Capture) -> None:

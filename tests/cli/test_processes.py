@@ -117,7 +117,7 @@ class Stuck(ZenDaemonComponent):
     def cbk_event_hang(self, daemon, args):
         signal.raise_signal(signal.SIGTERM)
         reader, writer = os.pipe()
-        os.read(reader, 1)  # nobody writes
+        os.read(reader, 1)  # without a writer
 
 daemon = ZenDaemon(name="stuck", components=[Stuck()], schedule=[("hang",)])
 """

@@ -29,14 +29,14 @@ runlog_dir = "runs"
 [[component]]
 use = "zenactors.components:FileTailer"
 name = "tailer"
-options.patterns = ["{folder}/in.log"]
+options.patterns = ["{directory}/in.log"]
 options.start = "beginning"
 options.poll_interval = 0.05
 
 [[component]]
 use = "zenactors.components:RawWriter"
 name = "writer"
-options.path = "{folder}/{output}"
+options.path = "{directory}/{output}"
 """
 
 
@@ -46,7 +46,7 @@ def write(name: str, text: str) -> None:
 
 
 def write_spec(output: str = "out.log", more: str = "") -> None:
-    write("copy.toml", SPEC.format(folder=Path.cwd(), output=output) + more)
+    write("copy.toml", SPEC.format(directory=Path.cwd(), output=output) + more)
 
 
 def zenactors(*argv: str) -> subprocess.CompletedProcess[str]:

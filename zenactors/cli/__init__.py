@@ -1,4 +1,4 @@
-"""Build and run daemons out of concurrent I/O components.
+"""Build and run daemons from concurrent I/O components.
 
 Usage:
   zenactors COMMAND [ARGUMENT...]
@@ -8,14 +8,14 @@ Commands:
   run       Run the daemon that a TOML file or a Python object describes.
   tail      Follow files and write what is appended to them.
   check     Validate such a description and show its components and chains.
-  simulate  Run it in virtual time, again and again, each time as another seed chooses.
+  simulate  Run it in virtual time, many times, each with another random seed.
 
 Options:
-  -h, --help  Show this help, or with a command: that command's.
+  -h, --help  Show this help or, after a command, the help of that command.
   --version   Show the version.
 """
 
-# Kept light: `--help` imports nothing but docopt. The commands import the engine when they run.
+# `--help` must be fast: it imports only docopt. A command imports the engine when it runs.
 from __future__ import annotations
 
 import importlib
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     Args:
         argv: The command line without the program's name. Default: this process's.
 
-    Thread: main (any other works, but cannot trap signals).
+    Thread: main (another thread works, but cannot trap signals).
     """
     _fill_closed_streams()
     status = EXIT_OK
@@ -57,9 +57,9 @@ def main(argv: list[str] | None = None) -> int:
             status = _run(sys.argv[1:] if argv is None else argv)
             write("")
     except KeyboardInterrupt:
-        return status  # 0 before the daemon could trap the signal: stopped as asked
+        return status  # 0 if the daemon does not trap the signal yet: it was stopped as asked
     except BrokenPipeError:
-        give_up_stdout()  # whoever read our output wants no more: nobody to tell
+        give_up_stdout()  # the reader of our output has left: report nothing
         return EXIT_IO_ERROR
     except OutputError as cause:
         write_error(str(cause))
@@ -85,7 +85,7 @@ def _run(argv: list[str]) -> int:
         return EXIT_CONFIG
     except (BrokenPipeError, OutputError):
         raise
-    except Exception:  # a bug of ours: keep all that is known of it
+    except Exception:  # a bug: keep its traceback
         traceback.print_exc()
         return EXIT_SOFTWARE
     return status
@@ -99,8 +99,8 @@ def _import_command(name: str) -> ModuleType:
 
 
 def _fill_closed_streams() -> None:
-    # Otherwise the next file to be opened would get the number of a standard stream, and what is
-    # meant for that would be written into it. For reading only: so writing there is an error.
+    # Otherwise the next file that is opened would get the number of a standard stream, and would
+    # receive its output. Opened only for reading, so that writing is an error.
     for fd in range(3):
         try:
             os.fstat(fd)

@@ -8,10 +8,10 @@ SPEC is the path of a TOML file, or package.module:attribute. The modules that i
 are imported and the components are constructed, but nothing is started.
 
 Options:
-  --app-dir DIR  Where modules are looked for first; default: the current folder.
+  --app-dir DIR  Search this directory first for modules; default: the current directory.
   -h, --help     Show this help.
 
-Status 0: it is right. 78: it is not; each problem is a line on standard error.
+Exit status 0: SPEC is valid. 78: it is not; each problem is a line on standard error.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def main(arguments: dict[str, Any]) -> int:
     """Run the command and return its exit status."""
-    from zenactors import spec  # noqa: PLC0415 - slow to import; --help is to be fast
+    from zenactors import spec  # noqa: PLC0415 - slow to import; --help must be fast
 
     daemon = spec.load(arguments["SPEC"], Path(arguments["--app-dir"] or "."))
     _show(daemon, spec.emitted_by)
@@ -41,7 +41,7 @@ def _show(daemon: ZenDaemon, emitted_by: Callable[[Any], Iterable[object]]) -> N
 
     chains = daemon.chains()
     components = Table("name", "class", "handles", "emits", title="Components", show_lines=True)
-    # Names as the engine tells components apart; the first is the daemon's own.
+    # The engine's names, which are unique; the first entry is the daemon itself.
     for entry in daemon.dispatcher.entries[1:]:
         name, component = entry.name, entry.component
         handles = {event for event, chain in chains.items() if name in dict(chain)}

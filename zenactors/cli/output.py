@@ -1,4 +1,4 @@
-"""Text for people: standard output for what they asked for, standard error for the rest."""
+"""Write text for people: results to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-# Where nobody measures a terminal, no line is broken: programs read lines.
+# Without a terminal no line is broken: programs read whole lines.
 _WIDTH_OF_PIPES = 10_000
 
 
@@ -19,17 +19,18 @@ class OutputError(Exception):
 
 
 def write(text: str) -> None:
-    """Write what was asked for, and what was buffered before, to standard output at once.
+    """Write a text to standard output, after anything buffered, and flush it.
 
     Raises:
-        OutputError: If that fails; but a `BrokenPipeError` if its reader has left.
+        OutputError: Writing failed.
+        BrokenPipeError: The reader of standard output has left.
     """
-    if sys.stdout is None:  # closed by whoever started us
+    if sys.stdout is None:  # the process was started with a closed standard output
         if text:
             raise OutputError("standard output is closed; redirect it to a file")
         return
     try:
-        if text:  # writing nothing fails, too, where something would
+        if text:  # an unwritable stream refuses even an empty text
             sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -39,7 +40,7 @@ def write(text: str) -> None:
 
 
 def write_tables(*tables: Table) -> None:
-    """Write tables to standard output, in what characters it can hold; raises as `write` does."""
+    """Write tables to standard output, escaped as its encoding needs; raise as `write` does."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     buffer = io.BytesIO()
     text = io.TextIOWrapper(buffer, encoding=encoding, errors="backslashreplace")
@@ -49,19 +50,19 @@ def write_tables(*tables: Table) -> None:
 
 
 def write_error(message: str) -> None:
-    """Tell the user about a problem, in the program's name."""
+    """Write a problem to standard error, after the program's name."""
     if sys.stderr is not None:
         sys.stderr.write(f"zenactors: {message}\n")
 
 
 def console(stream: TextIO | None, into: TextIO | None = None) -> Console:
-    """Return a rich console that takes text literally and breaks lines on terminals only.
+    """Return a rich console that takes text literally, and breaks lines only on terminals.
 
     Args:
-        stream: Where the text will be seen.
-        into: Where it is written first. Default: `stream`.
+        stream: The stream that will show the text.
+        into: The stream to write to. Default: `stream`.
     """
-    from rich.console import Console  # noqa: PLC0415 - slow to import, and not always needed
+    from rich.console import Console  # noqa: PLC0415 - slow to import, not always needed
 
     on_terminal = stream is not None and stream.isatty()
     return Console(

@@ -1,48 +1,52 @@
-"""Run the daemon that SPEC describes, until it ends or is stopped.
+"""Run the daemon that SPEC describes until it ends or is stopped.
 
 Usage:
   zenactors run [options] SPEC
   zenactors run (-h | --help)
 
 SPEC is the path of a TOML file, or package.module:attribute, which is a ZenDaemon, a
-subclass of it, or a function without arguments that returns one. Whatever a SPEC says,
-the options here take precedence.
+subclass of it, or a function without arguments that returns one. The options here take
+precedence over SPEC.
 
 Options:
-  --app-dir DIR              Where modules are looked for first; default: the current folder.
-  --exit-when-idle           End, with status 0, when all input is read and worked off.
-  --ordering ORDER           component, global or event: overrides the TOML file.
+  --app-dir DIR              Search this directory first for modules; default: the current
+                             directory.
+  --exit-when-idle           Exit with status 0 when all input is read and processed.
+  --ordering ORDER           component, global or event; overrides the TOML file.
   --no-summary               Do not show the counters at the end.
   -h, --help                 Show this help.
 
 Logs:
-  --log-level LEVEL          TRACE, DEBUG, INFO, WARNING, ERROR or CRITICAL; default: INFO.
-  --log-file FILE            Log to this file too, at its end; SIGHUP opens it anew.
+  --log-level LEVEL          Minimum log level: TRACE, DEBUG, INFO, WARNING, ERROR or
+                             CRITICAL; default: INFO.
+  --log-file FILE            Append log lines to this file, too; SIGHUP reopens it.
   --log-json                 Write the log file as JSON lines.
 
 Process:
-  --daemon                   Detach, and run in the background; return when it has started.
-  --parallel                 Let several instances run, each with files of its own.
-  --pid-file FILE            Hold this file, so that a second start is refused; ends in .pid.
+  --daemon                   Detach and run in the background; return when it has started.
+  --parallel                 Allow several instances, each with its own files.
+  --pid-file FILE            File that holds the PID; must end in .pid. While it is held, another
+                             instance is refused.
   --user USER                User to run as, name or number.
   --group GROUP              Group to run as, name or number.
-  --chroot-dir DIR           Make this folder the root folder.
-  --work-dir DIR             Folder to work in; with --daemon /, unless given.
-  --umask MASK               Rights that new files do not get, an octal number.
+  --chroot-dir DIR           Directory to make the root directory (chroot).
+  --work-dir DIR             Working directory; default: / with --daemon, otherwise the current
+                             directory.
+  --umask MASK               File-mode creation mask (umask), octal.
 
 Operation:
-  --action ACTION            Do this instead: signal-check, signal-hup, signal-int, signal-term,
-                             signal-usr1, signal-usr2, signal-alrm, config-view, config-schema,
-                             runlog-view or runlogs-list.
-  --state-file FILE          Where SIGUSR2 writes the state.
-  --runlog-dir DIR           Folder for a summary of each run.
-  --stats-interval SECONDS   Seconds between two statistics in the log; 0: none.
-  --runlog-interval SECONDS  Seconds between two savings of the runlog; 0: only at the end.
-  --start-timeout SECONDS    Seconds that each component has to start.
-  --stop-timeout SECONDS     Seconds that a graceful stop may take.
-  --sigterm MEANING          What SIGTERM does: terminate (at once) or stop (gracefully).
+  --action ACTION            Perform this action instead of running: signal-check, signal-hup,
+                             signal-int, signal-term, signal-usr1, signal-usr2, signal-alrm,
+                             config-view, config-schema, runlog-view or runlogs-list.
+  --state-file FILE          File to which SIGUSR2 writes the state.
+  --runlog-dir DIR           Directory for runlogs: a summary of each run.
+  --stats-interval SECONDS   Seconds between statistics in the log; 0: none.
+  --runlog-interval SECONDS  Seconds between saves of the runlog; 0: only at the end.
+  --start-timeout SECONDS    Time limit for the start of each component, in seconds.
+  --stop-timeout SECONDS     Time limit for a graceful stop, in seconds.
+  --sigterm MEANING          Effect of SIGTERM: terminate (at once) or stop (gracefully).
 
-Ctrl-C (SIGINT) stops after what is under way has been worked off; three times: at once.
+Ctrl-C (SIGINT) stops gracefully: events under way are processed first. Three times: at once.
 SIGTERM stops at once. SIGHUP reads SPEC again. Logs and the summary go to standard error.
 """
 
@@ -65,7 +69,7 @@ def main(arguments: dict[str, Any]) -> int:
         orders = ("component", "global", "event")
         settings["ordering"] = choice(doc, "--ordering", arguments["--ordering"], orders)
 
-    # All of these are slow to import, and --help is to be fast.
+    # These are slow to import, and --help must be fast.
     from zenactors import spec  # noqa: PLC0415
     from zenactors.cli.logs import set_up_logs  # noqa: PLC0415
     from zenactors.config.options import DaemonOptions  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Run a daemon to its end, show what it counted, and leave. Thread: main."""
+"""Run a daemon to its end, show its counters, and exit. Thread: main."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _NO_SUMMARY = (EXIT_CONFIG, EXIT_START_FAILED, EXIT_FORCED_STOP)
 
 
 def serve(daemon: ZenDaemon, run: Callable[[], int], *, summary: bool) -> int:
-    """Return the exit status of `run`; with threads that did not stop, end the process.
+    """Run a daemon and return its exit status; end the process if a thread did not stop.
 
     Args:
-        daemon: What is run.
-        run: Serves, from start to stop.
+        daemon: The daemon.
+        run: Serves from start to stop; returns the exit status.
         summary: Show the counters at the end.
     """
     status = run()
@@ -32,12 +32,12 @@ def serve(daemon: ZenDaemon, run: Callable[[], int], *, summary: bool) -> int:
         if summary and report and report.drained and status not in _NO_SUMMARY:
             show_summary(daemon, stuck)
     except KeyboardInterrupt:
-        pass  # the work is done and its status known: only the summary is cut short
+        pass  # only the summary is cut short: the daemon has ended, with a known status
     except BrokenPipeError:
-        pass  # nobody reads standard error
+        pass  # the reader of standard error has left
     finally:
         if stuck:
-            # The interpreter would wait for these threads, however long they sleep.
+            # The interpreter would wait for these threads without a limit.
             for stream in (sys.stdout, sys.stderr):
                 with suppress(AttributeError, OSError, ValueError):
                     stream.flush()
@@ -46,7 +46,7 @@ def serve(daemon: ZenDaemon, run: Callable[[], int], *, summary: bool) -> int:
 
 
 def show_summary(daemon: ZenDaemon, stuck: list[str]) -> None:
-    """Write each component's counters and what it sums up itself to standard error."""
+    """Write each component's counters and its own summary to standard error."""
     from rich.table import Table  # noqa: PLC0415
 
     out = console(sys.stderr)
@@ -59,10 +59,10 @@ def show_summary(daemon: ZenDaemon, stuck: list[str]) -> None:
                 counters.add_row(*row)
         counters.add_section()
     out.print(counters)
-    # Names as the engine tells components apart; the first is the daemon's own.
+    # The engine's names, which are unique; the first entry is the daemon itself.
     for entry in daemon.dispatcher.entries[1:]:
         name, component = entry.name, entry.component
-        # The thread of a stuck component may still be at work on what would be read here.
+        # The thread of a stuck component may still change the values that are read here.
         if hasattr(component, "summary") and name not in stuck:
             for key, values in component.summary():
                 _show_top(out, f"{name}: {key}", values)

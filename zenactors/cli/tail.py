@@ -1,23 +1,24 @@
-"""Follow files and write what is appended to them, exactly as it is or as JSON lines.
+"""Follow files and write the data that is appended to them, unchanged or as JSON lines.
 
 Usage:
   zenactors tail [options] PATTERN...
   zenactors tail (-h | --help)
 
-PATTERN is a path or a glob ("/var/log/*.log"; quote it to have files that come later
-followed too).
+PATTERN is a path or a glob ("/var/log/*.log"). Quote a glob, so that later files are
+followed, too.
 
 Options:
   --output FILE      Append to this file; default: write to standard output.
-  --from PLACE       beginning or end: where to begin in files that are there [default: end].
-  --format FORMAT    raw (byte for byte) or json (one object a line); default: raw.
+  --from PLACE       Where to begin in existing files: beginning or end [default: end].
+  --format FORMAT    raw (byte for byte) or json (one object per line); default: raw.
   --parse FORMAT     access: Common or Combined Log Format; writes JSON.
-  --exit-when-idle   End, with status 0, when all files are read to their ends.
-  --poll SECONDS     Look for new content that often [default: 0.25].
-  --log-level LEVEL  TRACE, DEBUG, INFO, WARNING, ERROR or CRITICAL [default: WARNING].
+  --exit-when-idle   Exit with status 0 when all files are read to their ends.
+  --poll SECONDS     Seconds between polls for new content [default: 0.25].
+  --log-level LEVEL  Minimum log level: TRACE, DEBUG, INFO, WARNING, ERROR or CRITICAL
+                     [default: WARNING].
   -h, --help         Show this help.
 
-Ctrl-C (SIGINT) stops after what was read has been written; three times: at once.
+Ctrl-C (SIGINT) stops after everything that was read is written. Three times: at once.
 Logs go to standard error.
 """
 
@@ -52,7 +53,7 @@ def main(arguments: dict[str, Any]) -> int:
             raise UsageError(f"{option} is empty; give the path of a file", doc)
     set_up_logs(level)
 
-    # Slow to import; --help is to be fast.
+    # Slow to import; --help must be fast.
     from zenactors.components import (  # noqa: PLC0415
         AccessLogParser,
         FileTailer,

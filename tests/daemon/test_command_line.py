@@ -55,42 +55,41 @@ Usage:
   hello (-h | --help | --version)
 
 Configuration:
-  --name NAME                Name of the daemon, for logs and files.
+  --name NAME                Name of the daemon in logs and file names.
   --config-file FILE         Configuration file: TOML (.toml) or JSON with comments.
-  --config-dir DIR           Folder of configuration files, read in the order of their names.
-  --config-file-silent       Go on without the configuration file if there is none.
-  --config-dir-silent        Go on without the configuration folder if there is none.
+  --config-dir DIR           Directory of configuration files, read in order of their names.
+  --config-file-silent       Ignore a missing configuration file.
+  --config-dir-silent        Ignore a missing configuration directory.
 
 Logs:
   --log-file FILE            Append log lines to this file.
-  --log-level LEVEL          Least level to log: TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL.
+  --log-level LEVEL          Minimum log level: TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL.
                              Default: INFO.
-  --log-json                 Write the log file as JSON lines, one object a line.
-  --debug                    Log from level debug up.
+  --log-json                 Write the log file as JSON lines.
+  --debug                    Set the minimum log level to DEBUG.
   --quiet                    Write only errors to the terminal.
-  --verbose                  Tell more on the terminal; each time more.
+  --verbose                  More output on the terminal; may be repeated.
 
 Process:
-  --no-daemon                Stay in the foreground: everything but detaching.
-  --paralel                  Let several instances run, each with its own files.
-  --parallel                 The same as --paralel.
-  --pid-file FILE            File that holds the process number; must end in .pid.
+  --no-daemon                Run in the foreground, without detaching.
+  --paralel                  Allow several instances, each with its own files.
+  --parallel                 Same as --paralel.
+  --pid-file FILE            File that holds the PID; must end in .pid.
   --user USER                User to run as, name or number.
   --group GROUP              Group to run as, name or number.
-  --chroot-dir DIR           Make this folder the root folder.
-  --work-dir DIR             Folder to work in.
-  --umask MASK               Rights that new files do not get, an octal number. Default: 022.
+  --chroot-dir DIR           Directory to make the root directory (chroot).
+  --work-dir DIR             Working directory.
+  --umask MASK               File-mode creation mask (umask), octal. Default: 022.
 
 Operation:
-  --action ACTION            Do this instead of running; see the list of actions.
-  --state-file FILE          Where SIGUSR2 writes the state, as JSON.
-  --runlog-dir DIR           Folder for the runlogs: a summary of each run, as JSON.
-  --stats-interval SECONDS   Seconds between two statistics in the log; 0: none. Default: 300.
-  --runlog-interval SECONDS  Seconds between two savings of the runlog; 0: only at the end.
-                             Default: 300.
-  --start-timeout SECONDS    Seconds that each component has to start. Default: 30.
-  --stop-timeout SECONDS     Seconds that a graceful stop may take. Default: 30.
-  --sigterm VALUE            What SIGTERM does: terminate at once, or stop in order.
+  --action ACTION            Perform this action instead of running; see the list of actions.
+  --state-file FILE          File to which SIGUSR2 writes the state, as JSON.
+  --runlog-dir DIR           Directory for runlogs: a summary of each run, as JSON.
+  --stats-interval SECONDS   Seconds between statistics in the log; 0: none. Default: 300.
+  --runlog-interval SECONDS  Seconds between saves of the runlog; 0: only at the end. Default: 300.
+  --start-timeout SECONDS    Time limit for the start of each component, in seconds. Default: 30.
+  --stop-timeout SECONDS     Time limit for a graceful stop, in seconds. Default: 30.
+  --sigterm VALUE            Effect of SIGTERM: terminate (at once) or stop (gracefully).
                              Default: terminate.
 
 Options of hello:
@@ -120,7 +119,7 @@ def test_the_help_is_aligned_and_fits() -> None:
     assert "\n  --a-key-with-a-name-that-is-longer-than-others VALUE\n" + " " * 29 + "Long." in DOC
     assert "\n" + " " * 29 + "b --quiet does.\n" in DOC
     assert "\n  --mode VALUE               fast, safe. Default: safe.\n" in DOC
-    assert "\n  --no-loud                  Switch off: Say it loudly.\n" in DOC
+    assert "\n  --no-loud                  Disable: Say it loudly.\n" in DOC
 
 
 def test_without_actions_there_is_no_option_for_them() -> None:

@@ -1,4 +1,4 @@
-"""What `examples/deploy` says is true: its commands, its numbers, and what its signals do.
+"""`examples/deploy` works as described: its commands, its numbers, and its signals.
 
 The commands of the files are run with the system's directories moved into a temporary one. Neither
 systemd nor Docker is started.
@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "examples/deploy"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 LIMIT = 60.0  # seconds; generous: only a hang takes that long
-MARGIN = 5.0  # seconds that a stop may take beyond its time-out, with what hangs left behind
+MARGIN = 5.0  # seconds beyond the time-out of a stop, in which hanging threads are left behind
 
 TOML = "/etc/access-log.toml"
 PROGRAM = "/opt/access-log/bin/zenactors"
@@ -53,7 +53,7 @@ def text_of(name: str) -> str:
 
 
 def unit(name: str = "access-log.service") -> Settings:
-    """Return a unit's settings; what is given several times has several values."""
+    """Return a unit's settings; a key that occurs several times has several values."""
     found: Settings = {}
     for line in text_of(name).replace("\\\n", " ").splitlines():
         key, equals, value = line.partition("=")
@@ -157,19 +157,19 @@ def started(command: list[str], system: Path) -> subprocess.Popen[bytes]:
 
 
 def said_until(process: subprocess.Popen[bytes], text: str) -> str:
-    """Read its standard error until it contains a text; return what was read."""
+    """Read its standard error until it contains a text; return everything read."""
     assert process.stderr is not None
     poll = select.poll()
     poll.register(process.stderr, select.POLLIN)
-    said = ""
-    while text not in said:
+    output = ""
+    while text not in output:
         piece = os.read(process.stderr.fileno(), 65_536) if poll.poll(LIMIT * 1000) else b""
         if not piece:
             process.kill()
             process.wait(LIMIT)
-            raise AssertionError(f"without {text!r}: {said}")
-        said += piece.decode()
-    return said
+            raise AssertionError(f"without {text!r}: {output}")
+        output += piece.decode()
+    return output
 
 
 def has_ended(pidfd: int) -> bool:
@@ -259,7 +259,7 @@ def test_systemd_waits_longer_for_a_start_than_the_launching_process() -> None:
     assert period >= (len(config["component"]) + 1) * config["start_timeout"]
 
 
-def test_the_launching_process_waits_as_long_as_the_unit_says(system: Path) -> None:
+def test_the_launching_process_waits_as_long_as_the_unit_states(system: Path) -> None:
     toml = system / TOML[1:]
     toml.write_text(
         toml.read_text().replace("start_timeout = 10.0", "start_timeout = 0.1")
@@ -306,7 +306,7 @@ def test_systemd_finds_nothing_wrong_with_the_unit(drop_ins: list[str], tmp_path
     (tmp_path / "access-log.service.d").mkdir()
     targets = {name: f"access-log.service.d/{name}" for name in drop_ins}
     for name, target in {"access-log.service": "access-log.service", **targets}.items():
-        # systemd looks whether the program is there.
+        # systemd checks that the program exists.
         (tmp_path / target).write_text(text_of(name).replace(PROGRAM, sys.executable))
     done = subprocess.run(
         ["systemd-analyze", "verify", str(tmp_path / "access-log.service")],
@@ -318,7 +318,7 @@ def test_systemd_finds_nothing_wrong_with_the_unit(drop_ins: list[str], tmp_path
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-# --- what the commands do ---------------------------------------------------------------------
+# --- the commands ---------------------------------------------------------------------
 
 
 def test_in_the_background_the_unit_s_signals_reload_and_stop_in_order(system: Path) -> None:

@@ -31,7 +31,7 @@ options.path = "out.log"
 
 def write(name: str, text: str) -> None:
     Path(name).write_text(text)
-    Path(name).chmod(0o644)  # whatever the umask: as root, what others can write is refused
+    Path(name).chmod(0o644)  # with any umask: root refuses files that others can write
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
@@ -125,7 +125,9 @@ def test_each_problem_of_a_spec_is_a_line_on_standard_error(capsys: Capture) -> 
         (["run", "x", "--app-dir", "/dev/null"], "--app-dir '/dev/null' is not a directory"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_loaded_is_one_line(argv: list[str], expected: str, capsys: Capture) -> None:
+def test_a_spec_that_cannot_be_loaded_is_one_line(
+    argv: list[str], expected: str, capsys: Capture
+) -> None:
     assert main(argv) == 78
     assert capsys.readouterr() == ("", f"zenactors: {expected}\n")
     assert list(Path.cwd().iterdir()) == []
@@ -162,7 +164,7 @@ def test_check_shows_components_and_chains_in_order(capsys: Capture) -> None:
     assert not Path("out.log").exists()  # nothing was started
 
 
-def test_check_draws_with_what_characters_standard_output_has(
+def test_check_draws_with_the_characters_of_standard_output(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write("right.toml", RIGHT.replace('"tailer"', '"hänger"'))

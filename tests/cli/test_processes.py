@@ -1,4 +1,4 @@
-"""Real processes: what people do at a shell, with real files and exit statuses."""
+"""Real processes, as started from a shell, with real files and exit statuses."""
 
 from __future__ import annotations
 
@@ -98,10 +98,10 @@ def test_run_without_summary_writes_only_log_lines(tmp_path: Path) -> None:
     argv = ("run", "x.toml", "--exit-when-idle", "--no-summary", "--log-level", "error")
     done = zenactors(*argv, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == (tmp_path / "x.toml").read_bytes()  # data, and nothing but data
+    assert done.stdout == (tmp_path / "x.toml").read_bytes()  # data, and only data
 
 
-def test_tail_into_a_full_disk_says_so_once_and_ends_with_its_status(log: Path) -> None:
+def test_tail_into_a_full_disk_reports_it_once_and_ends_with_its_status(log: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         done = zenactors("tail", log, "--from", "beginning", "--exit-when-idle", stdout=full)
     assert done.returncode == 74
@@ -132,7 +132,7 @@ def test_a_thread_that_hangs_does_not_hold_the_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output", ["full", "closed", "left"])
-def test_check_says_so_if_its_output_cannot_be_written(output: str, tmp_path: Path) -> None:
+def test_check_reports_output_that_cannot_be_written(output: str, tmp_path: Path) -> None:
     spec = ROOT / "examples/access_log.toml"
     (tmp_path / "x.toml").write_text(spec.read_text())
     (tmp_path / "x.toml").chmod(0o644)

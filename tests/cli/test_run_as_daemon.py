@@ -42,7 +42,7 @@ options.path = "{directory}/{output}"
 
 def write(name: str, text: str) -> None:
     Path(name).write_text(text)
-    Path(name).chmod(0o644)  # whatever the umask: as root, what others can write is refused
+    Path(name).chmod(0o644)  # with any umask: root refuses files that others can write
 
 
 def write_spec(output: str = "out.log", more: str = "") -> None:
@@ -121,7 +121,7 @@ def test_a_file_s_daemon_goes_through_its_life_in_the_background(background: Bac
     os.kill(background.pid, signal.SIGHUP)
     wait_for("copy.log", "Only a restart can change: component 3 (use)")
 
-    # What is on the disk is wrong for a start by now: the action says how to do without it.
+    # The file is wrong now, and a start would fail: the action reports how to work without it.
     write("copy.toml", "name = 5\n")
     broken = zenactors("copy.toml", "--action", "signal-int")
     assert (broken.returncode, "--pid-file FILE" in broken.stderr) == (78, True)
@@ -142,13 +142,13 @@ def test_an_error_of_the_start_is_shown_by_the_launching_process() -> None:
     assert not Path("copy.pid").exists()
 
 
-def test_without_a_daemon_the_check_says_so(capsys: Capture) -> None:
+def test_without_a_daemon_the_check_reports_it(capsys: Capture) -> None:
     write_spec()
     assert main(["run", "copy.toml", "--action", "signal-check"]) == 3
     assert capsys.readouterr().err.startswith("Not running: there is no pid file")
 
 
-def test_what_holds_and_where_it_is_from(capsys: Capture) -> None:
+def test_the_view_shows_each_value_with_its_origin(capsys: Capture) -> None:
     write_spec()
     assert main(["run", "copy.toml", "--umask", "027", "--action", "config-view"]) == 0
 

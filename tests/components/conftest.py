@@ -9,7 +9,7 @@ from .tailing import Tail
 
 
 class Logged:
-    """What was logged: `of("WARNING")` gives the messages of one level."""
+    """The logged messages: `of("WARNING")` returns those of one level."""
 
     def __init__(self) -> None:
         self.records: list[tuple[str, str]] = []

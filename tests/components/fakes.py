@@ -1,4 +1,4 @@
-"""A daemon without threads: records what is scheduled, holds timers until a test fires them."""
+"""A daemon without threads: records scheduled events, and holds timers until a test fires them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FakeIO:
 
 
 class FakeDaemon:
-    """Plays daemon, queue and dispatcher for one component at a time."""
+    """Replaces daemon, queue and dispatcher for one component at a time."""
 
     FLAG_CONTINUE = FLAG_CONTINUE
     FLAG_STOP = FLAG_STOP
@@ -69,7 +69,7 @@ class FakeDaemon:
         self.status.append(status)
 
     def fire(self) -> None:
-        """Let all timers fire that are due after one interval."""
+        """Fire all timers that are due after one interval."""
         for timer in self.io.active:
             if timer.every is None:
                 timer.active = False
@@ -92,13 +92,13 @@ class FakeDaemon:
             pass
 
     def poll(self, component: ZenDaemonComponent, times: int = 1) -> None:
-        """Let one poll happen and everything that follows from it."""
+        """Fire the timers, and deliver the events that follow."""
         for _ in range(times):
             self.fire()
             self.drain(component)
 
     def run_until_ended(self, component: ZenDaemonComponent) -> None:
-        """Poll until the component is no active source any more."""
+        """Poll until the component has no active timer."""
         for _ in range(1000):
             if not self.io.active:
                 return
@@ -106,7 +106,7 @@ class FakeDaemon:
         raise AssertionError("the component never ended")
 
     def take(self, event: Any = "lines") -> list[Any]:
-        """Return what was delivered under `event` since the last time."""
+        """Return the args delivered under `event` since the last call."""
         taken = [args for name, args in self.delivered if name == event]
         self.delivered = [(name, args) for name, args in self.delivered if name != event]
         return taken

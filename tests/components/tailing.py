@@ -13,7 +13,7 @@ from zenactors.components._files import SYSTEM_FILES
 from .fakes import FakeDaemon
 
 
-def fake_daemon(**options) -> Any:  # Any: it has only what a tailer uses of a daemon
+def fake_daemon(**options) -> Any:  # Any: it has only the part of a daemon that a tailer uses
     return FakeDaemon(**options)
 
 
@@ -53,7 +53,7 @@ def append(path, data: bytes) -> None:
 
 
 def deny(monkeypatch, path, error=errno.EACCES):
-    """Let opening `path` fail (root may open everything, so real permissions will not do)."""
+    """Let opening `path` fail (root may open every file, so its permissions do not)."""
     real = SYSTEM_FILES.open
 
     def denied(name, *args, **kwargs):

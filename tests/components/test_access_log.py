@@ -155,7 +155,7 @@ def test_an_unfinished_last_line_is_parsed_if_it_is_whole():
     assert len(records) == 1
 
 
-def test_what_is_not_utf8_is_replaced_and_counted():
+def test_bytes_that_are_not_utf8_are_replaced_and_counted():
     parser, records = parse(COMBINED, COMBINED.replace("X11", "\xe9").encode("latin-1"))
 
     assert records[1]["agent"] == "Mozilla/5.0 (\ufffd)"

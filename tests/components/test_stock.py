@@ -1,4 +1,4 @@
-"""What holds for every stock component."""
+"""Properties of every stock component."""
 
 from __future__ import annotations
 

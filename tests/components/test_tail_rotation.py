@@ -82,7 +82,7 @@ def test_a_big_rotated_file_comes_completely_before_the_new_one(tail, tmp_path, 
     assert one.text(3) == old + log.read_bytes()
 
 
-def test_what_a_writer_adds_to_a_renamed_file_before_it_notices_is_not_lost(tail, tmp_path, log):
+def test_lines_added_to_a_renamed_file_before_its_writer_notices_are_not_lost(tail, tmp_path, log):
     one = tail(log)
     one.poll()
     moved = tmp_path / "a.log.1"

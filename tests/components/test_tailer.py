@@ -45,7 +45,7 @@ def test_two_tailers_have_read_events_of_their_own(tail, log):
     assert daemon.io.active == []
 
 
-def test_an_event_map_renames_what_is_emitted(tail, log):
+def test_an_event_map_renames_the_emitted_event(tail, log):
     one = tail(log, event_map={"lines": "web"})
     one.poll()
 
@@ -55,13 +55,13 @@ def test_an_event_map_renames_what_is_emitted(tail, log):
 # -- what is read ----------------------------------------------------------------------------
 
 
-def test_setup_registers_a_timer_and_a_first_look_at_once(tail, log):
+def test_setup_registers_a_timer_and_an_immediate_poll(tail, log):
     one = tail(log, poll_interval=0.5)
 
     assert [timer.every for timer in one.daemon.io.active] == [0.5, None]
 
 
-def test_what_is_appended_comes_with_its_offset(tail, log):
+def test_appended_data_comes_with_its_offset(tail, log):
     one = tail(log)
 
     assert one.poll() == [Lines(str(log), 0, b"one\ntwo\n")]
@@ -70,7 +70,7 @@ def test_what_is_appended_comes_with_its_offset(tail, log):
     assert one.poll() == [Lines(str(log), 8, b"three\n")]
 
 
-def test_start_at_the_end_skips_what_is_there_but_not_what_comes(tail, tmp_path, log):
+def test_start_at_the_end_skips_existing_data_but_not_new_data(tail, tmp_path, log):
     one = tail(tmp_path / "*.log", start="end")
     append(log, b"three\n")  # after setup, before the first poll
 
@@ -90,7 +90,7 @@ def test_start_at_the_end_holds_for_a_file_that_could_not_be_opened_at_first(
     assert one.poll() == [Lines(str(log), 8, b"three\n")]
 
 
-def test_new_options_leave_what_is_followed_where_it_is(tail, tmp_path, log):
+def test_new_options_leave_followed_files_at_their_offsets(tail, tmp_path, log):
     other = tmp_path / "b.log"
     other.write_bytes(b"old\n")
     one = tail(log)
@@ -133,7 +133,7 @@ def test_a_change_back_goes_on_where_a_file_was_left(tail, tmp_path, log):
     assert one.text(2) == b"three\n"
 
 
-def test_what_a_rotated_file_still_holds_is_read_after_a_change(tail, tmp_path, log):
+def test_the_rest_of_a_rotated_file_is_read_after_a_change(tail, tmp_path, log):
     one = tail(log)
     assert one.text() == b"one\ntwo\n"
     append(log, b"three\n")

@@ -81,7 +81,9 @@ def test_records_become_compact_json_lines(open_writer, tmp_path):
         ({"x": "two\nlines"}, {"x": "two\nlines"}),
     ],
 )
-def test_what_json_cannot_hold_still_gives_one_valid_line(open_writer, tmp_path, record, expected):
+def test_a_record_that_json_cannot_hold_still_gives_one_valid_line(
+    open_writer, tmp_path, record, expected
+):
     write(open_writer(JsonLinesWriter, tmp_path / "out"), [record])
 
     text = (tmp_path / "out").read_text("utf-8")
@@ -154,7 +156,7 @@ def test_args_of_another_kind_are_refused(open_writer, tmp_path, cls):
         open_writer(cls, tmp_path / "out").cbk_event_lines(DAEMON, "text")
 
 
-def test_raw_writer_says_what_to_use_for_records(open_writer, tmp_path):
+def test_raw_writer_names_the_writer_for_records(open_writer, tmp_path):
     with pytest.raises(TypeError, match="use JsonLinesWriter"):
         open_writer(RawWriter, tmp_path / "out").cbk_event_lines(DAEMON, [{}])
 
@@ -191,7 +193,7 @@ def test_a_pipe_without_a_reader_fails_at_once(open_writer, tmp_path):
         open_writer(RawWriter, tmp_path / "pipe")
 
 
-def test_a_writer_that_is_not_set_up_says_so():
+def test_a_writer_that_is_not_set_up_raises():
     with pytest.raises(ValueError, match="setup"):
         RawWriter(path="x").cbk_event_lines(DAEMON, Lines("f", 0, b"x\n"))
 
@@ -262,7 +264,7 @@ def test_short_writes_are_completed(open_writer, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", [None, "-"])
-def test_standard_output_is_written_behind_what_was_printed_and_stays_open(capfd, path):
+def test_standard_output_is_written_after_printed_text_and_stays_open(capfd, path):
     writer = RawWriter(path=path)
     sys.stdout.write("before\n")
     writer.setup(DAEMON)
@@ -292,7 +294,7 @@ def test_without_standard_output_the_start_fails(open_writer, monkeypatch):
 
 @contextlib.contextmanager
 def stdout_to_pipe():
-    """Let standard output be a pipe; gives the end to read from.
+    """Make standard output a pipe; return its read end.
 
     No fixture: between a test's setup and its call pytest puts its own object there.
     """

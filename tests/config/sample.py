@@ -1,4 +1,4 @@
-"""What the tests of configurations configure: a daemon with keys of its own, and files."""
+"""Samples for the tests of configurations: a daemon with its own keys, and files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TailerOptions(Table):
 
 
 class LaxOptions(pydantic.BaseModel):
-    """As a component may have it whose author did not think of unknown keys."""
+    """A model that ignores unknown keys, as a component's model may."""
 
     level: int = 1
 
@@ -47,7 +47,7 @@ SECTIONS = {"tailer": TailerOptions, "lax": LaxOptions, "plain": None}
 
 def write(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
-    path.chmod(0o644)  # whatever the umask: as root, what others can write is refused
+    path.chmod(0o644)  # with any umask: root refuses files that others can write
     return path
 
 

@@ -96,11 +96,11 @@ def test_keys_that_belong_elsewhere_are_said_so_and_are_no_suggestion() -> None:
     ]
 
 
-def test_the_caller_says_what_a_key_is_called() -> None:
+def test_the_caller_names_the_keys() -> None:
     assert found({"new": "x"}, called=as_option) == ["option 'new': expected int, got 'x'"]
 
 
-def test_a_model_that_is_wrong_as_a_whole_says_so() -> None:
+def test_a_model_that_is_wrong_as_a_whole_is_reported() -> None:
     class Whole(pydantic.BaseModel):
         a: int = 1
 

@@ -68,9 +68,7 @@ def test_each_key_is_located_at_its_line(text: str, path: tuple[str | int, ...],
         ('{/* no */ "a": 1}', [(1, 2, "expecting property name enclosed in double quotes")]),
     ],
 )  # fmt: skip
-def test_what_is_wrong_has_its_line_and_column(
-    text: str, problems: list[tuple[int, int, str]]
-) -> None:
+def test_an_error_has_its_line_and_column(text: str, problems: list[tuple[int, int, str]]) -> None:
     with pytest.raises(TextError) as caught:
         parse_json(text)
     assert caught.value.problems == problems
@@ -118,9 +116,7 @@ def test_every_json_text_means_the_same_with_comments_and_is_located(
         ("a = [1,", (1, 8, "Invalid value")),
     ],
 )
-def test_what_is_wrong_with_toml_has_its_line_and_column(
-    text: str, problem: tuple[int, int, str]
-) -> None:
+def test_an_error_in_toml_has_its_line_and_column(text: str, problem: tuple[int, int, str]) -> None:
     with pytest.raises(TextError) as caught:
         parse_toml(text)
     assert caught.value.problems == [problem]

@@ -1,4 +1,4 @@
-"""What each key of a daemon takes, and that what is wrong is refused with the reason."""
+"""Each key of a daemon takes its values; wrong ones are refused with the reason."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class Colour(enum.Enum):
 
 
 class Rich(Table):
-    """Types that files have no words for."""
+    """Types whose values files spell in another way."""
 
     path: Path = Path()
     pair: tuple[int, int] = (0, 0)
@@ -150,7 +150,7 @@ class Rich(Table):
     maybe: Database | None = None
 
 
-def test_what_is_right_as_json_is_right() -> None:
+def test_a_value_that_is_right_as_json_is_right() -> None:
     found = Rich.model_validate(
         {"path": "/p", "pair": [1, 2], "colour": "red", "names": ["a"], "maybe": {"host": "h"}}
     )
@@ -163,12 +163,12 @@ def test_what_is_right_as_json_is_right() -> None:
 @pytest.mark.parametrize(
     ("key", "value"), [("pair", ["1", 2]), ("pair", "12"), ("path", 5), ("names", "a")]
 )
-def test_what_is_wrong_as_json_is_wrong(key: str, value: Any) -> None:
+def test_a_value_that_is_wrong_as_json_is_wrong(key: str, value: Any) -> None:
     _, findings = check_table(Rich, {key: value})
     assert [path for path, _ in findings] == [(key,)]
 
 
-def test_a_check_of_a_subclass_holds_also_for_what_is_read_as_json() -> None:
+def test_a_validator_of_a_subclass_also_checks_values_read_as_json() -> None:
     class Own(DaemonOptions):
         directory: Path = Path("/")
 

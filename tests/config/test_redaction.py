@@ -21,7 +21,7 @@ def test_values_of_secret_looking_keys_are_redacted_at_any_depth() -> None:
     }
 
 
-def test_anything_can_be_written_and_what_contains_itself_is_cut() -> None:
+def test_any_value_can_be_written_and_a_recursive_one_is_cut() -> None:
     loop: dict[object, object] = {(1, 2): {3}, "object": object}
     loop["self"] = loop
 
@@ -46,7 +46,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert [each.name for each in tmp_path.iterdir()] == ["a.state"]
 
 
-def test_what_has_no_place_in_a_file_and_what_cannot_be_shown_are_written_all_the_same(
+def test_surrogates_and_values_with_a_failing_repr_are_written_nevertheless(
     tmp_path: Path,
 ) -> None:
     class Unprintable:
@@ -138,7 +138,7 @@ def test_a_long_text_takes_no_longer_than_it_is_long(text: str) -> None:
     assert len(redacted(text)) <= len(text) + 3  # with a square of time this would not end
 
 
-def test_what_contains_itself_many_times_is_cut_at_once() -> None:
+def test_a_value_that_contains_itself_many_times_is_cut_at_once() -> None:
     loop: list[object] = []
     loop += [loop] * 50
 

@@ -1,4 +1,4 @@
-"""The JSON Schema allows in a file what is allowed in a file, and nothing else."""
+"""The JSON Schema allows exactly the files that are valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files become layers; what is wrong with one is noted with its place, and raises nothing."""
+"""Files become layers; their errors are stored with their places, and raise nothing."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def test_a_file_is_toml_by_its_name_and_json_otherwise(name: str, text: str) -> 
          ["x.conf: is nested too deeply"]),
     ],
 )  # fmt: skip
-def test_a_file_that_cannot_be_understood_says_where(
-    name: str, content: bytes, problems: list[str]
-) -> None:
+def test_an_error_in_a_file_has_its_place(name: str, content: bytes, problems: list[str]) -> None:
     write(Path(name), "").write_bytes(content)
     layer = read_file(Path(name), asked_by="--config-file")
     assert list(layer.problems) == problems
@@ -71,7 +69,7 @@ def test_a_missing_file_is_a_problem_only_if_an_option_names_it() -> None:
     assert layer.problems == ("none: there is no such directory; --config-dir names it",)
 
 
-def test_what_is_there_and_cannot_be_read_is_a_problem_in_any_case() -> None:
+def test_an_existing_file_that_cannot_be_read_is_always_a_problem() -> None:
     Path("directory.conf").mkdir()
     assert read_file(Path("directory.conf")).problems == (
         "directory.conf: cannot be read: Is a directory",
@@ -142,7 +140,9 @@ def test_root_refuses_a_directory_in_which_others_can_put_files() -> None:
     assert layer.problems[0].startswith("conf.d can be written by others (mode 777)")
 
 
-def test_who_is_not_root_may_use_what_others_can_write(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_other_than_root_may_use_a_file_that_others_can_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     path = write(Path("x.conf"), '{"a": 1}')
     path.chmod(0o666)

@@ -64,7 +64,7 @@ def test_everything_that_is_in_a_text_has_a_line(text: str) -> None:
     assert set(paths_in(tomllib.loads(text))) == set(locate(text))
 
 
-def test_what_is_not_in_the_text_stands_where_it_would_belong() -> None:
+def test_a_key_that_is_not_in_the_text_has_the_line_of_its_table() -> None:
     lines = locate("a = 1\n[[t]]\n[[t]]\nb = 2\n")
     assert line_of(lines, ("t", 1, "options", "x")) == 3
     assert line_of(lines, ("missing",)) == 1

@@ -82,7 +82,7 @@ def test_secrets_are_redacted_wherever_they_are() -> None:
     assert "token null default" in compact  # that it is not set is no secret
 
 
-def test_what_a_terminal_would_obey_or_cannot_show_is_escaped() -> None:
+def test_control_characters_and_surrogates_are_escaped() -> None:
     text = tree({"a": "\x1b[2J", "b": "\udc80", "c\nd": "ä", "e": "x\x9by"})
     assert text.splitlines() == [
         'a       "\\u001b[2J"  program',

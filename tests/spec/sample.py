@@ -1,4 +1,4 @@
-"""What the tests of SPECs load: a module `parts` as text, and tables that use it."""
+"""Samples for the tests of SPECs: a module `parts` as text, and tables that use it."""
 
 from __future__ import annotations
 
@@ -101,4 +101,4 @@ SOURCE = '[[component]]\nuse = "parts:Source"\nname = "source"\n'
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
-    path.chmod(0o644)  # whatever the umask: as root, what others can write is refused
+    path.chmod(0o644)  # with any umask: root refuses files that others can write

@@ -140,7 +140,7 @@ def test_events_of_the_daemon_itself_may_be_scheduled(load_text: Callable[[str],
     assert load_text("name = 'x'\nschedule_after = [[60, 'stop']]\n" + SINK)
 
 
-def test_what_else_a_file_sets_for_the_daemon_is_kept_beside_it(app: Path) -> None:
+def test_other_settings_of_the_daemon_in_a_file_are_kept(app: Path) -> None:
     write(
         app / "x.toml",
         "name = 'x'\numask = '027'\nparallel = true\nstart_timeout = 5\n"

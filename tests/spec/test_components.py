@@ -129,7 +129,7 @@ def test_options_without_a_known_type_are_handed_on_as_they_are(
     assert daemon.components[0].loose == datetime.date(1979, 5, 27)
 
 
-def test_events_are_renamed_for_who_emits_and_who_handles(
+def test_events_are_renamed_for_emitters_and_handlers(
     load_text: Callable[[str], Any],
 ) -> None:
     daemon = load_text(

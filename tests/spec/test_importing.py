@@ -1,4 +1,4 @@
-"""Modules are found and imported, or it is said why not; root mistrusts what others write."""
+"""Modules are imported, or the reason is reported; root trusts no file that others can write."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_root_refuses_a_file_that_others_can_write(app: Path, group: int, mode: 
 
 
 @root_only
-def test_root_trusts_what_only_the_group_of_root_can_write(app: Path) -> None:
+def test_root_trusts_a_file_that_only_the_group_of_root_can_write(app: Path) -> None:
     write(app / "x.toml", "name = 'x'\n" + SINK)
     for path, mode in ((app, 0o775), (app / "x.toml", 0o664), (app / "parts.py", 0o664)):
         os.chown(path, 0, 0)
@@ -119,7 +119,7 @@ def test_root_imports_nothing_from_a_directory_that_others_can_write(app: Path) 
     assert str(app / "open") not in sys.path
 
 
-def test_who_is_not_root_may_use_what_others_can_write(
+def test_a_user_other_than_root_may_use_a_file_that_others_can_write(
     app: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)

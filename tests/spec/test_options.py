@@ -1,4 +1,4 @@
-"""Options are what constructors take, those of base classes included."""
+"""Options are the arguments of constructors, including those of base classes."""
 
 from __future__ import annotations
 

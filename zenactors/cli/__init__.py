@@ -6,7 +6,7 @@ Usage:
 
 Commands:
   run       Run the daemon that a TOML file or a Python object describes.
-  tail      Follow files and write what is appended to them.
+  tail      Follow files and write the data that is appended to them.
   check     Validate such a description and show its components and chains.
   simulate  Run it in virtual time, many times, each with another random seed.
 

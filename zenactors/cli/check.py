@@ -1,4 +1,4 @@
-"""Validate what SPEC describes and show its components, chains and their order.
+"""Validate SPEC and show its components, chains and their order.
 
 Usage:
   zenactors check [options] SPEC

@@ -273,8 +273,8 @@ def _plain_type(type_: Any) -> Any:
     if typing.get_origin(type_) is Annotated:
         return _plain_type(typing.get_args(type_)[0])
     if typing.get_origin(type_) in {types.UnionType, typing.Union}:
-        entries = [part for part in typing.get_args(type_) if part is not types.NoneType]
-        return _plain_type(entries[0]) if len(entries) == 1 else type_
+        members = [part for part in typing.get_args(type_) if part is not types.NoneType]
+        return _plain_type(members[0]) if len(members) == 1 else type_
     return type_
 
 
@@ -283,10 +283,10 @@ def members_of(type_: Any) -> list[Any]:
     inner = _plain_type(type_)
     if typing.get_origin(inner) in {types.UnionType, typing.Union}:
         return [
-            entry
+            member
             for part in typing.get_args(inner)
             if part is not types.NoneType
-            for entry in members_of(part)
+            for member in members_of(part)
         ]
     return [inner]
 
@@ -307,7 +307,7 @@ def _member_name(type_: Any) -> str:
 def _choices(type_: Any) -> list[str]:
     return [
         str(choice)
-        for entry in members_of(type_)
-        if typing.get_origin(entry) is Literal
-        for choice in typing.get_args(entry)
+        for member in members_of(type_)
+        if typing.get_origin(member) is Literal
+        for choice in typing.get_args(member)
     ]

@@ -76,18 +76,18 @@ def flags_of(model: type[pydantic.BaseModel]) -> list[Flag]:
 
 
 def _flags(name: str, field: FieldInfo) -> list[Flag]:
-    entries = members_of(field.annotation)
-    if not all(map(_is_scalar, entries)):
+    members = members_of(field.annotation)
+    if not all(map(_is_scalar, members)):
         return []
     key = key_of(name, field)
     flag = Flag(
         option=flag_of(key),
         key=key,
-        value=_value(key, entries),
+        value=_value(key, members),
         group=next((group for group, keys in GROUPS.items() if key in keys), None),
-        help=_help(key, field, entries),
+        help=_help(key, field, members),
     )
-    if entries == [bool] and field.default is True:
+    if members == [bool] and field.default is True:
         off = f"--no-{flag.option.removeprefix('--')}"
         flag = dataclasses.replace(flag, option=off, sets=False, help=f"Disable: {flag.help}")
     # Other spellings of the key.
@@ -109,21 +109,21 @@ def _is_scalar(type_: Any) -> bool:
     return isinstance(type_, type) and issubclass(type_, scalars)
 
 
-def _value(key: str, entries: list[Any]) -> str | None:
-    if entries == [bool] or key == REPEATED:
+def _value(key: str, members: list[Any]) -> str | None:
+    if members == [bool] or key == REPEATED:
         return None
     by_key = _VALUES_BY_KEY.get(key.rpartition("_")[2])
-    names = {_VALUES.get(getattr(entry, "__name__", ""), "VALUE") for entry in entries}
+    names = {_VALUES.get(getattr(member, "__name__", ""), "VALUE") for member in members}
     return by_key or (names.pop() if len(names) == 1 else "VALUE")
 
 
-def _help(key: str, field: FieldInfo, entries: list[Any]) -> str:
+def _help(key: str, field: FieldInfo, members: list[Any]) -> str:
     text = (field.description or "").strip()
-    known = [str(each) for entry in entries for each in typing.get_args(entry)]
+    known = [str(each) for member in members for each in typing.get_args(member)]
     if any(each.lower() not in text.lower() for each in known):
         text = f"{text.rstrip('.')}: {', '.join(known)}.".removeprefix(": ")
     default = field.default
-    if key == REPEATED or entries == [bool] or default in {None, ""}:
+    if key == REPEATED or members == [bool] or default in {None, ""}:
         return text
     if field.is_required() or field.default_factory is not None:
         return text

@@ -1,4 +1,4 @@
-"""One followed file, its state at the last poll, and its turn among the others to be read."""
+"""One followed file, its state at the last poll, and the queue of files to be read."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Followed:
 
     @property
     def has_more(self) -> bool:
-        """Whether the file was longer at the last poll than what was read of it."""
+        """Whether the file was longer at the last poll than it was read."""
         return self.size > self.reader.offset
 
     @property

@@ -39,7 +39,7 @@ class FileTailer(ZenDaemonComponent):
     A file is identified by device and inode, so two paths to one file are one file. A file that is
     renamed or replaced is read to its end; then the new file of that name is read from its
     beginning. A last line without an end is held back until its end arrives; it is handed on
-    without one when the daemon stops or the file goes away.
+    without one when the daemon stops or the file is deleted.
 
     If the daemon exits when idle, the tailer finishes as soon as every file was read to its end.
     It sets exit status 66 if a named file is missing or a file could not be read.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.sample import write
 from zenactors import __version__
 from zenactors.cli import main
 
@@ -27,11 +28,6 @@ options.start = "beginning"
 use = "zenactors.components:RawWriter"
 options.path = "out.log"
 """
-
-
-def write(name: str, text: str) -> None:
-    Path(name).write_text(text)
-    Path(name).chmod(0o644)  # with any umask: root refuses files that others can write
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.sample import write
 from zenactors.cli import main
 
 Capture = pytest.CaptureFixture[str]
@@ -38,11 +39,6 @@ use = "zenactors.components:RawWriter"
 name = "writer"
 options.path = "{directory}/{output}"
 """
-
-
-def write(name: str, text: str) -> None:
-    Path(name).write_text(text)
-    Path(name).chmod(0o644)  # with any umask: root refuses files that others can write
 
 
 def write_spec(output: str = "out.log", more: str = "") -> None:

@@ -45,7 +45,9 @@ class LaxOptions(pydantic.BaseModel):
 SECTIONS = {"tailer": TailerOptions, "lax": LaxOptions, "plain": None}
 
 
-def write(path: Path, text: str) -> Path:
+def write(path: Path | str, text: str) -> Path:
+    path = Path(path)
+    path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")
     path.chmod(0o644)  # with any umask: root refuses files that others can write
     return path

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.spec.sample import PARTS, write
+from tests.config.sample import write
+from tests.spec.sample import PARTS
 from zenactors import spec
 from zenactors.errors import ConfigurationError
 

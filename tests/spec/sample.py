@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 PARTS = """
 from __future__ import annotations
 from collections.abc import Iterable
@@ -96,9 +94,3 @@ number = 5
 
 SINK = '[[component]]\nuse = "parts:Sink"\n'
 SOURCE = '[[component]]\nuse = "parts:Source"\nname = "source"\n'
-
-
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o644)  # with any umask: root refuses files that others can write

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.spec.sample import SINK, SOURCE, write
+from tests.config.sample import write
+from tests.spec.sample import SINK, SOURCE
 from zenactors import spec
 from zenactors.errors import ConfigurationError
 from zenactors.testing import Harness

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.spec.sample import PARTS, SINK, write
+from tests.config.sample import write
+from tests.spec.sample import PARTS, SINK
 from zenactors import spec
 from zenactors.errors import ConfigurationError
 

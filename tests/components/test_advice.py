@@ -22,8 +22,8 @@ from zenactors.components._advice import advice_for
 def test_an_error_has_a_next_step(error, access, advice):
     cause = OSError(error, "text") if error else OSError("text")
 
-    assert advice in advice_for("/var/{x}/log", cause, access)
+    assert advice in advice_for(cause, "/var/{x}/log", access)
 
 
 def test_a_file_in_the_working_directory_is_in_a_directory_too():
-    assert "mkdir -p ." in advice_for("log", OSError(errno.ENOENT, "text"), "write")
+    assert "mkdir -p ." in advice_for(OSError(errno.ENOENT, "text"), "log", "write")

@@ -26,12 +26,12 @@ _WRITE = {
 }
 
 
-def advice_for(path: str, cause: OSError, access: Literal["read", "write"]) -> str:
+def advice_for(cause: OSError, path: str, access: Literal["read", "write"]) -> str:
     """Return the next step, without a full stop.
 
     Args:
+        cause: The error of opening, reading or writing the file.
         path: The file, as the user spelled it.
-        cause: The error of opening, reading or writing it.
         access: The purpose of opening it.
     """
     advice = _ANY | (_READ if access == "read" else _WRITE)

@@ -24,7 +24,7 @@ def open_output(path: str, files: Files, *, append: bool = True) -> int:
         # O_NONBLOCK: a named pipe without a reader is an error here, not an endless wait.
         fd = files.open(path, flags | os.O_NONBLOCK, _MODE)
     except OSError as cause:
-        advice = advice_for(path, cause, "write")
+        advice = advice_for(cause, path, "write")
         raise ZenDaemonComponentException(
             f"Cannot write to {path}: {cause.strerror}. {advice}.", path=path
         ) from cause

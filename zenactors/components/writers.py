@@ -75,7 +75,7 @@ class _Writer(ZenDaemonComponent):
             self.files.close(fd)
 
     def _write(self, data: bytes, lines: int) -> None:
-        """Write all of `data`; if that fails, remove the rest of it from the file, and exit."""
+        """Write all of `data`; if that fails, remove the written part from the file, and exit."""
         if self._write_some is None:
             raise ValueError(f"{self} is not open: setup() comes first.")
         begin = self._position()

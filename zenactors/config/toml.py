@@ -1,4 +1,4 @@
-"""TOML: parse a text and locate its keys, which `tomllib` does not.
+"""TOML: parse a text and locate its keys; `tomllib` only parses.
 
 Pure functions of a text; any thread.
 """

@@ -1,6 +1,6 @@
-"""Decide which files root must not trust: a user who can write a file that root obeys is root.
+"""Decide which files root must not trust.
 
-Thread: any.
+A user who can write a file that root obeys has the power of root. Thread: any.
 """
 
 from __future__ import annotations

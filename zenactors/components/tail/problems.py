@@ -49,8 +49,8 @@ class Problems:
         """Note that a followed file has the name `path` now."""
         self._seen.add(path)
 
-    def lack_input(self) -> bool:
-        """Return True if a named file is missing, or a file could not be read."""
+    def input_is_missing(self) -> bool:
+        """Return True if a pattern has no file, or a file could not be read."""
         return any(
             problem in ("open", "read")
             or (problem in ("missing", "directory", "special") and path not in self._seen)
@@ -73,7 +73,7 @@ class Problems:
                 problem=problem,
                 path=path,
                 reason=cause.strerror or str(cause),
-                advice=advice_for(path, cause, "read"),
+                advice=advice_for(cause, path, "read"),
             )
 
     def report_irregular(self, path: str, stat: os.stat_result) -> None:

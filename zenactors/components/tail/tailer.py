@@ -142,7 +142,8 @@ class FileTailer(ZenDaemonComponent):
             ValueError: An option is wrong. Nothing has changed.
         """
         wanted = type(self)(**{"patterns": self.patterns, **config}, name=self.name)
-        # In this order: a file that appears between the two counts as one that was there before.
+        # In this order, so that a file that appears in between counts as a later one, which is read
+        # from its beginning.
         found = discover(wanted.patterns, self.files)
         before = discover(self.patterns, self.files)
         for option in ("patterns", "start", "poll_interval", "max_line_bytes", "exclude"):
@@ -374,7 +375,7 @@ class FileTailer(ZenDaemonComponent):
     def _finish(self, daemon: Daemon) -> None:
         """End because everything was read and the daemon exits when idle."""
         self._end(daemon)
-        if self._problems.lack_input():
+        if self._problems.input_is_missing():
             daemon.set_exit_status(EXIT_NO_INPUT)
 
     def _end(self, daemon: Daemon) -> None:

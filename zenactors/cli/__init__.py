@@ -19,7 +19,6 @@ Options:
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import traceback
 from types import ModuleType
@@ -37,7 +36,7 @@ from zenactors.errors import (
     did_you_mean,
 )
 from zenactors.process.signals import stopping_quietly
-from zenactors.process.streams import give_up_stdout
+from zenactors.process.streams import fill_standard_streams, give_up_stdout
 
 COMMANDS = ("run", "tail", "check", "simulate")
 
@@ -50,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 
     Thread: main (another thread works, but cannot trap signals).
     """
-    _fill_closed_streams()
+    fill_standard_streams(writable=False)  # output to a closed stream is an error
     status = EXIT_OK
     try:
         with stopping_quietly():
@@ -96,13 +95,3 @@ def _import_command(name: str) -> ModuleType:
         hint = did_you_mean(name, COMMANDS) or f"; commands: {', '.join(COMMANDS)}"
         raise UsageError(f"unknown command {name!r}{hint}", __doc__)
     return importlib.import_module(f"zenactors.cli.{name}")
-
-
-def _fill_closed_streams() -> None:
-    # Otherwise the next file that is opened would get the number of a standard stream, and would
-    # receive its output. Opened only for reading, so that writing is an error.
-    for fd in range(3):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDONLY)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from zenactors.cli.output import console
 from zenactors.errors import EXIT_CONFIG, EXIT_FORCED_STOP, EXIT_START_FAILED
+from zenactors.process.streams import exit_at_once
 
 if TYPE_CHECKING:
     from zenactors.daemon.zendaemon import ZenDaemon
@@ -37,11 +36,7 @@ def serve(daemon: ZenDaemon, run: Callable[[], int], *, summary: bool) -> int:
         pass  # the reader of standard error has left
     finally:
         if stuck:
-            # The interpreter would wait for these threads without a limit.
-            for stream in (sys.stdout, sys.stderr):
-                with suppress(AttributeError, OSError, ValueError):
-                    stream.flush()
-            os._exit(status)
+            exit_at_once(status)
     return status
 
 

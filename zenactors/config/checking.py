@@ -204,7 +204,7 @@ class _Check:
         return list(keys_of(inner)) if _is_model(inner) else []
 
     def _explain(self, error: Any, path: KeyPath, type_: Any, value: Any) -> str:
-        got = f", got {_shown(path, value)}" if path and error["loc"][-1] != "[key]" else ""
+        got = f", got {_redacted_repr(path, value)}" if path and error["loc"][-1] != "[key]" else ""
         subject = f"{self._called(path)}: " if path else ""
         if path and error["type"].endswith(_WRONG_TYPE):
             # The value as the type saw it: a validator may have changed its spelling before.
@@ -215,7 +215,7 @@ class _Check:
         return f"{subject}{one_line(error['msg'][:1].lower() + error['msg'][1:])}{got}"
 
 
-def _shown(path: KeyPath, value: Any) -> str:
+def _redacted_repr(path: KeyPath, value: Any) -> str:
     if any(SECRET.search(str(part)) for part in path):
         return REDACTED
     return short_repr(plain(value) if isinstance(value, Mapping | list | str) else value)

@@ -138,12 +138,12 @@ class _Loaded:
 
     Attributes:
         daemon: The daemon, ready to serve.
-        wanted: Its configuration and the options of its components.
+        target: Its configuration and the options of its components.
         structure: The values that a reload cannot change.
     """
 
     daemon: ZenDaemon
-    wanted: TargetConfig
+    target: TargetConfig
     structure: dict[str, Any]
 
 
@@ -188,12 +188,12 @@ def _load_file(
         given = file.data | dict(overriding)
         in_background = given.get("no_daemon") is False or "action" in given
         default = daemon.default_files(in_background=in_background)
-    loaded = _Loaded(daemon, _wanted(file, daemon, tables, overriding, default), structure)
-    if at_start:  # at a reload, only `wanted` is used, by the daemon that serves
+    loaded = _Loaded(daemon, _target_of(file, daemon, tables, overriding, default), structure)
+    if at_start:  # at a reload, only `target` is used, by the daemon that serves
         again = functools.partial(
             _load_again, path.absolute(), app_dir, overriding, default, structure
         )
-        daemon.use_spec(loaded.wanted, again)
+        daemon.use_spec(loaded.target, again)
     return loaded
 
 
@@ -208,10 +208,10 @@ def _load_again(
     loaded = _load_file(path, app_dir, overriding, default)
     if different := differing(structure, loaded.structure):
         raise ReloadError(f"Only a restart can change: {', '.join(different)}")
-    return loaded.wanted
+    return loaded.target
 
 
-def _wanted(
+def _target_of(
     file: _File,
     daemon: ZenDaemon,
     tables: list[dict[str, Any]],

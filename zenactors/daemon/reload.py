@@ -1,11 +1,15 @@
-"""Reload as a transaction: all of the new configuration holds in the end, or all of the old one."""
+"""Reload as a transaction: in the end all of the new configuration holds, or all of the old one.
+
+The steps are those of `Reloader._transact`, from top to bottom. Each logs one DEBUG line. If a
+step fails, the daemon keeps, or gets back, the configuration that it had. The components' half
+of the transaction is `Dispatcher.reconfigure`.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -35,48 +39,33 @@ NEED_RESTART = (
 )
 """The keys that a running process cannot change."""
 
+Options = Mapping[str, Mapping[str, Any]]
+"""Each component's options, by its name."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TargetConfig:
-    """What the sources say now.
+    """The configuration that a reload aims at: the present content of all sources.
 
     Attributes:
         configuration: All of it.
-        options: Each component's options, by its name.
-        fresh: Makes new objects, for components without a `reconfigure`; called when the new
-            configuration is in its place.
+        options: The options of each component.
+        make_components: Returns new objects by name, for components without a `reconfigure`.
+            Called when the new configuration has been applied.
     """
 
     configuration: Configuration
-    options: Mapping[str, Mapping[str, Any]]
-    fresh: Callable[[], Mapping[str, Any]]
+    options: Options
+    make_components: Callable[[], Mapping[str, Any]]
 
 
-def changes_of(
-    wanted: TargetConfig, config: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Change]:
-    """Return what changes for each component; those whose options are the same are left out.
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Before:
+    """The configuration that a rollback restores."""
 
-    Args:
-        wanted: What is to hold.
-        config: The configuration that holds.
-        options: The components' options that hold.
-
-    Raises:
-        ReloadError: Something differs that only a restart can change.
-    """
-    values = wanted.configuration.values
-    fixed = [key for key in NEED_RESTART if key in values and values[key] != config.get(key)]
-    if fixed:
-        raise ReloadError(f"Only a restart can change: {', '.join(fixed)}")
-    if wanted.options.keys() != options.keys():
-        names = sorted(wanted.options.keys() ^ options.keys())
-        raise ReloadError(f"Only a restart can add or remove components: {', '.join(names)}")
-    return {
-        name: Change(options[name], new)
-        for name, new in wanted.options.items()
-        if new != options[name]
-    }
+    configuration: Configuration
+    config: dict[str, Any]
+    options: dict[str, dict[str, Any]]
 
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -85,7 +74,7 @@ def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 
 
 class Reloadable(Protocol):
-    """What is needed of a `ZenDaemon`; see there."""
+    """The part of a `ZenDaemon` that a reload needs; see there."""
 
     name: str
     components: list[Any]
@@ -95,11 +84,11 @@ class Reloadable(Protocol):
     reopen_logs: Callable[[Mapping[str, Any]], None]
 
     def read_configuration(self) -> Configuration:
-        """Read all sources as they are now."""
+        """Read and check all sources as they are now."""
         ...
 
     def apply_configuration(self, configuration: Configuration) -> None:
-        """Let `config` be this from now on."""
+        """Replace `config` by one made from `configuration`."""
         ...
 
     def make_components(self) -> list[Any]:
@@ -112,13 +101,13 @@ class Reloadable(Protocol):
 
 
 class Reloader:
-    """What the components of a daemon are configured with, and how that changes.
+    """The options of a daemon's components, and the reload that changes them.
 
     Args:
         daemon: The daemon.
 
     Attributes:
-        last: What the last reload did, for the state; None if there was none.
+        last: The outcome of the last reload, for the state; None if there was none.
     """
 
     def __init__(self, daemon: Reloadable) -> None:
@@ -126,24 +115,27 @@ class Reloader:
         self._daemon = daemon
         self._options: dict[str, dict[str, Any]] = {}
         self._read: Callable[[], TargetConfig] = self._read_sources
-        self._lock = threading.Lock()  # one at a time; nobody waits for it
+        self._lock = threading.Lock()  # held by one reload; no thread waits for it
+
+    # --- before the start ---------------------------------------------------------------------
 
     def entries(self) -> list[ComponentEntry]:
-        """Return the components by the names that configurations have for them."""
-        # The daemon's own callbacks come first, as in the engine: another of that name gets `-2`.
+        """Return the components by their names in a configuration."""
+        # The daemon's own callbacks come first, as in the engine: a component of that name
+        # becomes `-2`.
         _, *found = component_entries(
             self._daemon.components, SimpleNamespace(name=self._daemon.name)
         )
         return [entry for entry in found if entry.router is None]
 
-    def use_spec(self, wanted: TargetConfig, read: Callable[[], TargetConfig]) -> None:
-        """Take everything from a description of the whole, now and by each reload."""
+    def use_spec(self, target: TargetConfig, read: Callable[[], TargetConfig]) -> None:
+        """Use a SPEC for the configuration and all options, now and at each reload."""
         self._read = read
-        self._options = _copied(wanted.options)
-        self._daemon.apply_configuration(wanted.configuration)
+        self._options = _copied(target.options)
+        self._daemon.apply_configuration(target.configuration)
 
     def assign_options(self) -> None:
-        """Let each component have its options. Called before the start."""
+        """Give each component its options."""
         if not self._options:
             self._options = self._options_in(self._daemon.config)
         for entry in self.entries():
@@ -151,8 +143,10 @@ class Reloader:
                 for each in instances_of(entry):
                     set_options(each, options)
 
+    # --- the reload ---------------------------------------------------------------------------
+
     def reload(self, now: float) -> bool:
-        """See `ZenDaemon.reload`.
+        """Reload the configuration; see `ZenDaemon.reload`.
 
         Args:
             now: Unix time, for the state.
@@ -162,75 +156,91 @@ class Reloader:
             return False
         try:
             before = self._daemon.configuration
-            try:
-                components = self._reload()
-            except (ConfigurationError, ReloadError) as cause:
-                problems = str(cause).splitlines()
-                if cause.__cause__ is not None and isinstance(cause, ReloadError):
-                    logger.opt(exception=cause.__cause__).debug("The original exception")
-            except Exception as cause:  # the program's own code: the old configuration goes on
-                logger.exception("A bug: {cause!r}", cause=cause)
-                problems = [repr(cause)]
-            else:
-                changed = differing(before.values, self._daemon.configuration.values)
-                self.last = {
-                    "time": now, "done": True, "changed": changed, "components": components,
-                }  # fmt: skip
-                logger.info(
-                    "Configuration reloaded; changed: {changed}; components: {components}",
-                    changed=", ".join(changed) or "nothing",
-                    components=", ".join(components) or "none",
-                )
-                return True
-            self.last = {"time": now, "done": False, "problems": problems}
-            self._reopen_logs_as_before()
-            for problem in problems:
-                logger.error("Configuration not reloaded: {problem}", problem=problem)
+            names = self._transact()
+        except Exception as cause:
+            self._report_failure(cause, now)
             return False
+        else:
+            self._report_success(before, names, now)
+            return True
         finally:
             self._lock.release()
 
-    def _reload(self) -> list[str]:
+    def _transact(self) -> list[str]:
+        """Take all steps of a reload, or none. Return the names of the components that changed."""
         daemon = self._daemon
-        wanted = self._read()
-        changes = changes_of(wanted, daemon.configuration.values, self._options)
-        with self._rolling_back() as rollback:
-            daemon.apply_configuration(wanted.configuration)
-            self._options = _copied(wanted.options)
+        before = _Before(daemon.configuration, daemon.config, self._options)
+
+        logger.debug("Reload: reading and checking the configuration")
+        target = self._read()
+
+        logger.debug("Reload: looking for changes that need a restart")
+        _refuse_what_needs_restart(target, before)
+
+        changes = _changes_between(before.options, target.options)
+        logger.debug("Reload: components that change: {names}", names=_listed(changes))
+        try:
+            logger.debug("Reload: applying the configuration")
+            daemon.apply_configuration(target.configuration)
+            self._options = _copied(target.options)
+
+            logger.debug("Reload: reopening the logs")
             daemon.reopen_logs(daemon.config)
-            for name, component in wanted.fresh().items() if changes else ():
-                if name in changes:
-                    changes[name].replacement = component
-            daemon.reconfigure(changes, rollback)
+
+            logger.debug("Reload: reconfiguring the components")
+            _add_replacements(changes, target)
+            daemon.reconfigure(changes, lambda: self._roll_back(before))
+        except BaseException:  # whatever it was, half of the new configuration must not hold
+            self._roll_back(before)
+            raise
         return sorted(changes)
 
-    @contextlib.contextmanager
-    def _rolling_back(self) -> Iterator[Callable[[], None]]:
+    def _roll_back(self, before: _Before) -> None:
         daemon = self._daemon
-        before = daemon.configuration, daemon.config, self._options
+        if daemon.config is not before.config or self._options is not before.options:
+            logger.debug("Reload: rolling back the configuration")
+        daemon.configuration, daemon.config = before.configuration, before.config
+        self._options = before.options
 
-        def rollback() -> None:
-            daemon.configuration, daemon.config, self._options = before
+    def _report_success(self, before: Configuration, names: list[str], now: float) -> None:
+        changed = differing(before.values, self._daemon.configuration.values)
+        self.last = {"time": now, "done": True, "changed": changed, "components": names}
+        logger.info(
+            "Configuration reloaded; changed: {changed}; components: {components}",
+            changed=", ".join(changed) or "nothing",
+            components=_listed(names),
+        )
 
+    def _report_failure(self, cause: Exception, now: float) -> None:
+        if isinstance(cause, ConfigurationError | ReloadError):
+            problems = str(cause).splitlines()
+            if cause.__cause__ is not None and isinstance(cause, ReloadError):
+                logger.opt(exception=cause.__cause__).debug("The original exception")
+        else:  # the program's own code
+            logger.opt(exception=cause).error("A bug: {cause!r}", cause=cause)
+            problems = [repr(cause)]
+        self.last = {"time": now, "done": False, "problems": problems}
         try:
-            yield rollback
-        except BaseException:  # whatever it was, half of the new one must not hold
-            rollback()
-            raise
+            self._daemon.reopen_logs(self._daemon.config)  # by the old configuration
+        except ConfigurationError as problem:
+            logger.error("{problem}", problem=problem)
+        for line in problems:
+            logger.error("Configuration not reloaded: {problem}", problem=line)
 
-    def _reopen_logs_as_before(self) -> None:
-        try:
-            self._daemon.reopen_logs(self._daemon.config)
-        except ConfigurationError as cause:
-            logger.error("{cause}", cause=cause)
+    # --- the sources of a daemon without a SPEC -----------------------------------------------
 
     def _read_sources(self) -> TargetConfig:
         configuration = self._daemon.read_configuration()
-        return TargetConfig(configuration, self._options_in(configuration.values), self._make_anew)
+        options = self._options_in(configuration.values)
+        return TargetConfig(configuration, options, self._make_components)
 
-    def _make_anew(self) -> dict[str, Any]:
+    def _options_in(self, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        sections = values.get("components", {})
+        return {entry.name: sections.get(entry.name, {}) for entry in self.entries()}
+
+    def _make_components(self) -> dict[str, Any]:
         made = self._daemon.make_components()
-        # Others were given to the daemon; nobody can make them anew.
+        # The other components were given to the daemon, which cannot make them again.
         replaceable = self.entries()[self._daemon.made]
         if len(made) != len(replaceable):
             raise ReloadError(
@@ -243,16 +253,41 @@ class Reloader:
             if not isinstance(component, Replicas)
         }
 
-    def _options_in(self, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        sections = values.get("components", {})
-        return {entry.name: sections.get(entry.name, {}) for entry in self.entries()}
+
+def _refuse_what_needs_restart(target: TargetConfig, before: _Before) -> None:
+    """Raise a `ReloadError` if something differs that only a restart can change."""
+    old, new = before.configuration.values, target.configuration.values
+    fixed = [key for key in NEED_RESTART if key in new and new[key] != old.get(key)]
+    if fixed:
+        raise ReloadError(f"Only a restart can change: {', '.join(fixed)}")
+    if names := target.options.keys() ^ before.options.keys():
+        raise ReloadError(
+            f"Only a restart can add or remove components: {', '.join(sorted(names))}"
+        )
+
+
+def _changes_between(old: Options, new: Options) -> dict[str, Change]:
+    """Return the change of each component whose options differ."""
+    return {name: Change(old[name], new[name]) for name in new if new[name] != old[name]}
+
+
+def _add_replacements(changes: Mapping[str, Change], target: TargetConfig) -> None:
+    """Add new objects to the changes, for components without a `reconfigure`."""
+    made = target.make_components() if changes else {}
+    for name, component in made.items():
+        if name in changes:
+            changes[name].replacement = component
 
 
 def instances_of(entry: ComponentEntry) -> list[Any]:
-    """Return a component or, of `Replicas`, all there are."""
+    """Return a component, or all instances of `Replicas`."""
     component = entry.component
     return component.instances if isinstance(component, Replicas) else [component]
 
 
-def _copied(options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def _copied(options: Options) -> dict[str, dict[str, Any]]:
     return {name: dict(each) for name, each in options.items()}
+
+
+def _listed(names: Mapping[str, Any] | list[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

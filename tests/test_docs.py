@@ -24,8 +24,8 @@ from zenactors.components._files import Files
 from zenactors.config.flags import flags_of
 from zenactors.config.jsonc import parse_json
 from zenactors.config.options import NOT_IN_FILES
-from zenactors.daemon.main_loop import SIGNAL_EVENTS
 from zenactors.daemon.reload import NEED_RESTART
+from zenactors.daemon.signal_events import SIGNAL_EVENTS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

@@ -11,7 +11,8 @@ from typing import Any
 from loguru import logger
 
 from zenactors import ZenDaemon, ZenDaemonComponent, ZenDaemonStopException, handles
-from zenactors.daemon.launch import leave
+from zenactors.daemon.ending import leave
+from zenactors.daemon.signal_events import SIGNAL_EVENTS
 
 Answer = tuple[int, Any]
 
@@ -114,7 +115,8 @@ def main() -> None:
         stop_timeout=float(options[0]) if options else 30.0,
         compat="pyzenkit" if "compat" in options else None,
     )
-    leave(daemon, daemon.serve())
+    status = daemon.serve()
+    leave(status, daemon.stop_report, SIGNAL_EVENTS)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Actions on a daemon in every state, as real processes: text and status (S8, S9)."""
+"""Actions on a daemon in every state, as real processes: text and status."""
 
 from __future__ import annotations
 

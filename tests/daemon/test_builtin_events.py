@@ -1,4 +1,4 @@
-"""The events of a daemon's life: its own callbacks come first, components add theirs (S5, S6)."""
+"""The built-in events: the daemon's own callbacks come first, components add theirs."""
 
 from __future__ import annotations
 

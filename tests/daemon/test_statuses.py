@@ -1,4 +1,4 @@
-"""Every status that a daemon can leave with, as real processes (D9)."""
+"""Every status that a daemon can leave with, as real processes."""
 
 from __future__ import annotations
 

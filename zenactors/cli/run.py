@@ -73,12 +73,8 @@ def main(arguments: dict[str, Any]) -> int:
     from zenactors import spec  # noqa: PLC0415
     from zenactors.cli.logs import set_up_logs  # noqa: PLC0415
     from zenactors.config.options import DaemonOptions  # noqa: PLC0415
-    from zenactors.daemon.launch import (  # noqa: PLC0415
-        act,
-        explain_failure,
-        run_process,
-        signal_directly,
-    )
+    from zenactors.daemon.launch import act, explain_failure, signal_directly  # noqa: PLC0415
+    from zenactors.daemon.own_process import run_process  # noqa: PLC0415
 
     settings |= keys_in(arguments, doc, DaemonOptions)
     if arguments["--daemon"]:

@@ -1,22 +1,30 @@
 """Actions: what a command line does to a running daemon, or shows of it, instead of running one.
 
-Each returns an `Outcome` and writes nothing. The exit status is 0 only if every process that was
-meant has been reached. Thread: main, in a process that is no daemon itself.
+Each action returns an `Outcome` and writes nothing. Its exit status is 0 only if it has reached
+every process that was meant. Thread: main, in a process that is not a daemon itself.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import json
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from zenactors.config.schema import json_schema
+from zenactors.config.view import config_tree
+from zenactors.daemon.application import BaseApp
+from zenactors.daemon.runlog import RunlogEntry, RunlogStore, runlog_text, runlogs_text
 from zenactors.errors import (
     EXIT_DATA_ERROR,
+    EXIT_NO_INPUT,
     EXIT_NO_PERMISSION,
     EXIT_NOT_RUNNING,
     EXIT_OK,
 )
+from zenactors.process.advice import reason
 from zenactors.process.pidfile import instances, signal_holder
 from zenactors.process.signals import SIGNALS_TO_NAMES_DICT
 
@@ -29,18 +37,20 @@ SIGNAL_ACTIONS = {
     "signal-usr1": signal.SIGUSR1,
     "signal-usr2": signal.SIGUSR2,
 }
-"""The signal that each action sends; 0 only asks whether one could be sent."""
+"""The signal that each action sends; 0 sends none and only checks that one could be sent."""
 
-# When several instances answer differently, the status is the one that says most.
+_PREFIX = "cbk_action_"
+
+# The status of several instances is the one that says most: the last of these.
 _GRAVITY = (EXIT_OK, EXIT_NOT_RUNNING, EXIT_DATA_ERROR, EXIT_NO_PERMISSION)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an action did.
+    """The result of an action.
 
     Attributes:
-        text: For the user, one line a fact.
+        text: For the user, one fact a line.
         status: The exit status of the command.
     """
 
@@ -48,12 +58,95 @@ class Outcome:
     status: int = EXIT_OK
 
 
+class Actions(BaseApp):
+    """An application's actions: its methods `cbk_action_*`. A subclass adds its own."""
+
+    outcome: Outcome | None = None
+    """The result of the last `send_signal`."""
+
+    def actions(self) -> dict[str, Callable[[], Outcome | None]]:
+        """Return all actions by name: `do-it` is the method `cbk_action_do_it`."""
+        return {
+            attribute.removeprefix(_PREFIX).replace("_", "-").lower(): getattr(self, attribute)
+            for attribute, _ in inspect.getmembers_static(type(self), callable)
+            if attribute.startswith(_PREFIX)
+        }
+
+    def send_signal(self, sign: int) -> Outcome:
+        """Send a signal to the running daemon; with `paralel`, to all its instances.
+
+        The outcome is also kept: it is the result of an action that returns None.
+        """
+        pid_file = self.c(self.CONFIG_PID_FILE)
+        parallel = bool(self.c(self.CONFIG_PARALEL))
+        path = Path(pid_file) if pid_file else None
+        self.outcome = send_signal(sign, path, parallel=parallel)
+        return self.outcome
+
+    def cbk_action_config_view(self) -> Outcome:
+        """Show the merged configuration and the source of each value."""
+        return Outcome(config_tree(self.configuration))
+
+    def cbk_action_config_schema(self) -> Outcome:
+        """Show the JSON Schema of a configuration file."""
+        return Outcome(json.dumps(json_schema(self.Options, self.sections()), indent=2))
+
+    def cbk_action_runlog_view(self) -> Outcome:
+        """Show the newest runlog."""
+        for entry in self._runlogs():
+            if entry.runlog is not None:
+                return Outcome(runlog_text(entry.runlog))
+        return self._no_runlog()
+
+    def cbk_action_runlogs_list(self) -> Outcome:
+        """List the runlogs, newest first."""
+        entries = self._runlogs()
+        return Outcome(runlogs_text(entries)) if entries else self._no_runlog()
+
+    def cbk_action_signal_check(self) -> Outcome:
+        """Report whether the daemon runs."""
+        return self.send_signal(SIGNAL_ACTIONS["signal-check"])
+
+    def cbk_action_signal_alrm(self) -> Outcome:
+        """Send SIGALRM: wake the daemon."""
+        return self.send_signal(SIGNAL_ACTIONS["signal-alrm"])
+
+    def cbk_action_signal_hup(self) -> Outcome:
+        """Send SIGHUP: read the configuration again and reopen the log file."""
+        return self.send_signal(SIGNAL_ACTIONS["signal-hup"])
+
+    def cbk_action_signal_int(self) -> Outcome:
+        """Send SIGINT: stop after the queued events have been handled."""
+        return self.send_signal(SIGNAL_ACTIONS["signal-int"])
+
+    def cbk_action_signal_term(self) -> Outcome:
+        """Send SIGTERM: stop at once, unless configured otherwise (sigterm)."""
+        return self.send_signal(SIGNAL_ACTIONS["signal-term"])
+
+    def cbk_action_signal_usr1(self) -> Outcome:
+        """Send SIGUSR1: save the runlog."""
+        return self.send_signal(SIGNAL_ACTIONS["signal-usr1"])
+
+    def cbk_action_signal_usr2(self) -> Outcome:
+        """Send SIGUSR2: save the state."""
+        return self.send_signal(SIGNAL_ACTIONS["signal-usr2"])
+
+    def _runlogs(self) -> list[RunlogEntry]:
+        directory = self.c(self.CONFIG_RUNLOG_DIR)
+        return RunlogStore(Path(directory), self.name).list() if directory else []
+
+    def _no_runlog(self) -> Outcome:
+        directory = self.c(self.CONFIG_RUNLOG_DIR)
+        text = f"There is no runlog in {directory}" if directory else "No runlog_dir is configured"
+        return Outcome(text, EXIT_NO_INPUT)
+
+
 def send_signal(number: int, pid_file: Path | None, *, parallel: bool) -> Outcome:
     """Send a signal to the daemon that holds a pid file.
 
     Args:
-        number: The signal; 0 only checks that there is somebody.
-        pid_file: The file; None if the daemon is configured to have none.
+        number: The signal; 0 only checks that the daemon runs.
+        pid_file: The file; None if the daemon is configured without one.
         parallel: True: to each instance whose file has that name and a serial.
     """
     if pid_file is None:
@@ -67,13 +160,13 @@ def send_signal(number: int, pid_file: Path | None, *, parallel: bool) -> Outcom
     if not files:
         name = pid_file.with_name(f"{pid_file.stem}.*{pid_file.suffix}")
         return Outcome(f"Not running: there is no pid file {name}", EXIT_NOT_RUNNING)
-    return _all_of(_send(number, each) for each in files)
+    return _combine(_send(number, each) for each in files)
 
 
-def _all_of(outcomes: Iterable[Outcome]) -> Outcome:
+def _combine(outcomes: Iterable[Outcome]) -> Outcome:
     found = list(outcomes)
     if any(each.status == EXIT_OK for each in found):
-        # One that was killed leaves its file behind; that is no failure if others are there.
+        # A killed instance leaves its file behind. That is no failure if others run.
         found = [each for each in found if each.status != EXIT_NOT_RUNNING]
     status = max((each.status for each in found), key=_GRAVITY.index)
     return Outcome("\n".join(each.text for each in found), status)
@@ -94,8 +187,9 @@ def _send(number: int, pid_file: Path) -> Outcome:
         case "absent":
             return Outcome(f"Not running: there is no pid file {pid_file}", EXIT_NOT_RUNNING)
         case "stale":
-            who = "" if holder.pid is None else f": process {holder.pid} has ended"
-            return Outcome(f"Not running: the pid file {pid_file} is stale{who}", EXIT_NOT_RUNNING)
+            ended = "" if holder.pid is None else f": process {holder.pid} has ended"
+            text = f"Not running: the pid file {pid_file} is stale{ended}"
+            return Outcome(text, EXIT_NOT_RUNNING)
         case "malformed":
             return Outcome(
                 f"{pid_file} is no pid file of a zenactors daemon. If no daemon runs, remove it.",
@@ -108,4 +202,4 @@ def _send(number: int, pid_file: Path) -> Outcome:
 
 
 def _unreadable(path: Path, cause: OSError) -> str:
-    return f"{path} cannot be read: {cause.strerror}"
+    return f"{path} cannot be read: {reason(cause)}"

@@ -1,26 +1,20 @@
-"""`BaseApp`: what an application has besides its work: name, folders, configuration, actions."""
+"""`BaseApp`: the configuration of an application, its name and its directories."""
 
 from __future__ import annotations
 
-import inspect
-import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zenactors.config.merge import Configuration, load
 from zenactors.config.options import DaemonOptions
-from zenactors.config.schema import json_schema
 from zenactors.config.sources import Layer, read_layers
-from zenactors.config.view import config_tree
-from zenactors.daemon.actions import SIGNAL_ACTIONS, Outcome, send_signal
 from zenactors.daemon.names import ApplicationNames
-from zenactors.daemon.paths import default_paths, resource_path
-from zenactors.daemon.runlog import RunlogEntry, RunlogStore, runlog_text, runlogs_text
-from zenactors.errors import EXIT_NO_INPUT, ConfigurationError, did_you_mean
+from zenactors.daemon.paths import current_directory, default_paths, resource_path
+from zenactors.errors import ConfigurationError, did_you_mean
 from zenactors.process.pidfile import with_serial
 
 if TYPE_CHECKING:
@@ -28,27 +22,43 @@ if TYPE_CHECKING:
 
 APP_NAME = re.compile(r"[_a-zA-Z][-_a-zA-Z0-9.]*")
 
+# Hooks of pyzenkit, and their successors: overriding one would silently change nothing.
+_GONE = {
+    **dict.fromkeys(
+        ("_init_config", "_init_argparser"), "subclass `Options` to add configuration keys"
+    ),
+    "_configure_postprocess": "override derive() to add what follows from the configuration",
+    "_sub_stage_setup": "set up in a component's setup()",
+    "_sub_stage_process": "work in components' callbacks",
+    "_sub_stage_teardown": "release in a component's teardown()",
+}
+
+_ARGUMENTS = ("components", "schedule", "schedule_next", "schedule_at", "schedule_after")
+
+# These are made absolute at once, because a daemon changes its directory.
+_PATHS = ("config_file", "config_dir", "pid_file", "chroot_dir")
+_PATHS_INSIDE = ("log_file", "state_file", "runlog_dir", "work_dir")  # inside chroot_dir
+
 
 class BaseApp(ApplicationNames):
-    """The part of a daemon that is the same for every program.
+    """The configuration of an application, and everything derived from it.
 
     A subclass adds configuration keys, which are command-line options too, by subclassing
-    `Options`; an action `do-it` by a method `cbk_action_do_it`, which returns an `Outcome`; and
-    derived values by overriding `derive`.
+    `Options`, and derived values by overriding `derive`.
 
     Args:
         name: For logs and files. Default: the program's file name.
-        description: One line on what it is for.
-        defaults: `default_KEY=value` for any configuration key, and `path_KIND=folder` for `bin`,
-            `cfg`, `var`, `log`, `run` and `tmp`.
+        description: One line on its purpose.
+        defaults: `default_KEY=value` for any configuration key, and `path_KIND=directory` for
+            `bin`, `cfg`, `var`, `log`, `run` and `tmp`.
 
     Attributes:
-        paths: The folder for each kind of file.
-        configuration: What `config` was merged from.
+        paths: The directory for each kind of file.
+        configuration: The merged sources that `config` was made from.
     """
 
     class Options(DaemonOptions):
-        """The configuration keys, as a pydantic model. A subclass's own is a subclass of this."""
+        """The configuration keys, as a pydantic model. A subclass's `Options` derives from it."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -58,25 +68,39 @@ class BaseApp(ApplicationNames):
 
     def __init__(self, *, name: str | None, description: str, **defaults: Any) -> None:
         self.description = description
-        self._given = _given(defaults)
-        self.paths = default_paths(_folders(defaults))
+        self._given = _given_keys(defaults)
+        self.paths = default_paths(_given_directories(defaults))
         self.name = name or Path(sys.argv[0]).name or "zenactors"
-        self._called = self.name  # what files are called by, also if one of them says another name
-        self._command_line: dict[str, Any] | None = None  # None: never asked for
-        self._read_at_start: dict[str, str] = {}
-        self._folder = _current_folder()
+        self._file_name = self.name  # of its files, even if one of them sets another name
+        self._command_line: dict[str, Any] | None = None  # None: there was no `configure`
+        self._present_at_start: dict[str, str] = {}
+        self._directory = current_directory()
         self._pid: int | None = None
         self.configuration = Configuration(values={}, origins={})
         self.config: dict[str, Any] = self._unconfigured()
-        self.outcome: Outcome | None = None
-        """What the last `send_signal` came to."""
 
     @classmethod
     def get_resource_path(cls, fs_path: str, *more_chunks: str) -> str:
         """Return a path under `APP_ROOT_PATH`; an absolute one stays as it is."""
         return resource_path(fs_path, *more_chunks)
 
-    # --- configuration ------------------------------------------------------------------------
+    # --- for subclasses -----------------------------------------------------------------------
+
+    def derive(self, config: dict[str, Any]) -> None:
+        """Add values that follow from the configuration, in place.
+
+        Called before each new `config` is applied, at the start and at a reload. `cc()` reads
+        what is under `config["__core__"]`.
+
+        Raises:
+            ConfigurationError: The configuration makes no sense.
+        """
+
+    def sections(self) -> dict[str, type[pydantic.BaseModel] | None]:
+        """Return the components that may have a section in the configuration, and its model."""
+        return {}
+
+    # --- from sources to config ---------------------------------------------------------------
 
     def configure(self, command_line: Mapping[str, Any]) -> None:
         """Merge defaults, program, files and command line into `config`.
@@ -87,17 +111,17 @@ class BaseApp(ApplicationNames):
         Raises:
             ConfigurationError: One line for each problem of each source.
         """
-        self.name = self._called = _checked(command_line.get(self.CONFIG_NAME) or self.name)
-        # Also a daemon that has gone elsewhere since is to find them again, for a reload.
+        self.name = self._file_name = _checked(command_line.get(self.CONFIG_NAME) or self.name)
+        # A reload must find the files again from another current directory.
         for given in (self._given, own := dict(command_line)):
             for key in (self.CONFIG_CFG_FILE, self.CONFIG_CFG_DIR):
                 if given.get(key):
-                    given[key] = self._in_folder(key, given[key])
+                    given[key] = self._absolute(key, given[key])
         self._command_line = own
-        defaults = self._defaults()
-        # What is there now must be there at a reload: behind a changed root folder it is not, and
-        # an empty configuration would be taken for a new one.
-        self._read_at_start = {
+        defaults = self._background_files()
+        # Remember which files exist now. If one is missing at a reload, after a chroot say, that
+        # is an error: otherwise an empty configuration would silently replace the real one.
+        self._present_at_start = {
             key: defaults[key]
             for key in (self.CONFIG_CFG_FILE, self.CONFIG_CFG_DIR)
             if os.path.lexists(defaults[key])
@@ -105,105 +129,82 @@ class BaseApp(ApplicationNames):
         self.apply_configuration(self.read_configuration())
 
     def read_configuration(self) -> Configuration:
-        """Read all sources as they are now, and change nothing.
+        """Read and check all sources as they are now. Changes nothing.
 
-        Without `configure`, files and the command line are none of them.
+        Before `configure` was called, files and the command line are not among the sources.
 
         Raises:
             ConfigurationError: One line for each problem of each source.
         """
         if self._command_line is None:
             layers = [
-                Layer(kind="default", label="default", data=self._in_this_folder()),
+                Layer(kind="default", label="default", data=self._foreground_files()),
                 Layer(kind="program", label="program", data=self._given),
             ]
         else:
             layers = read_layers(
-                default=self._defaults(),
-                program=self._read_at_start | self._given,
+                default=self._background_files(),
+                program=self._present_at_start | self._given,
                 command_line=self._command_line,
             )
         return load(self.Options, layers, self.sections())
 
     def apply_configuration(self, configuration: Configuration) -> None:
-        """Let `config` be this from now on.
+        """Replace `config` by one made from `configuration`.
 
         Raises:
-            ConfigurationError: It makes no sense; what holds is as before.
+            ConfigurationError: It makes no sense. `config` is unchanged.
         """
         config = configuration.values | self._fixed()
         for key in _PATHS if config[self.CONFIG_CHROOT_DIR] else (*_PATHS, *_PATHS_INSIDE):
             if config[key]:
-                config[key] = self._in_folder(key, config[key])
+                config[key] = self._absolute(key, config[key])
         if self._pid is not None and config[self.CONFIG_STATE_FILE]:
-            config[self.CONFIG_STATE_FILE] = str(
-                with_serial(config[self.CONFIG_STATE_FILE], self._pid)
-            )
+            own = with_serial(config[self.CONFIG_STATE_FILE], self._pid)
+            config[self.CONFIG_STATE_FILE] = str(own)
         config[self.CORE] = self._core(config, configuration)
         self.derive(config)
         self.name = config[self.CONFIG_NAME]
         self.configuration = configuration
         self.config = config
 
-    def _in_folder(self, key: str, path: str) -> str:
-        if self._folder is None and not Path(path).is_absolute():
-            raise ConfigurationError(
-                f"{key}: {path!r} is relative, and the current folder is gone:"
-                " give an absolute path"
-            )
-        return str(Path(self._folder or "/", path))
-
     def use_instance_files(self, pid: int) -> None:
-        """Use files of one's own, beside those of the other instances (`paralel`)."""
+        """Use files of this process's own, beside those of the other instances (`paralel`)."""
         self._pid = pid
         self.apply_configuration(self.configuration)
 
-    def derive(self, config: dict[str, Any]) -> None:
-        """Add what follows from the configuration, in place. For subclasses.
+    def _absolute(self, key: str, path: str) -> str:
+        if self._directory is None and not Path(path).is_absolute():
+            raise ConfigurationError(
+                f"{key}: {path!r} is relative, and the current directory is gone:"
+                " give an absolute path"
+            )
+        return str(Path(self._directory or "/", path))
 
-        Called before each `config` is taken over, at the start and at a reload. What is put under
-        `config["__core__"]` is what `cc()` reads.
-
-        Raises:
-            ConfigurationError: The configuration makes no sense.
-        """
-
-    def sections(self) -> dict[str, type[pydantic.BaseModel] | None]:
-        """Return the components that may have a section in the configuration, and its model."""
-        return {}
-
-    def _fixed(self) -> dict[str, Any]:
-        """Return what stands in `config` but only the program can set."""
-        return {}
-
-    def _unconfigured(self) -> dict[str, Any]:
-        fields = self.Options.model_fields
-        values = {
-            key: field.get_default(call_default_factory=True) for key, field in fields.items()
-        }
-        return values | self._in_this_folder() | self._given
+    # --- defaults and derived values ----------------------------------------------------------
 
     def default_files(self, *, in_background: bool) -> dict[str, Any]:
-        """Return where files go unless somebody says otherwise.
+        """Return the configuration keys that name files, with their defaults.
 
-        In the background with the system's or the user's own ones, and with a pid file; in the
-        foreground in the folder where it was started.
+        In the background these are among the system's or the user's files, and there is a pid
+        file. In the foreground they are in the directory where the program was started.
         """
         if not in_background:
-            return self._in_this_folder()
-        looked_for = (self.CONFIG_CFG_FILE, self.CONFIG_CFG_DIR)
-        return {key: value for key, value in self._defaults().items() if key not in looked_for}
+            return self._foreground_files()
+        searched = (self.CONFIG_CFG_FILE, self.CONFIG_CFG_DIR)
+        files = self._background_files()
+        return {key: value for key, value in files.items() if key not in searched}
 
-    def _in_this_folder(self) -> dict[str, Any]:
-        """Return where files go if nobody has configured anything."""
+    def _foreground_files(self) -> dict[str, Any]:
+        directory, name = self._directory or "", self._file_name
         return {
-            self.CONFIG_NAME: self._called,
-            self.CONFIG_STATE_FILE: str(Path(self._folder or "", f"{self._called}.state")),
-            self.CONFIG_RUNLOG_DIR: str(Path(self._folder or "", f"{self._called}.runlogs")),
+            self.CONFIG_NAME: name,
+            self.CONFIG_STATE_FILE: str(Path(directory, f"{name}.state")),
+            self.CONFIG_RUNLOG_DIR: str(Path(directory, f"{name}.runlogs")),
         }
 
-    def _defaults(self) -> dict[str, Any]:
-        paths, name = self.paths, self._called
+    def _background_files(self) -> dict[str, Any]:
+        paths, name = self.paths, self._file_name
         return {
             self.CONFIG_NAME: name,
             self.CONFIG_CFG_FILE: _default_file(Path(paths[self.PATH_CFG]), name),
@@ -212,6 +213,17 @@ class BaseApp(ApplicationNames):
             self.CONFIG_STATE_FILE: str(Path(paths[self.PATH_RUN], f"{name}.state")),
             self.CONFIG_RUNLOG_DIR: str(Path(paths[self.PATH_LOG], name)),
         }
+
+    def _fixed(self) -> dict[str, Any]:
+        """Return the entries of `config` that only the program can set."""
+        return {}
+
+    def _unconfigured(self) -> dict[str, Any]:
+        fields = self.Options.model_fields
+        values = {
+            key: field.get_default(call_default_factory=True) for key, field in fields.items()
+        }
+        return values | self._foreground_files() | self._given
 
     def _core(self, config: Mapping[str, Any], source: Configuration) -> dict[str, Any]:
         level = "DEBUG" if config.get(self.CONFIG_DEBUG) else config.get(self.CONFIG_LOG_LEVEL)
@@ -230,117 +242,22 @@ class BaseApp(ApplicationNames):
         }
 
     def _log_file(self, config: Mapping[str, Any], source: Configuration) -> Path | None:
-        """Return the log file; detached, there is one unless somebody says that there is none."""
+        """Return the log file. In the background there is one unless a source sets none."""
         given = config.get(self.CONFIG_LOG_FILE)
         if given:
             return Path(given)
         origin = source.origins.get((self.CONFIG_LOG_FILE,), "default")
         if config.get(self.CONFIG_NODAEMON) or origin != "default":
             return None
-        return Path(self.paths[self.PATH_LOG], f"{self._called}.log")
-
-    # --- actions ------------------------------------------------------------------------------
-
-    def actions(self) -> dict[str, Callable[[], Outcome | None]]:
-        """Return all actions by name: the methods `cbk_action_*`."""
-        prefix = "cbk_action_"
-        return {
-            attribute.removeprefix(prefix).replace("_", "-").lower(): getattr(self, attribute)
-            for attribute, _ in inspect.getmembers_static(type(self), callable)
-            if attribute.startswith(prefix)
-        }
-
-    def send_signal(self, sign: int) -> Outcome:
-        """Send a signal to the running daemon; with `paralel`, to all its instances.
-
-        What came of it is returned; an action that returns nothing else returns that.
-        """
-        pid_file = self.c(self.CONFIG_PID_FILE)
-        parallel = bool(self.c(self.CONFIG_PARALEL))
-        path = Path(pid_file) if pid_file else None
-        self.outcome = send_signal(sign, path, parallel=parallel)
-        return self.outcome
-
-    def cbk_action_config_view(self) -> Outcome:
-        """Show the merged configuration, and where each value is from."""
-        return Outcome(config_tree(self.configuration))
-
-    def cbk_action_config_schema(self) -> Outcome:
-        """Show the JSON Schema of a configuration file."""
-        return Outcome(json.dumps(json_schema(self.Options, self.sections()), indent=2))
-
-    def cbk_action_runlog_view(self) -> Outcome:
-        """Show the newest runlog."""
-        for entry in self._runlogs():
-            if entry.runlog is not None:
-                return Outcome(runlog_text(entry.runlog))
-        return self._no_runlog()
-
-    def cbk_action_runlogs_list(self) -> Outcome:
-        """List the runlogs, newest first."""
-        entries = self._runlogs()
-        return Outcome(runlogs_text(entries)) if entries else self._no_runlog()
-
-    def _runlogs(self) -> list[RunlogEntry]:
-        folder = self.c(self.CONFIG_RUNLOG_DIR)
-        return RunlogStore(Path(folder), self.name).list() if folder else []
-
-    def _no_runlog(self) -> Outcome:
-        folder = self.c(self.CONFIG_RUNLOG_DIR)
-        text = f"There is no runlog in {folder}" if folder else "No runlog_dir is configured"
-        return Outcome(text, EXIT_NO_INPUT)
-
-    def cbk_action_signal_check(self) -> Outcome:
-        """Say whether the daemon runs."""
-        return self.send_signal(SIGNAL_ACTIONS["signal-check"])
-
-    def cbk_action_signal_alrm(self) -> Outcome:
-        """Send SIGALRM: wake the daemon."""
-        return self.send_signal(SIGNAL_ACTIONS["signal-alrm"])
-
-    def cbk_action_signal_hup(self) -> Outcome:
-        """Send SIGHUP: read the configuration again, and open the log file anew."""
-        return self.send_signal(SIGNAL_ACTIONS["signal-hup"])
-
-    def cbk_action_signal_int(self) -> Outcome:
-        """Send SIGINT: stop when what is queued has been worked off."""
-        return self.send_signal(SIGNAL_ACTIONS["signal-int"])
-
-    def cbk_action_signal_term(self) -> Outcome:
-        """Send SIGTERM: stop at once, unless configured otherwise (sigterm)."""
-        return self.send_signal(SIGNAL_ACTIONS["signal-term"])
-
-    def cbk_action_signal_usr1(self) -> Outcome:
-        """Send SIGUSR1: save the runlog."""
-        return self.send_signal(SIGNAL_ACTIONS["signal-usr1"])
-
-    def cbk_action_signal_usr2(self) -> Outcome:
-        """Send SIGUSR2: save the state."""
-        return self.send_signal(SIGNAL_ACTIONS["signal-usr2"])
+        return Path(self.paths[self.PATH_LOG], f"{self._file_name}.log")
 
 
-# Hooks of pyzenkit, and what to do instead: overriding one would change nothing, in silence.
-_GONE = {
-    **dict.fromkeys(
-        ("_init_config", "_init_argparser"), "subclass `Options` to add configuration keys"
-    ),
-    "_configure_postprocess": "override derive() to add what follows from the configuration",
-    "_sub_stage_setup": "set up in a component's setup()",
-    "_sub_stage_process": "work in components' callbacks",
-    "_sub_stage_teardown": "release in a component's teardown()",
-}
-
-# Made absolute at once: a daemon changes its folder.
-_PATHS = ("config_file", "config_dir", "pid_file", "chroot_dir")
-_PATHS_INSIDE = ("log_file", "state_file", "runlog_dir", "work_dir")  # behind chroot_dir
-
-
-def _given(defaults: Mapping[str, Any]) -> dict[str, Any]:
+def _given_keys(defaults: Mapping[str, Any]) -> dict[str, Any]:
     for argument in defaults:
         if not argument.startswith(("default_", "path_")):
             raise TypeError(
                 f"Unexpected argument {argument!r}{did_you_mean(argument, _ARGUMENTS)}; give"
-                " configuration keys as default_KEY, and folders as path_KIND."
+                " configuration keys as default_KEY, and directories as path_KIND."
             )
     return {
         argument.removeprefix("default_"): value
@@ -349,19 +266,12 @@ def _given(defaults: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _folders(defaults: Mapping[str, Any]) -> dict[str, str | None]:
-    kinds = {argument.removeprefix("path_"): value for argument, value in defaults.items()}
-    return {kind: value for kind, value in kinds.items() if f"path_{kind}" in defaults}
-
-
-def _current_folder() -> Path | None:
-    try:
-        return Path.cwd()
-    except FileNotFoundError:  # it was deleted
-        return None
-
-
-_ARGUMENTS = ("components", "schedule", "schedule_next", "schedule_at", "schedule_after")
+def _given_directories(defaults: Mapping[str, Any]) -> dict[str, str | None]:
+    return {
+        argument.removeprefix("path_"): value
+        for argument, value in defaults.items()
+        if argument.startswith("path_")
+    }
 
 
 def _checked(name: str) -> str:
@@ -373,6 +283,6 @@ def _checked(name: str) -> str:
     return name
 
 
-def _default_file(folder: Path, name: str) -> str:
-    toml = folder / f"{name}.toml"
-    return str(toml if os.path.lexists(toml) else folder / f"{name}.conf")
+def _default_file(directory: Path, name: str) -> str:
+    toml = directory / f"{name}.toml"
+    return str(toml if os.path.lexists(toml) else directory / f"{name}.conf")

@@ -1,4 +1,20 @@
-"""What the main thread does while a daemon serves: wait, turn signals into events, end in time."""
+"""The daemon's main loop: wait for a notice or a signal, handle signals, look at the deadline.
+
+The main thread calls the dispatcher's `start`, `wait_for_end` and `stop`, one after the other.
+Each of these waits until something is true: `while not true: wait()`. On the main thread, that
+`wait` is `MainLoop.run_once`. So there is one loop in all three phases, and a signal is handled
+while components are set up, while they work, and while they are torn down.
+
+The exits from the loop:
+
+- The phases end by themselves: the daemon is idle, a callback stopped it, or SIGINT asked for a
+  graceful stop (`set_done`). A graceful stop has a deadline of its own, `stop_timeout`.
+- SIGTERM becomes the `terminate` event, whose callback stops the dispatcher at once. If that has
+  not happened in `TERMINATE_TIMEOUT` seconds, the loop raises `ForcedExit`.
+- `run_once` raises `ForcedExit` at once for the third SIGINT, for SIGINT during the start, and
+  for SIGTERM when events no longer begin: during the start, and during a stop. The exception
+  ends whichever phase is waiting; what remains is a stop without draining.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +22,12 @@ import contextlib
 import enum
 import signal
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from loguru import logger
 
-from zenactors.core.names import DaemonNames
+from zenactors.daemon.signal_events import SIGNAL_EVENTS, PendingEvents
 from zenactors.errors import (
     EXIT_CONFIG,
     EXIT_FORCED_STOP,
@@ -32,39 +47,39 @@ if TYPE_CHECKING:
     from zenactors.core.clock import Clock
 
 MAX_STOP_ATTEMPTS = 3
-"""So many SIGINTs leave at once, without waiting for the work that is under way."""
+"""The SIGINT of this number ends the daemon at once, without waiting for events under way."""
 
-TERMINATE_TIMEOUT = 1.0  # seconds that the `terminate` event has before the main thread acts itself
-
-SIGNAL_EVENTS: dict[int, Any] = {
-    signal.SIGINT: DaemonNames.EVENT_STOP,
-    signal.SIGTERM: DaemonNames.EVENT_TERMINATE,
-    signal.SIGHUP: DaemonNames.EVENT_SIGNAL_HUP,
-    signal.SIGUSR1: DaemonNames.EVENT_SIGNAL_USR1,
-    signal.SIGUSR2: DaemonNames.EVENT_SIGNAL_USR2,
-    signal.SIGALRM: None,  # wakes the main thread, and that is all
-    signal.SIGQUIT: None,  # logs what every thread is doing
-}
-"""What the main thread traps, and which event it makes of it."""
+TERMINATE_TIMEOUT = 1.0  # seconds that the `terminate` event has to stop the dispatcher
 
 
 class ExitReason(enum.Enum):
-    """Why the main thread leaves without waiting any longer."""
+    """The cause of a forced exit."""
 
     TERMINATED = "SIGTERM"
     FORCED = "asked to stop three times"
     INTERRUPTED = "asked to stop during start-up"
 
 
+class ForcedExit(Exception):  # noqa: N818 - not an error
+    """The way out of a wait of the main thread, whatever that waits for.
+
+    Only `MainLoop.run_once` raises it, and only `MainLoop` catches it.
+    """
+
+    def __init__(self, reason: ExitReason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
 class Trap(Protocol):
-    """What the main thread waits at; see `zenactors.process.signals.SignalTrap`."""
+    """The place where the main thread waits; see `zenactors.process.signals.SignalTrap`."""
 
     def __enter__(self) -> Self:
         """Begin to catch signals."""
         ...
 
     def __exit__(self, *_: object) -> None:
-        """Leave them to whoever had them before."""
+        """Restore the handlers that were there before."""
         ...
 
     def notify(self) -> None:
@@ -76,25 +91,21 @@ class Trap(Protocol):
         ...
 
 
-class ForcedExit(Exception):  # noqa: N818 - not an error
-    """Raised by the main thread's wait, to end whatever it was waiting for."""
-
-    def __init__(self, reason: ExitReason) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
-
-
 class MainLoop:
-    """Start a dispatcher, wait for its end, and stop it: whatever signals come meanwhile.
+    """Run a dispatcher from its start to its stop, and handle the signals that come meanwhile.
 
-    It is also how the dispatcher's own waits are waited (`actors.notifier.Notifier`): a notice
+    It is also the `Notifier` of the dispatcher (`actors.notifier`): on the main thread a notice
     and a signal end the same wait.
 
     Args:
-        clock: Where time comes from.
+        clock: The clock of the deadline.
         compat: True: a stop that was asked for has status 0, however it ended.
         runtime: What runs the actors.
-        trap: Makes what signals are waited for at.
+        pending: The events of signals that have not begun.
+        trap: Makes the trap for a set of signals.
+
+    Attributes:
+        report: The result of the stop; None before.
 
     Thread: main, but for `notify`.
     """
@@ -105,26 +116,29 @@ class MainLoop:
         *,
         compat: bool,
         runtime: Runtime,
+        pending: PendingEvents,
         trap: Callable[[Iterable[int]], Trap] = SignalTrap,
     ) -> None:
         self.report: StopReport | None = None
-        self._clock = clock
+        self._now = clock.monotonic
         self._compat = compat
         self._ident = runtime.ident
-        self._others = runtime.notifier()
+        self._other_threads = runtime.notifier()
+        self._pending = pending
         self._make_trap = trap
         self._trap: Trap | None = None
-        self._serving = 0
+        self._main_thread = 0
         self._dispatcher: Dispatcher | None = None
+        self._events: dict[int, Any] = SIGNAL_EVENTS
+        self._merged: set[Any] = set()
+        self._sigterm = "terminate"
         self._started = False
         self._leaving = False
-        self.received: Counter[int] = Counter()
-        """How often each signal has come."""
         self._stop_attempts = 0
-        self._leave_by: float | None = None
-        self._events: dict[int, Any] = SIGNAL_EVENTS
-        self._sigterm = "terminate"
-        self._on_ready: Callable[[], None] = _nothing
+        self._terminate_by: float | None = None
+        self._exit: ExitReason | None = None
+
+    # --- the phases ---------------------------------------------------------------------------
 
     def serve(
         self,
@@ -142,8 +156,8 @@ class MainLoop:
             dispatcher: What to run.
             schedule_initial: Called before the start.
             switch_interval: In seconds; see `ZenDaemon`.
-            signals: Further signals, and the events to make of them.
-            sigterm: What SIGTERM means: `"stop"` is what SIGINT means.
+            signals: Further signals, and the events that they become.
+            sigterm: The meaning of SIGTERM: `"stop"` makes it another SIGINT.
             on_ready: Called when every component has started.
 
         Raises:
@@ -151,62 +165,33 @@ class MainLoop:
         """
         self._events = {**SIGNAL_EVENTS, **signals}
         self._sigterm = sigterm
-        self._on_ready = on_ready
-        with self._make_trap(self._events) as trap, _switching_every(switch_interval):
+        with self._make_trap(self._events) as trap, _switch_interval(switch_interval):
             self._trap = trap
-            self._serving = self._ident()
+            self._main_thread = self._ident()
             self._dispatcher = dispatcher
+            own = dispatcher.names[0]
+            chains = dispatcher.chains().items()
+            self._merged = {event for event, chain in chains if chain[0][0] == own}
             try:
-                return self._serve(dispatcher, schedule_initial)
+                return self._run(dispatcher, schedule_initial, on_ready)
             except BaseException:  # a bug, perhaps of the program's `on_ready`
                 dispatcher.stop(drain=False)
                 raise
             finally:
                 self._trap = None
-                self._serving = 0
+                self._main_thread = 0
 
-    @property
-    def begun(self) -> bool:
-        """True once it serves, or has served."""
-        return self._dispatcher is not None
-
-    def ended_by_callback(self) -> bool:
-        """Return True if a callback stopped everything with status 0, and nobody else did."""
-        return (
-            self._dispatcher is not None
-            and self._dispatcher.halted_with == 0
-            and self._leave_by is None
-            and not self._leaving
-        )
-
-    def notify(self) -> None:
-        """End the main thread's wait. Never blocks. Thread: any."""
-        self._others.notify()
-        trap = self._trap
-        if trap is not None:
-            trap.notify()
-
-    @contextlib.contextmanager
-    def subscribed(self) -> Iterator[Wait]:
-        """Return the main thread's wait; other threads have one without signals.
-
-        Raises:
-            RuntimeError: The daemon does not serve.
-        """
-        if self._trap is None:
-            raise RuntimeError("A ZenDaemon is started and stopped by serve() or run().")
-        if self._ident() == self._serving:
-            yield self._wait
-        else:
-            with self._others.subscribed() as wait:
-                yield wait
-
-    def _serve(self, dispatcher: Dispatcher, schedule_initial: Callable[[], None]) -> int:
+    def _run(
+        self,
+        dispatcher: Dispatcher,
+        schedule_initial: Callable[[], None],
+        on_ready: Callable[[], None],
+    ) -> int:
         try:
             schedule_initial()
             dispatcher.start()
             self._started = True
-            self._on_ready()
+            on_ready()
             dispatcher.wait_for_end()
             self.report = dispatcher.stop()
         except UnknownEventError as cause:
@@ -222,33 +207,94 @@ class MainLoop:
             forced = leave.reason is ExitReason.FORCED and not self._compat
             return self._leave(dispatcher, EXIT_FORCED_STOP if forced else None)
         unfinished = self.report.timed_out or bool(self.report.stuck)
-        if unfinished and self._leave_by is None and not self._compat:
+        if unfinished and self._terminate_by is None and not self._compat:
             return dispatcher.status or EXIT_FORCED_STOP
         return dispatcher.status
 
     def _leave(self, dispatcher: Dispatcher, status: int | None) -> int:
-        self._leaving = True  # whoever is impatient may become more so: it changes nothing now
+        self._leaving = True  # further signals change nothing now
         self.report = dispatcher.stop(drain=False)
         return dispatcher.status if status is None else status
 
-    def _wait(self, timeout: float | None) -> None:
-        """Wait for a notice, and handle the signals that came. Raises `ForcedExit`."""
-        trap = self._trap
-        assert trap is not None
-        if self._leave_by is not None and self._dispatcher and not self._dispatcher.halted:
-            left = self._leave_by - self._clock.monotonic()
-            if left <= 0:
-                raise ForcedExit(ExitReason.TERMINATED)
-            timeout = left if timeout is None else min(left, timeout)
-        for number in trap.wait(timeout):
+    @property
+    def begun(self) -> bool:
+        """True once it serves, or has served."""
+        return self._dispatcher is not None
+
+    def ended_by_callback(self) -> bool:
+        """Return True if only a callback stopped everything, with status 0, and no signal."""
+        return (
+            self._dispatcher is not None
+            and self._dispatcher.halted_with == 0
+            and self._terminate_by is None
+            and not self._leaving
+        )
+
+    # --- the loop -----------------------------------------------------------------------------
+
+    def run_once(self, timeout: float | None) -> None:
+        """Wait for a notice or a signal, handle the signals, and look at the deadline.
+
+        Args:
+            timeout: Seconds to wait at most; None: until a notice, a signal or the deadline.
+
+        Raises:
+            ForcedExit: It is time to leave, whatever the caller waits for.
+        """
+        assert self._trap is not None
+        for number in self._trap.wait(self._until_deadline(timeout)):
             self._handle(number)
+        self._leave_if_due()
+
+    def _until_deadline(self, timeout: float | None) -> float | None:
+        if self._terminate_by is None or self._halted():
+            return timeout
+        left = max(0.0, self._terminate_by - self._now())
+        return left if timeout is None else min(left, timeout)
+
+    def _leave_if_due(self) -> None:
+        if self._leaving:
+            return
+        late = self._terminate_by is not None and self._now() >= self._terminate_by
+        if self._exit is None and late and not self._halted():
+            self._exit = ExitReason.TERMINATED
+        if self._exit is not None:
+            raise ForcedExit(self._exit)
+
+    def _halted(self) -> bool:
+        return self._dispatcher is not None and self._dispatcher.halted
+
+    # --- the notifier -------------------------------------------------------------------------
+
+    def notify(self) -> None:
+        """End the main thread's wait. Never blocks. Thread: any."""
+        self._other_threads.notify()
+        trap = self._trap
+        if trap is not None:
+            trap.notify()
+
+    @contextlib.contextmanager
+    def subscribed(self) -> Iterator[Wait]:
+        """Return `run_once` on the main thread; on other threads, a wait without signals.
+
+        Raises:
+            RuntimeError: The daemon does not serve.
+        """
+        if self._trap is None:
+            raise RuntimeError("A ZenDaemon is started and stopped by serve() or run().")
+        if self._ident() == self._main_thread:
+            yield self.run_once
+        else:
+            with self._other_threads.subscribed() as wait:
+                yield wait
+
+    # --- signals ------------------------------------------------------------------------------
 
     def _handle(self, number: int) -> None:
-        self.received[number] += 1
         name = SIGNALS_TO_NAMES_DICT.get(number, str(number))
         try:
             self._act(number, name)
-        finally:  # afterwards: a log whose reader hangs must not keep it from being done
+        finally:  # last, because a log whose reader hangs must not delay the action
             logger.info("Received {name}", name=name)
 
     def _act(self, number: int, name: str) -> None:
@@ -263,44 +309,43 @@ class MainLoop:
         elif number in {signal.SIGINT, signal.SIGTERM}:
             self._interrupt(dispatcher, name)
         elif event in dispatcher.chains():
-            _schedule(dispatcher, event)
+            self._schedule(dispatcher, event)
         else:
             logger.warning(
                 "{name} is ignored: no component handles {event!r}", name=name, event=event
             )
 
     def _interrupt(self, dispatcher: Dispatcher, name: str) -> None:
-        if not self._started:
-            raise ForcedExit(ExitReason.INTERRUPTED)
         self._stop_attempts += 1
-        if self._stop_attempts >= MAX_STOP_ATTEMPTS:
-            raise ForcedExit(ExitReason.FORCED)
-        if self._stop_attempts > 1:
-            logger.warning(
-                "Still working off what is queued; {more} more {name} to leave at once",
-                more=MAX_STOP_ATTEMPTS - self._stop_attempts,
-                name=name,
-            )
-        dispatcher.set_done()  # the stop itself sends the `stop` event through its chain
+        if not self._started:
+            self._exit = self._exit or ExitReason.INTERRUPTED
+        elif self._stop_attempts >= MAX_STOP_ATTEMPTS:
+            self._exit = self._exit or ExitReason.FORCED
+        else:
+            if self._stop_attempts > 1:
+                logger.warning(
+                    "Still working off what is queued; {more} more {name} to leave at once",
+                    more=MAX_STOP_ATTEMPTS - self._stop_attempts,
+                    name=name,
+                )
+            dispatcher.set_done()  # the stop itself sends the `stop` event through its chain
 
     def _terminate(self, dispatcher: Dispatcher) -> None:
         if not self._started or dispatcher.is_done():
-            raise ForcedExit(ExitReason.TERMINATED)
-        self._leave_by = self._clock.monotonic() + TERMINATE_TIMEOUT
-        _schedule(dispatcher, dispatcher.EVENT_TERMINATE)
+            self._exit = self._exit or ExitReason.TERMINATED  # the event might not begin
+        elif self._terminate_by is None:
+            self._terminate_by = self._now() + TERMINATE_TIMEOUT
+            self._schedule(dispatcher, dispatcher.EVENT_TERMINATE)
 
-
-def _nothing() -> None:
-    pass
-
-
-def _schedule(dispatcher: Dispatcher, event: str) -> None:
-    with contextlib.suppress(NotRunningError):  # it stops: nothing is started any more
-        dispatcher.queue.schedule_priority(event)
+    def _schedule(self, dispatcher: Dispatcher, event: Any) -> None:
+        if event in self._merged and not self._pending.add(event):
+            return
+        with contextlib.suppress(NotRunningError):  # it stops: events no longer begin
+            dispatcher.queue.schedule_priority(event)
 
 
 @contextlib.contextmanager
-def _switching_every(seconds: float | None) -> Iterator[None]:
+def _switch_interval(seconds: float | None) -> Iterator[None]:
     """Set the interpreter's switch interval for a while. It belongs to the whole process."""
     before = sys.getswitchinterval()
     if seconds is not None:

@@ -1,4 +1,4 @@
-"""Where a daemon's files are unless somebody says otherwise."""
+"""The default directories of a daemon's files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT_VARIABLE = "APP_ROOT_PATH"
-"""The environment variable with the folder that relative resource paths are under; default: /."""
+"""The environment variable with the directory that relative resource paths are under."""
 
 _OF_ROOT = {
     "bin": "usr/local/bin",
@@ -20,31 +20,44 @@ _OF_ROOT = {
 }
 
 
+def current_directory() -> Path | None:
+    """Return the current directory; None if it was deleted."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return None
+
+
 def resource_path(path: str, *more: str) -> str:
-    """Return a path under the application's root folder; an absolute one stays as it is."""
+    """Return a path under the application's root directory (default: /).
+
+    An absolute path stays as it is.
+    """
     return str(Path(os.environ.get(ROOT_VARIABLE, "/"), path, *more))
 
 
 def default_paths(given: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the folder for each kind of file.
+    """Return the directory for each kind of file.
 
-    Root's daemons have the system's folders. Other users cannot write there, so theirs have the
-    folders of the XDG base directory specification, unless `APP_ROOT_PATH` is set.
+    Root's daemons use the system's directories. Other users cannot write there, so theirs use
+    the directories of the XDG base directory specification, unless `APP_ROOT_PATH` is set.
 
     Args:
-        given: The folders that the program chooses, by kind; relative ones are resource paths.
+        given: The directories that the program chooses, by kind. Relative ones are resource
+            paths.
     """
     of_user = _of_user()
     return {
-        kind: resource_path(given.get(kind) or of_user.get(kind) or folder)
-        for kind, folder in _OF_ROOT.items()
+        kind: resource_path(given.get(kind) or of_user.get(kind) or directory)
+        for kind, directory in _OF_ROOT.items()
     }
 
 
-def make_user_folders(paths: Mapping[str, str]) -> None:
-    """Make those of an ordinary user's own folders that are not there (0700), as XDG wants it.
+def make_user_directories(paths: Mapping[str, str]) -> None:
+    """Make an ordinary user's own directories if they are missing (0700), as XDG demands.
 
-    What cannot be made is told by whoever needs it. The system's folders are for root to make.
+    A failure is not reported here: the first file that needs the directory reports it. Root
+    makes the system's directories.
     """
     of_user = _of_user()
     for kind in ("log", "run"):
@@ -64,5 +77,5 @@ def _of_user() -> dict[str, str]:
         "var": state,
         "log": state,
         "run": os.environ.get("XDG_RUNTIME_DIR") or state,
-        "tmp": os.environ.get("TMPDIR") or "/tmp",  # noqa: S108 - the folder that is meant
+        "tmp": os.environ.get("TMPDIR") or "/tmp",  # noqa: S108 - the directory that is meant
     }

@@ -1,0 +1,190 @@
+"""The built-in events: the daemon's own callbacks, and the maintenance events that repeat.
+
+The daemon's callbacks are the first in their chains. They run in the control actor, whose only
+component is `ControlComponent`.
+"""
+
+from __future__ import annotations
+
+import abc
+import functools
+from collections.abc import Callable, Collection, Hashable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from loguru import logger
+
+from zenactors.core.names import DaemonNames
+from zenactors.errors import ZenDaemonStopException
+
+if TYPE_CHECKING:
+    from zenactors.core.callbacks import Callback, Handler
+    from zenactors.core.daemon_api import Cancellable, Daemon
+    from zenactors.daemon.snapshots import Snapshots
+
+FIRST_STATISTICS = 20.0  # seconds until the first maintenance events at the latest; pyzenkit's
+
+
+class BuiltinEvents(DaemonNames):
+    """The part of a `ZenDaemon` that handles the built-in events.
+
+    Thread: control, for the callbacks.
+    """
+
+    name: str
+    _snapshots: Snapshots
+    _maintenance: MaintenanceEvents
+
+    @abc.abstractmethod
+    def reload(self) -> bool:
+        """Read the configuration again, and apply it as a whole or not at all."""
+
+    @abc.abstractmethod
+    def save_runlog(self, status: int | None = None) -> None:
+        """Write the runlog of this run."""
+
+    def get_events(self) -> list[Handler]:
+        """Return the daemon's own callbacks. A subclass adds to these."""
+        return [
+            self.gen_event_handler(self.EVENT_START, self.cbk_event_start),
+            self.gen_event_handler(self.EVENT_STOP, self.cbk_event_stop),
+            self.gen_event_handler(self.EVENT_TERMINATE, self.cbk_event_terminate),
+            self.gen_event_handler(self.EVENT_SIGNAL_HUP, self.cbk_event_signal_hup),
+            self.gen_event_handler(self.EVENT_SIGNAL_USR1, self.cbk_event_signal_usr1),
+            self.gen_event_handler(self.EVENT_SIGNAL_USR2, self.cbk_event_signal_usr2),
+            self.gen_event_handler(self.EVENT_LOG_STATISTICS, self.cbk_event_log_statistics),
+            self.gen_event_handler(self.EVENT_SAVE_RUNLOG, self.cbk_event_save_runlog),
+        ]
+
+    def cbk_event_start(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
+        """Log the start."""
+        logger.info("{name} starts", name=self.name)
+        return self.FLAG_CONTINUE, args
+
+    def cbk_event_stop(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
+        """Log the graceful stop. The main thread ends it when it takes too long.
+
+        If the program itself has scheduled this event, no stop has begun. Then the `terminate`
+        event follows after `stop_timeout`.
+        """
+        logger.info("{name} stops: works off what is queued", name=self.name)
+        if not daemon.is_done():
+            daemon.queue.schedule_after(daemon.c("stop_timeout"), self.EVENT_TERMINATE)
+        return self.FLAG_CONTINUE, args
+
+    def cbk_event_terminate(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
+        """Stop at once."""
+        raise ZenDaemonStopException("terminate")
+
+    def cbk_event_signal_hup(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
+        """Reload the configuration, unless the daemon stops."""
+        if not daemon.is_done():
+            self.reload()
+        return self.FLAG_CONTINUE, args
+
+    def cbk_event_signal_usr1(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
+        """Save the runlog, unless the daemon stops: the stop saves it."""
+        if not daemon.is_done():
+            self.save_runlog()
+        return self.FLAG_CONTINUE, args
+
+    def cbk_event_signal_usr2(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
+        """Write the state file, unless the daemon stops."""
+        if not daemon.is_done():
+            self._snapshots.save_state()
+        return self.FLAG_CONTINUE, args
+
+    def cbk_event_log_statistics(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
+        """Schedule the next time. Components log their counters in this event."""
+        self._maintenance.repeat(self.EVENT_LOG_STATISTICS)
+        return self.FLAG_CONTINUE, args
+
+    def cbk_event_save_runlog(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
+        """Save the runlog, and schedule the next time."""
+        self.save_runlog()
+        self._maintenance.repeat(self.EVENT_SAVE_RUNLOG)
+        return self.FLAG_CONTINUE, args
+
+
+class MaintenanceEvents:
+    """Schedule the events that repeat, each pending at most once.
+
+    Args:
+        daemon: The daemon whose queue they go to.
+        intervals: Returns the seconds between two events of each name, by the configuration of
+            the moment; 0: never.
+
+    Thread: main before the start, then control.
+    """
+
+    def __init__(self, daemon: Daemon, intervals: Callable[[], dict[str, float]]) -> None:
+        self._daemon = daemon
+        self._intervals = intervals
+        self._applied: dict[str, float] = {}
+        self._pending: dict[str, Cancellable] = {}
+
+    def schedule_first(self, given: Collection[Any]) -> None:
+        """Schedule each for the first time, but for those that the program itself schedules."""
+        self._applied = self._intervals()
+        for event, interval in self._applied.items():
+            if event not in given:  # it repeats itself: there would be two of it
+                self._schedule(event, min(FIRST_STATISTICS, interval))
+
+    def repeat(self, event: str) -> None:
+        """Schedule an event for the next time."""
+        self._schedule(event, self._intervals()[event])
+
+    def apply_intervals(self) -> None:
+        """Reschedule the events whose intervals a reload has changed."""
+        before, self._applied = self._applied, self._intervals()
+        for event, interval in self._applied.items():
+            if interval != before.get(event):
+                self._schedule(event, interval)
+
+    def _schedule(self, event: str, interval: float) -> None:
+        if pending := self._pending.pop(event, None):
+            pending.cancel()
+        if interval and not self._daemon.is_done():
+            self._pending[event] = self._daemon.queue.schedule_after(interval, event)
+
+
+class WithEvents(Protocol):
+    """The part of a `ZenDaemon` that the control actor needs; see there."""
+
+    name: str
+
+    def get_events(self) -> list[Handler]:
+        """Return the daemon's own callbacks."""
+        ...
+
+
+class ControlComponent:
+    """The component of the control actor: it has the daemon's own callbacks.
+
+    Args:
+        daemon: The daemon.
+        begun: Called with the event when one of its callbacks begins.
+    """
+
+    def __init__(self, daemon: WithEvents, begun: Callable[[Hashable], None]) -> None:
+        self.name = daemon.name
+        self._daemon = daemon
+        self._begun = begun
+
+    def get_events(self) -> list[Handler]:
+        """Return the daemon's callbacks, each of which reports that it begins."""
+        return [self._reporting(handler) for handler in self._daemon.get_events()]
+
+    def _reporting(self, handler: Handler) -> Handler:
+        if not (isinstance(handler, Mapping) and callable(handler.get("callback"))):
+            return handler  # it is refused when the chains are built
+        event, callback = handler.get("event"), handler["callback"]
+        return {**handler, "callback": _preceded(callback, lambda: self._begun(event))}
+
+
+def _preceded(callback: Callback, first: Callable[[], None]) -> Callback:
+    @functools.wraps(callback)
+    def call(daemon: Any, args: Any) -> tuple[int, Any] | None:
+        first()
+        return callback(daemon, args)
+
+    return call

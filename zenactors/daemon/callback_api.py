@@ -1,0 +1,73 @@
+"""The part of a `ZenDaemon` that callbacks use. Every method forwards to the dispatcher."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import subprocess
+
+    import tenacity
+
+    from zenactors.actors.dispatcher import Dispatcher
+    from zenactors.actors.live_queue import LiveQueue
+    from zenactors.actors.percent_logger import PercentLogger
+    from zenactors.actors.reactor import ComponentReactor
+
+
+class CallbackApi:
+    """The dispatcher's methods for callbacks, on the daemon. Thread: any, but for `io`."""
+
+    @property
+    @abc.abstractmethod
+    def dispatcher(self) -> Dispatcher:
+        """The engine."""
+
+    @property
+    def queue(self) -> LiveQueue:
+        """The event queue; safe from any thread."""
+        return self.dispatcher.queue
+
+    @property
+    def io(self) -> ComponentReactor:
+        """The calling component's descriptors and timers. Thread: own."""
+        return self.dispatcher.io
+
+    @property
+    def logger(self) -> PercentLogger:
+        """A logger that takes pyzenkit's `%s` arguments and writes to loguru."""
+        return self.dispatcher.logger
+
+    def dbgout(self, message: str) -> None:
+        """Log a debugging message."""
+        self.logger.debug(message)
+
+    def is_done(self) -> bool:
+        """Return True once it is time to stop: produce no new work."""
+        return self.dispatcher.is_done()
+
+    def set_done(self) -> None:
+        """Ask for a graceful stop. Returns at once."""
+        self.dispatcher.set_done()
+
+    def wait(self, period: float) -> bool:
+        """Wait `period` seconds, or until it is time to stop. Return True if it is."""
+        return self.dispatcher.wait(period)
+
+    def retrying(self, **options: Any) -> tenacity.Retrying:
+        """Return tenacity's `Retrying`; its waits end when it is time to stop."""
+        return self.dispatcher.retrying(**options)
+
+    def spawn(self, argv: Sequence[str], **popen_options: Any) -> subprocess.Popen[Any]:
+        """Run a program that is ended with the daemon; see `Dispatcher.spawn`."""
+        return self.dispatcher.spawn(argv, **popen_options)
+
+    def set_exit_status(self, status: int) -> None:
+        """Let the process end with this exit status. The first one set counts."""
+        self.dispatcher.set_exit_status(status)
+
+    def chains(self) -> dict[Any, list[tuple[str, str]]]:
+        """Return each event's chain as `(component, callback)` names, in order."""
+        return self.dispatcher.chains()

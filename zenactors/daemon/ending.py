@@ -1,0 +1,59 @@
+"""The end of a daemon: the last lines of its log, and the end of its process. Thread: main."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
+
+from loguru import logger
+
+from zenactors.process.diagnostics import stacks
+from zenactors.process.streams import exit_at_once
+
+if TYPE_CHECKING:
+    from zenactors.actors.shutdown import StopReport
+
+
+def log_report(report: StopReport, *, on_purpose: bool, threads: bool) -> None:
+    """Log what a stop has left undone.
+
+    Args:
+        report: The result of the stop.
+        on_purpose: True: a callback ended the daemon and has logged the reason, so that lost
+            events are no warning.
+        threads: Log the stacks of the threads that did not stop.
+    """
+    if report.stuck:
+        logger.error("Did not stop and were left behind: {names}", names=", ".join(report.stuck))
+        if threads:
+            names = tuple(f"zenactors:{name}" for name in report.stuck)
+            logger.error("What they are doing:\n{stacks}", stacks=stacks(names))
+    level = "INFO" if on_purpose else "WARNING"
+    if report.left:
+        logger.log(level, "Events not worked off: {left}", left=report.left)
+    if report.later:
+        logger.info("Events still waiting for their time: {later}", later=report.later)
+    if report.dead_letters:
+        logger.log(level, "Events that could not be handled: {dead}", dead=report.dead_letters)
+
+
+def leave(status: int, report: StopReport | None, signals: Iterable[int]) -> NoReturn:
+    """End the process. Threads that did not stop are not waited for.
+
+    Args:
+        status: The exit status.
+        report: The result of the stop; None if nothing was started.
+        signals: The signals that the daemon handled. They are ignored now, so that none can
+            break the end off.
+    """
+    for number in signals:
+        with suppress(ValueError):  # not on the main thread
+            signal.signal(number, signal.SIG_IGN)
+    if report is not None and report.stuck:
+        # A thread that hangs in a callback would hang again when the interpreter waits for its
+        # locks.
+        exit_at_once(status)
+    sys.exit(status)

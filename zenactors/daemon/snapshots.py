@@ -1,0 +1,181 @@
+"""Snapshots of a running daemon: its state, for debugging, and the runlog, the summary of a run.
+
+A snapshot that cannot be written is one line in the log, and the daemon goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from loguru import logger
+
+from zenactors._version import __version__
+from zenactors.daemon.runlog import RunlogStore, make_runlog
+from zenactors.process.advice import advice_for_writing, reason
+
+if TYPE_CHECKING:
+    from zenactors.actors.dispatcher import Dispatcher
+    from zenactors.actors.shutdown import StopReport
+    from zenactors.config.merge import Configuration
+    from zenactors.core.clock import Clock
+
+SHOWN_DEAD_LETTERS = 20  # the newest, in the state
+
+SaveJson = Callable[[Path, Any], None]
+
+
+class Described(Protocol):
+    """The part of a `ZenDaemon` that snapshots need; see there."""
+
+    name: str
+    config: dict[str, Any]
+    configuration: Configuration
+    paths: dict[str, str]
+    keep_runlogs: bool
+    stop_report: StopReport | None
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """The engine."""
+        ...
+
+    def c(self, key: str, default: Any = None) -> Any:
+        """Return the value of a configuration key."""
+        ...
+
+    def get_statistics(self, reader: str) -> dict[str, Any]:
+        """Return every component's statistics."""
+        ...
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the state; a subclass may add to it."""
+        ...
+
+    def get_runlog(self, status: int | None) -> dict[str, Any]:
+        """Return the runlog; a subclass may add to it."""
+        ...
+
+
+class Snapshots:
+    """Take and save the snapshots of one daemon.
+
+    Args:
+        daemon: The daemon.
+        clock: The clock of the run.
+        save: Writes a value as JSON to a file.
+        simulated: True: there is one runlog, with a fixed name, and none is removed.
+
+    Thread: control; main once the daemon has stopped.
+    """
+
+    def __init__(
+        self, daemon: Described, clock: Clock, save: SaveJson, *, simulated: bool = False
+    ) -> None:
+        self._daemon = daemon
+        self._now = clock.time
+        self._begun = clock.time()
+        self._save = save
+        self._simulated = simulated
+
+    def state(self, reload: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return the state of the daemon and its components.
+
+        Args:
+            reload: The outcome of the last reload.
+        """
+        daemon, dispatcher = self._daemon, self._daemon.dispatcher
+        letters = dispatcher.dead_letters()[-SHOWN_DEAD_LETTERS:]
+        return {
+            "time": self._now(),
+            "uptime": self._now() - self._begun,
+            "version": __version__,
+            "name": daemon.name,
+            "pid": os.getpid(),
+            "done": dispatcher.is_done(),
+            "config": daemon.config,
+            "paths": daemon.paths,
+            "reload": reload,
+            "chains": dispatcher.chains(),
+            "queued": dispatcher.queue.count(),
+            "events": self._events(),
+            "components": dispatcher.get_state(),
+            "dead_letters": [_fields(letter) for letter in letters],
+        }
+
+    def runlog(self, status: int | None) -> dict[str, Any]:
+        """Return the summary of this run so far; with the exit status, at its end."""
+        daemon = self._daemon
+        return make_runlog(
+            name=daemon.name,
+            pid=os.getpid(),
+            start=self._begun,
+            end=self._now(),
+            status=status,
+            statistics=daemon.get_statistics("runlog"),
+            events=self._events(),
+            dead_letters=daemon.dispatcher.dead_letter_count(),
+            left=_fields(daemon.stop_report) if daemon.stop_report else None,
+            argv=sys.argv,
+        )
+
+    def save_state(self) -> None:
+        """Write the state to `state_file`."""
+        path = self._daemon.c("state_file")
+        if not path:
+            logger.warning("No state is saved: no file is configured for it (state_file)")
+            return
+        try:
+            self._save(Path(path), self._daemon.get_state())
+        except OSError as cause:
+            _log_not_written("state", Path(path), cause, "another file (state_file)")
+        else:
+            logger.info("State written to {path}", path=path)
+
+    def save_runlog(self, status: int | None) -> None:
+        """Write the runlog to `runlog_dir`, in place of this run's earlier one."""
+        directory = self._daemon.c("runlog_dir")
+        if not directory:
+            logger.warning("No runlog is saved: no directory is configured for it (runlog_dir)")
+            return
+        try:
+            path = self._save_runlog(Path(directory), self._daemon.get_runlog(status))
+        except OSError as cause:
+            _log_not_written("runlog", Path(directory), cause, "another one (runlog_dir)")
+        else:
+            logger.debug("Runlog saved: {path}", path=path)
+
+    def keeps_runlogs(self) -> bool:
+        """Return True if runlogs are saved now and then, and at the end."""
+        origins = self._daemon.configuration.origins
+        return self._daemon.keep_runlogs or origins.get(("runlog_dir",), "default") != "default"
+
+    def _save_runlog(self, directory: Path, runlog: dict[str, Any]) -> Path:
+        if not self._simulated:
+            return RunlogStore(directory, self._daemon.name).save(runlog)
+        path = directory / f"{self._daemon.name}.runlog"
+        self._save(path, runlog)
+        return path
+
+    def _events(self) -> dict[str, Any]:
+        counts = self._daemon.dispatcher.counts()
+        return {str(event): _fields(each) for event, each in counts.items()}
+
+
+def _log_not_written(what: str, path: Path, cause: OSError, instead: str) -> None:
+    where = cause.filename or path
+    logger.error(
+        "The {what} cannot be written to {path}: {reason}. {advice}, or choose {instead}.",
+        what=what,
+        path=path,
+        reason=reason(cause),
+        advice=advice_for_writing(cause, where, "Make its directory writable"),
+        instead=instead,
+    )
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__slots__}

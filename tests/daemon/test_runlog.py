@@ -13,13 +13,8 @@ from typing import Any
 
 import pytest
 
-from zenactors.daemon.runlog import (
-    RunlogError,
-    RunlogStore,
-    make_runlog,
-    runlog_text,
-    runlogs_text,
-)
+from zenactors.daemon.runlog import RunlogError, RunlogStore, make_runlog
+from zenactors.daemon.runlog_text import runlog_text, runlogs_text
 
 BEGAN = 1_795_515_300.0  # 2026-11-24 10:15:00 UTC
 NOBODY = 2**22 + 1  # above what Linux gives a process
@@ -259,69 +254,3 @@ def test_no_secret_gets_into_a_runlog(folder: Path) -> None:
     assert "hunter2" not in path.read_text()
     assert "amqp://me:***@host" in path.read_text()
     assert "hunter2" not in runlog_text(runlog)
-
-
-def test_people_get_aligned_text() -> None:
-    text = runlog_text(
-        run(
-            pid=77,
-            argv=["demo", "-v"],
-            dead_letters=2,
-            events={"line": {"accepted": 12_000, "completed": 11_998}, "x": {"accepted": 1}},
-            statistics={"tailer": {"lines": {"cnt": 12_000, "spd": 1.5}}, "idle": {}},
-            left={"queued": 0, "unfinished": ["writer", "tailer"], "nothing": []},
-        )
-    )
-
-    for line in (
-        "daemon                 demo",
-        "process                77",
-        "command                demo -v",
-        "started                2026-11-24 10:15:00 UTC",
-        "duration               00:01:16",
-        "result                 stopped in order",
-        "exit status            0",
-        "dead letters           2",
-        "left: unfinished       writer, tailer",
-        "events  accepted  completed",
-        "line      12,000     11,998",
-        "x              1",
-        "statistics       cnt   spd",
-        "tailer lines  12,000  1.50",
-    ):
-        key, *rest = line.split()
-        assert [key, *rest] in [each.split() for each in text.splitlines()], line
-    assert "line      12,000     11,998" in text.splitlines()
-    assert "nothing" not in text
-    columns = {
-        line.index(word) for line, word in zip(text.splitlines(), ("demo", "77"), strict=False)
-    }
-    assert len(columns) == 1
-
-
-def test_a_list_shows_each_run_in_a_line(folder: Path) -> None:
-    store = RunlogStore(folder, "demo")
-    paths = [store.save(run(0)), store.save(run(9, status=None, end=BEGAN + 200_000))]
-
-    head, newest, oldest = runlogs_text(store.list()).splitlines()
-
-    assert head.split() == ["STARTED", "DURATION", "STATUS", "RESULT", "FILE"]
-    assert newest.split() == [
-        *("2026-11-24", "10:15:09", "UTC", "2", "d", "07:33:11", "-", "running"),
-        str(paths[1]),
-    ]
-    assert oldest.index("stopped in order") == newest.index("running") == head.index("RESULT")
-
-
-def test_what_a_terminal_obeys_is_shown_and_not_sent() -> None:
-    text = runlog_text(run(name="a\x1b[2Jb\nc\udc80"))
-
-    assert "a\\x1b[2Jb\\nc\\udc80" in text
-    assert "\x1b" not in text
-
-
-def test_text_of_a_runlog_that_somebody_has_edited_is_no_crash() -> None:
-    odd = {**run(), "events": [1], "statistics": {"x": 3}, "left": "l", "argv": None, "start": 1e30}
-
-    assert "1e+30" in runlog_text(odd)
-    assert "events" in runlog_text({key: run()[key] for key in ("name", "pid", "start", "end")})

@@ -16,7 +16,8 @@ from pathlib import Path
 from zenactors.config.schema import json_schema
 from zenactors.config.view import config_tree
 from zenactors.daemon.application import BaseApp
-from zenactors.daemon.runlog import RunlogEntry, RunlogStore, runlog_text, runlogs_text
+from zenactors.daemon.runlog import RunlogEntry, RunlogStore
+from zenactors.daemon.runlog_text import runlog_text, runlogs_text
 from zenactors.errors import (
     EXIT_DATA_ERROR,
     EXIT_NO_INPUT,

@@ -144,10 +144,10 @@ def test_what_cannot_be_read_is_named_and_no_reason_to_fail(folder: Path) -> Non
     assert len(problems) == 6
     assert "is no runlog: " in problems["20261124T101501Z-00001.runlog"]
     assert "has format 99" in problems["20261124T101502Z-00002.runlog"]
-    assert "name is none of a runlog" in problems["20261399T999999Z-00003.runlog"]
-    assert "name is none of a runlog" in problems["mine.runlog"]
+    assert "name is not that of a runlog" in problems["20261399T999999Z-00003.runlog"]
+    assert "name is not that of a runlog" in problems["mine.runlog"]
     assert "directory" in problems["20261124T101504Z-00004.runlog"].lower()
-    assert "no regular file" in problems["20261124T101505Z-00005.runlog"]
+    assert "not a regular file" in problems["20261124T101505Z-00005.runlog"]
     text = runlogs_text(store.list())
     for name, problem in problems.items():
         assert f"{folder / name}: {problem}" in text

@@ -1,1 +1,1 @@
-"""Floor 3: the application around the engine: configuration, life-cycle, signals."""
+"""Floor 4: the application around the engine: configuration, life cycle, signals, process."""

@@ -1,6 +1,6 @@
-"""Command lines by docopt: those of daemons too, and what is wrong with what it does not take.
+"""Command lines by docopt, those of daemons included, and the reason why one is refused.
 
-Kept light, so that `--help` is fast: pydantic is imported only where a model is looked at.
+Importing this is cheap, so that `--help` is fast: a function that needs pydantic imports it.
 Thread: any.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
@@ -24,11 +25,11 @@ _OPTION = re.compile(r"^ +(?:-\w, )?(--[\w-]+)(?: ([A-Z]+))?", re.MULTILINE)
 _REPEATED = re.compile(r"\[(--[\w-]+)\]\.\.\.")
 
 _WIDTH = 100
-_LONGEST = 26  # columns for options: what is longer has its description on the next line
+_LONGEST = 26  # columns; a longer option has its description on the next line
 
 
 class HelpShown(Exception):  # noqa: N818 - not an error
-    """The command line asked for help or the version, which was written: nothing else to do."""
+    """The command line asked for help or the version, which was written."""
 
 
 class UsageError(Exception):
@@ -54,11 +55,11 @@ def parse(
     """Parse a command line by its docopt text.
 
     Raises:
-        HelpShown: If it asks for help.
-        UsageError: If it does not fit the text.
+        HelpShown: It asks for help or the version.
+        UsageError: It does not fit the text.
     """
     try:
-        # By position, for docopt-ng and the type stubs of docopt name these differently.
+        # By position, because docopt-ng and the type stubs of docopt use different names.
         found: dict[str, Any] = docopt(doc, list(argv), True, version, options_first=options_first)  # noqa: FBT003
     except DocoptExit as cause:
         raise UsageError(_explain(doc, argv, options_first=options_first), doc) from cause
@@ -68,7 +69,7 @@ def parse(
 
 
 def choice(doc: str, option: str, value: str, allowed: Sequence[str]) -> str:
-    """Return `value` if it is allowed for this option; raise a `UsageError` otherwise."""
+    """Return `value` if it is allowed for this option; otherwise raise a `UsageError`."""
     if value not in allowed:
         *most, last = map(repr, allowed)
         expected = f"{', '.join(most)} or {last}" if most else last
@@ -90,12 +91,13 @@ def usage(
     `work_dir`; `--no-x` for a key `x` that is true by default.
 
     Args:
-        program: What the program is called.
-        description: One line on what it is for.
+        program: The program's name.
+        description: One line on its purpose.
         model: The daemon's configuration; see `DaemonOptions`.
-        actions: What `--action` takes, each with one line on it. None or empty: no such option.
+        actions: The actions that `--action` takes, each with one line of help. None or empty:
+            there is no such option.
     """
-    from zenactors.config.flags import REPEATED, flags_of  # noqa: PLC0415 - see above
+    from zenactors.config.flags import REPEATED, flags_of  # noqa: PLC0415 - slow to import
 
     program = "-".join(program.split()) or "daemon"
     groups: dict[str, list[tuple[str, str]]] = {}
@@ -130,7 +132,7 @@ def usage(
 
 def _table(entries: Sequence[tuple[str, str]], column: int) -> Iterator[str]:
     for name, text in entries:
-        # A line of the text that began with an option would be one to docopt.
+        # docopt would take a line that begins with an option for the definition of one.
         words = re.sub(r" (?=-)|(?<=Default:) ", "\0", _harmless(text))
         wrapped = textwrap.wrap(
             words, _WIDTH - column, break_on_hyphens=False, break_long_words=False
@@ -145,7 +147,7 @@ def _table(entries: Sequence[tuple[str, str]], column: int) -> Iterator[str]:
 
 
 def _harmless(text: str) -> str:
-    """Return a text in one line, without what docopt would take for its own."""
+    """Return a text in one line, without anything that docopt would take for its own."""
     text = re.sub(r"(?i)\b(usage):", r"\1 -", " ".join(text.split()))
     return re.sub(r"(?i)\[(default): (.*?)\]", r"(\1: \2)", text).lstrip("-")
 
@@ -162,14 +164,14 @@ def parse_daemon(
 
     Args:
         argv: The words after the program's name.
-        doc: What `usage` has returned for the same model and actions.
+        doc: The text that `usage` returned for the same model and actions.
         model: The daemon's configuration.
-        actions: What `--action` takes.
-        version: What `--version` shows.
+        actions: The actions that `--action` takes.
+        version: The text that `--version` shows.
 
     Raises:
-        HelpShown: If it asks for help or the version.
-        UsageError: If it is wrong; one line for each wrong value.
+        HelpShown: It asks for help or the version.
+        UsageError: It is wrong; one line for each wrong value.
     """
     return keys_in(parse(doc, argv, version=version), doc, model, actions=actions)
 
@@ -184,15 +186,15 @@ def keys_in(
     """Return the configuration keys that a parsed command line sets.
 
     Args:
-        found: What `parse` has returned.
-        doc: What it was parsed by, for the message.
+        found: The result of `parse`.
+        doc: The text that it was parsed by, for the message.
         model: The daemon's configuration.
-        actions: What `--action` takes; None: that is for somebody else to check.
+        actions: The actions that `--action` takes; None: the caller checks them.
 
     Raises:
-        UsageError: If a value is wrong; one line for each.
+        UsageError: A value is wrong; one line for each.
     """
-    from zenactors.config import checking, options  # noqa: PLC0415 - see above
+    from zenactors.config import checking, options  # noqa: PLC0415 - slow to import
     from zenactors.config.flags import REPEATED, flags_of  # noqa: PLC0415
 
     values: dict[str, Any] = {}
@@ -215,8 +217,8 @@ def keys_in(
 
 
 def _typed(field: FieldInfo, text: str) -> Any:
-    """Return what a text means to a field; the text itself, if that is what the field takes."""
-    import pydantic  # noqa: PLC0415 - see above
+    """Return the value of a text for a field; the text itself, if the field takes it."""
+    import pydantic  # noqa: PLC0415 - slow to import
 
     from zenactors.config.checking import adapter_of  # noqa: PLC0415
 
@@ -226,7 +228,7 @@ def _typed(field: FieldInfo, text: str) -> Any:
         return text
     with suppress(pydantic.ValidationError):
         return adapter.validate_strings(text)
-    # Wrong in any case; but what is of the right type is told better what is wrong with it.
+    # The value is wrong in any case, but one of the right type has a better error.
     with suppress(pydantic.ValidationError):
         value = pydantic.TypeAdapter(bare).validate_strings(text)
         try:
@@ -237,37 +239,55 @@ def _typed(field: FieldInfo, text: str) -> Any:
 
 
 def _explain(doc: str, argv: Sequence[str], *, options_first: bool) -> str:
-    """Say what docopt does not: which word of the command line is wrong."""
-    values = dict(_OPTION.findall(doc.partition("Usage:")[2].partition("\n\n")[2]))
-    repeated = _REPEATED.findall(usage_of(doc))
-    words = list(argv)
-    given: list[str] = []
+    """Return what docopt does not report: the word of the command line that is wrong."""
+    options = _Options(doc)
     positional: list[str] = []
+    words = deque(argv)
     while words:
-        word = words.pop(0)
+        word = words.popleft()
         if word == "--" or (positional and options_first):
             positional += words
             break
         if not word.startswith("-") or word == "-":
             positional.append(word)
-            continue
+        elif mistake := options.mistake_in(word, words):
+            return mistake
+    return _explain_positional(doc, positional) or f"wrong arguments: {' '.join(argv)}"
+
+
+class _Options:
+    """The options of a docopt text, and those that a command line has given so far."""
+
+    def __init__(self, doc: str) -> None:
+        described = doc.partition("Usage:")[2].partition("\n\n")[2]
+        self._values = dict(_OPTION.findall(described))
+        self._repeated = _REPEATED.findall(usage_of(doc))
+        self._given: list[str] = []
+
+    def mistake_in(self, word: str, following: deque[str]) -> str:
+        """Take an option, with its value, from a command line. Return what is wrong with it."""
         name, equals, _ = word.partition("=")
-        # As docopt does, take the beginning of an option for the option.
-        matches = [name] if name in values else [long for long in values if long.startswith(name)]
-        if word.startswith("--") and len(matches) > 1:
-            return f"option {name!r} may be {' or '.join(map(repr, matches))}"
-        if not word.startswith("--") or not matches:
-            return f"unknown option {name!r}{did_you_mean(name, values)}"
-        name = matches[0]
-        if name in given and name not in repeated:
+        # Like docopt, take the beginning of an option for the option.
+        known = [name] if name in self._values else [x for x in self._values if x.startswith(name)]
+        if word.startswith("--") and len(known) > 1:
+            return f"option {name!r} may be {' or '.join(map(repr, known))}"
+        if not word.startswith("--") or not known:
+            return f"unknown option {name!r}{did_you_mean(name, self._values)}"
+        name = known[0]
+        if name in self._given and name not in self._repeated:
             return f"option {name!r} is given twice"
-        given.append(name)
-        if equals and not values[name]:
+        self._given.append(name)
+        value = self._values[name]
+        if equals and not value:
             return f"option {name!r} takes no value, but got {word!r}"
-        if values[name] and not equals:
-            if not words or words[0] == "--":
-                return f"option {name!r} needs a value: {name} {values[name]}"
-            words.pop(0)
+        if value and not equals:
+            if not following or following[0] == "--":
+                return f"option {name!r} needs a value: {name} {value}"
+            following.popleft()
+        return ""
+
+
+def _explain_positional(doc: str, positional: Sequence[str]) -> str:
     # The first word of a usage line is the program, then the command if there is one.
     expected = [
         word
@@ -278,4 +298,4 @@ def _explain(doc: str, argv: Sequence[str], *, options_first: bool) -> str:
         return f"{expected[len(positional)].removesuffix('...')} is missing"
     if positional[len(expected) :]:
         return f"unexpected argument {positional[len(expected)]!r}"
-    return f"wrong arguments: {' '.join(argv)}"
+    return ""

@@ -1,4 +1,4 @@
-"""JSON files that are whole or not there: the state and the runlogs."""
+"""JSON files that are either whole or missing: the state and the runlogs."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from zenactors.config.redaction import json_text
 
 
 def save_json(path: Path, value: Any, mode: int = 0o600) -> None:
-    """Write a value as JSON, whole or not at all. By default the file is the owner's alone.
+    """Write a value as JSON, whole or not at all. By default, only the owner may read the file.
 
     Args:
-        path: The file. What was there before is replaced; a symbolic link too, not its target. A
-            device, a folder or a pipe is refused: nobody has meant to replace that.
+        path: The file. It is replaced; so is a symbolic link, and not its target. A device, a
+            directory or a pipe is refused, because replacing one is never intended.
         value: Anything; see `plain`.
         mode: The file's permissions, whatever the umask.
 
     Raises:
-        OSError: If it cannot be written; with `path` as its file name. What was there before is
-            still there then.
+        OSError: The file cannot be written, and is unchanged; `filename` is its path.
     """
     text = json_text(value)
     try:
@@ -52,7 +51,7 @@ def _replace(path: Path, text: str, mode: int) -> None:
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         os.replace(name, path)  # noqa: PTH105 - symmetrical to mkstemp
-    except BaseException:  # whatever it was, no half-written file stays behind
+    except BaseException:  # whatever it was, no half-written file remains
         with contextlib.suppress(OSError):
             os.unlink(name)  # noqa: PTH108
         raise

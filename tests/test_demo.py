@@ -1,4 +1,4 @@
-"""The demonstration does what pyzenkit's does, and what it says on start can be done."""
+"""The demonstration does the same as pyzenkit's, and its advice at the start is right."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zenactors.testing import Harness
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 60.0  # seconds; generous: only a hang takes that long
-TEMPORARY = Path(zenactors.demo._folder()).name
+TEMPORARY = Path(zenactors.demo._directory()).name
 
 
 def messages(harness: Harness) -> list[str]:
@@ -37,7 +37,7 @@ def test_component_works_once_a_second_and_counts() -> None:
         assert "Performing component startup..." in messages(harness)
 
 
-def test_component_ends_its_unit_when_it_is_asked_to_stop_and_begins_none() -> None:
+def test_a_component_asked_to_stop_ends_its_unit_and_begins_none() -> None:
     with Harness([DemoDaemonComponent()]) as harness:
         harness.advance(1.5)
         before = harness.now
@@ -92,7 +92,7 @@ def test_daemon_takes_a_name_and_a_description() -> None:
     assert (daemon.name, daemon.description) == ("mine", "My daemon")
 
 
-def test_daemon_ends_by_itself_after_as_many_units_of_work_as_it_is_told(
+def test_daemon_ends_by_itself_after_its_number_of_work_units(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -104,10 +104,10 @@ def test_daemon_ends_by_itself_after_as_many_units_of_work_as_it_is_told(
         assert harness.component("DemoDaemonComponent").statistics_cur["cnt_default"] == 3
 
 
-def command(folder: Path, *options: str) -> subprocess.Popen[str]:
+def command(directory: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "zenactors.demo", *options],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(directory)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -115,8 +115,8 @@ def command(folder: Path, *options: str) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def demo(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    with command(folder, *options) as process:
+def demo(directory: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    with command(directory, *options) as process:
         try:
             yield process
         finally:
@@ -129,7 +129,7 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def read_until(process: subprocess.Popen[str], pattern: str) -> str:
-    """Return the first line of the log that matches; the test fails if it ends before."""
+    """Return the first line of the log that matches. The test fails if there is none."""
     assert process.stderr is not None
     seen = []
     for line in process.stderr:
@@ -139,27 +139,27 @@ def read_until(process: subprocess.Popen[str], pattern: str) -> str:
     raise AssertionError(f"no {pattern!r} in {''.join(seen)}")
 
 
-def test_module_runs_and_its_files_are_private_to_a_folder_of_their_own(tmp_path: Path) -> None:
+def test_module_runs_and_its_files_are_in_a_private_directory(tmp_path: Path) -> None:
     with demo(tmp_path, "--work-units", "1") as process:
         status, out, err = end(process)
     assert (status, out) == (EXIT_OK, ""), err
     assert "Work unit 1 done." in err
-    (folder,) = tmp_path.iterdir()
-    assert folder.name == TEMPORARY
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert {path.name for path in folder.iterdir()} == {"demo-zendaemon.py"}
-    assert [path.suffix for path in (folder / "demo-zendaemon.py").iterdir()] == [".runlog"]
+    (directory,) = tmp_path.iterdir()
+    assert directory.name == TEMPORARY
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert {path.name for path in directory.iterdir()} == {"demo-zendaemon.py"}
+    assert [path.suffix for path in (directory / "demo-zendaemon.py").iterdir()] == [".runlog"]
 
 
-def test_what_it_says_on_start_can_be_done(tmp_path: Path) -> None:
-    folder = tmp_path / TEMPORARY
+def test_its_advice_at_the_start_works(tmp_path: Path) -> None:
+    directory = tmp_path / TEMPORARY
     with demo(tmp_path) as process:
         said = read_until(process, r"This is process \d+")
         assert f"This is process {process.pid}." in said
         read_until(process, r"startup")
         process.send_signal(signal.SIGUSR2)
-        assert str(folder / "demo-zendaemon.py.state") in read_until(process, "State written")
-        (folder / "demo-zendaemon.py.conf").write_text('{"stats_interval": 2.5}')
+        assert str(directory / "demo-zendaemon.py.state") in read_until(process, "State written")
+        (directory / "demo-zendaemon.py.conf").write_text('{"stats_interval": 2.5}')
         process.send_signal(signal.SIGHUP)
         assert "stats_interval" in read_until(process, "Configuration reloaded")
         with demo(tmp_path, "--action", "signal-int") as action:
@@ -173,7 +173,7 @@ def test_what_it_says_on_start_can_be_done(tmp_path: Path) -> None:
         assert end(action)[0] == EXIT_NOT_RUNNING
 
 
-def test_help_tells_of_the_demonstration_s_own_option(tmp_path: Path) -> None:
+def test_help_lists_the_demonstrations_own_option(tmp_path: Path) -> None:
     with demo(tmp_path, "--help") as process:
         status, out, _ = end(process)
     assert status == EXIT_OK
@@ -185,7 +185,9 @@ def test_help_tells_of_the_demonstration_s_own_option(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("planted", ["link", "open"])
-def test_a_folder_that_somebody_else_may_have_made_is_refused(tmp_path: Path, planted: str) -> None:
+def test_a_directory_that_another_user_may_have_made_is_refused(
+    tmp_path: Path, planted: str
+) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o700)
     if planted == "link":

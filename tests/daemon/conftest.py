@@ -27,7 +27,7 @@ from typing import Any
 
 import pytest
 
-from tests.daemon.whole import FOLDER, MODES, NAME, SOCKET
+from tests.daemon.whole import DIRECTORY, MODES, NAME, SOCKET
 
 DEADLINE = 30.0  # seconds: generous, so that only a hang fails
 ROOT = Path(__file__).parents[2]
@@ -106,14 +106,14 @@ class Launched:
 
 
 class Whole:
-    """Daemons of one folder, which is anybody's to enter."""
+    """Daemons of one directory, which is anybody's to enter."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.pid_file = folder / f"{NAME}.pid"
-        self.log = folder / f"{NAME}.log"
-        self.state = folder / f"{NAME}.state"
-        self.runlogs = folder / NAME
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.pid_file = directory / f"{NAME}.pid"
+        self.log = directory / f"{NAME}.log"
+        self.state = directory / f"{NAME}.state"
+        self.runlogs = directory / NAME
         self._texts = Path(tempfile.mkdtemp())
         self._address = f"zenactors-{uuid.uuid4()}"
         self._words = socket.socket(socket.AF_UNIX)
@@ -141,7 +141,7 @@ class Whole:
             groups: With these supplementary groups; only root may give any.
             environ: Further variables.
             through: A program, with its arguments, that runs the command line.
-            cwd: Where; default: this process's folder.
+            cwd: Where; default: this process's directory.
         """
         python = sys.executable
         if nobody and os.geteuid() == 0:
@@ -151,7 +151,12 @@ class Whole:
             python = found
         count = len(self._launched)
         out, err = self._texts / f"{count}.out", self._texts / f"{count}.err"
-        environ = {FOLDER: str(self.folder), MODES: words, SOCKET: self._address, **(environ or {})}
+        environ = {
+            DIRECTORY: str(self.directory),
+            MODES: words,
+            SOCKET: self._address,
+            **(environ or {}),
+        }
         identity: dict[str, Any] = {}
         if nobody and os.geteuid() == 0:
             identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
@@ -247,13 +252,13 @@ def ended(pid: int) -> bool:
 
 @pytest.fixture
 def whole() -> Iterator[Whole]:
-    folder = Path(tempfile.mkdtemp())  # not pytest's own, which only one user may enter
-    folder.chmod(0o755)
+    directory = Path(tempfile.mkdtemp())  # not pytest's own, which only one user may enter
+    directory.chmod(0o755)
     set_subreaper(1)
-    whole = Whole(folder)
+    whole = Whole(directory)
     try:
         yield whole
     finally:
         whole.clean_up()
         set_subreaper(0)
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)

@@ -109,7 +109,7 @@ def test_an_ordinary_user_may_not_signal_roots_daemon(whole: Whole) -> None:
 @needs_root
 def test_root_obeys_no_pid_file_that_somebody_else_has_written(whole: Whole) -> None:
     pid = whole.daemon()  # root's, which a nobody wants root to end
-    forged = whole.folder / "forged.pid"
+    forged = whole.directory / "forged.pid"
     forged.write_bytes(whole.pid_file.read_bytes())
     os.chown(forged, 23_457, 23_457)
 
@@ -122,13 +122,16 @@ def test_root_obeys_no_pid_file_that_somebody_else_has_written(whole: Whole) -> 
 
 def test_what_only_looks_like_a_pid_file_is_refused(whole: Whole) -> None:
     pid = whole.daemon()
-    link, folder, fifo = (whole.folder / f"{kind}.pid" for kind in ("link", "folder", "fifo"))
+    link, directory, fifo = (
+        whole.directory / f"{kind}.pid" for kind in ("link", "directory", "fifo")
+    )
     link.symlink_to(whole.pid_file)
-    folder.mkdir()
+    directory.mkdir()
     os.mkfifo(fifo)
 
     launched = [
-        whole.launch("--action", "signal-term", "--pid-file", path) for path in (link, folder, fifo)
+        whole.launch("--action", "signal-term", "--pid-file", path)
+        for path in (link, directory, fifo)
     ]
 
     assert [each.left() for each in launched] == [EXIT_DATA_ERROR] * 3
@@ -159,10 +162,10 @@ def test_of_several_instances_each_has_its_files_and_an_action_reaches_all(whole
     status, out, _ = whole.act("signal-usr2", "--paralel")
     assert status == EXIT_OK
     assert sorted(out.splitlines()) == sorted(
-        f"Sent SIGUSR2 to process {pid} ({whole.folder}/whole.{pid:05x}.pid)" for pid in pids
+        f"Sent SIGUSR2 to process {pid} ({whole.directory}/whole.{pid:05x}.pid)" for pid in pids
     )
     assert {whole.hear("usr2")["pid"] for _ in pids} == pids
-    states = [whole.folder / f"whole.{serial}.state" for serial in serials]
+    states = [whole.directory / f"whole.{serial}.state" for serial in serials]
     assert {json.loads(each.read_text())["pid"] for each in states} == pids
 
     assert whole.act("signal-int", "--parallel")[0] == EXIT_OK
@@ -187,7 +190,7 @@ def test_an_instance_that_was_killed_does_not_hide_that_the_others_were_reached(
 
 
 def test_the_configuration_is_shown_with_the_origin_of_each_value(whole: Whole) -> None:
-    file = whole.folder / "whole.toml"
+    file = whole.directory / "whole.toml"
     file.write_text('stats_interval = 7\n[components.subject]\napi_key = "hidden-from-view"\n')
 
     status, out, err = whole.act("config-view", "--umask", "027")

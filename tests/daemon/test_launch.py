@@ -57,8 +57,8 @@ def test_who_launches_leaves_with_0_when_every_component_has_started(whole: Whol
     assert whole.pid_file.read_text().splitlines()[0] == str(ready["pid"])
 
 
-def test_a_daemon_has_left_terminal_folder_and_streams_of_who_launched_it(whole: Whole) -> None:
-    launched = whole.launch(environ={"TERM": "vt100", "KEPT": "yes"}, cwd=whole.folder)
+def test_a_daemon_has_left_terminal_directory_and_streams_of_who_launched_it(whole: Whole) -> None:
+    launched = whole.launch(environ={"TERM": "vt100", "KEPT": "yes"}, cwd=whole.directory)
     said = whole.hear("setup")
     pid, environ = said["pid"], said["environ"]
     assert launched.end() == (EXIT_OK, "", "")
@@ -136,9 +136,9 @@ def test_who_launches_holds_no_reader_of_its_output_up(whole: Whole) -> None:
     [
         'exec "$@" <&- >&- 2>&-',
         "trap '' INT TERM HUP USR1; exec \"$@\"",  # as a shell starts what is in its background
-        'cd "$WHOLE_FOLDER" && mkdir gone && cd gone && rmdir ../gone && exec "$@"',
+        'cd "$WHOLE_DIRECTORY" && mkdir gone && cd gone && rmdir ../gone && exec "$@"',
     ],
-    ids=["closed-streams", "ignored-signals", "deleted-folder"],
+    ids=["closed-streams", "ignored-signals", "deleted-directory"],
 )
 def test_however_it_is_started_it_runs_and_stops_in_order(
     whole: Whole, hostile: str, where: str
@@ -305,7 +305,7 @@ def test_a_stop_that_comes_before_the_main_thread_waits_is_not_lost(
     for pid in whole.children():
         assert whole.status_of(pid) == EXIT_OK
     assert "ready" not in {each["word"] for each in whole.said()}
-    assert list(whole.folder.glob("*.pid")) == []
+    assert list(whole.directory.glob("*.pid")) == []
 
 
 @pytest.mark.slow
@@ -335,10 +335,10 @@ def test_who_is_impatient_breaks_no_end(whole: Whole, number: int) -> None:
 
 
 def test_a_hangup_takes_a_good_file_over_and_refuses_a_broken_one(whole: Whole) -> None:
-    file = whole.folder / "here.toml"
+    file = whole.directory / "here.toml"
     file.write_text("[components.subject]\npace = 1\n")
     # A relative name, which means another file once the daemon has gone to "/".
-    pid = whole.daemon("--config-file", file.name, cwd=whole.folder)
+    pid = whole.daemon("--config-file", file.name, cwd=whole.directory)
 
     file.write_text("[components.subject]\npace = 2\n")
     os.kill(pid, signal.SIGHUP)
@@ -368,7 +368,7 @@ def test_a_hangup_takes_a_good_file_over_and_refuses_a_broken_one(whole: Whole) 
 
 def test_a_log_file_that_was_moved_away_is_opened_anew_by_a_hangup(whole: Whole) -> None:
     pid = whole.daemon("--log-json")
-    moved = whole.log.rename(whole.folder / "moved.log")
+    moved = whole.log.rename(whole.directory / "moved.log")
     os.kill(pid, signal.SIGUSR1)
     whole.hear("usr1")
     assert "SIGUSR1" in moved.read_text()
@@ -394,7 +394,7 @@ def test_a_log_file_that_was_moved_away_is_opened_anew_by_a_hangup(whole: Whole)
 def test_a_daemon_becomes_user_and_group_and_leaves_all_groups(
     whole: Whole, user: str | int, group: int | None
 ) -> None:
-    writable = whole.folder / "own"
+    writable = whole.directory / "own"
     writable.mkdir()
     writable.chmod(0o777)
     options = [*["--user", user], *(["--group", group] if group else [])]
@@ -413,8 +413,8 @@ def test_a_daemon_becomes_user_and_group_and_leaves_all_groups(
 
 
 @needs_root
-def test_a_daemon_lives_under_its_root_folder_and_all_of_it_works_there(whole: Whole) -> None:
-    jail = whole.folder / "jail"
+def test_a_daemon_lives_under_its_root_directory_and_all_of_it_works_there(whole: Whole) -> None:
+    jail = whole.directory / "jail"
     (jail / "deep").mkdir(parents=True)
     pid = whole.daemon(
         *("--chroot-dir", jail, "--work-dir", "/deep", "--umask", "0o077"),
@@ -439,11 +439,13 @@ def test_a_daemon_lives_under_its_root_folder_and_all_of_it_works_there(whole: W
     assert whole.status_of(pid) == EXIT_OK
 
 
-def test_a_daemon_works_in_its_folder_with_its_umask_also_in_the_foreground(whole: Whole) -> None:
-    launched = whole.launch("--no-daemon", "--work-dir", whole.folder, "--umask", "77")
+def test_a_daemon_works_in_its_directory_with_its_umask_also_in_the_foreground(
+    whole: Whole,
+) -> None:
+    launched = whole.launch("--no-daemon", "--work-dir", whole.directory, "--umask", "77")
     pid = whole.hear("ready")["pid"]
 
-    assert Path(f"/proc/{pid}/cwd").readlink() == whole.folder
+    assert Path(f"/proc/{pid}/cwd").readlink() == whole.directory
     assert proc_status(pid)["Umask"] == ["0077"]
     launched.process.send_signal(signal.SIGINT)
     assert launched.left() == EXIT_OK
@@ -456,7 +458,7 @@ def test_a_daemon_works_in_its_folder_with_its_umask_also_in_the_foreground(whol
 def test_what_only_root_may_is_refused_to_others_in_one_line(
     whole: Whole, options: list[str], where: str
 ) -> None:
-    whole.folder.chmod(0o777)
+    whole.directory.chmod(0o777)
     foreground = ["--no-daemon"] if where == "foreground" else []
 
     status, out, err = whole.do(*options, *foreground, nobody=True)
@@ -509,11 +511,11 @@ def test_of_many_runs_the_last_ten_runlogs_are_kept(whole: Whole) -> None:
 
 
 def test_a_full_disk_stops_no_daemon(whole: Whole) -> None:
-    not_a_folder = whole.folder / "file"
-    not_a_folder.touch()
+    not_a_directory = whole.directory / "file"
+    not_a_directory.touch()
     pid = whole.daemon(
-        *("--log-file", "/dev/full", "--state-file", not_a_folder / "state"),
-        *("--runlog-dir", not_a_folder / "runlogs"),
+        *("--log-file", "/dev/full", "--state-file", not_a_directory / "state"),
+        *("--runlog-dir", not_a_directory / "runlogs"),
     )
     for number, word in (
         (signal.SIGHUP, "hup"),
@@ -529,7 +531,7 @@ def test_a_full_disk_stops_no_daemon(whole: Whole) -> None:
 
 
 def test_what_is_no_regular_file_is_not_replaced_by_the_state(whole: Whole) -> None:
-    device = whole.folder / "like-a-device"
+    device = whole.directory / "like-a-device"
     os.mkfifo(device)
     pid = whole.daemon("--state-file", device)
 
@@ -540,14 +542,14 @@ def test_what_is_no_regular_file_is_not_replaced_by_the_state(whole: Whole) -> N
     assert f"The state cannot be written to {device}" in whole.logged()
 
 
-def test_a_folder_that_is_taken_away_stops_no_daemon(whole: Whole) -> None:
-    folder = whole.folder / "taken"
-    folder.mkdir()
+def test_a_directory_that_is_taken_away_stops_no_daemon(whole: Whole) -> None:
+    directory = whole.directory / "taken"
+    directory.mkdir()
     pid = whole.daemon(
-        *("--log-file", folder / "x.log", "--state-file", folder / "x.state"),
-        *("--runlog-dir", folder / "runlogs", "--pid-file", folder / "x.pid"),
+        *("--log-file", directory / "x.log", "--state-file", directory / "x.state"),
+        *("--runlog-dir", directory / "runlogs", "--pid-file", directory / "x.pid"),
     )
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)
     for number, word in (
         (signal.SIGHUP, "hup"),
         (signal.SIGUSR1, "usr1"),
@@ -614,7 +616,7 @@ def test_a_bare_except_swallows_no_termination(whole: Whole) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_console_that_nobody_reads_holds_no_stop_up(whole: Whole, number: int) -> None:
     # As a terminal that is held with Ctrl-S, or a pager that shows its first page.
-    console = whole.folder / "console"
+    console = whole.directory / "console"
     os.mkfifo(console)
     reader = os.open(console, os.O_RDWR | os.O_NONBLOCK)
     try:
@@ -622,7 +624,7 @@ def test_a_console_that_nobody_reads_holds_no_stop_up(whole: Whole, number: int)
             while True:
                 os.write(reader, b"." * select.PIPE_BUF)
         launched = whole.launch(
-            "--no-daemon", through=["sh", "-c", 'exec "$@" 2>"$WHOLE_FOLDER/console"', "sh"]
+            "--no-daemon", through=["sh", "-c", 'exec "$@" 2>"$WHOLE_DIRECTORY/console"', "sh"]
         )
         whole.hear("ready")
         launched.process.send_signal(number)
@@ -634,10 +636,10 @@ def test_a_console_that_nobody_reads_holds_no_stop_up(whole: Whole, number: int)
 
 @needs_root
 def test_behind_another_root_a_reload_forgets_nothing(whole: Whole) -> None:
-    (whole.folder / f"{NAME}.toml").write_text(
+    (whole.directory / f"{NAME}.toml").write_text(
         "stats_interval = 9\n[components.subject]\npace = 5\n"
     )
-    jail = whole.folder / "jail"
+    jail = whole.directory / "jail"
     jail.mkdir()
     pid = whole.daemon(
         *("--chroot-dir", jail, "--log-file", "/x.log", "--state-file", "/x.state"),

@@ -235,10 +235,10 @@ def test_random_chains_run_in_the_order_of_the_seed(
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Return the folder that stands for / to the program, with what it expects there."""
+    """Return the directory that stands for / to the program, with what it expects there."""
     (tmp_path / "tmp").mkdir()
-    for folder in (tmp_path, tmp_path / "tmp"):
-        folder.chmod(0o755)
+    for directory in (tmp_path, tmp_path / "tmp"):
+        directory.chmod(0o755)
     return tmp_path
 
 

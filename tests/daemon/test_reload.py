@@ -79,13 +79,13 @@ class Daemon(ZenDaemon):
 class Site:
     """A daemon with a configuration file, and its logs."""
 
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "d.conf"
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / "d.conf"
         self.write({})
         self.greeter, self.other = Greeter(), Greeter("other")
         self.daemon = Daemon(
-            name="d", components=[self.greeter, self.other], path_cfg=str(folder),
-            path_run=str(folder), path_log=str(folder),
+            name="d", components=[self.greeter, self.other], path_cfg=str(directory),
+            path_run=str(directory), path_log=str(directory),
         )  # fmt: skip
         self.reopened: list[str] = []
         self.daemon.reopen_logs = lambda config: self.reopened.append(config["log_level"])

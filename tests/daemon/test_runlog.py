@@ -27,29 +27,29 @@ def run(number: int = 0, **changes: Any) -> dict[str, Any]:
     return make_runlog(**{**given, **changes})
 
 
-def names(folder: Path) -> list[str]:
-    return sorted(each.name for each in folder.iterdir())
+def names(directory: Path) -> list[str]:
+    return sorted(each.name for each in directory.iterdir())
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     return tmp_path / "demo.runlogs"
 
 
-def test_a_run_has_one_file_named_after_its_start_and_process(folder: Path) -> None:
-    store = RunlogStore(folder, "demo")
+def test_a_run_has_one_file_named_after_its_start_and_process(directory: Path) -> None:
+    store = RunlogStore(directory, "demo")
     path = store.save(run(status=None))
 
-    assert path.parent == folder
+    assert path.parent == directory
     assert path.name.startswith("20261124T101500Z-")
     assert store.save(run(dead_letters=3)) == path
-    assert RunlogStore(folder, "demo").save(run(dead_letters=4)) == path
-    assert names(folder) == [path.name]
+    assert RunlogStore(directory, "demo").save(run(dead_letters=4)) == path
+    assert names(directory) == [path.name]
     assert store.load(path)["dead_letter_count"] == 4
 
 
-def test_runs_that_begin_in_the_same_second_have_files_of_their_own(folder: Path) -> None:
-    store = RunlogStore(folder, "demo")
+def test_runs_that_begin_in_the_same_second_have_files_of_their_own(directory: Path) -> None:
+    store = RunlogStore(directory, "demo")
 
     # In a container each has the number 1: then the fraction of the second tells them apart.
     same = [run(pid=1, start=BEGAN), run(pid=1, start=BEGAN + 0.25), run(pid=2, start=BEGAN)]
@@ -57,55 +57,55 @@ def test_runs_that_begin_in_the_same_second_have_files_of_their_own(folder: Path
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
-def test_folder_and_files_are_for_the_user_and_his_group(folder: Path, umask: int) -> None:
+def test_directory_and_files_are_for_the_user_and_his_group(directory: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
-        path = RunlogStore(folder, "demo").save(run())
+        path = RunlogStore(directory, "demo").save(run())
     finally:
         os.umask(before)
 
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o750 & ~umask
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o750 & ~umask
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-def test_a_folder_whose_parent_is_missing_is_an_error_with_its_path(tmp_path: Path) -> None:
-    folder = tmp_path / "no" / "runlogs"
+def test_a_directory_whose_parent_is_missing_is_an_error_with_its_path(tmp_path: Path) -> None:
+    directory = tmp_path / "no" / "runlogs"
     with pytest.raises(FileNotFoundError) as error:
-        RunlogStore(folder, "demo").save(run())
+        RunlogStore(directory, "demo").save(run())
 
-    assert error.value.filename == str(folder)
+    assert error.value.filename == str(directory)
     assert names(tmp_path) == []
 
 
 def test_what_cannot_be_written_is_an_error_with_its_path(tmp_path: Path) -> None:
     store = RunlogStore(tmp_path / "file", "demo")
-    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "file").write_text("no directory")
 
     with pytest.raises(FileExistsError) as error:
         store.save(run())
     assert error.value.filename == str(tmp_path / "file")
 
 
-def test_the_newest_are_kept_and_listed_newest_first(folder: Path) -> None:
-    store = RunlogStore(folder, "demo", keep=3)
+def test_the_newest_are_kept_and_listed_newest_first(directory: Path) -> None:
+    store = RunlogStore(directory, "demo", keep=3)
     paths = [store.save(run(number)) for number in (0, 1, 2, 3, 4)]
 
     assert [entry.path for entry in store.list()] == [paths[4], paths[3], paths[2]]
     assert [entry.start for entry in store.list()] == [BEGAN + 4, BEGAN + 3, BEGAN + 2]
-    assert len(names(folder)) == 3
+    assert len(names(directory)) == 3
 
 
-def test_an_old_runs_own_file_is_never_removed_by_itself(folder: Path) -> None:
-    store = RunlogStore(folder, "demo", keep=2)
+def test_an_old_runs_own_file_is_never_removed_by_itself(directory: Path) -> None:
+    store = RunlogStore(directory, "demo", keep=2)
     newer = [store.save(run(number)) for number in (5, 6)]
     own = store.save(run(0))
 
     assert own.exists()
-    assert names(folder) == sorted([own.name, newer[1].name])
+    assert names(directory) == sorted([own.name, newer[1].name])
 
 
-def test_files_of_others_are_left_alone(folder: Path, tmp_path: Path) -> None:
-    RunlogStore(folder, "other").save(run(0, name="other"))
+def test_files_of_others_are_left_alone(directory: Path, tmp_path: Path) -> None:
+    RunlogStore(directory, "other").save(run(0, name="other"))
     outside = tmp_path / "outside"
     outside.write_text("{}")
     foreign = {
@@ -117,25 +117,25 @@ def test_files_of_others_are_left_alone(folder: Path, tmp_path: Path) -> None:
         "20261124T101500Z-00001.runlog": '["a list"]',
     }
     for name, text in foreign.items():
-        (folder / name).write_text(text)
-    (folder / "20261124T101500Z-00002.runlog").symlink_to(outside)
-    before = names(folder)
+        (directory / name).write_text(text)
+    (directory / "20261124T101500Z-00002.runlog").symlink_to(outside)
+    before = names(directory)
 
-    path = RunlogStore(folder, "demo", keep=1).save(run(1))
+    path = RunlogStore(directory, "demo", keep=1).save(run(1))
 
-    assert names(folder) == sorted([*before, path.name])
+    assert names(directory) == sorted([*before, path.name])
     assert outside.exists()
 
 
-def test_what_cannot_be_read_is_named_and_no_reason_to_fail(folder: Path) -> None:
-    store = RunlogStore(folder, "demo")
+def test_what_cannot_be_read_is_named_and_no_reason_to_fail(directory: Path) -> None:
+    store = RunlogStore(directory, "demo")
     path = store.save(run())
-    (folder / "20261124T101501Z-00001.runlog").write_text('{"format": 1, "na')
-    (folder / "20261124T101502Z-00002.runlog").write_text(json.dumps({**run(), "format": 99}))
-    (folder / "20261399T999999Z-00003.runlog").write_text("{}")
-    (folder / "mine.runlog").write_text("{}")
-    (folder / "20261124T101504Z-00004.runlog").mkdir()
-    os.mkfifo(folder / "20261124T101505Z-00005.runlog")
+    (directory / "20261124T101501Z-00001.runlog").write_text('{"format": 1, "na')
+    (directory / "20261124T101502Z-00002.runlog").write_text(json.dumps({**run(), "format": 99}))
+    (directory / "20261399T999999Z-00003.runlog").write_text("{}")
+    (directory / "mine.runlog").write_text("{}")
+    (directory / "20261124T101504Z-00004.runlog").mkdir()
+    os.mkfifo(directory / "20261124T101505Z-00005.runlog")
 
     first, *others = store.list()
 
@@ -150,11 +150,11 @@ def test_what_cannot_be_read_is_named_and_no_reason_to_fail(folder: Path) -> Non
     assert "not a regular file" in problems["20261124T101505Z-00005.runlog"]
     text = runlogs_text(store.list())
     for name, problem in problems.items():
-        assert f"{folder / name}: {problem}" in text
+        assert f"{directory / name}: {problem}" in text
 
 
-def test_no_folder_means_no_runlogs(folder: Path) -> None:
-    assert RunlogStore(folder, "demo").list() == []
+def test_no_directory_means_no_runlogs(directory: Path) -> None:
+    assert RunlogStore(directory, "demo").list() == []
     assert runlogs_text([]) == "There are no runlogs.\n"
 
 
@@ -169,9 +169,9 @@ def test_no_folder_means_no_runlogs(folder: Path) -> None:
     ],
 )
 def test_what_is_no_runlog_of_this_format_is_refused(
-    folder: Path, change: dict[str, Any], expected: str
+    directory: Path, change: dict[str, Any], expected: str
 ) -> None:
-    store = RunlogStore(folder, "demo")
+    store = RunlogStore(directory, "demo")
     path = store.save(run())
     path.write_text(json.dumps({**run(), **change}))
 
@@ -181,8 +181,8 @@ def test_what_is_no_runlog_of_this_format_is_refused(
     assert expected in str(error.value)
 
 
-def test_deeply_nested_garbage_is_no_crash(folder: Path) -> None:
-    store = RunlogStore(folder, "demo")
+def test_deeply_nested_garbage_is_no_crash(directory: Path) -> None:
+    store = RunlogStore(directory, "demo")
     path = store.save(run())
     path.write_text("[" * 100_000)
 
@@ -190,27 +190,27 @@ def test_deeply_nested_garbage_is_no_crash(folder: Path) -> None:
         store.load(path)
 
 
-def test_a_process_that_still_runs_keeps_its_old_file(folder: Path) -> None:
+def test_a_process_that_still_runs_keeps_its_old_file(directory: Path) -> None:
     sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        store = RunlogStore(folder, "demo", keep=1)
+        store = RunlogStore(directory, "demo", keep=1)
         running = store.save(run(0, pid=sleeper.pid, status=None))
         for number in (1, 2):
             store.save(run(number))
         assert running.exists()
-        assert len(names(folder)) == 2
+        assert len(names(directory)) == 2
     finally:
         sleeper.communicate()
 
     last = store.save(run(3))  # it was killed: nobody will write its file again
-    assert names(folder) == [last.name]
+    assert names(directory) == [last.name]
 
 
-def test_many_that_save_at_once_end_with_as_many_as_are_kept(folder: Path) -> None:
+def test_many_that_save_at_once_end_with_as_many_as_are_kept(directory: Path) -> None:
     errors: list[BaseException] = []
 
     def save_many(first: int) -> None:
-        store = RunlogStore(folder, "demo", keep=4)
+        store = RunlogStore(directory, "demo", keep=4)
         try:
             for number in range(first, first + 25):
                 store.save(run(number))
@@ -225,8 +225,8 @@ def test_many_that_save_at_once_end_with_as_many_as_are_kept(folder: Path) -> No
         thread.join()
     assert errors == []
 
-    RunlogStore(folder, "demo", keep=4).save(run(1_000))
-    assert len(names(folder)) == 4
+    RunlogStore(directory, "demo", keep=4).save(run(1_000))
+    assert len(names(directory)) == 4
 
 
 def test_a_runlog_says_what_became_of_a_run() -> None:
@@ -243,13 +243,13 @@ def test_a_runlog_says_what_became_of_a_run() -> None:
     assert json.loads(json.dumps(runlog)) == runlog
 
 
-def test_no_secret_gets_into_a_runlog(folder: Path) -> None:
+def test_no_secret_gets_into_a_runlog(directory: Path) -> None:
     runlog = run(
         argv=["demo", "--password=hunter2", "--db-password", "hunter2", "amqp://me:hunter2@host"],
         left={"config": [{"token": "hunter2"}, b"redis://:hunter2@host"]},
         statistics={"c": {"api_key": "hunter2"}},
     )
-    path = RunlogStore(folder, "demo").save(runlog)
+    path = RunlogStore(directory, "demo").save(runlog)
 
     assert "hunter2" not in path.read_text()
     assert "amqp://me:***@host" in path.read_text()

@@ -28,7 +28,7 @@ STORM = 1_000  # signals
 @pytest.fixture
 def busy(whole: Whole) -> int:
     """The number of a daemon under full load, with a signal mapped to an event of its own."""
-    (whole.folder / "whole.toml").write_text('[signals]\nwinch = "resized"\n')
+    (whole.directory / "whole.toml").write_text('[signals]\nwinch = "resized"\n')
     return whole.daemon(words="busy")
 
 

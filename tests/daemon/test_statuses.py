@@ -118,7 +118,7 @@ def test_70_bug_after_the_fork(whole: Whole, where: str) -> None:
 def test_71_system_that_refuses(whole: Whole, where: str) -> None:
     options = ["--no-daemon"] if where == "foreground" else []
 
-    status, _, err = whole.do("--pid-file", whole.folder / "none" / "x.pid", *options)
+    status, _, err = whole.do("--pid-file", whole.directory / "none" / "x.pid", *options)
 
     assert status == EXIT_OS_ERROR
     assert err.count("\n") == 1
@@ -162,7 +162,7 @@ def test_77_daemon_of_somebody_else(whole: Whole) -> None:
 def test_78_wrong_configuration(whole: Whole) -> None:
     launched = {}
     for number, text in enumerate(["stats_interval = 'often'\n", "no_such = 1\n", "= broken"]):
-        file = whole.folder / f"{number}.toml"
+        file = whole.directory / f"{number}.toml"
         file.write_text(text)
         launched[file] = whole.launch("--config-file", file)
 
@@ -190,7 +190,7 @@ def test_78_first_event_that_nobody_handles(whole: Whole) -> None:
 
 
 def test_78_signal_for_an_event_that_nobody_handles(whole: Whole) -> None:
-    (whole.folder / "whole.toml").write_text('[signals]\nwinch = "unheard"\n')
+    (whole.directory / "whole.toml").write_text('[signals]\nwinch = "unheard"\n')
 
     status, _, err = whole.do()
 

@@ -21,7 +21,7 @@ from zenactors import ZenDaemon, ZenDaemonComponent, ZenDaemonStopException, han
 from zenactors.config.options import DaemonOptions, Table
 
 NAME = "whole"
-FOLDER = "WHOLE_FOLDER"
+DIRECTORY = "WHOLE_DIRECTORY"
 MODES = "WHOLE"
 ACTIONS = "WHOLE_ACTIONS"
 SOCKET = "WHOLE_SOCKET"
@@ -234,7 +234,7 @@ def words() -> set[str]:
 
 def daemon() -> WholeDaemon:
     """Return the daemon that the environment asks for."""
-    chosen, folder = words(), os.environ[FOLDER]
+    chosen, directory = words(), os.environ[DIRECTORY]
     busy = [Busy(number) for number in range(4)] if "busy" in chosen else []
     daemon = WholeDaemon(
         name=NAME,
@@ -242,9 +242,9 @@ def daemon() -> WholeDaemon:
         components=[Subject(chosen), *([Counting()] if busy else []), *busy],
         schedule=[("unheard",)] if "unknown-event" in chosen else [],
         compat="pyzenkit" if "compat" in chosen else None,
-        path_run=folder,
-        path_log=folder,
-        path_cfg=folder,
+        path_run=directory,
+        path_log=directory,
+        path_cfg=directory,
     )
     daemon.on_ready = lambda: say("ready")
     return daemon

@@ -122,7 +122,7 @@ def test_71_system_that_refuses(whole: Whole, where: str) -> None:
 
     assert status == EXIT_OS_ERROR
     assert err.count("\n") == 1
-    assert "Create the folder" in err
+    assert "Create the directory" in err
 
 
 @pytest.mark.parametrize("where", ["background", "foreground"])

@@ -31,8 +31,8 @@ from zenactors.errors import EXIT_CONFIG, ConfigurationError
 if TYPE_CHECKING:
     import pydantic
 
-    from zenactors.actors.entries import ComponentEntry
     from zenactors.actors.component_messages import Change
+    from zenactors.actors.entries import ComponentEntry
     from zenactors.actors.shutdown import StopReport
     from zenactors.core.dispatch_state import Ordering
     from zenactors.daemon.main_loop import Trap

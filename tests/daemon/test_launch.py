@@ -62,6 +62,8 @@ def test_a_daemon_has_left_terminal_directory_and_streams_of_who_launched_it(who
     said = whole.hear("setup")
     pid, environ = said["pid"], said["environ"]
     assert launched.end() == (EXIT_OK, "", "")
+    os.kill(pid, signal.SIGUSR1)
+    whole.hear("usr1")  # so its main thread has closed its end of the launch dialogue
     proc = Path(f"/proc/{pid}")
     status = proc_status(pid)
     descriptors = {

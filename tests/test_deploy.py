@@ -339,7 +339,7 @@ def test_in_the_background_the_unit_s_signals_reload_and_stop_in_order(system: P
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         os.close(pidfd)
     log = system / "var/log/access-log/access-log.log"
-    assert "access-log stops: works off what is queued" in log.read_text()
+    assert "access-log stops: handling the queued events" in log.read_text()
     assert "access-log ended with status 0" in log.read_text()
     assert not pid_file.exists()
     assert mode_of(log) == 0o640
@@ -365,7 +365,7 @@ def test_in_the_foreground_the_stop_signal_stops_in_order(
         finally:
             process.kill()
     assert process.returncode == 0
-    assert b"access-log stops: works off what is queued" in errors
+    assert b"access-log stops: handling the queued events" in errors
     assert run(health_check(), system).returncode == EXIT_NOT_RUNNING
 
 

@@ -141,7 +141,7 @@ def test_an_error_of_the_start_is_shown_by_the_launching_process() -> None:
 def test_without_a_daemon_the_check_reports_it(capsys: Capture) -> None:
     write_spec()
     assert main(["run", "copy.toml", "--action", "signal-check"]) == 3
-    assert capsys.readouterr().err.startswith("Not running: there is no pid file")
+    assert capsys.readouterr().err.startswith("Not running: there is no PID file")
 
 
 def test_the_view_shows_each_value_with_its_origin(capsys: Capture) -> None:

@@ -1,7 +1,7 @@
-"""Launches whole daemons, and ends in any case what it has launched: detached ones too.
+"""Launches whole daemons, and ends all of them in the end, detached ones included.
 
-While the fixture lasts this process is a subreaper (prctl(2)): a daemon whose launching process
-has gone becomes its child. So none is lost sight of, and each one's exit status is seen.
+While the fixture lasts, this process is a subreaper (prctl(2)): a daemon whose launching process
+has ended becomes its child. So the fixture sees each daemon, and its exit status.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MANY = 4_096  # words that wait to be heard
 
 
 def children() -> set[int]:
-    """Return the numbers of this process's children, of all its threads."""
+    """Return the PIDs of this process's children, of all its threads."""
     found: set[int] = set()
     for task in Path("/proc/self/task").iterdir():
         try:
@@ -55,7 +55,7 @@ def set_subreaper(value: int) -> None:
 
 
 @functools.cache
-def python_for_anybody() -> str | None:
+def python_for_every_user() -> str | None:
     """Return a Python that an ordinary user can run this program with; None if there is none."""
     for python in (sys.executable, shutil.which("python3", path="/usr/bin:/bin:/usr/local/bin")):
         if python is None:
@@ -88,7 +88,7 @@ def environment() -> dict[str, str]:
 
 @dataclasses.dataclass
 class Launched:
-    """A process that was started by a command line: the daemon itself, or what launches it."""
+    """A process that was started by a command line: the daemon, or its launching process."""
 
     process: subprocess.Popen[bytes]
     out: Path
@@ -106,7 +106,7 @@ class Launched:
 
 
 class Whole:
-    """Daemons of one directory, which is anybody's to enter."""
+    """Daemons of one directory, which every user may enter."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -136,16 +136,16 @@ class Whole:
 
         Args:
             options: Its command line.
-            words: What its components do.
-            nobody: As an ordinary user.
-            groups: With these supplementary groups; only root may give any.
+            words: The behaviour of its components.
+            nobody: Run it as an ordinary user.
+            groups: Run it with these supplementary groups; only root may.
             environ: Further variables.
             through: A program, with its arguments, that runs the command line.
-            cwd: Where; default: this process's directory.
+            cwd: Its current directory. Default: this process's.
         """
         python = sys.executable
         if nobody and os.geteuid() == 0:
-            found = python_for_anybody()
+            found = python_for_every_user()
             if found is None:
                 pytest.skip("an ordinary user can run no Python here that has the dependencies")
             python = found
@@ -183,13 +183,13 @@ class Whole:
         return self.do("--action", action, *options, **how)
 
     def hear(self, word: str) -> dict[str, Any]:
-        """Wait until a process says `word`; what else is said before is passed over."""
+        """Wait until a process says `word`; other words before it are skipped."""
         while (said := self.next_word(DEADLINE))["word"] != word:
             pass
         return said
 
     def next_word(self, timeout: float) -> dict[str, Any]:
-        """Return what a process says next; raises `TimeoutError`, or `BlockingIOError` for 0."""
+        """Return the next word of a process; raise `TimeoutError`, or `BlockingIOError` for 0."""
         self._words.settimeout(timeout)
         connection, _ = self._words.accept()
         with connection:
@@ -199,7 +199,7 @@ class Whole:
         return said
 
     def said(self) -> list[dict[str, Any]]:
-        """Return all that has been said and not heard yet; does not wait."""
+        """Return all words that were said and not heard yet. Does not wait."""
         said = []
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -207,7 +207,7 @@ class Whole:
         return said
 
     def daemon(self, *options: object, **how: Any) -> int:
-        """Start a daemon in the background, wait until it is ready, and return its number."""
+        """Start a daemon in the background, wait until it is ready, and return its PID."""
         status, _, err = self.do(*options, **how)
         assert (status, err) == (0, "")
         return int(self.hear("setup")["pid"])
@@ -218,7 +218,7 @@ class Whole:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     def children(self) -> set[int]:
-        """Return the processes that run: launched here, or adopted, but not waited for."""
+        """Return the running processes that were launched or adopted, and not waited for."""
         return children() - self._before
 
     def kill(self, pid: int) -> None:
@@ -233,7 +233,7 @@ class Whole:
             if launched.process.poll() is None:
                 launched.process.kill()
                 launched.process.wait()
-        while left := self.children():  # who is killed may leave children in its turn
+        while left := self.children():  # a killed process may leave children, too
             for pid in left:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
@@ -252,7 +252,7 @@ def ended(pid: int) -> bool:
 
 @pytest.fixture
 def whole() -> Iterator[Whole]:
-    directory = Path(tempfile.mkdtemp())  # not pytest's own, which only one user may enter
+    directory = Path(tempfile.mkdtemp())  # not pytest's, which only one user may enter
     directory.chmod(0o755)
     set_subreaper(1)
     whole = Whole(directory)

@@ -1,4 +1,4 @@
-"""A daemon for the process tests: says what happens, one word a line on standard output."""
+"""A daemon for the process tests: reports events on standard output, one word a line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zenactors.daemon.signal_events import SIGNAL_EVENTS
 
 Answer = tuple[int, Any]
 
-BACKLOG = 100  # events: more than are handed to a component at a time
+BACKLOG = 100  # events: more than one batch
 DEADLINE = 30.0  # seconds: generous, so that only a hang takes it
 
 
@@ -25,13 +25,13 @@ def say(word: str) -> None:
 
 
 def hang() -> None:
-    """Read from a pipe that nobody writes to."""
+    """Block: read from a pipe without a writer."""
     reader, _writer = os.pipe()
     os.read(reader, 1)
 
 
 class Subject(ZenDaemonComponent):
-    """Does what the mode says."""
+    """Acts by its mode."""
 
     def __init__(self, mode: str) -> None:
         super().__init__(name="subject")

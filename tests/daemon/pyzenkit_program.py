@@ -24,7 +24,7 @@ STATS_BYTES = "cnt_bytes"
 
 
 class FetcherDaemonComponent(ZenDaemonComponent):
-    """Take items out of a list, one event an item, and hand them on."""
+    """Take items out of a list, one event an item, and pass them on."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -95,7 +95,7 @@ class FetcherDaemonComponent(ZenDaemonComponent):
 
 
 class FilterDaemonComponent(ZenDaemonComponent):
-    """Come first on an item's way, and stop those that are too long."""
+    """Be the first in the chain of an item, and stop those that are too long."""
 
     def __init__(self, max_length=2, **kwargs):
         super().__init__(**kwargs)
@@ -113,7 +113,7 @@ class FilterDaemonComponent(ZenDaemonComponent):
 
 
 class StorageDaemonComponent(ZenDaemonComponent):
-    """Keep what has come through, and have it written later, all at once."""
+    """Keep the items that arrive, and write them later, all at once."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -191,7 +191,7 @@ class CollectorDaemon(ZenDaemon):
 
 
 class OrdersComponent(ZenDaemonComponent):
-    """Do as its table says, event by event, and note what it was given."""
+    """Act by its table, event by event, and record the arguments."""
 
     def __init__(self, label, table, **kwargs):
         super().__init__(**kwargs)
@@ -224,7 +224,7 @@ class OrdersComponent(ZenDaemonComponent):
 
 
 def describe_queue():
-    """Return what an event queue says of itself when it is empty, and what it gives."""
+    """Return the answers of an event queue, empty and not."""
     queue = EventQueueManager()
     try:
         queue.next()
@@ -239,17 +239,17 @@ def describe_queue():
 
 
 def describe_limits():
-    """Return what limits a stop, and what signals are called."""
+    """Return the limits of a stop, and the names of signals."""
     return (MAX_STOP_ATTEMPTS, MAX_STOP_TIMEOUT, SIGNALS_TO_NAMES_DICT)
 
 
 def describe_statistics():
-    """Return what the difference of two readings is."""
+    """Return the difference of two readings."""
     return calc_statistics({"a": 10, "b": {"c": 4}, "z": 0}, {"a": 5, "b": {"c": 3}}, 2.5)
 
 
 def describe_errors():
-    """Return how the exceptions are related, and what they say."""
+    """Return the relations of the exceptions, and their texts."""
     raised = [
         ZenDaemonException("Bad thing", code=1),
         ZenDaemonComponentException("Bad component"),

@@ -37,7 +37,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a daemon of root is n
 
 
 def all_actions(whole: Whole, **how: Any) -> dict[str, tuple[int, str, str]]:
-    """Do all actions that signal, in one process; return each one's status, output and errors."""
+    """Perform all signal actions in one process; return each one's status, output and errors."""
     assert whole.do(environ={EACH: " ".join(ACTIONS)}, **how) == (0, "", "")
     said = {each["word"]: each for each in whole.said()}
     return {
@@ -47,15 +47,15 @@ def all_actions(whole: Whole, **how: Any) -> dict[str, tuple[int, str, str]]:
 
 
 def test_with_no_daemon_each_action_says_so(whole: Whole) -> None:
-    expected = (EXIT_NOT_RUNNING, "", f"Not running: there is no pid file {whole.pid_file}\n")
+    expected = (EXIT_NOT_RUNNING, "", f"Not running: there is no PID file {whole.pid_file}\n")
 
     assert all_actions(whole) == dict.fromkeys(ACTIONS, expected)
 
 
-def test_with_a_stale_pid_file_each_action_says_so_and_hits_nobody(whole: Whole) -> None:
-    # Of a process that lives, but which has begun at another time: its number was used again.
+def test_with_a_stale_pid_file_each_action_says_so_and_signals_no_process(whole: Whole) -> None:
+    # The process runs, but began at another time: its PID was reused.
     whole.pid_file.write_text(f"{os.getpid()}\n1\n{boot_id()}\n")
-    text = f"Not running: the pid file {whole.pid_file} is stale: process {os.getpid()} has ended\n"
+    text = f"Not running: the PID file {whole.pid_file} is stale: process {os.getpid()} has ended\n"
 
     assert all_actions(whole) == dict.fromkeys(ACTIONS, (EXIT_NOT_RUNNING, "", text))
 
@@ -63,7 +63,7 @@ def test_with_a_stale_pid_file_each_action_says_so_and_hits_nobody(whole: Whole)
 @pytest.mark.parametrize("content", [b"me\n", b"\0\xff", b"-1\n1\n\n"], ids=repr)
 def test_with_a_malformed_pid_file_each_action_says_so(whole: Whole, content: bytes) -> None:
     whole.pid_file.write_bytes(content)
-    text = f"{whole.pid_file} is no pid file of a zenactors daemon. If no daemon runs, remove it.\n"
+    text = f"{whole.pid_file} is no PID file of a zenactors daemon. If no daemon runs, remove it.\n"
 
     assert all_actions(whole) == dict.fromkeys(ACTIONS, (EXIT_DATA_ERROR, "", text))
 
@@ -107,8 +107,8 @@ def test_an_ordinary_user_may_not_signal_roots_daemon(whole: Whole) -> None:
 
 
 @needs_root
-def test_root_obeys_no_pid_file_that_somebody_else_has_written(whole: Whole) -> None:
-    pid = whole.daemon()  # root's, which a nobody wants root to end
+def test_root_refuses_a_pid_file_of_another_user(whole: Whole) -> None:
+    pid = whole.daemon()  # root's; another user wants root to end it
     forged = whole.directory / "forged.pid"
     forged.write_bytes(whole.pid_file.read_bytes())
     os.chown(forged, 23_457, 23_457)
@@ -120,7 +120,7 @@ def test_root_obeys_no_pid_file_that_somebody_else_has_written(whole: Whole) -> 
     assert pid in whole.children()
 
 
-def test_what_only_looks_like_a_pid_file_is_refused(whole: Whole) -> None:
+def test_a_link_a_directory_and_a_pipe_are_not_pid_files(whole: Whole) -> None:
     pid = whole.daemon()
     link, directory, fifo = (
         whole.directory / f"{kind}.pid" for kind in ("link", "directory", "fifo")

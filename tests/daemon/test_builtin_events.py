@@ -24,7 +24,7 @@ BUILT_IN = ("start", "stop", "terminate", *SIGNALS, "log_statistics", "save_runl
 
 
 class Listener(ZenDaemonComponent):
-    """Notes each built-in event; raises, if it is to."""
+    """Records each built-in event; raises in one of them."""
 
     def __init__(self, name: str, *, fails: str = "") -> None:
         super().__init__(name=name)
@@ -66,7 +66,7 @@ def test_the_daemons_own_callback_comes_first(event: str) -> None:
 
 
 @pytest.mark.parametrize("event", ["stop", *SIGNALS])
-def test_a_callback_that_raises_keeps_nobody_from_their_turn(event: str) -> None:
+def test_a_callback_that_raises_does_not_keep_the_event_from_others(event: str) -> None:
     one, two = Listener("one", fails=event), Listener("two")
     with in_memory(daemon_of(one, two)) as harness:
         harness.signal(SIGNALS.get(event, signal.SIGINT))
@@ -78,7 +78,7 @@ def test_a_callback_that_raises_keeps_nobody_from_their_turn(event: str) -> None
 
 
 @pytest.mark.parametrize("event", ["log_statistics", "save_runlog"])
-def test_housekeeping_repeats_though_a_callback_raises(event: str) -> None:
+def test_maintenance_events_repeat_though_a_callback_raises(event: str) -> None:
     one, two = Listener("one", fails=event), Listener("two")
     daemon = daemon_of(one, two, stats_interval=10.0, default_runlog_interval=10.0)
     daemon.keep_runlogs = True
@@ -89,7 +89,7 @@ def test_housekeeping_repeats_though_a_callback_raises(event: str) -> None:
     assert two.heard.count(event) == 3
 
 
-def test_with_the_seeds_semantics_an_exception_ends_everything() -> None:
+def test_with_pyzenkits_semantics_an_exception_ends_everything() -> None:
     one, two = Listener("one", fails="signal_usr2"), Listener("two")
     with in_memory(daemon_of(one, two, compat="pyzenkit")) as harness:
         harness.signal(signal.SIGUSR2)
@@ -101,7 +101,7 @@ def test_with_the_seeds_semantics_an_exception_ends_everything() -> None:
 
 
 @pytest.mark.parametrize("event", ["signal_hup", "signal_usr1", "signal_usr2"])
-def test_a_callback_that_hangs_keeps_nobody_from_stopping(event: str) -> None:
+def test_a_callback_that_hangs_does_not_keep_others_from_stopping(event: str) -> None:
     class Hanging(Listener):
         def callback_of(self, event: str) -> Any:
             if event != self.fails:
@@ -126,7 +126,7 @@ def test_a_callback_that_hangs_keeps_nobody_from_stopping(event: str) -> None:
     assert "stop" in other.heard
 
 
-def test_one_that_is_stuck_in_its_work_keeps_nobody_from_stop_and_signals() -> None:
+def test_a_stuck_component_does_not_keep_signals_from_others() -> None:
     other = Listener("other")
     gate = []
 
@@ -165,7 +165,7 @@ def test_the_state_and_the_runlog_are_saved_by_signals() -> None:
     assert (runlog["status"], runlog["events"]["signal_usr1"]["accepted"]) == (None, 1)
 
 
-def test_the_last_runlog_tells_the_status() -> None:
+def test_the_last_runlog_has_the_status() -> None:
     files = VirtualFiles(below=True)
     with Harness(daemon_of(default_runlog_dir="/runlogs"), files=files) as harness:
         assert harness.run() == EXIT_OK
@@ -191,7 +191,7 @@ def test_any_other_signal_can_become_an_event(spelling: str) -> None:
     assert window.heard == ["resized"]
 
 
-def test_a_signal_for_an_event_that_nobody_handles_is_a_configuration_error() -> None:
+def test_a_signal_for_an_event_without_a_handler_is_a_configuration_error() -> None:
     daemon = daemon_of(Listener("one"), default_signals={"SIGWINCH": "resised"})
     lines: list[str] = []
     sink = logger.add(lines.append, format="{message}")
@@ -203,7 +203,7 @@ def test_a_signal_for_an_event_that_nobody_handles_is_a_configuration_error() ->
 
 
 @pytest.mark.parametrize(("meaning", "heard"), [("stop", True), ("terminate", False)])
-def test_what_sigterm_means_is_configured(meaning: str, *, heard: bool) -> None:
+def test_the_meaning_of_sigterm_is_configured(meaning: str, *, heard: bool) -> None:
     listener = Listener("one")
     with Harness(daemon_of(listener, default_sigterm=meaning)) as harness:
         harness.signal(signal.SIGTERM)
@@ -212,7 +212,7 @@ def test_what_sigterm_means_is_configured(meaning: str, *, heard: bool) -> None:
     assert ("stop" in listener.heard) is heard
 
 
-def test_an_event_that_somebody_schedules_is_handled_also_after_signals() -> None:
+def test_a_scheduled_event_is_handled_even_after_signals() -> None:
     saved: list[Any] = []
 
     class Saving(ZenDaemon):
@@ -223,13 +223,13 @@ def test_an_event_that_somebody_schedules_is_handled_also_after_signals() -> Non
         for _ in range(3):
             harness.signal(signal.SIGUSR1)
         harness.advance(1.0)
-        assert saved == [None]  # one answers all that came before it
+        assert saved == [None]  # one answer for all signals before it
         harness.queue.schedule("signal_usr1")
         harness.advance(1.0)
         assert saved == [None, None]
 
 
-def test_a_daemon_is_not_idle_while_one_that_was_passed_over_is_still_at_work() -> None:
+def test_a_daemon_is_not_idle_while_a_component_that_was_passed_over_works() -> None:
     handled: list[Any] = []
 
     class Late(ZenDaemonComponent):
@@ -248,7 +248,7 @@ def test_a_daemon_is_not_idle_while_one_that_was_passed_over_is_still_at_work() 
     assert handled == [None]
 
 
-def test_what_on_ready_raises_leaves_nothing_running() -> None:
+def test_an_exception_in_on_ready_leaves_nothing_running() -> None:
     one = Listener("one")
     torn: list[bool] = []
     one.teardown = lambda daemon: torn.append(True)  # type: ignore[method-assign]
@@ -264,10 +264,10 @@ def test_what_on_ready_raises_leaves_nothing_running() -> None:
     assert torn == [True]
 
 
-def test_who_reads_that_one_was_passed_over_may_ask_the_queue() -> None:
-    """On real threads: the line must not be logged by whoever holds the dispatcher's turn."""
+def test_a_log_sink_may_ask_the_queue_when_a_component_is_passed_over() -> None:
+    """On real threads: the thread that logs the line must not hold the dispatcher's state."""
     deadline = 30.0  # seconds: generous, so that only a hang fails
-    told, free = threading.Event(), threading.Event()
+    reported, free = threading.Event(), threading.Event()
 
     class Busy(ZenDaemonComponent):
         @handles("signal_usr1")
@@ -279,13 +279,13 @@ def test_who_reads_that_one_was_passed_over_may_ask_the_queue() -> None:
     def sink(line: str) -> None:
         if "goes on without it" in line:
             counted.append(dispatcher.queue.count())
-            told.set()
+            reported.set()
 
     number = logger.add(sink, format="{message}")
     try:
         with Dispatcher([Busy()]) as dispatcher:
             dispatcher.queue.schedule_priority("signal_usr1")
-            assert told.wait(deadline)
+            assert reported.wait(deadline)
             free.set()
     finally:
         free.set()

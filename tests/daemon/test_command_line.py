@@ -1,4 +1,4 @@
-"""A daemon's command line follows from its model, and wrong ones are named option by option."""
+"""A daemon's command line follows from its model; errors name the option."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Options(DaemonOptions):
     loud: bool = Field(default=True, description="Say it loudly.")
     folder: Path = Field(default=Path("/data"), description="Where to look.")
     mode: Literal["fast", "safe"] = "safe"
-    # Its second line must not begin with the option: docopt would take that for another.
+    # Its second line must not begin with the option: docopt would take that for a definition.
     hint: str = Field("", description=f"What {'a' * 57} b --quiet does.")
     count2: int | None = None
     ratio: float = 0.5
@@ -105,7 +105,7 @@ Help:
     )
 
 
-def test_every_key_that_is_no_table_and_no_list_has_an_option() -> None:
+def test_every_key_but_tables_and_lists_has_an_option() -> None:
     options = {line.split()[0] for line in DOC.splitlines() if line.startswith("  --")}
     keys = Options.model_fields.keys() - {"tags", "limits", "signals", "components"}
     expected = {f"--{key.replace('_', '-')}" for key in keys}
@@ -239,7 +239,7 @@ def test_two_keys_with_one_option_are_refused() -> None:
 
 
 @pytest.mark.parametrize("program", ["my daemon", "tail.py", "x"])
-def test_any_name_of_a_program_will_do(program: str) -> None:
+def test_a_program_may_have_any_name(program: str) -> None:
     doc = usage(program, "options: --name x\n-y\nUsage: z", Options, ACTIONS)
     assert parse_daemon(["--no-daemon"], doc, Options, actions=ACTIONS) == {"no_daemon": True}
     with pytest.raises(UsageError, match="unknown option '-y'"):

@@ -47,7 +47,7 @@ def modes(path: Path) -> int:
 # --- in the background ------------------------------------------------------------------------
 
 
-def test_who_launches_leaves_with_0_when_every_component_has_started(whole: Whole) -> None:
+def test_the_launching_process_leaves_with_0_when_every_component_has_started(whole: Whole) -> None:
     launched = whole.launch()
     begun, ready = whole.hear("begun"), whole.hear("setup")
 
@@ -57,7 +57,7 @@ def test_who_launches_leaves_with_0_when_every_component_has_started(whole: Whol
     assert whole.pid_file.read_text().splitlines()[0] == str(ready["pid"])
 
 
-def test_a_daemon_has_left_terminal_directory_and_streams_of_who_launched_it(whole: Whole) -> None:
+def test_a_daemon_has_left_the_terminal_the_directory_and_the_streams(whole: Whole) -> None:
     launched = whole.launch(environ={"TERM": "vt100", "KEPT": "yes"}, cwd=whole.directory)
     said = whole.hear("setup")
     pid, environ = said["pid"], said["environ"]
@@ -72,7 +72,7 @@ def test_a_daemon_has_left_terminal_directory_and_streams_of_who_launched_it(who
         if not str(each.readlink()).startswith(("anon_inode:", "pipe:"))
     }
 
-    assert status["PPid"] == [str(os.getpid())]  # who adopts orphans here; init otherwise
+    assert status["PPid"] == [str(os.getpid())]  # this process adopts orphans; elsewhere init does
     assert os.getsid(pid) not in (pid, os.getsid(0))  # it leads no session: it gets no terminal
     assert (proc / "stat").read_text().rpartition(")")[2].split()[4] == "0"  # has none
     assert (proc / "cwd").readlink() == Path("/")
@@ -117,7 +117,7 @@ def test_a_component_that_hangs_in_setup_ends_the_start_in_time(whole: Whole) ->
     assert not whole.pid_file.exists()
 
 
-def test_who_launches_holds_no_reader_of_its_output_up(whole: Whole) -> None:
+def test_a_reader_of_the_launching_process_is_not_held_up(whole: Whole) -> None:
     reader, writer = os.pipe()
     pid = whole.daemon(
         through=["sh", "-c", f'exec "$@" >/proc/{os.getpid()}/fd/{writer} 2>&1', "sh"]
@@ -142,13 +142,13 @@ def test_who_launches_holds_no_reader_of_its_output_up(whole: Whole) -> None:
     ],
     ids=["closed-streams", "ignored-signals", "deleted-directory"],
 )
-def test_however_it_is_started_it_runs_and_stops_in_order(
+def test_from_any_beginning_it_runs_and_stops_in_order(
     whole: Whole, hostile: str, where: str
 ) -> None:
     options = ["--no-daemon"] if where == "foreground" else []
     launched = whole.launch(*options, through=["sh", "-c", hostile, "sh"])
     pid = whole.hear("ready")["pid"]
-    for stream in range(3):  # what writes there must not write into a file of the daemon's
+    for stream in range(3):  # output to it must not end in a file of the daemon's
         target = Path(f"/proc/{pid}/fd/{stream}").readlink()
         assert target not in (whole.pid_file, whole.log)
 
@@ -208,26 +208,26 @@ def killed_it_starts_again(whole: Whole, rounds: int) -> None:
     for _ in range(rounds):
         pid = whole.daemon()
         whole.kill(pid)
-        assert whole.pid_file.read_text().startswith(f"{pid}\n")  # nobody has tidied up
+        assert whole.pid_file.read_text().startswith(f"{pid}\n")  # it was not removed
     pid = whole.daemon()
     os.kill(pid, signal.SIGTERM)
     assert whole.status_of(pid) == EXIT_OK
     assert not whole.pid_file.exists()
 
 
-def test_killed_it_starts_again_without_a_hand(whole: Whole) -> None:
+def test_after_a_kill_it_starts_again(whole: Whole) -> None:
     killed_it_starts_again(whole, KILLS)
 
 
 @pytest.mark.slow
-def test_killed_two_hundred_times_it_starts_again(whole: Whole) -> None:
+def test_after_two_hundred_kills_it_starts_again(whole: Whole) -> None:
     killed_it_starts_again(whole, MANY_KILLS)
 
 
 @needs_root
-def test_who_became_another_user_empties_a_pid_file_that_it_cannot_remove(whole: Whole) -> None:
+def test_a_daemon_that_became_another_user_empties_its_pid_file(whole: Whole) -> None:
     log = ["--log-file", "/dev/null", "--runlog-dir", ""]
-    for _ in range(2):  # the second start takes the empty file over
+    for _ in range(2):  # the second start uses the empty file
         pid = whole.daemon("--user", NOBODY, "--group", NOBODY, *log)
         os.kill(pid, signal.SIGTERM)
 
@@ -245,7 +245,7 @@ def read_by(pid: int) -> int:
 
 
 def stopped_at(whole: Whole, progress: float, number: int, *options: str) -> set[str]:
-    """Send a signal when the start has got so far; return the words said until the end."""
+    """Send a signal at this point of the start; return the words said until the end."""
     launched = whole.launch(*options, words="setup-hangs")
     words: set[str] = set()
     while "setup" not in words and read_by(launched.process.pid) < progress:
@@ -255,12 +255,12 @@ def stopped_at(whole: Whole, progress: float, number: int, *options: str) -> set
     status = launched.process.wait(WITHIN)
 
     words |= {each["word"] for each in whole.said()}
-    # Who launches a daemon is told that none runs, unless nothing had begun.
+    # The launching process reports that no daemon runs, unless nothing had begun.
     known = {EXIT_OK} if "--no-daemon" in options else {EXIT_OK, EXIT_START_FAILED}
-    if "configured" not in words:  # Python's own ways, until the program takes over
+    if "configured" not in words:  # Python handles the signal until the program does
         known |= {-number, 1}
     assert status in known, (words, launched.texts())
-    for left in whole.children():  # the daemon, whose last word may be heard before it has gone
+    for left in whole.children():  # the daemon: its last word may be heard before its end
         assert whole.status_of(left) == EXIT_OK
     assert not whole.pid_file.exists()
     return words
@@ -276,19 +276,19 @@ def stopped_at_any_point(whole: Whole, moments: int, number: int, *options: str)
     for left in whole.children():
         assert whole.status_of(left) == EXIT_OK
 
-    # Half of the moments are near the end, where it loads least and does most; some behind it.
+    # Half of the moments are near the end, where little is loaded and much is done; some after it.
     parts = [each / moments for each in range(0, moments, 2)]
     parts += [0.9 + 0.2 * each / moments for each in range(1, moments, 2)]
     reached = [stopped_at(whole, part * work, number, *options) for part in parts]
 
-    assert any("setup" in words for words in reached)  # both ends of the sweep were there
+    assert any("setup" in words for words in reached)  # the sweep has reached both ends
     assert any("configured" not in words for words in reached)
 
 
 @pytest.mark.parametrize(
     ("number", "options"), [(signal.SIGTERM, []), (signal.SIGINT, ["--no-daemon"])], ids=str
 )
-def test_a_stop_is_honoured_wherever_in_the_start_it_falls(
+def test_a_stop_is_honoured_at_any_moment_of_the_start(
     whole: Whole, number: int, options: list[str]
 ) -> None:
     stopped_at_any_point(whole, MOMENTS, number, *options)
@@ -320,12 +320,12 @@ def test_a_stop_is_honoured_at_each_of_many_moments_of_the_start(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_who_is_impatient_breaks_no_end(whole: Whole, number: int) -> None:
+def test_impatient_signals_do_not_break_the_end_off(whole: Whole, number: int) -> None:
     launched = whole.launch("--no-daemon")
     whole.hear("ready")
     launched.process.send_signal(signal.SIGTERM)
     whole.hear("teardown")
-    while launched.process.poll() is None:  # as fast as it goes, until nobody is there
+    while launched.process.poll() is None:  # as fast as possible, until it has ended
         launched.process.send_signal(number)
 
     assert launched.left() == EXIT_OK
@@ -336,10 +336,10 @@ def test_who_is_impatient_breaks_no_end(whole: Whole, number: int) -> None:
 # --- reload ----------------------------------------------------------------------------------
 
 
-def test_a_hangup_takes_a_good_file_over_and_refuses_a_broken_one(whole: Whole) -> None:
+def test_a_hangup_applies_a_good_file_and_refuses_a_broken_one(whole: Whole) -> None:
     file = whole.directory / "here.toml"
     file.write_text("[components.subject]\npace = 1\n")
-    # A relative name, which means another file once the daemon has gone to "/".
+    # A relative name: it means another file once the daemon has changed to "/".
     pid = whole.daemon("--config-file", file.name, cwd=whole.directory)
 
     file.write_text("[components.subject]\npace = 2\n")
@@ -353,7 +353,7 @@ def test_a_hangup_takes_a_good_file_over_and_refuses_a_broken_one(whole: Whole) 
     log = whole.logged()
     assert "Configuration reloaded; changed: components; components: subject" in log
     assert "Configuration not reloaded: " in log
-    assert f"{file}:2" in log  # all that is wrong, at once
+    assert f"{file}:2" in log  # all problems at once
     assert f"{file}:3" in log
 
     file.unlink()
@@ -368,7 +368,7 @@ def test_a_hangup_takes_a_good_file_over_and_refuses_a_broken_one(whole: Whole) 
     assert state["reload"]["done"] is False
 
 
-def test_a_log_file_that_was_moved_away_is_opened_anew_by_a_hangup(whole: Whole) -> None:
+def test_a_hangup_reopens_a_log_file_that_was_moved_away(whole: Whole) -> None:
     pid = whole.daemon("--log-json")
     moved = whole.log.rename(whole.directory / "moved.log")
     os.kill(pid, signal.SIGUSR1)
@@ -386,7 +386,7 @@ def test_a_log_file_that_was_moved_away_is_opened_anew_by_a_hangup(whole: Whole)
     assert all({"time", "level", "message"} <= line.keys() for line in lines)
 
 
-# --- who it is, and what it sees ---------------------------------------------------------------
+# --- user, group and directories ---------------------------------------------------------------
 
 
 @needs_root
@@ -457,7 +457,7 @@ def test_a_daemon_works_in_its_directory_with_its_umask_also_in_the_foreground(
 @pytest.mark.parametrize(
     "options", [["--user", "0", "--group", "0"], ["--group", "0"], ["--chroot-dir", "/"]], ids=str
 )
-def test_what_only_root_may_is_refused_to_others_in_one_line(
+def test_options_for_root_are_refused_to_others_in_one_line(
     whole: Whole, options: list[str], where: str
 ) -> None:
     whole.directory.chmod(0o777)
@@ -484,7 +484,7 @@ def test_state_and_runlog_are_the_owners_and_hold_no_secret(whole: Whole) -> Non
 
     assert modes(whole.state) == 0o600
     assert modes(runlog) & 0o007 == 0
-    assert json.loads(runlog.read_text())["status"] is None  # it runs still
+    assert json.loads(runlog.read_text())["status"] is None  # it still runs
     assert state["components"]["subject"]["mark"] == "visible"
     assert state["config"]["db_password"] == "***"
     os.kill(pid, signal.SIGTERM)
@@ -509,7 +509,7 @@ def test_of_many_runs_the_last_ten_runlogs_are_kept(whole: Whole) -> None:
     assert not kept[-1].startswith("2020")
 
 
-# --- what cannot be written -------------------------------------------------------------------
+# --- files that cannot be written -------------------------------------------------------------
 
 
 def test_a_full_disk_stops_no_daemon(whole: Whole) -> None:
@@ -532,7 +532,7 @@ def test_a_full_disk_stops_no_daemon(whole: Whole) -> None:
     assert not whole.pid_file.exists()
 
 
-def test_what_is_no_regular_file_is_not_replaced_by_the_state(whole: Whole) -> None:
+def test_the_state_replaces_only_a_regular_file(whole: Whole) -> None:
     device = whole.directory / "like-a-device"
     os.mkfifo(device)
     pid = whole.daemon("--state-file", device)
@@ -564,7 +564,7 @@ def test_a_directory_that_is_taken_away_stops_no_daemon(whole: Whole) -> None:
     assert whole.status_of(pid) == EXIT_OK
 
 
-def test_a_component_that_cannot_tell_its_state_stops_no_daemon(whole: Whole) -> None:
+def test_a_component_without_its_state_stops_no_daemon(whole: Whole) -> None:
     pid = whole.daemon(words="broken-state broken-statistics")
     for number, word in ((signal.SIGUSR1, "usr1"), (signal.SIGUSR2, "usr2")):
         os.kill(pid, number)
@@ -599,7 +599,7 @@ def test_the_third_interrupt_leaves_at_once(whole: Whole) -> None:
         seen = launched.err.read_text().count("SIGINT")
         launched.process.send_signal(signal.SIGINT)
         while launched.process.poll() is None:
-            # One that is sent before the one before was seen is merged with it.
+            # The kernel merges a signal with an earlier one that was not seen yet.
             if launched.err.read_text().count("Received SIGINT") > seen:
                 break
 
@@ -616,8 +616,8 @@ def test_a_bare_except_swallows_no_termination(whole: Whole) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_console_that_nobody_reads_holds_no_stop_up(whole: Whole, number: int) -> None:
-    # As a terminal that is held with Ctrl-S, or a pager that shows its first page.
+def test_a_console_without_a_reader_does_not_hold_a_stop_up(whole: Whole, number: int) -> None:
+    # Like a terminal held with Ctrl-S, or a pager that shows its first page.
     console = whole.directory / "console"
     os.mkfifo(console)
     reader = os.open(console, os.O_RDWR | os.O_NONBLOCK)
@@ -647,7 +647,7 @@ def test_behind_another_root_a_reload_forgets_nothing(whole: Whole) -> None:
         *("--chroot-dir", jail, "--log-file", "/x.log", "--state-file", "/x.state"),
         *("--runlog-dir", ""),
     )
-    os.kill(pid, signal.SIGHUP)  # the file is out of its reach now
+    os.kill(pid, signal.SIGHUP)  # the file is out of reach now
     whole.hear("hup")
     os.kill(pid, signal.SIGUSR2)
     whole.hear("usr2")

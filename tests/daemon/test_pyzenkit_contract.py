@@ -1,8 +1,8 @@
-"""What was written for pyzenkit 0.67 runs as it is: only imports change, and behaviour is the same.
+"""Programs for pyzenkit 0.67 run unchanged, but for imports, and behave the same.
 
 Where pyzenkit is installed (the extra `bench`), the same programs also run under it. Its loop is
-driven without its `run()`, which would detach; its time is a clock of the test's, so that its
-waits, which are rounded up to whole seconds, take none.
+driven without its `run()`, which would detach. Its time is the test's clock: its waits, which
+are rounded up to whole seconds, take no time.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ LIMIT = 60.0  # seconds; generous: only a hang takes that long
 
 
 @pytest.fixture(scope="module")
-def seed(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    """Return the program as it was: `pyzenkit_program` with pyzenkit's names in it."""
+def original(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """Return the program as it was: `pyzenkit_program` with pyzenkit's imports."""
     pytest.importorskip("pyzenkit.zendaemon", reason="pyzenkit is an extra: pip install .[bench]")
     source, found = re.subn(
         r"^from zenactors ", "from pyzenkit.zendaemon ", PROGRAM.read_text(), flags=re.M
     )
     assert found == 1, "more than one import changes"
-    path = tmp_path_factory.mktemp("seed") / "program_as_it_was.py"
+    path = tmp_path_factory.mktemp("original") / "program_as_it_was.py"
     path.write_text(source)
     spec = importlib.util.spec_from_file_location("program_as_it_was", path)
     assert spec is not None
@@ -65,8 +65,8 @@ def seed(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     return module
 
 
-class SeedClock:
-    """Stands in for the module `time` in pyzenkit."""
+class PyzenkitClock:
+    """Replaces the module `time` in pyzenkit."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
@@ -75,23 +75,23 @@ class SeedClock:
         return self.now
 
 
-RunSeed = Callable[..., Any]
+RunPyzenkit = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def run_seed(seed: ModuleType) -> Iterator[RunSeed]:
-    """Return what runs a pyzenkit daemon's loop to its end, and returns the daemon."""
+def run_pyzenkit(original: ModuleType) -> Iterator[RunPyzenkit]:
+    """Return a function that runs a pyzenkit daemon's loop to its end and returns the daemon."""
     zendaemon = importlib.import_module("pyzenkit.zendaemon")
 
-    clock = SeedClock()
+    clock = PyzenkitClock()
 
     class Driven(zendaemon.ZenDaemon):  # type: ignore[misc, name-defined]
         def __init__(self, components, **kwargs):
-            # Not super().__init__(): that reads the command line of whoever tests.
+            # Not super().__init__(), which reads the command line of the test run.
             self.name = "driven"
             self.config = {self.CONFIG_STATS_INTERVAL: 5, self.CONFIG_WORK_DIR: "/", self.CORE: {}}
             self.paths = {"var": "/var"}
-            self.logger = logging.getLogger("seed")
+            self.logger = logging.getLogger("original")
             self.retc = 0
             self.flag_loop_done = 0
             self.queue = zendaemon.EventQueueManager()
@@ -126,7 +126,7 @@ def run_here(components: list[Any], **options: Any) -> tuple[ZenDaemon, int | No
     )
     with Harness(daemon) as harness:
         status = harness.run()
-        harness.dead_letters()  # read: an error that the status tells of
+        harness.dead_letters()  # so they are read; the status reports the error
     return daemon, status
 
 
@@ -151,14 +151,14 @@ def done_by(components: list[Any]) -> list[Any]:
     ]
 
 
-def test_components_of_a_seed_program_run_unchanged() -> None:
+def test_components_of_a_pyzenkit_program_run_unchanged() -> None:
     components = fetched(pyzenkit_program, ["a", "ccc", "bb"])
     _, status = run_here(components)
     assert status == EXIT_OK
     assert done_by(components) == [
         [],
         ["a", "bb"],
-        [("at once", ["a"])],  # the one for later is not waited for, as the daemon was done
+        [("at once", ["a"])],  # the stop does not wait for the event for later
         {"cnt_fetched": 3, "cnt_bytes": 6},
         {"cnt_too_long": 1},
         {"fetcher|filter|storage": 2, "cnt_written": 1},
@@ -168,31 +168,31 @@ def test_components_of_a_seed_program_run_unchanged() -> None:
 @pytest.mark.parametrize(
     "items", [["a", "bb", "ccc"], ["ccc"], ["a"] * 20, ["long", "a", "longer"]]
 )
-def test_components_do_what_they_did_under_the_seed(
-    seed: ModuleType, run_seed: RunSeed, items: list[str]
+def test_components_do_the_same_as_under_pyzenkit(
+    original: ModuleType, run_pyzenkit: RunPyzenkit, items: list[str]
 ) -> None:
-    before = fetched(seed, items)
-    daemon = run_seed(before)
+    before = fetched(original, items)
+    daemon = run_pyzenkit(before)
     after = fetched(pyzenkit_program, items)
     _, status = run_here(after)
     assert done_by(after) == done_by(before)
     assert status == daemon.retc
 
 
-def test_the_names_stand_for_what_they_did(seed: ModuleType) -> None:
-    assert pyzenkit_program.describe_queue() == seed.describe_queue()
-    assert pyzenkit_program.describe_errors() == seed.describe_errors()
-    assert pyzenkit_program.describe_statistics() == seed.describe_statistics()
-    assert pyzenkit_program.describe_limits() == seed.describe_limits()
-    there = vars(seed.ZenDaemon) | vars(seed.ZenDaemon.__mro__[1])
-    of_seed = {
+def test_the_names_mean_the_same(original: ModuleType) -> None:
+    assert pyzenkit_program.describe_queue() == original.describe_queue()
+    assert pyzenkit_program.describe_errors() == original.describe_errors()
+    assert pyzenkit_program.describe_statistics() == original.describe_statistics()
+    assert pyzenkit_program.describe_limits() == original.describe_limits()
+    there = vars(original.ZenDaemon) | vars(original.ZenDaemon.__mro__[1])
+    expected_names = {
         name: value
         for name, value in there.items()
         if name.startswith(("FLAG_", "EVENT_", "CORE", "PATH_", "CONFIG_"))
-        # Of its scripts and plugins, not of its daemons; and a switch that nothing here needs.
+        # For its scripts and plugins, not its daemons; and a switch that is not needed here.
         and name not in {"CONFIG_PLUGINS", "CONFIG_INPUT", "CONFIG_LIMIT", "FLAG_DEBUG"}
     }
-    assert {name: getattr(ZenDaemon, name) for name in of_seed} == of_seed
+    assert {name: getattr(ZenDaemon, name) for name in expected_names} == expected_names
 
 
 EVENTS = ("x", "y", "z")
@@ -219,12 +219,15 @@ def ordered(program: ModuleType, tables: tuple[dict[str, Any], ...], seen: list[
 
 @settings(max_examples=60)
 @given(TABLES, st.lists(st.sampled_from(EVENTS), min_size=1, max_size=3))
-def test_random_chains_run_in_the_order_of_the_seed(
-    seed: ModuleType, run_seed: RunSeed, tables: tuple[dict[str, Any], ...], first: list[str]
+def test_random_chains_run_in_pyzenkits_order(
+    original: ModuleType,
+    run_pyzenkit: RunPyzenkit,
+    tables: tuple[dict[str, Any], ...],
+    first: list[str],
 ) -> None:
     schedule = [(event, 3) for event in first]
     before: list[Any] = []
-    run_seed(ordered(seed, tables, before), schedule=schedule)
+    run_pyzenkit(ordered(original, tables, before), schedule=schedule)
     after: list[Any] = []
     run_here(ordered(pyzenkit_program, tables, after), schedule=schedule)
     assert after == before
@@ -235,7 +238,7 @@ def test_random_chains_run_in_the_order_of_the_seed(
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Return the directory that stands for / to the program, with what it expects there."""
+    """Return the root directory of the program, with the directories that it expects."""
     (tmp_path / "tmp").mkdir()
     for directory in (tmp_path, tmp_path / "tmp"):
         directory.chmod(0o755)
@@ -254,7 +257,7 @@ def program(path: Path, root: Path, *options: str) -> subprocess.CompletedProces
     )
 
 
-def test_a_program_of_the_seed_runs_from_beginning_to_end(root: Path) -> None:
+def test_a_pyzenkit_program_runs_from_beginning_to_end(root: Path) -> None:
     done = program(PROGRAM, root, "--log-file", "tmp/collector.log")
     assert done.returncode == EXIT_OK, done.stderr
     assert done.stdout == ""
@@ -273,9 +276,9 @@ def test_a_program_of_the_seed_runs_from_beginning_to_end(root: Path) -> None:
     assert statistics["StorageDaemonComponent"]["fetcher|filter|collector.py|storage"]["cnt"] == 2
 
 
-def test_its_own_action_does_what_it_did(seed: ModuleType, root: Path) -> None:
+def test_its_own_action_does_the_same(original: ModuleType, root: Path) -> None:
     here = program(PROGRAM, root, "--action", "hello")
-    there = program(Path(str(seed.__file__)), root, "--action", "hello")
+    there = program(Path(str(original.__file__)), root, "--action", "hello")
     assert here.returncode == there.returncode == EXIT_OK, here.stderr + there.stderr
     assert here.stdout == there.stdout == f"Hello from collector.py in {root}/tmp/x\n"
 
@@ -287,7 +290,7 @@ def test_its_actions_and_options_are_in_the_help(root: Path) -> None:
     assert re.search(r"^  hello +Say hello\.$", done.stdout, re.M)
 
 
-def test_options_of_the_seed_are_taken(root: Path) -> None:
+def test_pyzenkits_options_are_accepted(root: Path) -> None:
     (root / "conf.d").mkdir(mode=0o755)
     (root / "my.conf").write_text('# as it was\n{\n    // both kinds\n    "stats_interval": 7\n}\n')
     for path in (root / "my.conf", root / "conf.d"):
@@ -326,12 +329,12 @@ def fail(cause: BaseException) -> Any:
 
 ENDINGS: dict[str, tuple[Callable[[Any], Any], int]] = {
     "raises": (lambda _: fail(ValueError("bad")), EXIT_FAILURE),
-    "raises-seed": (lambda _: fail(ZenDaemonComponentException("bad")), EXIT_FAILURE),
+    "raises-pyzenkits-own": (lambda _: fail(ZenDaemonComponentException("bad")), EXIT_FAILURE),
     "returns-none": (lambda _: None, EXIT_FAILURE),
     "returns-flag": (lambda d: d.FLAG_CONTINUE, EXIT_FAILURE),
     "returns-three": (lambda d: (d.FLAG_CONTINUE, 1, 2), EXIT_FAILURE),
     "unknown-event": (
-        lambda d: (d.queue.schedule("nobody-handles"), (d.FLAG_CONTINUE, None))[1],
+        lambda d: (d.queue.schedule("unhandled"), (d.FLAG_CONTINUE, None))[1],
         EXIT_FAILURE,
     ),
     "stop-exception": (lambda _: fail(ZenDaemonStopException("enough")), EXIT_OK),
@@ -349,23 +352,23 @@ ENDINGS: dict[str, tuple[Callable[[Any], Any], int]] = {
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_the_status_is_that_of_the_seed(ending: str) -> None:
+def test_the_status_is_pyzenkits(ending: str) -> None:
     act, expected = ENDINGS[ending]
     _, status = run_here([EndingComponent(act)], schedule=[("act",)])
     assert status == expected
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_pyzenkit_ends_with_that_status(run_seed: RunSeed, ending: str) -> None:
+def test_pyzenkit_ends_with_that_status(run_pyzenkit: RunPyzenkit, ending: str) -> None:
     own_stop = importlib.import_module("pyzenkit.zendaemon").ZenDaemonStopException
     as_it_was = {"stop-exception": (lambda _: fail(own_stop("enough")), EXIT_OK)}
     act, expected = {**ENDINGS, **as_it_was}[ending]
-    daemon = run_seed([EndingComponent(act)], schedule=[("act",)])
+    daemon = run_pyzenkit([EndingComponent(act)], schedule=[("act",)])
     assert daemon.retc == expected
 
 
 class PatientComponent(ZenDaemonComponent):
-    """Has nothing to do but in an hour."""
+    """Has one thing to do, in an hour."""
 
     def get_events(self) -> list[Any]:
         return [self.gen_event_handler("work", self.cbk_event_work)]
@@ -393,11 +396,11 @@ def test_a_stop_that_signals_ask_for_has_status_0(numbers: list[int]) -> None:
         assert harness.run() == EXIT_OK
 
 
-# --- what components and programs use of the daemon ---------------------------------------------
+# --- the daemon for components and programs ----------------------------------------------------
 
 
 class NotingComponent(ZenDaemonComponent):
-    """Notes what it is given, and when."""
+    """Records its arguments, and the time."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -411,7 +414,7 @@ class NotingComponent(ZenDaemonComponent):
         return (daemon.FLAG_CONTINUE, args)
 
 
-def test_initial_events_come_in_the_seed_s_order() -> None:
+def test_initial_events_come_in_pyzenkits_order() -> None:
     component = NotingComponent()
     daemon = ZenDaemon(
         name="driven",
@@ -421,7 +424,7 @@ def test_initial_events_come_in_the_seed_s_order() -> None:
         schedule_next=[("note", "next"), ("note", "very next")],
         schedule_at=[(1, "note", "at")],
         schedule_after=[(30, "note", "after")],
-        stats_interval=0,  # or it would go on for the sake of its statistics, as pyzenkit's does
+        stats_interval=0,  # otherwise its statistics keep it running, as in pyzenkit
     )
     with Harness(daemon) as harness:
         assert harness.run() == EXIT_OK
@@ -436,14 +439,14 @@ def test_initial_events_come_in_the_seed_s_order() -> None:
     ]
 
 
-def test_a_daemon_of_the_seed_s_kind_goes_on_while_statistics_are_due() -> None:
+def test_a_daemon_like_pyzenkits_goes_on_while_statistics_are_due() -> None:
     with Harness(ZenDaemon(name="driven", components=[NotingComponent()], compat="pyzenkit")) as it:
         assert it.run(10_000.0) is None
         it.signal(signal.SIGINT)
         assert it.run() == EXIT_OK
 
 
-def test_a_stop_event_that_somebody_schedules_is_followed_by_terminate() -> None:
+def test_a_scheduled_stop_event_is_followed_by_terminate() -> None:
     class Restless(ZenDaemonComponent):
         @handles("again")
         def cbk_event_again(self, daemon: Any, args: Any) -> Any:
@@ -489,7 +492,7 @@ class StatefulComponent(NotingComponent):
         return {"noted": len(self.noted), **super().get_state()}
 
 
-def test_the_state_holds_what_a_component_s_own_get_state_returns() -> None:
+def test_the_state_has_the_result_of_a_components_get_state() -> None:
     due = [(60, "note"), (60, "note"), (120, "note")]
     daemon = ZenDaemon(name="driven", components=[StatefulComponent()], schedule_after=due)
     with Harness(daemon) as harness:
@@ -511,7 +514,7 @@ def test_statistics_are_read_without_arguments() -> None:
         assert line == "\n\tlines                             10 (       +10,     2.00 #/s)"
 
 
-def test_paths_and_defaults_are_taken_as_keywords(
+def test_paths_and_defaults_are_keyword_arguments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("APP_ROOT_PATH", str(tmp_path))
@@ -539,7 +542,7 @@ def test_paths_and_defaults_are_taken_as_keywords(
     assert daemon.get_resource_path("/a", "b") == "/a/b"
 
 
-def test_logger_takes_arguments_as_the_standard_library_s() -> None:
+def test_the_logger_takes_arguments_like_the_standard_librarys() -> None:
     def act(daemon: Any) -> Any:
         daemon.logger.info("%d of %s {braces}", 3, "5")
         daemon.logger.warning("100 %")

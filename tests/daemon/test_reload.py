@@ -24,7 +24,7 @@ class Greeter(ZenDaemonComponent):
     def __init__(self, name: str = "greeter") -> None:
         super().__init__(name=name)
         self.word = ""
-        self.told = 0
+        self.reconfigured = 0
         self.greeted: list[str] = []
 
     def setup(self, daemon: Any) -> None:
@@ -32,7 +32,7 @@ class Greeter(ZenDaemonComponent):
         daemon.io.keep_alive()
 
     def reconfigure(self, daemon: Any, config: Mapping[str, Any]) -> None:
-        self.told += 1
+        self.reconfigured += 1
         if config["refuse"]:
             raise OSError("I will not")
         self.word = config["word"]
@@ -43,7 +43,7 @@ class Greeter(ZenDaemonComponent):
 
 
 class Rigid(ZenDaemonComponent):
-    """Has no `reconfigure`: a new object takes its place."""
+    """Has no `reconfigure`: a new object replaces it."""
 
     class Options(pydantic.BaseModel):
         size: int = 1
@@ -76,7 +76,7 @@ class Daemon(ZenDaemon):
         config[self.CORE]["twice"] = config["note"] * 2
 
 
-class Site:
+class DaemonInDirectory:
     """A daemon with a configuration file, and its logs."""
 
     def __init__(self, directory: Path) -> None:
@@ -98,7 +98,7 @@ class Site:
         return Harness(self.daemon)
 
     def reload(self, harness: Harness, content: Any) -> list[str]:
-        """Write the file, send SIGHUP, and return the messages that came then."""
+        """Write the file, send SIGHUP, and return the messages of INFO or above that follow."""
         self.write(content)
         before = len(harness.logs)
         harness.signal(signal.SIGHUP)
@@ -107,12 +107,12 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def site(tmp_path: Path) -> DaemonInDirectory:
     Rigid.made = 0
-    return Site(tmp_path)
+    return DaemonInDirectory(tmp_path)
 
 
-def test_a_good_configuration_is_taken_over(site: Site) -> None:
+def test_a_good_configuration_is_applied(site: DaemonInDirectory) -> None:
     with site.start() as harness:
         harness.queue.schedule("greet", "you")
         harness.queue.schedule("count")
@@ -136,11 +136,11 @@ def test_a_good_configuration_is_taken_over(site: Site) -> None:
     assert state["reload"]["components"] == ["greeter", "rigid"]
 
 
-def test_only_components_whose_section_changed_are_told(site: Site) -> None:
+def test_only_components_whose_section_changed_are_reconfigured(site: DaemonInDirectory) -> None:
     with site.start() as harness:
         site.reload(harness, {"note": "x", "components": {"greeter": {"word": "bye"}}})
 
-    assert (site.greeter.told, site.other.told) == (1, 0)
+    assert (site.greeter.reconfigured, site.other.reconfigured) == (1, 0)
     assert site.daemon.c("note") == "x"
 
 
@@ -157,7 +157,9 @@ def test_only_components_whose_section_changed_are_told(site: Site) -> None:
         ({"components": {"other": {"refuse": True}, "greeter": {"word": "x"}}}, "I will not"),
     ],
 )
-def test_with_a_bad_one_all_goes_on_as_before(site: Site, content: Any, reason: str) -> None:
+def test_a_bad_configuration_changes_nothing(
+    site: DaemonInDirectory, content: Any, reason: str
+) -> None:
     with site.start() as harness:
         config = site.daemon.config
         logs = site.reload(harness, content)
@@ -174,7 +176,7 @@ def test_with_a_bad_one_all_goes_on_as_before(site: Site, content: Any, reason: 
     assert reason in " ".join(state["reload"]["problems"])
 
 
-def test_a_bug_of_the_program_s_own_code_leaves_the_old_one(site: Site) -> None:
+def test_a_bug_of_the_program_rolls_back(site: DaemonInDirectory) -> None:
     def derive(config: dict[str, Any]) -> None:
         config["note"] = config["note"] / 2
 
@@ -187,7 +189,7 @@ def test_a_bug_of_the_program_s_own_code_leaves_the_old_one(site: Site) -> None:
     assert before == (site.daemon.configuration, site.daemon.config)
 
 
-def test_a_file_that_has_gone_is_no_empty_configuration(site: Site) -> None:
+def test_a_missing_file_is_not_an_empty_configuration(site: DaemonInDirectory) -> None:
     site.write({"note": "written"})
     with site.start() as harness:
         site.file.unlink()
@@ -199,7 +201,7 @@ def test_a_file_that_has_gone_is_no_empty_configuration(site: Site) -> None:
     assert site.daemon.c("note") == "written"
 
 
-def test_after_a_bad_one_a_good_one_is_taken_over(site: Site) -> None:
+def test_after_a_bad_configuration_a_good_one_is_applied(site: DaemonInDirectory) -> None:
     with site.start() as harness:
         site.reload(harness, "{")
         logs = site.reload(harness, {"note": "third"})
@@ -208,7 +210,7 @@ def test_after_a_bad_one_a_good_one_is_taken_over(site: Site) -> None:
     assert site.daemon.c("note") == "third"
 
 
-def test_logs_are_opened_anew_in_any_case(site: Site) -> None:
+def test_logs_are_reopened_in_any_case(site: DaemonInDirectory) -> None:
     with site.start() as harness:
         site.reload(harness, {"log_level": "debug"})
         site.reload(harness, {"log_level": "wrong"})
@@ -216,7 +218,7 @@ def test_logs_are_opened_anew_in_any_case(site: Site) -> None:
     assert site.reopened == ["DEBUG", "DEBUG"]
 
 
-def test_logs_that_cannot_be_opened_stop_the_reload(site: Site) -> None:
+def test_logs_that_cannot_be_opened_stop_the_reload(site: DaemonInDirectory) -> None:
     def reopen(config: Mapping[str, Any]) -> None:
         site.reopened.append(config["note"])
         if config["note"] != "first":
@@ -228,11 +230,11 @@ def test_logs_that_cannot_be_opened_stop_the_reload(site: Site) -> None:
 
     assert "Configuration not reloaded: Log file '/x/y' cannot be opened" in logs[1]
     assert site.daemon.c("note") == "first"
-    assert site.greeter.told == 0
+    assert site.greeter.reconfigured == 0
     assert site.reopened == ["x", "first"]
 
 
-def test_the_command_line_still_takes_precedence(site: Site) -> None:
+def test_the_command_line_still_takes_precedence(site: DaemonInDirectory) -> None:
     with site.start(note="given") as harness:
         logs = site.reload(harness, {"note": "filed", "stats_interval": 5})
 
@@ -240,7 +242,7 @@ def test_the_command_line_still_takes_precedence(site: Site) -> None:
     assert site.daemon.c("note") == "given"
 
 
-def test_components_hear_of_it_when_it_is_done(site: Site) -> None:
+def test_components_handle_the_signal_after_the_reload(site: DaemonInDirectory) -> None:
     heard: list[str] = []
 
     class Late(ZenDaemonComponent):
@@ -255,7 +257,7 @@ def test_components_hear_of_it_when_it_is_done(site: Site) -> None:
     assert heard == ["second"]
 
 
-def test_statistics_can_be_turned_on(site: Site) -> None:
+def test_statistics_can_be_turned_on(site: DaemonInDirectory) -> None:
     logged: list[float] = []
 
     class Clerk(ZenDaemonComponent):
@@ -274,7 +276,7 @@ def test_statistics_can_be_turned_on(site: Site) -> None:
     assert len(logged) == 2
 
 
-def test_what_was_served_without_files_reloads_nothing(tmp_path: Path) -> None:
+def test_a_daemon_without_files_reloads_nothing(tmp_path: Path) -> None:
     greeter = Greeter()
     with Harness(ZenDaemon(name="d", components=[greeter])) as harness:
         harness.signal(signal.SIGHUP)
@@ -283,10 +285,10 @@ def test_what_was_served_without_files_reloads_nothing(tmp_path: Path) -> None:
             record.message for record in harness.logs
         ]
 
-    assert greeter.told == 0
+    assert greeter.reconfigured == 0
 
 
-def test_a_daemon_may_be_called_as_its_component(tmp_path: Path) -> None:
+def test_a_daemon_may_have_the_name_of_its_component(tmp_path: Path) -> None:
     greeter = Greeter("d")
     daemon = ZenDaemon(name="d", components=[greeter], path_cfg=str(tmp_path))
     (tmp_path / "d.conf").write_text("{}")
@@ -317,7 +319,7 @@ def test_components_of_one_name_keep_their_own_sections(tmp_path: Path) -> None:
         assert (given.size, harness.component("rigid-2").size) == (7, 9)
 
 
-def test_what_make_components_reads_is_the_new_configuration(site: Site) -> None:
+def test_make_components_reads_the_new_configuration(site: DaemonInDirectory) -> None:
     seen: list[str] = []
 
     def make() -> list[Any]:
@@ -333,7 +335,9 @@ def test_what_make_components_reads_is_the_new_configuration(site: Site) -> None
 
 
 @pytest.mark.parametrize("between", [[], [0]])
-def test_a_changed_interval_counts_at_once_and_only_once(site: Site, between: list[int]) -> None:
+def test_a_changed_interval_counts_at_once_and_only_once(
+    site: DaemonInDirectory, between: list[int]
+) -> None:
     logged: list[float] = []
 
     class Clerk(ZenDaemonComponent):
@@ -348,3 +352,41 @@ def test_a_changed_interval_counts_at_once_and_only_once(site: Site, between: li
         harness.advance(100.0)
 
     assert len(logged) == 10
+
+
+def steps(harness: Harness) -> list[str]:
+    """Return the DEBUG lines of the reloads so far, each up to its facts."""
+    return [
+        record.message.removeprefix("Reload: ").partition(":")[0]
+        for record in harness.logs
+        if record.message.startswith("Reload: ")
+    ]
+
+
+STEPS = [
+    "reading and checking the configuration",
+    "looking for changes that need a restart",
+    "components that change",
+    "applying the configuration",
+    "reopening the logs",
+    "reconfiguring the components",
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"note": "x", "components": {"greeter": {"word": "bye"}}}, STEPS),
+        ("{", STEPS[:1]),
+        ({"pid_file": "other.pid"}, STEPS[:2]),
+        ({"odd": 2}, [*STEPS[:4]]),
+        ({"components": {"greeter": {"refuse": True}}}, [*STEPS, "rolling back the configuration"]),
+    ],
+    ids=["done", "broken", "needs-restart", "makes-no-sense", "refused"],
+)
+def test_each_step_of_a_reload_is_logged(
+    site: DaemonInDirectory, content: Any, expected: list[str]
+) -> None:
+    with site.start() as harness:
+        site.reload(harness, content)
+        assert steps(harness) == expected

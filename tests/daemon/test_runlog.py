@@ -17,13 +17,13 @@ from zenactors.daemon.runlog import RunlogError, RunlogStore, make_runlog
 from zenactors.daemon.runlog_text import runlog_text, runlogs_text
 
 BEGAN = 1_795_515_300.0  # 2026-11-24 10:15:00 UTC
-NOBODY = 2**22 + 1  # above what Linux gives a process
+NO_PROCESS = 2**22 + 1  # above the PIDs that Linux gives
 
 
 def run(number: int = 0, **changes: Any) -> dict[str, Any]:
     """Return the runlog of the run that began `number` seconds after the first."""
     start = BEGAN + number
-    given = {"name": "demo", "pid": NOBODY, "start": start, "end": start + 75.5, "status": 0}
+    given = {"name": "demo", "pid": NO_PROCESS, "start": start, "end": start + 75.5, "status": 0}
     return make_runlog(**{**given, **changes})
 
 
@@ -51,13 +51,13 @@ def test_a_run_has_one_file_named_after_its_start_and_process(directory: Path) -
 def test_runs_that_begin_in_the_same_second_have_files_of_their_own(directory: Path) -> None:
     store = RunlogStore(directory, "demo")
 
-    # In a container each has the number 1: then the fraction of the second tells them apart.
+    # In containers each PID is 1: then only the fraction of the second differs.
     same = [run(pid=1, start=BEGAN), run(pid=1, start=BEGAN + 0.25), run(pid=2, start=BEGAN)]
     assert len({store.save(each) for each in same}) == 3
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
-def test_directory_and_files_are_for_the_user_and_his_group(directory: Path, umask: int) -> None:
+def test_directory_and_files_are_for_the_user_and_the_group(directory: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
         path = RunlogStore(directory, "demo").save(run())
@@ -77,7 +77,7 @@ def test_a_directory_whose_parent_is_missing_is_an_error_with_its_path(tmp_path:
     assert names(tmp_path) == []
 
 
-def test_what_cannot_be_written_is_an_error_with_its_path(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_an_error_with_its_path(tmp_path: Path) -> None:
     store = RunlogStore(tmp_path / "file", "demo")
     (tmp_path / "file").write_text("no directory")
 
@@ -127,7 +127,7 @@ def test_files_of_others_are_left_alone(directory: Path, tmp_path: Path) -> None
     assert outside.exists()
 
 
-def test_what_cannot_be_read_is_named_and_no_reason_to_fail(directory: Path) -> None:
+def test_an_unreadable_file_is_listed_and_no_reason_to_fail(directory: Path) -> None:
     store = RunlogStore(directory, "demo")
     path = store.save(run())
     (directory / "20261124T101501Z-00001.runlog").write_text('{"format": 1, "na')
@@ -168,7 +168,7 @@ def test_no_directory_means_no_runlogs(directory: Path) -> None:
         ({"start": float("nan")}, "start missing or wrong"),
     ],
 )
-def test_what_is_no_runlog_of_this_format_is_refused(
+def test_a_file_of_another_format_is_refused(
     directory: Path, change: dict[str, Any], expected: str
 ) -> None:
     store = RunlogStore(directory, "demo")
@@ -181,7 +181,7 @@ def test_what_is_no_runlog_of_this_format_is_refused(
     assert expected in str(error.value)
 
 
-def test_deeply_nested_garbage_is_no_crash(directory: Path) -> None:
+def test_deeply_nested_garbage_does_not_crash(directory: Path) -> None:
     store = RunlogStore(directory, "demo")
     path = store.save(run())
     path.write_text("[" * 100_000)
@@ -202,7 +202,7 @@ def test_a_process_that_still_runs_keeps_its_old_file(directory: Path) -> None:
     finally:
         sleeper.communicate()
 
-    last = store.save(run(3))  # it was killed: nobody will write its file again
+    last = store.save(run(3))  # it was killed: its file is not written again
     assert names(directory) == [last.name]
 
 
@@ -229,7 +229,7 @@ def test_many_that_save_at_once_end_with_as_many_as_are_kept(directory: Path) ->
     assert len(names(directory)) == 4
 
 
-def test_a_runlog_says_what_became_of_a_run() -> None:
+def test_a_runlog_has_the_result_of_a_run() -> None:
     runlog = run(statistics={"tailer": {"lines": {"cnt": 5}}}, events={"line": {"accepted": 5}})
 
     assert runlog["start_text"] == "2026-11-24T10:15:00.000+00:00"

@@ -27,7 +27,7 @@ STORM = 1_000  # signals
 
 @pytest.fixture
 def busy(whole: Whole) -> int:
-    """The number of a daemon under full load, with a signal mapped to an event of its own."""
+    """The PID of a daemon under full load, with a signal mapped to an event of its own."""
     (whole.directory / "whole.toml").write_text('[signals]\nwinch = "resized"\n')
     return whole.daemon(words="busy")
 
@@ -41,15 +41,15 @@ def stop(whole: Whole, pid: int) -> Counter[str]:
 
 
 def received(whole: Whole) -> Counter[str]:
-    """Return how often the main thread has got each signal, by the log."""
+    """Return how often the main thread has received each signal, by the log."""
     names = {number.name: kind for number, kind in KINDS.items()}
     found = re.findall(r"Received (\w+)$", whole.logged(), re.MULTILINE)
     return Counter(names[name] for name in found if name in names)
 
 
 def each_becomes_an_event(whole: Whole, busy: int, rounds: int) -> None:
-    # Each is seen before the next of its kind is sent: so the kernel has none to merge, and no
-    # later signal can help an earlier one out.
+    # Each is handled before the next of its kind is sent: so none is merged, and no later signal
+    # can hide the loss of an earlier one.
     for _ in range(rounds):
         for number, word in KINDS.items():
             os.kill(busy, number)
@@ -78,7 +78,7 @@ def test_of_a_storm_of_signals_none_that_was_received_is_lost(whole: Whole, busy
     for index in range(STORM):
         os.kill(busy, numbers[index % len(numbers)])
     whole.said()
-    for number, word in KINDS.items():  # it answers still
+    for number, word in KINDS.items():  # it still answers
         os.kill(busy, number)
         whole.hear(word)
 
@@ -107,7 +107,7 @@ def test_under_full_load_and_a_storm_a_stop_ends_the_daemon(
     for index in range(STORM):
         if index == STORM // 2:
             os.kill(busy, number)
-        os.kill(busy, numbers[index % len(numbers)])  # not reaped: the number is still its own
+        os.kill(busy, numbers[index % len(numbers)])  # not reaped: the PID is still its own
 
     assert whole.status_of(busy) == EXIT_OK
     assert not whole.pid_file.exists()

@@ -27,7 +27,7 @@ from zenactors.errors import (
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a daemon of root is needed")
 
-COMPAT = pytest.mark.parametrize("compat", ["", " compat"], ids=["own", "seed"])
+COMPAT = pytest.mark.parametrize("compat", ["", " compat"], ids=["own", "pyzenkit"])
 
 
 @COMPAT
@@ -48,7 +48,7 @@ def test_0_ended_by_itself(whole: Whole, words: str) -> None:
 @pytest.mark.parametrize(
     ("words", "status"), [("raises", EXIT_OK), ("raises compat", EXIT_FAILURE)]
 )
-def test_1_only_the_seeds_semantics_end_for_an_error_in_a_callback(
+def test_1_an_error_in_a_callback_ends_only_pyzenkits_semantics(
     whole: Whole, words: str, status: int
 ) -> None:
     assert whole.do("--no-daemon", words=words)[0] == status
@@ -75,7 +75,7 @@ def test_64_wrong_command_line(whole: Whole) -> None:
         assert "Traceback" not in err
 
 
-def test_65_pid_file_that_is_none(whole: Whole) -> None:
+def test_65_malformed_pid_file(whole: Whole) -> None:
     whole.pid_file.write_text("me\n")
 
     assert whole.act("signal-check")[0] == EXIT_DATA_ERROR
@@ -105,7 +105,7 @@ def test_70_bug_before_the_start(whole: Whole) -> None:
 def test_70_bug_after_the_fork(whole: Whole, where: str) -> None:
     options = ["--no-daemon"] if where == "foreground" else []
 
-    # With several instances, what is derived is derived once more, for each one's own files.
+    # Each of several instances derives values again, for its own files.
     status, _, err = whole.do("--paralel", *options, words="becoming-raises")
 
     assert status == EXIT_SOFTWARE
@@ -142,7 +142,7 @@ def test_74_output_that_cannot_be_written(whole: Whole, options: list[str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("compat", "status"), [("", EXIT_FORCED_STOP), (" compat", EXIT_OK)], ids=["own", "seed"]
+    ("compat", "status"), [("", EXIT_FORCED_STOP), (" compat", EXIT_OK)], ids=["own", "pyzenkit"]
 )
 def test_75_stop_that_took_too_long(whole: Whole, compat: str, status: int) -> None:
     launched = whole.launch("--no-daemon", "--stop-timeout=0.2", words="teardown-hangs" + compat)
@@ -153,7 +153,7 @@ def test_75_stop_that_took_too_long(whole: Whole, compat: str, status: int) -> N
 
 
 @needs_root
-def test_77_daemon_of_somebody_else(whole: Whole) -> None:
+def test_77_daemon_of_another_user(whole: Whole) -> None:
     whole.daemon()
 
     assert whole.act("signal-check", nobody=True)[0] == EXIT_NO_PERMISSION
@@ -175,21 +175,21 @@ def test_78_wrong_configuration(whole: Whole) -> None:
 
 
 @pytest.mark.parametrize("options", [["--user", "no-such-user"], ["--group", "no-such-group"]])
-def test_78_nobody_of_that_name(whole: Whole, options: list[str]) -> None:
+def test_78_unknown_user_or_group(whole: Whole, options: list[str]) -> None:
     status, _, err = whole.do(*options)
 
     assert status == EXIT_CONFIG
     assert options[1] in err
 
 
-def test_78_first_event_that_nobody_handles(whole: Whole) -> None:
+def test_78_first_event_without_a_handler(whole: Whole) -> None:
     status, _, err = whole.do("--no-daemon", words="unknown-event")
 
     assert status == EXIT_CONFIG
     assert "'unheard'" in err
 
 
-def test_78_signal_for_an_event_that_nobody_handles(whole: Whole) -> None:
+def test_78_signal_for_an_event_without_a_handler(whole: Whole) -> None:
     (whole.directory / "whole.toml").write_text('[signals]\nwinch = "unheard"\n')
 
     status, _, err = whole.do()

@@ -41,7 +41,7 @@ class Program:
         )
 
     def expect(self, word: str) -> None:
-        """Wait until the program says `word`, and nothing else before."""
+        """Wait until the program says `word`, and no other before."""
         stream = self.process.stdout
         assert stream is not None
         assert read_line(stream.fileno()).strip() == word
@@ -51,7 +51,7 @@ class Program:
             self.process.send_signal(number)
 
     def end(self) -> tuple[int, list[str], str]:
-        """Return the exit status, what else was said, and the log."""
+        """Return the exit status, the other words said, and the log."""
         out, err = self.process.communicate(timeout=DEADLINE)
         return self.process.returncode, out.decode().split("\n")[:-1], err.decode()
 
@@ -80,7 +80,7 @@ def test_with_nothing_left_to_do_it_ends_by_itself_with_status_0(launch: Launch)
     assert (status, said) == (EXIT_OK, ["ready", "stop", "teardown after 1"])
 
 
-def test_one_sigint_works_off_what_is_queued_and_ends_with_status_0(launch: Launch) -> None:
+def test_one_sigint_handles_the_queued_events_and_ends_with_status_0(launch: Launch) -> None:
     program = launch("backlog")
     program.expect("ready")
     program.send(signal.SIGINT)
@@ -123,7 +123,9 @@ def test_sigterm_ends_at_once_with_status_0_though_a_component_is_blocked(launch
 
 
 def test_sigterm_does_not_wait_for_its_event_behind_a_blocked_component(launch: Launch) -> None:
-    program = launch("work-blocks", "30", "compat")  # global order: nothing passes what is stuck
+    program = launch(
+        "work-blocks", "30", "compat"
+    )  # global order: no event passes one that is stuck
     program.expect("ready")
     program.expect("blocked")
     begun = time.monotonic()
@@ -142,7 +144,7 @@ def test_sigterm_leaves_the_backlog_and_tears_down(launch: Launch) -> None:
 
     assert status == EXIT_OK
     assert said[-1].startswith("teardown after")
-    assert "Events not worked off" in log
+    assert "Events not handled" in log
 
 
 def test_a_blocked_teardown_is_left_behind_after_three_sigints(launch: Launch) -> None:
@@ -246,7 +248,7 @@ def test_a_component_that_does_not_start_is_one_clear_line(launch: Launch, mode:
     assert f"ERROR Component 'subject' failed in {stage}: OSError: no such device" in log
 
 
-def test_an_initial_event_that_nobody_handles_is_a_start_up_error(launch: Launch) -> None:
+def test_an_initial_event_without_a_handler_is_a_start_up_error(launch: Launch) -> None:
     status, said, log = launch("unknown-event").end()
 
     assert (status, said) == (EXIT_CONFIG, [])
@@ -254,7 +256,7 @@ def test_an_initial_event_that_nobody_handles_is_a_start_up_error(launch: Launch
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("exits", 3), ("stops", EXIT_OK), ("raises", 0)])
-def test_what_a_callback_raises_decides_the_status(
+def test_the_exception_of_a_callback_decides_the_status(
     launch: Launch, mode: str, expected: int
 ) -> None:
     status, said, _ = launch(mode).end()
@@ -263,7 +265,7 @@ def test_what_a_callback_raises_decides_the_status(
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("raises", EXIT_FAILURE), ("stops", EXIT_OK)])
-def test_the_seeds_statuses_with_compat(launch: Launch, mode: str, expected: int) -> None:
+def test_pyzenkits_statuses_with_compat(launch: Launch, mode: str, expected: int) -> None:
     assert launch(mode, "30", "compat").end()[0] == expected
 
 
@@ -296,7 +298,7 @@ def test_serving_outside_the_main_thread_says_what_to_do_instead() -> None:
     assert "use a Dispatcher" in errors[0]
 
 
-def test_a_daemon_serves_in_process_and_puts_the_signal_handlers_back(tmp_path: Path) -> None:
+def test_a_daemon_serves_in_process_and_restores_the_signal_handlers(tmp_path: Path) -> None:
     class Once(ZenDaemonComponent):
         seen: list[str]
 

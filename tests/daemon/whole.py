@@ -1,8 +1,8 @@
-"""A whole daemon for the process tests; an environment variable says what its components do.
+"""A whole daemon for the process tests; environment variables choose its behaviour.
 
-`WHOLE` holds words; see `Subject`. What happens is told, one connection a word, to the abstract
-socket that `WHOLE_SOCKET` names: so it is heard from another root, from another user, and from
-behind a fork, and nobody waits for the test to listen.
+`WHOLE` holds words; see `Subject`. The daemon reports events, one connection a word, to the
+abstract socket that `WHOLE_SOCKET` names. So a report arrives from another root directory, from
+another user and from behind a fork, and the daemon does not wait for the test to listen.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ ACTIONS = "WHOLE_ACTIONS"
 SOCKET = "WHOLE_SOCKET"
 Answer = tuple[int, Any]
 
-SECRET = "s3cr3t-of-whole"  # must not be seen in any file
+SECRET = "s3cr3t-of-whole"  # must not be in any file
 
 
 def say(word: str, **facts: Any) -> None:
-    """Tell the test; nothing if it is gone."""
+    """Report to the test. Does nothing if the test has ended."""
     data = json.dumps({"word": word, "pid": os.getpid(), **facts}).encode()
     with socket.socket(socket.AF_UNIX) as link:
         try:
@@ -42,17 +42,40 @@ def say(word: str, **facts: Any) -> None:
 
 
 def hang() -> None:
-    """Read from a pipe that nobody writes to."""
+    """Block: read from a pipe without a writer."""
     reader, _writer = os.pipe()
     os.read(reader, 1)
 
 
 class BugError(Exception):
-    """What no code expects."""
+    """An exception that no code expects."""
 
 
-class Subject(ZenDaemonComponent):
-    """Stays until it is stopped, and does what the words say."""
+class SignalListener(ZenDaemonComponent):
+    """Calls `heard` with a word for each event of a signal."""
+
+    def heard(self, word: str) -> None:
+        raise NotImplementedError
+
+    @handles("signal_hup")
+    def cbk_event_signal_hup(self, daemon: ZenDaemon, args: Any) -> None:
+        self.heard("hup")
+
+    @handles("signal_usr1")
+    def cbk_event_signal_usr1(self, daemon: ZenDaemon, args: Any) -> None:
+        self.heard("usr1")
+
+    @handles("signal_usr2")
+    def cbk_event_signal_usr2(self, daemon: ZenDaemon, args: Any) -> None:
+        self.heard("usr2")
+
+    @handles("resized")
+    def cbk_event_resized(self, daemon: ZenDaemon, args: Any) -> None:
+        self.heard("winch")
+
+
+class Subject(SignalListener):
+    """Stays until it is stopped, and acts by the words."""
 
     class Options(Table):
         """Its section in the configuration."""
@@ -114,7 +137,7 @@ class Subject(ZenDaemonComponent):
         while True:
             try:
                 os.read(reader, 1)
-            except:  # noqa: E722 - what some people write
+            except:  # noqa: E722 - as in some programs
                 continue
 
     @handles("exits")
@@ -130,53 +153,19 @@ class Subject(ZenDaemonComponent):
         daemon.set_done()
         raise BugError("in a callback")
 
-    @handles("signal_hup")
-    def cbk_event_signal_hup(self, daemon: ZenDaemon, args: Any) -> Answer:
-        say("hup")
-        return daemon.FLAG_CONTINUE, args
-
-    @handles("signal_usr1")
-    def cbk_event_signal_usr1(self, daemon: ZenDaemon, args: Any) -> Answer:
-        say("usr1")
-        return daemon.FLAG_CONTINUE, args
-
-    @handles("signal_usr2")
-    def cbk_event_signal_usr2(self, daemon: ZenDaemon, args: Any) -> Answer:
-        say("usr2")
-        return daemon.FLAG_CONTINUE, args
-
-    @handles("resized")
-    def cbk_event_resized(self, daemon: ZenDaemon, args: Any) -> Answer:
-        say("winch")
-        return daemon.FLAG_CONTINUE, args
+    def heard(self, word: str) -> None:
+        say(word)
 
 
-class Counting(ZenDaemonComponent):
-    """Counts signals in silence; tells the counts when it is torn down."""
+class Counting(SignalListener):
+    """Counts signals, and reports the counts when it is torn down."""
 
     def __init__(self) -> None:
         super().__init__(name="counting")
         self.counts: Counter[str] = Counter()
 
-    @handles("signal_hup")
-    def cbk_event_signal_hup(self, daemon: ZenDaemon, args: Any) -> Answer:
-        self.counts["hup"] += 1
-        return daemon.FLAG_CONTINUE, args
-
-    @handles("signal_usr1")
-    def cbk_event_signal_usr1(self, daemon: ZenDaemon, args: Any) -> Answer:
-        self.counts["usr1"] += 1
-        return daemon.FLAG_CONTINUE, args
-
-    @handles("signal_usr2")
-    def cbk_event_signal_usr2(self, daemon: ZenDaemon, args: Any) -> Answer:
-        self.counts["usr2"] += 1
-        return daemon.FLAG_CONTINUE, args
-
-    @handles("resized")
-    def cbk_event_resized(self, daemon: ZenDaemon, args: Any) -> Answer:
-        self.counts["winch"] += 1
-        return daemon.FLAG_CONTINUE, args
+    def heard(self, word: str) -> None:
+        self.counts[word] += 1
 
     def teardown(self, daemon: ZenDaemon) -> None:
         say("counts", **self.counts)
@@ -215,7 +204,7 @@ class WholeDaemon(ZenDaemon):
     def derive(self, config: dict[str, Any]) -> None:
         say("configured")
         self.derived += 1
-        # With several instances: once more, in the process that is to be the daemon.
+        # With several instances: again, in the process that becomes the daemon.
         moment = "configuring" if self.derived == 1 else "becoming"
         if f"{moment}-raises" in words():
             raise BugError("in derive")
@@ -233,7 +222,7 @@ def words() -> set[str]:
 
 
 def daemon() -> WholeDaemon:
-    """Return the daemon that the environment asks for."""
+    """Return the daemon that the environment describes."""
     chosen, directory = words(), os.environ[DIRECTORY]
     busy = [Busy(number) for number in range(4)] if "busy" in chosen else []
     daemon = WholeDaemon(
@@ -251,7 +240,7 @@ def daemon() -> WholeDaemon:
 
 
 def do_each(actions: Iterable[str]) -> None:
-    """Do several actions in one process, for speed; tell each one's status and texts."""
+    """Perform several actions in one process, for speed; report each one's status and texts."""
     for action in actions:
         with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
             try:

@@ -143,7 +143,7 @@ class Actions(BaseApp):
 
 
 def send_signal(number: int, pid_file: Path | None, *, parallel: bool) -> Outcome:
-    """Send a signal to the daemon that holds a pid file.
+    """Send a signal to the daemon that holds a PID file.
 
     Args:
         number: The signal; 0 only checks that the daemon runs.
@@ -151,7 +151,7 @@ def send_signal(number: int, pid_file: Path | None, *, parallel: bool) -> Outcom
         parallel: True: to each instance whose file has that name and a serial.
     """
     if pid_file is None:
-        return Outcome("This daemon has no pid file: give its --pid-file.", EXIT_NOT_RUNNING)
+        return Outcome("This daemon has no PID file: give its --pid-file.", EXIT_NOT_RUNNING)
     if not parallel:
         return _send(number, pid_file)
     try:
@@ -160,7 +160,7 @@ def send_signal(number: int, pid_file: Path | None, *, parallel: bool) -> Outcom
         return Outcome(_unreadable(pid_file.parent, cause), EXIT_NO_PERMISSION)
     if not files:
         name = pid_file.with_name(f"{pid_file.stem}.*{pid_file.suffix}")
-        return Outcome(f"Not running: there is no pid file {name}", EXIT_NOT_RUNNING)
+        return Outcome(f"Not running: there is no PID file {name}", EXIT_NOT_RUNNING)
     return _combine(_send(number, each) for each in files)
 
 
@@ -186,14 +186,14 @@ def _send(number: int, pid_file: Path) -> Outcome:
         return Outcome(_unreadable(pid_file, cause), EXIT_NO_PERMISSION)
     match holder.state:
         case "absent":
-            return Outcome(f"Not running: there is no pid file {pid_file}", EXIT_NOT_RUNNING)
+            return Outcome(f"Not running: there is no PID file {pid_file}", EXIT_NOT_RUNNING)
         case "stale":
             ended = "" if holder.pid is None else f": process {holder.pid} has ended"
-            text = f"Not running: the pid file {pid_file} is stale{ended}"
+            text = f"Not running: the PID file {pid_file} is stale{ended}"
             return Outcome(text, EXIT_NOT_RUNNING)
         case "malformed":
             return Outcome(
-                f"{pid_file} is no pid file of a zenactors daemon. If no daemon runs, remove it.",
+                f"{pid_file} is no PID file of a zenactors daemon. If no daemon runs, remove it.",
                 EXIT_DATA_ERROR,
             )
     if number == 0:

@@ -66,7 +66,7 @@ class BuiltinEvents(DaemonNames):
         If the program itself has scheduled this event, no stop has begun. Then the `terminate`
         event follows after `stop_timeout`.
         """
-        logger.info("{name} stops: works off what is queued", name=self.name)
+        logger.info("{name} stops: handling the queued events", name=self.name)
         if not daemon.is_done():
             daemon.queue.schedule_after(daemon.c("stop_timeout"), self.EVENT_TERMINATE)
         return self.FLAG_CONTINUE, args

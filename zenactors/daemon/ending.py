@@ -33,11 +33,11 @@ def log_report(report: StopReport, *, on_purpose: bool, threads: bool) -> None:
             logger.error("What they are doing:\n{stacks}", stacks=stacks(names))
     level = "INFO" if on_purpose else "WARNING"
     if report.left:
-        logger.log(level, "Events not worked off: {left}", left=report.left)
+        logger.log(level, "Events not handled: {left}", left=report.left)
     if report.later:
         logger.info("Events still waiting for their time: {later}", later=report.later)
     if report.dead_letters:
-        logger.log(level, "Events that could not be handled: {dead}", dead=report.dead_letters)
+        logger.log(level, "Dead letters: {dead}", dead=report.dead_letters)
 
 
 def leave(status: int, report: StopReport | None, signals: Iterable[int]) -> NoReturn:

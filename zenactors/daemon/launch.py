@@ -136,7 +136,7 @@ def act(daemon: Application, action: str) -> int:
 
 
 def signal_directly(given: Mapping[str, Any]) -> int | None:
-    """Send a signal if the command line names both the action and the pid file, else return None.
+    """Send a signal if the command line names both the action and the PID file, else return None.
 
     No configuration is read for it: a daemon with a broken configuration can be stopped.
     """

@@ -324,7 +324,7 @@ class MainLoop:
         else:
             if self._stop_attempts > 1:
                 logger.warning(
-                    "Still working off what is queued; {more} more {name} to leave at once",
+                    "Still handling queued events; {more} more {name} to leave at once",
                     more=MAX_STOP_ATTEMPTS - self._stop_attempts,
                     name=name,
                 )

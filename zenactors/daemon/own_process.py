@@ -1,7 +1,7 @@
 """The process that a daemon has to itself, from its fork to its end.
 
 The order: the process detaches first, because nothing of what follows survives a fork. Root
-writes the pid file. Then privileges are dropped. Then the log file is opened, so that it can be
+writes the PID file. Then privileges are dropped. Then the log file is opened, so that it can be
 reopened later with the same privileges. Then threads begin.
 
 Signals are blocked from before the fork until the main thread handles them: one that comes in

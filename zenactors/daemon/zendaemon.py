@@ -45,7 +45,7 @@ class ZenDaemon(BuiltinEvents, CallbackApi, Actions):
     """A daemon: components, initial events, signals, and one exit status at the end.
 
         daemon = ZenDaemon(name="hello", components=[Greeter()], schedule=[("greet", "world")])
-        daemon.run()  # the whole program: command line, configuration, background, pid file …
+        daemon.run()  # the whole program: command line, configuration, background, PID file …
         sys.exit(daemon.serve())  # … or only its work, here and now
 
     A subclass may add configuration keys and derived values (see `BaseApp`), actions (see
@@ -169,7 +169,7 @@ class ZenDaemon(BuiltinEvents, CallbackApi, Actions):
         """Be the whole program: obey the command line, and end the process with a status.
 
         Reads the configuration. Performs an action if the command line names one. Otherwise
-        detaches from the terminal, writes the pid file, drops privileges, opens the logs and
+        detaches from the terminal, writes the PID file, drops privileges, opens the logs and
         serves.
 
         Args:

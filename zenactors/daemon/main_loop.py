@@ -100,7 +100,7 @@ class MainLoop:
     Args:
         clock: The clock of the deadline.
         compat: True: a stop that was asked for has status 0, however it ended.
-        runtime: What runs the actors.
+        runtime: The runtime of the actors.
         pending: The events of signals that have not begun.
         trap: Makes the trap for a set of signals.
 
@@ -153,7 +153,7 @@ class MainLoop:
         """Run the dispatcher from start to stop. Return the exit status.
 
         Args:
-            dispatcher: What to run.
+            dispatcher: The dispatcher to run.
             schedule_initial: Called before the start.
             switch_interval: In seconds; see `ZenDaemon`.
             signals: Further signals, and the events that they become.

@@ -77,5 +77,5 @@ def _of_user() -> dict[str, str]:
         "var": state,
         "log": state,
         "run": os.environ.get("XDG_RUNTIME_DIR") or state,
-        "tmp": os.environ.get("TMPDIR") or "/tmp",  # noqa: S108 - the directory that is meant
+        "tmp": os.environ.get("TMPDIR") or "/tmp",  # noqa: S108 - the default directory
     }

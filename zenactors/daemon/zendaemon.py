@@ -60,7 +60,7 @@ class ZenDaemon(BuiltinEvents, CallbackApi, Actions):
         schedule_next: The same, put before all others.
         schedule_at: The same for a Unix time, `(tstamp, event[, args])`.
         schedule_after: The same with a delay in seconds, `(delay, event[, args])`.
-        ordering: What may overlap: `"component"`, `"global"` or `"event"`.
+        ordering: How far callbacks may overlap: `"component"`, `"global"` or `"event"`.
         compat: `"pyzenkit"` for pyzenkit's semantics; see `Dispatcher`.
         state_file: The file that SIGUSR2 writes the state to. Default: for `run`, among the
             system's files of running daemons; for `serve`, `NAME.state` in the directory in
@@ -127,7 +127,7 @@ class ZenDaemon(BuiltinEvents, CallbackApi, Actions):
         self.queue_full = queue_full
         self.switch_interval = switch_interval
         self.stop_report: StopReport | None = None
-        """What the stop left undone; None while the daemon runs."""
+        """The result of the stop; None while the daemon runs."""
         self.on_ready: Callable[[], None] = _nothing
         """Called when every component has started. Thread: main."""
         self.reopen_logs: Callable[[Mapping[str, Any]], None] = _nothing
@@ -257,7 +257,7 @@ class ZenDaemon(BuiltinEvents, CallbackApi, Actions):
         """Run this daemon by another runtime than threads; for `zenactors.testing`.
 
         Args:
-            runtime: What runs the actors.
+            runtime: The runtime of the actors.
             clock: The source of time.
             trap: Makes the place where the main thread waits for signals.
             save: Writes the state file and runlogs, as `save_json` does.

@@ -1,4 +1,4 @@
-"""A signal becomes an event, unless an event that answers it is pending already."""
+"""Each signal becomes an event; the daemon's own work answers all that came before it began."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from zenactors import VirtualClock, ZenDaemon, ZenDaemonComponent, handles
+from zenactors import ZenDaemon, ZenDaemonComponent, handles
 from zenactors.core.callbacks import Handler, gen_event_handler
-from zenactors.daemon.signal_events import MERGE_TIMEOUT, PendingEvents, mapped_signals
+from zenactors.daemon.signal_events import SignalAnswers, mapped_signals
 from zenactors.errors import ConfigurationError
 from zenactors.testing import Harness, VirtualFiles
 
@@ -57,36 +57,33 @@ class Slow(ZenDaemon):
 # --- pure ---------------------------------------------------------------------------------------
 
 
-def test_one_event_is_pending_until_it_begins() -> None:
-    pending = PendingEvents(VirtualClock())
+def test_one_answer_serves_all_signals_that_came_before_it() -> None:
+    answers = SignalAnswers()
+    for _ in range(3):
+        answers.received("signal_hup")
 
-    assert pending.add("signal_hup")
-    assert not pending.add("signal_hup")
-    assert pending.add("signal_usr1")
+    assert [answers.is_due("signal_hup") for _ in range(3)] == [True, False, False]
 
-    pending.begun("signal_hup")
-    assert pending.add("signal_hup")
-    assert not pending.add("signal_usr1")
-
-
-def test_an_event_that_never_begins_swallows_no_signal_for_good() -> None:
-    clock = VirtualClock()
-    pending = PendingEvents(clock)
-    assert pending.add("signal_hup")
-
-    clock.advance(MERGE_TIMEOUT - 0.1)
-    assert not pending.add("signal_hup")
-    clock.advance(0.1)
-    assert pending.add("signal_hup")
-    assert not pending.add("signal_hup")
+    answers.received("signal_hup")
+    assert answers.is_due("signal_hup")
 
 
-def test_an_event_that_was_not_pending_may_begin() -> None:
-    pending = PendingEvents(VirtualClock())
+def test_a_signal_that_comes_during_an_answer_needs_another() -> None:
+    answers = SignalAnswers()
+    answers.received("signal_hup")
+    answers.received("signal_hup")
+    assert answers.is_due("signal_hup")
+    answers.received("signal_hup")  # while it is answered
 
-    pending.begun("signal_hup")
+    assert sum(answers.is_due("signal_hup") for _ in range(2)) == 1
 
-    assert pending.add("signal_hup")
+
+def test_an_event_without_a_signal_is_due() -> None:
+    answers = SignalAnswers()
+    assert answers.is_due("signal_hup")
+    answers.received("signal_usr1")
+    assert answers.is_due("signal_hup")
+    assert answers.is_due("signal_usr1")
 
 
 def test_signals_are_mapped_by_their_names() -> None:
@@ -100,19 +97,18 @@ def test_signals_are_mapped_by_their_names() -> None:
 # --- whole daemons in virtual time --------------------------------------------------------------
 
 
-def test_a_burst_of_signals_is_one_event() -> None:
+def test_a_burst_of_signals_is_answered_once_and_each_is_an_event() -> None:
     story: list[str] = []
     daemon = Slow(components=[Recorder(story)])
     with in_memory(daemon) as harness:
         for _ in range(100):
             harness.signal(signal.SIGUSR1)
         harness.advance(3.0)
-        assert harness.counts()["signal_usr1"].accepted == 1
 
-    assert (daemon.saved, story) == (1, ["begun signal_usr1"])
+    assert (daemon.saved, story) == (1, ["begun signal_usr1"] * 100)
 
 
-def test_signals_that_come_while_callbacks_run_are_one_more_event() -> None:
+def test_signals_that_come_during_an_answer_are_answered_once_more() -> None:
     story: list[str] = []
     daemon = Slow(components=[Recorder(story)])
     with in_memory(daemon) as harness:
@@ -122,12 +118,11 @@ def test_signals_that_come_while_callbacks_run_are_one_more_event() -> None:
         for _ in range(100):
             harness.signal(signal.SIGUSR1)
         harness.advance(3.0)
-        assert harness.counts()["signal_usr1"].accepted == 2
 
-    assert (daemon.saved, len(story)) == (2, 2)
+    assert (daemon.saved, len(story)) == (2, 101)
 
 
-def test_signals_of_different_kinds_are_not_merged() -> None:
+def test_signals_of_different_kinds_are_answered_each() -> None:
     story: list[str] = []
     with in_memory(ZenDaemon(name="d", components=[Recorder(story)])) as harness:
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
@@ -137,7 +132,7 @@ def test_signals_of_different_kinds_are_not_merged() -> None:
     assert sorted(story) == ["begun signal_hup", "begun signal_usr1", "begun signal_usr2"]
 
 
-def test_an_event_that_the_program_schedules_is_never_merged() -> None:
+def test_an_event_that_the_program_schedules_is_always_answered() -> None:
     daemon = Slow(components=[Recorder([])])
     with in_memory(daemon) as harness:
         harness.signal(signal.SIGUSR1)
@@ -149,28 +144,20 @@ def test_an_event_that_the_program_schedules_is_never_merged() -> None:
     assert daemon.saved == 4
 
 
-def test_a_mapped_signal_without_a_callback_of_the_daemons_is_never_merged() -> None:
+@pytest.mark.parametrize("prepend", [False, True])
+def test_components_see_every_signal_wherever_they_are_in_the_chain(*, prepend: bool) -> None:
     story: list[str] = []
     daemon = ZenDaemon(
-        name="d", components=[Recorder(story)], default_signals={"SIGWINCH": "resized"}
+        name="d",
+        components=[Recorder(story, prepend=prepend)],
+        default_signals={"SIGWINCH": "resized"},
     )
     with in_memory(daemon) as harness:
-        for _ in range(3):
-            harness.signal(signal.SIGWINCH)
+        for number in (signal.SIGWINCH, signal.SIGUSR1) * 3:
+            harness.signal(number)
         harness.advance(1.0)
 
-    assert story == ["begun resized"] * 3
-
-
-def test_signals_are_not_merged_when_a_component_comes_before_the_daemon() -> None:
-    story: list[str] = []
-    daemon = ZenDaemon(name="d", components=[Recorder(story, prepend=True)])
-    with in_memory(daemon) as harness:
-        for _ in range(3):
-            harness.signal(signal.SIGUSR1)
-        harness.advance(1.0)
-
-    assert story == ["begun signal_usr1"] * 3
+    assert sorted(story) == ["begun resized"] * 3 + ["begun signal_usr1"] * 3
 
 
 def test_a_callback_that_replaces_the_daemons_own_is_still_called_for_later_signals() -> None:
@@ -196,12 +183,9 @@ def test_a_daemon_that_hangs_in_its_callback_keeps_no_signal_from_the_components
     with in_memory(daemon) as harness:
         harness.signal(signal.SIGUSR1)  # its callback begins, and hangs
         harness.advance(1.0)
-        harness.signal(signal.SIGUSR1)  # pending
-        harness.signal(signal.SIGUSR1)  # merged with it
-        harness.advance(6.0)
-        assert len(story) == 2
-        harness.signal(signal.SIGUSR1)  # the daemon is passed over again
-        harness.advance(6.0)
+        for _ in range(2):
+            harness.signal(signal.SIGUSR1)
+        harness.advance(6.0)  # both pass it over
         assert len(story) == 3
 
 
@@ -244,4 +228,4 @@ def test_after_each_signal_its_callbacks_begin_once_more(seed: int) -> None:
         if kind == "sent":
             assert f"begun {name}" in story[index:], f"{name} was sent at {index} and not answered"
     for name, count in accepted.items():
-        assert story.count(f"begun {name}") == count <= story.count(f"sent {name}")
+        assert story.count(f"begun {name}") == count == story.count(f"sent {name}")

@@ -7,8 +7,7 @@ component is `ControlComponent`.
 from __future__ import annotations
 
 import abc
-import functools
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loguru import logger
@@ -17,8 +16,9 @@ from zenactors.core.names import DaemonNames
 from zenactors.errors import ZenDaemonStopException
 
 if TYPE_CHECKING:
-    from zenactors.core.callbacks import Callback, Handler
+    from zenactors.core.callbacks import Handler
     from zenactors.core.daemon_api import Cancellable, Daemon
+    from zenactors.daemon.signal_events import SignalAnswers
     from zenactors.daemon.snapshots import Snapshots
 
 FIRST_STATISTICS = 20.0  # seconds until the first maintenance events at the latest; pyzenkit's
@@ -33,6 +33,7 @@ class BuiltinEvents(DaemonNames):
     name: str
     _snapshots: Snapshots
     _maintenance: MaintenanceEvents
+    _answers: SignalAnswers
 
     @abc.abstractmethod
     def reload(self) -> bool:
@@ -77,19 +78,19 @@ class BuiltinEvents(DaemonNames):
 
     def cbk_event_signal_hup(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
         """Reload the configuration, unless the daemon stops."""
-        if not daemon.is_done():
+        if self._answers.is_due(self.EVENT_SIGNAL_HUP) and not daemon.is_done():
             self.reload()
         return self.FLAG_CONTINUE, args
 
     def cbk_event_signal_usr1(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
         """Save the runlog, unless the daemon stops: the stop saves it."""
-        if not daemon.is_done():
+        if self._answers.is_due(self.EVENT_SIGNAL_USR1) and not daemon.is_done():
             self.save_runlog()
         return self.FLAG_CONTINUE, args
 
     def cbk_event_signal_usr2(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
         """Write the state file, unless the daemon stops."""
-        if not daemon.is_done():
+        if self._answers.is_due(self.EVENT_SIGNAL_USR2) and not daemon.is_done():
             self._snapshots.save_state()
         return self.FLAG_CONTINUE, args
 
@@ -158,33 +159,12 @@ class WithEvents(Protocol):
 
 
 class ControlComponent:
-    """The component of the control actor: it has the daemon's own callbacks.
+    """The component of the control actor: it has the daemon's own callbacks."""
 
-    Args:
-        daemon: The daemon.
-        begun: Called with the event when one of its callbacks begins.
-    """
-
-    def __init__(self, daemon: WithEvents, begun: Callable[[Hashable], None]) -> None:
+    def __init__(self, daemon: WithEvents) -> None:
         self.name = daemon.name
         self._daemon = daemon
-        self._begun = begun
 
     def get_events(self) -> list[Handler]:
-        """Return the daemon's callbacks, each of which reports that it begins."""
-        return [self._reporting(handler) for handler in self._daemon.get_events()]
-
-    def _reporting(self, handler: Handler) -> Handler:
-        if not (isinstance(handler, Mapping) and callable(handler.get("callback"))):
-            return handler  # it is refused when the chains are built
-        event, callback = handler.get("event"), handler["callback"]
-        return {**handler, "callback": _preceded(callback, lambda: self._begun(event))}
-
-
-def _preceded(callback: Callback, first: Callable[[], None]) -> Callback:
-    @functools.wraps(callback)
-    def call(daemon: Any, args: Any) -> tuple[int, Any] | None:
-        first()
-        return callback(daemon, args)
-
-    return call
+        """Return the daemon's own callbacks."""
+        return self._daemon.get_events()

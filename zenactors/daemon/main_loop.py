@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from loguru import logger
 
-from zenactors.daemon.signal_events import SIGNAL_EVENTS, PendingEvents
+from zenactors.daemon.signal_events import SIGNAL_EVENTS, SignalAnswers
 from zenactors.errors import (
     EXIT_CONFIG,
     EXIT_FORCED_STOP,
@@ -101,7 +101,7 @@ class MainLoop:
         clock: The clock of the deadline.
         compat: True: a stop that was asked for has status 0, however it ended.
         runtime: The runtime of the actors.
-        pending: The events of signals that have not begun.
+        answers: Learns which signals become events.
         trap: Makes the trap for a set of signals.
 
     Attributes:
@@ -116,7 +116,7 @@ class MainLoop:
         *,
         compat: bool,
         runtime: Runtime,
-        pending: PendingEvents,
+        answers: SignalAnswers,
         trap: Callable[[Iterable[int]], Trap] = SignalTrap,
     ) -> None:
         self.report: StopReport | None = None
@@ -124,13 +124,12 @@ class MainLoop:
         self._compat = compat
         self._ident = runtime.ident
         self._other_threads = runtime.notifier()
-        self._pending = pending
+        self._answers = answers
         self._make_trap = trap
         self._trap: Trap | None = None
         self._main_thread = 0
         self._dispatcher: Dispatcher | None = None
         self._events: dict[int, Any] = SIGNAL_EVENTS
-        self._merged: set[Any] = set()
         self._sigterm = "terminate"
         self._started = False
         self._leaving = False
@@ -169,9 +168,6 @@ class MainLoop:
             self._trap = trap
             self._main_thread = self._ident()
             self._dispatcher = dispatcher
-            own = dispatcher.names[0]
-            chains = dispatcher.chains().items()
-            self._merged = {event for event, chain in chains if chain[0][0] == own}
             try:
                 return self._run(dispatcher, schedule_initial, on_ready)
             except BaseException:  # a bug, perhaps of the program's `on_ready`
@@ -338,8 +334,7 @@ class MainLoop:
             self._schedule(dispatcher, dispatcher.EVENT_TERMINATE)
 
     def _schedule(self, dispatcher: Dispatcher, event: Any) -> None:
-        if event in self._merged and not self._pending.add(event):
-            return
+        self._answers.received(event)
         with contextlib.suppress(NotRunningError):  # it stops: events no longer begin
             dispatcher.queue.schedule_priority(event)
 

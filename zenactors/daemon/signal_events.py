@@ -1,29 +1,25 @@
-"""From signals to events: which signal becomes which event, and when it becomes none.
+"""From signals to events: which signal becomes which event, and which of them need an answer.
 
-A signal is merged with an earlier one of its kind while the event of that one is pending: queued,
-with no callback begun. Its callbacks answer both signals, because they begin after both.
+Each signal becomes an event of its own, so that the components see all of them. The daemon's own
+work for a signal (a reload, saving the runlog or the state) takes longer than a signal does, so
+one answer serves all signals that came before it began.
 
 Guarantees:
 
-- After each signal, the callbacks of its event begin once more; unless the daemon stops first.
-- A burst of signals costs one event, and one more for those that come while its callbacks run.
-- An event that the program schedules itself is never merged.
-- A signal is merged only if the daemon's own callback is the first in the chain, because only
-  that one reports that it begins. It is merged for at most `MERGE_TIMEOUT` seconds, so that an
-  event that was taken out of the queue, or is stuck, cannot swallow later signals for good.
+- After each signal the daemon does its work for it once more, unless the daemon stops first.
+- A burst of signals costs the work once, and once more for those that come during the work.
+- An event that the program schedules itself is always answered.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Collection, Hashable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from zenactors.core import events
 from zenactors.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from zenactors.core.clock import Clock
 
 SIGNAL_EVENTS: dict[int, str | None] = {
     signal.SIGINT: events.EVENT_STOP,
@@ -36,33 +32,31 @@ SIGNAL_EVENTS: dict[int, str | None] = {
 }
 """The signals that the main thread traps, and the event that each becomes."""
 
-# Seconds. A component that is too busy for a control event is passed over after 5 seconds or
-# more: within this time, no callback of a pending event has begun behind the daemon's back.
-MERGE_TIMEOUT = 5.0
 
+class SignalAnswers:
+    """Tells which events of signals the daemon has answered already. Counts by event.
 
-class PendingEvents:
-    """The events of signals that are queued and have not begun.
-
-    Thread: main for `add`; any for `begun`. Both rely on single operations of a dict being
-    atomic.
+    Thread: main for `received`, control for `is_due`. Each count is written by one thread only.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self._now = clock.monotonic
-        self._since: dict[Hashable, float] = {}
+    def __init__(self) -> None:
+        self._received: Counter[Any] = Counter()
+        self._answered: Counter[Any] = Counter()
+        self._redundant: Counter[Any] = Counter()
 
-    def add(self, event: Hashable) -> bool:
-        """Note that an event is about to be queued. False: one is pending, so do not queue it."""
-        since, now = self._since.get(event), self._now()
-        if since is not None and now - since < MERGE_TIMEOUT:
+    def received(self, event: Any) -> None:
+        """Note that a signal is about to become this event."""
+        self._received[event] += 1
+
+    def is_due(self, event: Any) -> bool:
+        """Return False if an earlier answer, which began after the event's signal, serves it."""
+        unanswered = self._received[event] - self._answered[event]
+        if not unanswered and self._redundant[event]:
+            self._redundant[event] -= 1
             return False
-        self._since[event] = now
+        self._answered[event] += unanswered
+        self._redundant[event] += max(0, unanswered - 1)
         return True
-
-    def begun(self, event: Hashable) -> None:
-        """Note that the first callback of an event begins: from now on, signals need another."""
-        self._since.pop(event, None)
 
 
 def mapped_signals(configured: Mapping[str, Any], events: Collection[Any]) -> dict[int, Any]:

@@ -24,7 +24,7 @@ from zenactors.daemon.json_file import save_json
 from zenactors.daemon.main_loop import MainLoop
 from zenactors.daemon.paths import current_directory
 from zenactors.daemon.reload import Reloader, TargetConfig, instances_of
-from zenactors.daemon.signal_events import PendingEvents, mapped_signals
+from zenactors.daemon.signal_events import SignalAnswers, mapped_signals
 from zenactors.daemon.snapshots import SaveJson, Snapshots
 from zenactors.errors import EXIT_CONFIG, ConfigurationError
 
@@ -144,9 +144,9 @@ class ZenDaemon(BuiltinEvents, CallbackApi, Actions):
         self._runtime = Runtime()
         self._simulated = False
         self._snapshots = Snapshots(self, self._clock, save_json)
-        self._pending = PendingEvents(self._clock)
+        self._answers = SignalAnswers()
         self._main_loop = MainLoop(
-            self._clock, compat=compat is not None, runtime=self._runtime, pending=self._pending
+            self._clock, compat=compat is not None, runtime=self._runtime, answers=self._answers
         )
         self._maintenance = MaintenanceEvents(self, self._maintenance_intervals)
         self._reloader = Reloader(self)
@@ -240,7 +240,7 @@ class ZenDaemon(BuiltinEvents, CallbackApi, Actions):
             queue_limit=self.queue_limit,
             queue_full=self.queue_full,
             daemon=self,
-            control=ControlComponent(self, self._pending.begun),
+            control=ControlComponent(self),
             notifier=self._main_loop,
             clock=self._clock,
             runtime=self._runtime,
@@ -276,12 +276,12 @@ class ZenDaemon(BuiltinEvents, CallbackApi, Actions):
         self._clock = clock
         self.switch_interval = None  # there is one thread
         self._snapshots = Snapshots(self, clock, save, simulated=True)
-        self._pending = PendingEvents(clock)
+        self._answers = SignalAnswers()
         self._main_loop = MainLoop(
             clock,
             compat=self.compat is not None,
             runtime=runtime,
-            pending=self._pending,
+            answers=self._answers,
             trap=trap,
         )
 

@@ -335,8 +335,3 @@ except ImportError:
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60.0)
     assert result.stdout == "needed\n"
-
-
-def test_a_name_that_is_not_there_is_no_machine() -> None:
-    with pytest.raises(ImportError, match="DaemonMachines"):
-        from zenactors.testing import DaemonMachines  # noqa: F401, PLC0415

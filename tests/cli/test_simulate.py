@@ -188,8 +188,8 @@ def test_one_seed_is_shown_also_if_it_does_not_fail(capsys: Capture) -> None:
     assert main(argv) == 0
 
     picture, trace = capsys.readouterr().out, Path("trace.txt").read_text()
-    assert "ticking" in picture.splitlines()[1]
-    assert "─tick#2─" in picture
+    assert "│    ticking" in picture
+    assert "│────┼───>│    tick#2" in picture
     assert picture.splitlines()[-1].endswith("no failure.")
     assert "dispatcher -> Ticker: start tick#1" in trace
     assert "\nseed" not in trace
@@ -247,7 +247,7 @@ def test_what_standard_output_cannot_hold_is_drawn_otherwise(
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(ascii_only, encoding="ascii"))
     assert main(["simulate", "bank:scenario", "--seed", "1"]) in (0, 1)
     sys.stdout.flush()
-    assert b"--deposit#1 10->|" in ascii_only.getvalue()
+    assert b"|--->|    |    |    deposit#1 10" in ascii_only.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def test_a_failing_seed_is_told_with_everything_that_is_known(capsys: Capture) -
     )
     assert words, first
     assert lines[0] == f'  File "{Path("bank.py").absolute()}", line 27, in check'
-    assert f"The last 20 events, 0 s after the begin, seed {words[1]}:" in lines
+    assert f"The last 20 events, 0 s after the start, seed {words[1]}:" in lines
     assert any("interrupted at bank.py:1" in line for line in lines)
     assert re.fullmatch(COUNTED.format(r"\d+") + f"seed {words[1]} fails. Run it again:", lines[-2])
     assert shlex.split(lines[-1]) == [

@@ -232,5 +232,5 @@ def test_the_end_is_remembered_or_all_of_it(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_failure_without_events_says_so() -> None:
     with Harness([Fate()], seed=7) as harness:
         assert harness.situation() == (
-            "The last 20 events, 0 s after the begin, seed 7:\n  no event was scheduled"
+            "The last 20 events, 0 s after the start, seed 7:\n  no event was scheduled"
         )

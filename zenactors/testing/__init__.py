@@ -13,6 +13,7 @@ from zenactors._lazy import lazy_names
 if TYPE_CHECKING:
     from zenactors.testing._simulator.hub import EndlessMotionError as EndlessMotionError
     from zenactors.testing._simulator.hub import NothingMovesError as NothingMovesError
+    from zenactors.testing._trace.log_capture import LogRecord as LogRecord
     from zenactors.testing.faults import ClockJump as ClockJump
     from zenactors.testing.faults import Crash as Crash
     from zenactors.testing.faults import Delay as Delay
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from zenactors.testing.faults import InjectedCrash as InjectedCrash
     from zenactors.testing.files import VirtualFiles as VirtualFiles
     from zenactors.testing.harness import Harness as Harness
-    from zenactors.testing.harness import LogRecord as LogRecord
     from zenactors.testing.probe import ANY as ANY
     from zenactors.testing.probe import Probe as Probe
     from zenactors.testing.probe import Received as Received
@@ -36,9 +36,10 @@ else:
         __name__,
         {
             "_simulator.hub": "EndlessMotionError NothingMovesError",
+            "_trace.log_capture": "LogRecord",
             "faults": "ClockJump Crash Delay Fault InjectedCrash",
             "files": "VirtualFiles",
-            "harness": "Harness LogRecord",
+            "harness": "Harness",
             "probe": "ANY Probe Received",
             "simulation": "Scenario SimulationFailure explore simulate",
             "stateful": "DaemonMachine",

@@ -7,8 +7,11 @@ on purpose (`zenactors.testing._simulator.preempt`).
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from random import Random
 
 import greenlet
@@ -246,8 +249,22 @@ class Hub:
         self.clock.advance(seconds)
         return True
 
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let Ctrl-C end the test. In a callback the engine would contain it as an error."""
+        usual = signal.default_int_handler
+        main = threading.current_thread() is threading.main_thread()
+        if not main or signal.getsignal(signal.SIGINT) is not usual:
+            yield  # only the main thread can, and the program may have a handler of its own
+            return
+        signal.signal(signal.SIGINT, self.interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, usual)
+
     def interrupt(self, *_: object) -> None:
-        """Raise KeyboardInterrupt in whoever is outside, whoever moves; a signal's handler."""
+        """Raise KeyboardInterrupt outside, whichever task moves. A signal handler."""
         if greenlet.getcurrent() is not self._outside:
             self._outside.throw(KeyboardInterrupt)
         raise KeyboardInterrupt

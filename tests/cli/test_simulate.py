@@ -1,4 +1,4 @@
-"""`zenactors simulate`: what it runs, what it tells, and that its failures can be run again."""
+"""`zenactors simulate`: the forms of SPEC, its output, and the replay of its failures."""
 
 from __future__ import annotations
 
@@ -104,12 +104,12 @@ interrupted = Scenario(build=lambda: [Interrupting()], drive=drive)
 
 def write(name: str, text: str) -> None:
     Path(name).write_text(text)
-    Path(name).chmod(0o644)  # whatever the umask: as root, what others can write is refused
+    Path(name).chmod(0o644)  # with any umask: as root, a file that others can write is refused
 
 
 @pytest.fixture(autouse=True)
 def modules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write the modules into the current folder; forget those that another test has imported."""
+    """Write the modules into the current directory; forget those imported by another test."""
     write("bank.py", BANK)
     write("forms.py", FORMS)
     for name in ("bank", "forms", "again"):
@@ -220,7 +220,7 @@ def test_a_signal_ends_it_at_once_wherever_it_comes(number: str, capsys: Capture
     assert main(["simulate", "again:interrupted", "--seeds", "9", "--trace", "t"]) == 75
 
     shown = capsys.readouterr()
-    expected = COUNTED.format(0) + "no failure so far. It ended while seed 0 ran.\n"
+    expected = COUNTED.format(0) + "no failure so far. It was interrupted in seed 0.\n"
     assert re.fullmatch(expected, shown.out)
     assert Path("t").read_text().endswith(f"call now#1 {getattr(signal, number)!r}\n")
 
@@ -359,13 +359,13 @@ def run(command: str, hash_seed: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("options", ["", "--crash 0.1 --delay 0.1 --interrupt 0.4"])
 def test_the_command_that_a_failure_shows_runs_the_same_again(options: str) -> None:
-    folder = Path("a folder")
-    folder.mkdir()
-    Path("bank.py").rename(folder / "bank.py")
+    directory = Path("a directory")
+    directory.mkdir()
+    Path("bank.py").rename(directory / "bank.py")
     python = shlex.quote(sys.executable)
     found = run(
         f"{python} -m zenactors simulate bank:scenario --seeds 5000 {options}"
-        " --app-dir 'a folder' --trace first.txt",
+        " --app-dir 'a directory' --trace first.txt",
         "1",
     )
     assert found.returncode == 1, found.stderr

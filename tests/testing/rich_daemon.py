@@ -26,14 +26,14 @@ FAULTS = (
 
 
 class Plain:
-    """An object whose repr is Python's own: with its address."""
+    """An object with Python's own repr, which contains its address."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
 
 class Source(ZenDaemonComponent):
-    """Make events in every way there is."""
+    """Schedule events in every possible way."""
 
     def setup(self, daemon: Any) -> None:
         daemon.io.call_every(2.5, self.tick)
@@ -141,7 +141,7 @@ def produce(harness: Harness) -> None:
 
 
 def traces(seeds: Iterable[int]) -> dict[str, str]:
-    """Return for each seed its trace, and what the daemon has counted and written."""
+    """Return the trace of each seed, with the daemon's statistics and output."""
     found = {}
     for seed in seeds:
         lines: list[str] = []
@@ -163,7 +163,7 @@ def traces(seeds: Iterable[int]) -> dict[str, str]:
 def main(seeds: int) -> None:
     logger.remove()
     sound = traces(range(seeds))
-    # Replicas dealt by Python's own hash of a text differ from process to process.
+    # Python's own hash of a text, and so the choice of a replica, differs between processes.
     replicas._stable_hash = hash  # type: ignore[assignment]
     json.dump({"sound": sound, "broken": traces(range(3))}, sys.stdout)
 

@@ -1,4 +1,4 @@
-"""The picture of a trace: a few whole ones, and what holds for all of them."""
+"""The picture of a trace: a few complete ones, and properties of all."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # ruff: noqa: PTH100, PTH102, PTH103, PTH120, PTH123, PTH207
-# What is tested takes strings, spelled in any way.
+# The tested functions take strings, spelled in any way.
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from zenactors.testing.files import VirtualFiles
 
 
 class OnDisk:
-    """What `VirtualFiles` offers to tests, done to the real disk."""
+    """The methods of `VirtualFiles` for tests, on the real disk."""
 
     def put(self, path: str, data: bytes) -> None:
         self._write(path, "wb", data)
@@ -55,7 +55,7 @@ class OnDisk:
 
 
 class Side:
-    """One of the two that are compared: takes paths below a folder of its own."""
+    """One of the two file systems that are compared, with paths below a directory of its own."""
 
     def __init__(self, files: Files, world: Any, root: str) -> None:
         self.files = files
@@ -80,7 +80,7 @@ class Side:
         if not isinstance(stat, os.stat_result):
             return stat
         if stat_bits.S_ISDIR(stat.st_mode):
-            return "folder"
+            return "directory"
         return oct(stat.st_mode), stat.st_nlink, stat.st_size
 
     def do(self, name: str, *args: Any) -> Any:
@@ -98,8 +98,7 @@ class Side:
         return self.result(getattr(self.files, name), fd, *args)
 
     def do_close(self, which: int) -> Any:
-        # The number stays in the list as one that is closed, for the system not as itself: it
-        # might be in use again.
+        # A number that is surely closed takes its place: the system may use the old one again.
         result = self._on_fd("close", which)
         if self.fds:
             self.fds[which % len(self.fds)] = 1_000_000
@@ -112,8 +111,8 @@ class Side:
         return self._on_fd("write", which, memoryview(data))
 
     def do_lseek(self, which: int, offset: int, whence: int) -> Any:
-        if self.do_fstat(which) == "folder":
-            return None  # what that gives is up to the file system
+        if self.do_fstat(which) == "directory":
+            return None  # the result depends on the file system
         return self._on_fd("lseek", which, offset, whence)
 
     def do_ftruncate(self, which: int, size: int) -> Any:
@@ -136,22 +135,22 @@ class Side:
 
     def do_world(self, name: str, path: str, *args: Any) -> Any:
         result = self.result(getattr(self.world, name), self.path(path), *args)
-        # Which step of making folders failed is not compared, only how.
+        # The error is compared, but not which step of making directories failed.
         return result[:3] if isinstance(result, tuple) and name in MAKING else result
 
     def do_rename(self, old: str, new: str) -> Any:
-        if self.do_stat(old) == "folder":
+        if self.do_stat(old) == "directory":
             return None  # in memory a directory cannot be renamed
         return self.result(self.world.rename, self.path(old), self.path(new))
 
     def do_glob(self, pattern: str) -> Any:
         found = self.files.glob(self.path(pattern))
-        # Up to Python 3.11, "missing/**" is said to match "missing/".
+        # Up to Python 3.11, "missing/**" matches "missing/".
         found = [path for path in {*found} if self.files.lexists(path)]
         return sorted(path.removeprefix(self.root) for path in found)
 
     def everything(self) -> Any:
-        """Return all there is now, and which of it are the same file."""
+        """Return all paths, contents and descriptions, and which of them are the same file."""
         found = self.do_glob("**") + self.do_glob("**/.*")
         paths = [path.removeprefix("/") for path in found]
         stats = [self.result(self.files.stat, self.path(path)) for path in paths]
@@ -160,7 +159,7 @@ class Side:
         return (
             [(path, self.do_world("content", path)) for path in paths],
             [self.described(stat) for stat in stats],
-            # Only of one moment: the disk uses a number again when its file is gone.
+            # Only at one moment: the disk uses a number again when its file is gone.
             [identities.index(identity) for identity in identities],
         )
 
@@ -180,7 +179,7 @@ FLAGS = st.builds(
         st.sampled_from([os.O_CREAT, os.O_CREAT, os.O_EXCL, os.O_TRUNC, os.O_APPEND, os.O_CLOEXEC]),
         max_size=4,
     ),
-).filter(lambda flags: not flags & os.O_EXCL or flags & os.O_CREAT)  # else it is undefined
+).filter(lambda flags: not flags & os.O_EXCL or flags & os.O_CREAT)  # otherwise it is undefined
 
 
 def means_a_file_to_create(step: tuple[str, str, int]) -> bool:
@@ -232,7 +231,7 @@ STEPS = st.one_of(
 
 
 @contextlib.contextmanager
-def folder_of_disk() -> Iterator[str]:
+def directory_of_disk() -> Iterator[str]:
     before = os.umask(0o022)
     root = tempfile.mkdtemp()
     try:
@@ -253,7 +252,7 @@ def compare(steps: list[Any], disk: Side, memory: Side) -> None:
                 os.close(fd)
 
 
-# What chance seldom meets.
+# Cases that chance seldom finds.
 BEHIND_THE_END = [
     ("open", "a", os.O_RDWR | os.O_CREAT),
     ("lseek", 0, 5, os.SEEK_SET),
@@ -277,14 +276,14 @@ SLASHES = [
 def test_whatever_is_done_the_system_would_have_given_the_same(steps):
     files = VirtualFiles()
     files.mkdir("/top/of/all")
-    with folder_of_disk() as root:
+    with directory_of_disk() as root:
         os.makedirs(f"{root}/top/of/all")
         disk = Side(SYSTEM_FILES, OnDisk(), f"{root}/top/of/all")
         compare(steps, disk, Side(files, files, "/top/of/all"))
 
 
 def snapshot(root: str) -> list[Any]:
-    """All of a real folder, by its own means."""
+    """Return everything in a real directory, read without the code under test."""
     return [
         (path, path.lstat().st_ino, path.lstat().st_mtime, path.is_file() and path.read_bytes())
         for path in sorted(Path(root).rglob("*"))
@@ -298,11 +297,11 @@ def snapshot(root: str) -> list[Any]:
 )
 @example(before={"a": b"1", "b/c": b"2"}, steps=SLASHES[2:])
 def test_an_overlay_does_the_same_and_leaves_the_disk_alone(before, steps):
-    with folder_of_disk() as root:
+    with directory_of_disk() as root:
         for side in ("disk", "below"):
             os.mkdir(f"{root}/{side}")
             for path, data in before.items():
-                with contextlib.suppress(OSError):  # one name cannot be a file and a folder
+                with contextlib.suppress(OSError):  # one name cannot be a file and a directory
                     OnDisk().put(f"{root}/{side}/{path}", data)
         untouched = snapshot(f"{root}/below")
         files = VirtualFiles(below=True)
@@ -318,8 +317,8 @@ def test_an_overlay_does_the_same_and_leaves_the_disk_alone(before, steps):
 @given(paths=st.lists(PLAIN, max_size=6), pattern=PATTERNS)
 def test_a_relative_glob_matches_the_same(paths, pattern):
     files = VirtualFiles()
-    with folder_of_disk() as root, contextlib.chdir(root):
-        inside = VirtualFiles()  # relative to the folder it was made in
+    with directory_of_disk() as root, contextlib.chdir(root):
+        inside = VirtualFiles()  # relative to the directory in which it was made
         for path in paths:
             for world in (OnDisk(), inside, files):
                 with contextlib.suppress(OSError):
@@ -435,7 +434,7 @@ def test_a_renamed_real_file_is_the_same_file(overlay, tmp_path):
     assert real.read_bytes() == b"one\n"
 
 
-# -- what only memory has --------------------------------------------------------------------
+# -- only in memory --------------------------------------------------------------------------
 
 
 def test_equal_calls_give_equal_numbers_and_a_descriptor_is_never_used_twice():
@@ -479,7 +478,7 @@ def test_a_null_byte_is_refused_as_the_system_does():
 # -- the components on it --------------------------------------------------------------------
 
 
-def fake_daemon() -> Any:  # Any: it has only what these components use of a daemon
+def fake_daemon() -> Any:  # Any: it has only the members that these components use
     return FakeDaemon()
 
 
@@ -583,7 +582,7 @@ def written(files: VirtualFiles, writer: Any, *events: Any) -> None:
     assert files.open_descriptors() == []
 
 
-def test_a_writer_appends_or_begins_anew(files):
+def test_a_writer_appends_or_begins_again(files):
     files.put("/out", b"old\n")
     written(files, RawWriter(path="/out"), Lines("f", 0, b"a\nb\n"), Lines("f", 4, b"c\n"))
     assert files.content("/out") == b"old\na\nb\nc\n"
@@ -614,7 +613,7 @@ def test_a_writer_to_standard_output_is_heard(files, capfd):
     assert capfd.readouterr().out == ""
 
 
-def test_a_missing_folder_is_told_as_on_the_disk(files):
+def test_a_missing_directory_is_reported_as_on_the_disk(files):
     with pytest.raises(ZenDaemonComponentException, match="mkdir -p /no/such"):
         written(files, RawWriter(path="/no/such/out"))
 

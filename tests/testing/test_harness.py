@@ -45,7 +45,7 @@ LATER = [(1e6, "x")]  # keeps a daemon from ending because it is idle
 
 
 class Work(ZenDaemonComponent):
-    """Do with each "x" what the test says."""
+    """Handle each "x" with a function of the test."""
 
     def __init__(self, do: Callable[[Any, Any], Any], *, name: str = "work") -> None:
         super().__init__(name=name)
@@ -57,7 +57,7 @@ class Work(ZenDaemonComponent):
 
 
 class Hang(ZenDaemonComponent):
-    """Waits for what never comes."""
+    """Waits for an event that never comes."""
 
     @handles("x")
     def cbk_event_x(self, daemon: Any, args: Any) -> None:
@@ -65,7 +65,7 @@ class Hang(ZenDaemonComponent):
 
 
 def soon(moments: Any) -> Any:
-    """Equal moments; with a seed everybody wakes up a little late."""
+    """Return approximate moments: with a seed all tasks wake up a little late."""
     return pytest.approx(moments, abs=2 * MAX_LATE)
 
 
@@ -272,7 +272,7 @@ def test_producers_that_are_too_far_ahead_wait(seed: int | None) -> None:
         assert [args[1] for _, args in probe.received if args[0] == who] == list(range(30))
 
 
-# --- what is seen -------------------------------------------------------------------------------
+# --- looking ------------------------------------------------------------------------------------
 
 
 def test_logs_are_kept_with_level_and_component() -> None:
@@ -287,7 +287,7 @@ def test_logs_are_kept_with_level_and_component() -> None:
         assert harness.logs == [("WARNING", "talker", "Got 7")]
 
 
-def test_an_event_nobody_handles_has_no_number_that_completed() -> None:
+def test_an_event_without_a_handler_has_no_number_that_completed() -> None:
     with Harness([Probe("x")]) as harness:
         assert harness.completed("x") == 0
         with pytest.raises(UnknownEventError, match="y"):
@@ -353,12 +353,12 @@ def test_stop_works_off_what_is_queued_and_leaves_what_is_for_later() -> None:
 
 
 def test_a_wait_for_the_daemon_ends_with_the_stop() -> None:
-    told: list[bool] = []
-    with Harness([Work(lambda daemon, args: told.append(daemon.wait(1e9)))]) as harness:
+    results: list[bool] = []
+    with Harness([Work(lambda daemon, args: results.append(daemon.wait(1e9)))]) as harness:
         harness.queue.schedule("x")
         harness.run_until_idle()
         report = harness.stop()
-    assert told == [True]
+    assert results == [True]
     assert report.drained
     assert harness.now == 0.0
 
@@ -384,7 +384,7 @@ def test_a_component_that_hangs_is_left_behind_and_named(seed: int | None) -> No
         assert report.left == 5
         assert 29.0 <= harness.now <= 31.0
         logs = [record.level for record in harness.logs]
-    # What was broken off was nobody's failure, and nothing ran after it.
+    # The interrupted callback did not fail, and nothing ran after it.
     assert harness.dead_letters() == []
     assert [record.level for record in harness.logs] == logs
     assert ran == [0]
@@ -580,7 +580,7 @@ def test_the_third_sigint_leaves_at_once(seed: int | None) -> None:
         assert harness.status == EXIT_FORCED_STOP
 
 
-def test_a_signal_nobody_handles_is_only_logged() -> None:
+def test_a_signal_without_a_handler_is_only_logged() -> None:
     class Deaf(ZenDaemon):
         def get_events(self) -> list[Handler]:
             return [each for each in super().get_events() if each["event"] != "signal_usr1"]
@@ -594,7 +594,7 @@ def test_a_signal_nobody_handles_is_only_logged() -> None:
         assert levels == {"WARNING"}
 
 
-def test_a_signal_somebody_handles_is_an_event() -> None:
+def test_a_signal_with_a_handler_is_an_event() -> None:
     probe = Probe("signal_hup")
     with Harness(daemon_of(probe, Probe("x"), schedule_after=LATER)) as harness:
         harness.signal(signal.SIGHUP)
@@ -696,7 +696,7 @@ def test_a_component_is_in_one_harness_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"faults": [Crash(nth=1, component="wrok")]}, "did you mean 'work'"),
         ({"faults": [Crash(nth=1, event="y")]}, "no component handles 'y'"),
@@ -705,8 +705,8 @@ def test_a_component_is_in_one_harness_only() -> None:
         ({"files": {"a": 1}}, "'a' must be str or bytes"),
     ],
 )
-def test_wrong_options_are_told(options: dict[str, Any], told: str) -> None:
-    with pytest.raises((ConfigurationError, TypeError), match=told):
+def test_wrong_options_are_reported(options: dict[str, Any], message: str) -> None:
+    with pytest.raises((ConfigurationError, TypeError), match=message):
         Harness([Work(lambda daemon, args: None, name="work")], **options)
 
 
@@ -719,19 +719,19 @@ def test_without_files_there_are_none() -> None:
 
 
 def test_another_thread_is_told_to_be_spawned() -> None:
-    told: list[BaseException] = []
+    raised: list[BaseException] = []
 
     def meddle() -> None:
         try:
             harness.run_until_idle()
         except RuntimeError as cause:
-            told.append(cause)
+            raised.append(cause)
 
     with Harness([Work(lambda daemon, args: None)]) as harness:
         thread = threading.Thread(target=meddle)
         thread.start()
         thread.join(10.0)
-    assert "spawn()" in str(told[0])
+    assert "spawn()" in str(raised[0])
 
 
 def test_an_interrupt_ends_the_test_and_not_the_callback() -> None:

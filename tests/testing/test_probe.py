@@ -160,7 +160,7 @@ def test_a_failure_on_threads_shows_what_came_along() -> None:
         with pytest.raises(AssertionError) as failure:
             probe.expect("x", within=SOON)
     lines = str(failure.value).splitlines()
-    assert lines[1] == "The last of 25 events that came along:"
+    assert lines[1] == "The last of 25 events that came:"
     assert lines[2:] == [f"  x with {number}" for number in range(5, 25)]
 
 

@@ -31,7 +31,7 @@ FEW = settings(SETTINGS, max_examples=10)
 
 
 def failure_of(machine: type[RuleBasedStateMachine], capsys: pytest.CaptureFixture[str]) -> str:
-    """Return what hypothesis shows: the rules, and what this package adds."""
+    """Return the output of hypothesis: the rules, and the additions of this package."""
     with pytest.raises(AssertionError) as failure:
         run_state_machine_as_test(machine, settings=SETTINGS)
     shown = [str(failure.value), *getattr(failure.value, "__notes__", ())]
@@ -99,8 +99,8 @@ class BankMachine(DaemonMachine):
 def test_a_lost_update_is_found_and_made_small(capsys: pytest.CaptureFixture[str]) -> None:
     shown = failure_of(BankMachine, capsys)
     found = steps(shown)
-    # Begin, two events, one interruption in between, and the end. What hypothesis tries first
-    # depends on the numbers it finds in the project's source, so one or two more may remain.
+    # Begin, two events, one interruption in between, and the end. Hypothesis first tries numbers
+    # that it finds in the project's source, so one or two rules more may remain.
     assert found[0] == "begin(noise=0)"
     assert len(found) <= 8
     assert len([step for step in found if step.endswith("(args=1)")]) == 2
@@ -159,7 +159,7 @@ class Noting(ZenDaemonComponent):
 
 
 class OrderMachine(DaemonMachine):
-    """Expects an order of two components that nobody has promised."""
+    """Expects an order of two components that is not promised."""
 
     def build(self) -> Sequence[Any]:
         self.seen: list[str] = []
@@ -181,7 +181,7 @@ def test_who_moves_first_is_tried_out(capsys: pytest.CaptureFixture[str]) -> Non
     assert "both()" in found
 
 
-# --- what is well -------------------------------------------------------------------------------
+# --- success ------------------------------------------------------------------------------------
 
 
 class CarefulMachine(BankMachine):

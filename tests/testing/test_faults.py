@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from zenactors import ComponentStartError, Dispatcher, VirtualClock, ZenDaemonComponent, handles
+from zenactors import (
+    ComponentStartError,
+    Daemon,
+    Dispatcher,
+    VirtualClock,
+    ZenDaemonComponent,
+    handles,
+)
 from zenactors.core.clock import SystemClock
 from zenactors.testing import ClockJump, Crash, Delay, Fault, Harness, InjectedCrash
 from zenactors.testing.faults import Faults, FaultyRuntime
@@ -21,15 +28,15 @@ class Work(ZenDaemonComponent):
         super().__init__(name=name)
         self.log_of_life: list[Any] = []
 
-    def setup(self, daemon: Any) -> None:
+    def setup(self, daemon: Daemon) -> None:
         self.log_of_life.append("setup")
 
     @handles("x")
     @handles("y")
-    def cbk_event_any(self, daemon: Any, args: Any) -> None:
+    def cbk_event_any(self, daemon: Daemon, args: Any) -> None:
         self.log_of_life.append(args)
 
-    def teardown(self, daemon: Any) -> None:
+    def teardown(self, daemon: Daemon) -> None:
         self.log_of_life.append("teardown")
 
 
@@ -113,7 +120,7 @@ def test_a_delay_takes_its_time(run: Runner) -> None:
 
     class Timed(Work):
         @handles("y")
-        def cbk_event_timed(self, daemon: Any, args: Any) -> None:
+        def cbk_event_timed(self, daemon: Daemon, args: Any) -> None:
             ends.append(self.clock.monotonic() - begin)
 
     one = Timed("one")

@@ -330,7 +330,7 @@ def test_faults_that_cannot_be_on_threads_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="where time is not virtual: use zen_harness"):
         zen_daemon([Fake()], faults=[ClockJump(point="time", nth=1, seconds=1.0)])
-    with pytest.raises(ValueError, match="give faults, or a runtime"):
+    with pytest.raises(ValueError, match="give either faults or a runtime"):
         zen_daemon([Fake()], faults=[Crash(nth=1)], runtime=object())
 
 

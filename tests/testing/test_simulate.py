@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from zenactors import Replicas, ZenDaemon, ZenDaemonComponent, handles
+from zenactors import Daemon, Replicas, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.components import FileTailer, RawWriter
 from zenactors.core.dispatch_state import DispatchState
@@ -145,7 +145,7 @@ def test_another_exit_status_is_a_failure() -> None:
 
 def test_a_setup_that_fails_by_itself_is_a_failure() -> None:
     class Broken(ZenDaemonComponent):
-        def setup(self, daemon: Any) -> None:
+        def setup(self, daemon: Daemon) -> None:
             raise OSError("no device")
 
     assert "no device" in said(build=lambda: [Broken()])
@@ -287,7 +287,7 @@ def test_options_change_a_scenario_and_unknown_ones_are_refused() -> None:
 
 
 class Clock(ZenDaemonComponent):
-    def setup(self, daemon: Any) -> None:
+    def setup(self, daemon: Daemon) -> None:
         daemon.io.call_every(1, lambda daemon: None)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pluggy import HookspecMarker
 
-from zenactors import ZenDaemonComponent, handles
+from zenactors import Daemon, ZenDaemonComponent, handles
 from zenactors.core.statistics import calc_statistics
 from zenactors.testing import Harness
 from zenactors.testing._simulator.preempt import interrupted
@@ -192,11 +192,11 @@ class Counting(ZenDaemonComponent):
         add = self._add_locked if self._locking else self._add
         return [self.gen_event_handler(self._event, add)]
 
-    def _add(self, daemon: Any, args: Any) -> None:
+    def _add(self, daemon: Daemon, args: Any) -> None:
         number = self._shared["n"]
         self._shared["n"] = number + 1
 
-    def _add_locked(self, daemon: Any, args: Any) -> None:
+    def _add_locked(self, daemon: Daemon, args: Any) -> None:
         with LOCK:
             number = self._shared["n"]
             self._shared["n"] = number + 1
@@ -233,7 +233,7 @@ class Napping(ZenDaemonComponent):
     """Waits in the middle of a callback."""
 
     @handles("x")
-    def cbk_event_x(self, daemon: Any, args: float) -> None:
+    def cbk_event_x(self, daemon: Daemon, args: float) -> None:
         number = 1
         daemon.wait(args)
         self.inc_statistic("naps", number)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from zenactors import Replicas, ZenDaemon, ZenDaemonComponent, handles
+from zenactors import Daemon, Replicas, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.messages import Batch
@@ -62,7 +62,7 @@ class Deposits(ZenDaemonComponent):
         self._account = account
 
     @handles("deposit")
-    def cbk_event_deposit(self, daemon: Any, args: int) -> None:
+    def cbk_event_deposit(self, daemon: Daemon, args: int) -> None:
         self._account.expected += args
         balance = self._account.balance
         self._account.balance = balance + args
@@ -74,7 +74,7 @@ class Withdrawals(ZenDaemonComponent):
         self._account = account
 
     @handles("withdraw")
-    def cbk_event_withdraw(self, daemon: Any, args: int) -> None:
+    def cbk_event_withdraw(self, daemon: Daemon, args: int) -> None:
         self._account.expected -= args
         balance = self._account.balance
         self._account.balance = balance - args
@@ -122,11 +122,11 @@ class Later(ZenDaemonComponent):
             self.gen_event_handler(f"write_{self.name}", self._write),
         ]
 
-    def _read(self, daemon: Any, args: int) -> None:
+    def _read(self, daemon: Daemon, args: int) -> None:
         self._account.expected += args
         daemon.queue.schedule(f"write_{self.name}", self._account.balance + args)
 
-    def _write(self, daemon: Any, args: int) -> None:
+    def _write(self, daemon: Daemon, args: int) -> None:
         self._account.balance = args
 
 
@@ -237,7 +237,7 @@ class Fragile(ZenDaemonComponent):
         self._do = do
 
     @handles("x")
-    def cbk_event_x(self, daemon: Any, args: Any) -> None:
+    def cbk_event_x(self, daemon: Daemon, args: Any) -> None:
         if args > 5:
             self._do(daemon)
 
@@ -248,7 +248,7 @@ class FragileMachine(DaemonMachine):
     def build(self) -> Sequence[Any]:
         return [Fragile(self.do)]
 
-    def do(self, daemon: Any) -> None:
+    def do(self, daemon: Daemon) -> None:
         raise LookupError("no such thing")
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zenactors import Replicas, ZenDaemonComponent, ZenDaemonStopException, handles
+from zenactors import Daemon, Replicas, ZenDaemonComponent, ZenDaemonStopException, handles
 from zenactors.core.dispatch_state import ORDERINGS, Ordering
 from zenactors.testing import Harness, Probe
 from zenactors.testing._trace import trace as trace_module
@@ -35,7 +35,7 @@ class Fate(ZenDaemonComponent):
         return None
 
     @handles("y")
-    def cbk_event_y(self, daemon: Any, args: Any) -> None:
+    def cbk_event_y(self, daemon: Daemon, args: Any) -> None:
         self.inc_statistic("y")
 
 
@@ -186,10 +186,10 @@ def test_nothing_is_held_on_to_once_an_event_has_ended() -> None:
 
 def test_what_happens_between_events_is_in_the_trace_too() -> None:
     class Timed(ZenDaemonComponent):
-        def setup(self, daemon: Any) -> None:
+        def setup(self, daemon: Daemon) -> None:
             daemon.io.call_later(1.5, self.wake)
 
-        def wake(self, daemon: Any) -> None:
+        def wake(self, daemon: Daemon) -> None:
             self.log.info("awake")
 
     with Harness([Timed(name="timed")]) as harness:
@@ -207,7 +207,7 @@ def test_what_happens_between_events_is_in_the_trace_too() -> None:
 def test_who_stops_everything_is_in_the_trace() -> None:
     class Ender(ZenDaemonComponent):
         @handles("x")
-        def cbk_event_x(self, daemon: Any, args: Any) -> None:
+        def cbk_event_x(self, daemon: Daemon, args: Any) -> None:
             raise ZenDaemonStopException("enough")
 
     with Harness([Ender(name="ender")]) as harness:

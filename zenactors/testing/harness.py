@@ -60,7 +60,7 @@ class Harness:
         compat: As for `Dispatcher`.
         config: As for `Dispatcher`.
         exit_when_idle: As for `Dispatcher`.
-        clock: The virtual clock.
+        clock: The virtual clock; `step()` lets its wall time jump. Also an attribute.
         files: The files that the stock components use instead of the disk: `VirtualFiles`, or
             contents by path. None: the disk.
         faults: Faults that happen on purpose.
@@ -69,7 +69,6 @@ class Harness:
         sink: Called with each line of the trace.
 
     Attributes:
-        clock: The virtual clock; `step()` lets its wall time jump.
         daemon: The daemon that callbacks get.
         trace: Everything that happened, in order.
 
@@ -98,7 +97,6 @@ class Harness:
         if seed is not None and not isinstance(seed, int | Random):
             raise TypeError(f"seed must be a whole number or a random.Random, not {seed!r}.")
         rng = Random(seed) if isinstance(seed, int) else seed  # noqa: S311 - to be repeated
-        self._rng = rng
         self._seed = seed
         self._thread = threading.get_ident()
         self._begun = self.clock.monotonic()
@@ -207,14 +205,14 @@ class Harness:
     @property
     def queue(self) -> LiveQueue:
         """The event queue, as a thread outside sees it."""
-        task = self._hub.current
+        task, rng = self._hub.current, self._hub.rng
         if (
-            self._rng is not None
+            rng is not None
             and self._logs.is_open
             and (task is None or task in self._spawned)  # a callback uses its own daemon's queue
         ):
             let_move = self._hub.step if task is None else self._hub.give_way
-            for _ in range(self._rng.randrange(MOVES_OUTSIDE)):
+            for _ in range(rng.randrange(MOVES_OUTSIDE)):
                 let_move()
         return self._dispatcher.queue
 

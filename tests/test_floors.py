@@ -31,7 +31,11 @@ FLOORS = {
     "testing": 5,
     "cli": 6,
 }
-GROUND = ("zenactors.errors", "zenactors._version")  # floor 0: anybody may import them
+GROUND = (
+    "zenactors.errors",
+    "zenactors._version",
+    "zenactors._lazy",
+)  # floor 0: anybody may import them
 ROOF = ("zenactors", "zenactors.__main__", "zenactors.demo")  # above all floors
 COMPONENTS_MAY = (
     "zenactors.core.callbacks",
@@ -406,22 +410,3 @@ def test_importing_zenactors_has_no_side_effects() -> None:
 )
 def test_the_side_effects_are_seen(action: str) -> None:
     assert run_python(LOOK_ROUND.format(action=action)) == "False"
-
-
-def ruff_order(name: str) -> tuple[int, str]:
-    """Return ruff's key: constants, then classes, then the rest; each sorted."""
-    if name.isupper() and len(name) > 1:
-        return 0, name
-    return (1 if name[0].isupper() else 2), name
-
-
-def test_public_names_are_sorted_and_importable() -> None:
-    assert sorted(["handles", "Dispatcher", "FLAG_STOP"], key=ruff_order) == [
-        "FLAG_STOP",
-        "Dispatcher",
-        "handles",
-    ]
-    assert list(zenactors.__all__) == sorted(zenactors.__all__, key=ruff_order)
-    assert len(set(zenactors.__all__)) == len(zenactors.__all__)
-    for name in zenactors.__all__:
-        assert hasattr(zenactors, name), name

@@ -1,141 +1,79 @@
 """zenactors: long-running Python services out of concurrent I/O components.
 
 Importing it configures nothing, and loads next to nothing: a name's module is imported when the
-name is first used, so that the command line can trap signals before that takes its time. What
-`__all__` lists is the public interface, together with the modules `zenactors.components` and
+name is first used, so that the command line can trap signals before that takes its time. `__all__`
+lists the public interface, together with the modules `zenactors.components` and
 `zenactors.errors`; everything else may change.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from zenactors._version import __version__
+from zenactors._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from zenactors.actors.dispatcher import Dispatcher
-    from zenactors.actors.shutdown import StopReport
-    from zenactors.core.callbacks import (
-        FLAG_CONTINUE,
-        FLAG_STOP,
-        Flag,
-        Handler,
-        gen_event_handler,
-        handles,
+    from zenactors._version import __version__ as __version__
+    from zenactors.actors.dispatcher import Dispatcher as Dispatcher
+    from zenactors.actors.shutdown import StopReport as StopReport
+    from zenactors.core.callbacks import FLAG_CONTINUE as FLAG_CONTINUE
+    from zenactors.core.callbacks import FLAG_STOP as FLAG_STOP
+    from zenactors.core.callbacks import Flag as Flag
+    from zenactors.core.callbacks import Handler as Handler
+    from zenactors.core.callbacks import gen_event_handler as gen_event_handler
+    from zenactors.core.callbacks import handles as handles
+    from zenactors.core.chain_state import Counts as Counts
+    from zenactors.core.clock import Clock as Clock
+    from zenactors.core.clock import SystemClock as SystemClock
+    from zenactors.core.clock import VirtualClock as VirtualClock
+    from zenactors.core.component import ZenDaemonComponent as ZenDaemonComponent
+    from zenactors.core.daemon_api import Daemon as Daemon
+    from zenactors.core.event_queue import EventQueueManager as EventQueueManager
+    from zenactors.core.messages import DeadLetter as DeadLetter
+    from zenactors.core.messages import Scheduled as Scheduled
+    from zenactors.core.replicas import Replicas as Replicas
+    from zenactors.core.statistics import calc_statistics as calc_statistics
+    from zenactors.daemon.actions import Outcome as Outcome
+    from zenactors.daemon.main_loop import MAX_STOP_ATTEMPTS as MAX_STOP_ATTEMPTS
+    from zenactors.daemon.zendaemon import MAX_STOP_TIMEOUT as MAX_STOP_TIMEOUT
+    from zenactors.daemon.zendaemon import ZenDaemon as ZenDaemon
+    from zenactors.demo import DemoDaemonComponent as DemoDaemonComponent
+    from zenactors.demo import DemoZenDaemon as DemoZenDaemon
+    from zenactors.errors import ComponentStartError as ComponentStartError
+    from zenactors.errors import ConfigurationError as ConfigurationError
+    from zenactors.errors import NotRunningError as NotRunningError
+    from zenactors.errors import QueueEmptyException as QueueEmptyException
+    from zenactors.errors import QueueFullError as QueueFullError
+    from zenactors.errors import UnknownEventError as UnknownEventError
+    from zenactors.errors import ZenDaemonComponentException as ZenDaemonComponentException
+    from zenactors.errors import ZenDaemonException as ZenDaemonException
+    from zenactors.errors import ZenDaemonStopException as ZenDaemonStopException
+    from zenactors.process.signals import SIGNALS_TO_NAMES_DICT as SIGNALS_TO_NAMES_DICT
+
+    __all__: list[str]
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "_version": "__version__",
+            "actors.dispatcher": "Dispatcher",
+            "actors.shutdown": "StopReport",
+            "core.callbacks": "FLAG_CONTINUE FLAG_STOP Flag Handler gen_event_handler handles",
+            "core.chain_state": "Counts",
+            "core.clock": "Clock SystemClock VirtualClock",
+            "core.component": "ZenDaemonComponent",
+            "core.daemon_api": "Daemon",
+            "core.event_queue": "EventQueueManager",
+            "core.messages": "DeadLetter Scheduled",
+            "core.replicas": "Replicas",
+            "core.statistics": "calc_statistics",
+            "daemon.actions": "Outcome",
+            "daemon.main_loop": "MAX_STOP_ATTEMPTS",
+            "daemon.zendaemon": "MAX_STOP_TIMEOUT ZenDaemon",
+            "demo": "DemoDaemonComponent DemoZenDaemon",
+            "errors": "ComponentStartError ConfigurationError NotRunningError QueueEmptyException "
+            "QueueFullError UnknownEventError ZenDaemonComponentException ZenDaemonException "
+            "ZenDaemonStopException",
+            "process.signals": "SIGNALS_TO_NAMES_DICT",
+        },
     )
-    from zenactors.core.chain_state import Counts
-    from zenactors.core.clock import Clock, SystemClock, VirtualClock
-    from zenactors.core.component import ZenDaemonComponent
-    from zenactors.core.daemon_api import Daemon
-    from zenactors.core.event_queue import EventQueueManager
-    from zenactors.core.messages import DeadLetter, Scheduled
-    from zenactors.core.replicas import Replicas
-    from zenactors.core.statistics import calc_statistics
-    from zenactors.daemon.actions import Outcome
-    from zenactors.daemon.main_loop import MAX_STOP_ATTEMPTS
-    from zenactors.daemon.zendaemon import MAX_STOP_TIMEOUT, ZenDaemon
-    from zenactors.demo import DemoDaemonComponent, DemoZenDaemon
-    from zenactors.errors import (
-        ComponentStartError,
-        ConfigurationError,
-        NotRunningError,
-        QueueEmptyException,
-        QueueFullError,
-        UnknownEventError,
-        ZenDaemonComponentException,
-        ZenDaemonException,
-        ZenDaemonStopException,
-    )
-    from zenactors.process.signals import SIGNALS_TO_NAMES_DICT
-
-__all__ = [
-    "FLAG_CONTINUE",
-    "FLAG_STOP",
-    "MAX_STOP_ATTEMPTS",
-    "MAX_STOP_TIMEOUT",
-    "SIGNALS_TO_NAMES_DICT",
-    "Clock",
-    "ComponentStartError",
-    "ConfigurationError",
-    "Counts",
-    "Daemon",
-    "DeadLetter",
-    "DemoDaemonComponent",
-    "DemoZenDaemon",
-    "Dispatcher",
-    "EventQueueManager",
-    "Flag",
-    "Handler",
-    "NotRunningError",
-    "Outcome",
-    "QueueEmptyException",
-    "QueueFullError",
-    "Replicas",
-    "Scheduled",
-    "StopReport",
-    "SystemClock",
-    "UnknownEventError",
-    "VirtualClock",
-    "ZenDaemon",
-    "ZenDaemonComponent",
-    "ZenDaemonComponentException",
-    "ZenDaemonException",
-    "ZenDaemonStopException",
-    "__version__",
-    "calc_statistics",
-    "gen_event_handler",
-    "handles",
-]
-
-_HOMES = {
-    "Clock": "zenactors.core.clock",
-    "ComponentStartError": "zenactors.errors",
-    "ConfigurationError": "zenactors.errors",
-    "Counts": "zenactors.core.chain_state",
-    "Daemon": "zenactors.core.daemon_api",
-    "DeadLetter": "zenactors.core.messages",
-    "DemoDaemonComponent": "zenactors.demo",
-    "DemoZenDaemon": "zenactors.demo",
-    "Dispatcher": "zenactors.actors.dispatcher",
-    "EventQueueManager": "zenactors.core.event_queue",
-    "FLAG_CONTINUE": "zenactors.core.callbacks",
-    "FLAG_STOP": "zenactors.core.callbacks",
-    "Flag": "zenactors.core.callbacks",
-    "Handler": "zenactors.core.callbacks",
-    "MAX_STOP_ATTEMPTS": "zenactors.daemon.main_loop",
-    "MAX_STOP_TIMEOUT": "zenactors.daemon.zendaemon",
-    "NotRunningError": "zenactors.errors",
-    "Outcome": "zenactors.daemon.actions",
-    "QueueEmptyException": "zenactors.errors",
-    "QueueFullError": "zenactors.errors",
-    "Replicas": "zenactors.core.replicas",
-    "SIGNALS_TO_NAMES_DICT": "zenactors.process.signals",
-    "Scheduled": "zenactors.core.messages",
-    "StopReport": "zenactors.actors.shutdown",
-    "SystemClock": "zenactors.core.clock",
-    "UnknownEventError": "zenactors.errors",
-    "VirtualClock": "zenactors.core.clock",
-    "ZenDaemon": "zenactors.daemon.zendaemon",
-    "ZenDaemonComponent": "zenactors.core.component",
-    "ZenDaemonComponentException": "zenactors.errors",
-    "ZenDaemonException": "zenactors.errors",
-    "ZenDaemonStopException": "zenactors.errors",
-    "calc_statistics": "zenactors.core.statistics",
-    "gen_event_handler": "zenactors.core.callbacks",
-    "handles": "zenactors.core.callbacks",
-}
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib  # noqa: PLC0415 - see the module's docstring
-
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -1,4 +1,4 @@
-"""Count how many runs of a plain test pass, and for how many seeds the simulation fails.
+"""Count the runs of a plain test that pass, and the seeds with which the simulation fails.
 
 python examples/races/figures.py lost_update 1000
 """
@@ -13,7 +13,7 @@ from zenactors.testing import SimulationFailure, simulate
 
 def main(name: str, count: int) -> None:
     module = importlib.import_module(name)
-    logger.remove()  # what dies on purpose is not to be told a thousand times
+    logger.remove()  # a thousand failures on purpose are not worth a line each
     for _ in range(count):
         module.test_plain()
     print(f"{name}: {count} of {count} plain test runs pass")

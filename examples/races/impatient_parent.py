@@ -1,17 +1,16 @@
 """A component that assumes that a child event is handled before its parent's chain ends.
 
-`Intake` schedules `reserve` and lets the `order` go on; `Shipping`, at the end of the chain of
-`order`, takes for granted that the goods are reserved by then. `Signing` comes in between and
-takes some milliseconds, so they always are, as long as the machine is not busy.
+`Intake` schedules `reserve` and passes the `order` on. `Shipping`, at the end of the chain of
+`order`, assumes that the goods are reserved by then. `Signing` comes in between and takes some
+milliseconds, so they always are, as long as the machine is not busy.
 
     zenactors simulate --app-dir examples/races impatient_parent:scenario --seeds 1000
-    python examples/races/figures.py impatient_parent 1000      # and its plain test, so many times
+    python examples/races/figures.py impatient_parent 1000      # and its plain test 1,000 times
 """
 
 import hashlib
-from typing import Any
 
-from zenactors import Dispatcher, ZenDaemonComponent, handles
+from zenactors import Daemon, Dispatcher, ZenDaemonComponent, handles
 from zenactors.testing import Harness, Scenario
 
 STRETCHING = 20_000  # rounds: some ten milliseconds
@@ -21,7 +20,7 @@ class Intake(ZenDaemonComponent):
     emits = ("reserve",)
 
     @handles("order")
-    def cbk_event_order(self, daemon: Any, args: int) -> None:
+    def cbk_event_order(self, daemon: Daemon, args: int) -> None:
         daemon.queue.schedule("reserve", args)
 
 
@@ -31,13 +30,13 @@ class Warehouse(ZenDaemonComponent):
         self.reserved: set[int] = set()
 
     @handles("reserve")
-    def cbk_event_reserve(self, daemon: Any, args: int) -> None:
+    def cbk_event_reserve(self, daemon: Daemon, args: int) -> None:
         self.reserved.add(args)
 
 
 class Signing(ZenDaemonComponent):
     @handles("order")
-    def cbk_event_order(self, daemon: Any, args: int) -> None:
+    def cbk_event_order(self, daemon: Daemon, args: int) -> None:
         self.signature = hashlib.pbkdf2_hmac("sha256", b"%d" % args, b"key", STRETCHING)
 
 
@@ -48,9 +47,9 @@ class Shipping(ZenDaemonComponent):
         self.shipped: list[int] = []
 
     @handles("order")
-    def cbk_event_order(self, daemon: Any, args: int) -> None:
+    def cbk_event_order(self, daemon: Daemon, args: int) -> None:
         if args not in self.warehouse.reserved:
-            raise LookupError(f"order {args} is to be shipped, but nothing is reserved for it")
+            raise LookupError(f"order {args} cannot be shipped: nothing is reserved for it")
         self.shipped.append(args)
 
 

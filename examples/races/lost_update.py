@@ -1,22 +1,22 @@
 """A lost update: two components share a dict, and each reads, computes and writes.
 
-A test on real threads passes, for the interpreter hardly ever switches threads between the
-three lines. The simulation interrupts callbacks in the middle:
+A test on real threads passes, because the interpreter hardly ever switches threads between
+the three lines. The simulation interrupts callbacks in the middle:
 
     zenactors simulate --app-dir examples/races lost_update:scenario --seeds 1000
-    python examples/races/figures.py lost_update 1000      # and its plain test, so many times
+    python examples/races/figures.py lost_update 1000      # and its plain test 1,000 times
 """
 
 from typing import Any
 
-from zenactors import Dispatcher, Handler, ZenDaemonComponent
+from zenactors import Daemon, Dispatcher, Handler, ZenDaemonComponent
 from zenactors.testing import Harness, Scenario
 
 ROUNDS = 3
 
 
 class Account(ZenDaemonComponent):
-    """Add what comes with `event` to the shared balance."""
+    """Add the amount of each `event` to the shared balance."""
 
     def __init__(self, event: str, ledger: dict[str, int], sign: int) -> None:
         super().__init__(name=event)
@@ -26,10 +26,10 @@ class Account(ZenDaemonComponent):
     def get_events(self) -> list[Handler]:
         return [self.gen_event_handler(self.name, self.cbk_change)]
 
-    def cbk_change(self, daemon: Any, args: int) -> None:
+    def cbk_change(self, daemon: Daemon, args: int) -> None:
         balance = self.ledger["balance"]
         balance += self.sign * args
-        self.ledger["balance"] = balance  # what another has written meanwhile is lost
+        self.ledger["balance"] = balance  # overwrites what the other has written
 
 
 def build() -> list[Account]:

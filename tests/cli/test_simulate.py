@@ -1,4 +1,4 @@
-"""`zenactors simulate`: what it runs, what it tells, and that its failures can be run again."""
+"""`zenactors simulate`: the forms of SPEC, its output, and the replay of its failures."""
 
 from __future__ import annotations
 
@@ -104,12 +104,12 @@ interrupted = Scenario(build=lambda: [Interrupting()], drive=drive)
 
 def write(name: str, text: str) -> None:
     Path(name).write_text(text)
-    Path(name).chmod(0o644)  # whatever the umask: as root, what others can write is refused
+    Path(name).chmod(0o644)  # with any umask: as root, a file that others can write is refused
 
 
 @pytest.fixture(autouse=True)
 def modules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write the modules into the current folder; forget those that another test has imported."""
+    """Write the modules into the current directory; forget those imported by another test."""
     write("bank.py", BANK)
     write("forms.py", FORMS)
     for name in ("bank", "forms", "again"):
@@ -153,7 +153,7 @@ def test_a_failing_seed_is_told_with_everything_that_is_known(capsys: Capture) -
     )
     assert words, first
     assert lines[0] == f'  File "{Path("bank.py").absolute()}", line 27, in check'
-    assert f"The last 20 events, 0 s after the begin, seed {words[1]}:" in lines
+    assert f"The last 20 events, 0 s after the start, seed {words[1]}:" in lines
     assert any("interrupted at bank.py:1" in line for line in lines)
     assert re.fullmatch(COUNTED.format(r"\d+") + f"seed {words[1]} fails. Run it again:", lines[-2])
     assert shlex.split(lines[-1]) == [
@@ -188,8 +188,8 @@ def test_one_seed_is_shown_also_if_it_does_not_fail(capsys: Capture) -> None:
     assert main(argv) == 0
 
     picture, trace = capsys.readouterr().out, Path("trace.txt").read_text()
-    assert "ticking" in picture.splitlines()[1]
-    assert "─tick#2─" in picture
+    assert "│    ticking" in picture
+    assert "│────┼───>│    tick#2" in picture
     assert picture.splitlines()[-1].endswith("no failure.")
     assert "dispatcher -> Ticker: start tick#1" in trace
     assert "\nseed" not in trace
@@ -220,7 +220,7 @@ def test_a_signal_ends_it_at_once_wherever_it_comes(number: str, capsys: Capture
     assert main(["simulate", "again:interrupted", "--seeds", "9", "--trace", "t"]) == 75
 
     shown = capsys.readouterr()
-    expected = COUNTED.format(0) + "no failure so far. It ended while seed 0 ran.\n"
+    expected = COUNTED.format(0) + "no failure so far. It was interrupted in seed 0.\n"
     assert re.fullmatch(expected, shown.out)
     assert Path("t").read_text().endswith(f"call now#1 {getattr(signal, number)!r}\n")
 
@@ -247,7 +247,7 @@ def test_what_standard_output_cannot_hold_is_drawn_otherwise(
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(ascii_only, encoding="ascii"))
     assert main(["simulate", "bank:scenario", "--seed", "1"]) in (0, 1)
     sys.stdout.flush()
-    assert b"--deposit#1 10->|" in ascii_only.getvalue()
+    assert b"|--->|    |    |    deposit#1 10" in ascii_only.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -359,13 +359,13 @@ def run(command: str, hash_seed: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("options", ["", "--crash 0.1 --delay 0.1 --interrupt 0.4"])
 def test_the_command_that_a_failure_shows_runs_the_same_again(options: str) -> None:
-    folder = Path("a folder")
-    folder.mkdir()
-    Path("bank.py").rename(folder / "bank.py")
+    directory = Path("a directory")
+    directory.mkdir()
+    Path("bank.py").rename(directory / "bank.py")
     python = shlex.quote(sys.executable)
     found = run(
         f"{python} -m zenactors simulate bank:scenario --seeds 5000 {options}"
-        " --app-dir 'a folder' --trace first.txt",
+        " --app-dir 'a directory' --trace first.txt",
         "1",
     )
     assert found.returncode == 1, found.stderr

@@ -10,7 +10,7 @@ from loguru import logger
 
 @pytest.fixture(scope="package", autouse=True)
 def no_logs_on_standard_error() -> Iterator[None]:
-    """Harnesses keep what is logged; loguru's own sink takes seconds for some hundred failures."""
+    """Remove loguru's own sink, which takes seconds to print some hundred failures."""
     with contextlib.suppress(ValueError):
         logger.remove(0)
     yield

@@ -10,7 +10,7 @@ from typing import Any
 
 from loguru import logger
 
-from zenactors import Replicas, ZenDaemon, ZenDaemonComponent, handles
+from zenactors import Daemon, Replicas, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.components import FileTailer, JsonLinesWriter, Statistics
 from zenactors.core import replicas
 from zenactors.testing import ClockJump, Crash, Delay, Harness
@@ -26,27 +26,27 @@ FAULTS = (
 
 
 class Plain:
-    """An object whose repr is Python's own: with its address."""
+    """An object with Python's own repr, which contains its address."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
 
 class Source(ZenDaemonComponent):
-    """Make events in every way there is."""
+    """Schedule events in every possible way."""
 
-    def setup(self, daemon: Any) -> None:
+    def setup(self, daemon: Daemon) -> None:
         daemon.io.call_every(2.5, self.tick)
         daemon.io.call_later(self.random.random(), self.tick)
 
-    def tick(self, daemon: Any) -> None:
+    def tick(self, daemon: Daemon) -> None:
         words = {self.random.choice(["red", "green", "blue", "grey"]) for _ in range(5)}
         daemon.queue.schedule("measure", {"words": words, "at": self.clock.time()})
         daemon.queue.schedule_after(self.random.random(), "measure", Plain(words))
         daemon.queue.schedule_next("note", {"by", "the", "way"})
 
     @handles("signal_hup")
-    def cbk_event_signal_hup(self, daemon: Any, args: Any) -> None:
+    def cbk_event_signal_hup(self, daemon: Daemon, args: Any) -> None:
         self.log.info("Hung up at {now}", now=self.clock.monotonic())
 
 
@@ -56,7 +56,7 @@ class Filter(ZenDaemonComponent):
         self.words: set[str] = set()
 
     @handles("measure")
-    def cbk_event_measure(self, daemon: Any, args: Any) -> Any:
+    def cbk_event_measure(self, daemon: Daemon, args: Any) -> Any:
         dice = self.random.random()
         if dice < 0.1:
             raise ValueError(f"do not like {args if isinstance(args, Plain) else 'it'}")
@@ -68,13 +68,13 @@ class Filter(ZenDaemonComponent):
         return None
 
     @handles("note")
-    def cbk_event_note(self, daemon: Any, args: Any) -> None:
+    def cbk_event_note(self, daemon: Daemon, args: Any) -> None:
         daemon.queue.schedule_at(self.clock.time() + 1.0, "summary", set(self.words))
 
 
 class Lookup(ZenDaemonComponent):
     @handles("measure")
-    def cbk_event_measure(self, daemon: Any, args: Any) -> Any:
+    def cbk_event_measure(self, daemon: Daemon, args: Any) -> Any:
         if self.random.random() < 0.3:
             daemon.wait(self.random.random() / 10)
         return daemon.FLAG_CONTINUE, (args, Plain(self.name))
@@ -84,11 +84,11 @@ class Sink(ZenDaemonComponent):
     @handles("measure")
     @handles("note")
     @handles("summary")
-    def cbk_event_any(self, daemon: Any, args: Any) -> None:
+    def cbk_event_any(self, daemon: Daemon, args: Any) -> None:
         self.inc_statistic(f"saw {type(args).__name__}")
 
     @handles("lines")
-    def cbk_event_lines(self, daemon: Any, args: Any) -> Any:
+    def cbk_event_lines(self, daemon: Daemon, args: Any) -> Any:
         return daemon.FLAG_CONTINUE, [{"text": line.decode()} for line in args.lines()]
 
 
@@ -141,7 +141,7 @@ def produce(harness: Harness) -> None:
 
 
 def traces(seeds: Iterable[int]) -> dict[str, str]:
-    """Return for each seed its trace, and what the daemon has counted and written."""
+    """Return the trace of each seed, with the daemon's statistics and output."""
     found = {}
     for seed in seeds:
         lines: list[str] = []
@@ -163,7 +163,7 @@ def traces(seeds: Iterable[int]) -> dict[str, str]:
 def main(seeds: int) -> None:
     logger.remove()
     sound = traces(range(seeds))
-    # Replicas dealt by Python's own hash of a text differ from process to process.
+    # Python's own hash of a text, and so the choice of a replica, differs between processes.
     replicas._stable_hash = hash  # type: ignore[assignment]
     json.dump({"sound": sound, "broken": traces(range(3))}, sys.stdout)
 

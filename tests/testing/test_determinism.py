@@ -1,4 +1,4 @@
-"""V3: one seed gives one trace, byte for byte, whatever the hash seed of the process."""
+"""One seed gives one trace, byte for byte, with any hash seed of the process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TIMEOUT = 60.0
 
 @pytest.fixture(scope="module")
 def printed() -> list[Any]:
-    """What two processes with different hash seeds print, run at the same time."""
+    """Return the output of two processes with different hash seeds, run at the same time."""
     command = [sys.executable, "-m", "tests.testing.rich_daemon", str(SEEDS)]
     programs = [
         subprocess.Popen(

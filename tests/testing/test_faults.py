@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from zenactors import ComponentStartError, Dispatcher, VirtualClock, ZenDaemonComponent, handles
+from zenactors import (
+    ComponentStartError,
+    Daemon,
+    Dispatcher,
+    VirtualClock,
+    ZenDaemonComponent,
+    handles,
+)
 from zenactors.core.clock import SystemClock
 from zenactors.testing import ClockJump, Crash, Delay, Fault, Harness, InjectedCrash
 from zenactors.testing.faults import Faults, FaultyRuntime
@@ -21,15 +28,15 @@ class Work(ZenDaemonComponent):
         super().__init__(name=name)
         self.log_of_life: list[Any] = []
 
-    def setup(self, daemon: Any) -> None:
+    def setup(self, daemon: Daemon) -> None:
         self.log_of_life.append("setup")
 
     @handles("x")
     @handles("y")
-    def cbk_event_any(self, daemon: Any, args: Any) -> None:
+    def cbk_event_any(self, daemon: Daemon, args: Any) -> None:
         self.log_of_life.append(args)
 
-    def teardown(self, daemon: Any) -> None:
+    def teardown(self, daemon: Daemon) -> None:
         self.log_of_life.append("teardown")
 
 
@@ -113,7 +120,7 @@ def test_a_delay_takes_its_time(run: Runner) -> None:
 
     class Timed(Work):
         @handles("y")
-        def cbk_event_timed(self, daemon: Any, args: Any) -> None:
+        def cbk_event_timed(self, daemon: Daemon, args: Any) -> None:
             ends.append(self.clock.monotonic() - begin)
 
     one = Timed("one")
@@ -198,7 +205,7 @@ def test_a_fault_that_never_happens_is_refused() -> None:
 
 
 def test_a_jump_needs_a_clock_that_can_be_set() -> None:
-    with pytest.raises(ValueError, match="clock that can be set"):
+    with pytest.raises(ValueError, match="clock that can be changed"):
         Faults([ClockJump(nth=1, seconds=1.0)], random.Random(1), None, lambda *_: None)
 
 
@@ -206,7 +213,7 @@ def test_a_jump_needs_a_clock_that_can_be_set() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: Crash(nth=0), "nth must be at least 1, not 0"),
         (lambda: Crash(chance=2), "chance must be between 0 and 1, not 2"),
@@ -214,13 +221,13 @@ def test_a_jump_needs_a_clock_that_can_be_set() -> None:
         (lambda: Delay(nth=1, seconds=float("inf")), "not inf"),
         (
             lambda: Crash(nth=1, error="oops"),  # type: ignore[arg-type]
-            "must be an exception or a class of them, not 'oops'",
+            "must be an exception or a class of exceptions, not 'oops'",
         ),
         (lambda: Crash(nth=1, point="setup", event="x"), "no event at the point 'setup'"),
     ],
 )
-def test_a_fault_that_makes_no_sense_is_refused(make: Callable[[], object], told: str) -> None:
-    with pytest.raises((ValueError, TypeError), match=re.escape(told)):
+def test_a_fault_that_makes_no_sense_is_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=re.escape(message)):
         make()
 
 

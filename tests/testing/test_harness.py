@@ -11,6 +11,7 @@ import pytest
 from loguru import logger
 
 from zenactors import (
+    Daemon,
     Dispatcher,
     NotRunningError,
     Replicas,
@@ -45,19 +46,19 @@ LATER = [(1e6, "x")]  # keeps a daemon from ending because it is idle
 
 
 class Work(ZenDaemonComponent):
-    """Do with each "x" what the test says."""
+    """Handle each "x" with a function of the test."""
 
     def __init__(self, do: Callable[[Any, Any], Any], *, name: str = "work") -> None:
         super().__init__(name=name)
         self._do = do
 
     @handles("x")
-    def cbk_event_x(self, daemon: Any, args: Any) -> Any:
+    def cbk_event_x(self, daemon: Daemon, args: Any) -> Any:
         return self._do(daemon, args)
 
 
 class Hang(ZenDaemonComponent):
-    """Waits for what never comes."""
+    """Waits for an event that never comes."""
 
     @handles("x")
     def cbk_event_x(self, daemon: Any, args: Any) -> None:
@@ -65,7 +66,7 @@ class Hang(ZenDaemonComponent):
 
 
 def soon(moments: Any) -> Any:
-    """Equal moments; with a seed everybody wakes up a little late."""
+    """Return approximate moments: with a seed all tasks wake up a little late."""
     return pytest.approx(moments, abs=2 * MAX_LATE)
 
 
@@ -119,7 +120,7 @@ def test_waits_of_two_components_pass_at_the_same_time(seed: int | None) -> None
         def get_events(self) -> Any:
             return [self.gen_event_handler(self.name, self._sleep)]
 
-        def _sleep(self, daemon: Any, args: float) -> None:
+        def _sleep(self, daemon: Daemon, args: float) -> None:
             assert not daemon.wait(args)
             ends[self.name] = harness.now
 
@@ -161,7 +162,7 @@ def test_a_wait_for_what_cannot_happen_is_told() -> None:
 def test_components_are_asked_as_in_production() -> None:
     class Counter(ZenDaemonComponent):
         @handles("x")
-        def cbk_event_x(self, daemon: Any, args: Any) -> None:
+        def cbk_event_x(self, daemon: Daemon, args: Any) -> None:
             self.inc_statistic("x", args)
 
     with Harness([Counter(name="counter")]) as harness:
@@ -220,7 +221,7 @@ def test_every_ordering_keeps_the_order_of_one_name(seed: int | None, ordering: 
 def test_replicas_overtake_each_other_and_the_results_keep_their_order(seed: int | None) -> None:
     ended: list[int] = []
 
-    def look_up(daemon: Any, args: int) -> None:
+    def look_up(daemon: Daemon, args: int) -> None:
         daemon.wait(5.0 - args)
         ended.append(args)
 
@@ -234,7 +235,7 @@ def test_replicas_overtake_each_other_and_the_results_keep_their_order(seed: int
 
 
 def test_compat_stops_everything_when_a_callback_raises() -> None:
-    def fail(daemon: Any, args: Any) -> None:
+    def fail(daemon: Daemon, args: Any) -> None:
         raise LookupError("no")
 
     with Harness([Work(fail)], compat="pyzenkit") as harness:
@@ -249,7 +250,7 @@ def test_producers_that_are_too_far_ahead_wait(seed: int | None) -> None:
     probe = Probe("x")
     ahead: list[int] = []
 
-    def be_slow(daemon: Any, args: Any) -> None:
+    def be_slow(daemon: Daemon, args: Any) -> None:
         daemon.wait(0.1)
 
     daemon = daemon_of(
@@ -272,13 +273,13 @@ def test_producers_that_are_too_far_ahead_wait(seed: int | None) -> None:
         assert [args[1] for _, args in probe.received if args[0] == who] == list(range(30))
 
 
-# --- what is seen -------------------------------------------------------------------------------
+# --- looking ------------------------------------------------------------------------------------
 
 
 def test_logs_are_kept_with_level_and_component() -> None:
     class Talker(ZenDaemonComponent):
         @handles("x")
-        def cbk_event_x(self, daemon: Any, args: Any) -> None:
+        def cbk_event_x(self, daemon: Daemon, args: Any) -> None:
             self.log.warning("Got {args}", args=args)
 
     with Harness([Talker(name="talker")]) as harness:
@@ -287,7 +288,7 @@ def test_logs_are_kept_with_level_and_component() -> None:
         assert harness.logs == [("WARNING", "talker", "Got 7")]
 
 
-def test_an_event_nobody_handles_has_no_number_that_completed() -> None:
+def test_an_event_without_a_handler_has_no_number_that_completed() -> None:
     with Harness([Probe("x")]) as harness:
         assert harness.completed("x") == 0
         with pytest.raises(UnknownEventError, match="y"):
@@ -295,7 +296,7 @@ def test_an_event_nobody_handles_has_no_number_that_completed() -> None:
 
 
 def test_dead_letters_count_as_read_once_they_were_asked_for() -> None:
-    def fail(daemon: Any, args: Any) -> None:
+    def fail(daemon: Daemon, args: Any) -> None:
         raise LookupError(args)
 
     with Harness([Work(fail)]) as harness:
@@ -353,12 +354,12 @@ def test_stop_works_off_what_is_queued_and_leaves_what_is_for_later() -> None:
 
 
 def test_a_wait_for_the_daemon_ends_with_the_stop() -> None:
-    told: list[bool] = []
-    with Harness([Work(lambda daemon, args: told.append(daemon.wait(1e9)))]) as harness:
+    results: list[bool] = []
+    with Harness([Work(lambda daemon, args: results.append(daemon.wait(1e9)))]) as harness:
         harness.queue.schedule("x")
         harness.run_until_idle()
         report = harness.stop()
-    assert told == [True]
+    assert results == [True]
     assert report.drained
     assert harness.now == 0.0
 
@@ -368,7 +369,7 @@ def test_a_component_that_hangs_is_left_behind_and_named(seed: int | None) -> No
     ran: list[int] = []
     logs: list[str] = []
 
-    def hang(daemon: Any, args: int) -> None:
+    def hang(daemon: Daemon, args: int) -> None:
         ran.append(args)
         harness._runtime.event().wait()
 
@@ -384,7 +385,7 @@ def test_a_component_that_hangs_is_left_behind_and_named(seed: int | None) -> No
         assert report.left == 5
         assert 29.0 <= harness.now <= 31.0
         logs = [record.level for record in harness.logs]
-    # What was broken off was nobody's failure, and nothing ran after it.
+    # The interrupted callback did not fail, and nothing ran after it.
     assert harness.dead_letters() == []
     assert [record.level for record in harness.logs] == logs
     assert ran == [0]
@@ -392,7 +393,7 @@ def test_a_component_that_hangs_is_left_behind_and_named(seed: int | None) -> No
 
 def test_closing_breaks_off_a_setup_that_waits() -> None:
     class Slow(ZenDaemonComponent):
-        def setup(self, daemon: Any) -> None:
+        def setup(self, daemon: Daemon) -> None:
             harness._runtime.event().wait()
 
     harness = Harness([Slow(name="slow")])
@@ -422,7 +423,7 @@ def test_after_a_failure_in_the_body_nothing_is_worked_off() -> None:
 
 def test_a_start_that_fails_leaves_nothing_of_the_harness_behind() -> None:
     class Fails(ZenDaemonComponent):
-        def setup(self, daemon: Any) -> None:
+        def setup(self, daemon: Daemon) -> None:
             raise LookupError("no such thing")
 
     harness = Harness([Fails()])
@@ -435,7 +436,7 @@ def test_a_start_that_fails_leaves_nothing_of_the_harness_behind() -> None:
 
 
 def test_closing_ends_a_loop_that_waits_whatever_is_raised_in_it() -> None:
-    def stubborn(daemon: Any, _args: Any) -> None:
+    def stubborn(daemon: Daemon, _args: Any) -> None:
         while not daemon.is_done():
             with contextlib.suppress(BaseException):
                 daemon.wait(1)
@@ -580,7 +581,7 @@ def test_the_third_sigint_leaves_at_once(seed: int | None) -> None:
         assert harness.status == EXIT_FORCED_STOP
 
 
-def test_a_signal_nobody_handles_is_only_logged() -> None:
+def test_a_signal_without_a_handler_is_only_logged() -> None:
     class Deaf(ZenDaemon):
         def get_events(self) -> list[Handler]:
             return [each for each in super().get_events() if each["event"] != "signal_usr1"]
@@ -594,7 +595,7 @@ def test_a_signal_nobody_handles_is_only_logged() -> None:
         assert levels == {"WARNING"}
 
 
-def test_a_signal_somebody_handles_is_an_event() -> None:
+def test_a_signal_with_a_handler_is_an_event() -> None:
     probe = Probe("signal_hup")
     with Harness(daemon_of(probe, Probe("x"), schedule_after=LATER)) as harness:
         harness.signal(signal.SIGHUP)
@@ -616,7 +617,7 @@ def test_only_signals_that_are_trapped_can_be_sent() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_during_the_start_ends_it(number: int) -> None:
     class Impatient(ZenDaemonComponent):
-        def setup(self, daemon: Any) -> None:
+        def setup(self, daemon: Daemon) -> None:
             harness.signal(number)
             daemon.wait(1.0)
 
@@ -630,7 +631,7 @@ def test_a_signal_during_the_start_ends_it(number: int) -> None:
 
 def test_a_failing_setup_ends_the_daemon() -> None:
     class Broken(ZenDaemonComponent):
-        def setup(self, daemon: Any) -> None:
+        def setup(self, daemon: Daemon) -> None:
             raise OSError("no such device")
 
     with Harness(daemon_of(Probe("x"), Broken())) as harness:
@@ -640,7 +641,7 @@ def test_a_failing_setup_ends_the_daemon() -> None:
 
 def test_a_failing_setup_of_components_is_raised() -> None:
     class Broken(ZenDaemonComponent):
-        def setup(self, daemon: Any) -> None:
+        def setup(self, daemon: Daemon) -> None:
             raise OSError("no such device")
 
     harness = Harness([Probe("x"), Broken()])
@@ -696,7 +697,7 @@ def test_a_component_is_in_one_harness_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"faults": [Crash(nth=1, component="wrok")]}, "did you mean 'work'"),
         ({"faults": [Crash(nth=1, event="y")]}, "no component handles 'y'"),
@@ -705,8 +706,8 @@ def test_a_component_is_in_one_harness_only() -> None:
         ({"files": {"a": 1}}, "'a' must be str or bytes"),
     ],
 )
-def test_wrong_options_are_told(options: dict[str, Any], told: str) -> None:
-    with pytest.raises((ConfigurationError, TypeError), match=told):
+def test_wrong_options_are_reported(options: dict[str, Any], message: str) -> None:
+    with pytest.raises((ConfigurationError, TypeError), match=message):
         Harness([Work(lambda daemon, args: None, name="work")], **options)
 
 
@@ -719,23 +720,23 @@ def test_without_files_there_are_none() -> None:
 
 
 def test_another_thread_is_told_to_be_spawned() -> None:
-    told: list[BaseException] = []
+    raised: list[BaseException] = []
 
     def meddle() -> None:
         try:
             harness.run_until_idle()
         except RuntimeError as cause:
-            told.append(cause)
+            raised.append(cause)
 
     with Harness([Work(lambda daemon, args: None)]) as harness:
         thread = threading.Thread(target=meddle)
         thread.start()
         thread.join(10.0)
-    assert "spawn()" in str(told[0])
+    assert "spawn()" in str(raised[0])
 
 
 def test_an_interrupt_ends_the_test_and_not_the_callback() -> None:
-    def busy(daemon: Any, args: Any) -> None:
+    def busy(daemon: Daemon, args: Any) -> None:
         signal.raise_signal(signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
@@ -759,10 +760,10 @@ class Adder(ZenDaemonComponent):
         super().__init__(name=name)
         self.box = box
 
-    def setup(self, daemon: Any) -> None:
+    def setup(self, daemon: Daemon) -> None:
         daemon.io.call_every(1, self.tick)
 
-    def tick(self, daemon: Any) -> None:
+    def tick(self, daemon: Daemon) -> None:
         number = self.box["n"]
         number += 1
         self.box["n"] = number
@@ -792,7 +793,7 @@ def test_timers_callbacks_fail_on_purpose_too() -> None:
 
 def test_what_a_timer_raises_fails_a_simulation() -> None:
     class Clumsy(Adder):
-        def tick(self, daemon: Any) -> None:
+        def tick(self, daemon: Daemon) -> None:
             raise LookupError("oops")
 
     with pytest.raises(SimulationFailure, match="tick of c raised LookupError: oops"):
@@ -807,7 +808,7 @@ class Own(ZenDaemonComponent):
         self.clock = "12:00"
         self.random = 4  # type: ignore[assignment]
 
-    def cbk(self, daemon: Any, args: Any) -> None:
+    def cbk(self, daemon: Daemon, args: Any) -> None:
         self.inc_statistic("x")
 
     def get_events(self) -> Any:

@@ -95,7 +95,7 @@ def test_a_thread_on_its_way_out_gets_the_time_for_it(
     gate = Gate()
 
     class Leaver(threading.Thread):
-        """Leaves only when somebody begins to wait for its end."""
+        """Ends only when another thread begins to join it."""
 
         def join(self, timeout: float | None = None) -> None:
             gate.open()
@@ -105,7 +105,7 @@ def test_a_thread_on_its_way_out_gets_the_time_for_it(
     assert watch.end() == []
 
 
-def test_what_only_garbage_holds_is_nobodys_leak(watch: Watch, patience: None) -> None:
+def test_what_only_garbage_holds_is_no_leak(watch: Watch, patience: None) -> None:
     class Holder:
         def __init__(self) -> None:
             self.itself = self
@@ -215,9 +215,9 @@ def test_a_child_that_runs_is_named(watch: Watch) -> None:
     assert described == [f"child process {child.pid} runs: {sys.executable} -c {WAITING}"]
 
 
-def test_a_child_that_nobody_waited_for_is_a_leak(watch: Watch, zombie: int) -> None:
+def test_a_child_that_was_not_waited_for_is_a_leak(watch: Watch, zombie: int) -> None:
     (leak,) = watch.end()
-    assert str(leak) == f"child process {zombie} (true) has ended, but nobody waited for it"
+    assert str(leak) == f"child process {zombie} (true) has ended, but was not waited for"
 
 
 def test_a_child_of_another_thread_is_found(watch: Watch) -> None:
@@ -251,10 +251,10 @@ def test_what_multiprocessing_keeps_on_purpose_is_no_leak(watch: Watch) -> None:
 
 
 def test_a_gone_process_can_still_be_named(zombie: int) -> None:
-    assert "gone meanwhile" in str(Child(2**22 + 1))  # beyond the largest pid there can be
+    assert "gone meanwhile" in str(Child(2**22 + 1))  # above the largest possible PID
 
 
-# --- owners, and systems that do not tell -----------------------------------------------------
+# --- owners, and systems without the files in /proc -------------------------------------------
 
 
 def test_what_an_owner_brings_stays_until_it_is_released(watch: Watch, tmp_path: Path) -> None:
@@ -277,9 +277,7 @@ def test_what_an_owner_has_cleared_away_is_no_leak(watch: Watch, tmp_path: Path)
     assert watch.end() == []
 
 
-def test_a_thread_that_somebody_else_reports_is_not_reported_again(
-    watch: Watch, gate: Gate
-) -> None:
+def test_a_thread_that_the_caller_reports_is_not_reported_again(watch: Watch, gate: Gate) -> None:
     thread = threading.Thread(target=gate)
     thread.start()
     watch.ignore(thread)
@@ -293,5 +291,5 @@ def test_without_proc_only_threads_are_looked_at(
 ) -> None:
     monkeypatch.setattr(leaks, "PROC", tmp_path)
     kinds = {type(thing) for thing in present()}
-    (tmp_path / "task" / "1").mkdir(parents=True)  # a kernel that does not tell the children
+    (tmp_path / "task" / "1").mkdir(parents=True)  # a kernel without the file of children
     assert kinds == {type(thing) for thing in present()} == {Running}

@@ -1,4 +1,4 @@
-"""A23 and A2 under the harness: what the components see equals the dispatcher's log, replayed."""
+"""Ordering under the harness: the components' calls equal a replay of the dispatcher's log."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ MAX_STEPS = 100_000
 Check = Callable[[], None]
 
 
-class Play:
+class ProgramRun:
     """A program under the harness, with producers outside.
 
     Args:
         program: The program.
-        ordering: What may overlap.
-        seed: Decides who moves next, what producers do, and who waits.
-        outside: What threads outside schedule meanwhile.
-        interrupt: How probable it is that a callback is interrupted.
+        ordering: As for `Dispatcher`.
+        seed: Chooses the task that moves next, the producers' calls, and the waits.
+        outside: The events that threads outside schedule meanwhile.
+        interrupt: The probability that a callback is interrupted.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Play:
         self.state.started_log = self.log
 
     def run(self, *, check: Check | None = None) -> None:
-        """Let anybody move until nobody can. Fails if something is left undone then."""
+        """Let tasks move until none can. Fail if something is left undone then."""
         harness = self.harness
         harness.start()
         producers = [
@@ -89,13 +89,13 @@ class Play:
             elif not harness._hub.pass_time(None):
                 break
         else:
-            pytest.fail("it goes on and on")
+            pytest.fail("the program does not end")
         assert all(producer.done for producer in producers)
         assert self.state.drained(), f"undrained: {self.state.counts()}"
         assert self.state.idle()
 
     def compare(self) -> None:
-        """Assert that the engine did what its log, its input and its counts say."""
+        """Assert that the engine's work agrees with its log, its input and its counts."""
         compare(
             self.program,
             self.ordering,
@@ -107,7 +107,7 @@ class Play:
         )
 
     def _pause(self, digest: int) -> None:
-        """Be a callback that now and then takes its time, while others move."""
+        """Let some callbacks wait, while others move."""
         if digest % 5 == 0:
             self.harness.daemon.wait((digest >> 12) % 2 * UNIT)
 
@@ -139,18 +139,18 @@ class Play:
                 return queue.schedule(event, args)  # type: ignore[no-any-return]
 
 
-def play(
+def run_and_compare(
     program: Program, ordering: Ordering, seed: int, *, each: int = 20, urgent: float = 0.05
-) -> Play:
+) -> ProgramRun:
     """Run a program, and compare it with its replay."""
     outside = outside_events(program, random.Random(seed), each=each, urgent=urgent)
-    played = Play(program, ordering, seed, outside)
+    run = ProgramRun(program, ordering, seed, outside)
     try:
-        played.run()
-        played.compare()
+        run.run()
+        run.compare()
     finally:
-        played.harness.close()
-    return played
+        run.harness.close()
+    return run
 
 
 # --- every run equals its replay -----------------------------------------------------------
@@ -161,7 +161,7 @@ def play(
 def test_simulated_runs_equal_their_replay(
     ordering: Ordering, data: st.DataObject, seed: int
 ) -> None:
-    play(data.draw(programs(by_event=ordering == "event")), ordering, seed)
+    run_and_compare(data.draw(programs(by_event=ordering == "event")), ordering, seed)
 
 
 @pytest.mark.slow
@@ -169,32 +169,32 @@ def test_simulated_runs_equal_their_replay(
 def test_many_simulated_runs_equal_their_replay(ordering: Ordering) -> None:
     for seed in range(3_000):
         rng = random.Random(seed)
-        play(random_program(rng, by_event=ordering == "event"), ordering, seed)
+        run_and_compare(random_program(rng, by_event=ordering == "event"), ordering, seed)
 
 
 @given(program=programs(ways=("back", "next")), seed=SEEDS)
-def test_a_simulated_global_run_is_the_seeds_run(program: Program, seed: int) -> None:
+def test_a_simulated_global_run_is_that_of_pyzenkit(program: Program, seed: int) -> None:
     queued = first_events(program, random.Random(seed), 30)
-    played = Play(program, "global", seed, {})
+    run = ProgramRun(program, "global", seed, {})
     for event, args in queued:
-        played.harness.daemon.queue.schedule(event, args)
+        run.harness.daemon.queue.schedule(event, args)
     try:
-        played.run()
+        run.run()
     finally:
-        played.harness.close()
-    assert played.log == run_as_the_seed(program, queued)
-    assert not mismatch(played.calls, replay(program, played.log).calls, "global")
+        run.harness.close()
+    assert run.log == run_as_the_seed(program, queued)
+    assert not mismatch(run.calls, replay(program, run.log).calls, "global")
 
 
 # --- conservation ---------------------------------------------------------------------------
 
 
-class Books:
-    """Count what the dispatch is told and what it starts, and find every part there is."""
+class EventCounter:
+    """Count the events that are accepted and started, and find all batches."""
 
-    def __init__(self, play: Play) -> None:
-        self._engine = play.engine
-        self._state = state = play.state
+    def __init__(self, run: ProgramRun) -> None:
+        self._engine = run.engine
+        self._state = state = run.state
         self._accepted: Counter[Any] = Counter()
         self._started: Counter[Any] = Counter()
         accept, admit, cancel = state.accept, state.admit, state.cancel
@@ -205,7 +205,7 @@ class Books:
         def counting_accept(scheduled: Scheduled) -> None:
             before = state.queue.count()
             accept(scheduled)
-            if state.queue.count() > before:  # else it had been cancelled on its way
+            if state.queue.count() > before:  # otherwise it was cancelled meanwhile
                 inside.add(scheduled)
                 self._accepted[scheduled.event] += 1
 
@@ -264,7 +264,7 @@ class Books:
             assert not any(runner.children for runner in self._engine.runners.values())
 
     def _batches(self) -> Iterator[Batch]:
-        """Walk over every part that is anywhere."""
+        """Yield every batch, wherever it is."""
         for inbox in self._engine.mailboxes:
             waiting = [inbox._data.get_nowait() for _ in range(inbox._data.qsize())]
             for item in waiting:
@@ -279,15 +279,15 @@ class Books:
                 yield runner._batch
 
 
-def keep_books(program: Program, ordering: Ordering, seed: int) -> None:
+def run_and_count(program: Program, ordering: Ordering, seed: int) -> None:
     outside = outside_events(program, random.Random(seed), each=10, urgent=0.2)
-    # In the middle of a control event's callback its part is on the callback's stack only.
-    played = Play(program, ordering, seed, outside, interrupt=0.0)
-    books = Books(played)
+    # While a control event's callback is interrupted, its batch is only on the callback's stack.
+    run = ProgramRun(program, ordering, seed, outside, interrupt=0.0)
+    counter = EventCounter(run)
     try:
-        played.run(check=books.check)
+        run.run(check=counter.check)
     finally:
-        played.harness.close()
+        run.harness.close()
 
 
 @pytest.mark.parametrize("ordering", ORDERINGS)
@@ -296,7 +296,7 @@ def keep_books(program: Program, ordering: Ordering, seed: int) -> None:
 def test_no_event_is_ever_lost_or_counted_twice(
     ordering: Ordering, data: st.DataObject, seed: int
 ) -> None:
-    keep_books(data.draw(programs(by_event=ordering == "event")), ordering, seed)
+    run_and_count(data.draw(programs(by_event=ordering == "event")), ordering, seed)
 
 
 def test_a_lost_event_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,17 +310,17 @@ def test_a_lost_event_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(DispatchLoop, "forward", losing)
     with pytest.raises(AssertionError, match=r"Counts\(accepted="):
-        keep_books(FAULTY, "component", 1)
+        run_and_count(FAULTY, "component", 1)
 
 
 # --- faults of the engine, planted --------------------------------------------------------------
 
 
 def caught(fault: str, *, seeds: int = 30) -> str:
-    """Run the harness until the comparison fails; return what it said, or ""."""
+    """Run seeds until the comparison fails; return its message, or ""."""
     for seed in range(seeds):
         try:
-            play(FAULTY, "component", seed, each=60, urgent=0.0)
+            run_and_compare(FAULTY, "component", seed, each=60, urgent=0.0)
         except AssertionError as failure:
             lines = str(failure).splitlines()
             said = "\n".join(line for line in lines if not line.startswith("assert "))
@@ -364,7 +364,7 @@ def test_a_dropped_bubble_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "undrained" in caught("a bubble dropped")
 
 
-# --- the disorder itself ------------------------------------------------------------------------
+# --- variety ------------------------------------------------------------------------------------
 
 
 def test_the_seeds_bring_small_windows_short_strides_and_parts(
@@ -389,8 +389,8 @@ def test_the_seeds_bring_small_windows_short_strides_and_parts(
     monkeypatch.setattr(BatchRunner, "_send_done", counting_batches)
     monkeypatch.setattr(BatchRunner, "arrive", counting_early)
     for seed in range(40):
-        played = play(FAULTY, "component", seed)
-        for chain_state in played.state.chain_states.values():
+        run = run_and_compare(FAULTY, "component", seed)
+        for chain_state in run.state.chain_states.values():
             windows[chain_state.least_window] += 1
             strides.update(step.stride for step in chain_state.chain.steps)
     assert min(windows[size] for size in (1, 2, 3, 5, 16)) >= 5

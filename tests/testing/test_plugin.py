@@ -28,7 +28,7 @@ Run = Callable[..., pytest.RunResult]
 
 
 class World:
-    """What tests inside leave behind, and this module clears away."""
+    """The leaks of the inner tests, which this module removes."""
 
     def __init__(self) -> None:
         self.gate = Gate()
@@ -72,7 +72,7 @@ def world() -> Iterator[World]:
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, world: World, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run tests inside: their source, and arguments. Leaked threads are not waited for."""
+    """Run inner tests from their source and arguments, without waiting for leaked threads."""
     monkeypatch.setattr(leaks, "PATIENCE", 0.0)
 
     def run(source: str, *args: str) -> pytest.RunResult:
@@ -84,7 +84,7 @@ def run(pytester: pytest.Pytester, world: World, monkeypatch: pytest.MonkeyPatch
 
 
 def apart(source: str, *args: str, where: Path) -> subprocess.CompletedProcess[str]:
-    """Run tests inside a process of their own."""
+    """Run inner tests in a process of their own."""
     (where / "test_apart.py").write_text(textwrap.dedent(source))
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *args],
@@ -146,7 +146,7 @@ def test_an_event_that_died_unread_fails_the_test(run: Run, fixture: str) -> Non
         """
     )
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.no_fnmatch_line("*core*host.py*")  # where the engine calls it is no news
+    result.stdout.no_fnmatch_line("*core*batch_runner.py*")  # the engine's frames are left out
     result.stdout.fnmatch_lines(
         [
             "*ERROR at teardown of test_dies*",
@@ -154,7 +154,7 @@ def test_an_event_that_died_unread_fails_the_test(run: Run, fixture: str) -> Non
             "  Traceback (most recent call last):",
             '    File *fakes.py", line *, in cbk',
             "  LookupError: no such thing",
-            "A test for which this is right asks for dead_letters().",
+            "If a test expects this, it must read dead_letters().",
         ]
     )
 
@@ -330,7 +330,7 @@ def test_faults_that_cannot_be_on_threads_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="where time is not virtual: use zen_harness"):
         zen_daemon([Fake()], faults=[ClockJump(point="time", nth=1, seconds=1.0)])
-    with pytest.raises(ValueError, match="give faults, or a runtime"):
+    with pytest.raises(ValueError, match="give either faults or a runtime"):
         zen_daemon([Fake()], faults=[Crash(nth=1)], runtime=object())
 
 
@@ -355,7 +355,7 @@ def test_a_component_that_hangs_on_a_thread_is_named_with_its_stack(run: Run, wo
             "*assert self.opened.wait(DEADLINE)",
         ]
     )
-    result.stdout.no_fnmatch_line("*thread*hangs*runs*")  # it is told once
+    result.stdout.no_fnmatch_line("*thread*hangs*runs*")  # it is reported once
     threads = [each for each in threading.enumerate() if each.name.startswith("zenactors:")]
     world.gate.open()
     for thread in threads:
@@ -396,7 +396,7 @@ def test_what_a_test_leaves_behind_is_named(
             "The test left something behind:",
             "thread 'busy' (daemon=True) runs:",
             "*assert self.opened.wait(DEADLINE)",
-            f"child process {world.children[0]} (true) has ended, but nobody waited for it",
+            f"child process {world.children[0]} (true) has ended, but was not waited for",
             f"descriptor {world.descriptors[0]} is open: /dev/null",
         ]
     )
@@ -478,10 +478,10 @@ def test_a_test_that_fails_or_is_skipped_is_checked_all_the_same(run: Run) -> No
 
         def test_skips(zen_clock, world):
             world.leak_descriptor()
-            pytest.skip("to see that leaks are told all the same")
+            pytest.skip("to see that leaks are still reported")
 
         def test_is_clean(zen_clock):
-            pytest.skip("to see that nothing is told")
+            pytest.skip("to see that nothing is reported")
         """
     )
     result.assert_outcomes(failed=1, errors=4, skipped=2)
@@ -664,7 +664,7 @@ def test_it_works_in_the_processes_of_xdist(tmp_path: Path, source: str, outcome
 
 
 def load(*how: str) -> pytest.PytestPluginManager:
-    """Return a manager in which the plugin was registered once, and asked for twice."""
+    """Return a manager with the plugin registered once, although it was requested twice."""
     manager = pytest.PytestPluginManager()
     for name in how:
         if name == plugin.ENTRY_POINT:  # as load_setuptools_entrypoints() does it

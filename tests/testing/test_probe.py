@@ -141,7 +141,7 @@ def test_a_failure_shows_the_last_twenty_events_and_where_each_is() -> None:
             probe.expect("y", within=1.0)
     lines = str(failure.value).splitlines()
     assert lines[0] == "probe: expected y within 1 s, but nothing came."
-    assert lines[1].startswith("The last 20 events, 1 s after the begin, seed 3:")
+    assert lines[1].startswith("The last 20 events, 1 s after the start, seed 3:")
     assert lines[2:] == [
         *(f"  {f'x#{number + 1}':<4}  {number}: completed" for number in range(6, 25)),
         "  y#1   {'late'}: queued in 60 s",
@@ -160,7 +160,7 @@ def test_a_failure_on_threads_shows_what_came_along() -> None:
         with pytest.raises(AssertionError) as failure:
             probe.expect("x", within=SOON)
     lines = str(failure.value).splitlines()
-    assert lines[1] == "The last of 25 events that came along:"
+    assert lines[1] == "The last of 25 events that came:"
     assert lines[2:] == [f"  x with {number}" for number in range(5, 25)]
 
 

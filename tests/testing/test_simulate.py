@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from zenactors import Replicas, ZenDaemon, ZenDaemonComponent, handles
+from zenactors import Daemon, Replicas, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.components import FileTailer, RawWriter
 from zenactors.core.dispatch_state import DispatchState
@@ -57,7 +57,7 @@ def one_after_the_other(harness: Harness) -> None:
         harness.run_until_idle()
 
 
-# --- what is well -------------------------------------------------------------------------------
+# --- success ------------------------------------------------------------------------------------
 
 
 def test_components_run_to_their_end() -> None:
@@ -100,7 +100,7 @@ def test_a_daemon_may_be_meant_to_end_with_another_status() -> None:
     simulate(build_daemon, seed=1, drive=scheduling("exit"), check=check, status=5)
 
 
-# --- what is not --------------------------------------------------------------------------------
+# --- failure ------------------------------------------------------------------------------------
 
 
 def said(**options: Any) -> str:
@@ -145,7 +145,7 @@ def test_another_exit_status_is_a_failure() -> None:
 
 def test_a_setup_that_fails_by_itself_is_a_failure() -> None:
     class Broken(ZenDaemonComponent):
-        def setup(self, daemon: Any) -> None:
+        def setup(self, daemon: Daemon) -> None:
             raise OSError("no device")
 
     assert "no device" in said(build=lambda: [Broken()])
@@ -168,7 +168,7 @@ def test_an_event_that_is_lost_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> 
     assert said(drive=scheduling(1, 2)).startswith("events 'x' do not add up")
 
 
-# --- what a failure shows -----------------------------------------------------------------------
+# --- the text of a failure ----------------------------------------------------------------------
 
 
 def test_what_pytest_fails_with_is_a_failure() -> None:
@@ -287,7 +287,7 @@ def test_options_change_a_scenario_and_unknown_ones_are_refused() -> None:
 
 
 class Clock(ZenDaemonComponent):
-    def setup(self, daemon: Any) -> None:
+    def setup(self, daemon: Daemon) -> None:
         daemon.io.call_every(1, lambda daemon: None)
 
 
@@ -301,7 +301,7 @@ def test_no_seeds_are_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
         explore(lambda: [Clock()], seeds=range(3))
 
 
-def test_the_command_fits_the_current_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_fits_the_current_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(__file__).parent)  # the test's path is relative to pytest's root
     with pytest.raises(SimulationFailure) as failure:
         simulate(lambda: [Clock()], seed=7, check=lambda harness: 1 / 0)

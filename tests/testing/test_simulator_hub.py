@@ -52,7 +52,7 @@ def test_without_a_seed_all_take_turns(quiet: Hub) -> None:
     assert "".join(log) == "abcabcabc"
 
 
-def test_with_a_seed_everybody_moves_in_the_end_and_no_order_is_preferred(
+def test_with_a_seed_all_tasks_move_in_the_end_and_no_order_is_preferred(
     clock: VirtualClock,
 ) -> None:
     first: Counter[str] = Counter()
@@ -67,7 +67,7 @@ def test_with_a_seed_everybody_moves_in_the_end_and_no_order_is_preferred(
     assert min(first.values()) > 60
 
 
-def test_whoever_runs_has_an_identity_of_its_own(quiet: Hub) -> None:
+def test_each_running_task_has_an_identity_of_its_own(quiet: Hub) -> None:
     seen = [quiet.ident()]
     for _ in range(2):
         quiet.spawn("task", lambda: seen.append(quiet.ident()))
@@ -159,11 +159,11 @@ def test_moves_count_as_endless_only_while_no_time_passes(
     assert len(ticks) == 50
 
 
-# What a task does: give way, wait so long, make a fact true, wait for one (at most so long).
+# A task's steps: give way, wait for some time, make a fact true, wait for one with a limit.
 _STEPS = st.one_of(
     st.just(("give",)),
     st.tuples(st.just("sleep"), st.integers(0, 3)),
-    st.tuples(st.just("tell"), st.integers(0, 2)),
+    st.tuples(st.just("signal"), st.integers(0, 2)),
     st.tuples(st.just("await"), st.integers(0, 2), st.one_of(st.none(), st.integers(0, 3))),
 )
 
@@ -172,13 +172,13 @@ _STEPS = st.one_of(
     programs=st.lists(st.lists(_STEPS, max_size=6), min_size=1, max_size=5),
     seed=st.one_of(st.none(), st.integers(0, 2**32)),
 )
-def test_time_passes_only_when_nobody_can_move_and_never_past_who_waits(
+def test_time_passes_only_when_no_task_can_move_and_never_past_a_deadline(
     programs: list[list[Any]], seed: int | None
 ) -> None:
     clock = VirtualClock()
     hub = Hub(clock, None if seed is None else random.Random(seed))
     late = 0.0 if seed is None else MAX_LATE
-    told: Counter[int] = Counter()
+    signalled: Counter[int] = Counter()
     waits: dict[int, tuple[Callable[[], object], float | None]] = {}
 
     def wait(me: int, predicate: Callable[[], object], seconds: float | None) -> None:
@@ -195,17 +195,17 @@ def test_time_passes_only_when_nobody_can_move_and_never_past_who_waits(
                     wait(me, lambda: True, None)
                 case "sleep":
                     wait(me, lambda: False, args[0])
-                case "tell":
-                    told[args[0]] += 1
+                case "signal":
+                    signalled[args[0]] += 1
                 case _:
-                    wait(me, lambda predicate=args[0]: told[predicate], args[1])  # type: ignore[misc]
+                    wait(me, lambda predicate=args[0]: signalled[predicate], args[1])  # type: ignore[misc]
 
     def passed(seconds: float) -> None:
         now = clock.monotonic()
         assert seconds > 0
         for me in range(len(programs)):
             if not tasks[me].done:
-                predicate, due = waits[me]  # a task that had not begun would not be there
+                predicate, due = waits[me]  # otherwise a task had not begun
                 assert not predicate()
                 assert due is None or due > now
         first = min([end, *(due for _, due in waits.values() if due is not None)])
@@ -220,7 +220,7 @@ def test_time_passes_only_when_nobody_can_move_and_never_past_who_waits(
     hub.wait(lambda: all(task.done for task in tasks), 50.0)
     for me, (_, due) in waits.items():
         assert not tasks[me].done
-        assert due is None  # only who waits for ever for what nobody tells is left
+        assert due is None  # only endless waits for facts that never come are left
     hub.close()
 
 
@@ -255,7 +255,7 @@ def test_who_is_abandoned_may_not_wait_again(quiet: Hub) -> None:
             quiet.wait(lambda: False)
         finally:
             log.append("going")
-            quiet.wait(lambda: False, 1.0)  # a teardown that waits, on a machine that stands
+            quiet.wait(lambda: False, 1.0)  # a teardown that waits when nothing moves
             log.append("never")
 
     task = quiet.spawn("stubborn", stubborn)
@@ -271,7 +271,7 @@ def test_an_abandoned_task_that_starts_over_is_ended_all_the_same(quiet: Hub) ->
         for _ in range(3):
             try:
                 quiet.wait(lambda: False)
-            except BaseException:  # as a loop does that must not end
+            except BaseException:  # like a loop that must not end
                 continue
 
     task = quiet.spawn("again", again)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pluggy import HookspecMarker
 
-from zenactors import ZenDaemonComponent, handles
+from zenactors import Daemon, ZenDaemonComponent, handles
 from zenactors.core.statistics import calc_statistics
 from zenactors.testing import Harness
 from zenactors.testing._simulator.preempt import interrupted
@@ -67,7 +67,7 @@ def locked() -> int:
 def steps() -> Iterator[int]:
     number = 1  # outside
     yield number  # outside
-    number += 1  # with its caller's lock: not here
+    number += 1  # not here, because its caller may hold a lock
     yield number  # outside
     number += 1  # outside
     yield number  # outside
@@ -111,7 +111,7 @@ def test_a_generator_is_not_interrupted_while_its_caller_may_hold_a_lock() -> No
 
 
 def test_a_finalizer_is_not_interrupted() -> None:
-    # The garbage collector calls it at a moment of its own.
+    # The garbage collector calls it at any time.
     assert places(dropping) == marked("dropped")
 
 
@@ -122,18 +122,18 @@ def test_it_is_never_interrupted_in_the_code_of_a_library() -> None:
 
 
 def test_a_function_of_a_library_is_just_called() -> None:
-    told: list[str] = []
-    assert interrupted(functools.partial(json.dumps, [1]), 1, told.append) == "[1]"
-    assert not told
+    positions: list[str] = []
+    assert interrupted(functools.partial(json.dumps, [1]), 1, positions.append) == "[1]"
+    assert not positions
 
 
 def test_it_is_interrupted_once_after_so_many_instructions() -> None:
-    told: list[str] = []
-    assert interrupted(plain, 1, told.append) == 3
-    assert interrupted(plain, 5, told.append) == 3
-    assert len(told) == 2
-    assert interrupted(plain, MOST, told.append) == 3
-    assert len(told) == 2  # it is shorter
+    positions: list[str] = []
+    assert interrupted(plain, 1, positions.append) == 3
+    assert interrupted(plain, 5, positions.append) == 3
+    assert len(positions) == 2
+    assert interrupted(plain, MOST, positions.append) == 3
+    assert len(positions) == 2  # it is shorter
 
 
 @pytest.mark.parametrize("instructions", [1, MOST])
@@ -180,7 +180,7 @@ def test_who_traced_before_traces_after() -> None:
 
 
 class Counting(ZenDaemonComponent):
-    """Add to a number that others add to as well."""
+    """Add to a number that is shared with others."""
 
     def __init__(self, shared: dict[str, int], event: str, *, locking: bool) -> None:
         super().__init__(name=event)
@@ -192,11 +192,11 @@ class Counting(ZenDaemonComponent):
         add = self._add_locked if self._locking else self._add
         return [self.gen_event_handler(self._event, add)]
 
-    def _add(self, daemon: Any, args: Any) -> None:
+    def _add(self, daemon: Daemon, args: Any) -> None:
         number = self._shared["n"]
         self._shared["n"] = number + 1
 
-    def _add_locked(self, daemon: Any, args: Any) -> None:
+    def _add_locked(self, daemon: Daemon, args: Any) -> None:
         with LOCK:
             number = self._shared["n"]
             self._shared["n"] = number + 1
@@ -225,7 +225,7 @@ def test_it_is_not_there_without_interruptions() -> None:
     assert lost_updates(range(50), interrupt=0.0) == []
 
 
-def test_a_lock_prevents_it_and_nobody_hangs() -> None:
+def test_a_lock_prevents_it_and_no_task_hangs() -> None:
     assert lost_updates(range(50), locking=True, interrupt=1.0) == []
 
 
@@ -233,7 +233,7 @@ class Napping(ZenDaemonComponent):
     """Waits in the middle of a callback."""
 
     @handles("x")
-    def cbk_event_x(self, daemon: Any, args: float) -> None:
+    def cbk_event_x(self, daemon: Daemon, args: float) -> None:
         number = 1
         daemon.wait(args)
         self.inc_statistic("naps", number)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zenactors import Replicas, ZenDaemonComponent, ZenDaemonStopException, handles
+from zenactors import Daemon, Replicas, ZenDaemonComponent, ZenDaemonStopException, handles
 from zenactors.core.dispatch_state import ORDERINGS, Ordering
 from zenactors.testing import Harness, Probe
 from zenactors.testing._trace import trace as trace_module
@@ -15,7 +15,7 @@ from zenactors.testing._trace.trace import Trace
 
 
 class Fate(ZenDaemonComponent):
-    """Does with an event what its args say."""
+    """Handles an event as its args say."""
 
     @handles("x")
     def cbk_event_x(self, daemon: Any, args: Any) -> Any:
@@ -35,7 +35,7 @@ class Fate(ZenDaemonComponent):
         return None
 
     @handles("y")
-    def cbk_event_y(self, daemon: Any, args: Any) -> None:
+    def cbk_event_y(self, daemon: Daemon, args: Any) -> None:
         self.inc_statistic("y")
 
 
@@ -81,7 +81,7 @@ def test_events_with_the_same_args_are_not_taken_for_each_other() -> None:
         assert later.cancel()
         assert shown(harness) == {"x#1": "None: cancelled", "x#2": "None: completed"}
         assert not harness.trace._by_scheduled
-        assert not harness.trace._under_way
+        assert not harness.trace._in_flight
 
 
 def test_an_event_that_is_taken_out_of_the_queue_is_not_remembered_as_queued() -> None:
@@ -91,7 +91,7 @@ def test_an_event_that_is_taken_out_of_the_queue_is_not_remembered_as_queued() -
         assert harness.queue.next() == ("x", "go")
         assert shown(harness) == {"x#1": "'go': taken out by outside"}
         assert not harness.trace._by_scheduled
-        assert not harness.trace._under_way
+        assert not harness.trace._in_flight
 
 
 def test_a_control_event_that_reaches_every_replica_is_one_event() -> None:
@@ -102,7 +102,7 @@ def test_a_control_event_that_reaches_every_replica_is_one_event() -> None:
         assert shown(harness) == {"x#1": "{'for': 'all'}: completed"}
         calls = [each for each in kinds_of(harness, "x#1") if each.endswith(" call")]
         assert sorted(calls) == ["fate/1 call", "fate/2 call", "fate/3 call", "next call"]
-        assert not harness.trace._under_way
+        assert not harness.trace._in_flight
 
 
 def test_an_event_between_two_components_is_on_its_way() -> None:
@@ -181,15 +181,15 @@ def test_nothing_is_held_on_to_once_an_event_has_ended() -> None:
             harness.queue.schedule_after(60.0, "x", "late").cancel()
         harness.run_until_idle()
         assert not harness.trace._by_scheduled
-        assert not harness.trace._under_way
+        assert not harness.trace._in_flight
 
 
 def test_what_happens_between_events_is_in_the_trace_too() -> None:
     class Timed(ZenDaemonComponent):
-        def setup(self, daemon: Any) -> None:
+        def setup(self, daemon: Daemon) -> None:
             daemon.io.call_later(1.5, self.wake)
 
-        def wake(self, daemon: Any) -> None:
+        def wake(self, daemon: Daemon) -> None:
             self.log.info("awake")
 
     with Harness([Timed(name="timed")]) as harness:
@@ -207,7 +207,7 @@ def test_what_happens_between_events_is_in_the_trace_too() -> None:
 def test_who_stops_everything_is_in_the_trace() -> None:
     class Ender(ZenDaemonComponent):
         @handles("x")
-        def cbk_event_x(self, daemon: Any, args: Any) -> None:
+        def cbk_event_x(self, daemon: Daemon, args: Any) -> None:
             raise ZenDaemonStopException("enough")
 
     with Harness([Ender(name="ender")]) as harness:
@@ -219,18 +219,20 @@ def test_who_stops_everything_is_in_the_trace() -> None:
 def test_the_end_is_remembered_or_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trace_module, "KEPT", 5)
     some, everything, lines = Trace(float), Trace(float, keep=True), list[str]()
-    told = Trace(float, sink=lines.append)
+    sinking = Trace(float, sink=lines.append)
     for number in range(8):
-        for trace in (some, everything, told):
+        for trace in (some, everything, sinking):
             trace.note("who", "kind", text=f"line\n{number}")
     assert [entry.text[-1] for entry in some.entries] == list("34567")
     assert len(everything.entries) == some.count == 8
     assert len(lines) == 8
-    assert lines[0] == "0.000000 who: kind line\\n0"  # one line each, whatever it holds
+    assert (
+        lines[0] == "0.000000 who: kind line\\n0"
+    )  # each is one line, even with line breaks in it
 
 
 def test_a_failure_without_events_says_so() -> None:
     with Harness([Fate()], seed=7) as harness:
         assert harness.situation() == (
-            "The last 20 events, 0 s after the begin, seed 7:\n  no event was scheduled"
+            "The last 20 events, 0 s after the start, seed 7:\n  no event was scheduled"
         )

@@ -1,4 +1,4 @@
-"""What a simulation tells people: which seed fails, where, and what happened before."""
+"""The report of a simulation's failure: the seed, the place, and what happened before."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from zenactors.testing._trace.diagram import draw
 
 _PACKAGE = Path(__file__).parents[1]
 _STDLIB = sysconfig.get_path("stdlib")
-_WIDTHS = (60, 100, 200)  # of a picture: at least, where nobody measures a terminal, at most
-_ASCII = str.maketrans("│┃┇┏┗┠■●─┼╂·→…", "|#:[]!@*-+#.>~")  # as wide, for whom has no lines
+_WIDTHS = (60, 100, 200)  # of a picture: at least, without a terminal, at most
+_ASCII = str.maketrans("│┃┇┏┗┠■●─┼╂·→…", "|#:[]!@*-+#.>~")  # for encodings without lines
 
 
 def explain(failure: SimulationFailure, rows: int) -> Iterator[str]:
-    """Yield what went wrong, where in the users' code, and the last of what happened.
+    """Yield the reason, its place in the users' code, and the end of what happened.
 
     Args:
-        failure: What a seed has come to.
-        rows: How many rows the picture may have.
+        failure: The failure of a seed.
+        rows: The most rows that the picture may have.
     """
     causes = _users_frames(failure.__cause__)
     reason = failure.reason
     if type(failure.__cause__) is AssertionError and not str(failure.__cause__) and causes:
-        reason = f"AssertionError: {causes[-1][1][-1].line}"  # it says nothing itself
+        reason = f"AssertionError: {causes[-1][1][-1].line}"  # it has no message
     yield f"seed {failure.seed} fails: {reason}"
     for cause, frames in causes:
         lines = [*traceback.format_list(frames), *traceback.format_exception_only(cause)]
@@ -46,13 +46,13 @@ def explain(failure: SimulationFailure, rows: int) -> Iterator[str]:
 
 
 def picture(harness: Harness, rows: int) -> Iterator[str]:
-    """Yield a picture of what happened last in a run."""
+    """Yield a picture of the end of a run."""
     yield f"The end of {harness.trace.count:,} things that happened (--trace FILE writes all):"
     yield draw(harness.trace.entries, rows=rows, width=_width())
 
 
 def fit(text: str) -> str:
-    """Return the text in what characters standard output can hold."""
+    """Return the text in characters that standard output can encode."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
@@ -64,7 +64,7 @@ def fit(text: str) -> str:
 def _users_frames(
     cause: BaseException | None,
 ) -> list[tuple[BaseException, list[traceback.FrameSummary]]]:
-    """Return an exception and its causes, the first one first: those that users' code raised."""
+    """Return an exception and its causes, the root first, as far as users' code raised them."""
     found: list[tuple[BaseException, list[traceback.FrameSummary]]] = []
     while cause is not None:
         frames = [frame for frame in traceback.extract_tb(cause.__traceback__) if _is_theirs(frame)]

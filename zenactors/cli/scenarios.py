@@ -1,4 +1,4 @@
-"""From a SPEC to what a simulation runs, new for each run. Thread: main."""
+"""From a SPEC to the scenario of a simulation, with new components for each run. Thread: main."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ _FORMS = (
 
 
 class Source:
-    """Make what a SPEC describes, anew for every run.
+    """Build the components or the daemon of a SPEC again for every run.
 
     Args:
         spec: The path of a TOML file, or `package.module:attribute`.
-        app_dir: Where modules are looked for first.
+        app_dir: The first directory to search for modules.
     """
 
     def __init__(self, spec: str, app_dir: Path) -> None:
         self._spec = spec
         self._app_dir = app_dir.absolute()
-        self._made: Any = None  # by the look at what SPEC is, for the first run
-        self._before: list[object] = []  # held on to: their identities must not be used again
+        self._made: Any = None  # for the first run, if SPEC had to be built to see its kind
+        self._before: list[object] = []  # kept alive, so that no new object has their identity
 
     def scenario(self, *, exit_when_idle: bool) -> Scenario:
-        """Return what is to be run.
+        """Return the scenario.
 
         Args:
-            exit_when_idle: Let it end when there is nothing more to read, whatever it says itself.
+            exit_when_idle: End when there is nothing more to read, even if SPEC has it off.
 
         Raises:
-            ConfigurationError: SPEC is wrong; also from `Scenario.build`.
+            ConfigurationError: SPEC is wrong. `Scenario.build` may raise it, too.
         """
         first = self._make()
         if isinstance(first, Scenario):
@@ -54,17 +54,17 @@ class Source:
             self._made = first
             scenario, build = Scenario(build=list), self._make
 
-        def build_anew() -> Sequence[Any] | ZenDaemon:
+        def build_again() -> Sequence[Any] | ZenDaemon:
             made = self._build(build)
             if isinstance(made, ZenDaemon) and exit_when_idle:
                 made.exit_when_idle = True
             return made
 
         idle = scenario.exit_when_idle or exit_when_idle
-        return dataclasses.replace(scenario, build=build_anew, exit_when_idle=idle)
+        return dataclasses.replace(scenario, build=build_again, exit_when_idle=idle)
 
     def _build(self, build: Callable[[], Any]) -> Sequence[Any] | ZenDaemon:
-        """Return new components or a new daemon, and see to it that they are new."""
+        """Return new components or a new daemon, and check that they are new."""
         made, self._made = self._made, None
         if made is None:
             made = self._call(build)
@@ -83,16 +83,16 @@ class Source:
         return made
 
     def _make(self) -> Any:
-        """Return what SPEC describes: components, a daemon or a scenario."""
+        """Return the object of SPEC: components, a daemon or a scenario."""
         spec = self._spec
         if spec.endswith(".toml") or os.path.exists(spec) or ":" not in spec:  # noqa: PTH110 - as in `load`
             return specs.load(spec, self._app_dir)
         if not self._app_dir.is_dir():
-            raise ConfigurationError(f"--app-dir {str(self._app_dir)!r} is not a folder")
+            raise ConfigurationError(f"--app-dir {str(self._app_dir)!r} is not a directory")
         look_first_in(self._app_dir)
         found = self._import()
         if isinstance(found, ZenDaemon) and self._before:
-            # It has run. The module makes another when it is imported anew.
+            # It has run. The module makes another when it is imported again.
             sys.modules.pop(spec.partition(":")[0], None)
             found = self._import()
         if isinstance(found, ZenDaemon | Scenario):

@@ -1,75 +1,47 @@
 """Testing daemons: a harness with virtual time, and simulation by a seed.
 
-Needs the extra `zenactors[test]`. Importing it loads next to nothing, as every pytest does so for
-the sake of the plugin: a name's module is imported when the name is first used.
+Needs the extra `zenactors[test]`. Importing it loads next to nothing, because every pytest imports
+it for the plugin: a name's module is imported when the name is first used.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from zenactors._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from zenactors.testing._simulator.hub import EndlessMotionError, NothingMovesError
-    from zenactors.testing.faults import ClockJump, Crash, Delay, Fault, InjectedCrash
-    from zenactors.testing.files import VirtualFiles
-    from zenactors.testing.harness import Harness, LogRecord
-    from zenactors.testing.probe import ANY, Probe, Received
-    from zenactors.testing.simulation import Scenario, SimulationFailure, explore, simulate
-    from zenactors.testing.stateful import DaemonMachine
+    from zenactors.testing._simulator.hub import EndlessMotionError as EndlessMotionError
+    from zenactors.testing._simulator.hub import NothingMovesError as NothingMovesError
+    from zenactors.testing._trace.log_capture import LogRecord as LogRecord
+    from zenactors.testing.faults import ClockJump as ClockJump
+    from zenactors.testing.faults import Crash as Crash
+    from zenactors.testing.faults import Delay as Delay
+    from zenactors.testing.faults import Fault as Fault
+    from zenactors.testing.faults import InjectedCrash as InjectedCrash
+    from zenactors.testing.files import VirtualFiles as VirtualFiles
+    from zenactors.testing.harness import Harness as Harness
+    from zenactors.testing.probe import ANY as ANY
+    from zenactors.testing.probe import Probe as Probe
+    from zenactors.testing.probe import Received as Received
+    from zenactors.testing.simulation import Scenario as Scenario
+    from zenactors.testing.simulation import SimulationFailure as SimulationFailure
+    from zenactors.testing.simulation import explore as explore
+    from zenactors.testing.simulation import simulate as simulate
+    from zenactors.testing.stateful import DaemonMachine as DaemonMachine
 
-__all__ = [
-    "ANY",
-    "ClockJump",
-    "Crash",
-    "DaemonMachine",
-    "Delay",
-    "EndlessMotionError",
-    "Fault",
-    "Harness",
-    "InjectedCrash",
-    "LogRecord",
-    "NothingMovesError",
-    "Probe",
-    "Received",
-    "Scenario",
-    "SimulationFailure",
-    "VirtualFiles",
-    "explore",
-    "simulate",
-]
-
-_HOMES = {
-    "ANY": "probe",
-    "ClockJump": "faults",
-    "Crash": "faults",
-    "DaemonMachine": "stateful",
-    "Delay": "faults",
-    "EndlessMotionError": "_simulator.hub",
-    "Fault": "faults",
-    "Harness": "harness",
-    "InjectedCrash": "faults",
-    "LogRecord": "harness",
-    "NothingMovesError": "_simulator.hub",
-    "Probe": "probe",
-    "Received": "probe",
-    "Scenario": "simulation",
-    "SimulationFailure": "simulation",
-    "VirtualFiles": "files",
-    "explore": "simulation",
-    "simulate": "simulation",
-}
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib  # noqa: PLC0415 - see the module's docstring
-
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+    __all__: list[str]
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "_simulator.hub": "EndlessMotionError NothingMovesError",
+            "_trace.log_capture": "LogRecord",
+            "faults": "ClockJump Crash Delay Fault InjectedCrash",
+            "files": "VirtualFiles",
+            "harness": "Harness",
+            "probe": "ANY Probe Received",
+            "simulation": "Scenario SimulationFailure explore simulate",
+            "stateful": "DaemonMachine",
+        },
+    )

@@ -1,7 +1,7 @@
 """Leaks: threads, open descriptors and child processes that a test leaves behind.
 
-What is there is compared before and after. The operating system is asked for descriptors and
-children through `/proc`; where there is none, only threads are compared.
+They are compared before and after the test. Descriptors and children are read from `/proc`;
+without it only threads are compared.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 
 from zenactors.core.clock import SystemClock
 
-PATIENCE = 2.0  # seconds that threads may take, all together, to leave after a test
-STREAMS = 2  # up to it: standard input, output and error, which whoever captures them exchanges
-SHARED = ("/dev/random", "/dev/urandom")  # libraries keep these open for the process's whole life
+PATIENCE = 2.0  # seconds that all threads together may take to end after a test
+STREAMS = 2  # and below: standard streams, which pytest replaces to capture them
+SHARED = ("/dev/random", "/dev/urandom")  # libraries keep these open until the process ends
 SHOWN_COMMAND = 80  # characters of a child's command line
 
 PROC = Path("/proc/self")
@@ -29,7 +29,7 @@ PROC = Path("/proc/self")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Descriptor:
-    """An open descriptor. The same number for another file is another one; a rename is not."""
+    """An open descriptor. Its number may be used again for another file, which is another one."""
 
     number: int
     device: int
@@ -45,20 +45,20 @@ class Descriptor:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Child:
-    """A child process that runs, or that nobody has waited for."""
+    """A child process that runs, or has ended without a `wait`."""
 
     pid: int
 
     def __str__(self) -> str:
         name, state = _stat(self.pid)
         if state == "Z":
-            return f"child process {self.pid} ({name}) has ended, but nobody waited for it"
+            return f"child process {self.pid} ({name}) has ended, but was not waited for"
         return f"child process {self.pid} runs: {_command(self.pid) or name}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Running:
-    """A thread that Python's `threading` knows, and whose end can be waited for."""
+    """A thread that can be joined."""
 
     thread: threading.Thread
 
@@ -77,17 +77,16 @@ def present() -> set[Thing]:
 
 
 def stack_of(thread: threading.Thread) -> str:
-    """Return where a thread is, indented, as a traceback shows it; empty if it has ended."""
-    # Exact for a thread that hangs; of one that moves it is where it just was.
+    """Return a thread's stack, indented, like a traceback; empty if it has ended."""
+    # Exact for a thread that hangs; a running one may have gone on.
     frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - documented
     return "".join(f"  {line}" for line in traceback.format_stack(frame)) if frame else ""
 
 
 class Watch:
-    """Compare what is there before and after each test. Thread: one.
+    """Compare threads, descriptors and children before and after each test. Thread: one.
 
-    What a fixture of a wider scope brings along stays until that fixture ends; then it has to be
-    gone as well.
+    Those of a fixture of a wider scope may remain until that fixture ends.
     """
 
     def __init__(self) -> None:
@@ -98,21 +97,21 @@ class Watch:
         self._handlers: list[logging.Handler] = []
 
     def begin(self) -> None:
-        """Note what is there. The second of two calls changes nothing."""
+        """Record the present state. The second of two calls does nothing."""
         if not self.active:
             self.active = True
             self._handlers = _log_handlers()
             self._before = present()
 
     def end(self) -> list[Thing]:
-        """Return what has come and is still there. Threads get a moment to leave."""
+        """Return the leaks: what is new and remains. Waits a moment for threads to end."""
         if not self.active:
             return []
         self.active = False
         suspects = self._suspects()
         if suspects:
-            # What only a cycle of garbage holds is nobody's, and an executor in one lets its
-            # threads go: whether that happened before must not depend on chance.
+            # Garbage in a cycle is no leak, and an executor in it ends its threads. The result
+            # must not depend on when the collector last ran.
             gc.collect()
             _await_threads(suspects)
             suspects &= self._suspects()
@@ -121,18 +120,18 @@ class Watch:
         return sorted(suspects, key=_order)
 
     def ignore(self, thread: threading.Thread) -> None:
-        """Say nothing about a thread: somebody else reports it."""
+        """Do not report a thread, because the caller does."""
         self._before.add(Running(thread))
 
     @contextlib.contextmanager
     def owned_by(self, owner: Hashable) -> Iterator[None]:
-        """Leave to `owner`, until it is released, what comes in the body."""
+        """Allow what the body starts or opens, until `release(owner)`."""
         before = present()
         yield
         self._owned[owner] = present() - before
 
     def release(self, owner: Hashable) -> None:
-        """Say that `owner` has ended: what it owned should be gone."""
+        """Report from now on what `owner` has left behind."""
         things = self._owned.pop(owner, set())
         if self.active:
             self._released |= things
@@ -145,7 +144,7 @@ class Watch:
 
 def _threads() -> Iterator[Running]:
     for thread in threading.enumerate():
-        # A dummy stands for a thread that was not started here: nobody can wait for its end.
+        # A dummy stands for a thread that Python did not start, and cannot be joined.
         if thread.ident is not None and not isinstance(thread, threading._DummyThread):  # noqa: SLF001
             yield Running(thread)
 
@@ -165,7 +164,7 @@ def _descriptors() -> Iterator[Descriptor]:
         return
     for number in numbers:
         if number > STREAMS:
-            with contextlib.suppress(OSError):  # the one that listed them is among them
+            with contextlib.suppress(OSError):  # the one of listdir is closed by now
                 descriptor = _descriptor(number)
                 if str((PROC / "fd" / str(number)).readlink()) not in SHARED:
                     yield descriptor
@@ -182,12 +181,12 @@ def _children() -> Iterator[Child]:
     except OSError:
         return
     for task in tasks:
-        with contextlib.suppress(OSError):  # the thread has ended, or the kernel does not tell
+        with contextlib.suppress(OSError):  # the thread has ended, or the kernel has no such file
             yield from map(Child, map(int, (PROC / "task" / task / "children").read_text().split()))
 
 
 def _machinery() -> set[Thing]:
-    """Return what multiprocessing starts when it is first needed, and keeps on purpose."""
+    """Return the helpers of multiprocessing, which remain on purpose."""
     things: set[Thing] = set()
     for module, helper, pid, number in (
         ("resource_tracker", "_resource_tracker", "_pid", "_fd"),
@@ -209,7 +208,7 @@ def _log_handlers() -> list[logging.Handler]:
 
 
 def _log_files(handlers: list[logging.Handler]) -> set[Thing]:
-    """Return the files of log handlers: opened when something is first logged, or rotated."""
+    """Return the files of log handlers, which open them at the first line or a rotation."""
     files: set[Thing] = set()
     for handler in handlers:
         with contextlib.suppress(AttributeError, OSError, ValueError):

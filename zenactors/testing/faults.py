@@ -1,9 +1,9 @@
-"""Faults on purpose: the same names under a harness, in a simulation and on real threads.
+"""Faults on purpose: under a harness, in a simulation and on real threads.
 
 A fault happens at a *point*: `"callback"`, before a component's callback runs on an event;
-`"timer"`, before a timer's or descriptor's callback (`daemon.io`); `"setup"`, `"reconfigure"`
-and `"teardown"`, before its hook of that name; and, where time is virtual, `"time"`, before time
-passes.
+`"timer"`, before the callback of a timer or descriptor (`daemon.io`); `"setup"`, `"reconfigure"`
+and `"teardown"`, before the component's hook of that name; and, if time is virtual, `"time"`,
+before time passes.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ _HOOKS: dict[str, Point | None] = {
 }
 
 
-class InjectedCrash(Exception):  # noqa: N818 - what it is, is its name
-    """What a `Crash` raises unless it is told otherwise."""
+class InjectedCrash(Exception):  # noqa: N818 - a crash is no error of the program
+    """The exception that a `Crash` raises by default."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fault:
-    """Where and when a fault happens.
+    """The place and time of a fault.
 
     Args:
         point: `"callback"`, `"timer"`, `"setup"`, `"reconfigure"`, `"teardown"` or `"time"`.
         component: The component's name; None: any.
         event: The event, for callbacks; None: any.
-        nth: Only the so-manieth time, counted from 1, that all of the above fits.
-        chance: How probable it is each time, from 0 to 1, if `nth` is None.
+        nth: Happen only the nth time that all of the above fits, counted from 1.
+        chance: The probability each time, from 0 to 1, if `nth` is None.
     """
 
     point: Point = "callback"
@@ -67,7 +67,7 @@ class Fault:
             raise ValueError(f"There is no event at the point {self.point!r}: leave out event=.")
 
     def fits(self, point: Point, component: str, event: Any) -> bool:
-        """Return True if this is the place."""
+        """Return True if the fault may happen here."""
         return (
             self.point == point
             and self.component in (None, component)
@@ -77,7 +77,7 @@ class Fault:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Crash(Fault):
-    """Raise `error`: an exception, or a class of them."""
+    """Raise `error`, an exception or a class of exceptions."""
 
     error: BaseException | type[BaseException] = InjectedCrash
 
@@ -85,12 +85,14 @@ class Crash(Fault):
         super().__post_init__()
         cls = self.error if isinstance(self.error, type) else type(self.error)
         if not issubclass(cls, BaseException):
-            raise TypeError(f"error must be an exception or a class of them, not {self.error!r}.")
+            raise TypeError(
+                f"error must be an exception or a class of exceptions, not {self.error!r}."
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Delay(Fault):
-    """Take `seconds` longer, or as long as the daemon needs to stop if that is less."""
+    """Wait `seconds`, or until the daemon stops if that is sooner."""
 
     seconds: float
 
@@ -108,7 +110,7 @@ class ClockJump(Fault):
 
 
 class SteppableClock(Protocol):
-    """A clock whose wall time can be set."""
+    """A clock whose wall time can be changed."""
 
     def step(self, seconds: float) -> None:
         """Set the wall clock forward or back."""
@@ -116,10 +118,10 @@ class SteppableClock(Protocol):
 
 
 class SteppedClock:
-    """Another clock, but its wall time can be set. Thread: any.
+    """A clock that follows another, and whose wall time can be changed. Thread: any.
 
     Args:
-        clock: The other one.
+        clock: The other clock.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -129,23 +131,23 @@ class SteppedClock:
         self._lock = threading.Lock()
 
     def time(self) -> float:
-        """Return the other's Unix time in seconds, and by how much this one was set forward."""
+        """Return the Unix time in seconds."""
         return self._clock.time() + self._ahead
 
     def step(self, seconds: float) -> None:
-        """Set the wall clock forward or back by `seconds`; the monotonic one stays."""
+        """Set the wall clock forward or back by `seconds`, but not the monotonic clock."""
         with self._lock:
             self._ahead += seconds
 
 
 class Faults:
-    """Decide at each point what happens there. Thread: any.
+    """Decide at each point which faults happen there. Thread: any.
 
     Args:
-        faults: What may happen.
+        faults: All faults that may happen.
         rng: Decides by chance.
-        clock: What `ClockJump` sets; None: there is none to set.
-        note: Called with component, event and text when a fault happens.
+        clock: The clock that a `ClockJump` changes; None: there is none.
+        note: Called with the component and a text when a fault happens.
     """
 
     def __init__(
@@ -165,16 +167,16 @@ class Faults:
         self._passed: Counter[int] = Counter()
         self._lock = threading.Lock()
         if clock is None and any(isinstance(fault, ClockJump) for fault in self._faults):
-            raise ValueError("A ClockJump needs a clock that can be set.")
+            raise ValueError("A ClockJump needs a clock that can be changed; give one with step().")
 
     def __bool__(self) -> bool:
         return bool(self._faults)
 
     def check(self, components: Collection[str], events: Collection[Any]) -> None:
-        """Check that what the faults name is there.
+        """Check that the components and events of the faults exist.
 
         Raises:
-            ConfigurationError: It is not: the fault would never happen.
+            ConfigurationError: One does not exist, so the fault would never happen.
         """
         for fault in self._faults:
             if fault.component is not None and fault.component not in components:
@@ -189,8 +191,8 @@ class Faults:
                 )
 
     def at(self, point: Point, component: str, event: Any = None, daemon: Any = None) -> None:
-        """Pass a point. Raises what a `Crash` says; waits as long as a `Delay` says."""
-        # All are counted before the first happens: a crash must not keep others from counting.
+        """Let the faults of a point happen: wait for a `Delay`, raise the error of a `Crash`."""
+        # All are counted before the first one happens, because a crash ends the loop.
         for fault in [
             fault
             for number, fault in enumerate(self._faults)
@@ -220,16 +222,16 @@ class Faults:
                 self._note(component, f"crash: {cause!r}")
                 raise cause
 
-    # --- for who wires components -------------------------------------------------------------
+    # --- for runtimes -------------------------------------------------------------------------
 
     def handlers(self, component: str, handlers: list[Handler]) -> list[Handler]:
-        """Return handlers that pass the point `"callback"` first."""
+        """Return handlers with the faults of the point `"callback"`."""
         if not self._faults:
             return handlers
         return [{**handler, "callback": self._callback(component, handler)} for handler in handlers]
 
     def hook(self, component: str, callback: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a hook that passes its point first: `"setup"`, `"teardown"` or `"timer"`."""
+        """Return a hook with the faults of its point: `"setup"`, `"teardown"` or `"timer"`."""
         point = _HOOKS.get(getattr(callback, "__name__", ""), "timer")
         if not self._faults or point is None:
             return callback

@@ -1,18 +1,18 @@
-"""Files in memory, for components whose files are not to be the machine's."""
+"""Files in memory, for components that are not to use the machine's files."""
 
-# ruff: noqa: PTH120, PTH123 - paths are strings here, and stay as they are spelled
+# ruff: noqa: PTH120 - paths are strings here, and keep their spelling
 
 from __future__ import annotations
 
 import dataclasses
 import errno
 import os
-import stat as stat_bits
 from collections.abc import Callable
+from stat import S_IFDIR, S_IFIFO, S_IFREG
 from typing import TYPE_CHECKING
 
 from zenactors.components._files import STANDARD_OUTPUT
-from zenactors.testing._files.tree import File, Folder, Place, Tree, error
+from zenactors.testing._files.tree import Node, Tree, error
 
 if TYPE_CHECKING:
     from zenactors.core.clock import Clock
@@ -22,7 +22,7 @@ _FIRST_FD = 10_000  # a process's own descriptors count from 0, and stay below i
 
 @dataclasses.dataclass(slots=True, eq=False)
 class _Descriptor:
-    node: File | Folder
+    node: Node
     path: str
     flags: int
     offset: int = 0
@@ -37,115 +37,109 @@ class _Descriptor:
 
 
 class VirtualFiles:
-    """A file system in memory: what components see as `files`, and what tests do to it.
+    """A file system in memory: the `files` of components, with more methods for tests.
 
-    It behaves as Linux does, for a user who may do everything, and raises the same errors; but
-    equal calls give equal results, on any machine: files get the inode numbers 1, 2, 3 and so on
-    and descriptors 10000, 10001 and so on; none is used twice. In the beginning there is only
-    the working folder, where relative paths begin. Rights are kept but not checked.
+    It behaves as Linux does for a user who may do everything, and raises the same errors. But equal
+    calls give equal results on any machine: files get the inode numbers 1, 2, 3 and so on, and
+    descriptors 10000, 10001 and so on; none is used twice. At first there is only the working
+    directory, where relative paths begin. Permissions are kept but not checked.
 
     Thread: one at a time.
 
     Args:
-        below: Let the real disk show through wherever memory holds nothing. It is never
-            written to: a file that is opened for writing goes into memory first, as the same
-            file by device and inode, and what is removed is only hidden. Its pipes and devices
-            cannot be opened. Folders on it are expected to stay as they are.
-        clock: Where `st_mtime` comes from; None: it is always 0.
+        below: Let the real disk show through wherever memory holds nothing. It is never written
+            to: content that is written goes into memory, under the same device and inode, and a
+            removed file is only hidden. Pipes and devices of the disk cannot be opened. The disk
+            is expected not to change, except for new files.
+        clock: The source of `st_mtime`; None: it is always 0.
     """
 
     def __init__(self, *, below: bool = False, clock: Clock | None = None) -> None:
         self._now: Callable[[], float] = float if clock is None else clock.time
         self._tree = Tree(below=below, now=self._now)
-        self._printed = File(0, stat_bits.S_IFIFO | 0o600, self._now())
+        self._printed = Node(0, S_IFIFO | 0o600, self._now())
         self._open = {STANDARD_OUTPUT: _Descriptor(self._printed, "-", os.O_WRONLY)}
         self._next_fd = _FIRST_FD
 
     # -- for tests -------------------------------------------------------------------------
 
     def put(self, path: str, data: bytes | str = b"") -> None:
-        """Create a file, with the folders above it, or replace the content of the one there."""
-        file = self._writable(path, os.O_CREAT | os.O_TRUNC)
-        file.data[:] = _bytes(data)
-        self._changed(file)
+        """Create a file, with the directories above it, or replace the content of an old one."""
+        self._fill(path, os.O_CREAT | os.O_TRUNC, data)
 
     def append(self, path: str, data: bytes | str) -> None:
-        """Add to the end of a file; it is made if need be, with the folders above it."""
-        file = self._writable(path, os.O_CREAT)
-        file.data += _bytes(data)
-        self._changed(file)
+        """Add to the end of a file. Creates it, and the directories above it, if missing."""
+        self._fill(path, os.O_CREAT, data)
 
     def content(self, path: str) -> bytes:
-        """Return what a file holds."""
-        file = self._file(path)
-        if file.below is not None:
-            with open(file.below, "rb") as real:
-                return real.read()
-        return bytes(file.data)
+        """Return the content of a file."""
+        node = self._reach(path, os.O_RDONLY)
+        if node.is_a(S_IFDIR):
+            raise error(errno.EISDIR, path)
+        return node.read(0, -1)
 
     def truncate(self, path: str, size: int = 0) -> None:
-        """Cut a file off, or fill it up with zeros, as `os.truncate` does."""
+        """Cut a file off, or extend it with zeros, as `os.truncate` does."""
         if size < 0:
             raise error(errno.EINVAL, path)
-        self._resize(self._writable(path), size)
+        self._resize(self._reach(path, os.O_WRONLY), size)
 
     def mkdir(self, path: str) -> None:
-        """Make a folder and those above it, as far as they are not there."""
-        self._tree.make_folders(path)
+        """Make a directory and those above it, if they do not exist."""
+        self._tree.make_directories(path)
 
     def remove(self, path: str) -> None:
-        """Take a file's name away, as `os.remove` does: who has it open may read on."""
-        place = self._tree.walk(path, follow=False)
-        if isinstance(place.node, Folder):
-            raise error(errno.EISDIR, path)
-        if place.node is None:
+        """Remove a file, as `os.remove` does. Open descriptors can still read it."""
+        place, node = self._tree.walk(path, follow=False)
+        if node is None:
             raise error(errno.ENOENT, path)
-        if place.slash:
-            raise error(errno.ENOTDIR, path)
-        self._unlink(place)
+        if node.is_a(S_IFDIR):
+            raise error(errno.EISDIR, path)
+        node.links = 0
+        self._tree.take(place)
 
     def rename(self, old: str, new: str) -> None:
-        """Move a file or folder, as `os.rename` does: a file that has the name is replaced."""
+        """Rename a file, as `os.rename` does: it replaces a file that has the new name.
+
+        Directories cannot be renamed.
+        """
         try:
-            source = self._tree.walk(old, follow=False)
-            target = self._tree.walk(new, follow=False)
+            source, node = self._tree.walk(old, follow=False)
+            target, replaced = self._tree.walk(new, follow=False)
         except OSError as cause:
             raise error(cause.errno or 0, old, new) from None
-        code = _refusal(source, target)
-        if code:
-            raise error(code, old, new)
-        node = source.node
-        if node is target.node or node is None:
+        if node is None:
+            raise error(errno.ENOENT, old, new)
+        if node.is_a(S_IFDIR):
+            raise error(errno.EOPNOTSUPP, old, new)
+        if replaced is not None and replaced.is_a(S_IFDIR):
+            inside = source.startswith(f"{target}/")
+            raise error(errno.ENOTEMPTY if inside else errno.EISDIR, old, new)
+        if node is replaced:
             return
-        if target.node is not None:
-            self._unlink(target)
-        if isinstance(node, Folder):
-            node.parent = target.folder
-        self._tree.take(source.folder, source.name)
-        self._tree.put(target.folder, target.name, node)
+        if replaced is not None:
+            replaced.links = 0
+        self._tree.take(source)
+        self._tree.put(target, node)
 
     def paths(self) -> list[str]:
         """Return the absolute paths of all files in memory, sorted."""
-        return sorted(path for path, _ in self._tree.files())
+        return self._tree.files()
 
     def open_descriptors(self) -> list[tuple[int, str]]:
-        """Return what was opened and not closed, with the paths it was opened by."""
+        """Return all open descriptors, each with the path that was opened."""
         return [(fd, d.path) for fd, d in self._open.items() if fd != STANDARD_OUTPUT]
 
     @property
     def standard_output(self) -> bytes:
-        """What was written to standard output."""
+        """The bytes that were written to standard output."""
         return bytes(self._printed.data)
 
     # -- for components: see `Files` -------------------------------------------------------
 
     def open(self, path: str, flags: int, mode: int = 0o777) -> int:
-        """Open a file. Flags that mean nothing in memory are not looked at."""
+        """Open a file. Flags without a meaning in memory are ignored."""
         node = self._reach(path, flags, mode)
-        if isinstance(node, File):
-            if node.below is not None and node.below_fd is None:
-                node.below_fd = os.open(node.below, os.O_RDONLY | os.O_CLOEXEC)
-            node.opened += 1
         fd = self._next_fd
         self._next_fd += 1
         self._open[fd] = _Descriptor(node, path, flags)
@@ -153,28 +147,19 @@ class VirtualFiles:
 
     def close(self, fd: int) -> None:
         """Close a descriptor; its number is not used again."""
-        node = self._descriptor(fd).node
+        self._descriptor(fd)
         del self._open[fd]
-        if isinstance(node, File):
-            node.opened -= 1
-            if not node.opened:
-                node.release()
 
     def read(self, fd: int, size: int) -> bytes:
         """Read up to `size` bytes; fewer only at the end of the file."""
         if size < 0:
             raise error(errno.EINVAL)
         descriptor = self._descriptor(fd)
-        node = descriptor.node
         if not descriptor.readable:
             raise error(errno.EBADF)
-        if isinstance(node, Folder):
+        if descriptor.node.is_a(S_IFDIR):
             raise error(errno.EISDIR)
-        offset = descriptor.offset
-        if node.below_fd is not None:
-            data = os.pread(node.below_fd, size, offset)
-        else:
-            data = bytes(memoryview(node.data)[offset : offset + size])
+        data = descriptor.node.read(descriptor.offset, size)
         descriptor.offset += len(data)
         return data
 
@@ -182,7 +167,7 @@ class VirtualFiles:
         """Write all of `data`."""
         descriptor = self._descriptor(fd)
         node = descriptor.node
-        if not descriptor.writable or isinstance(node, Folder):
+        if not descriptor.writable or node.is_a(S_IFDIR):
             raise error(errno.EBADF)
         block = bytes(data)
         if not block:
@@ -194,19 +179,18 @@ class VirtualFiles:
             node.data += bytes(descriptor.offset - end)
         node.data[descriptor.offset : descriptor.offset + len(block)] = block
         descriptor.offset += len(block)
-        self._changed(node)
+        node.mtime = self._now()
         return len(block)
 
     def lseek(self, fd: int, offset: int, whence: int) -> int:
-        """Set the position; it may lie behind the end."""
+        """Set the position; it may be behind the end."""
         descriptor = self._descriptor(fd)
-        node = descriptor.node
-        if node is self._printed:
+        if descriptor.node is self._printed:
             raise error(errno.ESPIPE)
         if whence == os.SEEK_CUR:
             offset += descriptor.offset
         elif whence == os.SEEK_END:
-            offset += self.fstat(fd).st_size
+            offset += descriptor.node.stat().st_size
         elif whence != os.SEEK_SET:
             raise error(errno.EINVAL)
         if offset < 0:
@@ -215,31 +199,29 @@ class VirtualFiles:
         return offset
 
     def ftruncate(self, fd: int, size: int) -> None:
-        """Cut an open file off, or fill it up with zeros."""
+        """Cut an open file off, or extend it with zeros."""
         if size < 0:
             raise error(errno.EINVAL)
         descriptor = self._descriptor(fd)
         node = descriptor.node
-        if not descriptor.writable or isinstance(node, Folder) or node is self._printed:
+        if not descriptor.writable or node.is_a(S_IFDIR) or node is self._printed:
             raise error(errno.EINVAL)
         self._resize(node, size)
 
     def fstat(self, fd: int) -> os.stat_result:
         """Describe an open file, and standard output as a pipe."""
-        node = self._descriptor(fd).node
-        return node.stat or node.describe()
+        return self._descriptor(fd).node.stat()
 
     def stat(self, path: str) -> os.stat_result:
-        """Describe what stands at a path."""
-        node = self._tree.find(path)
-        return node.stat or node.describe()
+        """Describe the file or directory at a path."""
+        return self._tree.find(path)[1].stat()
 
     def lexists(self, path: str) -> bool:
-        """Return True if something stands at a path."""
+        """Return True if the path leads to anything, even to a link to nowhere."""
         return self._tree.lexists(path)
 
     def glob(self, pattern: str) -> list[str]:
-        """Return what matches, as `glob.glob` would find it, sorted."""
+        """Return the paths that match, as `glob.glob` finds them, sorted."""
         return self._tree.glob(pattern)
 
     def is_append(self, fd: int) -> bool:
@@ -247,15 +229,15 @@ class VirtualFiles:
         return bool(self._descriptor(fd).flags & os.O_APPEND)
 
     def set_blocking(self, fd: int, blocking: bool) -> None:  # noqa: FBT001 - as in `os`
-        """Do nothing: memory never lets anybody wait."""
+        """Do nothing: memory never blocks."""
         self._descriptor(fd)
 
     def wait_writable(self, fd: int) -> None:
-        """Do nothing: memory never lets anybody wait."""
+        """Do nothing: memory never blocks."""
         self._descriptor(fd)
 
     def open_standard_output(self) -> tuple[int | None, Callable[[memoryview], int]] | None:
-        """Return the descriptor of what `standard_output` collects, and what writes to it."""
+        """Return the descriptor behind `standard_output`, and the function that writes to it."""
         return STANDARD_OUTPUT, lambda data: self.write(STANDARD_OUTPUT, data)
 
     # -- inside ----------------------------------------------------------------------------
@@ -266,97 +248,38 @@ class VirtualFiles:
         except KeyError:
             raise error(errno.EBADF) from None
 
-    def _reach(self, path: str, flags: int, mode: int = 0o666) -> File | Folder:
-        """Do what opening does, except for the descriptor: find or make, lift, truncate."""
+    def _reach(self, path: str, flags: int, mode: int = 0o666) -> Node:
+        """Do all that `open` does, except for the descriptor: find or create, lift, truncate."""
         create = bool(flags & os.O_CREAT)
         exclusive = create and bool(flags & os.O_EXCL)
         changes = flags & os.O_ACCMODE != os.O_RDONLY or bool(flags & os.O_TRUNC)
-        place = self._tree.walk(path, follow=not exclusive)
-        node = place.node
-        if create and place.slash and place.has_name:
-            raise error(errno.EISDIR, path)
+        place, node = self._tree.walk(path, follow=not exclusive)
         if node is None:
             if not create:
                 raise error(errno.ENOENT, path)
             return self._tree.make_file(place, mode)
         if exclusive:
             raise error(errno.EEXIST, path)
-        if isinstance(node, Folder):
+        if node.is_a(S_IFDIR):
             if create or changes:
                 raise error(errno.EISDIR, path)
             return node
-        assert isinstance(node, File)  # links were followed
-        if place.slash:
-            raise error(errno.ENOTDIR, path)
-        if node.below is not None:
-            if not stat_bits.S_ISREG(node.mode):
-                raise error(errno.EACCES, path)
-            if changes:
-                node.lift(content=not flags & os.O_TRUNC)
-            self._tree.put(place.folder, place.name, node)  # it stays this one from now on
+        if not node.is_a(S_IFREG):
+            raise error(errno.EACCES, path)
         if flags & os.O_TRUNC:
+            node.below = None
             self._resize(node, 0)
+        elif changes:
+            node.lift()
         return node
 
-    def _file(self, path: str) -> File:
-        node = self._tree.find(path)
-        if isinstance(node, Folder):
-            raise error(errno.EISDIR, path)
-        return node
+    def _fill(self, path: str, flags: int, data: bytes | str) -> None:
+        self._tree.make_directories(os.path.dirname(path) or ".")
+        file = self._reach(path, os.O_WRONLY | flags)
+        file.data += data.encode() if isinstance(data, str) else data
+        file.mtime = self._now()
 
-    def _writable(self, path: str, flags: int = 0) -> File:
-        """Return the file at a path, in memory; with the flag `O_CREAT` it is made if need be."""
-        try:
-            file = self._file(path)
-        except FileNotFoundError:
-            if not flags & os.O_CREAT:
-                raise
-            self._tree.make_folders(os.path.dirname(path) or ".")
-        else:
-            if file.below is None:
-                return file
-        self._reach(path, os.O_WRONLY | flags)
-        return self._file(path)
-
-    def _resize(self, file: File, size: int) -> None:
+    def _resize(self, file: Node, size: int) -> None:
         del file.data[size:]
         file.data += bytes(size - len(file.data))
-        self._changed(file)
-
-    def _changed(self, file: File) -> None:
-        file.mtime, file.stat = self._now(), None
-
-    def _unlink(self, place: Place) -> None:
-        file = place.node
-        if isinstance(file, File):
-            if file.opened:
-                file.lift(content=True)  # its name is all that the real disk keeps
-            file.links -= 1
-            file.stat = None
-        self._tree.take(place.folder, place.name)
-
-
-def _refusal(source: Place, target: Place) -> int:
-    """Return the system's error number, or 0 if `source` may be moved to `target`."""
-    if not source.has_name or not target.has_name:
-        return errno.EBUSY
-    if source.node is None:
-        return errno.ENOENT
-    moves_folder = isinstance(source.node, Folder)
-    if not moves_folder and (source.slash or target.slash):
-        return errno.ENOTDIR
-    if target.folder.lies_in(source.node):
-        return errno.EINVAL
-    if source.folder.lies_in(target.node):
-        return errno.ENOTEMPTY
-    if target.node is None or target.node is source.node:
-        return 0
-    if not moves_folder:
-        return errno.EISDIR if isinstance(target.node, Folder) else 0
-    if not isinstance(target.node, Folder):
-        return errno.ENOTDIR
-    return errno.ENOTEMPTY if target.node.names() else 0
-
-
-def _bytes(data: bytes | str) -> bytes:
-    return data.encode() if isinstance(data, str) else data
+        file.mtime = self._now()

@@ -1,7 +1,7 @@
-"""The pytest plugin: fixtures that start daemons, stop them and look at what they left behind.
+"""The pytest plugin: fixtures that start and stop daemons, and checks for what they leave behind.
 
-Every pytest in an environment where zenactors is installed loads this module. Therefore it imports
-next to nothing; the engine comes with the first fixture that is used.
+Every pytest in an environment with zenactors loads this module, so it imports next to nothing.
+The first fixture that is used imports the engine.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _ALL: pytest.StashKey[bool] = pytest.StashKey()
 
 
 def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager) -> None:
-    """Let the same module be asked for by its entry point and by its name.
+    """Allow to load the module by its entry point and by its name in one run.
 
-    Pytest refuses to register one module under two names; what is blocked it passes over.
+    Pytest refuses to register one module under two names, but ignores a name that is blocked.
     """
     if plugin is sys.modules[__name__]:
         other = {ENTRY_POINT: __name__, __name__: ENTRY_POINT}.get(manager.get_name(plugin) or "")
@@ -75,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
-    """Look at what is there before the first fixture."""
+    """Record threads, descriptors and children before the first fixture."""
     if item.config.stash.get(_ALL, False) or FIXTURES.intersection(_fixtures_of(item)):
         _watch(item.config)
     return (yield)
@@ -83,12 +83,12 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
-    """Look at what is there after the last fixture."""
+    """Report the threads, descriptors and children that remain after the last fixture."""
     try:
         result = yield
     except (KeyboardInterrupt, pytest.exit.Exception):
         raise
-    except BaseException as cause:  # whatever failed, leaks are told with it
+    except BaseException as cause:  # any failure is reported together with the leaks
         leaks = _leaks(item.config)
         if leaks and isinstance(cause, pytest.fail.Exception) and not cause.pytrace:
             pytest.fail(f"{cause.msg}\n{leaks}", pytrace=False)  # pytest shows no notes of these
@@ -105,7 +105,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, object, object]:
-    """Note what a fixture of a wider scope than the test's brings along."""
+    """Record what belongs to a fixture of a wider scope than the test's."""
     watch = request.config.stash.get(_WATCH, None)
     if watch is None or not watch.active or fixturedef.scope == "function":
         return (yield)
@@ -116,7 +116,7 @@ def pytest_fixture_setup(
 def pytest_fixture_post_finalizer(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> None:
-    """Note that a fixture has ended."""
+    """Record the end of a fixture."""
     watch = request.config.stash.get(_WATCH, None)
     if watch is not None:
         watch.release(fixturedef)
@@ -143,7 +143,7 @@ def _leaks(config: pytest.Config) -> str:
 
 @pytest.fixture
 def zen_clock(request: pytest.FixtureRequest) -> VirtualClock:
-    """The virtual clock of the test; a `zen_harness` uses it unless it is given another."""
+    """The virtual clock of the test, which its first `zen_harness` uses."""
     from zenactors.core.clock import VirtualClock  # noqa: PLC0415 - see the module's docstring
 
     _watch(request.config)
@@ -156,8 +156,8 @@ def zen_harness(
 ) -> Iterator[Callable[..., Harness]]:
     """Make and start a `Harness`: `zen_harness(components_or_daemon, **options)`.
 
-    After the test it is stopped, and fails the test if a component does not stop, or if an event
-    died and nobody has asked for `dead_letters()`.
+    After the test it is stopped. The test fails if a component does not stop, or if an event died
+    and the test has not read `dead_letters()`.
     """
     harness_class = _import_harness()
     _watch(request.config)
@@ -167,13 +167,13 @@ def zen_harness(
 
     def make(what: Sequence[Any] | ZenDaemon, **options: Any) -> Harness:
         _check_options("zen_harness", harness_class, options)
-        if not made:  # another one's clock is its own: each lets its time pass itself
+        if not made:  # each further one has a clock of its own, because it lets time pass itself
             options = {"clock": zen_clock, **options}
         harness = harness_class(what, **options)
         made.append(harness)
         try:
             harness.start()
-        except BaseException:  # whatever it was: it is closed after the test
+        except BaseException:  # it is closed after the test
             failed.append(harness)
             raise
         started.append(harness)
@@ -192,15 +192,14 @@ def zen_harness(
 def zen_daemon(request: pytest.FixtureRequest) -> Iterator[Callable[..., Dispatcher]]:
     """Make and start a `Dispatcher`: `zen_daemon(components, faults=(), **options)`.
 
-    It runs on real threads. `faults` happen as under a harness, but for those at the point
-    `"time"`: a ValueError, as time here is not virtual.
+    It runs on real threads. `faults` happen as under a harness; but the point `"time"` is a
+    ValueError, because time is not virtual.
 
-    After the test it is stopped, within a second unless `stop_timeout` says otherwise, and fails
-    the test if a component does not stop, or if an event died and nobody has asked for
-    `dead_letters()`.
+    After the test it is stopped, with a `stop_timeout` of a second by default. The test fails if a
+    component does not stop, or if an event died and the test has not read `dead_letters()`.
     """
     _watch(request.config)
-    lives: list[_Life] = []
+    made: list[_Started] = []
 
     def make(
         components: Sequence[Any], *, faults: Sequence[Fault] = (), **options: Any
@@ -212,16 +211,16 @@ def zen_daemon(request: pytest.FixtureRequest) -> Iterator[Callable[..., Dispatc
         if faults:
             options["runtime"].faults.check(dispatcher.names, dispatcher.chains())
         timeout = options.get("stop_timeout", STOP_TIMEOUT)
-        listener = _Life(dispatcher, timeout, request.config)
-        lives.append(listener)
+        entry = _Started(dispatcher, timeout, request.config)
+        made.append(entry)
         dispatcher.start()
-        listener.started = True
+        entry.started = True
         return dispatcher  # type: ignore[no-any-return]
 
     yield make
     problems: list[str] = []
-    for listener in reversed(lives):
-        _attempt(problems, functools.partial(_stop_dispatcher, listener, problems))
+    for entry in reversed(made):
+        _attempt(problems, functools.partial(_stop_dispatcher, entry, problems))
     _fail_with(problems)
 
 
@@ -244,7 +243,7 @@ def _import_harness() -> type[Harness]:
 
 
 def _faulty(faults: Sequence[Fault], options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a dispatcher on real threads to which these faults happen."""
+    """Return the options of a dispatcher on real threads with these faults."""
     from random import Random  # noqa: PLC0415
 
     from loguru import logger  # noqa: PLC0415
@@ -259,7 +258,7 @@ def _faulty(faults: Sequence[Fault], options: dict[str, Any]) -> dict[str, Any]:
                 " zen_harness, or another point."
             )
     if "runtime" in options:
-        raise ValueError("Faults need a runtime of their own: give faults, or a runtime.")
+        raise ValueError("Faults need a runtime of their own: give either faults or a runtime.")
 
     def note(component: str, text: str) -> None:
         logger.bind(component=component).info("Fault on purpose: {text}", text=text)
@@ -275,7 +274,7 @@ def _reading_dispatcher() -> type[Any]:
     from zenactors.actors.dispatcher import Dispatcher  # noqa: PLC0415
 
     class ReadingDispatcher(Dispatcher):
-        """Knows which dead letters somebody has asked for."""
+        """Remembers which dead letters the test has read."""
 
         _last_read: DeadLetter | None = None
 
@@ -303,18 +302,18 @@ def _reading_dispatcher() -> type[Any]:
 
 
 @dataclasses.dataclass
-class _Life:
-    """A dispatcher on real threads, and how it is to be stopped after the test."""
+class _Started:
+    """A dispatcher on real threads, to be stopped after the test."""
 
     dispatcher: Any
     timeout: float
     config: pytest.Config
-    started: bool = False  # False: the test was told by an exception
+    started: bool = False  # False: `start` raised in the test
 
 
 def _stop_harness(harness: Harness, problems: list[str]) -> None:
     try:
-        # One that the test itself has closed was left where it stood on purpose.
+        # A test that closes its harness does not want the graceful stop.
         if harness.report is not None or not harness._hub.closing:  # noqa: SLF001
             report = harness.stop()
             problems += [_stuck(name, report) for name in report.stuck]
@@ -329,19 +328,19 @@ def _stop_harness(harness: Harness, problems: list[str]) -> None:
         ]
 
 
-def _stop_dispatcher(listener: _Life, problems: list[str]) -> None:
-    report = listener.dispatcher.stop(timeout=listener.timeout)
-    threads = listener.dispatcher.threads_of(report.stuck)
+def _stop_dispatcher(entry: _Started, problems: list[str]) -> None:
+    report = entry.dispatcher.stop(timeout=entry.timeout)
+    threads = entry.dispatcher.threads_of(report.stuck)
     for name in report.stuck:
         problem, stack = _stuck(name, report), ""
         if name in threads:
             stack = stack_of(threads[name])
-            watch = listener.config.stash.get(_WATCH, None)
+            watch = entry.config.stash.get(_WATCH, None)
             if watch is not None:
                 watch.ignore(threads[name])
         problems.append(f"{problem} It is at:\n{stack}".rstrip() if stack else problem)
-    if listener.started:
-        problems += _unread(listener.dispatcher.unread_dead_letters())
+    if entry.started:
+        problems += _unread(entry.dispatcher.unread_dead_letters())
 
 
 def _stuck(name: str, report: StopReport) -> str:
@@ -361,12 +360,12 @@ def _unread(letters: list[DeadLetter]) -> list[str]:
     if len(letters) > SHOWN:
         problems.append(f"And {len(letters) - SHOWN} more events died.")
     if problems:
-        problems.append("A test for which this is right asks for dead_letters().")
+        problems.append("If a test expects this, it must read dead_letters().")
     return problems
 
 
 def _lines(cause: BaseException) -> list[str]:
-    """Return a traceback that begins where the engine has called somebody else's code."""
+    """Return a traceback that begins where the engine called other code."""
     frames = cause.__traceback__
     while frames is not None and _is_own(frames.tb_frame.f_globals.get("__name__")):
         frames = frames.tb_next
@@ -379,7 +378,7 @@ def _is_own(module: object) -> bool:
 
 
 def _attempt(problems: list[str], action: Callable[[], object]) -> None:
-    """Do it; what goes wrong must not keep the next from being stopped."""
+    """Do it. An exception becomes a problem, so that the others are stopped as well."""
     try:
         action()
     except Exception as cause:

@@ -1,4 +1,4 @@
-"""Probes: components that stand in a chain and say what came along."""
+"""Probes: components that record the events of their chains."""
 
 from __future__ import annotations
 
@@ -12,36 +12,38 @@ from zenactors.core.component import ZenDaemonComponent
 from zenactors.testing._trace.describe import describe
 
 ANY: Any = type("Any", (), {"__repr__": lambda _: "ANY"})()
-"""Fits everything."""
+"""Equal to everything, in `Probe.expect`."""
 
 Await = Callable[[Callable[[], bool], float], None]
 
 
 class Received(NamedTuple):
-    """What came along."""
+    """An event that a probe has received."""
 
     event: Hashable
     args: Any
 
 
 class Probe(ZenDaemonComponent):
-    """A component that keeps what comes along, and hands it on unchanged.
+    """A component that records its events, and passes them on unchanged.
 
     Its place among the components is its place in the chains. Under a harness its waits let
-    virtual time pass; in a daemon on real threads they wait. What was expected or received
-    once is not seen again by the next call.
+    virtual time pass; in a daemon on real threads they wait. An event that one call has returned
+    is not seen by the next.
 
     Args:
-        events: The events it takes part in.
-        name: How logs and failures call it.
+        events: The names of the events.
+        name: The probe's name in logs and failures.
 
     Attributes:
-        received: All that has come along, in order; also what was expected already.
+        received: All events so far, in order, even those that were expected already.
     """
 
     def __init__(self, *events: Hashable, name: str = "probe") -> None:
         if not events:
-            raise ValueError("A probe takes part in the events it is given, such as Probe('line').")
+            raise ValueError(
+                "A probe needs the events that it records; give them, as in Probe('line')."
+            )
         super().__init__(name=name)
         self.received: list[Received] = []
         self._events = events
@@ -55,7 +57,7 @@ class Probe(ZenDaemonComponent):
         return [self.gen_event_handler(event, self._keeper(event)) for event in self._events]
 
     def attach(self, wait: Await, situation: Callable[[], str]) -> None:
-        """Learn how to wait, and how a failure shows the situation; for harnesses."""
+        """Set how to wait, and the text that a failure shows. For harnesses."""
         self._await = wait
         self._situation = situation
 
@@ -64,14 +66,15 @@ class Probe(ZenDaemonComponent):
 
         Args:
             event: Its name. Default: any.
-            args: What its args are to be equal to. Default: anything.
+            args: Its args, compared by `==`. Default: any.
             within: Seconds to wait for it.
 
         Returns:
-            Its args.
+            The event's args.
 
         Raises:
-            ValueError: The probe does not take part in that event.
+            AssertionError: Another event came, or none in time.
+            ValueError: The probe does not record that event.
         """
         __tracebackhide__ = True
         self._check_event(event)
@@ -86,7 +89,8 @@ class Probe(ZenDaemonComponent):
         """Wait `within` seconds; fail if this event (default: any) comes.
 
         Raises:
-            ValueError: The probe does not take part in that event.
+            AssertionError: It came.
+            ValueError: The probe does not record that event.
         """
         __tracebackhide__ = True
         self._check_event(event)
@@ -101,7 +105,11 @@ class Probe(ZenDaemonComponent):
             self._fail(f"expected {what} within {within:g} s, but got {_shown(*first)}")
 
     def receive_n(self, count: int, *, within: float = 5.0) -> list[Received]:
-        """Wait for the next `count` events, at most `within` seconds in all, and return them."""
+        """Return the next `count` events; wait at most `within` seconds for all of them.
+
+        Raises:
+            AssertionError: Fewer came in time.
+        """
         __tracebackhide__ = True
         self._await(lambda: len(self._unread) >= count, within)
         if len(self._unread) < count:
@@ -111,7 +119,7 @@ class Probe(ZenDaemonComponent):
     def _check_event(self, event: Hashable) -> None:
         if event is not ANY and event not in self._events:
             taken = ", ".join(map(str, self._events))
-            raise ValueError(f"{self.name} takes part in {taken}, and not in {event!r}.")
+            raise ValueError(f"{self.name} records {taken}, and not {event!r}.")
 
     def _next(self, wanted: str, within: float) -> Received:
         __tracebackhide__ = True
@@ -139,7 +147,7 @@ class Probe(ZenDaemonComponent):
 
     def _what_came(self) -> str:
         last = [f"  {_shown(*received)}" for received in self.received[-20:]]
-        return "\n".join([f"The last of {len(self.received)} events that came along:", *last])
+        return "\n".join([f"The last of {len(self.received)} events that came:", *last])
 
 
 def _shown(event: Any, args: Any) -> str:

@@ -1,4 +1,4 @@
-"""Simulation: the same daemon again and again, each time as another seed chooses."""
+"""Simulation: run the same daemon many times, each time with another random seed."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
     from zenactors.actors.shutdown import StopReport
 
 SEED_VARIABLE = "ZENACTORS_SEED"
-DRAWN = 40  # rows of the picture that a failure draws
+DRAWN = 40  # rows of a failure's picture
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """What a simulation runs, and what must hold.
+    """A daemon to simulate, the world around it, and the checks of its results.
 
     Args:
-        build: Returns new components, or a new `ZenDaemon`, at every call; nothing of a run may
-            live on in the next.
-        drive: Does what the world outside does: called with the started `Harness`, as another
-            thread. None: the daemon runs until it ends by itself, or for `seconds`.
-        check: Called with the `Harness` when everything has stopped; raises if all is not well.
-        files: Contents by path of what the stock components read; what is not among them is
-            read from the disk. Nothing is written to the disk.
-        faults: What goes wrong on purpose. An event that died of an `InjectedCrash` is no failure.
-        seconds: Virtual seconds to run, without `drive`.
+        build: Returns new components, or a new `ZenDaemon`, at every call. Runs must share
+            nothing.
+        drive: Plays the world outside: called with the started `Harness`, as another thread.
+            None: the daemon runs until it ends by itself, or for `seconds`.
+        check: Called with the `Harness` after the stop; raises if something is wrong.
+        files: Contents by path of files that the stock components read. They read all other
+            files from the disk. Nothing is written to the disk.
+        faults: Faults on purpose. An event that died of an `InjectedCrash` is no failure.
+        seconds: Virtual seconds to run, if there is no `drive`.
         status: The exit status that a `ZenDaemon` must end with.
         ordering: As for `Dispatcher`; a `ZenDaemon` has its own.
         compat: As for `Dispatcher`.
         config: As for `Dispatcher`.
         exit_when_idle: As for `Dispatcher`.
-        interrupt: How probable it is that a callback is interrupted in the middle.
+        interrupt: The probability that a callback is interrupted in the middle.
     """
 
     build: Callable[[], Sequence[Any] | ZenDaemon]
@@ -63,15 +63,15 @@ class Scenario:
     interrupt: float = INTERRUPT
 
 
-class SimulationFailure(AssertionError):  # noqa: N818 - it is what a test fails with
-    """A seed for which something went wrong.
+class SimulationFailure(AssertionError):  # noqa: N818 - the failure of a test
+    """A run that failed.
 
     Attributes:
         seed: The seed.
-        harness: The run, closed: its `trace` holds the trace.
-        reason: What went wrong, in one line.
-        replay: The command that runs the same again; empty if there is none.
-        death: If a callback raised, and that was it: how things stood then.
+        harness: The run, closed; its `trace` shows everything that happened.
+        reason: The cause in one line.
+        replay: The command that repeats the run; empty if there is none.
+        death: The situation when a callback raised, if that was the cause; else None.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class SimulationFailure(AssertionError):  # noqa: N818 - it is what a test fails
         return "\n".join(lines)
 
     def picture(self) -> list[str]:
-        """Return where the last events are, and a picture of what happened, in paragraphs."""
+        """Return paragraphs: where the last events are, and a picture of what happened."""
         trace = self.harness.trace
         if self.death is None:
             head = f"The end of {trace.count} things that happened:"
@@ -109,8 +109,8 @@ class SimulationFailure(AssertionError):  # noqa: N818 - it is what a test fails
         ]
 
 
-class Unwell(Exception):  # noqa: N818 - what is wrong is its message
-    """Something went wrong that raised nothing."""
+class CheckFailed(Exception):  # noqa: N818 - a finding, not an error of the program
+    """A check failed that has no exception of its own."""
 
 
 def simulate(
@@ -122,29 +122,28 @@ def simulate(
     sink: Callable[[str], object] | None = None,
     **options: Any,
 ) -> Harness:
-    """Run a scenario once, as the seed chooses.
+    """Run a scenario once with a seed.
 
-    It fails if `drive` or `check` raises, if an event dies of anything but an injected crash and
-    nobody asked for `dead_letters()`, if a component hangs, if an event is lost or counted
-    twice, or if a daemon ends with another status than it should.
+    It fails if `drive` or `check` raises; if an event dies, but not of an injected crash, and
+    `drive` or `check` does not read `dead_letters()`; if a component hangs; if an event is lost
+    or counted twice; or if a daemon ends with the wrong status.
 
     Args:
-        build: The scenario; or what builds it, with the other arguments of `Scenario` as
-            `options`.
+        build: The scenario; or its `build`, with its other arguments as `options`.
         seed: Chooses everything that differs from run to run on real threads. The same seed
             gives the same trace, byte for byte, in every process.
-        replay: The command that runs the same again, for the failure.
-        keep: Remember the whole trace, not its end only.
+        replay: The command that repeats the run, shown with a failure.
+        keep: Remember the whole trace, not only its end.
         sink: Called with each line of the trace.
-        options: Of `Scenario`.
+        options: Arguments of `Scenario`.
 
     Returns:
-        The harness, closed; its `trace` holds the trace.
+        The harness, closed; its `trace` shows everything that happened.
 
     Raises:
-        SimulationFailure: Something went wrong.
+        SimulationFailure: The run failed.
 
-    Thread: the calling one does it all.
+    Thread: the calling one does everything.
     """
     __tracebackhide__ = True
     scenario = _scenario(build, options)
@@ -167,9 +166,11 @@ def simulate(
     try:
         _run(scenario, harness)
     except _failures() as cause:
-        reason = str(cause) if isinstance(cause, Unwell) else f"{type(cause).__name__}: {cause}"
+        reason = (
+            str(cause) if isinstance(cause, CheckFailed) else f"{type(cause).__name__}: {cause}"
+        )
         first = reason.splitlines()[0] if reason else type(cause).__name__
-        root = cause.__cause__ if isinstance(cause, Unwell) else cause
+        root = cause.__cause__ if isinstance(cause, CheckFailed) else cause
         raise SimulationFailure(seed, harness, first, replay or _replay(seed), root) from cause
     finally:
         harness.close()
@@ -184,23 +185,23 @@ def explore(
     progress: Callable[[int], object] | None = None,
     **options: Any,
 ) -> int:
-    """Run a scenario for many seeds, up to the first that fails.
+    """Run a scenario with many seeds, up to the first that fails.
 
-    The environment variable `ZENACTORS_SEED` replaces the seeds by one: so a failure that a test
-    shows is run again without a change to the test.
+    The environment variable `ZENACTORS_SEED` replaces the seeds by one, to repeat a test's failure
+    without changing the test.
 
     Args:
         build: As for `simulate`.
         seeds: The seeds.
-        replay: As for `simulate`; `{seed}` in it stands for the seed.
-        progress: Called after each seed with how many are done.
-        options: Of `Scenario`.
+        replay: As for `simulate`, with `{seed}` for the seed.
+        progress: Called after each seed with the number of seeds run.
+        options: Arguments of `Scenario`.
 
     Returns:
-        How many seeds were run.
+        The number of seeds run.
 
     Raises:
-        SimulationFailure: For the first seed that fails.
+        SimulationFailure: A seed failed. The others are not run.
     """
     __tracebackhide__ = True
     if not isinstance(seeds, Iterable):
@@ -244,7 +245,7 @@ def _run(scenario: Scenario, harness: Harness) -> None:
         harness.start()
     except ComponentStartError as cause:
         if _is_injected(cause.__cause__, scenario):
-            return  # as was to be
+            return  # the fault was to make the start fail
         raise
     if harness.status is None:
         if scenario.drive is None:
@@ -253,7 +254,7 @@ def _run(scenario: Scenario, harness: Harness) -> None:
             scenario.drive(harness)
     report = harness.stop()
     if harness.status == EXIT_START_FAILED and _start_crashed(scenario, harness):
-        return  # as was to be
+        return  # the fault was to make the start fail
     _check(scenario, harness, report)
 
 
@@ -263,35 +264,38 @@ def _check(scenario: Scenario, harness: Harness, report: StopReport) -> None:
         try:
             scenario.check(harness)
         except _failures():
-            _check_dead_letters(scenario, harness)  # what the check found may only be the sequel
+            _check_dead_letters(scenario, harness)  # may be the cause of what the check found
             raise
     _check_dead_letters(scenario, harness)
     for failure in harness.unread_hook_failures():
         if not _is_injected(failure.cause, scenario):
-            raise Unwell(
+            raise CheckFailed(
                 f"{failure.hook} of {failure.component} raised {format_error(failure.cause)}"
             ) from failure.cause
     if report.stuck:
-        raise Unwell(f"did not stop: {', '.join(report.stuck)}")
-    if report.timed_out and harness.status is None:  # a daemon's status tells
-        raise Unwell(f"did not come to an end: {report.left} events were not worked off")
-    _check_conservation(harness.counts())
+        raise CheckFailed(f"did not stop: {', '.join(report.stuck)}")
+    if report.timed_out and harness.status is None:  # a daemon's status shows it
+        raise CheckFailed(f"did not come to an end: {report.left} events were not worked off")
+    if problem := imbalance(harness.counts()):
+        raise CheckFailed(problem)
     if harness.status not in (None, scenario.status) and not _ended_by_crash(scenario, harness):
         errors = [each.message for each in harness.logs if each.level in ("ERROR", "CRITICAL")]
         why = f": {errors[-1]}" if errors else ""
-        raise Unwell(f"the daemon ended with status {harness.status}, not {scenario.status}{why}")
+        raise CheckFailed(
+            f"the daemon ended with status {harness.status}, not {scenario.status}{why}"
+        )
 
 
 def _check_dead_letters(scenario: Scenario, harness: Harness) -> None:
     for letter in harness.unread_dead_letters():
         if not _is_injected(letter.cause, scenario):
-            raise Unwell(
+            raise CheckFailed(
                 f"event {letter.event!r} died in {letter.component}: {format_error(letter.cause)}"
             ) from letter.cause
 
 
 def _ended_by_crash(scenario: Scenario, harness: Harness) -> bool:
-    """Return True if an injected crash has ended a daemon that ends with the first one."""
+    """Return True if an injected crash has ended a daemon with `compat`."""
     return getattr(harness.daemon, "compat", None) is not None and any(
         _is_injected(letter.cause, scenario) for letter in harness.unread_dead_letters()
     )
@@ -313,15 +317,17 @@ def _is_injected(cause: BaseException | None, scenario: Scenario) -> bool:
     )
 
 
-def _check_conservation(counts: Mapping[Any, Counts]) -> None:
+def imbalance(counts: Mapping[Any, Counts]) -> str:
+    """Return the first event of which some were lost or counted twice; empty if there is none."""
     for event, count in counts.items():
         known = count.completed + count.stopped + count.dead + count.waiting + count.in_flight
         if known != count.accepted:
-            raise Unwell(f"events {event!r} do not add up: {count}")
+            return f"events {event!r} do not add up: {count}"
+    return ""
 
 
 def _failures() -> tuple[type[BaseException], ...]:
-    """Return what a test fails with; that of pytest.fail() and pytest.raises() is no Exception."""
+    """Return the exceptions of a failing test. Those of pytest.fail() are no `Exception`."""
     pytest = sys.modules.get("pytest")
     return (Exception,) if pytest is None else (Exception, pytest.fail.Exception)
 
@@ -332,8 +338,8 @@ def _replay(seed: int) -> str:
         return ""
     path, colons, inside = test.partition("::")  # relative to pytest's root, which may be above
     here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / path).exists():
-            path = os.path.relpath(folder / path, here)
+    for directory in (here, *here.parents):
+        if (directory / path).exists():
+            path = os.path.relpath(directory / path, here)
             break
     return f"{SEED_VARIABLE}={seed} python -m pytest {shlex.quote(path + colons + inside)}"

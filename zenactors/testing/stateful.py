@@ -1,6 +1,6 @@
-"""`DaemonMachine`: a hypothesis state machine of a daemon, so that what fails is made small.
+"""`DaemonMachine`: a hypothesis state machine of a daemon, which shrinks failures.
 
-The only module here that needs hypothesis.
+Only this module needs hypothesis.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ from zenactors.core.dispatch_state import Ordering
 from zenactors.testing._simulator.hub import Task
 from zenactors.testing._trace.diagram import draw
 from zenactors.testing.harness import Harness
+from zenactors.testing.simulation import imbalance
 
 if TYPE_CHECKING:
     from zenactors.daemon.zendaemon import ZenDaemon
     from zenactors.testing.faults import Fault
 
-MAX_ABLE = 8  # numbers of those who can move; there may be fewer, or more
+MAX_ABLE = 8  # tasks that a rule can name; there may be fewer or more
 MAX_MOVES = 10  # in one rule
-MAX_INSTRUCTIONS = 40  # after so many a callback is interrupted at the latest
+MAX_INSTRUCTIONS = 40  # the most after which a callback is interrupted
 MAX_NOISE = 10_000
 PERIODS = (0.01, 1.0, 60.0, 3600.0)  # seconds that a rule lets pass
 DRAWN = 60  # entries of the trace that a failure draws
 
 
 class _AbstractMachineType(StateMachineMeta, abc.ABCMeta):
-    """Hypothesis has a metaclass of its own; a machine without `build` must not run."""
+    """Hypothesis's metaclass, and a refusal to run a machine without `build`."""
 
 
 class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
@@ -58,20 +59,20 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
 
         TestBank = BankMachine.TestCase
 
-    Its rules schedule events (`schedule_deposit` …), let somebody move, interrupt callbacks
-    in the middle, let time pass, or let everything happen that can. After each of them no event
-    may be lost or counted twice, and none may have died. A subclass adds rules and
-    invariants of its own as to any state machine of hypothesis; they use `harness`.
+    Its rules schedule events (`schedule_deposit` …), let tasks move, interrupt callbacks in the
+    middle, let time pass, or let everything happen that can. After each of them no event may be
+    lost or counted twice, and none may have died. A subclass adds rules and invariants of its own,
+    as to any state machine of hypothesis; they use `harness`.
 
-    What fails is made small: the fewest rules, with the smallest args, and a quiet machine
-    wherever that is enough. The failure ends with a picture of what happened.
+    Failures are shrunk to the fewest rules, with the smallest args, and to a quiet machine if
+    that is enough. A failure ends with a picture of what happened.
 
     Attributes:
         events: The events that rules schedule, each with a strategy for its args.
-        allow_dead_letters: True: events may die. Otherwise `harness.dead_letters()` must
-            have been read.
+        allow_dead_letters: True: events may die. Otherwise a rule must read them with
+            `harness.dead_letters()`.
         ordering: As for `Harness`, as are the others.
-        harness: What runs it all; there from the first rule on.
+        harness: The harness that runs the daemon, from the first rule on.
 
     Thread: one.
     """
@@ -92,7 +93,7 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
             return
         for base in cls.__mro__[1:]:
             for event in vars(base).get("events", {}):
-                setattr(cls, _rule_name(event), None)  # a base class's events are not its own
+                setattr(cls, _rule_name(event), None)  # a subclass has only its own events
         for event, args in cls.events.items():
             function = _schedule_rule(event)
             scheduling = precondition(_runs)(rule(args=args)(function))
@@ -100,23 +101,23 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
 
     def __init__(self) -> None:
         super().__init__()
-        self._chosen: int | None = None  # who moves next, by number
-        self._instructions = 0  # after which callbacks are interrupted; 0: they are not
+        self._chosen: int | None = None  # the number of the task that moves next
+        self._instructions = 0  # before a callback is interrupted; 0: it is not
 
-    # --- what a subclass says -----------------------------------------------------------------
+    # --- for subclasses -----------------------------------------------------------------------
 
     @abc.abstractmethod
     def build(self) -> Sequence[Any] | ZenDaemon:
         """Return new components, or a new `ZenDaemon`. Called once for each run."""
 
     def check(self) -> None:
-        """Raise if all is not well. Called whenever nobody can move before time passes."""
+        """Raise if something is wrong. Called whenever no task can move before time passes."""
 
     # --- rules --------------------------------------------------------------------------------
 
     @initialize(noise=st.integers(0, MAX_NOISE))
     def begin(self, noise: int) -> None:
-        """Start it. With `noise` 0 the machine is quiet, and only rules disturb it."""
+        """Start the daemon. With `noise` 0 the machine is quiet, and only rules disturb it."""
         self.harness = Harness(
             self.build(),
             seed=Random(noise) if noise else None,  # noqa: S311 - to be repeated
@@ -127,14 +128,14 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
             faults=self.faults,
         )
         hub, runtime = self.harness._hub, self.harness._runtime  # noqa: SLF001 - it is ours
-        otherwise = hub.who
+        otherwise = hub.choose
 
-        def who(able: list[Task]) -> Task:
+        def choose(able: list[Task]) -> Task:
             if self._chosen is None:
                 return otherwise(able)
             return sorted(able, key=lambda task: task.moved)[self._chosen % len(able)]
 
-        hub.who = who
+        hub.choose = choose
         runtime.instructions = lambda: self._instructions
         self.harness.start()
 
@@ -142,7 +143,7 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
         who=st.lists(st.integers(0, MAX_ABLE - 1), min_size=1, max_size=MAX_MOVES),
     )
     def move(self, who: list[int]) -> None:
-        """Let some move, one after the other; 0 is whoever has not moved for longest."""
+        """Let tasks move, one after the other; 0 is the one that has not moved for longest."""
         for self._chosen in who:
             if not self.harness.step():
                 break
@@ -151,7 +152,7 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
 
     @rule(after=st.integers(0, MAX_INSTRUCTIONS))
     def interrupt_callbacks(self, after: int) -> None:
-        """From now on, let others move in each callback after so many instructions; 0: do not."""
+        """Interrupt callbacks from now on, each after this many instructions; 0: do not."""
         self._instructions = after
 
     @rule(seconds=st.sampled_from(PERIODS))
@@ -168,13 +169,12 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
         self._look()
         self.check()
 
-    # --- what always holds --------------------------------------------------------------------
+    # --- checks -------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        # No invariants for hypothesis: it would print their names after every rule's.
-        for event, count in self.harness.counts().items():
-            known = count.completed + count.stopped + count.dead + count.waiting + count.in_flight
-            assert known == count.accepted, f"events {event!r} do not add up: {count}"
+        # Not an invariant of hypothesis, which would print its name after every rule.
+        problem = imbalance(self.harness.counts())
+        assert not problem, problem
         letters = [] if self.allow_dead_letters else self.harness.unread_dead_letters()
         for letter in letters:
             raise AssertionError(
@@ -183,14 +183,14 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
             ) from letter.cause
 
     def teardown(self) -> None:
-        """Stop it, and look a last time; or show what happened, if that was a failure."""
+        """Stop the daemon and look a last time; after a failure, show what happened."""
         harness = getattr(self, "harness", None)
         if harness is None:
             return
         try:
             if sys.exc_info()[0] is None:
                 self._stop(harness)
-        except BaseException:  # whatever it was: the picture belongs to it
+        except BaseException:  # any failure is shown with the picture
             note(_Trace(harness))
             raise
         else:

@@ -1,395 +1,264 @@
-"""What `VirtualFiles` keeps: folders and files in memory, and the ways that lead to them.
-
-A folder or file with `below` set stands on the real disk; it is only ever read there.
-"""
+"""The directories and files of `VirtualFiles`, and the paths that lead to them."""
 
 # ruff: noqa: PTH109, PTH115, PTH116, PTH118, PTH120, PTH123, PTH208
-# Paths are strings here, and stay as they are spelled.
+# Paths are strings here, and keep their spelling.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import fnmatch
 import itertools
 import os
-import stat as stat_bits
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 
 DEVICE = 1
 _UMASK = 0o022  # never the process's own: results must not depend on where a test runs
-_FIRST_FOLDER = 1 << 32  # apart, so that files count from 1 however deep the working folder is
+_FIRST_DIRECTORY = (
+    1 << 32
+)  # apart, so that files count from 1 however deep the working directory is
 _MOST_LINKS = 40  # Linux's limit
+_PARTS = re.compile(r"[^/]*/+|[^/]+$")  # of a pattern, each with the slash behind it
 
 
-def error(code: int, *paths: str) -> OSError:
-    """Return what the system raises for an error number: the subclass of it that fits."""
-    return OSError(code, os.strerror(code), *_filenames(paths))
-
-
-def _filenames(paths: tuple[str, ...]) -> tuple[object, ...]:
-    return paths if len(paths) < 2 else (paths[0], None, paths[1])  # noqa: PLR2004 - OSError's own order
+def error(code: int, path: str | None = None, other: str | None = None) -> OSError:
+    """Return the exception that the system raises for an error number."""
+    return OSError(code, os.strerror(code), path, None, other)
 
 
 @dataclasses.dataclass(slots=True, eq=False)
-class File:
-    """A file under any number of descriptors.
+class Node:
+    """A file, directory or link.
 
     Attributes:
-        data: The content; it counts only if `below` is None.
-        stat: The last description, until the file changes.
-        below: The real file's path.
-        below_fd: It, open; as long as anybody has this file open.
-        opened: How many descriptors there are.
+        data: The content of a file, if `below` is None.
+        links: 1, or 0 once it is removed.
+        below: Its path on the real disk, where it is only read. A file loses it once written to.
     """
 
     inode: int
     mode: int
-    mtime: float
+    mtime: float = 0.0
     device: int = DEVICE
     data: bytearray = dataclasses.field(default_factory=bytearray)
     links: int = 1
-    stat: os.stat_result | None = None
     below: str | None = None
-    below_fd: int | None = None
-    opened: int = 0
 
-    def describe(self) -> os.stat_result:
-        """Return the file's description, and keep it if it is to be kept."""
-        if self.below is not None:
-            return os.stat(self.below) if self.below_fd is None else os.fstat(self.below_fd)
-        size = len(self.data) if stat_bits.S_ISREG(self.mode) else 0
-        self.stat = stat_result(
-            self.mode, self.inode, self.device, self.links, size=size, mtime=self.mtime
-        )
-        return self.stat
+    def is_a(self, kind: int) -> bool:
+        """Return True if it is of this kind: `S_IFREG`, `S_IFDIR` or `S_IFLNK`."""
+        return S_IFMT(self.mode) == kind
 
-    def lift(self, *, content: bool) -> None:
-        """Take the file into memory, if it is not there: it stays the same file by its identity."""
+    def stat(self) -> os.stat_result:
+        """Return its description."""
+        size, second = 0, int(self.mtime)
+        if self.is_a(S_IFREG):
+            size = len(self.data) if self.below is None else os.stat(self.below).st_size
+        fields = (self.mode, self.inode, self.device, self.links, 0, 0, size, *[second] * 3)
+        exact = {"st_mtime": self.mtime, "st_mtime_ns": int(self.mtime * 1e9)}
+        return os.stat_result(fields, exact)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes of a file; fewer only at its end. -1 means all."""
         if self.below is None:
-            return
-        stat = self.describe()
-        if content:
-            with open(self.below, "rb") as file:
-                self.data += file.read()
-        self.device, self.inode, self.mode = stat.st_dev, stat.st_ino, stat.st_mode
-        self.mtime = stat.st_mtime
-        self.below = None
-        self.release()
+            end = len(self.data) if size < 0 else offset + size
+            return bytes(memoryview(self.data)[offset:end])
+        with open(self.below, "rb") as file:
+            file.seek(offset)
+            return file.read(size)
 
-    def release(self) -> None:
-        """Close the real file, if it is open."""
-        if self.below_fd is not None:
-            fd, self.below_fd = self.below_fd, None
-            os.close(fd)
-
-
-@dataclasses.dataclass(slots=True, eq=False)
-class Folder:
-    """A folder.
-
-    Attributes:
-        parent: The folder above; None: it is the root.
-        entries: What is in it: all that is in memory, and folders of the real disk once seen.
-        below: The real folder whose entries show through.
-        gone: The names of those that do not.
-    """
-
-    inode: int
-    mtime: float
-    parent: Folder | None = None
-    entries: dict[str, Node] = dataclasses.field(default_factory=dict)
-    stat: os.stat_result | None = None
-    below: str | None = None
-    gone: set[str] = dataclasses.field(default_factory=set)
-
-    def describe(self) -> os.stat_result:
-        """Return the folder's description, and keep it if it is to be kept."""
+    def lift(self) -> None:
+        """Take a file's content into memory, if it is not there. The inode remains the same."""
         if self.below is not None:
-            return os.stat(self.below)
-        mode = stat_bits.S_IFDIR | 0o755
-        self.stat = stat_result(mode, self.inode, DEVICE, 2, size=0, mtime=self.mtime)
-        return self.stat
-
-    def lies_in(self, node: Node | None) -> bool:
-        """Return True if `node` is this folder or one of those above it."""
-        folder: Folder | None = self
-        while folder is not None and folder is not node:
-            folder = folder.parent
-        return folder is not None
-
-    def names(self) -> list[str]:
-        """Return the names of all entries, in no order."""
-        names = list(self.entries)
-        if self.below is not None:
-            try:
-                below = os.listdir(self.below)
-            except OSError:
-                return names
-            names += [n for n in below if n not in self.entries and n not in self.gone]
-        return names
-
-
-@dataclasses.dataclass(slots=True, eq=False)
-class Link:
-    """A symbolic link of the real disk."""
-
-    target: str
-
-
-Node = File | Folder | Link
-
-
-class Place(NamedTuple):
-    """Where a path leads: `node` is None if nothing has that `name` in `folder`."""
-
-    folder: Folder
-    name: str
-    node: Node | None
-    slash: bool  # the path ends with one: it means a folder
-
-    @property
-    def has_name(self) -> bool:
-        """False: it is named by dots, and can be neither made, moved nor removed under these."""
-        return self.name not in (".", "..")
+            self.data[:] = self.read(0, -1)
+            self.below = None
 
 
 class Tree:
-    """All folders and files, from the root.
+    """All directories and files, by their absolute paths without links and dots.
 
     Args:
         below: Let the real disk show through.
-        now: Gives the time that changes are stamped with.
+        now: Returns the time at which a file is made.
     """
 
     def __init__(self, *, below: bool, now: Callable[[], float]) -> None:
         self._now = now
-        self._files = itertools.count(1)
-        self._folders = itertools.count(_FIRST_FOLDER)
-        self._root = Folder(next(self._folders), now(), below="/" if below else None)
-        self._working = self._root
-        self._known: dict[str, File | Folder] = {}
-        self._globs: dict[str, list[str]] = {}
         self._below = below
-        self._working = self.make_folders(os.getcwd())
+        self._inodes = itertools.count(1)
+        self._directory_inodes = itertools.count(_FIRST_DIRECTORY)
+        self._nodes: dict[str, Node] = {"/": self._new_directory()}
+        self._gone: set[str] = set()  # the real paths that do not show through any more
+        self._globs: dict[str, list[str]] = {}
+        self._working = os.getcwd()
+        self.make_directories(self._working)
 
     # -- looking ---------------------------------------------------------------------------
 
-    def find(self, path: str) -> File | Folder:
-        """Return what stands at a path; a second time, in one look-up."""
-        known = self._known.get(path)
-        if known is not None:
-            return known
-        place = self.walk(path)
-        node = place.node
+    def find(self, path: str) -> tuple[str, Node]:
+        """Return the place and the node to which a path leads."""
+        place, node = self.walk(path)
         if node is None:
             raise error(errno.ENOENT, path)
-        assert not isinstance(node, Link)  # they were followed
-        if place.slash and isinstance(node, File):
-            raise error(errno.ENOTDIR, path)
-        if node.below is None:
-            self._known[path] = node
-        return node
+        return place, node
 
     def lexists(self, path: str) -> bool:
-        """Return True if something stands at a path, be it a link to nowhere."""
-        if path in self._known:
-            return True
+        """Return True if the path leads to anything, even to a link to nowhere."""
         try:
-            place = self.walk(path, follow=False)
+            return self.walk(path, follow=False)[1] is not None
         except (OSError, ValueError):
             return False
-        return place.node is not None and not (place.slash and isinstance(place.node, File))
 
-    def walk(self, path: str, *, follow: bool = True) -> Place:
-        """Go along a path. All but its end must be there.
+    def walk(self, path: str, *, follow: bool = True) -> tuple[str, Node | None]:
+        """Return the place to which a path leads, and the node there, if any.
 
         Args:
-            path: Absolute, or relative to the folder in which the process was at the start.
-            follow: Go on if a link stands at its end.
+            path: Absolute, or relative to the directory in which the process was at the start.
+                All of it but its end must exist.
+            follow: Follow a link at its end.
         """
         if not path:
             raise error(errno.ENOENT, path)
         if "\0" in path:
             raise ValueError("embedded null byte")
-        folder = self._root if path.startswith("/") else self._working
-        slash = path.endswith("/")
+        directory = "/" if path.startswith("/") else self._working
         ahead = deque(_names(path))
         links = 0
         while True:
-            name = ahead.popleft()
-            node = self._entry(folder, name)
-            if isinstance(node, Link) and (ahead or follow or slash):
+            place = _step(directory, ahead.popleft())
+            node = self._look_up(place)
+            if node is not None and node.is_a(S_IFLNK) and (ahead or follow):
                 links += 1
                 if links > _MOST_LINKS:
                     raise error(errno.ELOOP, path)
-                if node.target.startswith("/"):
-                    folder = self._root
-                ahead.extendleft(reversed(_names(node.target)))
-                continue
-            if not ahead:
-                return Place(folder, name, node, slash)
-            if node is None:
+                target = os.readlink(node.below or place)
+                directory = "/" if target.startswith("/") else directory
+                ahead.extendleft(reversed(_names(target)))
+            elif not ahead:
+                return place, node
+            elif node is None:
                 raise error(errno.ENOENT, path)
-            if not isinstance(node, Folder):
+            elif node.is_a(S_IFDIR):
+                directory = place
+            else:
                 raise error(errno.ENOTDIR, path)
-            folder = node
 
-    def _entry(self, folder: Folder, name: str) -> Node | None:
-        if name == ".":
-            return folder
-        if name == "..":
-            return folder.parent or folder
-        node = folder.entries.get(name)
-        if node is None and folder.below is not None and name not in folder.gone:
-            return self._entry_below(folder, name, os.path.join(folder.below, name))
+    def _look_up(self, place: str) -> Node | None:
+        node = self._nodes.get(place)
+        if node is None and self._below and place not in self._gone:
+            try:
+                stat = os.lstat(place)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            node = Node(stat.st_ino, stat.st_mode, stat.st_mtime, stat.st_dev, below=place)
+            self._nodes[place] = node
         return node
 
-    def _entry_below(self, folder: Folder, name: str, path: str) -> Node | None:
-        try:
-            stat = os.lstat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        if stat_bits.S_ISLNK(stat.st_mode):
-            return Link(os.readlink(path))
-        if stat_bits.S_ISDIR(stat.st_mode):
-            found = folder.entries[name] = Folder(stat.st_ino, 0.0, folder, below=path)
-            return found
-        return File(stat.st_ino, stat.st_mode, 0.0, below=path)
+    def files(self) -> list[str]:
+        """Return the places of all files in memory, sorted."""
+        found = self._nodes.items()
+        return sorted(place for place, node in found if node.is_a(S_IFREG) and node.below is None)
 
     # -- changing --------------------------------------------------------------------------
 
-    def make_file(self, place: Place, mode: int) -> File:
-        """Put a new, empty file at a place where nothing is."""
-        file = File(next(self._files), stat_bits.S_IFREG | mode & ~_UMASK & 0o7777, self._now())
-        self.put(place.folder, place.name, file)
-        return file
+    def make_file(self, place: str, mode: int) -> Node:
+        """Make an empty file at a place that has none."""
+        mode = S_IFREG | mode & ~_UMASK & 0o7777
+        node = Node(next(self._inodes), mode, self._now())
+        self.put(place, node)
+        return node
 
-    def make_folders(self, path: str) -> Folder:
-        """Return the folder at a path; makes it and those above it if need be."""
+    def make_directories(self, path: str) -> None:
+        """Make a directory and those above it, if they do not exist."""
+        path = path.rstrip("/") or path
         try:
-            place = self.walk(path)
+            place, node = self.walk(path)
         except FileNotFoundError:
-            above = os.path.dirname(path.rstrip("/"))
+            above = os.path.dirname(path)
             if not above:
                 raise
-            self.make_folders(above)
-            place = self.walk(path)
-        if isinstance(place.node, Folder):
-            return place.node
-        if place.node is not None:
+            self.make_directories(above)
+            place, node = self.walk(path)
+        if node is None:
+            self.put(place, self._new_directory())
+        elif not node.is_a(S_IFDIR):
             raise error(errno.EEXIST, path)
-        folder = Folder(next(self._folders), self._now(), place.folder)
-        self.put(place.folder, place.name, folder)
-        return folder
 
-    def put(self, folder: Folder, name: str, node: Node) -> None:
-        """Give a file or folder a name."""
-        folder.entries[name] = node
-        self._names_changed(folder)
+    def _new_directory(self) -> Node:
+        return Node(next(self._directory_inodes), S_IFDIR | 0o755)
 
-    def take(self, folder: Folder, name: str) -> None:
-        """Take a name away; what had it is left as it is."""
-        folder.entries.pop(name, None)
-        if folder.below is not None:
-            folder.gone.add(name)
-        self._names_changed(folder)
-
-    def _names_changed(self, folder: Folder) -> None:
-        folder.mtime, folder.stat = self._now(), None
-        self._known.clear()
+    def put(self, place: str, node: Node) -> None:
+        """Give a file, directory or link this place."""
+        self._nodes[place] = node
         self._globs.clear()
 
-    def files(self) -> Iterator[tuple[str, File]]:
-        """Yield all files in memory with their absolute paths."""
-        folders = [("/", self._root)]
-        while folders:
-            above, folder = folders.pop()
-            for name, node in folder.entries.items():
-                path = os.path.join(above, name)
-                if isinstance(node, Folder):
-                    folders.append((path, node))
-                elif isinstance(node, File) and node.below is None:
-                    yield path, node
+    def take(self, place: str) -> None:
+        """Remove the file or link at a place. It remains as it is."""
+        self._nodes.pop(place, None)
+        self._gone.add(place)
+        self._globs.clear()
 
     # -- globs: the rules of the module `glob` ---------------------------------------------
 
     def glob(self, pattern: str) -> list[str]:
-        """Return what matches, sorted."""
+        """Return the paths that match, sorted and each once."""
         found = self._globs.get(pattern)
         if found is None:
-            found = sorted(filter(None, self._matches(pattern, folders_only=False)))
+            matches = [""]
+            for part in _PARTS.findall(pattern):
+                matches = [path for above in matches for path in self._matches(above, part)]
+            found = sorted(path for path in {*matches} if path and self.lexists(path))
             if not self._below:
                 self._globs[pattern] = found
         return list(found)
 
-    def _matches(self, pattern: str, *, folders_only: bool) -> Iterator[str]:
-        above, name = os.path.split(pattern)
-        if not _is_glob(pattern):
-            yield from [pattern] if self._literal(above, name) else []
-            return
-        folders = [above]
-        if above != pattern and _is_glob(above):
-            folders = list(self._matches(above, folders_only=True))
-        for folder in folders:
-            if name == "**":
-                names = self._deep(folder, folders_only=folders_only)
-            elif _is_glob(name):
-                names = self._flat(folder, folders_only=folders_only)
-                if not name.startswith("."):
-                    names = [found for found in names if not found.startswith(".")]
-                names = fnmatch.filter(names, name)
-            else:
-                names = [name] if self._literal(folder, name) else []
-            for found in names:
-                yield os.path.join(folder, found)
+    def _matches(self, above: str, part: str) -> Iterator[str]:
+        """Yield `above` with each name that matches, and the slash behind it in the pattern.
 
-    def _literal(self, above: str, name: str) -> bool:
-        if not name:
-            return bool(above) and self._folder(above) is not None
-        return self.lexists(os.path.join(above, name))
+        Some do not exist: behind a file there is nothing.
+        """
+        pattern = part.rstrip("/")
+        slash = part[len(pattern) :]
+        if pattern == "**":
+            yield above
+            yield from (f"{path}{slash}" for path in self._deep(above))
+        elif any(character in pattern for character in "*?["):
+            names = fnmatch.filter(self._entries(above), pattern)
+            hidden = pattern.startswith(".")
+            yield from (f"{above}{n}{slash}" for n in names if hidden or not n.startswith("."))
+        else:
+            yield f"{above}{part}"
 
-    def _flat(self, path: str, *, folders_only: bool) -> list[str]:
-        folder = self._folder(path or ".")
-        names = [] if folder is None else folder.names()
-        if folders_only:
-            return [n for n in names if self._folder(os.path.join(path, n)) is not None]
+    def _deep(self, above: str) -> Iterator[str]:
+        for name in self._entries(above):
+            if not name.startswith("."):
+                yield f"{above}{name}"
+                yield from self._deep(f"{above}{name}/")
+
+    def _entries(self, path: str) -> set[str]:
+        """Return the names in a directory; none if there is no such directory."""
+        try:
+            directory, _ = self.find(path or ".")
+        except (OSError, ValueError):
+            return set()
+        places = map(os.path.split, self._nodes)
+        names = {name for above, name in places if above == directory and name}
+        if self._below:
+            with contextlib.suppress(OSError):  # it is in memory only, or a file
+                listed = os.listdir(directory)
+                names |= {n for n in listed if os.path.join(directory, n) not in self._gone}
         return names
 
-    def _deep(self, path: str, *, folders_only: bool) -> list[str]:
-        """Return paths relative to `path`: of itself, which is empty, and of all below."""
-        if self._folder(path or ".") is None:
-            return []
-        found = [""]
-        for name in self._flat(path, folders_only=folders_only):
-            if not name.startswith("."):
-                deeper = self._deep(os.path.join(path, name), folders_only=folders_only)
-                # Of a file there is nothing deeper, and of a folder also the folder itself.
-                found += [os.path.join(name, more) if more else name for more in deeper or [""]]
-        return found
 
-    def _folder(self, path: str) -> Folder | None:
-        try:
-            node = self.find(path)
-        except (OSError, ValueError):
-            return None
-        return node if isinstance(node, Folder) else None
-
-
-def stat_result(
-    mode: int, inode: int, device: int, links: int, *, size: int, mtime: float
-) -> os.stat_result:
-    """Return a real one; what is not told here is 0."""
-    second = int(mtime)
-    fields = (mode, inode, device, links, 0, 0, size, second, second, second)
-    return os.stat_result(fields, {"st_mtime": mtime, "st_mtime_ns": int(mtime * 1e9)})
+def _step(directory: str, name: str) -> str:
+    if name == "..":
+        return os.path.dirname(directory)
+    return directory if name == "." else os.path.join(directory, name)
 
 
 def _names(path: str) -> list[str]:
-    return [name for name in path.split("/") if name] or ["."]
-
-
-def _is_glob(pattern: str) -> bool:
-    return any(character in pattern for character in "*?[")
+    """Return the names along a path. A slash at its end asks for a directory, as `.` does."""
+    return [name for name in path.split("/") if name] + ["."] * path.endswith("/")

@@ -1,44 +1,47 @@
-"""Who moves next: many tasks on one thread, and time that passes when nobody can move.
+"""The scheduler of a simulation: many tasks on one thread, and virtual time.
 
-A task is a greenlet, so it may wait in the middle of anything, as a thread may: in a callback,
-deep in the main thread's start. Between two waits nobody else runs, unless a task is interrupted
-on purpose (`zenactors.testing._simulator.preempt`).
+A task is a greenlet, so it may wait anywhere, as a thread may: in a callback, or deep in the main
+thread's start. Between two waits no other task runs, unless a task is interrupted on purpose
+(`zenactors.testing._simulator.preempt`). Time passes only when no task can move.
 """
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from random import Random
 
 import greenlet
 
 from zenactors.core.clock import VirtualClock
 
-OUTSIDE = 1  # the identity of whoever is no task: the test itself
-MAX_LATE = 0.002  # seconds: with a seed, how late tasks may wake up
-MAX_MOVES = 1_000_000  # at one moment of virtual time: more is a loop without end
+OUTSIDE = 1  # the identity of the test itself, which is no task
+MAX_LATE = 0.002  # seconds by which, with a seed, tasks may wake up late
+MAX_MOVES = 1_000_000  # at one moment of virtual time: more is an endless loop
 
 
 class Abandoned(BaseException):
-    """Raised in a task that will never go on, where it waits: the harness was closed."""
+    """Raised where a task waits when the harness is closed: the task will never go on."""
 
 
 class EndlessMotionError(Exception):
-    """So much happens at one moment that time will never pass."""
+    """Tasks move without end at one moment, so that time never passes."""
 
 
 class NothingMovesError(Exception):
-    """What is waited for cannot happen any more: nobody can move, and no timer runs."""
+    """A wait can never end: no task can move, and no timer runs."""
 
 
 class Task:
-    """Somebody who moves: an actor, the main thread, a producer.
+    """The simulation of a thread: an actor, the main thread, a producer.
 
     Attributes:
-        name: For the trace.
-        number: Its identity, as a thread's identifier is.
-        awake: Set to let it move, whatever it waits for.
+        name: Its name in the trace.
+        number: Its identity, like a thread's identifier.
+        awake: Set it to let the task move, even if it waits for something else.
         done: True once it has ended.
     """
 
@@ -67,8 +70,8 @@ class Task:
 
     def move(self) -> None:
         """Let it go on until it waits or ends."""
-        # Python's tracing belongs to the thread: without this, that of a callback which waits
-        # before it is interrupted would go on in others, and stay.
+        # Tracing belongs to the thread. If a callback waits before it is interrupted, its tracing
+        # would go on in other tasks, and stay.
         trace = sys.gettrace()
         self._greenlet.parent = greenlet.getcurrent()
         self._greenlet.switch()
@@ -76,16 +79,16 @@ class Task:
             sys.settrace(trace)
 
     def abandon(self) -> None:
-        """End it where it waits; what it has open there is released."""
+        """End it where it waits. Its `finally` and `with` blocks are run."""
         while not self.done:
             self._greenlet.parent = greenlet.getcurrent()
-            if not self._greenlet:  # never begun: there is nothing to release
+            if not self._greenlet:  # it has not begun, so it has nothing to release
                 self.done = True
                 return
             self._greenlet.throw(Abandoned)
 
     def wait(self) -> None:
-        """Go back to who moved it, until it is moved again. In the task itself."""
+        """Return to the task that moved it, until it is moved again. Called in the task itself."""
         parent = self._greenlet.parent
         assert parent is not None
         trace = sys.gettrace()
@@ -99,7 +102,7 @@ class Task:
                 run()
             except Abandoned:
                 pass
-            except BaseException as cause:  # told to whoever moves it, not thrown at it
+            except BaseException as cause:  # `step` raises it in the task that moved this one
                 self.failure = cause
             finally:
                 self.done = True
@@ -111,21 +114,21 @@ class Hub:
     """Let tasks move, one at a time.
 
     Args:
-        clock: Passes when nobody can move, and only then.
-        rng: Chooses who moves; None: whoever has not moved for longest.
+        clock: The virtual clock. It passes only when no task can move.
+        rng: Chooses the task that moves; None: the one that has not moved for longest.
 
     Attributes:
-        who: Chooses among those who can move, if there are several.
-        current: The task that moves; None: whoever is outside.
-        moves: How many moves there were.
+        choose: Chooses among several tasks that can move.
+        current: The task that moves; None: the test itself.
+        moves: The number of moves so far.
         passed: Called with the seconds each time before time passes.
-        look: Called when nobody can move: may make somebody able to, from outside. True: it did.
+        look: Called when no task can move. Returns True if it has woken one.
     """
 
     def __init__(self, clock: VirtualClock, rng: Random | None) -> None:
         self.clock = clock
         self.rng = rng
-        self.who = longest_still if rng is None else self._by_chance
+        self.choose = longest_still if rng is None else self._by_chance
         self.current: Task | None = None
         self.moves = 0
         self.closing = False
@@ -137,11 +140,11 @@ class Hub:
         self._at_this_moment = 0
 
     def ident(self) -> int:
-        """Return the identity of who is running."""
+        """Return the identity of the running task."""
         return OUTSIDE if self.current is None else self.current.number
 
     def spawn(self, name: str, run: Callable[[], object]) -> Task:
-        """Add a task. It moves when it is chosen."""
+        """Add a task."""
         self._numbers += 1
         task = Task(self._numbers, name, run)
         self._tasks.append(task)
@@ -150,11 +153,11 @@ class Hub:
     def wait(self, predicate: Callable[[], object], timeout: float | None = None) -> None:
         """Let others move, until `predicate()` is true or `timeout` virtual seconds have passed.
 
-        In a task, the others move at least once, if they can. Outside, it is this call that
+        In a task, the others move at least once, if they can. In the test itself, this call
         lets them move.
 
         Raises:
-            NothingMovesError: Outside, with no `timeout`: it cannot become true any more.
+            NothingMovesError: In the test itself, without `timeout`: it can never become true.
         """
         task = self.current
         deadline = None if timeout is None else self.clock.monotonic() + max(0.0, timeout)
@@ -164,27 +167,27 @@ class Hub:
         self._suspend(task, predicate, deadline)
 
     def doze(self, timeout: float | None) -> None:
-        """Let others move, until somebody sets `awake`, or `timeout` seconds have passed.
+        """Let others move, until `awake` is set or `timeout` virtual seconds have passed.
 
-        In a task. Cheaper than `wait`: nobody looks at anything meanwhile.
+        Called in a task. It is cheaper than `wait`, because there is no predicate to call.
         """
         assert self.current is not None
         deadline = None if timeout is None else self.clock.monotonic() + timeout
         self._suspend(self.current, None, deadline)
 
     def give_way(self) -> None:
-        """Let others move; go on at any time. In a task."""
+        """Let others move, and go on at any time. Called in a task."""
         task = self.current
         assert task is not None
         task.awake = True
         self._suspend(task, None, None)
 
     def step(self) -> bool:
-        """Let one task move. False: nobody can.
+        """Let one task move. Return False if none can.
 
         Raises:
-            EndlessMotionError: More than a million moves at one moment.
-            RuntimeError: In a task: whoever moves cannot let others move but by waiting.
+            EndlessMotionError: There were more than a million moves at one moment.
+            RuntimeError: It was called in a task, which lets others move only by waiting.
         """
         if self.current is not None:
             raise RuntimeError(
@@ -201,13 +204,13 @@ class Hub:
         ]
         if not able:
             return self.look()
-        task = able[0] if len(able) == 1 else self.who(able)
+        task = able[0] if len(able) == 1 else self.choose(able)
         self._at_this_moment += 1
         if self._at_this_moment > MAX_MOVES:
             raise EndlessMotionError(
                 f"{MAX_MOVES:,} moves, and no time has passed; the last was {task.name}'s. Does a"
-                " callback schedule its own event without a delay, or does somebody loop round"
-                " daemon.wait() without asking whether it returned True, as it does at the stop?"
+                " callback schedule its own event without a delay, or does a loop ignore that"
+                " daemon.wait() returns True at once when the daemon stops?"
             )
         self.moves += 1
         task.moved = self.moves
@@ -224,9 +227,10 @@ class Hub:
         return True
 
     def pass_time(self, until: float | None) -> bool:
-        """Let time pass to the next moment at which somebody can move, at most to `until`.
+        """Let time pass to the next moment at which a task can move, at most to `until`.
 
-        Nobody must be able to move now. False: there is no such moment, or it is `until` already.
+        Call it only when no task can move. Return False if there is no such moment, or if it is
+        `until` already.
         """
         moments = [task.deadline for task in self._tasks if task.deadline is not None]
         if until is not None:
@@ -238,7 +242,7 @@ class Hub:
         if seconds <= 0:
             return False
         if self.rng is not None:
-            # Nobody wakes at the very moment; what is due shortly after is due at once, too.
+            # No thread wakes exactly on time, so what is due shortly after is due as well.
             late = seconds + self.rng.random() * MAX_LATE
             seconds = late if until is None else min(late, max(seconds, until - now))
         self._at_this_moment = 0
@@ -246,8 +250,22 @@ class Hub:
         self.clock.advance(seconds)
         return True
 
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let Ctrl-C end the test. In a callback the engine would contain it as an error."""
+        usual = signal.default_int_handler
+        main = threading.current_thread() is threading.main_thread()
+        if not main or signal.getsignal(signal.SIGINT) is not usual:
+            yield  # only the main thread can, and the program may have a handler of its own
+            return
+        signal.signal(signal.SIGINT, self.interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, usual)
+
     def interrupt(self, *_: object) -> None:
-        """Raise KeyboardInterrupt in whoever is outside, whoever moves; a signal's handler."""
+        """Raise KeyboardInterrupt outside, whichever task moves. A signal handler."""
         if greenlet.getcurrent() is not self._outside:
             self._outside.throw(KeyboardInterrupt)
         raise KeyboardInterrupt
@@ -285,11 +303,13 @@ class Hub:
             if deadline is not None and self.clock.monotonic() >= deadline:
                 return
             if not self.pass_time(deadline):
-                raise NothingMovesError("Nobody can move any more, and no timer runs.")
+                raise NothingMovesError(
+                    "No task can move any more, and no timer runs: the wait would never end."
+                )
 
 
 def longest_still(able: list[Task]) -> Task:
-    """Choose whoever has not moved for longest."""
+    """Choose the task that has not moved for longest."""
     return min(able, key=_moved)
 
 

@@ -1,9 +1,9 @@
-"""Interrupting a callback in the middle, as the system does to a thread.
+"""Interrupt a callback in the middle, as the operating system interrupts a thread.
 
-Python's tracing tells after each bytecode instruction of the callback's own code; after some
-number of them the task gives way. Code of Python itself and of this library is never
-interrupted, nor is the body of a `with` statement: it may hold a lock that others take, and on one
-thread they would wait for ever.
+Python's tracing counts the bytecode instructions of the callback's own code; after some of them
+the task gives way. Code of Python itself and of this library is never interrupted. Neither is the
+body of a `with` statement, because it may hold a lock: on one thread, a task that needs it would
+wait for ever.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ def interrupted(
     *,
     first: CodeType | None = None,
 ) -> Any:
-    """Call `function`; call `give_way` within, after so many instructions of its own code.
+    """Call `function`, and `give_way` in the middle of it.
 
-    A function that is shorter, or that nobody may interrupt, is just called.
+    A function that is shorter, or that may not be interrupted, is only called.
 
     Args:
-        function: What to call.
-        instructions: How many.
-        give_way: Is told the place, as `bank.py:12`.
-        first: The code whose instructions, and those of what it calls, are counted. Default: the
-            first that is the user's.
+        function: The function to call.
+        instructions: The number of its instructions before `give_way` is called.
+        give_way: Called with the place, as `bank.py:12`.
+        first: Instructions are counted in this code and in functions that it calls. Default: the
+            first code that is the user's.
     """
     left = instructions
 
@@ -59,7 +59,7 @@ def interrupted(
         if left <= 0 or (not entered and first not in (None, frame.f_code)):
             return None
         if not _may_interrupt(frame, entered):
-            frame.f_trace_opcodes = False  # of a generator that another place has entered before
+            frame.f_trace_opcodes = False  # a generator's frame may have been entered elsewhere
             return None
         entered[frame] = _home(frame.f_code) or ""
         frame.f_trace_opcodes = True
@@ -72,20 +72,20 @@ def interrupted(
         return function()
     finally:
         sys.settrace(before)
-        entered.clear()  # frames and this function would hold each other
+        entered.clear()  # otherwise frames and this function keep each other alive
 
 
 def code_of(callback: Any) -> CodeType | None:
-    """Return the code of a callback, whatever it is wrapped in; None if nobody may interrupt it."""
+    """Return the code within a callback's wrappers; None if it may not be interrupted."""
     function = getattr(callback, "__func__", callback)
     try:
         code = _code_within(function)
-    except TypeError:  # an object that is called, and has no hash
+    except TypeError:  # a callable object without a hash
         code = _code_within.__wrapped__(function)
     return None if code is None or _home(code) is None else code
 
 
-@functools.lru_cache(maxsize=1024)  # asked for at every tick of every timer
+@functools.lru_cache(maxsize=1024)  # called at every tick of every timer
 def _code_within(callback: Any) -> CodeType | None:
     inner = inspect.unwrap(callback)
     while isinstance(inner, functools.partial):
@@ -96,22 +96,22 @@ def _code_within(callback: Any) -> CodeType | None:
 
 
 def _may_interrupt(frame: FrameType, entered: dict[FrameType, str]) -> bool:
-    """Return True for the first function of the user's, and for what such functions call."""
+    """Return True for the first function of the user's, and for functions that it calls."""
     home = _home(frame.f_code)
     if home is None:
         return False
     caller = frame.f_back
     if caller not in entered:
         return not entered
-    # A library that the user's code calls may hold locks of its own.
+    # A library that is called by the user's code may hold locks of its own.
     return home in ("", entered[caller]) and not _in_with(caller.f_code, caller.f_lineno)
 
 
 @functools.cache
 def _home(code: CodeType) -> str | None:
-    """Return the package that users' code is installed as, "" for none; None if not theirs."""
+    """Return the installed package of users' code, "" for none; None for other code."""
     name = code.co_filename
-    # When the garbage collector calls a finalizer, nobody can choose.
+    # The garbage collector calls finalizers at any time, which is no choice of the seed.
     uncounted = code.co_name in ("<module>", "__del__")
     if name.startswith(_OURS) or uncounted or not Path(name).is_file():
         return None
@@ -127,7 +127,7 @@ def _in_with(code: CodeType, line: int | None) -> bool:
 
 @functools.cache
 def _lines_within(filename: str) -> frozenset[int]:
-    """Return the lines of a file that stand in a `with` statement."""
+    """Return the lines of a file that are in a `with` statement."""
     try:
         tree = ast.parse("".join(linecache.getlines(filename)))
     except SyntaxError:

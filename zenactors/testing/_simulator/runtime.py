@@ -1,7 +1,7 @@
-"""The engine's runtime under simulation: actors as tasks, waits as moves of others.
+"""The engine's runtime under simulation: actors are tasks, and a wait lets other tasks move.
 
-Dispatcher, actors, mailboxes, reactors and the daemon's main thread are those of production;
-what is replaced is who runs when, and what waiting means.
+Dispatcher, actors, mailboxes, reactors and the daemon's main thread are those of production. Only
+threads and waits are replaced.
 """
 
 from __future__ import annotations
@@ -45,23 +45,23 @@ if TYPE_CHECKING:
 
 A = TypeVar("A", bound=pykka.ThreadingActor)
 
-FIRST_WINDOWS = (1, 2, 3, 5, 16)  # what a seed may begin with, so that small ones are met
-MAX_INSTRUCTIONS = 60  # after so many a callback is interrupted at the latest
+FIRST_WINDOWS = (1, 2, 3, 5, 16)  # a seed begins with one of these: small windows find more
+MAX_INSTRUCTIONS = 60  # the most after which a callback is interrupted
 
 
 class SimulatedRuntime(Runtime):
     """Run the engine's actors as tasks of a hub.
 
     Args:
-        hub: Chooses who moves.
-        journal: What happened.
-        faults: What goes wrong on purpose.
-        interrupt: How probable it is that a callback is interrupted in the middle.
+        hub: Lets the tasks move.
+        trace: Everything that happens is noted in it.
+        faults: Faults that happen on purpose.
+        interrupt: The probability that a callback is interrupted in the middle.
 
     Attributes:
-        failures: What components raised outside of any event.
-        instructions: Says after how many of its instructions the next callback is to be
-            interrupted; 0: not at all.
+        failures: The exceptions that components raised outside of events.
+        instructions: Returns the number of instructions after which the next callback is
+            interrupted; 0: it is not.
     """
 
     def __init__(self, hub: Hub, trace: Trace, faults: Faults, *, interrupt: float) -> None:
@@ -93,7 +93,7 @@ class SimulatedRuntime(Runtime):
         return task
 
     def name(self, task: Task, name: str) -> None:
-        """Name a task, for the journal."""
+        """Name a task, for the trace."""
         task.name = self._names[task.number] = name
 
     def join(self, thread: Task, timeout: float) -> None:
@@ -101,7 +101,7 @@ class SimulatedRuntime(Runtime):
         self.hub.wait(lambda: thread.done, timeout)
 
     def state_lock(self) -> StateLock:
-        """Return a lock that by chance is taken."""
+        """Return a lock that is sometimes taken, by chance."""
         return SimulatedStateLock(self.hub.rng)
 
     def lock(self) -> contextlib.AbstractContextManager[Any]:
@@ -113,14 +113,14 @@ class SimulatedRuntime(Runtime):
         return SimulatedEvent(self.hub)
 
     def notifier(self) -> SimulatedNotifier:
-        """Return notices whose waiters let others move."""
+        """Return a notifier whose waiters let others move."""
         return SimulatedNotifier(self.hub)
 
     def stopwatch(self, clock: Clock) -> Clock:
-        """Return a clock by which callbacks take a time that the seed chooses."""
+        """Return a clock that shows callbacks to take a time that the seed chooses."""
         return clock if self.hub.rng is None else Stopwatch(clock, self.hub.rng)
 
-    # --- what is seen -------------------------------------------------------------------------
+    # --- events and callbacks -----------------------------------------------------------------
 
     def dispatch_state(
         self,
@@ -129,7 +129,7 @@ class SimulatedRuntime(Runtime):
         runners: Mapping[int, BatchRunner],
         **options: Any,
     ) -> DispatchState:
-        """Return a dispatch that tells the journal what it decides."""
+        """Return a `DispatchState` whose decisions are noted in the trace."""
         self._components, self._runners = names, runners
         self._place_in_chains(chains)
         state = SimulatedDispatchState(chains, self, **options)
@@ -144,19 +144,21 @@ class SimulatedRuntime(Runtime):
     def handlers(
         self, component: str, handlers: list[Handler], instead_of: list[Handler] | None = None
     ) -> list[Handler]:
-        """Return handlers that tell the journal, may fail and may be interrupted."""
+        """Return handlers that are noted in the trace, may fail and may be interrupted."""
         faulty = self._faults.handlers(component, handlers)
         watched = [Watched(self, component, handler) for handler in faulty]
         for new, old in zip(watched, instead_of or (), strict=False):
             new.take_place_of(old["callback"])
-        self._watched.setdefault(component, watched)  # of a replica: its front comes first
+        self._watched.setdefault(
+            component, watched
+        )  # not the replicas', which come after their router's
         return [
             {**handler, "callback": callback}
             for handler, callback in zip(handlers, watched, strict=True)
         ]
 
     def hook(self, component: str, callback: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a hook that tells the journal, and may fail."""
+        """Return a hook that is noted in the trace, and may fail."""
         faulty = self._faults.hook(component, callback)
 
         def watched(daemon: Any) -> Any:
@@ -164,7 +166,7 @@ class SimulatedRuntime(Runtime):
             self.trace.note(component, "hook", text=name)
             try:
                 return self.call(component, name, code_of(callback), lambda: faulty(daemon))
-            except Abandoned:  # the harness was closed: no failure of the component's
+            except Abandoned:  # the harness was closed: the component did not fail
                 return None
             except Exception as cause:
                 self.trace.note(component, "raise", text=f"{name}: {format_error(cause)}")
@@ -176,20 +178,20 @@ class SimulatedRuntime(Runtime):
         return watched
 
     def note_scheduled(self) -> None:
-        """Tell the journal what the running component has scheduled so far."""
+        """Note the events that the running component has scheduled so far."""
         runner = self._runners.get(self.ident())
         if runner is not None:
             for scheduled in runner.children:
                 self.scheduled(scheduled)
 
     def scheduled(self, scheduled: Scheduled) -> None:
-        """Tell the journal of a scheduled event, unless it knows."""
+        """Note a scheduled event, unless it was noted before."""
         producer = scheduled.producer
         who = producer if isinstance(producer, str) else self.who(producer)
         self.trace.scheduled(who, scheduled, _how(scheduled, self.hub))
 
     def who(self, ident: object) -> str:
-        """Return the name of a task, or of whoever is outside."""
+        """Return the name of a task; `outside` for all others."""
         return OUTSIDE_NAME if ident == OUTSIDE else self._names.get(ident, OUTSIDE_NAME)
 
     def component(self, index: int) -> str:
@@ -199,7 +201,7 @@ class SimulatedRuntime(Runtime):
     def call(
         self, component: str, label: str, first: CodeType | None, callback: Callable[[], Any]
     ) -> Any:
-        """Call a callback whose code is `first`, perhaps with an interruption."""
+        """Call a callback whose code is `first`, and perhaps interrupt it."""
         instructions = 0 if first is None else self.instructions()
         if not instructions:
             return callback()
@@ -225,11 +227,11 @@ class SimulatedRuntime(Runtime):
         return mailbox
 
     def _place_in_chains(self, chains: dict[Any, Chain]) -> None:
-        """Tell each callback its place in its chain, and who comes next."""
+        """Give each callback its position in its chain, and the next component."""
         for chain in chains.values():
-            way = [(step.component, each) for step in chain.steps for each in step.callbacks]
-            for position, (component, callback) in enumerate(way):
-                following = way[position + 1 : position + 2]
+            route = [(step.component, each) for step in chain.steps for each in step.callbacks]
+            for position, (component, callback) in enumerate(route):
+                following = route[position + 1 : position + 2]
                 name = self._components[component]
                 to = self._components[following[0][0]] if following else ""
                 for watched in self._behind(name, callback):
@@ -239,7 +241,7 @@ class SimulatedRuntime(Runtime):
     def _behind(self, component: str, callback: Any) -> list[Watched]:
         if isinstance(callback, Watched):
             return [callback]
-        # What stands in the chain of a front is dealt to its replicas.
+        # A router is in the chain; its replicas handle the events.
         replicas = (f"{component}/{number}" for number in itertools.count(1))
         known = itertools.takewhile(self._watched.__contains__, replicas)
         return [self._watched[replica][callback.number] for replica in known]
@@ -255,7 +257,7 @@ class SimulatedRuntime(Runtime):
 
 
 class HookFailure(NamedTuple):
-    """What a component raised outside of any event: in a timer's callback, or at its teardown."""
+    """An exception of a component outside of events: in a timer's callback or its teardown."""
 
     component: str
     hook: str
@@ -263,7 +265,7 @@ class HookFailure(NamedTuple):
 
 
 class Watched:
-    """A callback that tells the journal what it does."""
+    """A callback whose calls are noted in the trace."""
 
     def __init__(self, runtime: SimulatedRuntime, component: str, handler: Handler) -> None:
         self.callback = handler["callback"]
@@ -279,14 +281,14 @@ class Watched:
         return describe(self.callback)
 
     def take_place_of(self, other: Any) -> None:
-        """Stand where another callback stood in its chain."""
+        """Take another callback's position in its chain."""
         self.position, self.to = other.position, other.to
 
     def __call__(self, daemon: Any, args: Any) -> Any:
-        """Call it."""
+        """Call the callback."""
         runtime, trace = self._runtime, self._runtime.trace
         if runtime.hub.closing:
-            return FLAG_STOP, args  # it only has to end: nothing more is run
+            return FLAG_STOP, args  # the harness ends: no user code runs any more
         tracked = trace.called(self.component, self._event, self.position, args)
         try:
             result = runtime.call(
@@ -294,7 +296,7 @@ class Watched:
             )
         except Abandoned:
             return FLAG_STOP, args
-        except BaseException as cause:  # noted, and handed on as it is
+        except BaseException as cause:  # noted and raised again
             runtime.note_scheduled()
             trace.raised(self.component, tracked, cause)
             raise
@@ -307,7 +309,7 @@ class Watched:
         if result is not None:
             try:
                 flag, changed = result
-            except (TypeError, ValueError) as cause:  # the host will say so, and dead-letter it
+            except (TypeError, ValueError) as cause:  # the runner will dead-letter it
                 trace.raised(self.component, tracked, cause)
                 return
             stopped = flag != FLAG_CONTINUE
@@ -322,14 +324,14 @@ class Watched:
 
 
 class SimulatedDispatchState(DispatchState):
-    """A dispatch that tells the journal what it decides."""
+    """A `DispatchState` whose decisions are noted in the trace."""
 
     def __init__(self, chains: dict[Any, Chain], runtime: SimulatedRuntime, **options: Any) -> None:
         super().__init__(chains, **options)
         self._runtime = runtime
 
     def accept(self, scheduled: Scheduled) -> None:
-        """Take over an event that was scheduled."""
+        """Accept a scheduled event."""
         if scheduled.location is NEW:
             self._runtime.scheduled(scheduled)
         super().accept(scheduled)
@@ -341,7 +343,7 @@ class SimulatedDispatchState(DispatchState):
         return super().admit(arriving)
 
     def cancel(self, scheduled: Scheduled) -> bool:
-        """Take an event back."""
+        """Cancel an event."""
         cancelled = super().cancel(scheduled)
         if cancelled:
             who = self._runtime.who(self._runtime.ident())
@@ -349,7 +351,7 @@ class SimulatedDispatchState(DispatchState):
         return cancelled
 
     def take_next(self) -> tuple[Any, Any]:
-        """Take the next event out of the queue instead of starting it."""
+        """Remove the next event from the queue instead of starting it."""
         event, args = super().take_next()
         who = self._runtime.who(self._runtime.ident())
         self._runtime.trace.taken_out(who, event, args)
@@ -391,12 +393,12 @@ def _how(scheduled: Scheduled, hub: Hub) -> str:
 
 
 def _simulated(actor: type[A], runtime: SimulatedRuntime) -> type[A]:
-    """Return an actor class whose loop is a task, and which waits by letting others move."""
+    """Return an actor class whose loop is a task, and whose waits let others move."""
     hub = runtime.hub
     future = type("Future", (SimulatedFuture,), {"hub": hub})
 
     def start_loop(self: Any) -> None:
-        # Nobody else's `stop_all()` is to reach it.
+        # A test's own `ActorRegistry.stop_all()` must not reach it.
         pykka.ActorRegistry.unregister(self.actor_ref)
         hub.spawn(actor.__name__, self._actor_loop)
 

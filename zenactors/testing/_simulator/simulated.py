@@ -1,4 +1,4 @@
-"""What stands in for mailboxes, locks, events and signals, so that waiting lets others move."""
+"""Mailboxes, locks, events and signals whose waits let other tasks move."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from zenactors.core.messages import Batch
     from zenactors.testing._simulator.hub import Hub, Task
 
-LOCK_TAKEN = 0.3  # how probable it is that another has the dispatcher's turn
-BREAK_OFF = 0.2  # how probable it is that an actor looks at its mailbox between two strides
-SLOW_CALLBACKS = 0.2  # how probable it is that they seem to have taken any
-MAX_CALLBACK = 0.003  # seconds that a callback may seem to take, in the eyes of its component
+LOCK_TAKEN = 0.3  # probability that another thread runs the dispatch loop
+BREAK_OFF = 0.2  # probability that an actor breaks off its batch to look at its mailbox
+SLOW_CALLBACKS = 0.2  # probability that callbacks seem to have taken any time
+MAX_CALLBACK = 0.003  # seconds that callbacks may seem to take, for their runner
 
 
 class SimulatedMailbox(Mailbox):
-    """A mailbox at which its owner lets others move."""
+    """A mailbox whose owner lets others move when it looks for work."""
 
     def __init__(self, hub: Hub) -> None:
         super().__init__()
         self._hub = hub
-        self._owner: Task | None = None  # while it sleeps here
+        self._owner: Task | None = None  # only while it sleeps
 
     def get(self) -> Any:
         """Return the next thing to do; others move first."""
@@ -40,7 +40,7 @@ class SimulatedMailbox(Mailbox):
         return super().get()
 
     def interrupted(self) -> bool:
-        """Return True if the owner should let go of its batch, or by chance."""
+        """Return True if the owner should break off its batch, and sometimes by chance."""
         rng = self._hub.rng
         return super().interrupted() or (rng is not None and rng.random() < BREAK_OFF)
 
@@ -63,7 +63,7 @@ class SimulatedMailbox(Mailbox):
         super().deliver(batch)
 
     def stir(self) -> None:
-        """Let the owner look."""
+        """Wake the owner."""
         if self._owner is not None:
             self._owner.awake = True
 
@@ -78,7 +78,7 @@ class SimulatedMailbox(Mailbox):
 
 
 class SimulatedDispatcherInbox(DispatcherInbox):
-    """The dispatcher's waiting place: it also takes the turns that nobody else took."""
+    """The dispatcher actor's inbox: it also runs the dispatch loop when no other thread does."""
 
     def __init__(self, hub: Hub) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class SimulatedDispatcherInbox(DispatcherInbox):
 
 
 class SimulatedFuture(pykka.ThreadingFuture[Any]):
-    """An answer for which one waits while others move."""
+    """A future whose waiters let others move."""
 
     hub: Hub
 
@@ -121,21 +121,21 @@ class SimulatedFuture(pykka.ThreadingFuture[Any]):
         self._is_set = True
 
     def get(self, *, timeout: float | None = None) -> Any:
-        """Return the answer, at the latest after `timeout` virtual seconds."""
+        """Return the answer; wait at most `timeout` virtual seconds for it."""
         if self._get_hook is None and not self._is_set:
             self.hub.wait(lambda: self._is_set, timeout)
         return super().get(timeout=0 if self._get_hook is None else timeout)
 
 
 class SimulatedNotifier:
-    """Notices whose waiters let others move."""
+    """A notifier whose waiters let others move."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._count = 0
 
     def notify(self) -> None:
-        """Let everybody who waits look again."""
+        """Wake all waiters."""
         self._count += 1
 
     @contextlib.contextmanager
@@ -163,22 +163,22 @@ class SimulatedEvent(threading.Event):
         if not self.is_set():
             self._hub.wait(self.is_set, timeout)
         elif self._hub.current is not None:
-            self._hub.give_way()  # who waits in a loop that has no end must not hang the test
+            self._hub.give_way()  # a loop that never ends must not hang the test
         return self.is_set()
 
 
 class SimulatedStateLock:
-    """The lock of the dispatcher's turn: nobody waits for it, and by chance another has it."""
+    """The lock of the dispatch loop. It is never waited for, and sometimes taken by chance."""
 
     def __init__(self, rng: Random | None) -> None:
         self._rng = rng
 
     def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 - as threading's
-        """Take it, unless by chance it is taken."""
+        """Take the lock. Return False if, by chance, another thread holds it."""
         return blocking or self._rng is None or self._rng.random() >= LOCK_TAKEN
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
 
     def __enter__(self) -> None:
         pass
@@ -209,7 +209,7 @@ class SimulatedLock:
 
 
 class SimulatedTrap:
-    """Where the daemon's main thread waits: signals are sent by the test."""
+    """The signal trap at which the daemon's main thread waits. The test sends the signals."""
 
     def __init__(self, hub: Hub, signals: Iterable[int]) -> None:
         self._hub = hub
@@ -224,10 +224,10 @@ class SimulatedTrap:
         pass
 
     def send(self, number: int) -> None:
-        """Be the kernel: deliver a signal.
+        """Deliver a signal, as the kernel would.
 
         Raises:
-            ValueError: Nobody traps it: in a process it would end the daemon, or do nothing.
+            ValueError: It is not trapped. In a process it would end the daemon, or do nothing.
         """
         if number not in self._signals:
             raise ValueError(f"Signal {number} is not trapped by the daemon.")
@@ -246,10 +246,10 @@ class SimulatedTrap:
 
 
 class Stopwatch:
-    """A clock by which callbacks take a time that the seed chooses.
+    """A clock that shows callbacks to take a time that the seed chooses.
 
-    Only a component's host looks at it: it makes its strides and parts as long or short
-    as they would be if callbacks took that long. Nobody else's time passes.
+    Only batch runners read it: batches and their parts become as long or short as if callbacks
+    took that time. For all others time does not pass.
     """
 
     def __init__(self, clock: Clock, rng: Random) -> None:
@@ -259,7 +259,7 @@ class Stopwatch:
         self._taken = 0.0
 
     def monotonic(self) -> float:
-        """Return virtual seconds, and what callbacks seem to have taken."""
+        """Return virtual seconds, plus the time that callbacks seem to have taken."""
         if self._rng.random() < SLOW_CALLBACKS:
             self._taken += self._rng.random() * MAX_CALLBACK
         return self._clock.monotonic() + self._taken

@@ -27,7 +27,7 @@ def describe(value: Any) -> str:
 
 
 def without_addresses(text: str) -> str:
-    """Return a text without the addresses that Python's own reprs have in them."""
+    """Return a text without the addresses in Python's own reprs."""
     return _ADDRESS.sub("", text)
 
 

@@ -1,6 +1,6 @@
-"""What happened in a run, in order; and where each event is.
+"""The trace of a run: everything that happened, in order, and where each event is.
 
-The journal's text is the same, byte for byte, for the same seed in every process.
+Its text is the same, byte for byte, for the same seed in every process.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from zenactors.core.messages import GONE
 from zenactors.core.producer_queue import EventRun
 from zenactors.testing._trace.describe import describe, without_addresses
 
-KEPT = 2_000  # entries and events that are remembered, if not all are asked for
+KEPT = 2_000  # entries and events that are remembered, unless all are asked for
 SHOWN = 20  # events that a failure shows
-MAX_DEATHS = 20  # callbacks that raised of which is remembered how things stood
+MAX_DEATHS = 20  # callbacks that raised, of which the situation is remembered
 KEPT_AT_DEATH = 200  # entries
 
 OUTSIDE = "outside"
@@ -28,14 +28,13 @@ class Entry(NamedTuple):
 
     Attributes:
         time: Virtual seconds since the run began.
-        who: The component that did it; `dispatcher`, `outside`, or the daemon's name.
-        kind: `schedule` (of an event), `cancel`, `start` (the dispatcher sends it on its way),
-            `call`, `answer` and `raise` (of a callback), `interrupt` (of one, in the middle),
-            `hook` (setup, teardown, or the callback of a timer or descriptor), `passes` (time),
-            `signal`, `fault`, `log`.
-        event: The event and its number, as `line#3`; empty if none is concerned.
-        to: Whom it goes to, if anybody.
-        text: What it carries: args, an answer, a message.
+        who: The component that did it; or `dispatcher`, `outside`, the daemon's name.
+        kind: `schedule` (of an event), `cancel`, `start` (the dispatcher sends it to its chain),
+            `call`, `answer`, `raise` and `interrupt` (of a callback), `hook` (setup, teardown,
+            or the callback of a timer or descriptor), `passes` (time), `signal`, `fault`, `log`.
+        event: The event and its number, as `line#3`; empty if there is none.
+        to: The receiver; empty if there is none.
+        text: Args, an answer or a message.
     """
 
     time: float
@@ -46,18 +45,18 @@ class Entry(NamedTuple):
     text: str
 
     def line(self) -> str:
-        """Return it as one line of the trace."""
+        """Return the entry as one line."""
         where = f"{self.who} -> {self.to}" if self.to else self.who
         words = " ".join(word for word in (self.kind, self.event, self.text) if word)
         return f"{self.time:.6f} {where}: {words}".replace("\n", "\\n")
 
 
 class Death(NamedTuple):
-    """How things stood when a callback raised.
+    """The situation when a callback raised.
 
     Attributes:
-        cause: What it raised.
-        entries: What had happened before, and that.
+        cause: The exception.
+        entries: The entries before it, and its own.
         events: The last events, and where each was.
     """
 
@@ -67,12 +66,12 @@ class Death(NamedTuple):
 
 
 class Tracked:
-    """One event on its way.
+    """One event, from the queue to its end.
 
     Attributes:
         label: Its name and number, as `line#3`.
         place: Where it is, in words.
-        followed: False: another stands for it, as it is with several replicas at a time.
+        followed: False for a second entry of an event that several replicas handle at once.
     """
 
     __slots__ = ("args", "event", "followed", "label", "place", "position", "scheduled")
@@ -81,18 +80,18 @@ class Tracked:
         self.event = event
         self.label = label
         self.args = args
-        self.position = -1  # -1: not started; then the callback of the chain it comes to next
+        self.position = -1  # -1: not started; later the next callback's position in the chain
         self.place = "queued"
         self.followed = True
-        self.scheduled = scheduled  # held on to, as its identity stands for it
+        self.scheduled = scheduled  # kept alive, because its identity is a key
 
 
 class Trace:
-    """Note what happens.
+    """Collect the entries, and follow the events.
 
     Args:
         now: Returns the virtual seconds since the run began.
-        keep: Remember all entries; otherwise the last 2,000.
+        keep: Remember all entries; otherwise only the last 2,000.
         sink: Called with each line of the trace.
     """
 
@@ -110,7 +109,7 @@ class Trace:
         self._sink = sink
         self._numbers: Counter[Hashable] = Counter()
         self._by_scheduled: dict[int, Tracked] = {}
-        self._under_way: dict[tuple[Any, int, int], deque[Tracked]] = {}
+        self._in_flight: dict[tuple[Any, int, int], deque[Tracked]] = {}
         self._last: deque[Tracked] = deque(maxlen=KEPT)
 
     def note(self, who: str, kind: str, event: str = "", to: str = "", text: str = "") -> None:
@@ -136,10 +135,10 @@ class Trace:
             for tracked in chosen
         )
 
-    # --- the way of an event ------------------------------------------------------------------
+    # --- following events ---------------------------------------------------------------------
 
     def scheduled(self, who: str, scheduled: Any, how: str) -> None:
-        """Note that an event was scheduled; once, whoever tells first."""
+        """Note that an event was scheduled. A second call for it does nothing."""
         if id(scheduled) in self._by_scheduled:
             return
         event = scheduled.event
@@ -154,7 +153,7 @@ class Trace:
         self.note(who, "schedule", tracked.label, DISPATCHER, f"{text} {how}" if how else text)
 
     def cancelled(self, who: str, scheduled: Any) -> None:
-        """Note that an event was taken back."""
+        """Note that an event was cancelled."""
         tracked = self._by_scheduled.pop(id(scheduled), None)
         if tracked is not None:
             self._remove(tracked)
@@ -173,7 +172,7 @@ class Trace:
         batch = []
         for args in items:
             tracked = self._take_from_queue(event, args)
-            if tracked is None:  # the life-cycle's own: nobody scheduled it
+            if tracked is None:  # a control event, which was never in the queue
                 self._numbers[event] += 1
                 tracked = Tracked(event, f"{event}#{self._numbers[event]}", args, None)
                 self._last.append(tracked)
@@ -199,9 +198,9 @@ class Trace:
 
         Args:
             who: The component.
-            tracked: What `called` returned.
-            args: What goes on.
-            after: The position of the callback that comes next.
+            tracked: The return value of `called`.
+            args: The args for the next callback.
+            after: The next callback's position in the chain.
             to: Its component; empty at the end of the chain.
             stopped: True if the event goes no further.
         """
@@ -230,19 +229,19 @@ class Trace:
             self.deaths.append(Death(cause, before[::-1], self.last_events()))
 
     def _add(self, key: tuple[Any, int, int], tracked: Tracked) -> None:
-        self._under_way.setdefault(key, deque()).append(tracked)
+        self._in_flight.setdefault(key, deque()).append(tracked)
 
     def _take(self, key: tuple[Any, int, int]) -> Tracked | None:
-        found = self._under_way.get(key)
+        found = self._in_flight.get(key)
         if found is None:
             return None
         tracked = found.popleft()
         if not found:
-            del self._under_way[key]
+            del self._in_flight[key]
         return tracked
 
     def _again(self, event: Any, args: Any) -> Tracked:
-        """Return what stands for an event that another replica has taken already."""
+        """Return a second entry for an event that another replica has taken already."""
         labels = (each.label for each in reversed(self._last) if each.args is args)
         mine = (label for label in labels if label.rpartition("#")[0] == str(event))
         tracked = Tracked(event, next(mine, f"{event}#?"), args, None)
@@ -250,8 +249,8 @@ class Trace:
         return tracked
 
     def _take_from_queue(self, event: Any, args: Any) -> Tracked | None:
-        """Take what has left the queue: others with the same args may wait in it, before it."""
-        found = self._under_way.get((event, id(args), -1), ())
+        """Take the event that has left the queue, among those with the same args in it."""
+        found = self._in_flight.get((event, id(args), -1), ())
         for tracked in found:
             if not _is_queued(tracked.scheduled):
                 self._remove(tracked)
@@ -262,15 +261,15 @@ class Trace:
 
     def _remove(self, tracked: Tracked) -> None:
         key = (tracked.event, id(tracked.args), tracked.position)
-        found = self._under_way.get(key)
+        found = self._in_flight.get(key)
         if found is not None and tracked in found:
             found.remove(tracked)
             if not found:
-                del self._under_way[key]
+                del self._in_flight[key]
 
 
 def format_error(cause: BaseException) -> str:
-    """Return an exception in words."""
+    """Return an exception as text."""
     return without_addresses(f"{type(cause).__name__}: {cause}")
 
 

@@ -63,5 +63,5 @@ def test_the_figures_are_counted() -> None:
     )
     assert done.stdout == (
         "lost_update: 10 of 10 plain test runs pass\n"
-        "lost_update: 1 of 10 seeds fail, the first is 8\n"
+        "lost_update: 1 of 10 seeds fail, the first is 9\n"
     )

@@ -1,4 +1,4 @@
-"""The engine inside another program: two components count words, no signals, no daemon.
+"""A dispatcher inside another program: two components count words, without signals or a daemon.
 
 python examples/embed.py
 """
@@ -6,7 +6,7 @@ python examples/embed.py
 import collections
 from typing import Any
 
-from zenactors import Dispatcher, ZenDaemonComponent, handles
+from zenactors import Daemon, Dispatcher, Flag, ZenDaemonComponent, handles
 
 TEXT = """
 the way that can be told is not the constant way
@@ -16,12 +16,12 @@ the nameless is the beginning of heaven and earth
 
 
 class Splitter(ZenDaemonComponent):
-    """DispatchLoop a line into words. What it returns is what the next component gets."""
+    """Split a line into words. The next component gets the return value as its args."""
 
     @handles("line")
-    def cbk_event_line(self, daemon: Any, args: str) -> tuple[int, list[str]]:
+    def cbk_event_line(self, daemon: Daemon, args: str) -> tuple[Flag, list[str]]:
         words = args.split()
-        # A blank line goes no further: FLAG_STOP ends its chain here.
+        # FLAG_STOP ends the chain: a blank line does not reach the next component.
         return (daemon.FLAG_CONTINUE if words else daemon.FLAG_STOP), words
 
 
@@ -31,7 +31,7 @@ class WordCounter(ZenDaemonComponent):
         self.words: collections.Counter[str] = collections.Counter()
 
     @handles("line")
-    def cbk_event_line(self, daemon: Any, args: list[str]) -> None:
+    def cbk_event_line(self, daemon: Daemon, args: list[str]) -> None:
         self.words.update(args)
 
 
@@ -40,10 +40,11 @@ def main() -> None:
     with Dispatcher([Splitter(), counter]) as dispatcher:
         for line in TEXT.splitlines():
             dispatcher.queue.schedule("line", line)
-        dispatcher.queue.schedule("line", None)  # None has no split(): a dead letter
+        # None has no split(), so this event becomes a dead letter.
+        dispatcher.queue.schedule("line", None)
         dispatcher.drain()
         counts = dispatcher.counts()["line"]
-    # Leaving the block has stopped the actors: what they own is ours again.
+    # The `with` block has stopped the actors, so this thread may read their state.
     for word, count in counter.words.most_common(3):
         print(f"{count:3} {word}")
     print(f"{counts.completed} lines counted, {counts.stopped} blank, {counts.dead} dead-lettered")

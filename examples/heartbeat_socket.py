@@ -1,10 +1,10 @@
-"""A component with sockets and a timer, and no thread beside its actor's: a TCP line server.
+"""A TCP line server: a component with sockets and a timer, all in its actor's one thread.
 
-It sends each line back in capitals, and a sign of life to everybody once a second.
+It returns each line in capitals, and sends a heartbeat to every client once a second.
 
     python examples/heartbeat_socket.py [--port PORT] [--once]
 
-Try it with `nc 127.0.0.1 PORT`. Ctrl-C ends it; with --once it ends when a client has left.
+Try it with `nc 127.0.0.1 PORT`. Ctrl-C ends it. With --once it ends when a client disconnects.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-from zenactors import ZenDaemon, ZenDaemonComponent, handles
+from zenactors import Daemon, Flag, ZenDaemon, ZenDaemonComponent, handles
 
 MAX_LINE_BYTES = 65_536
 MAX_UNSENT_BYTES = 1_048_576
@@ -37,20 +37,22 @@ class Line:
 
 
 class Shouter(ZenDaemonComponent):
-    """Knows nothing of sockets: could be tried in a test with a plain `Line`."""
+    """Turn lines into capitals. It does not touch sockets, so a test can give it a plain `Line`."""
 
     @handles("line")
-    def cbk_event_line(self, daemon: Any, args: Line) -> tuple[int, Line]:
+    def cbk_event_line(self, daemon: Daemon, args: Line) -> tuple[Flag, Line]:
         return daemon.FLAG_CONTINUE, Line(args.client, args.text.upper())
 
 
 class LineServer(ZenDaemonComponent):
-    """Owns the sockets. All its methods run in its own thread, so it needs no lock.
+    """Accept connections, read lines and write replies.
+
+    All methods run in the component's own thread, so the sockets need no lock.
 
     Args:
-        port: Where to listen on the loopback interface; 0 for any free port.
-        once: End the daemon when the first client has left.
-        interval: Seconds between two signs of life.
+        port: Port on the loopback interface; 0 for any free port.
+        once: End the daemon when the first client disconnects.
+        interval: Seconds between two heartbeats.
     """
 
     emits = ("line",)
@@ -64,34 +66,34 @@ class LineServer(ZenDaemonComponent):
         self.interval = interval
         self.clients: set[Client] = set()
 
-    def setup(self, daemon: Any) -> None:
+    def setup(self, daemon: Daemon) -> None:
         self.listener = socket.create_server(("127.0.0.1", self.port))
         self.listener.settimeout(0.0)  # never block
         daemon.io.add_reader(self.listener, self._accept)
         daemon.io.call_every(self.interval, self._beat)
         print(f"listening on port {self.listener.getsockname()[1]}", flush=True)
 
-    def teardown(self, daemon: Any) -> None:
+    def teardown(self, daemon: Daemon) -> None:
         for client in list(self.clients):
             self._drop(client)
         self.listener.close()
 
     @handles("line")
-    def cbk_event_line(self, daemon: Any, args: Line) -> None:
+    def cbk_event_line(self, daemon: Daemon, args: Line) -> None:
         self._send(daemon, args.client, args.text)
 
-    def _accept(self, daemon: Any) -> None:
+    def _accept(self, daemon: Daemon) -> None:
         try:
             connection, _ = self.listener.accept()
         except BlockingIOError:
-            return  # it has left again already
+            return  # the client has already disconnected
         connection.settimeout(0.0)
         client = Client(connection)
         client.reader = daemon.io.add_reader(connection, functools.partial(self._read, client))
         self.clients.add(client)
         self.inc_statistic("clients")
 
-    def _read(self, client: Client, daemon: Any) -> None:
+    def _read(self, client: Client, daemon: Daemon) -> None:
         if client.gone:
             return
         try:
@@ -109,24 +111,24 @@ class LineServer(ZenDaemonComponent):
             if self.once:
                 daemon.set_done()
 
-    def _beat(self, daemon: Any) -> None:
+    def _beat(self, daemon: Daemon) -> None:
         for client in list(self.clients):
             self._send(daemon, client, "still here")
 
-    def _send(self, daemon: Any, client: Client, text: str) -> None:
+    def _send(self, daemon: Daemon, client: Client, text: str) -> None:
         if not client.gone:
             client.unsent += text.encode() + b"\n"
             self._write(client, daemon)
 
-    def _write(self, client: Client, daemon: Any) -> None:
+    def _write(self, client: Client, daemon: Daemon) -> None:
         if client.gone:
             return
         try:
             del client.unsent[: client.connection.send(client.unsent)]
         except BlockingIOError:
-            pass  # the client is slow: the rest goes when there is room
+            pass  # the client is slow: the writer sends the rest when there is room
         except OSError:
-            client.unsent.clear()  # it has left; reading will tell
+            client.unsent.clear()  # the client has disconnected; the next read reports it
         if len(client.unsent) > MAX_UNSENT_BYTES:
             self._drop(client)
         elif client.unsent and client.writer is None:
@@ -137,7 +139,7 @@ class LineServer(ZenDaemonComponent):
             client.writer = None
 
     def _drop(self, client: Client) -> None:
-        # First forgotten, then closed: a closed descriptor's number may be another's at once.
+        # Cancel first, then close: the kernel may reuse a closed descriptor's number at once.
         client.gone = True
         for registration in (client.reader, client.writer):
             if registration is not None:
@@ -148,8 +150,10 @@ class LineServer(ZenDaemonComponent):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Send each line back in capitals.")
-    parser.add_argument("--port", type=int, default=0, help="0, the default: any free port")
-    parser.add_argument("--once", action="store_true", help="end when a client has left")
+    parser.add_argument(
+        "--port", type=int, default=0, help="port to listen on; default: any free port"
+    )
+    parser.add_argument("--once", action="store_true", help="end when a client disconnects")
     options = parser.parse_args()
     daemon = ZenDaemon(
         name="heartbeat",

@@ -1,14 +1,13 @@
-"""A first daemon: it greets, once more a second later, and ends by itself."""
+"""A first daemon: it greets two readers, greets again a second later, and ends by itself."""
 
 import sys
-from typing import Any
 
-from zenactors import ZenDaemon, ZenDaemonComponent, handles
+from zenactors import Daemon, ZenDaemon, ZenDaemonComponent, handles
 
 
 class Greeter(ZenDaemonComponent):
     @handles("greet")
-    def cbk_event_greet(self, daemon: Any, args: str) -> None:
+    def cbk_event_greet(self, daemon: Daemon, args: str) -> None:
         print(f"Hello, {args}!")
         self.inc_statistic("greeted")
 

@@ -1,4 +1,4 @@
-"""A component of one's own behind the FileTailer: counts what stands in a file, and ends.
+"""A custom component behind the FileTailer: it counts lines, words and bytes of a file, and ends.
 
 python examples/line_counter.py /var/log/dpkg.log
 """
@@ -6,7 +6,7 @@ python examples/line_counter.py /var/log/dpkg.log
 import sys
 from typing import Any
 
-from zenactors import ZenDaemon, ZenDaemonComponent, handles
+from zenactors import Daemon, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.components import FileTailer, Lines
 
 
@@ -16,14 +16,14 @@ class LineCounter(ZenDaemonComponent):
         self.lines = self.words = self.bytes = 0
 
     @handles("lines")
-    def cbk_event_lines(self, daemon: Any, args: Lines) -> None:
-        """Count one stretch of the file: as many whole lines as one block held."""
+    def cbk_event_lines(self, daemon: Daemon, args: Lines) -> None:
+        """Count one block of whole lines."""
         self.lines += len(args)
         self.words += len(args.data.split())
         self.bytes += len(args.data)
 
-    def teardown(self, daemon: Any) -> None:
-        """Print the result. Called after the last callback, so nothing is missing."""
+    def teardown(self, daemon: Daemon) -> None:
+        """Print the result. The last callback has returned, so the counts are complete."""
         print(f"{self.lines} lines, {self.words} words, {self.bytes} bytes")
 
 
@@ -31,7 +31,7 @@ def make_daemon(path: str) -> ZenDaemon:
     return ZenDaemon(
         name="line-counter",
         components=[FileTailer(patterns=[path], start="beginning"), LineCounter()],
-        exit_when_idle=True,  # without it, the daemon would go on following the file
+        exit_when_idle=True,  # without it, the daemon keeps following the file
     )
 
 

@@ -1,4 +1,4 @@
-"""A daemon of one's own: it watches whether a TCP port answers, and logs when that changes.
+"""A custom daemon: it checks whether a TCP port accepts connections, and logs each change.
 
 python examples/own_daemon.py --config-file examples/own_daemon.toml --port 8080
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from zenactors import ZenDaemon, ZenDaemonComponent, handles
+from zenactors import Daemon, ZenDaemon, ZenDaemonComponent, handles
 
 
 class PortWatch(ZenDaemonComponent):
@@ -16,7 +16,7 @@ class PortWatch(ZenDaemonComponent):
 
     @handles("start")
     @handles("look")
-    def cbk_event_look(self, daemon: Any, args: Any) -> None:
+    def cbk_event_look(self, daemon: Daemon, args: Any) -> None:
         try:
             socket.create_connection((daemon.c("host"), daemon.c("port")), timeout=2.0).close()
             state = "open"
@@ -30,9 +30,9 @@ class PortWatch(ZenDaemonComponent):
 
 class PortWatchDaemon(ZenDaemon):
     class Options(ZenDaemon.Options):
-        host: str = Field("127.0.0.1", description="Host that is watched.")
-        port: int = Field(80, ge=1, le=65535, description="Port that is watched.")
-        look_interval: float = Field(10.0, gt=0, description="Seconds between two looks.")
+        host: str = Field("127.0.0.1", description="Host to check.")
+        port: int = Field(80, ge=1, le=65535, description="Port to check.")
+        look_interval: float = Field(10.0, gt=0, description="Seconds between two checks.")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""A chain of three components with a slow one in it, once under each of two orderings.
+"""A chain of three components, one of them slow, run under two orderings.
 
-Parcels go through scales, customs and shelf; letters skip the customs, which are slow.
+Parcels pass through scales, customs and shelf. Letters skip customs, which is slow.
 
 python examples/pipeline.py
 """
 
 import time
-from typing import Any, Literal
+from typing import Literal
 
-from zenactors import Dispatcher, ZenDaemonComponent, handles
+from zenactors import Daemon, Dispatcher, Flag, ZenDaemonComponent, handles
 
 CUSTOMS_SECONDS = 0.1
 
@@ -16,21 +16,21 @@ CUSTOMS_SECONDS = 0.1
 class Scales(ZenDaemonComponent):
     @handles("parcel")
     @handles("letter")
-    def cbk_event_weigh(self, daemon: Any, args: str) -> tuple[int, str]:
+    def cbk_event_weigh(self, daemon: Daemon, args: str) -> tuple[Flag, str]:
         return daemon.FLAG_CONTINUE, f"{args}, weighed"
 
 
 class Customs(ZenDaemonComponent):
     @handles("parcel")
-    def cbk_event_parcel(self, daemon: Any, args: str) -> tuple[int, str]:
-        time.sleep(CUSTOMS_SECONDS)  # stands for a slow disk, database or service
+    def cbk_event_parcel(self, daemon: Daemon, args: str) -> tuple[Flag, str]:
+        time.sleep(CUSTOMS_SECONDS)  # in place of a slow disk, database or service
         return daemon.FLAG_CONTINUE, f"{args}, inspected"
 
 
 class Shelf(ZenDaemonComponent):
     @handles("parcel")
     @handles("letter")
-    def cbk_event_put(self, daemon: Any, args: str) -> None:
+    def cbk_event_put(self, daemon: Daemon, args: str) -> None:
         print(f"  {args}", flush=True)
 
 
@@ -43,5 +43,5 @@ def run(ordering: Literal["component", "event"]) -> None:
 
 
 if __name__ == "__main__":
-    run("component")  # the shelf sees what was started in exactly that order
-    run("event")  # letters wait for letters only, so they come first
+    run("component")  # the shelf gets the events in exactly the order in which they started
+    run("event")  # a letter waits only for other letters, so letters arrive first

@@ -215,7 +215,7 @@ def test_the_migration_guide_s_daemon_does_the_same_before_and_after(
     (tmp_path / "etc/disk-daemon.conf").write_text('# Megabytes:\n{"min_free": 1000000000000}\n')
     (tmp_path / "etc/disk-daemon.conf").chmod(0o644)
     (tmp_path / "disk.py").write_text(moved_over(module))
-    options = ("--no-daemon", "--config-dir-silent", "--folder", str(tmp_path))
+    options = ("--no-daemon", "--config-dir-silent", "--directory", str(tmp_path))
     with subprocess.Popen(
         [sys.executable, "disk.py", *options],
         env={**os.environ, "PYTHONPATH": str(ROOT), "APP_ROOT_PATH": str(tmp_path)},
@@ -225,12 +225,12 @@ def test_the_migration_guide_s_daemon_does_the_same_before_and_after(
     ) as process:
         try:
             assert process.stderr is not None
-            said = next((line for line in process.stderr if "Little room" in line), "")
+            said = next((line for line in process.stderr if "Low disk space" in line), "")
             process.send_signal(signal.SIGTERM)
             _, errors = process.communicate(timeout=LIMIT)
         finally:
             process.kill()
-    assert f"Little room in {tmp_path}" in said
+    assert f"Low disk space in {tmp_path}" in said
     assert process.returncode == 0, errors
 
 

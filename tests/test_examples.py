@@ -1,4 +1,4 @@
-"""The examples, run as a reader runs them: whole processes, their output and their statuses."""
+"""Run the examples as a reader does, as whole processes, and check output and exit statuses."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_embed_counts_words_and_contains_the_bad_line(tmp_path: Path) -> None:
     ]
 
 
-def test_line_counter_counts_what_stands_in_the_file(tmp_path: Path) -> None:
+def test_line_counter_counts_the_content_of_the_file(tmp_path: Path) -> None:
     content = b"one two\n\nthree four five\nno end"
     (tmp_path / "some.log").write_bytes(content)
     done = run(EXAMPLES / "line_counter.py", "some.log", cwd=tmp_path)
@@ -64,7 +64,7 @@ def test_line_counter_counts_what_stands_in_the_file(tmp_path: Path) -> None:
     assert done.stdout == f"4 lines, 7 words, {len(content)} bytes\n"
 
 
-def test_line_counter_says_so_if_there_is_no_file(tmp_path: Path) -> None:
+def test_line_counter_names_the_missing_file(tmp_path: Path) -> None:
     done = run(EXAMPLES / "line_counter.py", "none.log", cwd=tmp_path)
     assert done.returncode == 66
     assert "none.log" in done.stderr
@@ -89,7 +89,7 @@ def test_pipeline_shows_the_two_orderings(tmp_path: Path) -> None:
     assert re.findall(r"(parcel|letter) (\d)", component) == [
         (kind, str(number)) for number in (1, 2, 3) for kind in ("parcel", "letter")
     ]
-    for kind in ("parcel", "letter"):  # of the other, only this is promised
+    for kind in ("parcel", "letter"):  # ordering="event" promises only this order
         assert re.findall(rf"{kind} (\d)", event) == ["1", "2", "3"]
 
 
@@ -104,7 +104,7 @@ def heartbeat(*options: str, cwd: Path) -> Iterator[tuple[subprocess.Popen[str],
             assert process.stdout is not None
             with selectors.DefaultSelector() as selector:
                 selector.register(process.stdout, selectors.EVENT_READ)
-                assert selector.select(LIMIT), "it says nothing"
+                assert selector.select(LIMIT), "the server printed nothing"
             found = re.search(r"port (\d+)", process.stdout.readline())
             assert found, process.communicate(timeout=LIMIT)[1]
             yield process, int(found[1])
@@ -112,14 +112,14 @@ def heartbeat(*options: str, cwd: Path) -> Iterator[tuple[subprocess.Popen[str],
             process.kill()
 
 
-def test_heartbeat_socket_answers_and_ends_when_its_client_has_left(tmp_path: Path) -> None:
+def test_heartbeat_socket_answers_and_ends_when_its_client_disconnects(tmp_path: Path) -> None:
     with heartbeat("--once", cwd=tmp_path) as (process, port):
         with socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as client:
             client.sendall(b"hello\nyou\n")
             received = b""
             while not {b"HELLO", b"YOU", b"still here"} <= set(received.split(b"\n")):
                 data = client.recv(1000)
-                assert data, f"it hung up after {received!r}"
+                assert data, f"the server closed the connection after {received!r}"
                 received += data
         _, errors = process.communicate(timeout=LIMIT)
         assert process.returncode == 0, errors
@@ -133,20 +133,20 @@ def test_heartbeat_socket_ends_on_ctrl_c(tmp_path: Path) -> None:
         socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as client,
     ):
         client.sendall(b"x\n")
-        assert client.recv(100)  # it is up and serving
+        assert client.recv(100)  # the server is serving
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=LIMIT)
         assert process.returncode == 0, errors
         assert "Traceback" not in errors
 
 
-def make_safe(folder: Path) -> None:
-    """Take the right to write from others: as root, a SPEC that they can change is refused."""
-    for path in [folder, *folder.rglob("*")]:
+def make_safe(directory: Path) -> None:
+    """Remove write permission for others: as root, a SPEC that others can change is refused."""
+    for path in [directory, *directory.rglob("*")]:
         path.chmod(path.stat().st_mode & ~0o022)
 
 
-def test_access_log_leaves_a_record_for_each_line_that_matches(tmp_path: Path) -> None:
+def test_access_log_writes_a_record_for_each_line_that_matches(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES, tmp_path / "examples")
     (tmp_path / "build").mkdir()
     make_safe(tmp_path)
@@ -179,7 +179,7 @@ def own_daemon(*options: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def wait_for(text: str, process: subprocess.Popen[str]) -> str:
-    """Return the next line of the log with a text in it; the test fails if it ends before."""
+    """Return the next log line that contains `text`. Fail if the log ends first."""
     assert process.stderr is not None
     seen = []
     for line in process.stderr:
@@ -195,11 +195,11 @@ def free_port() -> int:
         return port
 
 
-def test_own_daemon_is_an_own_subclass_in_40_lines() -> None:
+def test_own_daemon_needs_at_most_40_lines() -> None:
     assert len(OWN_DAEMON.read_text().splitlines()) <= 40
 
 
-def test_own_daemon_watches_the_port_that_its_option_names(tmp_path: Path) -> None:
+def test_own_daemon_checks_the_port_given_as_an_option(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         options = (*QUICK, "--port", str(port), "--look-interval", "0.05")
@@ -212,7 +212,7 @@ def test_own_daemon_watches_the_port_that_its_option_names(tmp_path: Path) -> No
             assert process.returncode == 0, errors
 
 
-def test_own_daemon_takes_its_key_from_a_file_and_reads_it_again(tmp_path: Path) -> None:
+def test_own_daemon_reads_its_key_from_a_file_and_reloads_it(tmp_path: Path) -> None:
     file = tmp_path / "watch.toml"
     shutil.copy(EXAMPLES / "own_daemon.toml", file)
     first, second = free_port(), free_port()
@@ -228,7 +228,7 @@ def test_own_daemon_takes_its_key_from_a_file_and_reads_it_again(tmp_path: Path)
         assert process.returncode == 0, errors
 
 
-def test_own_daemon_shows_where_each_value_is_from(tmp_path: Path) -> None:
+def test_own_daemon_shows_the_source_of_each_value(tmp_path: Path) -> None:
     shutil.copy(EXAMPLES / "own_daemon.toml", tmp_path / "watch.toml")
     make_safe(tmp_path)
     options = ("--config-file", "watch.toml", "--port", "8080", "--action", "config-view")
@@ -238,10 +238,10 @@ def test_own_daemon_shows_where_each_value_is_from(tmp_path: Path) -> None:
     assert shown["port"] == ["8080", "command line"]
     assert shown["look_interval"][0] == "2.0"
     assert re.fullmatch(r".*watch\.toml:\d+", shown["look_interval"][1])
-    assert not (tmp_path / "port-watch").exists()  # an action runs nothing
+    assert not (tmp_path / "port-watch").exists()  # an action does not run the daemon
 
 
-def test_own_daemon_refuses_what_its_key_does_not_allow(tmp_path: Path) -> None:
+def test_own_daemon_rejects_invalid_values(tmp_path: Path) -> None:
     done = run(OWN_DAEMON, "--port", "99999", cwd=tmp_path)
     assert done.returncode == 64
     assert "--port" in done.stderr

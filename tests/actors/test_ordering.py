@@ -1,4 +1,4 @@
-"""A23 on real threads: what the components see equals the dispatcher's log, replayed.
+"""Ordering on real threads: the components' calls equal a replay of the dispatcher's log.
 
 Under the harness: tests/testing/test_ordering.py.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from tests.actors.fakes import Watched
+from tests.actors.fakes import ObservedNotifier
 from tests.core.programs import (
     FAULTY,
     ORDERINGS,
@@ -46,7 +46,7 @@ from zenactors.core.phase import Phase
 
 @pytest.fixture
 def hurried() -> Iterator[None]:
-    """Let the interpreter switch threads a hundred times as often; and silence dead letters."""
+    """Let the interpreter switch threads a hundred times as often, and silence dead letters."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(50e-6)
     logger.disable("zenactors")
@@ -56,14 +56,14 @@ def hurried() -> Iterator[None]:
 
 
 def dawdle(digest: int) -> None:
-    """Be a callback that now and then takes its time, and lets others run meanwhile."""
+    """Take time in one of 16 callbacks, so that other threads run meanwhile."""
     if digest % 16 == 0:
         for _ in range((digest >> 8) % 4):  # each may cost a busy machine milliseconds
             os.sched_yield()
 
 
 class Production:
-    """Threads outside that schedule events all at once, and take some of them back."""
+    """Threads outside that schedule events at the same time, and cancel some of them."""
 
     def __init__(self, dispatcher: Dispatcher, outside: dict[str, list[tuple[str, Tag]]]) -> None:
         self._dispatcher = dispatcher
@@ -74,8 +74,8 @@ class Production:
 
     def run(self) -> None:
         threads = [
-            threading.Thread(target=self._produce, args=(random.Random(who), events))
-            for who, events in self._outside.items()
+            threading.Thread(target=self._produce, args=(random.Random(name), events))
+            for name, events in self._outside.items()
         ]
         for thread in threads:
             thread.start()
@@ -109,7 +109,7 @@ class Production:
                 return queue.schedule(event, args)
 
 
-def play(
+def run_and_compare(
     program: Program,
     ordering: Ordering,
     outside: dict[str, list[tuple[str, Tag]]],
@@ -141,7 +141,7 @@ def play(
     return log
 
 
-def play_random(ordering: Ordering, seed: int, *, each: int) -> None:
+def run_random_program(ordering: Ordering, seed: int, *, each: int) -> None:
     rng = random.Random(seed)
     program = random_program(rng, by_event=ordering == "event", children=rng.choice([10, 40]))
     outside = outside_events(program, rng, producers=3, each=each, urgent=0.01)
@@ -150,14 +150,14 @@ def play_random(ordering: Ordering, seed: int, *, each: int) -> None:
         stride=rng.choice([None, 1, 2]),
         split_after=rng.choice([None, 0.0]),
     ):
-        play(program, ordering, outside)
+        run_and_compare(program, ordering, outside)
 
 
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("ordering", ORDERINGS)
 def test_runs_on_real_threads_equal_their_replay(ordering: Ordering, seed: int) -> None:
-    play_random(ordering, seed, each=150 if ordering == "global" else 400)
+    run_random_program(ordering, seed, each=150 if ordering == "global" else 400)
 
 
 @pytest.mark.slow
@@ -168,7 +168,7 @@ def test_long_runs_on_real_threads_equal_their_replay(ordering: Ordering) -> Non
     seed = 1_000
     while time.monotonic() < end:
         seed += 1
-        play_random(ordering, seed, each=1_500)
+        run_random_program(ordering, seed, each=1_500)
 
 
 # --- global -----------------------------------------------------------------------------------
@@ -176,7 +176,7 @@ def test_long_runs_on_real_threads_equal_their_replay(ordering: Ordering) -> Non
 
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("seed", range(3))
-def test_a_global_run_on_real_threads_is_the_seeds_run(seed: int) -> None:
+def test_a_global_run_on_real_threads_is_that_of_pyzenkit(seed: int) -> None:
     rng = random.Random(seed)
     program = random_program(rng, ways=("back", "next"), children=30)
     queued = first_events(program, rng, 150)
@@ -197,13 +197,13 @@ def test_a_global_run_on_real_threads_is_the_seeds_run(seed: int) -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-def test_in_global_what_is_scheduled_next_is_the_very_next() -> None:
+def test_in_global_an_event_scheduled_next_is_the_very_next() -> None:
     rng = random.Random(5)
     program = random_program(rng, ways=("next", "back"), children=40)
     outside = outside_events(program, rng, each=150, ways=("back",), urgent=0.0)
-    log = play(program, "global", outside)
+    log = run_and_compare(program, "global", outside)
 
-    # That it starts after its parent's chain has ended was compared already: call by call.
+    # The comparison has shown that it starts after the chain of its parent has ended.
     flat = [(event, args) for event, batch in log for args in batch]
     asked = 0
     for position, children in enumerate(replay(program, log).children):
@@ -232,7 +232,7 @@ def test_the_faults_are_caught_on_real_threads_too(
         outside = outside_events(FAULTY, random.Random(seed), each=300, urgent=0.0)
         with tuned(window=8, stride=1, split_after=0.0):
             try:
-                play(FAULTY, "component", outside, timeout=1.0)
+                run_and_compare(FAULTY, "component", outside, timeout=1.0)
             except AssertionError as failure:
                 print(f"\n{fault}, on threads (seed {seed}):\n{str(failure)[:600]}")  # noqa: T201 - for -s
                 return
@@ -243,7 +243,7 @@ def test_the_faults_are_caught_on_real_threads_too(
 
 
 class Plain(ZenDaemonComponent):
-    """Notes what it gets, and does not answer."""
+    """Notes its args, and returns None."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -267,15 +267,15 @@ def test_one_producers_events_of_one_name_keep_their_order(ordering: Ordering) -
         assert component.saw == list(range(2_000))
 
 
-# --- news that nobody must overlook -----------------------------------------------------------
+# --- submissions that must not be overlooked --------------------------------------------------
 
 
-class MeddlingLock:
-    """A lock during whose next acquisition something happens, as if in another thread."""
+class InterruptedLock:
+    """A lock that makes a call while it is acquired, as if in another thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.meddle: Callable[[], None] | None = None
+        self.interrupt: Callable[[], None] | None = None
 
     def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 - as threading's
         return self._lock.acquire(blocking)
@@ -285,16 +285,16 @@ class MeddlingLock:
 
     def __enter__(self) -> None:
         self._lock.acquire()
-        if self.meddle is not None:
-            meddle, self.meddle = self.meddle, None
-            meddle()
+        if self.interrupt is not None:
+            interrupt, self.interrupt = self.interrupt, None
+            interrupt()
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
 
 class RecordingMailbox(Mailbox):
-    """Keeps what is delivered."""
+    """Keeps the batches that are delivered."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -305,7 +305,7 @@ class RecordingMailbox(Mailbox):
 
 
 class Listener:
-    """Notes what goes wrong in a loop."""
+    """Notes the failures of a loop."""
 
     def __init__(self) -> None:
         self.failures: list[Exception] = []
@@ -320,7 +320,9 @@ class Listener:
 @pytest.mark.parametrize(
     "position", [QueuePosition.BACK, QueuePosition.FRONT, QueuePosition.PRIORITY]
 )
-def test_news_that_comes_while_somebody_looks_is_acted_on(position: QueuePosition) -> None:
+def test_a_submission_while_another_thread_holds_the_state_is_acted_on(
+    position: QueuePosition,
+) -> None:
     clock = VirtualClock()
     chains = build_chains([("c", Plain().get_events())])
     state = DispatchState(chains, clock=clock)
@@ -328,10 +330,10 @@ def test_news_that_comes_while_somebody_looks_is_acted_on(position: QueuePositio
         state.lifecycle.advance(phase)
     mailbox = RecordingMailbox()
     listener = Listener()
-    lock = MeddlingLock()
+    lock = InterruptedLock()
     loop = DispatchLoop(state, clock, mailboxes=[mailbox], listener=listener, lock=lock)
-    lock.meddle = lambda: loop.submit(Scheduled(state, position, "x", 1))
-    # The submitting thread finds the lock taken and relies on its holder to run the state.
+    lock.interrupt = lambda: loop.submit(Scheduled(state, position, "x", 1))
+    # The submitting thread finds the lock held, and relies on its holder to run the state.
     with loop.locked():
         pass
 
@@ -339,10 +341,10 @@ def test_news_that_comes_while_somebody_looks_is_acted_on(position: QueuePositio
     assert listener.failures == []
 
 
-def test_cancelling_the_last_event_lets_who_waits_for_the_end_go_on() -> None:
+def test_cancelling_the_last_event_wakes_a_thread_that_waits_for_the_end() -> None:
     with Dispatcher([Plain()]) as dispatcher:
         handle = dispatcher.queue.schedule_after(3600.0, "x")
-        notifier = dispatcher._engine.notifier = Watched()
+        notifier = dispatcher._engine.notifier = ObservedNotifier()
         waiter = threading.Thread(target=dispatcher.wait_for_end, args=(30.0,))
         waiter.start()
         notifier.await_waiter()

@@ -30,7 +30,7 @@ class Sink(ZenDaemonComponent):
 
 
 class Worker(ZenDaemonComponent):
-    """Overtakes: each instance holds its first event until another has come after it."""
+    """Waits at a barrier, so that instances handle events at the same time."""
 
     def __init__(self, gate: threading.Barrier | None = None) -> None:
         super().__init__(name="worker")
@@ -70,7 +70,7 @@ def often() -> Iterator[None]:
 
 @pytest.mark.usefixtures("often")
 @pytest.mark.parametrize("ordering", ["component", "event", "global"])
-def test_what_follows_sees_the_order_of_the_events(ordering: Any) -> None:
+def test_the_next_component_sees_the_events_in_order(ordering: Any) -> None:
     replicas, sink = Replicas(Worker, 4), Sink()
     with Dispatcher([replicas, sink], ordering=ordering) as dispatcher:
         for number in range(2000):
@@ -83,8 +83,8 @@ def test_what_follows_sees_the_order_of_the_events(ordering: Any) -> None:
     assert counts.accepted == 2000
 
 
-def test_as_many_events_are_worked_on_at_a_time_as_there_are_replicas() -> None:
-    gate = threading.Barrier(4)  # opens only when four callbacks wait at it together
+def test_as_many_events_are_handled_at_a_time_as_there_are_replicas() -> None:
+    gate = threading.Barrier(4)  # opens only when four callbacks wait together
     replicas, sink = Replicas(lambda: Worker(gate), 4), Sink()
     with Dispatcher([replicas, sink]) as dispatcher:
         for number in (0, 1, 2, 4):
@@ -129,7 +129,7 @@ def test_start_and_stop_reach_every_instance() -> None:
     assert [len(each.events) for each in replicas.instances] == [2, 2, 2]
 
 
-def test_replicas_are_named_after_their_front() -> None:
+def test_replicas_are_named_after_their_router() -> None:
     with Dispatcher([Replicas(Worker, 2)]) as dispatcher:
         dispatcher.queue.schedule("work", 1)
         assert dispatcher.drain(DEADLINE)
@@ -164,7 +164,7 @@ def test_a_key_that_raises_costs_one_event_and_nothing_else() -> None:
     assert dispatcher.status == 0
 
 
-def test_a_control_event_that_ended_before_them_passes_the_replicas_by() -> None:
+def test_a_control_event_that_ended_before_the_replicas_passes_them_by() -> None:
     class Veto(ZenDaemonComponent):
         @handles("stop")
         def cbk_event_stop(self, daemon: Any, args: Any) -> Any:
@@ -202,7 +202,7 @@ def test_a_control_event_that_fails_in_any_replica_is_dead() -> None:
     assert (counts.completed, counts.dead) == (0, 1)
 
 
-def test_with_event_ordering_a_slow_chain_holds_up_no_other_behind_the_front() -> None:
+def test_with_event_ordering_a_slow_chain_holds_up_no_other_behind_the_router() -> None:
     gate, seen = threading.Event(), threading.Event()
 
     class Both(ZenDaemonComponent):
@@ -265,7 +265,7 @@ print([_stable_hash(key) for key in ("a", b"a", 7, None, ("a", None, 1.5), ("b",
 """
 
 
-def test_keys_are_dealt_the_same_in_every_process() -> None:
+def test_keys_have_the_same_hash_in_every_process() -> None:
     shares = {
         subprocess.run(
             [sys.executable, "-c", PRINT_SHARES],
@@ -280,7 +280,7 @@ def test_keys_are_dealt_the_same_in_every_process() -> None:
     assert len(shares) == 1
 
 
-def test_what_hashes_itself_is_dealt_as_it_says() -> None:
+def test_a_key_with_a_hash_of_its_own_keeps_it() -> None:
     class AnyCase(str):
         __slots__ = ()
 

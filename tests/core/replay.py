@@ -140,7 +140,7 @@ def replay(program: Program, log: Iterable[tuple[str, list[Tag]]]) -> Run:
                 run.calls.append(call)
                 key = (component, event if program.by_event else None)
                 reaction = behave(program, states.get(key, (component, 0)), call)
-                states[key], args = reaction.state, reaction.args  # noqa: PLW2901 - handed on
+                states[key], args = reaction.state, reaction.args  # noqa: PLW2901 - passed on
                 run.children[-1] += [(child.event, child.args) for child in reaction.children]
                 if reaction.answer not in ("continue", "same"):
                     end = "stopped" if reaction.answer == "stop" else "dead"

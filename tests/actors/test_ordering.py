@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from tests.actors.fakes import ObservedNotifier
+from tests.actors.fakes import Fake, ObservedNotifier, switch_interval
 from tests.core.programs import (
     FAULTY,
     ORDERINGS,
@@ -33,10 +32,8 @@ from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.mailbox import Mailbox
 from zenactors.core.batch_runner import BatchRunner
-from zenactors.core.callbacks import handles
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
-from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.dispatch_state import DispatchState, Ordering
 from zenactors.core.messages import Batch, QueuePosition, Scheduled
 from zenactors.core.phase import Phase
@@ -47,12 +44,10 @@ from zenactors.core.phase import Phase
 @pytest.fixture
 def hurried() -> Iterator[None]:
     """Let the interpreter switch threads a hundred times as often, and silence dead letters."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(50e-6)
     logger.disable("zenactors")
-    yield
+    with switch_interval(50e-6):
+        yield
     logger.enable("zenactors")
-    sys.setswitchinterval(before)
 
 
 def dawdle(digest: int) -> None:
@@ -242,29 +237,17 @@ def test_the_faults_are_caught_on_real_threads_too(
 # --- batches stay together --------------------------------------------------------------------
 
 
-class Plain(ZenDaemonComponent):
-    """Notes its args, and returns None."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.saw: list[Any] = []
-
-    @handles("x")
-    def cbk_event_x(self, daemon: Any, args: Any) -> None:
-        self.saw.append(args)
-
-
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("ordering", ORDERINGS)
 def test_one_producers_events_of_one_name_keep_their_order(ordering: Ordering) -> None:
-    components = [Plain(), Plain(), Plain()]
+    components = [Fake({"x": None}) for _ in range(3)]
     with Dispatcher(components, ordering=ordering) as dispatcher:
         for number in range(2_000):
             dispatcher.queue.schedule("x", number)
         assert dispatcher.drain(20.0)
 
     for component in components:
-        assert component.saw == list(range(2_000))
+        assert component.seen == list(range(2_000))
 
 
 # --- submissions that must not be overlooked --------------------------------------------------
@@ -324,7 +307,7 @@ def test_a_submission_while_another_thread_holds_the_state_is_acted_on(
     position: QueuePosition,
 ) -> None:
     clock = VirtualClock()
-    chains = build_chains([("c", Plain().get_events())])
+    chains = build_chains([("c", Fake({"x": None}).get_events())])
     state = DispatchState(chains, clock=clock)
     for phase in (Phase.SETTING_UP, Phase.STARTING, Phase.OPEN):
         state.lifecycle.advance(phase)
@@ -342,7 +325,7 @@ def test_a_submission_while_another_thread_holds_the_state_is_acted_on(
 
 
 def test_cancelling_the_last_event_wakes_a_thread_that_waits_for_the_end() -> None:
-    with Dispatcher([Plain()]) as dispatcher:
+    with Dispatcher([Fake({"x": None})]) as dispatcher:
         handle = dispatcher.queue.schedule_after(3600.0, "x")
         notifier = dispatcher._engine.notifier = ObservedNotifier()
         waiter = threading.Thread(target=dispatcher.wait_for_end, args=(30.0,))

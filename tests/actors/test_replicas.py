@@ -6,31 +6,18 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.actors.fakes import Fake
+from tests.actors.fakes import DEADLINE, Fake, switch_interval
 from zenactors import ConfigurationError, Dispatcher, Replicas, ZenDaemonComponent, handles
 from zenactors.actors.runtime import Runtime
 from zenactors.core.replicas import _stable_hash
 
-DEADLINE = 10.0
-
-
-class Sink(ZenDaemonComponent):
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[Any] = []
-
-    @handles("work")
-    def cbk_event_work(self, daemon: Any, args: Any) -> None:
-        self.seen.append(args)
-
 
 class Worker(ZenDaemonComponent):
-    """Waits at a barrier, so that instances handle events at the same time."""
+    """Doubles its args, stops threes, fails on sevens; waits at the barrier if there is one."""
 
     def __init__(self, gate: threading.Barrier | None = None) -> None:
         super().__init__(name="worker")
@@ -60,19 +47,10 @@ class Worker(ZenDaemonComponent):
         self.events.append("control")
 
 
-@pytest.fixture
-def often() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(50e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
-@pytest.mark.usefixtures("often")
 @pytest.mark.parametrize("ordering", ["component", "event", "global"])
 def test_the_next_component_sees_the_events_in_order(ordering: Any) -> None:
-    replicas, sink = Replicas(Worker, 4), Sink()
-    with Dispatcher([replicas, sink], ordering=ordering) as dispatcher:
+    replicas, sink = Replicas(Worker, 4), Fake({"work": None})
+    with switch_interval(50e-6), Dispatcher([replicas, sink], ordering=ordering) as dispatcher:
         for number in range(2000):
             dispatcher.queue.schedule("work", number)
         assert dispatcher.drain(DEADLINE)
@@ -85,7 +63,7 @@ def test_the_next_component_sees_the_events_in_order(ordering: Any) -> None:
 
 def test_as_many_events_are_handled_at_a_time_as_there_are_replicas() -> None:
     gate = threading.Barrier(4)  # opens only when four callbacks wait together
-    replicas, sink = Replicas(lambda: Worker(gate), 4), Sink()
+    replicas, sink = Replicas(lambda: Worker(gate), 4), Fake({"work": None})
     with Dispatcher([replicas, sink]) as dispatcher:
         for number in (0, 1, 2, 4):
             dispatcher.queue.schedule("work", number)
@@ -139,7 +117,7 @@ def test_replicas_are_named_after_their_router() -> None:
 
 
 def test_instances_that_handle_different_events_are_refused() -> None:
-    instances = iter([Worker(), Sink()])
+    instances = iter([Worker(), Fake({"work": None})])
 
     with pytest.raises(ConfigurationError, match="handle different events"):
         Replicas(lambda: next(instances), 2)
@@ -151,7 +129,7 @@ def test_a_count_below_one_is_refused() -> None:
 
 
 def test_a_key_that_raises_costs_one_event_and_nothing_else() -> None:
-    replicas, sink = Replicas(Worker, 2, key=lambda args: {0: 0, 2: 1}[args]), Sink()
+    replicas, sink = Replicas(Worker, 2, key=lambda args: {0: 0, 2: 1}[args]), Fake({"work": None})
     with Dispatcher([replicas, sink]) as dispatcher:
         for number in (0, 1, 2):
             dispatcher.queue.schedule("work", number)

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import copy
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from tests.actors.fakes import switch_interval
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, gen_event_handler, handles
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import ZenDaemonComponent, transfer_state
@@ -162,10 +162,8 @@ def test_the_log_is_bound_once_and_late() -> None:
 @pytest.fixture
 def restless() -> Iterator[None]:
     """Let the interpreter switch threads as often as it can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
+    with switch_interval(1e-6):
+        yield
 
 
 def run_together(*work: Callable[[], Any]) -> None:

@@ -56,7 +56,8 @@ class Dispatcher(DaemonNames):
         start_timeout: Seconds that each component has for `setup`, and all for `start`.
         stop_timeout: Seconds that a stop may take.
         queue_limit: How many events ahead a thread outside may be; None for no limit.
-        queue_full: `"raise"` or `"block"`: the behaviour of `schedule` at that limit.
+        queue_full: The behaviour of `schedule` at that limit: `"raise"` a `QueueFullError`, or
+            `"block"`.
         daemon: Passed to callbacks as `daemon` instead of the dispatcher.
         control: A component that comes before all others: the daemon's own callbacks.
         notifier: Ends the waits of `start` and `stop`. Default: the runtime's.

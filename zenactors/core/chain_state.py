@@ -23,7 +23,7 @@ SLOW_WINDOW = 0.020  # seconds: one that takes longer halves it
 
 @dataclasses.dataclass(slots=True)
 class Counts:
-    """How many events of one chain are where, and how many ended how.
+    """The counts of one chain's events. Two `Counts` can be added.
 
     Whenever no thread holds the dispatcher's state,
     `accepted == completed + stopped + dead + waiting + in_flight`.

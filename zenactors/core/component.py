@@ -66,6 +66,9 @@ class ZenDaemonComponent:
         name: The component's name in logs, statistics and state. Default: the class's name.
         event_map: Other names for this component's events, `{own name: name in this daemon}`.
         clock: The source of time. A harness replaces it by its virtual clock.
+
+    Attributes:
+        statistics_cur: The counters.
     """
 
     _clock: Clock
@@ -76,7 +79,10 @@ class ZenDaemonComponent:
     _counting = CounterLock()
 
     emits: tuple[Event, ...] = ()
-    """Events that this component schedules, by its own names. Checked before the start."""
+    """Events that this component schedules, by its own names.
+
+    Before the start, `zenactors run` and `zenactors check` verify that a component handles them.
+    """
 
     gen_event_handler = staticmethod(gen_event_handler)
 

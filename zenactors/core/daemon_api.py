@@ -163,7 +163,10 @@ class Daemon(Protocol):
         ...
 
     def spawn(self, argv: Sequence[str], **popen_options: Any) -> subprocess.Popen[Any]:
-        """Run a program that the daemon ends when it stops. Blocks until it runs."""
+        """Run a program that the daemon ends when it stops, and return its `subprocess.Popen`.
+
+        Blocks until it runs.
+        """
         ...
 
     def dbgout(self, message: str) -> None:

@@ -36,7 +36,7 @@ class Replicas:
         count: How many instances.
         key: Deals events by a hash of `key(args)`: events with equal keys are handled by the
             same instance, in order. Default: by the instance with the fewest events.
-        name: Default: the first instance's name.
+        name: The name in logs, statistics and state. Default: the first instance's name.
 
     Raises:
         ConfigurationError: The instances do not handle the same events, or `make` returns the

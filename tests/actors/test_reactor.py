@@ -418,9 +418,8 @@ def test_nothing_is_called_back_once_the_stop_has_begun(pair: Pair) -> None:
     dispatcher.queue.schedule("x")
     gate.await_entered()
     stopping = begin_to_stop(dispatcher)
-    assert (
-        dispatcher._engine.refs[0].ask(None, timeout=DEADLINE) is None
-    )  # it has handled `Quiesce`
+    # Messages are handled in order, so the component has handled `Quiesce` now.
+    assert dispatcher._engine.refs[0].ask(None, timeout=DEADLINE) is None
     pair[1].send(b"x")
     clock.advance(2.0)
     for number in (1, 2, 3):  # before each of them it would look for due callbacks

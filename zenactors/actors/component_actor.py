@@ -66,7 +66,7 @@ class ComponentListener(Protocol):
         ...
 
     def stop_at_once(self, status: int, cause: BaseException) -> None:
-        """Stop the daemon in an orderly way, because such a callback asked for it."""
+        """Stop the daemon in an orderly way: a callback of no event asked for it."""
         ...
 
     def rollback_failed(self, index: int, cause: BaseException) -> None:

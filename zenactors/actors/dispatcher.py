@@ -200,8 +200,8 @@ class Dispatcher(DaemonNames):
     def wait_for_end(self, timeout: float | None = None) -> bool:
         """Wait until it is time to call `stop`.
 
-        It is once `set_done` was called, or a callback stopped everything, or the dispatcher is
-        idle (see `is_idle`).
+        That is the case once `set_done` was called, a callback has stopped everything, or the
+        dispatcher is idle (see `is_idle`).
 
         Returns:
             False if `timeout` seconds were not enough.

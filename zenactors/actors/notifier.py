@@ -21,7 +21,7 @@ class Notifier(Protocol):
         ...
 
     def subscribed(self) -> contextlib.AbstractContextManager[Wait]:
-        """Return a function that waits for the next `notify`, at most a number of seconds.
+        """Return a function that waits for the next `notify`. It takes a time-out in seconds.
 
         A `notify` since the subscription or since the last wait ends the next wait at once.
         """

@@ -105,7 +105,7 @@ class Runtime:
     def handlers(
         self, component: str, handlers: list[Handler], instead_of: list[Handler] | None = None
     ) -> list[Handler]:
-        """Return the handlers to put in the chains for a component's own.
+        """Return the handlers to put in the chains in place of a component's own.
 
         Args:
             component: The component's name.

@@ -37,8 +37,8 @@ class EventQueueManager:
 
     Neither events nor args are inspected, compared or copied. Timed events cost O(log n), all
     others O(1). Events due at the same moment come out in the order in which they were scheduled.
-    Delays run on the monotonic clock. Times are on the wall clock, which every method reads
-    again, so a step of it takes effect at once.
+    Delays run on the monotonic clock. Times are on the wall clock, which is read again for every
+    answer, so a step of it takes effect at once.
 
     Args:
         clock: The source of time. Default: the machine's clocks.
@@ -290,7 +290,7 @@ class EventQueueManager:
         return None
 
     def priority_in_turn(self) -> Scheduled | None:
-        """Take the next priority event. Return None after 100 in a row if other events wait."""
+        """Take the next priority event. Return None after 100 in a row if others wait."""
         if self._streak < MAX_PRIORITY_STREAK or not (self.due or self.ready):
             priority = self.next_priority()
             if priority is not None:

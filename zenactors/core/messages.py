@@ -77,7 +77,7 @@ class Scheduled:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ScheduledEvents:
-    """Bring the dispatcher the events that callbacks scheduled, in this order."""
+    """Hand the dispatcher the events that callbacks scheduled, in this order."""
 
     events: list[Scheduled]
 

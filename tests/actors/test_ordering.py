@@ -20,14 +20,14 @@ from tests.core.programs import (
     FAULTY,
     ORDERINGS,
     compare,
-    drop_bubbles,
+    drop_empty_batches,
     first_events,
     outside_events,
     random_program,
     swap_pieces,
     tuned,
 )
-from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_as_the_seed
+from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_as_pyzenkit
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.mailbox import Mailbox
@@ -187,7 +187,7 @@ def test_a_global_run_on_real_threads_is_that_of_pyzenkit(seed: int) -> None:
     with dispatcher:
         assert dispatcher.drain(30.0)
 
-    assert log == run_as_the_seed(program, queued)
+    assert log == run_as_pyzenkit(program, queued)
     assert not mismatch(calls, replay(program, log).calls, "global")
 
 
@@ -213,7 +213,7 @@ def test_in_global_an_event_scheduled_next_is_the_very_next() -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-@pytest.mark.parametrize("fault", ["ticket", "pieces", "bubble"])
+@pytest.mark.parametrize("fault", ["ticket", "pieces", "empty batch"])
 def test_the_faults_are_caught_on_real_threads_too(
     monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
@@ -222,7 +222,7 @@ def test_the_faults_are_caught_on_real_threads_too(
     elif fault == "pieces":
         swap_pieces(monkeypatch, DispatchLoop)
     else:
-        drop_bubbles(monkeypatch, DispatchLoop)
+        drop_empty_batches(monkeypatch, DispatchLoop)
     for seed in range(20):
         outside = outside_events(FAULTY, random.Random(seed), each=300, urgent=0.0)
         with tuned(window=8, stride=1, split_after=0.0):

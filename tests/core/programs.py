@@ -163,7 +163,7 @@ def swap_pieces(monkeypatch: pytest.MonkeyPatch, sink: Any) -> None:
     monkeypatch.setattr(sink, "forward", swapped)
 
 
-def drop_bubbles(monkeypatch: pytest.MonkeyPatch, sink: Any) -> None:
+def drop_empty_batches(monkeypatch: pytest.MonkeyPatch, sink: Any) -> None:
     """Lose the batches that travel on empty."""
     forward: Callable[[Any, int, Batch], None] = sink.forward
 

@@ -149,7 +149,7 @@ def replay(program: Program, log: Iterable[tuple[str, list[Tag]]]) -> Run:
     return run
 
 
-def run_as_the_seed(program: Program, queue: list[tuple[str, Tag]]) -> list[tuple[str, list[Tag]]]:
+def run_as_pyzenkit(program: Program, queue: list[tuple[str, Tag]]) -> list[tuple[str, list[Tag]]]:
     """Return the log of pyzenkit's loop: take the first event, run its chain to the end."""
     log: list[tuple[str, list[Tag]]] = []
     states: dict[int, tuple[int, int]] = {}

@@ -15,14 +15,14 @@ from tests.core.programs import (
     FAULTY,
     ORDERINGS,
     compare,
-    drop_bubbles,
+    drop_empty_batches,
     first_events,
     outside_events,
     programs,
     random_program,
     swap_pieces,
 )
-from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_as_the_seed
+from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_as_pyzenkit
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.engine import Engine
 from zenactors.core.batch_runner import BatchRunner
@@ -182,7 +182,7 @@ def test_a_simulated_global_run_is_the_seeds_run(program: Program, seed: int) ->
         played.run()
     finally:
         played.harness.close()
-    assert played.log == run_as_the_seed(program, queued)
+    assert played.log == run_as_pyzenkit(program, queued)
     assert not mismatch(played.calls, replay(program, played.log).calls, "global")
 
 
@@ -360,7 +360,7 @@ def test_parts_out_of_order_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_dropped_bubble_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    drop_bubbles(monkeypatch, DispatchLoop)
+    drop_empty_batches(monkeypatch, DispatchLoop)
     assert "undrained" in caught("a bubble dropped")
 
 

@@ -1,9 +1,9 @@
 """zenactors: long-running Python services out of concurrent I/O components.
 
-Importing it configures nothing, and loads next to nothing: a name's module is imported when the
-name is first used, so that the command line can trap signals before that takes its time. `__all__`
-lists the public interface, together with the modules `zenactors.components` and
-`zenactors.errors`; everything else may change.
+Importing it configures nothing and loads very little: the module of a name is imported when the
+name is first used. So the command line can trap signals before the slow imports. The public
+interface is `__all__` and the modules `zenactors.components` and `zenactors.errors`; everything
+else may change.
 """
 
 from __future__ import annotations

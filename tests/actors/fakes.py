@@ -20,7 +20,7 @@ Hook = Callable[[Any], Any]
 
 
 class Fake(ZenDaemonComponent):
-    """A component of the given functions; `seen` holds the args of its events, in order."""
+    """A component with the given callbacks; `seen` holds the args of its events, in order."""
 
     def __init__(
         self,
@@ -43,13 +43,13 @@ class Fake(ZenDaemonComponent):
         ]
 
     def await_seen(self, expected: list[Any]) -> None:
-        """Wait until its events so far were exactly these."""
+        """Wait until it has seen exactly these events."""
         with self._seen_more:
             self._seen_more.wait_for(lambda: self.seen == expected, DEADLINE)
             assert self.seen == expected
 
     def await_count(self, count: int) -> None:
-        """Wait until it has seen so many events."""
+        """Wait until it has seen this many events."""
         with self._seen_more:
             assert self._seen_more.wait_for(lambda: len(self.seen) >= count, DEADLINE)
 
@@ -75,7 +75,7 @@ class Fake(ZenDaemonComponent):
 
 
 class Gate:
-    """A callback that says that it was entered, and waits until it is opened."""
+    """A callback that waits until the test opens it. `entered` is set when it is called."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
@@ -101,8 +101,8 @@ def raising(cause: BaseException) -> Callable[..., Any]:
     return cbk
 
 
-class Bell(queue.SimpleQueue[Any]):
-    """A queue that says when somebody goes to sleep at it: nothing is there to be taken."""
+class ObservedQueue(queue.SimpleQueue[Any]):
+    """A queue that reports when a thread sleeps in `get`, because the queue is empty."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,27 +112,27 @@ class Bell(queue.SimpleQueue[Any]):
     def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002 - as the original
         if not block or not self.empty():
             return super().get(block, timeout)
-        self._say(float("inf") if timeout is None else timeout)
+        self._report_sleep(float("inf") if timeout is None else timeout)
         try:
             return super().get(timeout=timeout)
         finally:
-            self._say(0.0)
+            self._report_sleep(0.0)
 
     def await_sleeper(self, shortest: float = float("inf"), longest: float = float("inf")) -> None:
-        """Wait until somebody sleeps there, for so many seconds at most; infinite: for ever."""
+        """Wait until a thread sleeps with a time-out in this range; infinite: without one."""
         with self._changed:
             assert self._changed.wait_for(
                 lambda: shortest <= self._asleep_for <= longest, DEADLINE
             ), f"asleep for {self._asleep_for}"
 
-    def _say(self, seconds: float) -> None:
+    def _report_sleep(self, seconds: float) -> None:
         with self._changed:
             self._asleep_for = seconds
             self._changed.notify_all()
 
 
-class Watched(ThreadNotifier):
-    """Notices that say when somebody who has looked, and has not found, waits for them."""
+class ObservedNotifier(ThreadNotifier):
+    """A notifier that reports when a thread waits, because its fact is not true yet."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -142,24 +142,24 @@ class Watched(ThreadNotifier):
     def subscribed(self) -> Iterator[Wait]:
         with super().subscribed() as wait:
 
-            def announced(timeout: float | None) -> None:
+            def reported(timeout: float | None) -> None:
                 self._waited.set()
                 wait(timeout)
 
-            yield announced
+            yield reported
 
     def await_waiter(self) -> None:
         assert self._waited.wait(DEADLINE)
 
 
 def await_fact(dispatcher: Dispatcher, predicate: Callable[[], bool]) -> bool:
-    """Wait for a fact that the engine announces. False: it did not come true in time."""
+    """Wait for a fact about the engine. False: it did not come true in time."""
     return dispatcher._engine.wait_for(predicate, Deadline(SystemClock(), DEADLINE))
 
 
 def begin_to_stop(dispatcher: Dispatcher) -> threading.Thread:
-    """Stop gracefully in a thread; return when it waits for what is queued to be worked off."""
-    notifier = dispatcher._engine.notifier = Watched()
+    """Stop gracefully in a thread; return when it waits for the queued events."""
+    notifier = dispatcher._engine.notifier = ObservedNotifier()
     stopping = threading.Thread(target=dispatcher.stop)
     stopping.start()
     notifier.await_waiter()
@@ -167,7 +167,7 @@ def begin_to_stop(dispatcher: Dispatcher) -> threading.Thread:
 
 
 def in_threads(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """Run `work(number)` in so many threads at once; return what they returned, or raised."""
+    """Run `work(number)` in `count` threads at once; return their results or exceptions."""
     results: list[Any] = [None] * count
     barrier = threading.Barrier(count)
 
@@ -189,7 +189,7 @@ def in_threads(count: int, work: Callable[[int], Any]) -> list[Any]:
 
 @contextlib.contextmanager
 def switch_interval(seconds: float) -> Iterator[None]:
-    """Let threads take turns so often."""
+    """Set the interpreter's switch interval."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(seconds)
     try:

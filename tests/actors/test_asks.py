@@ -13,7 +13,7 @@ from zenactors.actors.dispatcher import Dispatcher
 
 
 def races(count: int, components: int) -> list[pykka.Future[Any]]:
-    """Ask components and stop them at the same time; return what nobody answered."""
+    """Ask components and stop them at the same time; return the unanswered futures."""
     unresolved: list[pykka.Future[Any]] = []
     with switch_interval(0.000_01):
         for _ in range(count // components):
@@ -58,7 +58,7 @@ def test_none_of_ten_thousand_asks_that_race_a_stop_is_left_without_an_answer() 
     assert races(10_000, components=20) == []
 
 
-def test_statistics_asked_for_while_everything_stops_come_or_are_left_out() -> None:
+def test_statistics_are_returned_or_left_out_while_everything_stops() -> None:
     dispatcher = Dispatcher([Fake(name=str(n)) for n in range(4)])
     dispatcher.start()
 
@@ -67,7 +67,7 @@ def test_statistics_asked_for_while_everything_stops_come_or_are_left_out() -> N
 
     begin = time.monotonic()
     answers = in_threads(4, work)
-    assert time.monotonic() - begin < 4.0  # nobody waits for the time-out of an ask
+    assert time.monotonic() - begin < 4.0  # no thread waits for the time-out of an ask
     assert all(isinstance(answer, dict) for answer in answers[1:])
 
 

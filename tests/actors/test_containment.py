@@ -20,11 +20,11 @@ Logged = list[tuple[str, str, dict[str, Any]]]
 
 
 class OddError(BaseException):
-    """No Exception: would end pykka's loop, and with it every actor of the process."""
+    """Not an `Exception`: it would end pykka's loop, and every actor of the process."""
 
 
 @pytest.mark.parametrize("cause", [ValueError("three"), OddError("three")])
-def test_what_a_callback_raises_costs_one_event_and_nothing_else(cause: BaseException) -> None:
+def test_an_exception_in_a_callback_costs_one_event_and_nothing_else(cause: BaseException) -> None:
     def cbk(_daemon: Any, args: Any) -> None:
         if args == 3:
             raise cause
@@ -74,7 +74,7 @@ def test_a_callback_can_end_its_daemon_and_no_other(cause: BaseException, status
 
 
 @pytest.mark.parametrize("where", ["timer", "teardown"])
-def test_what_belongs_to_no_event_can_end_the_daemon_too(where: str, logged: Logged) -> None:
+def test_a_callback_of_no_event_can_end_the_daemon_too(where: str, logged: Logged) -> None:
     def setup(daemon: Any) -> None:
         if where == "timer":
             daemon.io.call_later(0.0, raising(SystemExit(4)))
@@ -178,7 +178,7 @@ def test_an_event_that_stops_everything_while_others_run_is_conserved() -> None:
 @pytest.mark.parametrize(
     "callback", [raising(ValueError()), lambda *_: 7], ids=["exception", "bad return"]
 )
-def test_in_the_seeds_manner_a_failing_callback_ends_the_daemon_with_1(callback: Any) -> None:
+def test_with_compat_a_failing_callback_ends_the_daemon_with_1(callback: Any) -> None:
     component = Fake({"x": callback})
     dispatcher = Dispatcher([component], compat="pyzenkit")
     for number in range(5):
@@ -192,7 +192,7 @@ def test_in_the_seeds_manner_a_failing_callback_ends_the_daemon_with_1(callback:
     assert_conserved(dispatcher)
 
 
-def test_in_the_seeds_manner_an_unknown_event_ends_the_daemon_with_1(logged: Logged) -> None:
+def test_with_compat_an_unknown_event_ends_the_daemon_with_1(logged: Logged) -> None:
     component = Fake({"x": lambda _daemon, args: (FLAG_CONTINUE, args)})
     with Dispatcher([component], compat="pyzenkit") as dispatcher:
         dispatcher.queue.schedule("x", 1)
@@ -205,7 +205,7 @@ def test_in_the_seeds_manner_an_unknown_event_ends_the_daemon_with_1(logged: Log
     assert any(level == "ERROR" and "'y'" in message for level, message, _ in logged)
 
 
-def test_in_the_seeds_manner_none_is_no_answer() -> None:
+def test_with_compat_none_is_no_answer() -> None:
     with Dispatcher([Fake({"x": None})], compat="pyzenkit") as dispatcher:
         dispatcher.queue.schedule("x", 1)
         assert dispatcher.wait(DEADLINE)
@@ -213,14 +213,14 @@ def test_in_the_seeds_manner_none_is_no_answer() -> None:
     assert "returned None" in str(dispatcher.dead_letters()[0].cause)
 
 
-def test_in_the_seeds_manner_an_unknown_event_for_later_is_counted_as_for_later() -> None:
+def test_with_compat_an_unknown_event_for_later_is_counted_as_for_later() -> None:
     with Dispatcher([Fake({"x": None})], compat="pyzenkit") as dispatcher:
         dispatcher.queue.schedule_after(600.0, "y")
     report = dispatcher.stop()
     assert (report.drained, report.left, report.later) == (True, 0, 1)
 
 
-def test_in_the_seeds_manner_a_requested_stop_ends_with_0() -> None:
+def test_with_compat_a_requested_stop_ends_with_0() -> None:
     with Dispatcher([Fake({"x": raising(ZenDaemonStopException())})], compat="pyzenkit") as one:
         one.queue.schedule("x")
         assert one.wait(DEADLINE)
@@ -245,7 +245,7 @@ def test_after_a_timer_has_stopped_everything_its_component_runs_nothing_more() 
 
     def cbk(daemon: Any, args: Any) -> None:
         if not seen:
-            daemon.io.call_later(0.0, tick)  # due when this returns, and before the next stride
+            daemon.io.call_later(0.0, tick)  # due when this returns, before the next stride
         seen.append(args)
 
     dispatcher = Dispatcher([Fake({"x": cbk})])
@@ -258,7 +258,7 @@ def test_after_a_timer_has_stopped_everything_its_component_runs_nothing_more() 
     assert dispatcher.halted_with == 74
 
 
-def test_a_cause_that_cannot_be_shown_is_a_dead_letter_like_any_other() -> None:
+def test_an_exception_whose_repr_raises_is_a_dead_letter_like_any_other() -> None:
     class Mute(Exception):  # noqa: N818
         def __repr__(self) -> str:
             raise RuntimeError("no")

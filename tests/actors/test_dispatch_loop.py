@@ -8,8 +8,8 @@ import pytest
 
 from tests.actors.fakes import (
     DEADLINE,
-    Bell,
     Fake,
+    ObservedQueue,
     assert_conserved,
     in_threads,
     switch_interval,
@@ -21,7 +21,7 @@ from zenactors.errors import QueueEmptyException
 
 
 @pytest.mark.parametrize("ordering", ["component", "event", "global"])
-def test_under_a_hail_of_events_from_everywhere_none_is_lost(ordering: Ordering) -> None:
+def test_of_many_events_from_many_threads_none_is_lost(ordering: Ordering) -> None:
     outside = 5_000 if ordering != "global" else 1_000
 
     def again(event: str) -> Any:
@@ -40,28 +40,28 @@ def test_under_a_hail_of_events_from_everywhere_none_is_lost(ordering: Ordering)
             for number in range(outside):
                 dispatcher.queue.schedule("a", (producer, number, 2))
                 if number % 100 == 0:
-                    dispatcher.is_idle()  # whoever looks takes in the news of others
+                    dispatcher.is_idle()  # drains the inbox for other threads
 
         assert in_threads(4, produce) == [None] * 4
         assert dispatcher.drain(DEADLINE)
         total = sum(c.completed for c in dispatcher.counts().values())
         assert total == 4 * (outside + 2 * outside // 5)
         assert_conserved(dispatcher)
-    for producer in range(4):  # of each producer in its order
+    for producer in range(4):  # each producer's events are in order
         numbers = [n for p, n, hops in first.seen if p == producer and hops == 2]
         assert numbers == list(range(outside))
 
 
-def test_a_look_that_takes_in_the_news_takes_the_turn_it_calls_for() -> None:
+def test_a_holder_that_drains_the_inbox_also_runs_the_state() -> None:
     component = Fake({"x": None})
     with Dispatcher([component]) as dispatcher:
         loop = dispatcher._engine.loop
         with loop.locked():
-            # Another thread posts now: it appends, and finds the lock taken.
+            # Another thread submits now: it appends, and finds the lock held.
             in_threads(1, lambda _: dispatcher.queue.schedule("x", "while held"))
         component.await_seen(["while held"])
 
-        # Another thread has appended, and not tried the lock yet; then it finds no news left.
+        # Another thread has appended, and tries the lock only after the inbox was drained.
         handle = dispatcher.queue.schedule_after(3600.0, "x")
         assert handle.cancel()
         loop._inbox.append(Scheduled(dispatcher.queue, QueuePosition.FRONT, "x", "appended"))
@@ -69,7 +69,7 @@ def test_a_look_that_takes_in_the_news_takes_the_turn_it_calls_for() -> None:
         component.await_seen(["while held", "appended"])
 
 
-def test_a_look_that_fails_takes_the_turn_all_the_same() -> None:
+def test_a_holder_that_raises_runs_the_state_even_so() -> None:
     component = Fake({"x": None})
     with Dispatcher([component]) as dispatcher:
         loop = dispatcher._engine.loop
@@ -84,31 +84,31 @@ def test_a_look_that_fails_takes_the_turn_all_the_same() -> None:
         component.await_seen([1])
 
 
-def test_news_that_comes_while_the_dispatcher_goes_to_sleep_is_not_overlooked() -> None:
+def test_a_submission_while_the_dispatcher_goes_to_sleep_is_not_overlooked() -> None:
     component = Fake({"x": None})
     with Dispatcher([component]) as dispatcher:
         loop = dispatcher._engine.loop
         original = loop._seconds
-        posted = threading.Event()
+        submitted = threading.Event()
 
         def seconds() -> float | None:
-            if threading.current_thread().name == "zenactors:dispatcher" and not posted.is_set():
-                posted.set()  # it holds the lock, on its way to bed
+            if threading.current_thread().name == "zenactors:dispatcher" and not submitted.is_set():
+                submitted.set()  # it holds the lock, and is about to sleep
                 in_threads(1, lambda _: dispatcher.queue.schedule("x", "goodnight"))
             return original()
 
         loop._seconds = seconds  # type: ignore[method-assign]
         loop.wake()
-        assert posted.wait(DEADLINE)
+        assert submitted.wait(DEADLINE)
         component.await_seen(["goodnight"])
 
 
 def test_a_timed_event_from_outside_wakes_a_dispatcher_that_sleeps_for_ever() -> None:
     ran = threading.Event()
     dispatcher = Dispatcher([Fake({"x": lambda *_: ran.set()})])
-    bell = dispatcher._engine.loop._wake_ups = Bell()
+    wake_ups = dispatcher._engine.loop._wake_ups = ObservedQueue()
     with dispatcher:
-        bell.await_sleeper()
+        wake_ups.await_sleeper()
         dispatcher.queue.schedule_after(0.01, "x")
         assert ran.wait(DEADLINE)
 
@@ -123,10 +123,10 @@ def test_an_earlier_timed_event_wakes_a_dispatcher_that_sleeps_for_a_later_one()
             ran.set()
 
     dispatcher = Dispatcher([Fake({"x": cbk})])
-    bell = dispatcher._engine.loop._wake_ups = Bell()
+    wake_ups = dispatcher._engine.loop._wake_ups = ObservedQueue()
     with dispatcher:
         dispatcher.queue.schedule_after(3600.0, "x", "never")
-        bell.await_sleeper(3000.0, 3600.0)
+        wake_ups.await_sleeper(3000.0, 3600.0)
         dispatcher.queue.schedule_after(0.1, "x", "last")
         dispatcher.queue.schedule_after(0.05, "x", "second")
         dispatcher.queue.schedule_at(time.time() + 0.01, "x", "first")
@@ -146,20 +146,20 @@ def test_an_event_for_a_far_future_breaks_no_wait() -> None:
         component.await_seen(["soon", "again"])
 
 
-def test_a_pending_timed_event_does_not_wake_the_dispatcher_at_every_turn() -> None:
+def test_a_pending_timed_event_does_not_wake_the_dispatcher_for_every_other_event() -> None:
     dispatcher = Dispatcher([Fake({"x": None})])
     loop = dispatcher._engine.loop
-    bell = loop._wake_ups = Bell()
+    wake_ups = loop._wake_ups = ObservedQueue()
     with dispatcher:
         dispatcher.queue.schedule_after(3600.0, "x")
-        bell.await_sleeper(3000.0, 3600.0)
-        rings: list[None] = []
+        wake_ups.await_sleeper(3000.0, 3600.0)
+        wakes: list[None] = []
         original = loop.wake
-        loop.wake = lambda: (rings.append(None), original())[1]  # type: ignore[method-assign, func-returns-value]
+        loop.wake = lambda: (wakes.append(None), original())[1]  # type: ignore[method-assign, func-returns-value]
         for number in range(500):
             dispatcher.queue.schedule("x", number)
             assert dispatcher.drain(DEADLINE)
-        assert len(rings) < 10  # a few, if this thread was held up for a millisecond
+        assert len(wakes) < 10  # a few, if this thread was delayed for a millisecond
         loop.wake = original  # type: ignore[method-assign]
 
 
@@ -174,7 +174,7 @@ def test_a_cancelled_timed_event_does_not_run() -> None:
     assert component.seen == ["kept"]
 
 
-def test_a_bug_in_a_turn_ends_the_daemon_with_a_status(
+def test_a_bug_in_the_state_ends_the_daemon_with_a_status(
     logged: list[tuple[str, str, dict[str, Any]]],
 ) -> None:
     with Dispatcher([Fake({"x": None})]) as dispatcher:

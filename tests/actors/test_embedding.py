@@ -20,7 +20,7 @@ def run_a_few(count: int = 100) -> list[int]:
     return component.seen
 
 
-def test_events_scheduled_in_the_body_are_worked_off_when_it_is_left() -> None:
+def test_events_scheduled_in_the_body_are_handled_before_it_is_left() -> None:
     assert run_a_few() == list(range(100))
 
 
@@ -83,7 +83,7 @@ def test_events_scheduled_before_the_start_are_run() -> None:
 @pytest.mark.parametrize(
     "method", ["schedule", "schedule_next", "schedule_at", "schedule_after", "schedule_priority"]
 )
-def test_an_unknown_event_is_an_error_in_the_caller_and_names_the_known_ones(method: str) -> None:
+def test_an_unknown_event_raises_in_the_caller_and_names_the_known_ones(method: str) -> None:
     with Dispatcher([Fake({"line": None, "batch": None})]) as dispatcher:
         schedule = getattr(dispatcher.queue, method)
         when = (1.0,) if method in ("schedule_at", "schedule_after") else ()
@@ -120,7 +120,7 @@ def test_of_concurrent_starts_one_wins() -> None:
     assert setups == [1]
 
 
-def test_a_stop_before_the_start_refuses_a_later_start_and_counts_what_was_queued() -> None:
+def test_a_stop_before_the_start_refuses_a_later_start_and_counts_queued_events() -> None:
     dispatcher = Dispatcher([Fake({"x": None})])
     dispatcher.queue.schedule("x")
     report = dispatcher.stop()
@@ -136,7 +136,7 @@ def test_a_dispatcher_without_components_starts_and_stops() -> None:
     assert dispatcher.stop().drained
 
 
-def test_an_exception_in_the_body_stops_without_working_off_what_is_queued() -> None:
+def test_an_exception_in_the_body_stops_without_handling_queued_events() -> None:
     gate = Gate()
     component = Fake({"x": gate})
     dispatcher = Dispatcher([component])
@@ -173,7 +173,7 @@ def test_one_component_cannot_be_given_twice() -> None:
 
 def test_an_unknown_compat_is_refused() -> None:
     with pytest.raises(ValueError, match="compat must be"):
-        Dispatcher([], compat="seed")  # type: ignore[arg-type]
+        Dispatcher([], compat="other")  # type: ignore[arg-type]
 
 
 def test_chains_and_configuration_can_be_looked_at() -> None:

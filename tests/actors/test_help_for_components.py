@@ -1,4 +1,4 @@
-"""What components get for their I/O: retries that a stop ends, programs that do not outlive it."""
+"""Help for components' I/O: retries that a stop ends, and programs that do not outlive it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEADLINE = 30.0  # seconds: generous, so that only a hang fails
 
 
 class Client(ZenDaemonComponent):
-    """Connects with back-off; nobody answers before the attempt `succeeds`."""
+    """Connects with back-off; the attempt number `succeeds` is the first that works."""
 
     def __init__(self, succeeds: int = 1_000_000) -> None:
         super().__init__(name="client")
@@ -44,7 +44,7 @@ class Client(ZenDaemonComponent):
     def connect(self, number: int) -> None:
         self.attempts.append(self.clock.monotonic())
         if number < self.succeeds:
-            raise ConnectionRefusedError("nobody there")
+            raise ConnectionRefusedError("no server")
 
 
 def test_attempts_are_repeated_until_one_succeeds() -> None:
@@ -72,7 +72,7 @@ def test_a_stop_ends_a_back_off_at_once_and_nothing_is_tried_again(*, whole: boo
     assert len(client.attempts) == 2
 
 
-def test_on_real_threads_too() -> None:
+def test_a_stop_ends_a_back_off_on_real_threads_too() -> None:
     tried = threading.Event()
 
     class Waiting(Client):

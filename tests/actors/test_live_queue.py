@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.actors.fakes import DEADLINE, Fake, Gate, Watched, await_fact, in_threads
+from tests.actors.fakes import DEADLINE, Fake, Gate, ObservedNotifier, await_fact, in_threads
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.errors import NotRunningError, QueueEmptyException, QueueFullError
 
 
-def test_before_the_start_the_queue_can_be_looked_at_and_emptied() -> None:
+def test_before_the_start_the_queue_can_be_read_and_emptied() -> None:
     dispatcher = Dispatcher([Fake({"x": None, "y": None})])
     queue = dispatcher.queue
     with pytest.raises(QueueEmptyException):
@@ -34,7 +34,7 @@ def test_before_the_start_the_queue_can_be_looked_at_and_emptied() -> None:
     assert (report.left, report.later) == (0, 1)
 
 
-def test_ahead_counts_what_the_calling_producer_has_waiting() -> None:
+def test_ahead_counts_the_waiting_events_of_the_calling_producer() -> None:
     gate = Gate()
     unsent: SimpleQueue[int] = SimpleQueue()
 
@@ -57,7 +57,7 @@ def test_ahead_counts_what_the_calling_producer_has_waiting() -> None:
         assert dispatcher.queue.ahead() == 0
 
 
-def test_a_source_that_re_schedules_itself_before_slow_work_stays_within_a_window() -> None:
+def test_a_source_that_reschedules_itself_before_slow_work_stays_within_a_window() -> None:
     ahead: list[int] = []
     gate = Gate()
 
@@ -82,7 +82,7 @@ def test_a_source_that_re_schedules_itself_before_slow_work_stays_within_a_windo
     assert ahead[0] <= 16
 
 
-def test_a_producer_whose_chain_is_full_holds_up_nobody_else() -> None:
+def test_a_producer_whose_chain_is_full_holds_up_no_other_producer() -> None:
     gate = Gate()
     quick = Fake({"quick": None}, name="quick")
     with Dispatcher([Fake({"slow": gate}), quick]) as dispatcher:
@@ -119,7 +119,7 @@ def test_of_many_threads_that_cancel_an_event_one_succeeds() -> None:
 
 
 @pytest.mark.parametrize("method", ["schedule", "schedule_next", "schedule_after"])
-def test_a_callback_can_cancel_what_it_has_just_scheduled(method: str) -> None:
+def test_a_callback_can_cancel_an_event_that_it_has_just_scheduled(method: str) -> None:
     results: list[bool] = []
 
     def cbk(daemon: Any, _args: Any) -> None:
@@ -152,7 +152,7 @@ def test_a_thread_that_is_too_far_ahead_gets_an_error() -> None:
         with pytest.raises(QueueFullError, match="10 events ahead"):
             produce()
         gate.await_entered()
-        dispatcher.queue.schedule_after(600.0, "x")  # limits what waits, not what is for later
+        dispatcher.queue.schedule_after(600.0, "x")  # the limit does not count events for later
         gate.open()
         assert dispatcher.drain(DEADLINE)
         dispatcher.queue.schedule("x")
@@ -161,11 +161,11 @@ def test_a_thread_that_is_too_far_ahead_gets_an_error() -> None:
 
 
 def test_a_thread_that_is_too_far_ahead_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zenactors.actors.live_queue.STOP_CHECK", 600.0)  # woken, it need not look
+    monkeypatch.setattr("zenactors.actors.live_queue.STOP_CHECK", 600.0)  # it must be woken
     gate = Gate()
     component = Fake({"x": gate})
     dispatcher = Dispatcher([component], queue_limit=10, queue_full="block")
-    notifier = dispatcher.queue._room = Watched()
+    notifier = dispatcher.queue._room = ObservedNotifier()
     accepted: list[int] = []
     with dispatcher:
 
@@ -185,20 +185,20 @@ def test_a_thread_that_is_too_far_ahead_waits_for_room(monkeypatch: pytest.Monke
     assert component.seen == list(range(200))
 
 
-def test_a_thread_that_waits_for_room_is_let_go_when_all_is_over() -> None:
+def test_a_thread_that_waits_for_room_goes_on_when_the_dispatcher_halts() -> None:
     gate = Gate()
     dispatcher = Dispatcher([Fake({"x": gate})], queue_limit=1, queue_full="block")
-    notifier = dispatcher.queue._room = Watched()
+    notifier = dispatcher.queue._room = ObservedNotifier()
     dispatcher.start()
 
-    told: list[str] = []
+    errors: list[str] = []
 
     def produce() -> None:
         try:
             for _ in range(100):
                 dispatcher.queue.schedule("x")
         except NotRunningError as cause:
-            told.append(str(cause))
+            errors.append(str(cause))
 
     producing = threading.Thread(target=produce)
     producing.start()
@@ -209,7 +209,7 @@ def test_a_thread_that_waits_for_room_is_let_go_when_all_is_over() -> None:
     assert not producing.is_alive()
     gate.open()
     stopping.join(DEADLINE)
-    assert told == ["Event 'x' was not scheduled: the dispatcher has stopped."]
+    assert errors == ["Event 'x' was not scheduled: the dispatcher has stopped."]
 
 
 def test_a_component_is_never_held_up_by_the_limit() -> None:
@@ -231,7 +231,7 @@ def test_an_impossible_limit_is_refused(limit: int, full: Any) -> None:
         Dispatcher([], queue_limit=limit, queue_full=full)
 
 
-def test_a_priority_event_overtakes_what_waits_in_queue_and_mailbox() -> None:
+def test_a_priority_event_overtakes_all_others_in_queue_and_mailbox() -> None:
     gate = Gate()
     component = Fake({"x": gate, "urgent": None})
     with Dispatcher([component]) as dispatcher:
@@ -244,7 +244,7 @@ def test_a_priority_event_overtakes_what_waits_in_queue_and_mailbox() -> None:
     assert len(component.seen) == 1_001
 
 
-def test_in_a_callback_schedule_next_overtakes_what_the_component_has_waiting() -> None:
+def test_in_a_callback_schedule_next_overtakes_the_components_waiting_events() -> None:
     def cbk(daemon: Any, args: Any) -> None:
         if args == "first":
             daemon.queue.schedule("y", "behind")
@@ -267,7 +267,7 @@ def test_an_impossible_time_is_refused(seconds: float) -> None:
     assert queue.count() == 0
 
 
-def test_what_a_failing_callback_had_scheduled_is_run() -> None:
+def test_events_that_a_failing_callback_had_scheduled_are_run() -> None:
     def cbk(daemon: Any, _args: Any) -> None:
         daemon.queue.schedule("y", "y")
         raise ValueError
@@ -280,7 +280,7 @@ def test_what_a_failing_callback_had_scheduled_is_run() -> None:
     assert len(dispatcher.dead_letters()) == 1
 
 
-def test_after_the_stop_a_thread_outside_is_told_so() -> None:
+def test_after_the_stop_schedule_raises_in_a_thread_outside() -> None:
     dispatcher = Dispatcher([Fake({"x": None})])
     with dispatcher:
         pass

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pykka
 
-from tests.actors.fakes import DEADLINE, Bell, Fake, Gate
+from tests.actors.fakes import DEADLINE, Fake, Gate, ObservedQueue
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.mailbox import (
     MAX_CONTROL_STREAK,
@@ -79,7 +79,7 @@ def test_a_stop_overtakes_a_hundred_thousand_events_in_the_queue() -> None:
         dispatcher.queue.schedule_priority("stop", "now")
         gate.open()
         dispatcher.stop(drain=False)
-    # What was handled before it: the event under way, and the rest of its stride.
+    # Only the event under way, and the rest of its stride, were handled before it.
     assert order == ["stop"]
     assert component.seen.index("now") <= 64
 
@@ -92,9 +92,9 @@ def test_after_a_hundred_control_messages_one_data_message_passes() -> None:
     for letter in passed:
         mailbox.deliver(letter)
     got = [mailbox.get() for _ in range(1_003)]
-    places = [index for index, letter in enumerate(got) if type(letter.message) is Batch]
-    assert places == [MAX_CONTROL_STREAK, 2 * MAX_CONTROL_STREAK + 1, 3 * MAX_CONTROL_STREAK + 2]
-    assert [got[position] for position in places] == passed
+    positions = [index for index, letter in enumerate(got) if type(letter.message) is Batch]
+    assert positions == [MAX_CONTROL_STREAK, 2 * MAX_CONTROL_STREAK + 1, 3 * MAX_CONTROL_STREAK + 2]
+    assert [got[position] for position in positions] == passed
     controls = [letter.message for letter in got if type(letter.message) is not Batch]
     assert controls == list(range(1_000))
 
@@ -128,14 +128,14 @@ def test_a_control_message_wakes_a_sleeping_owner() -> None:
     assert got == [letter]
 
 
-def test_bells_that_nobody_needs_any_more_end_no_sleep_for_good() -> None:
+def test_left_over_wake_ups_do_not_keep_the_owner_awake() -> None:
     mailbox = Mailbox()
-    bell = mailbox._data = Bell()
+    data_lane = mailbox._data = ObservedQueue()
     for number in range(10):
         mailbox.put(control(number))
     assert [mailbox.get().message for _ in range(10)] == list(range(10))
     thread, got = get_in_thread(mailbox)
-    bell.await_sleeper()
+    data_lane.await_sleeper()
     assert got == []
     letter = data()
     mailbox.deliver(letter)
@@ -154,7 +154,7 @@ def test_the_owner_wakes_when_a_timer_is_due() -> None:
 def test_a_timer_that_is_always_due_lets_data_pass() -> None:
     mailbox = Mailbox()
     clock = VirtualClock()
-    reactor_of(mailbox, clock).call_later(0.0, print)  # nobody takes it: it stays due
+    reactor_of(mailbox, clock).call_later(0.0, print)  # never taken: it stays due
     letters = [data(number) for number in range(3)]
     for letter in letters:
         mailbox.deliver(letter)
@@ -162,15 +162,15 @@ def test_a_timer_that_is_always_due_lets_data_pass() -> None:
     assert got == [RUN_REACTOR, letters[0], RUN_REACTOR, letters[1], RUN_REACTOR, letters[2]]
 
 
-def test_data_wakes_an_owner_that_sleeps_at_its_descriptors(pair: Any) -> None:
+def test_a_message_wakes_an_owner_that_waits_for_its_descriptors(pair: Any) -> None:
     mailbox = Mailbox()
     reactor = reactor_of(mailbox)
     reactor.add_reader(pair[0], print)
     letters: tuple[Any, ...] = (data(), control())
     for letter in letters:
         thread, got = get_in_thread(mailbox)
-        bring = mailbox.deliver if isinstance(letter, Batch) else mailbox.put
-        bring(letter)
+        send = mailbox.deliver if isinstance(letter, Batch) else mailbox.put
+        send(letter)
         thread.join(DEADLINE)
         assert got == [letter]
     pair[1].send(b"x")
@@ -180,7 +180,7 @@ def test_data_wakes_an_owner_that_sleeps_at_its_descriptors(pair: Any) -> None:
     reactor.close()
 
 
-def test_a_timer_for_next_year_does_not_break_the_wait(pair: Any) -> None:
+def test_a_timer_far_in_the_future_does_not_break_the_wait(pair: Any) -> None:
     mailbox = Mailbox()
     reactor = reactor_of(mailbox)
     reactor.call_later(1e12, print)
@@ -194,7 +194,7 @@ def test_a_timer_for_next_year_does_not_break_the_wait(pair: Any) -> None:
     reactor.close()
 
 
-def test_a_descriptor_that_nobody_reads_does_not_spin_once_all_is_quiet(
+def test_a_readable_descriptor_does_not_end_waits_after_quiesce(
     pair: Any, monkeypatch: Any
 ) -> None:
     mailbox = Mailbox()
@@ -213,7 +213,7 @@ def test_a_descriptor_that_nobody_reads_does_not_spin_once_all_is_quiet(
     reactor.close()
 
 
-def test_from_close_on_every_ask_answers_itself() -> None:
+def test_after_close_every_ask_is_answered() -> None:
     mailbox = Mailbox()
     mailbox.close()
     future = pykka.ThreadingFuture[Any]()
@@ -228,7 +228,7 @@ def test_from_close_on_every_ask_answers_itself() -> None:
 
 def test_a_message_that_another_thread_refuses_first_does_not_break_the_owner() -> None:
     class Raced(deque[Any]):
-        """Somebody else pops between the look and the pop."""
+        """Another thread pops between the look and the pop."""
 
         def popleft(self) -> Any:
             self.clear()
@@ -238,5 +238,5 @@ def test_a_message_that_another_thread_refuses_first_does_not_break_the_owner() 
     mailbox.put(control())
     mailbox.close()
     mailbox._control = Raced(mailbox._control)
-    mailbox._data.get_nowait()  # its bell
+    mailbox._data.get_nowait()  # its wake-up
     assert mailbox.get() == InternalEnvelope(None)

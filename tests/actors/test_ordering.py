@@ -1,4 +1,4 @@
-"""A23 on real threads: what the components see equals the dispatcher's log, replayed.
+"""Ordering on real threads: the components' calls equal a replay of the dispatcher's log.
 
 Under the harness: tests/testing/test_ordering.py.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,27 +15,25 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from tests.actors.fakes import Watched
+from tests.actors.fakes import Fake, ObservedNotifier, switch_interval
 from tests.core.programs import (
     FAULTY,
     ORDERINGS,
     compare,
-    drop_bubbles,
+    drop_empty_batches,
     first_events,
     outside_events,
     random_program,
     swap_pieces,
     tuned,
 )
-from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_as_the_seed
+from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_as_pyzenkit
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.mailbox import Mailbox
 from zenactors.core.batch_runner import BatchRunner
-from zenactors.core.callbacks import handles
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
-from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.dispatch_state import DispatchState, Ordering
 from zenactors.core.messages import Batch, QueuePosition, Scheduled
 from zenactors.core.phase import Phase
@@ -46,24 +43,22 @@ from zenactors.core.phase import Phase
 
 @pytest.fixture
 def hurried() -> Iterator[None]:
-    """Let the interpreter switch threads a hundred times as often; and silence dead letters."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(50e-6)
+    """Let the interpreter switch threads a hundred times as often, and silence dead letters."""
     logger.disable("zenactors")
-    yield
+    with switch_interval(50e-6):
+        yield
     logger.enable("zenactors")
-    sys.setswitchinterval(before)
 
 
 def dawdle(digest: int) -> None:
-    """Be a callback that now and then takes its time, and lets others run meanwhile."""
+    """Take time in one of 16 callbacks, so that other threads run meanwhile."""
     if digest % 16 == 0:
         for _ in range((digest >> 8) % 4):  # each may cost a busy machine milliseconds
             os.sched_yield()
 
 
 class Production:
-    """Threads outside that schedule events all at once, and take some of them back."""
+    """Threads outside that schedule events at the same time, and cancel some of them."""
 
     def __init__(self, dispatcher: Dispatcher, outside: dict[str, list[tuple[str, Tag]]]) -> None:
         self._dispatcher = dispatcher
@@ -74,8 +69,8 @@ class Production:
 
     def run(self) -> None:
         threads = [
-            threading.Thread(target=self._produce, args=(random.Random(who), events))
-            for who, events in self._outside.items()
+            threading.Thread(target=self._produce, args=(random.Random(name), events))
+            for name, events in self._outside.items()
         ]
         for thread in threads:
             thread.start()
@@ -109,7 +104,7 @@ class Production:
                 return queue.schedule(event, args)
 
 
-def play(
+def run_and_compare(
     program: Program,
     ordering: Ordering,
     outside: dict[str, list[tuple[str, Tag]]],
@@ -141,7 +136,7 @@ def play(
     return log
 
 
-def play_random(ordering: Ordering, seed: int, *, each: int) -> None:
+def run_random_program(ordering: Ordering, seed: int, *, each: int) -> None:
     rng = random.Random(seed)
     program = random_program(rng, by_event=ordering == "event", children=rng.choice([10, 40]))
     outside = outside_events(program, rng, producers=3, each=each, urgent=0.01)
@@ -150,14 +145,14 @@ def play_random(ordering: Ordering, seed: int, *, each: int) -> None:
         stride=rng.choice([None, 1, 2]),
         split_after=rng.choice([None, 0.0]),
     ):
-        play(program, ordering, outside)
+        run_and_compare(program, ordering, outside)
 
 
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("ordering", ORDERINGS)
 def test_runs_on_real_threads_equal_their_replay(ordering: Ordering, seed: int) -> None:
-    play_random(ordering, seed, each=150 if ordering == "global" else 400)
+    run_random_program(ordering, seed, each=150 if ordering == "global" else 400)
 
 
 @pytest.mark.slow
@@ -168,7 +163,7 @@ def test_long_runs_on_real_threads_equal_their_replay(ordering: Ordering) -> Non
     seed = 1_000
     while time.monotonic() < end:
         seed += 1
-        play_random(ordering, seed, each=1_500)
+        run_random_program(ordering, seed, each=1_500)
 
 
 # --- global -----------------------------------------------------------------------------------
@@ -176,7 +171,7 @@ def test_long_runs_on_real_threads_equal_their_replay(ordering: Ordering) -> Non
 
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("seed", range(3))
-def test_a_global_run_on_real_threads_is_the_seeds_run(seed: int) -> None:
+def test_a_global_run_on_real_threads_is_that_of_pyzenkit(seed: int) -> None:
     rng = random.Random(seed)
     program = random_program(rng, ways=("back", "next"), children=30)
     queued = first_events(program, rng, 150)
@@ -192,18 +187,18 @@ def test_a_global_run_on_real_threads_is_the_seeds_run(seed: int) -> None:
     with dispatcher:
         assert dispatcher.drain(30.0)
 
-    assert log == run_as_the_seed(program, queued)
+    assert log == run_as_pyzenkit(program, queued)
     assert not mismatch(calls, replay(program, log).calls, "global")
 
 
 @pytest.mark.usefixtures("hurried")
-def test_in_global_what_is_scheduled_next_is_the_very_next() -> None:
+def test_in_global_an_event_scheduled_next_is_the_very_next() -> None:
     rng = random.Random(5)
     program = random_program(rng, ways=("next", "back"), children=40)
     outside = outside_events(program, rng, each=150, ways=("back",), urgent=0.0)
-    log = play(program, "global", outside)
+    log = run_and_compare(program, "global", outside)
 
-    # That it starts after its parent's chain has ended was compared already: call by call.
+    # The comparison has shown that it starts after the chain of its parent has ended.
     flat = [(event, args) for event, batch in log for args in batch]
     asked = 0
     for position, children in enumerate(replay(program, log).children):
@@ -218,7 +213,7 @@ def test_in_global_what_is_scheduled_next_is_the_very_next() -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-@pytest.mark.parametrize("fault", ["ticket", "pieces", "bubble"])
+@pytest.mark.parametrize("fault", ["ticket", "pieces", "empty batch"])
 def test_the_faults_are_caught_on_real_threads_too(
     monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
@@ -227,12 +222,12 @@ def test_the_faults_are_caught_on_real_threads_too(
     elif fault == "pieces":
         swap_pieces(monkeypatch, DispatchLoop)
     else:
-        drop_bubbles(monkeypatch, DispatchLoop)
+        drop_empty_batches(monkeypatch, DispatchLoop)
     for seed in range(20):
         outside = outside_events(FAULTY, random.Random(seed), each=300, urgent=0.0)
         with tuned(window=8, stride=1, split_after=0.0):
             try:
-                play(FAULTY, "component", outside, timeout=1.0)
+                run_and_compare(FAULTY, "component", outside, timeout=1.0)
             except AssertionError as failure:
                 print(f"\n{fault}, on threads (seed {seed}):\n{str(failure)[:600]}")  # noqa: T201 - for -s
                 return
@@ -242,40 +237,28 @@ def test_the_faults_are_caught_on_real_threads_too(
 # --- batches stay together --------------------------------------------------------------------
 
 
-class Plain(ZenDaemonComponent):
-    """Notes what it gets, and does not answer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.saw: list[Any] = []
-
-    @handles("x")
-    def cbk_event_x(self, daemon: Any, args: Any) -> None:
-        self.saw.append(args)
-
-
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("ordering", ORDERINGS)
 def test_one_producers_events_of_one_name_keep_their_order(ordering: Ordering) -> None:
-    components = [Plain(), Plain(), Plain()]
+    components = [Fake({"x": None}) for _ in range(3)]
     with Dispatcher(components, ordering=ordering) as dispatcher:
         for number in range(2_000):
             dispatcher.queue.schedule("x", number)
         assert dispatcher.drain(20.0)
 
     for component in components:
-        assert component.saw == list(range(2_000))
+        assert component.seen == list(range(2_000))
 
 
-# --- news that nobody must overlook -----------------------------------------------------------
+# --- submissions that must not be overlooked --------------------------------------------------
 
 
-class MeddlingLock:
-    """A lock during whose next acquisition something happens, as if in another thread."""
+class InterruptedLock:
+    """A lock that makes a call while it is acquired, as if in another thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.meddle: Callable[[], None] | None = None
+        self.interrupt: Callable[[], None] | None = None
 
     def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 - as threading's
         return self._lock.acquire(blocking)
@@ -285,16 +268,16 @@ class MeddlingLock:
 
     def __enter__(self) -> None:
         self._lock.acquire()
-        if self.meddle is not None:
-            meddle, self.meddle = self.meddle, None
-            meddle()
+        if self.interrupt is not None:
+            interrupt, self.interrupt = self.interrupt, None
+            interrupt()
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
 
 class RecordingMailbox(Mailbox):
-    """Keeps what is delivered."""
+    """Keeps the batches that are delivered."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -305,7 +288,7 @@ class RecordingMailbox(Mailbox):
 
 
 class Listener:
-    """Notes what goes wrong in a loop."""
+    """Notes the failures of a loop."""
 
     def __init__(self) -> None:
         self.failures: list[Exception] = []
@@ -320,18 +303,20 @@ class Listener:
 @pytest.mark.parametrize(
     "position", [QueuePosition.BACK, QueuePosition.FRONT, QueuePosition.PRIORITY]
 )
-def test_news_that_comes_while_somebody_looks_is_acted_on(position: QueuePosition) -> None:
+def test_a_submission_while_another_thread_holds_the_state_is_acted_on(
+    position: QueuePosition,
+) -> None:
     clock = VirtualClock()
-    chains = build_chains([("c", Plain().get_events())])
+    chains = build_chains([("c", Fake({"x": None}).get_events())])
     state = DispatchState(chains, clock=clock)
     for phase in (Phase.SETTING_UP, Phase.STARTING, Phase.OPEN):
         state.lifecycle.advance(phase)
     mailbox = RecordingMailbox()
     listener = Listener()
-    lock = MeddlingLock()
+    lock = InterruptedLock()
     loop = DispatchLoop(state, clock, mailboxes=[mailbox], listener=listener, lock=lock)
-    lock.meddle = lambda: loop.submit(Scheduled(state, position, "x", 1))
-    # The submitting thread finds the lock taken and relies on its holder to run the state.
+    lock.interrupt = lambda: loop.submit(Scheduled(state, position, "x", 1))
+    # The submitting thread finds the lock held, and relies on its holder to run the state.
     with loop.locked():
         pass
 
@@ -339,10 +324,10 @@ def test_news_that_comes_while_somebody_looks_is_acted_on(position: QueuePositio
     assert listener.failures == []
 
 
-def test_cancelling_the_last_event_lets_who_waits_for_the_end_go_on() -> None:
-    with Dispatcher([Plain()]) as dispatcher:
+def test_cancelling_the_last_event_wakes_a_thread_that_waits_for_the_end() -> None:
+    with Dispatcher([Fake({"x": None})]) as dispatcher:
         handle = dispatcher.queue.schedule_after(3600.0, "x")
-        notifier = dispatcher._engine.notifier = Watched()
+        notifier = dispatcher._engine.notifier = ObservedNotifier()
         waiter = threading.Thread(target=dispatcher.wait_for_end, args=(30.0,))
         waiter.start()
         notifier.await_waiter()

@@ -29,12 +29,12 @@ def lines() -> Iterator[list[str]]:
         ("%d", ("text",), "%d ('text',)"),
     ],
 )
-def test_messages_are_formatted_as_the_seed_does(
+def test_messages_are_formatted_as_in_pyzenkit(
     lines: list[str], message: str, args: tuple[Any, ...], expected: str
 ) -> None:
     PercentLogger().warning(message, *args)
 
-    assert lines == [f"WARNING {expected} test_messages_are_formatted_as_the_seed_does\n"]
+    assert lines == [f"WARNING {expected} test_messages_are_formatted_as_in_pyzenkit\n"]
 
 
 def test_every_level_has_its_method(lines: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The phases that a dispatcher goes through, and what each logs when it begins and ends."""
+"""The phases of a dispatcher, and their log lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zenactors.errors import ComponentStartError, NotRunningError, ZenDaemonStop
 
 @pytest.fixture
 def lines() -> Iterator[list[str]]:
-    """Return the lines about phases."""
+    """Collect the log lines about phases."""
     found: list[str] = []
     sink = logger.add(
         found.append, format="{level} {message}", filter=lambda r: "phase" in r["extra"]

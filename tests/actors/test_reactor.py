@@ -35,7 +35,7 @@ def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_a_reader_is_called_in_the_components_thread_whenever_there_is_something(
+def test_a_reader_is_called_in_the_components_thread_whenever_there_is_data(
     pair: Pair,
 ) -> None:
     received: list[bytes] = []
@@ -55,7 +55,7 @@ def test_a_reader_is_called_in_the_components_thread_whenever_there_is_something
     assert threads == {"zenactors:fake"}
 
 
-def test_a_writer_and_a_reader_share_a_descriptor_and_are_cancelled_apart(pair: Pair) -> None:
+def test_a_writer_and_a_reader_share_a_descriptor_and_are_cancelled_separately(pair: Pair) -> None:
     written = threading.Event()
     received = threading.Event()
     handles: dict[str, Any] = {}
@@ -85,7 +85,7 @@ def test_a_writer_and_a_reader_share_a_descriptor_and_are_cancelled_apart(pair: 
     assert dispatcher.stop().stuck == ()
 
 
-def test_a_cancelled_reader_is_called_no_more_and_may_be_registered_again(pair: Pair) -> None:
+def test_a_cancelled_reader_is_not_called_and_may_be_registered_again(pair: Pair) -> None:
     io = reactor()
     calls: list[str] = []
     first = io.add_reader(pair[0], lambda _: calls.append("first"))
@@ -101,7 +101,7 @@ def test_a_cancelled_reader_is_called_no_more_and_may_be_registered_again(pair: 
     io.close()
 
 
-def test_what_a_callback_cancels_is_not_called_in_the_same_round(pair: Pair) -> None:
+def test_a_registration_that_a_callback_cancels_is_not_called_in_the_same_round(pair: Pair) -> None:
     io = reactor()
     calls: list[str] = []
 
@@ -111,7 +111,7 @@ def test_what_a_callback_cancels_is_not_called_in_the_same_round(pair: Pair) -> 
 
     io.add_reader(pair[0], close_connection)
     writer = io.add_writer(pair[0], lambda _: calls.append("writer"))
-    pair[1].send(b"x")  # both ways are ready at the first look
+    pair[1].send(b"x")  # it is readable and writable at the first look
     run_due(io)
     assert calls == ["reader"]
     io.close()
@@ -158,7 +158,7 @@ def test_a_teardown_that_closes_its_socket_does_not_look_stuck() -> None:
     assert dispatcher.stop().stuck == ()
 
 
-def test_a_file_that_cannot_be_waited_for_is_an_error_in_the_caller(tmp_path: Any) -> None:
+def test_a_file_that_cannot_be_waited_for_raises_in_the_caller(tmp_path: Any) -> None:
     io = reactor()
     with (tmp_path / "file").open("w") as file, pytest.raises(PermissionError):
         io.add_reader(file, print)
@@ -166,7 +166,7 @@ def test_a_file_that_cannot_be_waited_for_is_an_error_in_the_caller(tmp_path: An
     io.close()
 
 
-def test_timers_run_in_order_of_their_moment_and_equal_ones_as_registered() -> None:
+def test_timers_run_in_order_of_time_and_simultaneous_ones_in_order_of_registration() -> None:
     clock = VirtualClock()
     io = reactor(clock)
     calls: list[str] = []
@@ -183,7 +183,7 @@ def test_timers_run_in_order_of_their_moment_and_equal_ones_as_registered() -> N
     assert not io._registered
 
 
-def test_a_repeated_timer_stays_in_step_and_leaves_out_what_it_missed() -> None:
+def test_a_repeated_timer_stays_in_step_and_leaves_out_missed_calls() -> None:
     clock = VirtualClock(0.0)
     io = reactor(clock)
     calls: list[float] = []
@@ -212,7 +212,7 @@ def test_a_step_of_the_wall_clock_moves_no_timer() -> None:
     assert calls == [1]
 
 
-def test_an_interval_too_short_for_the_clock_ends_the_round_all_the_same() -> None:
+def test_an_interval_too_short_for_the_clock_ends_the_round_even_so() -> None:
     clock = VirtualClock()
     io = reactor(clock)
     calls: list[int] = []
@@ -250,7 +250,7 @@ def test_a_callback_that_raises_is_logged_and_the_rest_goes_on(
     assert dispatcher.dead_letters() == []
 
 
-def test_timers_run_while_a_flood_of_events_is_worked_off() -> None:
+def test_timers_run_during_a_flood_of_events() -> None:
     ticks = threading.Semaphore(0)
     state = {"flooding": True}
 
@@ -269,7 +269,7 @@ def test_timers_run_while_a_flood_of_events_is_worked_off() -> None:
         state["flooding"] = False
 
 
-def test_a_descriptor_is_served_while_a_flood_of_events_is_worked_off(pair: Pair) -> None:
+def test_a_descriptor_is_served_during_a_flood_of_events(pair: Pair) -> None:
     read = threading.Event()
     state = {"flooding": True}
 
@@ -292,10 +292,10 @@ def test_a_descriptor_is_served_while_a_flood_of_events_is_worked_off(pair: Pair
         state["flooding"] = False
 
 
-def test_events_are_worked_off_while_a_timer_is_always_due() -> None:
+def test_events_are_handled_while_a_timer_is_always_due() -> None:
     ticks: list[None] = []
     component = Fake(
-        # Due again before anybody can look at the clock: no call takes as little as a nanosecond.
+        # Due again before the next look at the clock: no call is as quick as a nanosecond.
         {"x": None},
         setup=lambda daemon: daemon.io.call_every(1e-9, lambda _: ticks.append(None)),
     )
@@ -349,7 +349,7 @@ def test_a_timer_that_renews_itself_never_looks_idle_in_between(last_act: str) -
         assert second.is_set()
 
 
-def test_a_reader_that_ends_itself_is_active_until_what_it_scheduled_is_known(
+def test_a_reader_that_ends_itself_is_active_until_its_events_are_submitted(
     pair: Pair,
 ) -> None:
     gate = Gate()
@@ -372,7 +372,7 @@ def test_a_reader_that_ends_itself_is_active_until_what_it_scheduled_is_known(
         assert component.seen == ["last line"]
 
 
-def test_a_component_without_registrations_pays_for_no_selector() -> None:
+def test_a_component_without_descriptors_has_no_selector() -> None:
     quiet = Fake({"x": None}, name="quiet")
     timers = Fake(name="timers", setup=lambda daemon: daemon.io.call_later(3600.0, print))
     before = open_descriptors()
@@ -418,10 +418,11 @@ def test_nothing_is_called_back_once_the_stop_has_begun(pair: Pair) -> None:
     dispatcher.queue.schedule("x")
     gate.await_entered()
     stopping = begin_to_stop(dispatcher)
-    assert dispatcher._engine.refs[0].ask(None, timeout=DEADLINE) is None  # it has been told
+    # Messages are handled in order, so the component has handled `Quiesce` now.
+    assert dispatcher._engine.refs[0].ask(None, timeout=DEADLINE) is None
     pair[1].send(b"x")
     clock.advance(2.0)
-    for number in (1, 2, 3):  # before each of them it would look whom it has to call back
+    for number in (1, 2, 3):  # before each of them it would look for due callbacks
         dispatcher.queue.schedule("y", number)
         timers.await_count(number)
     gate.open()
@@ -434,15 +435,15 @@ def test_descriptors_and_timers_belong_to_the_components_thread() -> None:
         dispatcher.io  # noqa: B018
 
 
-def test_a_late_wake_up_never_writes_to_a_descriptor_that_was_given_away() -> None:
+def test_a_late_wake_up_never_writes_to_a_descriptor_that_was_reused() -> None:
     one, other = socket.socketpair()
     io = reactor()
     io.add_reader(one, print)
-    wake_up = io._wake_up  # as a thread holds it that is about to wake
+    wake_up = io._wake_up  # held by a thread that is about to wake
     assert wake_up is not None
     number = wake_up.fd
     io.close()
-    os.fstat(number)  # still open, so nobody else can have been given the number
+    os.fstat(number)  # still open, so no other file can have the number
     wake_up.set()
     del wake_up
     with pytest.raises(OSError, match="Bad file descriptor"):
@@ -451,7 +452,7 @@ def test_a_late_wake_up_never_writes_to_a_descriptor_that_was_given_away() -> No
     other.close()
 
 
-def test_the_selector_waits_for_both_ways() -> None:
+def test_the_selector_waits_for_reading_and_writing() -> None:
     one, other = socket.socketpair()
     io = reactor()
     io.add_reader(one, print)

@@ -1,4 +1,4 @@
-"""A reload as components see it: all of them get their new options, or none does."""
+"""New options for running components: all of them get theirs, or none does."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ DEADLINE = 30.0  # seconds: generous, so that only a hang fails
 
 
 class Hooked(ZenDaemonComponent):
-    """Has `reconfigure`, and notes with which options each event was handled."""
+    """Has `reconfigure`, and notes the options with which it handles each event."""
 
     def __init__(self, *, name: str, refuse: Any = None) -> None:
         super().__init__(name=name)
         self.level = 1
         self.refuse = refuse
-        self.told: list[tuple[Any, Any]] = []
+        self.calls: list[tuple[Any, Any]] = []
         self.seen: list[int] = []
 
     def reconfigure(self, daemon: Any, config: Mapping[str, Any]) -> None:
-        self.told.append((self.options.get("level"), config["level"]))
+        self.calls.append((self.options.get("level"), config["level"]))
         if config["level"] == self.refuse:
             raise OSError("no such level")
         self.level = config["level"]
@@ -68,16 +68,16 @@ class Plain(ZenDaemonComponent):
 
 
 class Reloader(ZenDaemonComponent):
-    """Reloads when told, in its own thread, as the daemon's callback does."""
+    """Reloads in its own thread, as the daemon's callback does."""
 
     def __init__(self, changes: Mapping[str, Change]) -> None:
         super().__init__(name="reloader")
         self.changes = changes
         self.outcome = ""
-        self.given_up = 0
+        self.rollbacks = 0
 
     def on_rollback(self) -> None:
-        self.given_up += 1
+        self.rollbacks += 1
 
     @handles("reload")
     def cbk_event_reload(self, daemon: Any, args: Any) -> None:
@@ -93,7 +93,7 @@ def change(replacement: Any = None) -> Change:
     return Change({"level": 1}, {"level": 2}, replacement)
 
 
-def test_a_component_with_the_hook_is_told_its_new_options() -> None:
+def test_a_component_with_the_hook_gets_its_new_options() -> None:
     hooked = Hooked(name="hooked")
     set_options(hooked, {"level": 1})
     reloader = Reloader({"hooked": change()})
@@ -106,8 +106,8 @@ def test_a_component_with_the_hook_is_told_its_new_options() -> None:
         harness.run_until_idle()
 
     assert reloader.outcome == "done"
-    assert reloader.given_up == 0
-    assert hooked.told == [(1, 2)]
+    assert reloader.rollbacks == 0
+    assert hooked.calls == [(1, 2)]
     assert hooked.options == {"level": 2}
     assert hooked.seen == [1, 2]
 
@@ -146,7 +146,7 @@ def test_without_a_replacement_it_is_torn_down_and_set_up_again() -> None:
     assert plain.options == {"level": 2}
 
 
-def test_if_one_refuses_all_have_their_old_options_again() -> None:
+def test_if_one_component_refuses_all_have_their_old_options_again() -> None:
     first, second = Hooked(name="first"), Hooked(name="second", refuse=2)
     reloader = Reloader({"first": change(), "second": change()})
     with Harness([first, second, reloader]) as harness:
@@ -154,9 +154,9 @@ def test_if_one_refuses_all_have_their_old_options_again() -> None:
         harness.run_until_idle()
 
     assert "'second' cannot take its new options: OSError: no such level" in reloader.outcome
-    assert reloader.given_up == 1
+    assert reloader.rollbacks == 1
     assert (first.level, second.level) == (1, 1)
-    assert first.told[-1][1] == second.told[-1][1] == 1
+    assert first.calls[-1][1] == second.calls[-1][1] == 1
 
 
 def test_a_replacement_that_cannot_be_set_up_leaves_the_old_one_at_work() -> None:
@@ -175,7 +175,7 @@ def test_a_replacement_that_cannot_be_set_up_leaves_the_old_one_at_work() -> Non
     assert steps == ["setup 1", "teardown 1", "setup 1", "work 1", "tick 1", "teardown 1"]
 
 
-def test_what_can_neither_go_forth_nor_back_stops_the_daemon() -> None:
+def test_a_component_that_can_neither_change_nor_roll_back_stops_the_daemon() -> None:
     old, new = Plain(), Plain(level=2)
     new.fails = True
     reloader = Reloader({"plain": change(new)})
@@ -189,7 +189,7 @@ def test_what_can_neither_go_forth_nor_back_stops_the_daemon() -> None:
     harness.close()
 
 
-def test_one_that_takes_neither_new_nor_old_options_has_what_it_had() -> None:
+def test_a_component_that_refuses_new_and_old_options_keeps_what_it_has() -> None:
     class Stubborn(Hooked):
         def reconfigure(self, daemon: Any, config: Mapping[str, Any]) -> None:
             raise TypeError("not these")
@@ -208,7 +208,7 @@ def test_one_that_takes_neither_new_nor_old_options_has_what_it_had() -> None:
     assert stubborn.seen == [1]
 
 
-def test_a_replacement_whose_events_cannot_be_had_is_refused() -> None:
+def test_a_replacement_whose_get_events_raises_is_refused() -> None:
     class Moody(Plain):
         asked = 0
 
@@ -231,7 +231,7 @@ def test_a_replacement_whose_events_cannot_be_had_is_refused() -> None:
     assert old.steps == ["setup 1", "teardown 1", "setup 1", "work 1", "teardown 1"]
 
 
-def test_what_would_handle_other_events_is_refused_before_anything_changes() -> None:
+def test_a_replacement_that_handles_other_events_is_refused_before_anything_changes() -> None:
     class Other(Plain):
         @handles("more")
         def cbk_event_more(self, daemon: Any, args: Any) -> None: ...
@@ -243,7 +243,7 @@ def test_what_would_handle_other_events_is_refused_before_anything_changes() -> 
         harness.advance(0.0)
 
     assert "'plain' would handle other events than now: that needs a restart" in reloader.outcome
-    assert hooked.told == []
+    assert hooked.calls == []
     assert plain.steps == ["setup 1", "teardown 1"]
 
 
@@ -296,10 +296,10 @@ def test_a_busy_component_keeps_its_old_options_and_so_do_the_others() -> None:
         assert quick.level == 1
         harness.advance(60.0)
 
-    assert (slow.told, slow.level) == ([], 1)
+    assert (slow.calls, slow.level) == ([], 1)
 
 
-def test_a_stop_waits_no_longer_than_it_takes_to_change_back() -> None:
+def test_a_stop_waits_for_a_reload_no_longer_than_for_its_rollback() -> None:
     class Hanging(Hooked):
         def reconfigure(self, daemon: Any, config: Mapping[str, Any]) -> None:
             for _ in range(100):
@@ -329,10 +329,10 @@ def test_a_stop_waits_no_longer_than_it_takes_to_change_back() -> None:
 
     [(reason, ended)] = outcome
     assert reason == "The daemon stops; not reconfigured: 'hanging'"
-    assert ended - begun < 6.0  # 2 s to change back, and not the 10 s of a reload
+    assert ended - begun < 6.0  # 2 s for the rollback, and not the 10 s of a reload
 
 
-def test_one_that_is_through_too_late_changes_back_itself() -> None:
+def test_a_component_that_changes_too_late_rolls_back_itself() -> None:
     class Slow(Hooked):
         def reconfigure(self, daemon: Any, config: Mapping[str, Any]) -> None:
             if config["level"] == 2:
@@ -347,12 +347,12 @@ def test_one_that_is_through_too_late_changes_back_itself() -> None:
         assert "because busy: 'slow'" in reloader.outcome
         harness.advance(60.0)
 
-    assert [new for _, new in slow.told] == [2, 1]
+    assert [new for _, new in slow.calls] == [2, 1]
     assert slow.level == 1
 
 
-def test_events_that_wait_meanwhile_are_all_handled_in_order() -> None:
-    """For any order in which actors move, and wherever callbacks are interrupted."""
+def test_events_that_wait_during_a_reload_are_all_handled_in_order() -> None:
+    """In any order in which actors run, and wherever callbacks are interrupted."""
 
     class Numbered(Hooked):
         @handles("number")
@@ -402,7 +402,9 @@ def real() -> Iterator[tuple[Dispatcher, Hooked, Plain]]:
         yield dispatcher, hooked, plain
 
 
-def test_on_real_threads_under_load(real: tuple[Dispatcher, Hooked, Plain]) -> None:
+def test_components_change_on_real_threads_under_load(
+    real: tuple[Dispatcher, Hooked, Plain],
+) -> None:
     dispatcher, hooked, plain = real
     stop = threading.Event()
     sent = 0

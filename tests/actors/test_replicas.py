@@ -6,31 +6,18 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.actors.fakes import Fake
+from tests.actors.fakes import DEADLINE, Fake, switch_interval
 from zenactors import ConfigurationError, Dispatcher, Replicas, ZenDaemonComponent, handles
 from zenactors.actors.runtime import Runtime
 from zenactors.core.replicas import _stable_hash
 
-DEADLINE = 10.0
-
-
-class Sink(ZenDaemonComponent):
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[Any] = []
-
-    @handles("work")
-    def cbk_event_work(self, daemon: Any, args: Any) -> None:
-        self.seen.append(args)
-
 
 class Worker(ZenDaemonComponent):
-    """Overtakes: each instance holds its first event until another has come after it."""
+    """Doubles its args, stops threes, fails on sevens; waits at the barrier if there is one."""
 
     def __init__(self, gate: threading.Barrier | None = None) -> None:
         super().__init__(name="worker")
@@ -60,19 +47,10 @@ class Worker(ZenDaemonComponent):
         self.events.append("control")
 
 
-@pytest.fixture
-def often() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(50e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
-@pytest.mark.usefixtures("often")
 @pytest.mark.parametrize("ordering", ["component", "event", "global"])
-def test_what_follows_sees_the_order_of_the_events(ordering: Any) -> None:
-    replicas, sink = Replicas(Worker, 4), Sink()
-    with Dispatcher([replicas, sink], ordering=ordering) as dispatcher:
+def test_the_next_component_sees_the_events_in_order(ordering: Any) -> None:
+    replicas, sink = Replicas(Worker, 4), Fake({"work": None})
+    with switch_interval(50e-6), Dispatcher([replicas, sink], ordering=ordering) as dispatcher:
         for number in range(2000):
             dispatcher.queue.schedule("work", number)
         assert dispatcher.drain(DEADLINE)
@@ -83,9 +61,9 @@ def test_what_follows_sees_the_order_of_the_events(ordering: Any) -> None:
     assert counts.accepted == 2000
 
 
-def test_as_many_events_are_worked_on_at_a_time_as_there_are_replicas() -> None:
-    gate = threading.Barrier(4)  # opens only when four callbacks wait at it together
-    replicas, sink = Replicas(lambda: Worker(gate), 4), Sink()
+def test_as_many_events_are_handled_at_a_time_as_there_are_replicas() -> None:
+    gate = threading.Barrier(4)  # opens only when four callbacks wait together
+    replicas, sink = Replicas(lambda: Worker(gate), 4), Fake({"work": None})
     with Dispatcher([replicas, sink]) as dispatcher:
         for number in (0, 1, 2, 4):
             dispatcher.queue.schedule("work", number)
@@ -129,7 +107,7 @@ def test_start_and_stop_reach_every_instance() -> None:
     assert [len(each.events) for each in replicas.instances] == [2, 2, 2]
 
 
-def test_replicas_are_named_after_their_front() -> None:
+def test_replicas_are_named_after_their_router() -> None:
     with Dispatcher([Replicas(Worker, 2)]) as dispatcher:
         dispatcher.queue.schedule("work", 1)
         assert dispatcher.drain(DEADLINE)
@@ -139,7 +117,7 @@ def test_replicas_are_named_after_their_front() -> None:
 
 
 def test_instances_that_handle_different_events_are_refused() -> None:
-    instances = iter([Worker(), Sink()])
+    instances = iter([Worker(), Fake({"work": None})])
 
     with pytest.raises(ConfigurationError, match="handle different events"):
         Replicas(lambda: next(instances), 2)
@@ -151,7 +129,7 @@ def test_a_count_below_one_is_refused() -> None:
 
 
 def test_a_key_that_raises_costs_one_event_and_nothing_else() -> None:
-    replicas, sink = Replicas(Worker, 2, key=lambda args: {0: 0, 2: 1}[args]), Sink()
+    replicas, sink = Replicas(Worker, 2, key=lambda args: {0: 0, 2: 1}[args]), Fake({"work": None})
     with Dispatcher([replicas, sink]) as dispatcher:
         for number in (0, 1, 2):
             dispatcher.queue.schedule("work", number)
@@ -164,7 +142,7 @@ def test_a_key_that_raises_costs_one_event_and_nothing_else() -> None:
     assert dispatcher.status == 0
 
 
-def test_a_control_event_that_ended_before_them_passes_the_replicas_by() -> None:
+def test_a_control_event_that_ended_before_the_replicas_passes_them_by() -> None:
     class Veto(ZenDaemonComponent):
         @handles("stop")
         def cbk_event_stop(self, daemon: Any, args: Any) -> Any:
@@ -202,7 +180,7 @@ def test_a_control_event_that_fails_in_any_replica_is_dead() -> None:
     assert (counts.completed, counts.dead) == (0, 1)
 
 
-def test_with_event_ordering_a_slow_chain_holds_up_no_other_behind_the_front() -> None:
+def test_with_event_ordering_a_slow_chain_holds_up_no_other_behind_the_router() -> None:
     gate, seen = threading.Event(), threading.Event()
 
     class Both(ZenDaemonComponent):
@@ -265,7 +243,7 @@ print([_stable_hash(key) for key in ("a", b"a", 7, None, ("a", None, 1.5), ("b",
 """
 
 
-def test_keys_are_dealt_the_same_in_every_process() -> None:
+def test_keys_have_the_same_hash_in_every_process() -> None:
     shares = {
         subprocess.run(
             [sys.executable, "-c", PRINT_SHARES],
@@ -280,7 +258,7 @@ def test_keys_are_dealt_the_same_in_every_process() -> None:
     assert len(shares) == 1
 
 
-def test_what_hashes_itself_is_dealt_as_it_says() -> None:
+def test_a_key_with_a_hash_of_its_own_keeps_it() -> None:
     class AnyCase(str):
         __slots__ = ()
 

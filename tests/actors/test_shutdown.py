@@ -19,7 +19,7 @@ from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.shutdown import StopReport
 
 
-def test_stop_drains_events_already_queued_and_those_they_lead_to() -> None:
+def test_stop_drains_queued_events_and_those_that_they_schedule() -> None:
     def cbk(daemon: Any, args: int) -> None:
         if args < 100:
             daemon.queue.schedule("x", args + 1)
@@ -43,7 +43,7 @@ def test_stop_does_not_wait_for_events_for_later() -> None:
     assert component.seen == []
 
 
-def test_the_stop_event_runs_before_what_is_queued() -> None:
+def test_the_stop_event_runs_before_queued_events() -> None:
     gate = Gate()
     component = Fake({"x": gate, "stop": None})
     dispatcher = Dispatcher([component])
@@ -81,7 +81,7 @@ def test_concurrent_stops_all_wait_for_the_first(*, drain: bool) -> None:
     assert_conserved(dispatcher)
 
 
-def test_an_impatient_stop_cuts_a_patient_one_short() -> None:
+def test_a_stop_without_draining_cuts_a_draining_one_short() -> None:
     gate = Gate()
     component = Fake({"x": gate})
     dispatcher = Dispatcher([component])
@@ -89,15 +89,15 @@ def test_an_impatient_stop_cuts_a_patient_one_short() -> None:
     for _ in range(2_000):
         dispatcher.queue.schedule("x")
     gate.await_entered()
-    patient = begin_to_stop(dispatcher)
-    impatient = threading.Thread(target=lambda: dispatcher.stop(drain=False))
-    impatient.start()
+    draining = begin_to_stop(dispatcher)
+    hasty = threading.Thread(target=lambda: dispatcher.stop(drain=False))
+    hasty.start()
     assert await_fact(dispatcher, lambda: dispatcher.halted)
     gate.open()
-    patient.join(DEADLINE)
-    impatient.join(DEADLINE)
-    assert not patient.is_alive()
-    assert not impatient.is_alive()
+    draining.join(DEADLINE)
+    hasty.join(DEADLINE)
+    assert not draining.is_alive()
+    assert not hasty.is_alive()
     report = dispatcher.stop()
     assert not report.drained
     assert not report.timed_out
@@ -111,13 +111,13 @@ def test_a_callback_that_waits_for_its_own_end_gets_an_error_at_once(
 ) -> None:
     causes: list[Any] = []
 
-    def wait_for_oneself(daemon: Any, *_: Any) -> None:
+    def wait_for_own_end(daemon: Any, *_: Any) -> None:
         with pytest.raises(RuntimeError, match="callback cannot wait") as info:
             getattr(daemon, method)()
         causes.append(info.value)
 
-    hooks: dict[str, Any] = {} if where == "event" else {where: wait_for_oneself}
-    component = Fake({"x": wait_for_oneself if where == "event" else None}, **hooks)
+    hooks: dict[str, Any] = {} if where == "event" else {where: wait_for_own_end}
+    component = Fake({"x": wait_for_own_end if where == "event" else None}, **hooks)
     with Dispatcher([component]) as dispatcher:
         dispatcher.queue.schedule("x")
     assert len(causes) == 1
@@ -163,7 +163,7 @@ def test_a_component_that_hangs_is_named_and_does_not_hold_up_the_stop() -> None
     assert (report.drained, report.timed_out, report.left) == (False, True, 10)
     assert_conserved(dispatcher)
     gate.open()
-    assert torn.wait(DEADLINE)  # it releases what it holds all the same
+    assert torn.wait(DEADLINE)  # it is torn down even so
 
 
 def test_a_teardown_that_hangs_does_not_make_the_others_look_stuck() -> None:
@@ -205,7 +205,7 @@ def test_many_components_that_hang_do_not_add_up() -> None:
     assert sorted(report.stuck) == [str(n) for n in range(8)]
 
 
-def test_what_a_hasty_stop_leaves_is_counted() -> None:
+def test_events_that_a_hasty_stop_leaves_are_counted() -> None:
     second_gate = Gate()
     first, second = Fake({"x": None}, name="first"), Fake({"x": second_gate}, name="second")
     dispatcher = Dispatcher([first, second])
@@ -247,7 +247,7 @@ def test_a_wait_of_a_callback_ends_with_the_daemon() -> None:
     assert report == StopReport()
 
 
-def test_set_done_asks_for_the_end_and_stops_nothing_by_itself() -> None:
+def test_set_done_asks_for_a_stop_and_stops_nothing_by_itself() -> None:
     component = Fake({"x": None})
     with Dispatcher([component]) as dispatcher:
         assert not dispatcher.is_done()
@@ -292,7 +292,7 @@ def test_a_drain_without_a_time_limit_ends_when_a_callback_stops_everything() ->
     assert dispatcher.status == 2
 
 
-def test_the_first_status_that_is_noted_counts() -> None:
+def test_the_first_exit_status_that_is_set_counts() -> None:
     with Dispatcher([Fake()]) as dispatcher:
         assert dispatcher.status == 0
         dispatcher.set_exit_status(5)

@@ -88,7 +88,7 @@ def test_nothing_else_begins_before_every_start_callback_has_returned() -> None:
     starting = threading.Thread(target=dispatcher.start)
     starting.start()
     gate.await_entered()
-    assert dispatcher.queue.count() == 4  # all wait at the barrier
+    assert dispatcher.queue.count() == 4  # all wait for the start
     assert log == ["start"]
     gate.open()
     starting.join(DEADLINE)
@@ -216,7 +216,7 @@ def test_a_thread_that_the_system_refuses_leaves_no_actor_behind(
     def refuse_the_third(actor: ComponentActor) -> None:
         started.append(actor)
         if len(started) == 3:
-            pykka.ActorRegistry.unregister(actor.actor_ref)  # what pykka forgets
+            pykka.ActorRegistry.unregister(actor.actor_ref)  # pykka does not do it
             raise RuntimeError("can't start new thread")
         original(actor)
 
@@ -226,13 +226,13 @@ def test_a_thread_that_the_system_refuses_leaves_no_actor_behind(
     assert_nothing_runs()
 
 
-def test_a_stop_that_overlaps_the_opening_is_not_undone_by_it() -> None:
+def test_a_stop_that_overlaps_the_opening_is_not_reverted_by_it() -> None:
     dispatcher = Dispatcher([Fake({"x": None})])
     engine = dispatcher._engine
     halting = threading.Event()
 
     class Racing(Lifecycle):
-        """Another thread halts just when the start is about to open."""
+        """Another thread halts when the start is about to open."""
 
         def advance(self, phase: Phase) -> Phase | None:
             if phase is Phase.OPEN and not halting.is_set():
@@ -247,7 +247,7 @@ def test_a_stop_that_overlaps_the_opening_is_not_undone_by_it() -> None:
     dispatcher.stop()
 
 
-def test_a_component_may_do_without_any_hook() -> None:
+def test_a_component_needs_no_hooks() -> None:
     class Bare:
         def __init__(self) -> None:
             self.seen: list[Any] = []

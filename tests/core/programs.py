@@ -1,4 +1,4 @@
-"""Random programs for the engine, and the comparison of what it did with their replay."""
+"""Random programs for the engine, and the comparison of its calls with a replay."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zenactors.core.messages import Batch
 
 ORDERINGS: list[Ordering] = ["global", "component", "event"]
 
-# A program whose mistakes show: state and args are mixed in every component.
+# A program in which faults show: every component mixes its state with the args.
 FAULTY = Program(
     (
         (("x", False), ("y", False), ("z", True)),
@@ -75,20 +75,20 @@ def outside_events(
     ways: tuple[str, ...] = ("back", "back", "back", "next", "after", "at"),
     urgent: float = 0.05,
 ) -> dict[str, list[tuple[str, Tag]]]:
-    """Return what some threads outside schedule."""
+    """Return the events that some threads outside schedule."""
     events = program.events()
     outside: dict[str, list[tuple[str, Tag]]] = {}
     for producer in range(rng.randint(1, producers)):
-        who = f"p{producer}"
-        outside[who] = [
-            (rng.choice(events), Tag(who, rng.choice(ways), number, 0, number))
+        name = f"p{producer}"
+        outside[name] = [
+            (rng.choice(events), Tag(name, rng.choice(ways), number, 0, number))
             for number in range(rng.randint(0, each))
         ]
         for number in range(each):
             if rng.random() < urgent:
-                where = rng.randint(0, len(outside[who]))
-                tag = Tag(who, "priority", number, 0, 0)
-                outside[who].insert(where, (URGENT, tag))
+                index = rng.randint(0, len(outside[name]))
+                tag = Tag(name, "priority", number, 0, 0)
+                outside[name].insert(index, (URGENT, tag))
     return outside
 
 
@@ -116,7 +116,7 @@ def compare(
     withdrawn: list[Tag],
     counts: dict[str, Counts],
 ) -> None:
-    """Assert that the engine did what its log, its input and its counts say."""
+    """Assert that calls and counts agree with the log, and the log with the input."""
     expected = replay(program, log)
     difference = mismatch(calls, expected.calls, ordering)
     assert not difference, difference
@@ -163,7 +163,8 @@ def swap_pieces(monkeypatch: pytest.MonkeyPatch, sink: Any) -> None:
     monkeypatch.setattr(sink, "forward", swapped)
 
 
-def drop_bubbles(monkeypatch: pytest.MonkeyPatch, sink: Any) -> None:
+def drop_empty_batches(monkeypatch: pytest.MonkeyPatch, sink: Any) -> None:
+    """Lose the batches that travel on empty."""
     forward: Callable[[Any, int, Batch], None] = sink.forward
 
     def dropping(self: Any, component: int, batch: Batch) -> None:

@@ -1,9 +1,9 @@
-"""A23: what every component should have seen, found without the engine.
+"""The calls that every component should have had, found without the engine.
 
-A `Program` is plain data: who handles what. `behave` is what its callbacks do, as a pure function
-of the component's state and the args. Since each callback mixes its state into the args it
-hands on, and the args into its state, one pair of events in the wrong order changes
-everything that comes after. `replay` executes the dispatcher's log one event at a time.
+A `Program` is plain data: the handlers of each component. `behave` is the behaviour of its
+callbacks, a pure function of the component's state and the args. Each callback mixes its state
+into the args and the args into its state, so one pair of events in the wrong order changes all
+later calls. `replay` executes the dispatcher's log one event at a time.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, Handler
 from zenactors.core.component import ZenDaemonComponent
 
-URGENT = "urgent"  # a priority event: it has no place in any order, and leaves no trace
+URGENT = "urgent"  # a priority event: it has no place in any order, and changes no state
 
 
 class Tag(NamedTuple):
-    """The args of one event. `number` counts what `origin` has scheduled in the way `how`."""
+    """The args of one event. `number` counts the events that `origin` scheduled by `how`."""
 
     origin: Hashable
     how: str
@@ -51,8 +51,8 @@ class Program:
 
     Attributes:
         handlers: For each component its handlers in order, `(event, prepend)`.
-        stops: How many callbacks in a hundred answer FLAG_STOP.
-        fails: How many raise, or return what they must not.
+        stops: How many callbacks in a hundred return FLAG_STOP.
+        fails: How many raise, or return an invalid value.
         children: How many schedule another event.
         ways: How they schedule it: "back", "next", "after".
         depth: How long a line of descendants may be.
@@ -80,7 +80,7 @@ class Program:
         return sorted({name for handlers in self.handlers for name, _ in handlers})
 
 
-class Wish(NamedTuple):
+class ChildEvent(NamedTuple):
     """An event that a callback schedules. `units` says how long it is delayed."""
 
     event: str
@@ -88,17 +88,17 @@ class Wish(NamedTuple):
     units: int
 
 
-class Deed(NamedTuple):
-    """What one call of a callback comes to."""
+class Reaction(NamedTuple):
+    """The result of one call of a callback."""
 
     state: tuple[int, int]
     answer: str  # "continue", "same" (None), "stop", "raise" or "wrong"
     args: Tag
-    wishes: tuple[Wish, ...]
+    children: tuple[ChildEvent, ...]
 
 
-def behave(program: Program, state: tuple[int, int], call: Call) -> Deed:
-    """Say what a callback does. Pure: state and args decide everything."""
+def behave(program: Program, state: tuple[int, int], call: Call) -> Reaction:
+    """Return what a callback does. Pure: state and args decide everything."""
     digest = zlib.crc32(repr((state, call)).encode())
     dice, count = digest % 100, state[1]
     answer = "same" if digest % 7 == 0 else "continue"
@@ -106,21 +106,21 @@ def behave(program: Program, state: tuple[int, int], call: Call) -> Deed:
         answer = "stop"
     elif dice < program.stops + program.fails:
         answer = "wrong" if digest % 3 == 0 else "raise"
-    wishes: tuple[Wish, ...] = ()
+    children: tuple[ChildEvent, ...] = ()
     if (digest >> 8) % 100 < program.children and call.args.depth < program.depth:
         events = program.events()
         how = program.ways[(digest >> 16) % len(program.ways)]
         origin = f"c{call.component}" + (f"-{call.event}" if program.by_event else "")
         child = Tag(origin, how, count, call.args.depth + 1, digest)
-        wishes = (Wish(events[(digest >> 4) % len(events)], child, (digest >> 20) % 4),)
+        children = (ChildEvent(events[(digest >> 4) % len(events)], child, (digest >> 20) % 4),)
         count += 1
     args = call.args if answer == "same" else call.args._replace(digest=digest)
-    return Deed((digest, count), answer, args, wishes)
+    return Reaction((digest, count), answer, args, children)
 
 
 @dataclasses.dataclass
 class Run:
-    """What happened: every call in order, how events ended, what each event scheduled."""
+    """A finished run: every call in order, the ends of events, the children of each event."""
 
     calls: list[Call] = dataclasses.field(default_factory=list)
     ends: Counter[tuple[str, str]] = dataclasses.field(default_factory=Counter)
@@ -139,17 +139,17 @@ def replay(program: Program, log: Iterable[tuple[str, list[Tag]]]) -> Run:
                 call = Call(component, event, position, args)
                 run.calls.append(call)
                 key = (component, event if program.by_event else None)
-                deed = behave(program, states.get(key, (component, 0)), call)
-                states[key], args = deed.state, deed.args  # noqa: PLW2901 - handed on
-                run.children[-1] += [(wish.event, wish.args) for wish in deed.wishes]
-                if deed.answer not in ("continue", "same"):
-                    end = "stopped" if deed.answer == "stop" else "dead"
+                reaction = behave(program, states.get(key, (component, 0)), call)
+                states[key], args = reaction.state, reaction.args  # noqa: PLW2901 - passed on
+                run.children[-1] += [(child.event, child.args) for child in reaction.children]
+                if reaction.answer not in ("continue", "same"):
+                    end = "stopped" if reaction.answer == "stop" else "dead"
                     break
             run.ends[event, end] += 1
     return run
 
 
-def run_as_the_seed(program: Program, queue: list[tuple[str, Tag]]) -> list[tuple[str, list[Tag]]]:
+def run_as_pyzenkit(program: Program, queue: list[tuple[str, Tag]]) -> list[tuple[str, list[Tag]]]:
     """Return the log of pyzenkit's loop: take the first event, run its chain to the end."""
     log: list[tuple[str, list[Tag]]] = []
     states: dict[int, tuple[int, int]] = {}
@@ -159,11 +159,11 @@ def run_as_the_seed(program: Program, queue: list[tuple[str, Tag]]) -> list[tupl
         log.append((event, [args]))
         for component, position in program.chain(event):
             call = Call(component, event, position, args)
-            deed = behave(program, states.get(component, (component, 0)), call)
-            states[component], args = deed.state, deed.args
-            for wish in deed.wishes:
-                queue.insert(0 if wish.args.how == "next" else len(queue), wish[:2])
-            if deed.answer not in ("continue", "same"):
+            reaction = behave(program, states.get(component, (component, 0)), call)
+            states[component], args = reaction.state, reaction.args
+            for child in reaction.children:
+                queue.insert(0 if child.args.how == "next" else len(queue), child[:2])
+            if reaction.answer not in ("continue", "same"):
                 break
     return log
 
@@ -212,9 +212,9 @@ class Player(ZenDaemonComponent):
 
     Args:
         program: The program.
-        index: Which of its components.
-        calls: Where to note every call, over all components.
-        pause: Called in each callback, with its digest: lets time pass.
+        index: The component's index.
+        calls: The list to which the calls of all components are added.
+        pause: Called in each callback, with its digest, to let time pass.
         unit: Seconds of delay per unit.
     """
 
@@ -254,27 +254,27 @@ class Player(ZenDaemonComponent):
             call = Call(self.index, event, position, args)
             self.saw.append(call)
             self.calls.append(call)
-            deed = behave(self.program, self.states.get(key, (self.index, 0)), call)
-            self._pause(deed.state[0])
-            for wish in deed.wishes:
+            reaction = behave(self.program, self.states.get(key, (self.index, 0)), call)
+            self._pause(reaction.state[0])
+            for child in reaction.children:
                 queue = daemon.queue
-                if wish.args.how == "after":
-                    queue.schedule_after(wish.units * self._unit, wish.event, wish.args)
-                elif wish.args.how == "next":
-                    queue.schedule_next(wish.event, wish.args)
+                if child.args.how == "after":
+                    queue.schedule_after(child.units * self._unit, child.event, child.args)
+                elif child.args.how == "next":
+                    queue.schedule_next(child.event, child.args)
                 else:
-                    queue.schedule(wish.event, wish.args)
-            self.states[key] = deed.state
-            match deed.answer:
+                    queue.schedule(child.event, child.args)
+            self.states[key] = reaction.state
+            match reaction.answer:
                 case "same":
                     return None
                 case "continue":
-                    return FLAG_CONTINUE, deed.args
+                    return FLAG_CONTINUE, reaction.args
                 case "stop":
-                    return FLAG_STOP, deed.args
+                    return FLAG_STOP, reaction.args
                 case "wrong":
                     return 5
                 case _:
-                    raise LookupError(str(deed.args))
+                    raise LookupError(str(reaction.args))
 
         return call_back

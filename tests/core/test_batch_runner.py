@@ -19,7 +19,7 @@ DAEMON = object()
 
 
 class RecordingSink:
-    """Keeps what a host sends."""
+    """Keeps the results and incidents of a runner."""
 
     def __init__(self) -> None:
         self.forwarded: list[tuple[int, Batch]] = []
@@ -82,10 +82,10 @@ def proceed(daemon: Any, args: Any) -> None:
     return None
 
 
-# --- what callbacks answer --------------------------------------------------------------------
+# --- return values of callbacks ---------------------------------------------------------------
 
 
-def test_a_callback_gets_the_daemon_and_the_very_args() -> None:
+def test_a_callback_gets_the_daemon_and_the_args_themselves() -> None:
     got: list[tuple[Any, Any]] = []
     driver = RunnerDriver(lambda daemon, args: got.append((daemon, args)))
     args = {"a": 1}
@@ -110,7 +110,7 @@ def test_flag_stop_ends_an_event_and_counts_it() -> None:
 
 
 @pytest.mark.parametrize("answer", [5, (1,), (1, 2, 3), 1.5, object(), ()])
-def test_an_answer_that_is_no_pair_is_a_dead_letter_that_shows_it(answer: Any) -> None:
+def test_an_answer_that_is_no_pair_is_a_dead_letter_that_quotes_it(answer: Any) -> None:
     def odd(daemon: Any, args: Any) -> Any:
         return answer if args == 2 else None
 
@@ -149,7 +149,7 @@ def test_a_type_error_in_a_callback_is_not_taken_for_a_wrong_answer() -> None:
     assert isinstance(driver.sink.letters[0].cause, TypeError)
 
 
-def test_a_callback_that_cannot_be_called_so_is_not_blamed_on_the_last_answer() -> None:
+def test_a_call_that_fails_is_not_blamed_on_the_previous_answer() -> None:
     answers: list[Any] = []
 
     class Fickle:
@@ -236,10 +236,10 @@ def test_each_of_several_callbacks_may_end_its_event() -> None:
     assert [letter.args for letter in driver.sink.letters] == ["raise", "wrong"]
 
 
-# --- the way on -------------------------------------------------------------------------------
+# --- sending on -------------------------------------------------------------------------------
 
 
-def test_survivors_go_to_the_next_step_and_the_rest_is_remembered() -> None:
+def test_survivors_go_to_the_next_step_and_the_others_are_counted() -> None:
     driver = RunnerDriver(lambda d, a: (a > 1, a), steps=2)
     driver.runner.arrive(driver.batch(1, 2, 3))
     driver.work()
@@ -256,7 +256,7 @@ def test_survivors_go_to_the_next_step_and_the_rest_is_remembered() -> None:
     assert driver.sink.reported == []
 
 
-def test_a_batch_whose_events_are_all_gone_travels_on_empty() -> None:
+def test_a_batch_whose_events_have_all_ended_travels_on_empty() -> None:
     driver = RunnerDriver(lambda d, a: (FLAG_STOP, a), steps=3)
     driver.runner.arrive(driver.batch(1, 2))
     driver.work()
@@ -270,11 +270,11 @@ def test_children_go_to_the_dispatcher_before_the_batch_goes_on() -> None:
     driver = RunnerDriver(lambda d, a: driver.runner.children.append(child), steps=2)
     child = Scheduled(None, QueuePosition.BACK, "x", None)  # type: ignore[arg-type]
     driver.sink.schedule = lambda children: sent.append(f"{len(children)} children")  # type: ignore[method-assign]
-    driver.sink.forward = lambda component, batch: sent.append("part")  # type: ignore[method-assign]
+    driver.sink.forward = lambda component, batch: sent.append("batch")  # type: ignore[method-assign]
     driver.runner.arrive(driver.batch(1, 2))
     driver.work()
 
-    assert sent == ["2 children", "part"]
+    assert sent == ["2 children", "batch"]
     assert driver.runner.children == []
 
 
@@ -290,7 +290,7 @@ def test_children_of_the_last_step_travel_with_the_report() -> None:
     assert driver.sink.reported[-1].children is None
 
 
-def test_a_part_of_the_control_lane_runs_between_two_strides() -> None:
+def test_a_batch_of_the_control_lane_runs_between_two_strides() -> None:
     calls: list[Any] = []
 
     def slow(daemon: Any, args: Any) -> None:
@@ -309,7 +309,7 @@ def test_a_part_of_the_control_lane_runs_between_two_strides() -> None:
     assert sum(batch.size for batch in driver.sink.reported) == 4
 
 
-# --- strides and parts ------------------------------------------------------------------------
+# --- strides and pieces -----------------------------------------------------------------------
 
 
 def test_strides_double_while_callbacks_are_quick() -> None:
@@ -328,7 +328,7 @@ def test_strides_double_while_callbacks_are_quick() -> None:
     assert sum(strides) == 500
 
 
-def test_a_stride_is_cut_when_callbacks_turn_slow_and_never_below_one() -> None:
+def test_a_stride_is_cut_when_callbacks_become_slow_and_never_below_one() -> None:
     pace = 0.0
     driver = RunnerDriver(lambda d, a: driver.clock.advance(pace))
     driver.run(*range(500))
@@ -345,7 +345,7 @@ def test_a_stride_is_cut_when_callbacks_turn_slow_and_never_below_one() -> None:
     assert step.stride == 1
 
 
-def test_what_is_done_after_a_millisecond_is_sent_on_as_a_part() -> None:
+def test_after_a_millisecond_the_finished_events_are_sent_on_as_a_piece() -> None:
     driver = RunnerDriver(lambda d, a: driver.clock.advance(0.000_4), steps=2)
     driver.runner.arrive(driver.batch(*range(10)))
     driver.work()
@@ -358,14 +358,14 @@ def test_what_is_done_after_a_millisecond_is_sent_on_as_a_part() -> None:
     assert sum(batch.size for batch in batches) == 10
 
 
-def test_a_quick_batch_is_not_parted() -> None:
+def test_a_quick_batch_is_not_split() -> None:
     driver = RunnerDriver(proceed, steps=2)
     driver.runner.arrive(driver.batch(*range(1000)))
     driver.work()
     assert [batch.size for _, batch in driver.sink.forwarded] == [1000]
 
 
-def test_parts_add_up_with_the_gone_and_the_dead_among_them() -> None:
+def test_pieces_add_up_with_the_stopped_and_the_dead_among_them() -> None:
     def mixed(daemon: Any, args: int) -> Any:
         driver.clock.advance(SPLIT_AFTER)
         if args % 3 == 0:
@@ -374,7 +374,7 @@ def test_parts_add_up_with_the_gone_and_the_dead_among_them() -> None:
 
     driver = RunnerDriver(mixed, steps=2)
     whole = driver.batch(*range(30))
-    # Four events of the batch were lost before: they are carried along and not forgotten.
+    # Four events of the batch ended before: the batch still accounts for them.
     whole.size, whole.stopped, whole.dead = 34, 3, 1
     driver.runner.arrive(whole)
     driver.work()
@@ -389,7 +389,7 @@ def test_parts_add_up_with_the_gone_and_the_dead_among_them() -> None:
         assert batch.size == len(batch.items) + batch.stopped + batch.dead
 
 
-def test_a_part_can_be_parted_again() -> None:
+def test_a_piece_can_be_split_again() -> None:
     driver = RunnerDriver(lambda d, a: driver.clock.advance(SPLIT_AFTER), steps=2)
     driver.runner.arrive(driver.batch(1, 2, last=False))
     driver.work()
@@ -407,7 +407,7 @@ def order_of(driver: RunnerDriver) -> list[Any]:
     return [item for batch in driver.sink.reported for item in batch.items]
 
 
-def test_early_tickets_are_put_aside_until_their_turn() -> None:
+def test_batches_with_later_tickets_wait_for_the_earlier_ones() -> None:
     driver = RunnerDriver(proceed)
     for ticket in (2, 1, 3):
         driver.runner.arrive(driver.batch(ticket, ticket=ticket))
@@ -431,7 +431,7 @@ def test_batches_run_in_ticket_order_however_they_arrive(seed: int) -> None:
     assert order_of(driver) == list(range(50))
 
 
-def test_only_the_last_part_advances_the_order() -> None:
+def test_only_the_last_piece_advances_the_order() -> None:
     driver = RunnerDriver(proceed)
     driver.runner.arrive(driver.batch("early", ticket=1))
     driver.runner.arrive(driver.batch("a", last=False))
@@ -441,7 +441,7 @@ def test_only_the_last_part_advances_the_order() -> None:
     assert order_of(driver) == ["a", "b", "c", "early"]
 
 
-def test_early_parts_wait_together_and_later_ones_follow_directly() -> None:
+def test_early_pieces_wait_together_and_later_ones_follow_directly() -> None:
     driver = RunnerDriver(proceed)
     driver.runner.arrive(driver.batch("b1", ticket=1, last=False))
     driver.runner.arrive(driver.batch("b2", ticket=1, last=False))
@@ -486,7 +486,7 @@ def test_after_a_stop_request_nothing_more_of_the_batch_is_run(
     assert done.dead + done.stopped == 1
 
 
-def test_an_answer_that_cannot_be_shown_is_a_dead_letter_like_any_other() -> None:
+def test_an_answer_whose_repr_raises_is_a_dead_letter_like_any_other() -> None:
     class Mute:
         def __repr__(self) -> str:
             raise RuntimeError("no")

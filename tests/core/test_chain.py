@@ -27,7 +27,7 @@ def handler(event: Any, label: str, *, prepend: bool = False) -> Any:
     return gen_event_handler(event, callback(label), prepend)
 
 
-def test_callbacks_stand_in_the_order_of_registration() -> None:
+def test_callbacks_are_in_the_order_of_registration() -> None:
     chains = build_chains(
         [
             ("a", [handler("x", "a1"), handler("y", "a2")]),
@@ -43,7 +43,7 @@ def test_callbacks_stand_in_the_order_of_registration() -> None:
     assert not chains["x"].revisits
 
 
-def test_prepend_puts_a_callback_first_and_the_last_prepended_foremost() -> None:
+def test_prepend_puts_a_callback_first_and_the_last_prepended_one_before_all() -> None:
     chains = build_chains(
         [
             ("a", [handler("x", "a1")]),
@@ -66,7 +66,7 @@ def test_several_callbacks_of_one_component_are_one_step_in_their_order() -> Non
     assert not chains["x"].revisits
 
 
-def test_a_way_that_comes_back_has_a_step_for_each_visit() -> None:
+def test_a_chain_that_returns_to_a_component_has_a_step_for_each_visit() -> None:
     chains = build_chains(
         [
             ("a", [handler("x", "a1")]),
@@ -87,7 +87,7 @@ def test_falsy_events_have_chains() -> None:
     assert names(chains[0]) == [(0, ["a1", "a1"])]
 
 
-def test_the_seeds_handler_without_prepend_is_taken() -> None:
+def test_a_handler_of_pyzenkit_without_prepend_is_accepted() -> None:
     chains = build_chains([("a", [{"event": "x", "callback": callback("a1")}])])
     assert names(chains["x"]) == [(0, ["a1"])]
 

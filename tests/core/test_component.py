@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import copy
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from tests.actors.fakes import switch_interval
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, gen_event_handler, handles
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import ZenDaemonComponent, transfer_state
@@ -24,12 +24,12 @@ def wiring(component: ZenDaemonComponent) -> list[tuple[Any, str, bool]]:
 # --- flags and handlers ---------------------------------------------------------------------
 
 
-def test_flags_have_the_seeds_values() -> None:
+def test_flags_have_the_values_of_pyzenkit() -> None:
     assert (FLAG_STOP, FLAG_CONTINUE) == (0, 1)
     assert isinstance(FLAG_STOP, int)
 
 
-def test_handlers_are_the_seeds_dicts() -> None:
+def test_handlers_are_the_dicts_of_pyzenkit() -> None:
     assert gen_event_handler("line", print) == {
         "event": "line",
         "callback": print,
@@ -124,7 +124,7 @@ def test_event_map_renames_marked_events() -> None:
     assert component.event("anything") == "anything"
 
 
-def test_names_and_foreign_options() -> None:
+def test_names_and_unknown_options() -> None:
     assert str(Base()) == "Base"
     assert str(Base(name="tailer", path="/var/log/x", depth=3)) == "tailer"
     assert (Base().get_events() is not Base().get_events()) is True
@@ -161,15 +161,13 @@ def test_the_log_is_bound_once_and_late() -> None:
 
 @pytest.fixture
 def restless() -> Iterator[None]:
-    """Let threads be interrupted as often as the interpreter can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
+    """Let the interpreter switch threads as often as it can."""
+    with switch_interval(1e-6):
+        yield
 
 
 def run_together(*work: Callable[[], Any]) -> None:
-    """Begin all of it at once, each in a thread; raise what the first of them raised."""
+    """Run all callables at once, each in a thread; raise the first of their exceptions."""
     errors: list[BaseException] = []
     begin = threading.Barrier(len(work))
 
@@ -212,7 +210,7 @@ def test_readers_in_other_threads_see_every_increase_once() -> None:
     def count() -> None:
         for number in range(3_000):
             component.inc_statistic("lines")
-            component.inc_statistic(f"file {number}")  # what is read grows meanwhile
+            component.inc_statistic(f"file {number}")  # the counters grow while they are read
 
     def read(reader: str) -> None:
         found = component.get_statistics(reader)
@@ -223,7 +221,7 @@ def test_readers_in_other_threads_see_every_increase_once() -> None:
             read(reader)
             component.get_state()
 
-    # Two threads read as one: what is new reaches one of them.
+    # Two threads are one reader: each increase reaches one of them.
     readers = [lambda name=name: read_often(name) for name in ("log", "log", "metrics")]
     run_together(count, count, *readers)
     read("log")
@@ -235,11 +233,11 @@ def test_readers_in_other_threads_see_every_increase_once() -> None:
     }
 
 
-def test_what_counts_in_the_middle_of_counting_does_not_hang() -> None:
+def test_counting_in_the_middle_of_counting_does_not_hang() -> None:
     component = Base()
 
     class Finalized:
-        """Stands for the garbage collector, which may come in anywhere."""
+        """Simulates a finalizer, which may run anywhere."""
 
         def __radd__(self, count: int) -> int:
             component.inc_statistic("finalized")
@@ -250,7 +248,7 @@ def test_what_counts_in_the_middle_of_counting_does_not_hang() -> None:
     assert component.statistics_cur == {"lines": 1, "finalized": 1}
 
 
-def test_counting_that_failed_holds_nobody_up() -> None:
+def test_counting_that_failed_keeps_no_lock() -> None:
     component = Base()
     with pytest.raises(TypeError):
         component.inc_statistic([])  # type: ignore[arg-type]
@@ -273,7 +271,7 @@ def test_a_deep_copy_counts_for_itself() -> None:
 
 
 @pytest.mark.usefixtures("restless")
-def test_what_takes_a_components_place_counts_on_with_it() -> None:
+def test_an_object_that_replaces_a_component_continues_its_counters() -> None:
     old, new = Base(), Base()
     transfer_state(old, new)
 
@@ -346,7 +344,7 @@ def test_nested_counters_are_compared_key_by_key() -> None:
 @pytest.mark.parametrize(
     ("cur", "prev"), [({"x": {"y": 1}}, {"x": 5}), ({"x": 1}, {"x": {"y": 5}})]
 )
-def test_a_counter_that_changed_its_shape_starts_anew(
+def test_a_counter_that_changed_its_shape_starts_again(
     cur: dict[str, Any], prev: dict[str, Any]
 ) -> None:
     result = calc_statistics(cur, prev, 1.0)["x"]
@@ -379,7 +377,7 @@ def test_two_readers_do_not_disturb_each_other() -> None:
     assert component.get_statistics("metrics")["x"]["inc"] == 20
 
 
-def test_a_reading_is_a_copy_also_of_nested_counters() -> None:
+def test_a_reading_copies_even_nested_counters() -> None:
     component = Base()
     component.statistics_cur["codes"] = {"200": 1}
     component.get_statistics()
@@ -394,7 +392,7 @@ def test_reading_twice_at_the_same_instant_is_no_crash() -> None:
     assert component.get_statistics()["x"] == {"cnt": 1, "inc": 0, "spd": 0.0, "pct": 0.0}
 
 
-def test_the_seeds_statistics_line_formats() -> None:
+def test_the_statistics_line_of_pyzenkit_formats() -> None:
     numbers = calc_statistics({"lines": 200}, {"lines": 150}, 10.0)["lines"]
     line = ZenDaemonComponent.pattern_stats.format(
         "Statistics:", "lines", numbers["cnt"], numbers["inc"], numbers["spd"]

@@ -1,4 +1,4 @@
-"""`Dispatcher` and `ZenDaemon` have everything that the protocol promises to callbacks."""
+"""`Dispatcher` and `ZenDaemon` implement the protocol of `daemon`."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def offered(cls: type) -> set[str]:
 
 
 @pytest.mark.parametrize("cls", [Dispatcher, ZenDaemon])
-def test_a_callback_finds_all_that_is_promised_of_a_daemon(cls: type) -> None:
+def test_the_daemons_have_everything_that_the_protocol_has(cls: type) -> None:
     attributes = {"queue", "logger", "exit_when_idle"}  # set by the constructor of Dispatcher
     assert promised(Daemon) - offered(cls) <= attributes
 
 
-def test_a_callback_finds_all_that_is_promised_of_queue_and_io() -> None:
+def test_the_queue_and_io_have_everything_that_the_protocols_have() -> None:
     assert promised(EventQueue) <= offered(LiveQueue)
     assert promised(Reactor) <= offered(ComponentReactor)
 

@@ -29,11 +29,11 @@ def open_up(state: DispatchState) -> None:
 
 
 class DispatchDriver:
-    """A dispatch whose batches the test completes by hand.
+    """A `DispatchState` whose batches the test completes itself.
 
     Args:
-        wiring: The components of each event's chain, by number.
-        ordering: What may overlap.
+        wiring: The components of each event's chain, by index.
+        ordering: Which events may overlap.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ def test_in_event_ordering_each_chain_has_tickets_of_its_own() -> None:
     assert [batch.tickets for batch in driver.admit()] == [(0, 0), (0, 0), (0,), (1, 1)]
 
 
-def test_a_way_that_comes_back_is_travelled_one_event_at_a_time() -> None:
+def test_a_chain_that_returns_to_a_component_is_travelled_one_event_at_a_time() -> None:
     handlers = [gen_event_handler("x", proceed), gen_event_handler("x", proceed, True)]  # noqa: FBT003
     chains = build_chains([("b", [gen_event_handler("x", proceed)]), ("a", handlers)])
     state = DispatchState(chains, clock=VirtualClock())
@@ -159,7 +159,7 @@ def test_a_way_that_comes_back_is_travelled_one_event_at_a_time() -> None:
 # --- counting -----------------------------------------------------------------------------------
 
 
-def test_every_event_is_counted_where_it_is() -> None:
+def test_every_event_is_counted_in_its_place() -> None:
     driver = DispatchDriver(x=[0])
     for number in range(20):
         driver.add("x", number)
@@ -188,7 +188,7 @@ def test_a_cancelled_event_was_never_accepted(position: QueuePosition, ordering:
     assert driver.counts("x") == Counts(accepted=1, completed=1)
 
 
-def test_an_event_cancelled_on_its_way_to_the_queue_is_not_taken_in() -> None:
+def test_an_event_cancelled_before_it_is_queued_is_not_accepted() -> None:
     driver = DispatchDriver(x=[0])
     scheduled = Scheduled(driver.state, QueuePosition.BACK, "x", 1)
     assert scheduled.cancel()
@@ -198,7 +198,7 @@ def test_an_event_cancelled_on_its_way_to_the_queue_is_not_taken_in() -> None:
     assert driver.admit() == []
 
 
-def test_what_was_started_cannot_be_cancelled() -> None:
+def test_a_started_event_cannot_be_cancelled() -> None:
     driver = DispatchDriver(x=[0])
     handles = [driver.add("x", 1), driver.add("x", 2, position=QueuePosition.PRIORITY)]
     driver.admit()
@@ -231,7 +231,7 @@ def test_taking_an_event_out_withdraws_it() -> None:
     assert driver.counts("x") == Counts(accepted=1, waiting=1)
 
 
-def test_what_a_full_window_holds_back_can_be_taken_out_too() -> None:
+def test_an_event_that_a_full_window_holds_back_can_be_taken_out_too() -> None:
     driver = DispatchDriver(x=[0])
     for number in range(17):
         driver.add("x", number)
@@ -298,7 +298,7 @@ def test_lone_events_fill_the_window_like_others() -> None:
     assert driver.state.queue.count() == 1
 
 
-def test_in_global_a_lone_event_waits_for_the_end_of_what_is_under_way() -> None:
+def test_in_global_a_lone_event_waits_for_the_end_of_the_event_under_way() -> None:
     driver = DispatchDriver("global", x=[0], y=[1])
     (batch,) = driver.state.admit(Scheduled(driver.state, QueuePosition.BACK, "x", 1))
     assert driver.state.admit(Scheduled(driver.state, QueuePosition.BACK, "y", 2)) == []
@@ -314,7 +314,7 @@ def fill(driver: DispatchDriver, events: int = 3000) -> None:
         driver.add("x", number)
 
 
-def test_a_window_bounds_what_is_under_way() -> None:
+def test_a_window_bounds_the_number_of_events_under_way() -> None:
     driver = DispatchDriver(x=[0])
     fill(driver)
     batches = driver.admit()
@@ -405,7 +405,7 @@ def test_events_of_one_producer_overtake_none_with_which_they_share_a_component(
     assert order == list(range(40))
 
 
-def test_events_join_a_batch_of_their_turn_past_chains_that_share_no_component() -> None:
+def test_events_join_a_batch_of_the_same_admission_past_chains_that_share_no_component() -> None:
     driver = DispatchDriver(a=[0], b=[1], shared=[0, 1])
     for number in range(3):
         driver.add("a", number, "p")
@@ -415,7 +415,7 @@ def test_events_join_a_batch_of_their_turn_past_chains_that_share_no_component()
     assert driver.started() == [("a", [0, 1, 2]), ("b", [0, 1, 2]), ("shared", [3]), ("a", [4])]
 
 
-def test_a_window_is_filled_up_again_when_a_quarter_of_it_is_free() -> None:
+def test_a_window_is_refilled_when_a_quarter_of_it_is_free() -> None:
     driver = DispatchDriver(x=[0])
     fill(driver, 16)
     (batch,) = driver.admit()
@@ -429,15 +429,15 @@ def test_a_window_is_filled_up_again_when_a_quarter_of_it_is_free() -> None:
     assert driver.started() == [("x", [0, 1, 2, 3])]
 
 
-def test_a_due_event_goes_on_when_what_was_before_it_turns_out_to_be_cancelled() -> None:
+def test_a_due_event_goes_on_when_the_one_before_it_turns_out_to_be_cancelled() -> None:
     driver = DispatchDriver(x=[0])
     fill(driver, 16)
     (batch,) = driver.admit()
     first = driver.add("x", "cancelled", "other")
     assert driver.admit() == []
     driver.after(0.0, "x", "due")
-    assert driver.admit() == []  # both are held back now, the other one first
-    driver.state.queue.cancel(first)  # past the dispatch, which would let it go on at once
+    assert driver.admit() == []  # both are held back, the other one first
+    driver.state.queue.cancel(first)  # past the state, which would release the producer at once
     driver.finish(batch)
     assert driver.started() == [("x", ["due"])]
 
@@ -471,7 +471,7 @@ def test_producers_on_one_full_chain_share_it_fairly() -> None:
     assert max(shares.values()) <= min(shares.values()) + 16
 
 
-def test_held_producers_all_get_on_when_there_is_room() -> None:
+def test_held_back_producers_all_go_on_when_there_is_room() -> None:
     driver = DispatchDriver(x=[0])
     fill(driver, 16)
     (batch,) = driver.admit()
@@ -482,7 +482,7 @@ def test_held_producers_all_get_on_when_there_is_room() -> None:
     assert driver.started() == [("x", list(range(5)))]
 
 
-def test_schedule_next_frees_a_producer_that_was_held_back() -> None:
+def test_schedule_next_releases_a_producer_that_was_held_back() -> None:
     driver = DispatchDriver(slow=[0], quick=[1])
     for number in range(17):
         driver.add("slow", number, "a")
@@ -494,7 +494,7 @@ def test_schedule_next_frees_a_producer_that_was_held_back() -> None:
     assert driver.started() == [("slow", [16])]
 
 
-def test_schedule_next_on_the_full_chain_itself_comes_first_later() -> None:
+def test_schedule_next_on_the_full_chain_itself_comes_first_when_there_is_room() -> None:
     driver = DispatchDriver(slow=[0])
     for number in range(17):
         driver.add("slow", number, "a")
@@ -530,7 +530,7 @@ def test_priority_events_take_no_ticket_and_no_place_in_the_window() -> None:
     assert driver.counts("x") == Counts(accepted=17, completed=1, in_flight=16)
 
 
-def test_a_turn_starts_a_streak_of_priority_events_then_the_others() -> None:
+def test_one_admission_starts_a_streak_of_priority_events_then_the_others() -> None:
     driver = DispatchDriver(x=[0], urgent=[0])
     driver.add("x", "x")
     for number in range(250):
@@ -636,7 +636,7 @@ def test_sources_and_work_under_way_keep_it_from_being_idle() -> None:
     assert driver.state.idle()
 
 
-def test_ahead_is_per_producer_but_in_global() -> None:
+def test_ahead_counts_per_producer_except_in_global() -> None:
     driver, one = DispatchDriver(x=[0]), DispatchDriver("global", x=[0])
     for each in (driver, one):
         each.add("x", 1, "a")
@@ -649,7 +649,7 @@ def test_ahead_is_per_producer_but_in_global() -> None:
 
 
 class Pair:
-    """A quick component 0 and a slow component 1; the slow one moves only when told to."""
+    """A quick component 0 and a slow component 1, which runs only when the test calls it."""
 
     def __init__(self, ordering: Ordering, **callbacks: list[Any]) -> None:
         self.clock = VirtualClock()
@@ -694,7 +694,7 @@ class Pair:
         raise AssertionError from cause
 
     def settle(self) -> None:
-        """Let everybody but the slow component do all there is to do."""
+        """Run everything except the slow component until nothing changes."""
         while True:
             batches = self.state.admit()
             for batch in batches:
@@ -711,8 +711,8 @@ class Pair:
     ("kind", "limit"),
     [
         ("one chain", MIN_WINDOW),
-        # Besides the window: what the producer's order holds back, and what was produced by
-        # the tick that stood before it.
+        # Besides the window: the event that the producer's order holds back, and the one
+        # produced by the tick before it.
         ("work first", MIN_WINDOW + 1),
         ("work last", MIN_WINDOW + 2),
     ],

@@ -40,7 +40,7 @@ def events(queue: EventQueueManager) -> list[Any]:
     return [event for event, _ in take_all(queue)]
 
 
-# --- what comes out -------------------------------------------------------------------------
+# --- order ----------------------------------------------------------------------------------
 
 
 def test_events_come_out_in_the_order_they_were_scheduled(queue: EventQueueManager) -> None:
@@ -79,7 +79,7 @@ def test_equal_events_of_different_identity_come_out_as_they_went_in(
     assert [repr(event) for event in events(queue)] == ["1", "True", "1.0", "1"]
 
 
-def test_args_are_the_very_objects_and_none_by_default(queue: EventQueueManager) -> None:
+def test_args_are_the_objects_themselves_and_none_by_default(queue: EventQueueManager) -> None:
     mutable: list[int] = []
     queue.schedule("a", mutable)
     queue.schedule("a", mutable)
@@ -101,7 +101,7 @@ def test_schedule_next_goes_to_the_front_the_last_one_first(queue: EventQueueMan
 
 
 @pytest.mark.parametrize("method", ["next", "when", "wait"])
-def test_an_empty_queue_says_so(queue: EventQueueManager, method: str) -> None:
+def test_an_empty_queue_raises(queue: EventQueueManager, method: str) -> None:
     with pytest.raises(QueueEmptyException):
         getattr(queue, method)()
 
@@ -122,7 +122,7 @@ def test_more_than_a_run_of_one_event_keeps_its_order(queue: EventQueueManager) 
 # --- timed events ---------------------------------------------------------------------------
 
 
-def test_only_events_for_later_give_none_and_say_when(
+def test_with_only_events_for_later_next_returns_none_and_when_their_time(
     queue: EventQueueManager, clock: VirtualClock
 ) -> None:
     queue.schedule_after(30.0, "late")
@@ -259,10 +259,10 @@ def schedule_in(position: str, queue: EventQueueManager, args: Any = None) -> Sc
             return queue.schedule_priority("x", args)
 
 
-PLACES = ["back", "front", "after", "at", "due", "priority"]
+POSITIONS = ["back", "front", "after", "at", "due", "priority"]
 
 
-@pytest.mark.parametrize("position", PLACES)
+@pytest.mark.parametrize("position", POSITIONS)
 def test_a_cancelled_event_never_comes_out(
     queue: EventQueueManager, clock: VirtualClock, position: str
 ) -> None:
@@ -279,7 +279,7 @@ def test_a_cancelled_event_never_comes_out(
         queue.next()
 
 
-@pytest.mark.parametrize("position", PLACES)
+@pytest.mark.parametrize("position", POSITIONS)
 def test_an_event_that_was_taken_cannot_be_cancelled(
     queue: EventQueueManager, clock: VirtualClock, position: str
 ) -> None:
@@ -295,7 +295,7 @@ def test_an_event_that_was_taken_cannot_be_cancelled(
     assert queue.count() == 0
 
 
-@pytest.mark.parametrize("position", PLACES)
+@pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("which", [0, 1, 2, 3, 4])
 def test_cancelling_one_of_several_leaves_the_others(
     queue: EventQueueManager, clock: VirtualClock, position: str, which: int
@@ -375,7 +375,7 @@ def test_priority_events_that_renew_themselves_cannot_starve_the_others(
     pytest.fail("starved")
 
 
-def test_chores_that_are_due_go_to_the_priority_lane_and_keep_nobody_busy(
+def test_due_maintenance_events_become_priority_events_and_do_not_count_as_busy(
     clock: VirtualClock,
 ) -> None:
     queue = EventQueueManager(clock=clock, maintenance=frozenset({"log_statistics"}))
@@ -390,7 +390,7 @@ def test_chores_that_are_due_go_to_the_priority_lane_and_keep_nobody_busy(
     assert not queue.busy()
 
 
-def test_a_cancelled_chore_is_not_missed_in_busy(clock: VirtualClock) -> None:
+def test_a_cancelled_maintenance_event_does_not_confuse_busy(clock: VirtualClock) -> None:
     queue = EventQueueManager(clock=clock, maintenance=frozenset({"maintenance_event"}))
     maintenance_event = queue.schedule_after(5.0, "maintenance_event")
     work = queue.schedule_after(5.0, "work")
@@ -403,7 +403,7 @@ def test_a_cancelled_chore_is_not_missed_in_busy(clock: VirtualClock) -> None:
 # --- producers ------------------------------------------------------------------------------
 
 
-def test_ahead_counts_what_waits_of_one_producer(
+def test_ahead_counts_the_waiting_events_of_one_producer(
     queue: EventQueueManager, clock: VirtualClock
 ) -> None:
     queue.schedule("x", producer="a")
@@ -461,7 +461,7 @@ class AgainstAList(RuleBasedStateMachine):
         self.all.append((handle, entry))
 
     def due_now(self) -> None:
-        """Move what is due behind what was found due before, as every look at the queue does."""
+        """Move due events behind those found due before, as every method of the queue does."""
         for position, now in (("after", self.clock.monotonic()), ("at", self.clock.time())):
             found = [e for e in self.waiting if e["position"] == position and e["when"] <= now]
             for entry in sorted(found, key=lambda e: (e["when"], e["number"])):
@@ -471,14 +471,14 @@ class AgainstAList(RuleBasedStateMachine):
 
     def expected(self) -> dict[str, Any] | None:
         self.due_now()
-        places: dict[str, list[dict[str, Any]]] = {}
+        by_position: dict[str, list[dict[str, Any]]] = {}
         for entry in self.waiting:
-            places.setdefault(entry["position"], []).append(entry)
-        others = sorted(places.get("due", []), key=lambda e: e["due"]) or [
-            *sorted(places.get("front", []), key=lambda e: -e["number"]),
-            *sorted(places.get("back", []), key=lambda e: e["number"]),
+            by_position.setdefault(entry["position"], []).append(entry)
+        others = sorted(by_position.get("due", []), key=lambda e: e["due"]) or [
+            *sorted(by_position.get("front", []), key=lambda e: -e["number"]),
+            *sorted(by_position.get("back", []), key=lambda e: e["number"]),
         ]
-        priority = places.get("priority", [])
+        priority = by_position.get("priority", [])
         if priority and not (others and self.streak >= MAX_PRIORITY_STREAK):
             self.streak += 1
             return priority[0]
@@ -569,7 +569,7 @@ TestAgainstAList.settings = settings(max_examples=150, stateful_step_count=40)
 
 
 @pytest.mark.parametrize("method", ["schedule_after", "schedule_at"])
-def test_time_outs_that_are_cancelled_long_before_they_are_due_do_not_pile_up(method: str) -> None:
+def test_time_outs_cancelled_long_before_they_are_due_do_not_pile_up(method: str) -> None:
     queue = EventQueueManager(clock=VirtualClock())
     kept = [getattr(queue, method)(5_000_000.0 + n, "kept", n) for n in range(10)]
     for _ in range(10_000):

@@ -13,7 +13,7 @@ IN_ORDER = list(Phase)
 
 
 def entered(phase: Phase) -> Lifecycle:
-    """Return a lifecycle that has come to this phase one by one."""
+    """Return a lifecycle that has entered all phases up to this one."""
     lifecycle = Lifecycle()
     for each in IN_ORDER[1 : phase + 1]:
         assert lifecycle.advance(each) is not None
@@ -38,7 +38,7 @@ def test_a_phase_leads_to_the_next_one_and_to_halted_and_nowhere_else(
         assert lifecycle.phase is here
 
 
-def test_what_is_read_for_every_event_follows_from_the_phase() -> None:
+def test_the_flags_read_for_every_event_follow_from_the_phase() -> None:
     read = {phase: (entered(phase).admits, entered(phase).halted) for phase in Phase}
     assert [phase for phase, (admits, _) in read.items() if admits] == [Phase.OPEN, Phase.DRAINING]
     assert [phase for phase, (_, halted) in read.items() if halted] == [Phase.HALTED, Phase.DOWN]

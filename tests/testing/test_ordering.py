@@ -15,14 +15,14 @@ from tests.core.programs import (
     FAULTY,
     ORDERINGS,
     compare,
-    drop_bubbles,
+    drop_empty_batches,
     first_events,
     outside_events,
     programs,
     random_program,
     swap_pieces,
 )
-from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_as_the_seed
+from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_as_pyzenkit
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.engine import Engine
 from zenactors.core.batch_runner import BatchRunner
@@ -182,7 +182,7 @@ def test_a_simulated_global_run_is_that_of_pyzenkit(program: Program, seed: int)
         run.run()
     finally:
         run.harness.close()
-    assert run.log == run_as_the_seed(program, queued)
+    assert run.log == run_as_pyzenkit(program, queued)
     assert not mismatch(run.calls, replay(program, run.log).calls, "global")
 
 
@@ -359,9 +359,9 @@ def test_parts_out_of_order_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "the engine ran" in caught("parts out of order")
 
 
-def test_a_dropped_bubble_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    drop_bubbles(monkeypatch, DispatchLoop)
-    assert "undrained" in caught("a bubble dropped")
+def test_a_dropped_empty_batch_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    drop_empty_batches(monkeypatch, DispatchLoop)
+    assert "undrained" in caught("an empty batch dropped")
 
 
 # --- variety ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The actor that hosts one component: a thin shell around `core.runner`."""
+"""The actor that runs one component: a thin shell around `BatchRunner`."""
 
 from __future__ import annotations
 
@@ -35,53 +35,53 @@ if TYPE_CHECKING:
 
 
 class ComponentListener(Protocol):
-    """Learns what becomes of a component. Nothing on it blocks. Thread: the component's."""
+    """Receives a component's reports. None of its methods blocks. Thread: the component's."""
 
     def thread_started(self, runner: BatchRunner, reactor: ComponentReactor) -> None:
-        """The actor's thread runs."""
+        """Note that the actor's thread runs."""
         ...
 
     def thread_ended(self) -> None:
-        """The actor's thread is about to end."""
+        """Note that the actor's thread is about to end."""
         ...
 
     def set_up(self, index: int, cause: BaseException | None) -> None:
-        """`setup` has returned, or raised `cause`."""
+        """Note that `setup` has returned, or raised `cause`."""
         ...
 
     def tore_down(self, index: int) -> None:
-        """`teardown` is over."""
+        """Note that `teardown` is over."""
         ...
 
     def schedule(self, children: list[Scheduled]) -> None:
-        """The component scheduled events outside of any event."""
+        """Accept events that the component scheduled outside of any event."""
         ...
 
     def source_changed(self, *, active: bool) -> None:
-        """The component became an active source, or ceased to be one."""
+        """Note that the component became an active source, or ceased to be one."""
         ...
 
     def callback_failed(self, component: str, callback: str, cause: BaseException) -> None:
-        """A callback of no event raised: a timer's, a descriptor's, or a teardown."""
+        """Log an exception of a timer's or descriptor's callback, or of a hook."""
         ...
 
     def stop_at_once(self, status: int, cause: BaseException) -> None:
-        """A callback of no event asked for an orderly, immediate stop."""
+        """Stop the daemon in an orderly way: a callback of no event asked for it."""
         ...
 
     def rollback_failed(self, index: int, cause: BaseException) -> None:
-        """A component can have neither its new options nor its old ones."""
+        """Note that the component works neither with its new options nor with its old ones."""
         ...
 
     def broken(self, cause: BaseException) -> None:
-        """There is a bug in zenactors itself."""
+        """Note a bug in zenactors itself."""
         ...
 
 
 class ComponentActor(pykka.ThreadingActor):
-    """Host one component: run its batches, and wait for messages, descriptors and timers.
+    """Run one component: its batches, its hooks, and its descriptors' and timers' callbacks.
 
-    Thread: own, but for `__init__`.
+    Thread: own, except `__init__`.
     """
 
     # A thread that hangs in a callback must not keep the process alive.
@@ -109,10 +109,10 @@ class ComponentActor(pykka.ThreadingActor):
         self._hook = runtime.hook
         self._runner = runner
         self._reactor = ComponentReactor(clock, self._active_changed)
-        self._over = False  # torn down: run nothing any more
+        self._over = False  # torn down: nothing runs any more
         self._is_set_up = False
         self._calling_back = False
-        self._active = self._told_active = False
+        self._active = self._reported_active = False
 
     @staticmethod
     def _create_actor_inbox() -> Mailbox:
@@ -123,18 +123,18 @@ class ComponentActor(pykka.ThreadingActor):
         self._listener.thread_started(self._runner, self._reactor)
 
     def on_stop(self) -> None:
-        """From now on, every question gets an answer: that this actor is dead."""
+        """Close the inbox: from now on it answers every ask with `ActorDeadError`."""
         self.actor_inbox.close()
         self._reactor.close()
         self._listener.thread_ended()
 
     def on_receive(self, message: Any) -> Any:
-        """Handle one message. Raises only what a question is to be answered with."""
+        """Handle one message. Raises only to answer a question."""
         kind = type(message)
         if kind is not Batch and kind is not Resume:
             return self._handle(message)
         if self._over:
-            return None  # a batch stays counted as under way, and is reported as left
+            return None  # the batch stays under way, and the stop reports its events as left
         runner, inbox = self._runner, self.actor_inbox
         try:
             if kind is Batch:
@@ -142,9 +142,9 @@ class ComponentActor(pykka.ThreadingActor):
             inbox.busy = False
             while runner.work():
                 if inbox.interrupted():
-                    inbox.busy = True  # `get` returns `RESUME` after what interrupts us
+                    inbox.busy = True  # after the interruption `get` returns `RESUME`
                     break
-        except BaseException as cause:  # what callbacks raise was contained: this is a bug
+        except BaseException as cause:  # a bug: the exceptions of callbacks are contained
             self._listener.broken(cause)
         return None
 
@@ -178,7 +178,7 @@ class ComponentActor(pykka.ThreadingActor):
         for callback in self._reactor.take_due():
             self._contained(callback, self._daemon)
         self._calling_back = False
-        self._tell_active()
+        self._report_active()
 
     def _read(self, question: ReadStatistics | ReadState) -> Any:
         try:
@@ -186,9 +186,9 @@ class ComponentActor(pykka.ThreadingActor):
                 return self._read_statistics(question.reader)
             read = getattr(self._component, "get_state", None)
             return {} if read is None else read()
-        except Exception:  # the asker's
-            raise  # pykka hands it to whoever asked
-        except BaseException as cause:  # in pykka's loop it ends every actor, and answers nobody
+        except Exception:
+            raise  # pykka passes it to the asker
+        except BaseException as cause:  # in pykka's loop it would end every actor, unanswered
             raise ZenDaemonComponentException(f"{self._runner.name!r} raised {cause!r}.") from cause
 
     def _read_statistics(self, reader: str) -> Any:
@@ -211,7 +211,7 @@ class ComponentActor(pykka.ThreadingActor):
         change = None if self._over else transaction.begin(self._index)
         if change is None:
             return
-        # What it registers, or no longer does, is told at the end: meanwhile it is not idle.
+        # Changes of its registrations are reported at the end: until then it does not look idle.
         self._calling_back = True
         cause = self._change(change)
         if cause is not None:
@@ -220,7 +220,7 @@ class ComponentActor(pykka.ThreadingActor):
             self._restore(change, refused=cause is not None)
             transaction.rolled_back(self._index)
         self._calling_back = False
-        self._tell_active()
+        self._report_active()
 
     def _roll_back(self, transaction: ChangeTransaction) -> None:
         if self._over or not transaction.is_changed(self._index):
@@ -228,12 +228,12 @@ class ComponentActor(pykka.ThreadingActor):
         self._calling_back = True
         self._restore(transaction.changes[self._index])
         self._calling_back = False
-        self._tell_active()
+        self._report_active()
         transaction.rolled_back(self._index)
 
     def _change(self, change: Change) -> BaseException | None:
         if callable(getattr(self._component, "reconfigure", None)):
-            return self._tell_options(change.new)
+            return self._apply_options(change.new)
         change.previous = self._component
         return self._replace(change.replacement, change.new)
 
@@ -241,20 +241,20 @@ class ComponentActor(pykka.ThreadingActor):
         if change.previous is not None:
             cause = self._replace(change.previous, change.old)
         else:
-            cause = self._tell_options(change.old)
-            if cause is not None and refused:  # it takes neither, and so has what it had
+            cause = self._apply_options(change.old)
+            if cause is not None and refused:  # it refused both, and keeps what it has
                 self._listener.callback_failed(self._runner.name, "reconfigure", cause)
                 return
         if cause is not None:
             self._listener.rollback_failed(self._index, cause)
 
-    def _tell_options(self, options: Mapping[str, Any]) -> BaseException | None:
+    def _apply_options(self, options: Mapping[str, Any]) -> BaseException | None:
         def reconfigure(daemon: Any) -> None:
             self._component.reconfigure(daemon, dict(options))
 
         try:
             self._hook(self._runner.name, reconfigure)(self._daemon)
-        except BaseException as cause:  # whoever reloads is told; in pykka's loop it were lost
+        except BaseException as cause:  # for the transaction; pykka's loop would lose it
             return cause
         finally:
             self._flush()
@@ -262,13 +262,13 @@ class ComponentActor(pykka.ThreadingActor):
         return None
 
     def _replace(self, component: Any, options: Mapping[str, Any]) -> BaseException | None:
-        """Tear the component down, and set up `component` or, if that is None, itself again."""
+        """Tear the component down. Set up `component` or, if that is None, the same one again."""
         self._tear_down()
         self._reactor.close()
         if component is not None and component is not self._component:
             try:
                 self._wiring.replace(self._index, component)
-            except BaseException as cause:  # of its `get_events`; in pykka's loop it were lost
+            except BaseException as cause:  # of its `get_events`; returned, as above
                 return cause
             transfer_state(self._component, component)
             self._component = component
@@ -283,18 +283,18 @@ class ComponentActor(pykka.ThreadingActor):
                 call = getattr(self._component, hook, None)
                 if call is not None:
                     self._hook(self._runner.name, call)(self._daemon)
-                self._is_set_up = True  # what was acquired is released, whatever comes after
-        except BaseException as cause:  # whoever starts us is told; in pykka's loop it were lost
+                self._is_set_up = True  # it is torn down even if `setup_dump` raises
+        except BaseException as cause:  # for the start; pykka's loop would lose it
             return cause
         finally:
             self._flush()
         return None
 
     def _contained(self, callback: Any, *args: Any) -> None:
-        """Call what belongs to no event."""
+        """Call a hook or callback that belongs to no event, and contain its exceptions."""
         try:
             self._hook(self._runner.name, callback)(*args)
-        except BaseException as cause:  # SystemExit in pykka's loop ends every actor
+        except BaseException as cause:  # a SystemExit in pykka's loop would end every actor
             name = getattr(callback, "__name__", repr(callback))
             if isinstance(cause, ZenDaemonStopException):
                 self._runner.halted = True
@@ -316,12 +316,12 @@ class ComponentActor(pykka.ThreadingActor):
     def _active_changed(self, active: bool) -> None:  # noqa: FBT001 - a callback
         self.actor_inbox.reactor = self._reactor
         self._active = active
-        # While calling back, an end is told later: the callback may schedule or register more,
-        # and the daemon must not look idle until that is known.
+        # During a callback the end of activity is reported later: the callback may schedule or
+        # register more, and the daemon must not look idle before that is known.
         if active or not self._calling_back:
-            self._tell_active()
+            self._report_active()
 
-    def _tell_active(self) -> None:
-        if self._active != self._told_active:
-            self._told_active = self._active
+    def _report_active(self) -> None:
+        if self._active != self._reported_active:
+            self._reported_active = self._active
             self._listener.source_changed(active=self._active)

@@ -1,4 +1,4 @@
-"""What a component's actor is told and asked, except batches."""
+"""The messages to a component's actor, except batches."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class SetUp:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Open:
-    """Order that descriptors and timers begin to call back: every component has started."""
+    """Order descriptors and timers to call back from now on: every component has started."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Quiesce:
-    """Order that descriptors and timers call back no more."""
+    """Order descriptors and timers to call back no more."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class ChangeTransaction(Protocol):
     changes: dict[int, Change]
 
     def begin(self, index: int) -> Change | None:
-        """Return the change; None: it is too late for that, everything stays as it is."""
+        """Return the change. None: it is too late, and the component keeps its options."""
         ...
 
     def finish(self, index: int) -> bool:

@@ -26,13 +26,13 @@ class DeadLetters:
         self._by_component: Counter[str] = Counter()
 
     def add(self, letter: DeadLetter, *, log: bool = True) -> None:
-        """Keep a letter, and log it if its component has few."""
+        """Count and keep a letter. Log it if it is one of the first of its component."""
         with self._lock:
             self._kept.append(letter)
             self._by_component[letter.component] += 1
             count = self._by_component[letter.component]
         if isinstance(letter.cause, SystemExit):
-            # A callback that calls sys.exit() has said why; the stop's report counts the event.
+            # Deliberate: `stop_at_once` logs it, and the stop report counts the event.
             logger.bind(component=letter.component).debug("{cause!r}", cause=letter.cause)
         elif log and count <= LOGGED:
             more = "; further ones are only counted" if count == LOGGED else ""
@@ -51,13 +51,13 @@ class DeadLetters:
             return list(self._kept)
 
     def total(self) -> int:
-        """Return how many there were in all."""
+        """Return how many letters there were in all."""
         with self._lock:
             return self._by_component.total()
 
 
 def letters_after(last: DeadLetter | None, letters: list[DeadLetter]) -> list[DeadLetter]:
-    """Return the letters that came after one of them; all, if that is not among them."""
+    """Return the letters that came after `last`; all, if `last` is not among them."""
     for position in range(len(letters), 0, -1):
         if letters[position - 1] is last:
             return letters[position:]

@@ -1,11 +1,12 @@
-"""Runs the dispatcher's state: one holder at a time, whichever thread that is.
+"""Runs the dispatcher's state: any thread may hold it, one at a time.
 
 Threads submit what has happened to an inbox. The state has one lock; the thread that holds it
 drains the inbox, lets the state decide what may start, and delivers that to the components'
 mailboxes. A submitting thread takes the lock itself if it is free, which saves two thread
-switches an event; otherwise the present holder does its work. (This is *flat combining*: Hendler,
-Incze, Shavit and Tzafrir, SPAA 2010.) The dispatcher actor's own thread takes the lock when a
-timed event is due. A holder runs no user code and waits for no other thread, so it is short.
+switches per event; otherwise the present holder does its work. (This is *flat combining*:
+Hendler, Incze, Shavit and Tzafrir, SPAA 2010.) The dispatcher actor's own thread takes the lock
+when a timed event is due. A holder runs no user code and waits for no other thread, so it is
+quick.
 
 The invariant that keeps a submission from being overlooked: a thread submits first and tries the
 lock afterwards, and each holder looks at the inbox once more after it has released the lock. If
@@ -36,22 +37,22 @@ if TYPE_CHECKING:
     from zenactors.actors.runtime import StateLock
     from zenactors.core.dispatch_state import DispatchState
 
-WALL_CLOCK_CHECK = 1.0  # seconds: how often at least to look while an event waits for a wall time
-TIMER_TOLERANCE = 0.001  # seconds: not worth waking the dispatcher's thread for
-MAX_INBOX = 1024  # so many events may wait in the inbox for a later holder
+WALL_CLOCK_CHECK = 1.0  # seconds: the longest sleep while an event waits for a wall clock time
+TIMER_TOLERANCE = 0.001  # seconds: a difference that does not justify a wake-up
+MAX_INBOX = 1024  # this many events may wait in the inbox for a later holder
 
 Submission = Batch | Scheduled | ScheduledEvents | SourceChanged
 
 
 class LoopListener(Protocol):
-    """Learns what a holder must not handle itself. Called without the lock; must not block."""
+    """Handles what a holder must not handle itself. Called without the lock; must not block."""
 
     def loop_failed(self, cause: Exception) -> None:
-        """The state raised: a bug, or an event that no component handles."""
+        """Note that the state raised: a bug, or an event that no component handles."""
         ...
 
     def component_skipped(self, event: Any, component: int) -> None:
-        """A control event went on without a component that is busy for too long."""
+        """Note that a control event went on without a component that is busy for too long."""
         ...
 
 
@@ -61,10 +62,10 @@ class DispatchLoop:
     It is also the `ResultSink` of the components: it hands batches on and takes results back.
 
     Args:
-        state: The state machine; touched only under the lock.
-        clock: Where time comes from.
-        mailboxes: Those of the components, by index; complete before anything is admitted.
-        listener: Learns what goes wrong.
+        state: The state machine; used only under the lock.
+        clock: The source of time.
+        mailboxes: The components' mailboxes, by index; complete before any event is admitted.
+        listener: Handles problems.
         lock: Held by the thread that runs the state.
     """
 
@@ -97,13 +98,15 @@ class DispatchLoop:
         self._mailboxes[component].deliver(batch)
 
     def schedule(self, children: list[Scheduled]) -> None:
-        """Submit what callbacks scheduled."""
+        """Submit events that callbacks scheduled."""
         self.submit(ScheduledEvents(children))
 
     # --- submitting ----------------------------------------------------------------------------
 
     def submit(self, submission: Submission | None = None) -> None:
-        """Submit news, and run the state while no other thread does. Never waits for the lock.
+        """Put a submission in the inbox, and run the state unless another thread does.
+
+        Never waits for the lock.
 
         Args:
             submission: None: nothing new, but the inbox may not be empty.
@@ -124,10 +127,10 @@ class DispatchLoop:
     def submit_sequential(self, scheduled: Scheduled) -> None:
         """Submit an event that goes behind all others of its producer.
 
-        An idle daemon starts a lone event at once. An event that cannot start now spares the
-        producer the lock: before events are admitted, and while its chain is full, the next holder
-        finds it in the inbox. Only `MAX_INBOX` events may wait there: an event in the
-        inbox takes more memory than one in the queue.
+        An idle daemon starts a lone event at once. If the event cannot start now, because its
+        chain is full or events are not admitted yet, the producer does not try the lock: the next
+        holder finds the event in the inbox. Only `MAX_INBOX` events may wait there, because an
+        event in the inbox takes more memory than one in the queue.
         """
         inbox, lifecycle = self._inbox, self._lifecycle
         chain_state = self.state.chain_states.get(scheduled.event)
@@ -141,7 +144,7 @@ class DispatchLoop:
                 self.submit()
             return
         inbox.append(scheduled)
-        # A second look: what was full before the event was in the inbox may not be full now.
+        # Look again: the chain may have become free before the event was in the inbox.
         if lifecycle.admits and not (chain_state is not None and chain_state.full):
             may_start = True
         if may_start or len(inbox) > MAX_INBOX:
@@ -165,7 +168,7 @@ class DispatchLoop:
                 try:
                     yield self.state
                 finally:
-                    # The thread that submitted it relies on this holder to run the state.
+                    # A submitting thread found the lock held, and relies on this holder.
                     if self._drained_any:
                         self._run_locked()
         finally:
@@ -191,14 +194,14 @@ class DispatchLoop:
                 self._wake_for_timer()
             for observer in self._observers:
                 observer()
-            # Last, because it wakes threads that want the interpreter which this one holds.
+            # Last, because it wakes threads that compete with this one for the interpreter.
             if batches:
                 self._deliver(batches)
         except Exception as cause:  # a bug, or an event that no component handles
             self._failures.append(cause)
 
     def _drain(self) -> list[Batch]:
-        """Let the state take in the inbox. Return the next batches of control events."""
+        """Pass the inbox to the state. Return the next batches of control events."""
         inbox = self._inbox
         state = self.state
         onward: list[Batch] = []
@@ -230,7 +233,7 @@ class DispatchLoop:
             mailboxes[batch.chain.steps[0].component].deliver(batch)
 
     def _report_problems(self) -> None:
-        # Without the lock: the reader of a log may ask the queue something.
+        # Without the lock: a log sink may call the queue.
         with contextlib.suppress(IndexError):  # another thread reports the rest
             while True:
                 self._listener.loop_failed(self._failures.popleft())
@@ -246,15 +249,15 @@ class DispatchLoop:
         return bool(self._inbox)
 
     def prepare_sleep(self) -> float | None:
-        """Return how many seconds to sleep until something is due, or None: until woken.
+        """Return the seconds to sleep until something is due. None: sleep until woken.
 
-        From now on an earlier moment wakes the dispatcher's thread.
+        From now on an event that is due earlier wakes the dispatcher's thread.
         """
         with self._lock:
             seconds = self._seconds()
             now = self._clock.monotonic()
             self._sleeps_until = float("inf") if seconds is None else now + seconds
-        self.submit()  # for what came while we held the lock; it wakes us if need be
+        self.submit()  # for submissions that came while the lock was held
         return seconds
 
     def wake(self) -> None:
@@ -294,19 +297,19 @@ class DispatchLoop:
             return
         # Two computations of one moment differ by the time between their looks at the clock.
         if self._clock.monotonic() + seconds < self._sleeps_until - TIMER_TOLERANCE:
-            self._sleeps_until = 0.0  # it is awake until it says otherwise
+            self._sleeps_until = 0.0  # it is awake until its next `prepare_sleep`
             self.wake()
 
 
 class TimerDue:
-    """Tell the dispatcher that something is due."""
+    """Report to the dispatcher that something is due."""
 
 
 TIMER_DUE = InternalEnvelope(TimerDue())
 
 
 class DispatcherInbox(ControlLane):
-    """Where the dispatcher actor waits for messages and for the next timed event."""
+    """The dispatcher actor's inbox: waits for messages and for the next timed event."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -326,7 +329,7 @@ class DispatcherInbox(ControlLane):
                 try:
                     return self._control.popleft()
                 except IndexError:
-                    pass  # after `close` other threads refuse what waits here
+                    pass  # after `close`, another thread has refused the message
             if self._closed:
                 return InternalEnvelope(None)
             if self.loop.park():
@@ -359,7 +362,7 @@ class DispatcherActor(pykka.ThreadingActor):
         self._started()
 
     def on_stop(self) -> None:
-        """From now on, every question gets an answer: that this actor is dead."""
+        """Close the inbox: from now on it answers every ask with `ActorDeadError`."""
         self.actor_inbox.close()
 
     def on_receive(self, message: Any) -> Any:

@@ -1,7 +1,6 @@
-"""`Dispatcher`: the whole engine, to be embedded in any program or test.
+"""`Dispatcher`: runs components inside any program or test.
 
-It runs the components under the dispatcher, touches no signals, and shares nothing with other
-dispatchers in the process.
+It touches no signal handlers, and shares nothing with other dispatchers of the process.
 """
 
 from __future__ import annotations
@@ -42,32 +41,34 @@ class Dispatcher(DaemonNames):
         with Dispatcher([Parser(), Writer()]) as dispatcher:
             dispatcher.queue.schedule("line", "hello")
 
-    Entering starts everything and returns when each component is set up and has handled
-    `start`; leaving works off what is queued and stops everything, at the latest after
-    `stop_timeout`. Callbacks get the dispatcher as their `daemon`.
+    Entering the block starts everything, and returns when each component is set up and has
+    handled `start`. Leaving it handles the queued events and stops everything, at the latest
+    after `stop_timeout`. Callbacks get the dispatcher as their `daemon`.
 
     Args:
-        components: In order of registration: they are set up in this order, and their
-            callbacks stand in the chains in this order. Each belongs to one dispatcher.
-        ordering: What may overlap: `"global"`, `"component"` or `"event"`.
+        components: In order of registration. They are set up in this order, and their callbacks
+            are in the chains in this order. A component belongs to one dispatcher.
+        ordering: Which events may overlap: `"global"`, `"component"` or `"event"`.
         compat: `"pyzenkit"`: pyzenkit's semantics. Implies `ordering="global"`; a callback that
-            raises or returns no `(flag, args)`, or an event that nobody handles, ends the daemon.
-        config: What `daemon.c(key)` returns.
-        exit_when_idle: Tell sources to finish when they have nothing more to read.
+            raises or returns no `(flag, args)`, or an event without a chain, ends the daemon.
+        config: The configuration that `daemon.c(key)` reads.
+        exit_when_idle: True asks sources to finish when they have nothing more to read.
         start_timeout: Seconds that each component has for `setup`, and all for `start`.
         stop_timeout: Seconds that a stop may take.
         queue_limit: How many events ahead a thread outside may be; None for no limit.
-        queue_full: `"raise"` or `"block"`: what happens to a thread that is further ahead.
-        daemon: What callbacks get as `daemon` instead of the dispatcher.
+        queue_full: The behaviour of `schedule` at that limit: `"raise"` a `QueueFullError`, or
+            `"block"`.
+        daemon: Passed to callbacks as `daemon` instead of the dispatcher.
         control: A component that comes before all others: the daemon's own callbacks.
-        notices: How `start` and `stop` wait; given by who must do something else meanwhile.
-        clock: Where time comes from.
-        runtime: What runs the actors. Default: threads.
+        notifier: Ends the waits of `start` and `stop`. Default: the runtime's.
+        clock: The source of time.
+        runtime: Runs the actors. Default: in threads.
 
     Attributes:
-        clock: Where time comes from.
-        members: Names and components in order of registration, replicas included.
-        queue: The event queue; safe from any thread, before the start too.
+        clock: The source of time.
+        entries: The components with their names, in order of registration, replicas included.
+        names: The names alone.
+        queue: The event queue. Safe from any thread, even before the start.
         logger: Takes pyzenkit's `%s` arguments.
 
     Thread: any, unless a method says otherwise.
@@ -124,14 +125,14 @@ class Dispatcher(DaemonNames):
         self._shutdown = Shutdown(engine, self.queue, self._children)
         self._report: StopReport | None = None
 
-    # --- life -------------------------------------------------------------------------------
+    # --- start, stop and waiting ------------------------------------------------------------
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
     def __exit__(self, cause_type: object, *_: object) -> None:
-        # After an exception in the body there is nobody who wants the rest to be worked off.
+        # After an exception in the body, queued events are not handled.
         self.stop(drain=cause_type is None)
 
     def start(self) -> None:
@@ -152,19 +153,19 @@ class Dispatcher(DaemonNames):
             raise
 
     def stop(self, *, drain: bool = True, timeout: float | None = None) -> StopReport:
-        """Stop everything, and return what was left undone.
+        """Stop everything, and report what was left undone.
 
-        The `stop` event goes through its chain, past what is queued, and descriptors and timers
-        fall silent; what is queued is worked off, events for later excepted; then the components
-        are torn down in reverse order. A component that hangs is left behind and named.
+        Descriptors and timers call back no more, and the `stop` event overtakes all queued
+        events. The queued events are handled, except those for later. Then the components are
+        torn down in reverse order. A component that hangs is left behind and named in the report.
         Repeated and concurrent stops are harmless: they wait for the first.
 
         Args:
-            drain: False: do not work off what is queued.
-            timeout: Seconds until what hangs is left behind. Default: `stop_timeout`.
+            drain: False: do not handle the queued events.
+            timeout: Seconds until components that hang are left behind. Default: `stop_timeout`.
 
         Raises:
-            RuntimeError: If a callback tries to wait for its own end. It calls
+            RuntimeError: A callback called it, and would wait for its own end. A callback calls
                 `daemon.set_done()` or raises `ZenDaemonStopException` instead.
         """
         engine = self._engine
@@ -182,13 +183,13 @@ class Dispatcher(DaemonNames):
             return self._report
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is under way and nothing waits but events for later.
+        """Wait until nothing is under way and only events for later wait.
 
         Returns:
             False if `timeout` seconds were not enough.
 
         Raises:
-            RuntimeError: If a callback waits for itself to return.
+            RuntimeError: A callback called it, and would wait for its own end.
         """
         engine = self._engine
         if self._runtime.ident() in engine.runners:
@@ -199,8 +200,8 @@ class Dispatcher(DaemonNames):
     def wait_for_end(self, timeout: float | None = None) -> bool:
         """Wait until it is time to call `stop`.
 
-        That is: somebody called `set_done`; or a callback stopped everything; or nothing
-        will happen any more by itself (see `is_idle`).
+        That is the case once `set_done` was called, a callback has stopped everything, or the
+        dispatcher is idle (see `is_idle`).
 
         Returns:
             False if `timeout` seconds were not enough.
@@ -213,16 +214,16 @@ class Dispatcher(DaemonNames):
         )
 
     def set_done(self) -> None:
-        """Say that it is time to stop: whoever runs the dispatcher stops it gracefully."""
+        """Ask the program that runs the dispatcher for a graceful stop. Returns at once."""
         self._engine.done.set()
         self._engine.notifier.notify()
 
     def is_done(self) -> bool:
-        """Return True once it is time to stop: produce no new work."""
+        """Return True once it is time to stop. Then produce no new work."""
         return self._engine.done.is_set()
 
     def wait(self, period: float) -> bool:
-        """Wait `period` seconds, or until it is time to stop. True: it is."""
+        """Wait `period` seconds, or until it is time to stop. Return True if it is."""
         return self._engine.done.wait(period)
 
     def retrying(self, **options: Any) -> tenacity.Retrying:
@@ -233,12 +234,12 @@ class Dispatcher(DaemonNames):
                     self.connect()
 
         Args:
-            options: As tenacity's own; `sleep` is given. Without `stop`, it tries for ever.
+            options: Those of tenacity, except `sleep`. Without `stop`, it tries for ever.
 
         Raises:
-            NotRunningError: From the loop, instead of another attempt: the daemon stops.
+            NotRunningError: Raised by the loop instead of another attempt once the daemon stops.
         """
-        import tenacity  # noqa: PLC0415 - slow to import, and not everybody retries
+        import tenacity  # noqa: PLC0415 - slow to import, and few components retry
 
         def sleep(seconds: float) -> None:
             if self.wait(seconds):
@@ -247,18 +248,18 @@ class Dispatcher(DaemonNames):
         return tenacity.Retrying(sleep=sleep, **{"reraise": True, **options})
 
     def spawn(self, argv: Sequence[str], **popen_options: Any) -> subprocess.Popen[Any]:
-        """Run a program that does not outlive the components: it is ended when all are torn down.
+        """Run a program that does not outlive the components: a stop ends it after the teardowns.
 
         It begins with no signal blocked or ignored, in a process group of its own, without a
         shell. Blocks until it runs. Thread: any.
 
         Args:
             argv: The program and its arguments.
-            popen_options: As `subprocess.Popen` has them, but for group, session and `shell`.
+            popen_options: Those of `subprocess.Popen`, except group, session and `shell`.
 
         Raises:
             OSError: The program cannot be run.
-            RuntimeError: The end has come.
+            RuntimeError: The programs have been ended already.
         """
         return self._children.spawn(argv, **popen_options)
 
@@ -267,7 +268,7 @@ class Dispatcher(DaemonNames):
         self.logger.debug(message)
 
     def set_exit_status(self, status: int) -> None:
-        """Note an exit status for the end; the first one noted counts."""
+        """Set the exit status. The first one set counts."""
         self._engine.set_exit_status(status)
 
     def reconfigure(self, changes: Mapping[str, Change], on_rollback: Callable[[], None]) -> None:
@@ -277,16 +278,16 @@ class Dispatcher(DaemonNames):
         have changed, for at most 10 seconds; a stop ends it as if the time had run out.
 
         Args:
-            changes: By the component's name. That of `Replicas` stands for all of them.
-            on_rollback: Called if it fails, before any component rolls back.
+            changes: By the component's name. The name of `Replicas` applies to all of them.
+            on_rollback: Called if a component cannot change, before any component rolls back.
 
         Raises:
-            ReloadError: One could not, or not in time. All have their old options again, or will
-                have them as soon as they are free.
+            ReloadError: A component could not change, or not in time. All have their old options
+                again, or will have them as soon as they are free.
         """
         Reconfiguration(self._engine, changes, on_rollback).run()
 
-    # --- how things are ----------------------------------------------------------------------
+    # --- state -------------------------------------------------------------------------------
 
     @property
     def io(self) -> ComponentReactor:
@@ -306,12 +307,12 @@ class Dispatcher(DaemonNames):
 
     @property
     def is_open(self) -> bool:
-        """True while events start: `start` is through, and no stop has come to its end."""
+        """True while events start: after `start` is handled, until everything is halted."""
         return self._engine.lifecycle.admits
 
     @property
     def status(self) -> int:
-        """The exit status that was noted, or 0."""
+        """The exit status that was set first, or 0."""
         return self._engine.exit_status or 0
 
     @property
@@ -321,20 +322,20 @@ class Dispatcher(DaemonNames):
 
     @property
     def halted(self) -> bool:
-        """True once nothing is started any more: a callback stopped everything, or `stop` did."""
+        """True once no event starts any more: a callback stopped everything, or `stop` did."""
         return self._engine.halted
 
     def is_idle(self) -> bool:
-        """Return True if nothing will happen any more by itself.
+        """Return True if no event is queued or under way and no source is active.
 
-        That is: nothing queued, not even for later (housekeeping excepted), nothing under way
-        and no active source.
+        Events for later count as queued, but maintenance events do not, except with pyzenkit's
+        semantics.
         """
         with self._engine.loop.locked() as state:
             return state.idle()
 
     def counts(self) -> dict[Any, Counts]:
-        """Return what became of the events of each chain."""
+        """Return the counts of each chain's events."""
         with self._engine.loop.locked() as state:
             return state.counts()
 
@@ -363,7 +364,7 @@ class Dispatcher(DaemonNames):
         A component that does not answer within 5 seconds is left out.
 
         Args:
-            reader: Increases and rates are against this reader's last reading.
+            reader: Increases and rates refer to this reader's last reading.
         """
         if self._report is not None:
             return self._shutdown.statistics

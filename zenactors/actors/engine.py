@@ -1,4 +1,4 @@
-"""The running engine behind a `Dispatcher`: its actors, and what they report.
+"""The running engine behind a `Dispatcher`: its actors, and their reports.
 
 Start-up, reconfiguration and shutdown are in modules of their own; they use what is here. The
 actors' threads, and the thread that runs the dispatcher's state, call the methods for reports;
@@ -47,7 +47,7 @@ ASK_TIMEOUT = 5.0  # seconds: how long a component may take to answer a question
 
 
 class ReplicaSink:
-    """Where a replica's results go: back to its router, except what it schedules."""
+    """Takes a replica's results: batches go back to its router, scheduled events to the loop."""
 
     def __init__(self, loop: DispatchLoop, router: int) -> None:
         self.forward = loop.forward
@@ -55,7 +55,7 @@ class ReplicaSink:
         self._router = router
 
     def report(self, batch: Batch) -> None:
-        """Hand a result to the router. What was scheduled meanwhile is accepted before it."""
+        """Hand a result to the router. Its children are submitted before it."""
         if batch.children is not None:
             self.schedule(batch.children)
             batch.children = None
@@ -63,20 +63,20 @@ class ReplicaSink:
 
 
 class Engine:
-    """Make the actors, and keep what they report.
+    """Make the actors, and handle their reports.
 
     Args:
         entries: The components, in order.
         ordering: What may overlap.
         compat: True for pyzenkit's semantics.
         notifier: Ends the waits for facts about the engine.
-        clock: Where time comes from.
-        runtime: What runs the actors.
+        clock: The source of time.
+        runtime: Runs the actors.
 
     Attributes:
-        lifecycle: In which phase the engine is.
-        wiring: Which callbacks of which components the chains call.
-        state: The dispatcher's state; touched only while `loop.locked()`.
+        lifecycle: The phase of the engine.
+        wiring: The chains, and the callbacks in them.
+        state: The dispatcher's state; used only while `loop.locked()`.
         loop: Runs the state.
         runners: The runner of each component's thread, by the thread's identity.
         reactors: The reactor of each component's thread, by the thread's identity.
@@ -84,7 +84,7 @@ class Engine:
         done: Set when it is time to stop.
         stop_lock: Held by a stop, and by each step of a start: no stop begins in the middle of one.
         halted_with: The status with which a callback stopped everything, or None.
-        set_ups: For each component whose setup is over, what it raised; None is success.
+        set_ups: The exception of each setup that is over; None is success.
         torn_down: The components whose teardown is over.
         start_failure: The first `start` callback that failed.
         exit_status: The exit status that was set first, or None.
@@ -150,7 +150,7 @@ class Engine:
     # --- phases --------------------------------------------------------------------------------
 
     def enter(self, phase: Phase) -> bool:
-        """Enter a phase, and log it. False: it holds already, or a later one does."""
+        """Enter a phase, and log it. False: it, or a later one, was entered before."""
         ended = self.lifecycle.advance(phase)
         if ended is None:
             return False
@@ -178,7 +178,7 @@ class Engine:
         self.tell_all(Open())
 
     def halt(self) -> None:
-        """Start no event any more, and let the program that runs the dispatcher stop it.
+        """Start no more events, and let the program that runs the dispatcher stop it.
 
         A thread that runs the state at this moment may still deliver what it has started.
         """
@@ -207,7 +207,7 @@ class Engine:
         self.wait_for(self._all_threads_run, Deadline(self.clock, ASK_TIMEOUT))
 
     def stop_actors(self) -> None:
-        """Tell all actors to leave their loops. Does not wait."""
+        """Order all actors to leave their loops. Does not wait."""
         for ref in [*self.refs, self._dispatcher]:
             if ref is not None:
                 ref.stop(block=False)
@@ -217,7 +217,7 @@ class Engine:
         try:
             self.refs[index].tell(message)
         except pykka.ActorDeadError:
-            return  # it was told to stop, and has
+            return  # it has stopped
 
     def tell_all(self, message: Any) -> None:
         """Send every component a message."""
@@ -230,7 +230,7 @@ class Engine:
         Blocks, so no actor may call it except one for which no other actor waits.
         """
         deadline = Deadline(self.clock, timeout)
-        caller = self.runners.get(self.runtime.ident())  # would wait for itself
+        caller = self.runners.get(self.runtime.ident())  # it would wait for itself
         answers = [
             (self.names[index], ref.ask(question, block=False))
             for index, ref in enumerate(self.refs)
@@ -258,10 +258,10 @@ class Engine:
         """Wait until `predicate()` is true. False: the deadline came first.
 
         Args:
-            predicate: Asked whenever the notifier is notified.
+            predicate: Evaluated after each notification.
             deadline: When to give up.
-            notify_when: Asked at the end of each run of the dispatcher's state, under its lock.
-                True notifies. Default: notify when no event is under way.
+            notify_when: Evaluated after each run of the dispatcher's state, under its lock; True
+                notifies. Default: no event is under way.
         """
         is_worth_it = notify_when or self._nothing_under_way
 
@@ -277,7 +277,7 @@ class Engine:
             return True
 
     def drained(self) -> bool:
-        """Return True if nothing is under way and nothing waits but events for later."""
+        """Return True if nothing is under way and only events for later wait."""
         with self.loop.locked() as state:
             return state.drained()
 
@@ -287,12 +287,12 @@ class Engine:
     def _all_threads_run(self) -> bool:
         return len(self.threads) == len(self.entries) and self.dispatcher_thread is not None
 
-    # --- what callbacks bring about (core.batch_runner.IncidentHandler) ------------------------
+    # --- exceptions of callbacks (core.batch_runner.IncidentHandler) ---------------------------
 
     def dead_letter(self, letter: DeadLetter) -> None:
         """Keep an event that could not be handled."""
         starting = self.lifecycle.phase is Phase.STARTING
-        self.dead_letters.add(letter, log=not starting)  # the start raises what ends it
+        self.dead_letters.add(letter, log=not starting)  # the start raises that failure
         if starting and letter.event == EVENT_START:
             self.start_failure = self.start_failure or letter
             self.notifier.notify()
@@ -301,7 +301,7 @@ class Engine:
             self.halt()
 
     def stop_at_once(self, status: int, cause: BaseException) -> None:
-        """Stop everything in order, because a callback asked for it."""
+        """Stop the daemon in an orderly way, because a callback asked for it."""
         level = "DEBUG" if isinstance(cause, ZenDaemonStopException) else "INFO"
         logger.log(level, "A callback stops everything: {cause}", cause=short_repr(cause))
         self.halted_with = status
@@ -341,7 +341,7 @@ class Engine:
         self.notifier.notify()
 
     def schedule(self, children: list[Scheduled]) -> None:
-        """Schedule what a component scheduled outside of any event."""
+        """Submit events that a component scheduled outside of any event."""
         self.loop.schedule(children)
 
     def source_changed(self, *, active: bool) -> None:
@@ -349,7 +349,7 @@ class Engine:
         self.loop.submit(SourceChanged(1 if active else -1))
 
     def callback_failed(self, component: str, callback: str, cause: BaseException) -> None:
-        """Log what was raised outside of any event."""
+        """Log an exception that was raised outside of any event."""
         logger.bind(component=component).opt(exception=cause).error(
             "{callback} failed: {cause!r}", callback=callback, cause=cause
         )
@@ -357,7 +357,7 @@ class Engine:
     def rollback_failed(self, index: int, cause: BaseException) -> None:
         """End everything: a component works neither with its new options nor with its old ones."""
         logger.bind(component=self.names[index]).opt(exception=cause).critical(
-            "Cannot go back to its old options: {cause}; stopping", cause=short_repr(cause)
+            "Cannot roll back to its old options: {cause}; stopping", cause=short_repr(cause)
         )
         self.set_exit_status(EXIT_SOFTWARE)
         self.halt()

@@ -15,9 +15,10 @@ class ComponentEntry:
     """A component as the engine registers it: each entry gets an actor.
 
     Attributes:
-        name: Unique among the members.
-        component: The component, or the `Replicas` that stand for several.
-        front: Of a replica: its front's index. The front comes just before its replicas.
+        name: Unique among the entries.
+        component: The component, or the `Replicas` that represent several.
+        router: The index of a replica's router, which comes just before its replicas; None for
+            all other components.
     """
 
     name: str
@@ -26,14 +27,15 @@ class ComponentEntry:
 
 
 def component_entries(components: Sequence[Any], control: Any = None) -> list[ComponentEntry]:
-    """Name each component, and give replicas their places.
+    """Name each component, and add an entry for each replica.
 
     A name is the component's `name`, or its class's; the second of a name gets `-2`. The
-    replicas of `name` are `name/1`, `name/2` … `control`, if given, comes before all others; it
-    gives way to a component of its name, for that is configured by it.
+    replicas of `name` are `name/1`, `name/2` … `control`, if given, comes before all others. If
+    another component has its name, `control` gets the suffix, because the configuration names
+    that component.
 
     Raises:
-        ConfigurationError: The same object is given twice, or is no component.
+        ConfigurationError: The same object is given twice, or an object is no component.
     """
     entries = [] if control is None else [ComponentEntry(control.name, control)]
     for position, component in enumerate(components, start=1):

@@ -1,4 +1,4 @@
-"""`daemon.queue`: the event queue as everybody but the dispatcher sees it."""
+"""`daemon.queue`: the event queue for all threads."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from zenactors.core.event_queue import check_seconds
 from zenactors.core.messages import QueuePosition, Scheduled
 from zenactors.errors import NotRunningError, QueueFullError, UnknownEventError
 
-STOP_CHECK = 1.0  # seconds between two looks of a blocked producer at whether all is over
+STOP_CHECK = 1.0  # seconds: how often a blocked producer checks if the dispatcher has halted
 
 
 class LiveQueue:
     """The methods of `EventQueueManager`, safe from any thread.
 
-    What a callback schedules is handed over when it has returned: with its batch, or after about
-    a millisecond. What other threads schedule is handed over at once.
+    Events that a callback schedules are submitted after it has returned: with its batch, or after
+    about a millisecond. Events that other threads schedule are submitted at once.
 
     Args:
-        turns: The dispatcher's turn.
-        clock: Where time comes from.
-        hosts: The component of each actor thread, by its identifier.
-        runtime: Who is running, and how a producer waits.
-        known: The events that have a chain, or None to let in any event.
-        limit: How far a thread outside may be ahead; None for no limit.
-        when_full: What happens to a thread outside that is further ahead: `schedule` raises
-            `QueueFullError`, or blocks until there is room.
+        loop: Runs the dispatcher's state.
+        clock: The source of time.
+        runners: The runner of each component's thread, by the thread's identity.
+        runtime: Identifies threads, and makes the notifier for producers that wait.
+        known: The events that have a chain, or None to accept any event.
+        limit: How many events ahead a thread outside may be; None for no limit.
+        when_full: The behaviour of `schedule` at that limit: it raises `QueueFullError`, or
+            blocks until there is room.
     """
 
     def __init__(
@@ -66,15 +66,15 @@ class LiveQueue:
 
         Raises:
             UnknownEventError: If no component handles the event.
-            NotRunningError: In a thread outside, once nothing is started any more.
-            QueueFullError: If a limit is set and this thread is that far ahead.
+            NotRunningError: In a thread outside, once no event starts any more.
+            QueueFullError: If a limit is set and this thread has reached it.
 
         Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
         """
         ident = self._ident()
         if ident in self._runners or self._limit is not None or self._lifecycle.halted:
             return self._put(QueuePosition.BACK, event, args, 0.0)
-        # The shortest way, as an idle daemon's latency is made of such steps.
+        # The shortest path: each step adds to the latency of an idle daemon.
         if self._known is None:
             hash(event)
         elif event not in self._known:
@@ -115,10 +115,10 @@ class LiveQueue:
         return self._put(QueuePosition.PRIORITY, event, args, 0.0)
 
     def cancel(self, scheduled: Scheduled) -> bool:
-        """Take an event back. False: it was started or cancelled before. Thread: any."""
+        """Cancel an event. False: it was started or cancelled before. Thread: any."""
         with self._loop.locked() as state:
             cancelled = state.cancel(scheduled)
-        self._loop.run_once()  # it may have been the last that somebody was waiting for
+        self._loop.run_once()  # a thread may be waiting for this event to be gone
         return cancelled
 
     def ahead(self) -> int:
@@ -137,7 +137,7 @@ class LiveQueue:
         """
         with self._loop.locked() as state:
             taken = state.take_next()
-        self._loop.run_once()  # it may have been the last that somebody was waiting for
+        self._loop.run_once()  # a thread may be waiting for this event to be gone
         return taken
 
     def when(self) -> float:
@@ -150,7 +150,7 @@ class LiveQueue:
             return state.queue.when()
 
     def wait(self) -> float:
-        """Return the seconds until the next event is due. Does not wait. Thread: any.
+        """Return the seconds until the next event is due. Returns at once. Thread: any.
 
         Raises:
             QueueEmptyException: If the queue is empty.
@@ -166,7 +166,7 @@ class LiveQueue:
     def _put(self, position: QueuePosition, event: Any, args: Any, when: float) -> Scheduled:
         known = self._known
         if known is None:
-            hash(event)  # anything that cannot be an event is refused here too
+            hash(event)  # raises if it cannot be an event
         elif event not in known:
             raise UnknownEventError(event, known=known)
         ident = self._ident()

@@ -1,9 +1,10 @@
-"""What an actor waits at: a control lane, a data lane, and, if used, descriptors and timers.
+"""A component actor's inbox: a control lane, a data lane, and, if used, descriptors and timers.
 
 Atomic operations relied on, with and without the GIL: `SimpleQueue.put/get` and
 `deque.append/popleft`, each as a whole. `ComponentReactor.park` and `wake` also rely on the
-order of two: one stores that it sleeps and then looks at the lane, the other puts and then reads
-that. The interpreter's lock gives that order; without it, the queue's own lock does.
+order of two: the owner stores that it sleeps and then looks at the data lane; a sender puts a
+message and then reads whether the owner sleeps. The interpreter's lock gives that order; without
+it, the queue's own lock does.
 """
 
 from __future__ import annotations
@@ -19,34 +20,34 @@ from zenactors.core.messages import Batch
 if TYPE_CHECKING:
     from zenactors.actors.reactor import ComponentReactor
 
-MAX_CONTROL_STREAK = 100  # so many control messages in a row may hold back data
+MAX_CONTROL_STREAK = 100  # this many control messages in a row may hold back data
 
 
 class InternalEnvelope(NamedTuple):
-    """What pykka's loop takes out of an inbox, for messages that nobody sent."""
+    """An envelope, as pykka's loop expects it, for messages that an inbox makes itself."""
 
     message: Any
     reply_to: Any = None
 
 
 class Resume:
-    """Tell an actor to go on with the batches it holds already."""
+    """Order an actor to continue with the batches that it holds."""
 
 
 class RunReactor:
-    """Tell an actor that a descriptor is ready or a timer due."""
+    """Report to an actor that a descriptor is ready or a timer is due."""
 
 
 RESUME = InternalEnvelope(Resume())
 RUN_REACTOR = InternalEnvelope(RunReactor())
-_BELL = object()  # put into the data lane to wake the owner, who then looks elsewhere
+_WAKE_UP = object()  # put into the data lane only to wake the owner
 
 
 class ControlLane:
-    """The messages that overtake, and the answer to those that come too late.
+    """The messages that overtake batches, and the refusal of those that come too late.
 
-    pykka takes what is left out of an inbox when its actor has stopped, once. An `ask` that
-    is put in just after would wait for ever; so from `close` on, every `put` answers itself.
+    When an actor has stopped, pykka empties its inbox once. An `ask` that is put in later would
+    wait for ever, so from `close` on every `put` answers the messages itself.
     """
 
     def __init__(self) -> None:
@@ -63,7 +64,7 @@ class ControlLane:
             self._refuse()
 
     def _refuse(self) -> None:
-        # Others may do the same meanwhile, pykka's own teardown too: each envelope is
+        # Other threads and pykka's own teardown may do the same meanwhile: each envelope is
         # popped by one of them.
         while self._control:
             try:
@@ -78,8 +79,8 @@ class ControlLane:
 class Mailbox(ControlLane):
     """The inbox of a component actor, in the form that pykka's loop expects.
 
-    `get` returns control messages first, then what the reactor has to do, then `RESUME` if the
-    actor holds unfinished batches, then data in the order of arrival.
+    `get` returns control messages first, then `RUN_REACTOR` if a callback of the reactor is due,
+    then `RESUME` if the actor holds unfinished batches, then data in the order of arrival.
 
     Attributes:
         busy: Set by the owner while it holds unfinished batches: `get` does not block then.
@@ -97,10 +98,10 @@ class Mailbox(ControlLane):
     def put(self, envelope: Any, /, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - pykka's signature
         """Put a message on the control lane, and wake the owner. Never blocks. Thread: any.
 
-        What pykka's `tell` and `ask` bring comes here: it all overtakes the batches.
+        pykka's `tell` and `ask` call it, so their messages overtake the batches.
         """
         self._put_control(envelope)
-        self._data.put(_BELL)
+        self._data.put(_WAKE_UP)
         reactor = self.reactor
         if reactor is not None:
             reactor.wake()
@@ -108,8 +109,8 @@ class Mailbox(ControlLane):
     def deliver(self, batch: Batch) -> None:
         """Put a batch in its lane, and wake the owner. Never blocks. Thread: any.
 
-        It spares the envelope, which would double the cost of a hop. A batch that comes after the
-        actor has stopped stays under way for good: the stop reports its events as left.
+        A batch needs no envelope, which would double the cost of a hop. A batch that comes after
+        the actor has stopped stays under way: the stop reports its events as left.
         """
         if batch.on_control_lane:
             self.put(batch)
@@ -120,7 +121,7 @@ class Mailbox(ControlLane):
                 reactor.wake()
 
     def pending(self) -> bool:
-        """Return True if there may be something to do but timers that are due. Thread: own."""
+        """Return True if there may be anything to do besides due timers. Thread: own."""
         reactor = self.reactor
         return (
             self.busy
@@ -130,7 +131,7 @@ class Mailbox(ControlLane):
         )
 
     def interrupted(self) -> bool:
-        """Return True if the owner should let go of its batch for a moment. Thread: own."""
+        """Return True if the owner should interrupt its batch. Thread: own."""
         reactor = self.reactor
         return bool(self._control) or (reactor is not None and reactor.due())
 
@@ -143,7 +144,7 @@ class Mailbox(ControlLane):
                 try:
                     return self._control.popleft()
                 except IndexError:
-                    continue  # after `close` others refuse what waits here
+                    continue  # after `close`, another thread has refused the message
             self._streak = 0
             if reactor is not None and not self._reactor_was_last and reactor.due():
                 self._reactor_was_last = True
@@ -152,23 +153,22 @@ class Mailbox(ControlLane):
             if self.busy:
                 return RESUME
             if self._closed:
-                return InternalEnvelope(
-                    None
-                )  # pykka's teardown takes out what another has just refused
+                # pykka's teardown saw a message that another thread has refused since.
+                return InternalEnvelope(None)
             envelope = self._wait()
-            if envelope is not None and envelope is not _BELL:
+            if envelope is not None and envelope is not _WAKE_UP:
                 return envelope
 
     def empty(self) -> bool:
-        """Return True if no message waits: nobody would be left unanswered."""
+        """Return True if no control message waits: no question would be left unanswered."""
         return not self._control
 
     def _wait(self) -> Any:
         try:
             if self._control:
-                # It is the data's turn: past the bells, as many as the messages that rang them.
-                # Nobody needs these: before it sleeps, the owner looks at the control lane.
-                while (envelope := self._data.get_nowait()) is _BELL:
+                # It is the data's turn. The wake-ups before it can be dropped: the owner looks at
+                # the control lane before it sleeps.
+                while (envelope := self._data.get_nowait()) is _WAKE_UP:
                     pass
                 return envelope
             if self.reactor is None:

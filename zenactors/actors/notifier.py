@@ -1,4 +1,4 @@
-"""Waiting for a fact about the engine: from any thread, without polling."""
+"""Waits for facts about the engine: in any thread, without polling."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Wait = Callable[[float | None], object]
 
 
 class Notifier(Protocol):
-    """Where the engine says "look again", and where somebody waits for it."""
+    """Wakes the threads that wait for a fact about the engine, so that they look again."""
 
     def notify(self) -> None:
-        """Let everybody who waits look again. Never blocks. Thread: any."""
+        """Wake all waiting threads. Never blocks. Thread: any."""
         ...
 
     def subscribed(self) -> contextlib.AbstractContextManager[Wait]:
-        """Return a function that waits, at most so many seconds, for the next `notify`.
+        """Return a function that waits for the next `notify`. It takes a time-out in seconds.
 
         A `notify` since the subscription or since the last wait ends the next wait at once.
         """
@@ -29,32 +29,35 @@ class Notifier(Protocol):
 
 
 class ThreadNotifier:
-    """Notices for any number of waiting threads."""
+    """A notifier for any number of waiting threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._bells: tuple[queue.SimpleQueue[None], ...] = ()
+        self._subscribers: tuple[queue.SimpleQueue[None], ...] = ()
 
     def notify(self) -> None:
-        """Let everybody who waits look again. Never blocks. Thread: any."""
-        for bell in self._bells:
-            bell.put(None)
+        """Wake all waiting threads. Never blocks. Thread: any."""
+        for wake_ups in self._subscribers:
+            wake_ups.put(None)
 
     @contextlib.contextmanager
     def subscribed(self) -> Iterator[Wait]:
         """See `Notifier.subscribed`."""
-        bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
         with self._lock:
-            self._bells = (*self._bells, bell)
+            self._subscribers = (*self._subscribers, wake_ups)
 
         def wait(timeout: float | None) -> None:
             with contextlib.suppress(queue.Empty):
-                bell.get(timeout=LONGEST_SLEEP if timeout is None else min(timeout, LONGEST_SLEEP))
-                while True:  # it looks once, however often it was told to
-                    bell.get_nowait()
+                seconds = LONGEST_SLEEP if timeout is None else min(timeout, LONGEST_SLEEP)
+                wake_ups.get(timeout=seconds)
+                while True:  # several notifications end one wait
+                    wake_ups.get_nowait()
 
         try:
             yield wait
         finally:
             with self._lock:
-                self._bells = tuple(each for each in self._bells if each is not bell)
+                self._subscribers = tuple(
+                    each for each in self._subscribers if each is not wake_ups
+                )

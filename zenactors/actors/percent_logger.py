@@ -8,10 +8,10 @@ from loguru import logger
 
 
 class PercentLogger:
-    """The logging methods of the standard library, led into loguru. Thread: any.
+    """The logging methods of the standard library, on top of loguru. Thread: any.
 
-    As there, arguments that do not fit the message are no error, and `exc_info=True` adds the
-    traceback of the exception being handled.
+    As in the standard library, arguments that do not fit the message are no error, and
+    `exc_info=True` adds the traceback of the exception being handled.
     """
 
     def debug(self, message: Any, *args: Any, **options: Any) -> None:
@@ -40,7 +40,7 @@ class PercentLogger:
 
     @staticmethod
     def _log(level: str, message: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
-        # The text is an argument, not the message: its braces are nobody's fields.
+        # The text is an argument, because loguru takes braces in a message for fields.
         log = logger.opt(depth=2, exception=options.get("exc_info"))
         log.log(level, "{}", _formatted(str(message), args))
 
@@ -48,7 +48,7 @@ class PercentLogger:
 def _formatted(message: str, args: tuple[Any, ...]) -> str:
     if not args:
         return message
-    # The standard library's special case: one mapping is looked into by name.
+    # As in the standard library, a single mapping provides named values.
     values = args[0] if len(args) == 1 and isinstance(args[0], dict) and args[0] else args
     try:
         return message % values

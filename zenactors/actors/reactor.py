@@ -22,7 +22,7 @@ ReactorCallback = Callable[[Any], Any]
 
 
 class Registration:
-    """One registered descriptor, timer or sign of life. Thread: own."""
+    """One registered descriptor, timer or `keep_alive`. Thread: own."""
 
     __slots__ = ("callback", "fd", "interval", "mask", "reactor")
 
@@ -42,15 +42,15 @@ class Registration:
         self.mask = mask
 
     def cancel(self) -> bool:
-        """Take it back. False: it was cancelled before, or was a timer that is over."""
+        """Cancel it. False: it was cancelled before, or was a timer that has run."""
         reactor, self.reactor = self.reactor, None
         return reactor is not None and reactor.forget(self)
 
 
 class WakeUp:
-    """An eventfd that lives as long as somebody holds it: who is about to write, too.
+    """An eventfd that is open as long as any thread has a reference to it.
 
-    Were it closed by its owner, a late write could hit a file that got the same number.
+    If its owner closed it, a late write could reach another file with the same number.
     """
 
     def __init__(self) -> None:
@@ -71,10 +71,10 @@ class WakeUp:
 
 
 class ComponentReactor:
-    """The descriptors and timers of one component. Thread: own, but for `wake`.
+    """The descriptors and timers of one component. Thread: own, except `wake`.
 
     Args:
-        clock: Where time comes from.
+        clock: The source of time.
         on_active: Called with True when the first registration is made and with False when
             the last is gone.
     """
@@ -93,7 +93,7 @@ class ComponentReactor:
         self._next_poll = 0.0
         self._quiet = True
 
-    # --- what components call (see zenactors.core.component.Reactor) ------------------------
+    # --- for components (core.daemon_api.Reactor) -------------------------------------------
 
     def add_reader(self, fd: Any, callback: ReactorCallback) -> Registration:
         """Call back whenever `fd` can be read."""
@@ -119,19 +119,19 @@ class ComponentReactor:
         """Count the component as an active source until the result is cancelled."""
         return self._register(Registration(self, lambda _daemon: None))
 
-    # --- what its actor calls ---------------------------------------------------------------
+    # --- for the component's actor ----------------------------------------------------------
 
     def open(self) -> None:
         """Begin to call back: every component has started."""
         self._quiet = False
 
     def quiesce(self) -> None:
-        """Call nobody back any more: the daemon stops. What is registered stays so."""
+        """Call back no more, because the daemon stops. Registrations stay."""
         self._quiet = True
 
     def has_descriptors(self) -> bool:
-        """Return True if there is a selector to wait at."""
-        # With nobody to call back, a descriptor that can be read would end every wait at once.
+        """Return True if there is a selector to wait for."""
+        # While nothing is called back, a readable descriptor would end every wait at once.
         return self._selector is not None and not self._quiet
 
     def due(self) -> bool:
@@ -151,16 +151,16 @@ class ComponentReactor:
         return bool(self._ready)
 
     def timeout(self) -> float | None:
-        """Return the seconds until the next timer, or None for ever."""
+        """Return the seconds until the next timer. None: there is none."""
         if self._quiet or not self._timers:
             return None
         seconds = self._timers[0][0] - self._clock.monotonic()
         return min(max(0.0, seconds), LONGEST_SLEEP)
 
     def park(self, nothing_new: Callable[[], bool]) -> None:
-        """Wait for a descriptor, a timer or `wake`, unless `nothing_new()` says no."""
+        """Wait for a descriptor, a timer or `wake`, unless `nothing_new()` is False."""
         self._asleep = True
-        # Looked at after the flag was set: who puts something in later sees the flag and wakes.
+        # Called after the flag was set: a thread that puts a message in later sees the flag.
         if nothing_new():
             self._select(self.timeout())
         self._asleep = False
@@ -176,7 +176,7 @@ class ComponentReactor:
         return bool(self._ready) and not self._quiet
 
     def look(self) -> bool:
-        """Look at the descriptors, however short ago that was. True: one is ready."""
+        """Look at the descriptors now. Return True if one is ready."""
         if self.has_descriptors() and not self._ready:
             self._select(0.0)
         return self.has_ready()
@@ -184,7 +184,7 @@ class ComponentReactor:
     def take_due(self) -> Iterator[ReactorCallback]:
         """Yield the callbacks whose time has come, timers first.
 
-        Each is to be called before the next is taken: what it cancels is left out.
+        Call each before taking the next one: registrations that it cancels are left out.
         """
         if self._quiet:
             return
@@ -197,7 +197,7 @@ class ComponentReactor:
                 continue
             due.append(timer)
             if timer.interval is not None:
-                # Kept in step with the first call; calls that were missed are left out.
+                # Keep in step with the first call, and leave out missed calls.
                 missed = int((now - when) / timer.interval)
                 again.append((when + (missed + 1) * timer.interval, timer))
         for when, timer in again:
@@ -215,14 +215,14 @@ class ComponentReactor:
             yield registration.callback
 
     def forget(self, registration: Registration) -> bool:
-        """Take a registration back. False: it is not registered."""
+        """Cancel a registration. False: it is not registered."""
         if registration not in self._registered:
             return False
         if registration.mask:
             wanted = self._by_fd[registration.fd]
             del wanted[registration.mask]
             assert self._selector is not None
-            # A descriptor that was closed first has left the selector already.
+            # A descriptor that was closed before has left the selector already.
             with contextlib.suppress(KeyError, OSError):
                 if wanted:
                     self._selector.modify(registration.fd, _mask(wanted))
@@ -249,7 +249,7 @@ class ComponentReactor:
         return self._register(timer)
 
     def _prune(self) -> None:
-        """Drop cancelled timers once they are most of what the heap holds."""
+        """Drop cancelled timers once they are the majority in the heap."""
         if len(self._timers) > MIN_PRUNED and len(self._timers) > 2 * len(self._registered):
             self._timers = [entry for entry in self._timers if entry[2] in self._registered]
             heapq.heapify(self._timers)

@@ -5,7 +5,7 @@ its own thread, between two of its events, and answers through the same object. 
 change, or does not answer in time, those that have changed roll back.
 
 Invariants: a component begins to change only while the outcome is open; once the outcome is
-`ROLLED_BACK`, every component that has changed rolls back, also one that is changing at that
+`ROLLED_BACK`, every component that has changed rolls back, even one that is changing at that
 moment; `on_rollback` is called once, before any component rolls back.
 """
 
@@ -30,7 +30,7 @@ ROLLBACK_TIMEOUT = 2.0  # seconds of these for those that must roll back
 
 
 class Outcome(enum.Enum):
-    """What a reconfiguration has come to."""
+    """The outcome of a reconfiguration."""
 
     OPEN = enum.auto()
     COMMITTED = enum.auto()
@@ -41,8 +41,8 @@ class Reconfiguration:
     """One transaction over components. Thread: any; `run` the requester's.
 
     Args:
-        engine: Whose components change.
-        changes: By the component's name. That of `Replicas` stands for all of them.
+        engine: The engine whose components change.
+        changes: By the component's name. The name of `Replicas` applies to all of them.
         on_rollback: Called once if the transaction fails, before any component rolls back.
     """
 
@@ -134,7 +134,7 @@ class Reconfiguration:
     # --- what the components' actors report ---------------------------------------------------
 
     def begin(self, index: int) -> Change | None:
-        """Return the change; None: it is too late for that, everything stays as it is."""
+        """Return the change. None: it is too late, and the component keeps its options."""
         with self._lock:
             if self._outcome is not Outcome.OPEN:
                 return None
@@ -144,12 +144,12 @@ class Reconfiguration:
     def finish(self, index: int) -> bool:
         """Note that a component has changed. False: it must roll back at once."""
         with self._lock:
-            counts = self._outcome is not Outcome.ROLLED_BACK
-            if counts:
+            in_time = self._outcome is not Outcome.ROLLED_BACK
+            if in_time:
                 self._busy.discard(index)
                 self._changed.add(index)
         self._engine.notifier.notify()
-        return counts
+        return in_time
 
     def fail(self, index: int, cause: BaseException) -> None:
         """Note that a component cannot change: the transaction fails."""

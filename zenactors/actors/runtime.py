@@ -1,7 +1,7 @@
-"""What the engine needs of threads. Everything else of it is the same under `zenactors.testing`.
+"""The engine's interface to threads. `zenactors.testing` replaces it, and nothing else.
 
-There, one thread runs all actors in an order of its own choosing and time is virtual; here are
-real threads, and waits that really wait.
+There, one thread runs all actors in an order of its own choice, and time is virtual. Here are
+real threads and real waits.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ A = TypeVar("A", bound="pykka.ThreadingActor")
 
 
 class StateLock(Protocol):
-    """What `DispatchLoop` needs of a lock."""
+    """The methods of a lock that `DispatchLoop` uses."""
 
     def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 - as threading's
-        """Take it; False: somebody has it, and `blocking` is False."""
+        """Acquire the lock. False: another thread holds it, and `blocking` is False."""
         ...
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
         ...
 
     def __enter__(self) -> Any:
-        """Take it, waiting for it."""
+        """Acquire the lock; wait for it if necessary."""
         ...
 
     def __exit__(self, kind: Any, cause: Any, traceback: Any, /) -> None:
-        """Let go of it."""
+        """Release the lock."""
         ...
 
 
@@ -49,7 +49,7 @@ class Runtime:
     """Real threads."""
 
     ident: Callable[[], int] = staticmethod(threading.get_ident)
-    """Return who is running: a positive number that no two threads have at a time."""
+    """Return the identity of the calling thread: a positive number, unique among live threads."""
 
     def start(self, actor: type[A], *args: Any, **kwargs: Any) -> pykka.ActorRef[A]:
         """Start an actor in a thread of its own."""
@@ -66,7 +66,7 @@ class Runtime:
         thread.join(timeout)
 
     def state_lock(self) -> StateLock:
-        """Return the lock of the dispatcher's turn: held for moments, while nobody waits."""
+        """Return the lock of the dispatcher's state. Its holders are quick and never wait."""
         return threading.Lock()
 
     def lock(self) -> contextlib.AbstractContextManager[Any]:
@@ -78,7 +78,7 @@ class Runtime:
         return threading.Event()
 
     def notifier(self) -> Notifier:
-        """Return what those who wait for news of the engine share."""
+        """Return a notifier for threads that wait for facts about the engine."""
         return ThreadNotifier()
 
     def dispatch_state(
@@ -88,13 +88,13 @@ class Runtime:
         runners: Mapping[int, BatchRunner],
         **options: Any,
     ) -> DispatchState:
-        """Return the dispatch.
+        """Return the dispatcher's state.
 
         Args:
-            chains: The wiring.
+            chains: The chain of each event.
             names: The components' names, by index.
-            hosts: Will tell which component belongs to an identity.
-            options: Of `DispatchState`.
+            runners: The runner of each component's thread, by the thread's identity; filled later.
+            options: Those of `DispatchState`.
         """
         return DispatchState(chains, **options)
 
@@ -105,19 +105,19 @@ class Runtime:
     def handlers(
         self, component: str, handlers: list[Handler], instead_of: list[Handler] | None = None
     ) -> list[Handler]:
-        """Return a component's handlers as they are to be called.
+        """Return the handlers to put in the chains in place of a component's own.
 
         Args:
-            component: Its name.
-            handlers: Its own.
-            instead_of: What was returned for the object whose place this one takes.
+            component: The component's name.
+            handlers: Its own handlers.
+            instead_of: The handlers returned for the object that this one replaces.
         """
         return handlers
 
     def hook(self, component: str, callback: Callable[..., Any]) -> Callable[..., Any]:
-        """Return what is to be called for a component outside of events.
+        """Return the function to call for a component's callback that belongs to no event.
 
-        That is `setup`, `setup_dump`, `reconfigure`, `teardown`, and the callbacks of timers
+        These are `setup`, `setup_dump`, `reconfigure`, `teardown`, and the callbacks of timers
         and descriptors.
         """
         return callback

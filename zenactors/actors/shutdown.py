@@ -28,14 +28,14 @@ CHILDREN_GRACE = 2.0  # seconds that programs have between SIGTERM and SIGKILL
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StopReport:
-    """What a stop left undone.
+    """The work that a stop left undone.
 
     Attributes:
-        drained: True if everything that was queued was worked off, except events for later.
-        timed_out: True if it was not, because the time for it ran out.
+        drained: True if all queued events were handled, except those for later.
+        timed_out: True if they were not, because the time ran out.
         stuck: Names of the components that did not stop; their threads were left behind.
-        left: How many events were not worked off.
-        later: How many events were still waiting for their time, maintenance events apart.
+        left: How many events were not handled, although they were queued or under way.
+        later: How many events still waited for their time, maintenance events excepted.
         dead_letters: How many events could not be handled, in the whole run.
     """
 
@@ -68,12 +68,12 @@ class Shutdown:
     def run(self, deadline: Deadline, setting_up: int | None) -> StopReport:
         """Stop everything. Blocks until the deadline, and a moment longer if components hang.
 
-        Can be called again if an exception broke it off.
+        Can be called again if an exception interrupted it.
 
         Args:
             deadline: When components that hang are left behind.
-            setting_up: The component whose setup was requested last. If that is not over, it is
-                torn down when it is.
+            setting_up: The component whose setup was requested last. If its setup is not over, it
+                is torn down afterwards.
         """
         engine = self._engine
         was_up = engine.all_set_up()
@@ -81,7 +81,7 @@ class Shutdown:
         if was_up:
             # Even if a callback hangs, the teardown has its share of the time.
             engine.wait_for(
-                lambda: engine.halted or self._is_worked_off(), deadline.less(HASTY_TIMEOUT)
+                lambda: engine.halted or self._is_drained(), deadline.less(HASTY_TIMEOUT)
             )
         drained = engine.drained()
         timed_out = engine.lifecycle.phase is Phase.DRAINING and not drained
@@ -101,7 +101,7 @@ class Shutdown:
         return report
 
     def _request(self) -> None:
-        """Ask for silence, and send the `stop` event past everything that is queued."""
+        """Silence the sources, and send the `stop` event past all queued events."""
         engine = self._engine
         if engine.lifecycle.stop_requested:
             return
@@ -112,10 +112,10 @@ class Shutdown:
         if engine.lifecycle.phase is Phase.OPEN:
             engine.enter(Phase.DRAINING)
             if EVENT_STOP in engine.state.chain_states:
-                with contextlib.suppress(NotRunningError):  # a callback was faster in halting it
+                with contextlib.suppress(NotRunningError):  # a callback has halted it
                     self._queue.schedule_priority(EVENT_STOP)
 
-    def _is_worked_off(self) -> bool:
+    def _is_drained(self) -> bool:
         engine = self._engine
         with engine.loop.locked() as state:
             if engine.lifecycle.phase is Phase.STARTING:
@@ -128,18 +128,18 @@ class Shutdown:
         """Tear down what is set up, in reverse; return the components that did not answer."""
         engine = self._engine
         up = [index for index, cause in list(engine.set_ups.items()) if cause is None]
-        told = list(up)
+        ordered = list(up)
         if setting_up is not None and setting_up not in engine.set_ups:
-            told.append(setting_up)
-        for index in reversed(told):
+            ordered.append(setting_up)
+        for index in reversed(ordered):
             if index in engine.torn_down:
-                continue  # an earlier stop that was broken off has come as far as that
+                continue  # an earlier stop, which was interrupted, did it
             engine.tell(index, TearDown())
             limit = deadline if patience is None else deadline.at_most(patience)
             engine.wait_for(functools.partial(engine.torn_down.__contains__, index), limit)
-        # If one used up the time, those that had none must not look stuck.
+        # If one component used up the time, those after it must not look stuck.
         engine.wait_for(lambda: engine.torn_down.issuperset(up), deadline.at_least(HASTY_PATIENCE))
-        return [index for index in told if index not in engine.torn_down]
+        return [index for index in ordered if index not in engine.torn_down]
 
     def _end_children(self, deadline: Deadline) -> None:
         grace = deadline.at_most(CHILDREN_GRACE).remaining() or 0.0

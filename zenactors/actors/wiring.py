@@ -1,4 +1,4 @@
-"""Which callbacks the chains call, and how another object takes a component's place in them."""
+"""The callbacks in the chains, and their replacement by those of another object."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Wiring:
         )
 
     def fits(self, index: int, component: Any) -> bool:
-        """Return True if an object handles the same events as the one that it is to replace."""
+        """Return True if an object handles the same events as the one that it would replace."""
         wanted, wired = (
             [(each["event"], each.get("prepend", False)) for each in handlers]
             for handlers in (component.get_events(), self._wired[index])
@@ -66,7 +66,7 @@ class Wiring:
                 lambda number, own: self._runtime.handlers(f"{entry.name}/{number}", own)
             )
             return entry.component.get_events()
-        # A replica is wired for nothing itself: its router deals to it.
+        # A replica has no handlers in the chains: its router deals events to it.
         own: list[Handler] = entry.component.get_events() if entry.router is None else []
         wired = self._wired[index] = self._runtime.handlers(entry.name, own)
         return wired

@@ -1,7 +1,7 @@
-"""The component actor's decisions: run batches in order, contain what goes wrong, send on.
+"""Run one component's batches in ticket order, contain its exceptions, and send batches on.
 
-No thread of its own: the actor's thread calls `arrive` for each batch that comes in, and `work`
-for one stride at a time. Under the simulation one thread does this for all components.
+Pure decisions, no thread. The component actor's thread calls `arrive` for each batch that comes
+in, and `work` for one stride at a time. In a simulation one thread does this for all components.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 MAX_STRIDE = 64  # events between two looks at the clock and the control lane
 SHORT_STRIDE = 0.000_25  # seconds: a stride that takes less may double
 LONG_STRIDE = 0.000_5  # seconds: one that takes more is cut in proportion
-SPLIT_AFTER = 0.001  # seconds: what is done by then is sent on
+SPLIT_AFTER = 0.001  # seconds: after them the finished events of a batch are sent on
 
 
 class ResultSink(Protocol):
-    """Where a runner's results go. Nothing on it blocks."""
+    """Takes a runner's results. None of its methods blocks."""
 
     def forward(self, component: int, batch: Batch) -> None:
         """Hand a batch to the component of its next step."""
         ...
 
     def report(self, batch: Batch) -> None:
-        """Report to the dispatcher that a batch has left its chain; its `children` come first."""
+        """Report to the dispatcher that a batch has left its chain. Accept its `children` first."""
         ...
 
     def schedule(self, children: list[Scheduled]) -> None:
-        """Hand events that callbacks scheduled to the dispatcher."""
+        """Hand the dispatcher the events that callbacks scheduled."""
         ...
 
 
 class IncidentHandler(Protocol):
-    """Decides what follows from what a callback raised. Nothing on it blocks."""
+    """Handles the exceptions of callbacks. None of its methods blocks."""
 
     def dead_letter(self, letter: DeadLetter) -> None:
         """Keep an event that could not be handled."""
         ...
 
     def stop_at_once(self, status: int, cause: BaseException) -> None:
-        """Stop everything in order, because a callback asked for it."""
+        """Stop the daemon in an orderly way, because a callback asked for it."""
         ...
 
 
@@ -58,16 +58,16 @@ class BatchRunner:
     Args:
         index: The component's index.
         name: The component's name.
-        daemon: What the callbacks get as `daemon`.
-        sink: Where results go.
-        incidents: Where events go that could not be handled, and requests to stop.
-        clock: Where time comes from.
+        daemon: Passed to the callbacks as `daemon`.
+        sink: Takes the results.
+        incidents: Takes dead letters and requests to stop.
+        clock: The source of time.
         compat: True: every callback returns `(flag, args)`, as in pyzenkit; `None` is an error.
 
     Attributes:
-        children: Where the callbacks' `schedule` puts events meanwhile.
+        children: The events that callbacks have scheduled and that are not sent on yet.
         halted: True once a callback has asked for an immediate stop. The rest of its batch is not
-            run: an output that failed must not get what comes after the gap.
+            run: an output that failed must not receive the events after the gap.
 
     Thread: own.
     """
@@ -98,13 +98,13 @@ class BatchRunner:
         self._early: dict[tuple[Order, int], list[Batch]] = {}
         self._batch: Batch | None = None  # under way, between two strides
         self._begun = 0.0
-        self._done = 0  # how many of its events were run since `_begun`, or since the last piece
+        self._done = 0  # its events that were run since `_begun`
         self._position = 0
         self._dead = 0
         self._survivors: list[Any] = []
 
     def arrive(self, batch: Batch) -> None:
-        """Take in a batch: to be run in its turn, or put aside until its turn comes.
+        """Accept a batch. Keep it until all batches with earlier tickets have arrived.
 
         A batch of the control lane is run at once, between two strides.
         """
@@ -132,11 +132,11 @@ class BatchRunner:
         step = batch.chain.steps[batch.step]
         survivors: list[Any] = []
         dead = self._run(batch, step, batch.items, survivors)
-        # Children of the batch under way go out with these: they were scheduled before them.
+        # Children of the batch under way are sent on too: they were scheduled before its own.
         self._finish(batch, survivors, dead, batch.size, last=True)
 
     def work(self) -> bool:
-        """Run one stride, if there is any: some events of the batch under way, or of the next one.
+        """Run one stride: some events of the batch under way, or of the next batch.
 
         Returns:
             True if there is more to run.
@@ -170,13 +170,13 @@ class BatchRunner:
             self._finish(batch, self._survivors, self._dead, batch.size, last=batch.last)
             return not self.halted and bool(self._ready)
         if self.halted or after - self._begun >= SPLIT_AFTER:
-            # If halted, the rest stays under way for good: it is reported as left.
+            # If halted, the rest stays under way: the stop reports it as left.
             self._send_done(batch)
             self._begun = after
         return not self.halted
 
     def _send_done(self, batch: Batch) -> None:
-        """Send on what is done of a batch, and keep the rest."""
+        """Send on the finished events of a batch, and keep the rest."""
         rest_size = batch.size - self._done
         done = Batch(
             batch.chain,
@@ -195,7 +195,7 @@ class BatchRunner:
     def _finish(
         self, batch: Batch, survivors: list[Any], dead: int, size: int, *, last: bool
     ) -> None:
-        """Send a part on: to the next component, or back to the dispatcher."""
+        """Send a batch on: to the next component, or back to the dispatcher."""
         batch.dead += dead
         batch.stopped = size - len(survivors) - batch.dead
         batch.items = survivors
@@ -230,7 +230,7 @@ class BatchRunner:
             # every actor of the process.
             try:
                 for args in each:
-                    result = None  # should the call itself fail, the last one is not its result
+                    result = None  # if the call itself fails, this is not the last one's
                     result = callback(daemon, args)
                     if result is None:
                         if compat:
@@ -287,7 +287,7 @@ class BatchRunner:
         return dead
 
     def _goes_on(self, batch: Batch) -> bool:
-        """Return True if what a callback raised, though a dead letter, does not end the chain."""
+        """Return True if an event goes on although a callback raised: only control events do."""
         return batch.chain.is_control_event and not self._compat and not self.halted
 
     def _contain(
@@ -298,7 +298,7 @@ class BatchRunner:
         result: Any,
         cause: BaseException,
     ) -> int:
-        """Decide what becomes of an event whose callback raised. Return 1 if it is dead."""
+        """Handle an exception of a callback. Return 1 if its event is dead, else 0."""
         if isinstance(cause, ZenDaemonStopException):
             self.halted = True
             self._incidents.stop_at_once(0, cause)
@@ -316,7 +316,7 @@ class BatchRunner:
 
 
 def invalid_answer(callback: Callable[..., Any], result: Any) -> ZenDaemonComponentException:
-    """Return the error for a callback's answer that is no answer."""
+    """Return the error for an invalid return value of a callback."""
     return ZenDaemonComponentException(
         f"{short_repr(callback)} returned {short_repr(result)}; expected (flag, args),"
         " or None to continue."

@@ -1,4 +1,4 @@
-"""Callbacks: what they answer, and how a component says which events they handle."""
+"""Callbacks: their return values, and how a component declares which events they handle."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypedDict, TypeVar
 
 
 class Flag(enum.IntEnum):
-    """What a callback says about the rest of its chain. The values are pyzenkit's."""
+    """A callback's decision about the rest of its chain. The values are pyzenkit's."""
 
     STOP = 0
     CONTINUE = 1
@@ -36,7 +36,7 @@ def gen_event_handler(event: Event, callback: Callback, prepend: bool = False) -
 
 
 def handles(event: Event, *, prepend: bool = False) -> Callable[[F], F]:
-    """Mark a method as the callback of an event; may be given several times.
+    """Mark a method as the callback of an event. May be repeated for several events.
 
     The method is called with `(daemon, args)`. It returns `(flag, args)`, or `None`
     for "continue with the same args".

@@ -10,7 +10,7 @@ from zenactors.core.callbacks import Callback
 from zenactors.core.events import CONTROL_EVENTS
 from zenactors.errors import ConfigurationError
 
-ALL_CHAINS = -1  # in an order: it holds for all chains of its component
+ALL_CHAINS = -1  # in an order: it covers all chains of its component
 Order = tuple[int, int]  # the index of a component; the number of a chain, or ALL_CHAINS
 
 
@@ -21,9 +21,9 @@ class Step:
     Attributes:
         component: The component's index.
         callbacks: Called one after the other.
-        order: Which of the component's orders the chain belongs to; set by the dispatch.
-        stride: How many events to run between two looks at the clock. Belongs to the
-            component's host, which fits it to how long the callbacks take.
+        order: The order in which the component runs this chain; set by `DispatchState`.
+        stride: How many events to run between two looks at the clock. The component's runner
+            adapts it to the duration of the callbacks.
     """
 
     component: int
@@ -34,14 +34,14 @@ class Step:
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Chain:
-    """The way of one event.
+    """The steps of one event.
 
     Attributes:
         event: The event's name.
-        number: Tells chains apart; counts from 0.
-        steps: The way itself; at least one step.
-        revisits: True if the way comes back to a component it has left before.
-        persistent: True if it goes on behind a callback that raises.
+        number: Identifies the chain; counts from 0.
+        steps: The steps in order; at least one.
+        revisits: True if it returns to a component that it has left before.
+        is_control_event: True if it continues after a callback that raises.
     """
 
     event: Any
@@ -52,13 +52,13 @@ class Chain:
 
 
 def build_chains(components: Sequence[tuple[str, Iterable[Any]]]) -> dict[Any, Chain]:
-    """Wire the handlers of all components.
+    """Build the chain of each event from the handlers of all components.
 
     Args:
         components: Name and `get_events()` of each, in order of registration.
 
     Returns:
-        The chain of each event, in the order the events were first named.
+        The chain of each event, in the order in which the events first occur.
 
     Raises:
         ConfigurationError: A handler has no event or no callable callback.

@@ -1,4 +1,4 @@
-"""What the dispatcher knows of one chain: its window, and what became of its events."""
+"""The dispatcher's state of one chain: its window, and the counters of its events."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ if TYPE_CHECKING:
 
 MIN_WINDOW = 16
 MAX_WINDOW = 1024
-REFILL = 4  # once full, a window is filled up again when this fraction of it is free
+REFILL = 4  # a full window is refilled when 1/REFILL of it is free
 FAST_WINDOW = 0.005  # seconds: a full window that takes no longer lets the window double
 SLOW_WINDOW = 0.020  # seconds: one that takes longer halves it
 
 
 @dataclasses.dataclass(slots=True)
 class Counts:
-    """What became of the events of one chain. Whenever no thread holds the dispatcher's state,
+    """The counts of one chain's events. Two `Counts` can be added.
+
+    Whenever no thread holds the dispatcher's state,
     `accepted == completed + stopped + dead + waiting + in_flight`.
 
     Attributes:
-        accepted: Accepted by the dispatcher, without those cancelled or taken out again.
-        completed: Came through the whole chain.
+        accepted: Accepted by the dispatcher, except those cancelled or taken out since.
+        completed: Handled by the whole chain.
         stopped: Ended by a callback's FLAG_STOP, or by a request to stop everything.
         dead: Dead-lettered.
         waiting: In the queue.
@@ -58,11 +60,11 @@ class ChainState:
         orders: The order to which each step belongs.
         components: The component of each step.
         window: How many events may be under way.
-        least_window: What the window never falls below.
+        least_window: The minimum of the window.
         full: True while no event may start. Any thread may read it as a hint.
-        in_flight: How many data events are under way: what the window limits.
+        in_flight: How many data events are under way. The window limits this number.
         control_in_flight: How many events are under way on the control lane.
-        passed: How many data events have left the chain, whatever became of them.
+        passed: How many data events have left the chain, however they ended.
         held_back: The producers whose next event waits for the window, first come first served.
     """
 
@@ -98,11 +100,11 @@ class ChainState:
         self.passed = 0
         self.accepted = self.completed = self.stopped = self.dead = 0
         self.held_back: deque[ProducerQueue] = deque()
-        self._through_at: int | None = None  # `passed` when a window that was full is through
+        self._through_at: int | None = None  # `passed` when all events of a full window have left
         self._full_since = 0.0
 
     def note_if_full(self, clock: Clock) -> bool:
-        """Return True if no event may start. From then on the time of this window is measured."""
+        """Return True if no event may start, and begin to measure the time of this window."""
         if self.in_flight < self.window:
             return False
         self.full = True
@@ -112,7 +114,7 @@ class ChainState:
         return True
 
     def complete(self, batch: Batch, clock: Clock) -> None:
-        """Count a batch that has left the chain, and fit the window."""
+        """Count a batch that has left the chain, and adjust the window."""
         size = batch.size
         self.completed += len(batch.items)
         self.stopped += batch.stopped
@@ -123,13 +125,13 @@ class ChainState:
         self.in_flight -= size
         self.passed += size
         if self._through_at is not None and self.passed >= self._through_at:
-            self._fit_window(clock.monotonic() - self._full_since)
+            self._adjust_window(clock.monotonic() - self._full_since)
         room = self.window - self.in_flight
-        # With producers held back, not before there is room for a batch worth sending.
+        # While producers are held back, wait until there is room for a batch worth sending.
         self.full = room < self.window // REFILL if self.held_back else room <= 0
 
     def counts(self, waiting: int) -> Counts:
-        """Return what became of the events, of which `waiting` are in the queue."""
+        """Return the counts. `waiting` is how many of the events are in the queue."""
         return Counts(
             accepted=self.accepted,
             completed=self.completed,
@@ -139,7 +141,7 @@ class ChainState:
             in_flight=self.in_flight + self.control_in_flight,
         )
 
-    def _fit_window(self, elapsed: float) -> None:
+    def _adjust_window(self, elapsed: float) -> None:
         self._through_at = None
         if elapsed <= FAST_WINDOW:
             self.window = min(MAX_WINDOW, self.window * 2)

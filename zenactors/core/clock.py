@@ -1,17 +1,16 @@
-"""The only module that reads a clock. Everybody else is handed a `Clock`."""
+"""The only module that reads a clock. All other code receives a `Clock`."""
 
 from __future__ import annotations
 
 import time as _time
 from typing import Protocol
 
-LONGEST_SLEEP = (
-    86_400.0  # seconds: what waits longer wakes once a day; the system's waits are bounded
-)
+# Seconds. The system bounds the time of a wait, so a longer one wakes up once a day.
+LONGEST_SLEEP = 86_400.0
 
 
 class Clock(Protocol):
-    """Two time bases: delays run on the monotonic one, calendar times on the wall."""
+    """Two time bases: the monotonic clock for delays, the wall clock for calendar times."""
 
     def time(self) -> float:
         """Return the Unix time in seconds. It may step in either direction."""
@@ -30,10 +29,10 @@ class SystemClock:
 
 
 class VirtualClock:
-    """A clock that stands still until it is told to move. Thread: one.
+    """A clock that moves only by `advance` and `step`. Thread: one.
 
     Args:
-        now: Where both time bases begin, in seconds.
+        now: The start of both time bases, in seconds.
     """
 
     def __init__(self, now: float = 1_000_000.0) -> None:
@@ -61,14 +60,14 @@ class VirtualClock:
 
 
 class Deadline:
-    """A moment on the monotonic clock; `timeout` None is never."""
+    """A moment on the monotonic clock, `timeout` seconds from now. None: never."""
 
     def __init__(self, clock: Clock, timeout: float | None) -> None:
         self._clock = clock
         self._end = None if timeout is None else clock.monotonic() + timeout
 
     def remaining(self) -> float | None:
-        """Return the seconds that remain, at least 0, or None for ever."""
+        """Return the seconds that remain, at least 0. None: there is no limit."""
         return None if self._end is None else max(0.0, self._end - self._clock.monotonic())
 
     def over(self) -> bool:
@@ -76,7 +75,7 @@ class Deadline:
         return self.remaining() == 0.0
 
     def less(self, share: float) -> Deadline:
-        """Return an earlier deadline: by `share` seconds, but at most by half of what remains."""
+        """Return a deadline earlier by `share` seconds, but at most by half the remaining time."""
         remaining = self.remaining()
         if remaining is None:
             return self

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Unseeded(Random):
-    """Random numbers that nobody has chosen a seed for; not for secrets."""
+    """A random number generator without a chosen seed. Not for secrets."""
 
 
 class _Default:
@@ -33,7 +33,7 @@ class _Default:
 
 
 def set_clock(component: ZenDaemonComponent, clock: Clock) -> None:
-    """Let a component read this clock from now on; its statistics start again with it."""
+    """Give a component a clock. Its statistics start again."""
     component._clock = clock  # noqa: SLF001 - this module's own
     component._created = clock.monotonic()  # noqa: SLF001
 
@@ -43,13 +43,13 @@ def set_options(component: Any, options: Mapping[str, Any]) -> None:
     component._options = dict(options)  # noqa: SLF001 - this module's own
 
 
-# These belong to the component, whichever object represents it: its counters, and where its time,
-# random numbers and files come from.
+# These belong to the component and not to the object that represents it: its counters, and its
+# sources of time, random numbers and files.
 _TRANSFERRED = ("statistics_cur", "_counting", "_readings", "_created", "_clock", "random", "files")
 
 
 def transfer_state(old: Any, new: Any) -> None:
-    """Let an object that replaces another go on with its counters. Thread: own."""
+    """Let an object that replaces another continue its counters. Thread: own."""
     for name in _TRANSFERRED:
         if name in vars(old):
             setattr(new, name, vars(old)[name])
@@ -63,20 +63,26 @@ class ZenDaemonComponent:
     connects), in the thread that later runs its callbacks; its `teardown` releases.
 
     Args:
-        name: How logs, statistics and the state call this component. Default: the class's name.
+        name: The component's name in logs, statistics and state. Default: the class's name.
         event_map: Other names for this component's events, `{own name: name in this daemon}`.
-        clock: What `clock` is; a harness sets it to its own, virtual one.
+        clock: The source of time. A harness replaces it by its virtual clock.
+
+    Attributes:
+        statistics_cur: The counters.
     """
 
     _clock: Clock
     _created: float
     _options: Mapping[str, Any] = {}
 
-    # For a subclass whose `__init__` does not call the one here: shared, but never missing.
+    # For a subclass whose `__init__` does not call this class's: shared, but never missing.
     _counting = CounterLock()
 
     emits: tuple[Event, ...] = ()
-    """Events this component schedules, by its own names: checked before the start."""
+    """Events that this component schedules, by its own names.
+
+    Before the start, `zenactors run` and `zenactors check` verify that a component handles them.
+    """
 
     gen_event_handler = staticmethod(gen_event_handler)
 
@@ -89,28 +95,28 @@ class ZenDaemonComponent:
         name: str | None = None,
         event_map: Mapping[Event, Event] | None = None,
         clock: Clock | None = None,
-        **_kwargs: Any,  # pyzenkit's components hand all their options up, and so may anybody's
+        **_kwargs: Any,  # pyzenkit's components pass all their options on; others may too
     ) -> None:
         self.name = name or type(self).__name__
         self.event_map = dict(event_map or {})
         self.statistics_cur: dict[Any, Any] = {}
         self._counting = CounterLock()
         set_clock(self, clock or SystemClock())
-        # Each reader compares with what itself saw last, so that readers do not disturb each other.
+        # One per reader, so that readers do not disturb each other: its time and counters.
         self._readings: dict[Hashable, tuple[float, dict[Any, Any]]] = {}
 
     def __str__(self) -> str:
         return str(getattr(self, "name", type(self).__name__))
 
     clock = _Default("_clock")
-    """Where this component's time comes from; from `setup` on virtual under `zenactors.testing`."""
+    """This component's source of time. Under `zenactors.testing` it is virtual, from `setup` on."""
 
     options = _Default("_options")
     """This component's section of the configuration: a dict, empty if it has none."""
 
     @functools.cached_property
     def random(self) -> Random:
-        """This component's random numbers: chosen by the random seed under `zenactors.testing`."""
+        """This component's random numbers. Under `zenactors.testing` the seed determines them."""
         return Unseeded()
 
     @functools.cached_property
@@ -143,9 +149,9 @@ class ZenDaemonComponent:
         return handlers
 
     def inc_statistic(self, key: Hashable, increment: float = 1) -> None:
-        """Add `increment` to a counter; of several threads' nothing is lost. Thread: any."""
-        # A plain dict cannot add atomically, so each component has a lock, held for this addition
-        # alone: nothing waits within. `with` would take half as long again, in what runs per event.
+        """Add `increment` to a counter. Concurrent increments are not lost. Thread: any."""
+        # A plain dict cannot add atomically, so each component has a lock. It is held only for this
+        # addition. `with` would take half as long again, and this runs for every event.
         lock = self._counting.lock
         lock.acquire()
         try:
@@ -154,12 +160,12 @@ class ZenDaemonComponent:
             lock.release()
 
     def get_statistics(self, reader: Hashable = "statistics") -> dict[Any, Any]:
-        """Return this component's counters as `calc_statistics` shows them.
+        """Return this component's counters, in the form of `calc_statistics`.
 
         Args:
-            reader: Who reads. Increase and rate are against this reader's last reading.
+            reader: The reader's name. Increase and rate refer to this reader's last reading.
 
-        Thread: any, if all that is counted is counted by `inc_statistic`; else own.
+        Thread: any, if only `inc_statistic` changes the counters; otherwise own.
         """
         with self._counting.lock:
             now = self._clock.monotonic()
@@ -169,9 +175,9 @@ class ZenDaemonComponent:
         return calc_statistics(current, previous, now - before)
 
     def get_state(self) -> dict[str, Any]:
-        """Return what helps debugging, as data that JSON can hold.
+        """Return data for debugging, of types that JSON can hold.
 
-        Return copies of what changes: the result is read in another thread. Thread: own.
+        Return copies of mutable data, because another thread reads the result. Thread: own.
         """
         with self._counting.lock:
             return {"statistics": copy_counters(self.statistics_cur)}
@@ -179,7 +185,7 @@ class ZenDaemonComponent:
     # The hooks take any daemon, so that a subclass may annotate its own `ZenDaemon` subclass.
 
     def setup(self, daemon: Any) -> None:
-        """Acquire what the callbacks need. An exception makes the start fail. Thread: own."""
+        """Acquire the callbacks' resources. An exception makes the start fail. Thread: own."""
 
     def setup_dump(self, daemon: Any) -> None:
         """Log how this component is set up; called after `setup`. Thread: own."""

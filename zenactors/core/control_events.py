@@ -1,8 +1,8 @@
 """Control events on their way: one component after another, without those that do not answer.
 
 A control event returns to the dispatcher after each component of its chain. So it can go on
-without a component that is busy for too long. That component gets to the event later; its
-answer then counts for nothing.
+without a component that is busy for too long. That component handles the event later; its answer
+is then ignored.
 
 Pure decisions, no thread. Thread: the one that holds the dispatcher's state.
 """
@@ -18,7 +18,7 @@ from zenactors.core.events import EVENT_SIGNAL_HUP
 from zenactors.core.messages import Batch
 
 PATIENCE = 5.0  # seconds that a control event waits for a busy component
-RELOAD_PATIENCE = 15.0  # seconds for `signal_hup`: a reload and what it entails take their time
+RELOAD_PATIENCE = 15.0  # seconds for `signal_hup`, because a reload takes longer
 
 
 class ControlEvent:
@@ -27,9 +27,9 @@ class ControlEvent:
     Attributes:
         steps: One chain of a single step for each component that it visits.
         position: The step where it is.
-        args: What the component there gets.
+        args: The args for the component of that step.
         due: When it goes on without that component, on the monotonic clock.
-        batch: The batch that is there. None once the event has ended.
+        batch: The batch that this component has to answer. None once the event has ended.
     """
 
     __slots__ = ("args", "batch", "due", "position", "steps")
@@ -50,7 +50,7 @@ class ControlEvents:
 
     Attributes:
         under_way: The control events that have not ended.
-        skipped: Which event went on without which component. Emptied by whoever logs it.
+        skipped: Which event went on without which component. The thread that logs this empties it.
         unanswered: How many components have yet to answer an event that went on without them.
     """
 
@@ -86,11 +86,11 @@ class ControlEvents:
         return batch
 
     def skip_overdue(self) -> list[Batch]:
-        """Give up waiting for components that are busy for too long.
+        """Stop waiting for components that are busy for too long.
 
         Returns:
-            For each of them a batch as if the component had left the event unchanged; to be
-            given to `returned`.
+            For each of them a batch for `returned`, as if the component had left the event
+            unchanged.
         """
         now = self._clock.monotonic()
         answers = []

@@ -1,6 +1,6 @@
-"""What callbacks get as `daemon`, as protocols.
+"""The protocols of the `daemon` that callbacks receive.
 
-`Dispatcher` and `ZenDaemon` both have all of it. Everything but `io` is safe from any thread.
+`Dispatcher` and `ZenDaemon` both implement them. Everything but `io` is safe from any thread.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Cancellable(Protocol):
-    """Something registered or scheduled that can be taken back."""
+    """A registration or a scheduled event that can be cancelled."""
 
     def cancel(self) -> bool:
-        """Take it back. True: it will not happen. False: too late, or already cancelled."""
+        """Cancel it. True: it will not happen. False: too late, or already cancelled."""
         ...
 
 
@@ -72,16 +72,16 @@ class Reactor(Protocol):
     """Descriptors and timers of the calling component, `daemon.io`.
 
     The callbacks get the daemon as their only argument and run in the component's own
-    thread, between two batches of events. What one raises is logged and counted.
+    thread, between two events. An exception in a callback is logged.
     Thread: own (the component's: in `setup` and in callbacks).
     """
 
     def add_reader(self, fd: Any, callback: Callable[[Any], Any]) -> Cancellable:
-        """Call back whenever `fd` (a descriptor or what has `fileno()`) can be read."""
+        """Call back whenever `fd` (a descriptor, or an object with `fileno()`) can be read."""
         ...
 
     def add_writer(self, fd: Any, callback: Callable[[Any], Any]) -> Cancellable:
-        """Call back whenever `fd` (a descriptor or what has `fileno()`) can be written."""
+        """Call back whenever `fd` (a descriptor, or an object with `fileno()`) can be written."""
         ...
 
     def call_later(self, delay: float, callback: Callable[[Any], Any]) -> Cancellable:
@@ -98,7 +98,7 @@ class Reactor(Protocol):
 
 
 class Daemon(Protocol):
-    """What callbacks get as `daemon`. Everything but `io` is safe from any thread."""
+    """The `daemon` that callbacks receive. Everything but `io` is safe from any thread."""
 
     FLAG_CONTINUE: Flag
     FLAG_STOP: Flag
@@ -131,7 +131,7 @@ class Daemon(Protocol):
 
     @property
     def exit_when_idle(self) -> bool:
-        """True if sources are to finish as soon as they have nothing more to read."""
+        """True if sources should finish as soon as they have nothing more to read."""
         ...
 
     def c(self, key: str, default: Any = None) -> Any:
@@ -143,7 +143,7 @@ class Daemon(Protocol):
         ...
 
     def is_done(self) -> bool:
-        """Return True once the daemon was asked to stop: produce no new work."""
+        """Return True once the daemon was asked to stop. Then produce no new work."""
         ...
 
     def set_done(self) -> None:
@@ -163,7 +163,10 @@ class Daemon(Protocol):
         ...
 
     def spawn(self, argv: Sequence[str], **popen_options: Any) -> subprocess.Popen[Any]:
-        """Run a program that is ended with the daemon. Blocks until it runs."""
+        """Run a program that the daemon ends when it stops, and return its `subprocess.Popen`.
+
+        Blocks until it runs.
+        """
         ...
 
     def dbgout(self, message: str) -> None:

@@ -1,7 +1,7 @@
 """The dispatcher's decisions, as a state machine: which events may start, and which are done.
 
-No thread, no I/O. The thread that holds the state tells it what has happened (`accept`,
-`complete`) and delivers the batches that `admit` returns.
+No thread, no I/O. The thread that holds the state reports what has happened (`accept`, `complete`)
+and delivers the batches that `admit` returns.
 
 Three rules bound and order everything:
 
@@ -10,7 +10,7 @@ Three rules bound and order everything:
 * A batch draws a *ticket* at every step of its chain when it starts. A component runs batches
   in ticket order, so it sees events in exactly the order in which they were started.
 * Admission is first in, first out per producer: if the chain of a producer's next event is
-  full, its later events wait, and those of others do not.
+  full, its later events wait, and those of other producers do not.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class DispatchState:
 
     Args:
         chains: The wiring, from `build_chains`.
-        ordering: What may overlap; see the model's documentation.
-        clock: Where time comes from.
+        ordering: Which events may overlap; see the model's documentation.
+        clock: The source of time.
         widths: How many replicas a component has, by its index, for those that have any. A
             chain's window is that many times wider, to give each of them something to do.
-        lifecycle: Says while events are admitted. Default: one that never leaves `NEW`.
-        compat: True: pyzenkit's semantics. An event that has no chain is accepted; it is an error
-            when its time has come. Maintenance events keep an idle daemon running.
+        lifecycle: Its phase decides if events are admitted. Default: one that stays in `NEW`.
+        compat: True: pyzenkit's semantics. An event without a chain is accepted, and is an error
+            only when it would start. Maintenance events keep an idle daemon running.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class DispatchState:
         """Put a scheduled event in the queue, unless it was cancelled meanwhile.
 
         Raises:
-            UnknownEventError: If no component handles it, and unknown ones are not accepted.
+            UnknownEventError: If no component handles it, except with pyzenkit's semantics.
         """
         if scheduled.location is not NEW:
             return
@@ -105,20 +105,20 @@ class DispatchState:
             self._release(location.producer_queue)
 
     def cancel(self, scheduled: Scheduled) -> bool:
-        """Take an event back. False: it was started or cancelled before."""
+        """Cancel an event. False: it was started or cancelled before."""
         location = scheduled.location
         cancelled = self.queue.cancel(scheduled)
         if cancelled and location is not NEW:
             self._withdraw(scheduled.event)
             if isinstance(location, EventRun):
-                # What follows may wait for another chain, or for none.
+                # The producer's next event may wait for another chain, or for none.
                 self._release(location.producer_queue)
         return cancelled
 
     def take_next(self) -> tuple[Any, Any]:
         """Take the next event out of the queue, so that it is not started."""
         for producer_queue in list(self._held):
-            self._release(producer_queue)  # the queue looks only at what is ready
+            self._release(producer_queue)  # `queue.next` passes over those held back
         before = self.queue.count()
         event, args = self.queue.next()
         if self.queue.count() < before:
@@ -157,12 +157,12 @@ class DispatchState:
         return [self._start_control(chain_state, args)]
 
     def admit(self, arriving: Scheduled | None = None) -> list[Batch]:
-        """Start what may start now.
+        """Start the events that may start now.
 
         Args:
             arriving: An event that goes behind all others of its producer and is not accepted
-                yet. If nothing else is ready it starts at once, without passing the queue: so
-                an idle daemon handles a lone event.
+                yet. If nothing else is ready, it starts at once without passing through the
+                queue. An idle daemon handles a lone event in this way.
 
         Returns:
             The batches to deliver, each to the component of its first step, in this order.
@@ -205,25 +205,25 @@ class DispatchState:
             self._admit_all(batches)
         return batches
 
-    # --- how things are --------------------------------------------------------------------
+    # --- queries ---------------------------------------------------------------------------
 
     def drained(self) -> bool:
-        """Return True if nothing is under way and nothing waits but timed events."""
+        """Return True if nothing is under way and only timed events wait."""
         return not self._in_flight and not self.queue.waiting()
 
     def idle(self) -> bool:
-        """Return True if nothing will ever happen again by itself: time to end.
+        """Return True if no event is queued or under way and no source is active.
 
-        Maintenance events alone are nothing, except with pyzenkit's semantics.
+        Queued maintenance events do not count, except with pyzenkit's semantics.
         """
         waiting = self.queue.count() if self._compat else self.queue.busy()
         unfinished = self._in_flight or self.control_events.unanswered
         return not (unfinished or self._sources or waiting)
 
     def next_due(self) -> float | None:
-        """Return the seconds until something is due: a timed event, or an overdue component.
+        """Return the seconds until a timed event is due or a component is overdue.
 
-        None: nothing is due before other news comes.
+        None: nothing will be due until something else happens.
         """
         if not self.lifecycle.admits:
             return None
@@ -239,7 +239,7 @@ class DispatchState:
         return self._in_flight
 
     def counts(self) -> dict[Any, Counts]:
-        """Return what became of the events of each chain."""
+        """Return the counts of each chain."""
         waiting = Counter(self.queue.pending())
         return {event: each.counts(waiting[event]) for event, each in self.chain_states.items()}
 
@@ -287,11 +287,11 @@ class DispatchState:
     def _serve(
         self, producer_queues: deque[ProducerQueue], batches: list[Batch], latest: dict[int, Batch]
     ) -> None:
-        """Start what the first producer may start, and put it where it belongs then.
+        """Start the events that the first producer may start. Then rotate it, or hold it back.
 
         Args:
-            producer_queues: Where the producer is the first.
-            batches: What `admit` starts.
+            producer_queues: `queue.due` or `queue.ready`.
+            batches: The batches that `admit` has started.
             latest: The last of these batches for each component.
         """
         first = producer_queues[0]
@@ -315,10 +315,10 @@ class DispatchState:
             self._release(chain_state.held_back[0])
 
     def _join(self, chain_state: ChainState, items: list[Any], latest: dict[int, Batch]) -> bool:
-        """Let events travel with a batch of their chain that is about to be delivered.
+        """Add events to a batch of their chain that is about to be delivered, if possible.
 
-        They may overtake what was started since on chains that share no component with
-        theirs: no component can tell the difference.
+        They may overtake events that were started since on chains that share no component with
+        theirs: no component sees a difference.
         """
         batch = latest.get(chain_state.components[0])
         if batch is None or batch.chain is not chain_state.chain or batch.chain.revisits:
@@ -330,7 +330,7 @@ class DispatchState:
         batch.size += len(items)
         chain_state.in_flight += len(items)
         self._in_flight += len(items)
-        return True  # `started_log` shares the list with the batch, and so shows them too
+        return True  # `started_log` holds the batch's own list, so it has them too
 
     def _start(self, chain_state: ChainState, items: list[Any]) -> Batch:
         tickets = self._tickets

@@ -1,11 +1,11 @@
 """The queue of pending events: pure data, no threads.
 
-Only its owner touches an `EventQueueManager`: in a daemon that is the dispatcher's turn.
-Everybody else goes through `daemon.queue`, which is safe from any thread.
+Only its owner uses an `EventQueueManager`: in a daemon this is the thread that holds the
+dispatcher's state. All other code uses `daemon.queue`, which is safe from any thread.
 
-Three places, served in this order: priority, timed events that are due, sequential events.
-Events that wait in sequence are kept in *runs* of one event name, so that a thousand of them
-cost a thousand list slots, and can be handed on as one batch without being looked at.
+Priority events are served first, then timed events that are due, then sequential events. The
+sequential events of a producer are kept in *runs* of one event name: a run of a thousand events
+costs a thousand list slots, and becomes one batch without a look at each event.
 """
 
 from __future__ import annotations
@@ -22,31 +22,30 @@ from zenactors.core.messages import GONE, NEW, QueuePosition, Scheduled
 from zenactors.core.producer_queue import EventRun, ProducerQueue
 from zenactors.errors import QueueEmptyException
 
-MAX_RUN = 1024  # the largest window: a longer run could never travel as one batch
-MIN_PRUNED = 64  # a smaller heap may hold what was cancelled until it would have been due
-MAX_PRIORITY_STREAK = 100  # so many priority events in a row may hold back the others
+MAX_RUN = 1024  # the largest window: a longer run could never become one batch
+MIN_PRUNED = 64  # a smaller heap keeps cancelled entries until they would have been due
+MAX_PRIORITY_STREAK = 100  # this many priority events in a row may hold back the others
 
-
-_TIMED = object()  # in a heap
-_PRIORITY = object()  # in the priority lane
-_CANCELLED = object()  # what stands in a run instead of cancelled args
+_TIMED = object()  # a location: in a heap
+_PRIORITY = object()  # a location: among the priority events
+_CANCELLED = object()  # replaces cancelled args in a run
 _Heap = list[tuple[float, int, Scheduled]]
 
 
 class EventQueueManager:
-    """Order events: priority first, then timed ones that are due, then one after another.
+    """Order events: priority events first, then due timed events, then sequential events.
 
-    Neither events nor args are looked at, compared or copied. Timed events cost
-    O(log n), all others O(1). Events due at the same moment come out in the order
-    they were scheduled. Delays run on the monotonic clock; times on the wall clock,
-    which is read anew whenever the queue is asked, so that a step of it is seen.
+    Neither events nor args are inspected, compared or copied. Timed events cost O(log n), all
+    others O(1). Events due at the same moment come out in the order in which they were scheduled.
+    Delays run on the monotonic clock. Times are on the wall clock, which is read again for every
+    answer, so a step of it takes effect at once.
 
     Args:
-        clock: Where time comes from. Default: the machine's clocks.
-        maintenance: Events that never keep anybody waiting: when due they go to the
-            priority lane, and `busy()` does not count them.
+        clock: The source of time. Default: the machine's clocks.
+        maintenance: The names of maintenance events. When due, they become priority events;
+            `busy()` does not count them.
 
-    Thread: the owner's. Everybody else goes through `daemon.queue`.
+    Thread: the owner's. All other threads use `daemon.queue`.
     """
 
     def __init__(
@@ -62,24 +61,24 @@ class EventQueueManager:
         # payloads, and two dicts cannot be compared: heappush would raise.
         self._order = itertools.count()
         self.timed = 0
-        """How many events wait for their moment. Cancelled ones do not count, here and below."""
+        """How many events wait for their time. Cancelled ones do not count, here and below."""
         self.untimed = 0
         """How many events are ready to start, if nothing holds them back."""
         self._priority: deque[Scheduled] = deque()
         self._streak = 0
         self._producer_queues: dict[Hashable, ProducerQueue] = {}
         self.due: deque[ProducerQueue] = deque()
-        """Lanes with timed events whose moment has come. For who admits events."""
+        """The producer queues with due timed events. For `DispatchState`."""
         self.ready: deque[ProducerQueue] = deque()
-        """Lanes with sequential events. For who admits events."""
+        """The producer queues with sequential events. For `DispatchState`."""
 
     def schedule(self, event: Any, args: Any = None, *, producer: Hashable = None) -> Scheduled:
         """Queue an event behind all others of the same producer.
 
         Args:
-            event: Any hashable object, also a falsy one.
-            args: Handed to the first callback of the chain as it is.
-            producer: Whose order it belongs to; between producers there is none.
+            event: Any hashable object, even a falsy one.
+            args: Passed unchanged to the first callback of the chain.
+            producer: Identifies the producer. Events of different producers have no order.
         """
         return self.insert(Scheduled(self, QueuePosition.BACK, event, args, 0.0, producer))
 
@@ -95,13 +94,13 @@ class EventQueueManager:
         """Queue an event for an absolute time.
 
         A time already past is not an error: the event is due at once. If the wall clock
-        is set, the event is due when the new time says so.
+        is set, the new time decides when the event is due.
 
         Args:
             tstamp: Unix time in seconds.
             event: Any hashable object.
-            args: Handed to the first callback of the chain as it is.
-            producer: Whose order it belongs to.
+            args: Passed unchanged to the first callback of the chain.
+            producer: Identifies the producer.
 
         Raises:
             ValueError: If `tstamp` is NaN or infinite.
@@ -112,7 +111,7 @@ class EventQueueManager:
     def schedule_after(
         self, delay: float, event: Any, args: Any = None, *, producer: Hashable = None
     ) -> Scheduled:
-        """Queue an event for `delay` seconds from now. No step of the wall clock moves it.
+        """Queue an event for `delay` seconds from now. Steps of the wall clock do not move it.
 
         Raises:
             ValueError: If `delay` is NaN or infinite.
@@ -124,11 +123,11 @@ class EventQueueManager:
     def schedule_priority(
         self, event: Any, args: Any = None, *, producer: Hashable = None
     ) -> Scheduled:
-        """Queue an event before everything but earlier priority events."""
+        """Queue an event before all others except earlier priority events."""
         return self.insert(Scheduled(self, QueuePosition.PRIORITY, event, args, 0.0, producer))
 
     def insert(self, scheduled: Scheduled) -> Scheduled:
-        """Queue what is described by `scheduled`, unless it was cancelled meanwhile."""
+        """Queue `scheduled`, unless it was cancelled before."""
         if scheduled.location is not NEW:
             return scheduled
         position = scheduled.position
@@ -154,7 +153,7 @@ class EventQueueManager:
         return scheduled
 
     def cancel(self, scheduled: Scheduled) -> bool:
-        """Take an event back. False: it was taken or cancelled before."""
+        """Cancel an event. False: it was taken or cancelled before."""
         location = scheduled.location
         scheduled.location = GONE
         if location is GONE:
@@ -173,7 +172,7 @@ class EventQueueManager:
         """Take the next event out of the queue.
 
         Returns:
-            `(event, args)`, or `(None, None)` if there are only events for later.
+            `(event, args)`, or `(None, None)` if all queued events are for later.
 
         Raises:
             QueueEmptyException: If the queue is empty.
@@ -219,11 +218,11 @@ class EventQueueManager:
         return self.timed + self.untimed
 
     def busy(self) -> bool:
-        """Return True if anything but maintenance is queued, be it for later."""
+        """Return True if any event is queued, maintenance events excepted."""
         return self.timed > self.timed_maintenance or self.untimed > 0
 
     def waiting(self) -> bool:
-        """Return True if anything is queued that is ready to start or due."""
+        """Return True if any queued event is ready to start or due."""
         if self._after or self._at:
             self.promote()
         return self.untimed > 0
@@ -237,10 +236,10 @@ class EventQueueManager:
             if (producer_queue := self._producer_queues.get(key))
         )
 
-    # --- for who admits events -------------------------------------------------------------
+    # --- for `DispatchState` ---------------------------------------------------------------
 
     def promote(self) -> None:
-        """Move timed events whose moment has come to their producers' due lanes."""
+        """Move due timed events to their producers' due queues."""
         if self._after:
             now = self._clock.monotonic()
             while self._after and (self._after[0][0] <= now or self._is_gone(self._after)):
@@ -263,7 +262,7 @@ class EventQueueManager:
         return max(0.0, min(seconds)) if seconds else None
 
     def pending(self) -> Iterator[Any]:
-        """Yield the event of everything that is queued. Not in order."""
+        """Yield the name of each queued event, in no particular order."""
         for producer_queue in self._producer_queues.values():
             for run in producer_queue.runs:
                 yield from itertools.repeat(run.event, len(run.args) - run.cancelled)
@@ -291,7 +290,7 @@ class EventQueueManager:
         return None
 
     def priority_in_turn(self) -> Scheduled | None:
-        """Take the next priority event, unless it is the others' turn after 100 of them."""
+        """Take the next priority event. Return None after 100 in a row if others wait."""
         if self._streak < MAX_PRIORITY_STREAK or not (self.due or self.ready):
             priority = self.next_priority()
             if priority is not None:
@@ -301,7 +300,7 @@ class EventQueueManager:
         return None
 
     def take(self, producer_queue: ProducerQueue, limit: int) -> list[Any]:
-        """Take up to `limit` args off a lane's first run; none, if all were cancelled."""
+        """Take up to `limit` args from the first run; none, if all of these were cancelled."""
         run = producer_queue.runs[0]
         args = run.args
         if len(args) <= limit:
@@ -320,7 +319,7 @@ class EventQueueManager:
         return args
 
     def rotate(self, producer_queues: deque[ProducerQueue]) -> None:
-        """After the first of `producer_queues` was served: drop it if empty, else put it last."""
+        """Put the first of `producer_queues`, just served, last. Drop it if it is empty."""
         producer_queue = producer_queues.popleft()
         if producer_queue.runs:
             producer_queues.append(producer_queue)
@@ -343,7 +342,7 @@ class EventQueueManager:
 
     def _extend(self, producer_queue: ProducerQueue, scheduled: Scheduled) -> None:
         runs = producer_queue.runs
-        # Identity, not equality: 1 and True are one chain but come out as they went in.
+        # Identity, not equality: 1 and True have one chain, but come out as they went in.
         if runs and (run := runs[-1]).event is scheduled.event and len(run.args) < MAX_RUN:
             scheduled.number = run.taken + len(run.args)
             run.args.append(scheduled.args)
@@ -370,7 +369,7 @@ class EventQueueManager:
         self.untimed += 1
 
     def _prune(self, heap: _Heap) -> None:
-        """Drop cancelled entries once they are most of what the heaps hold."""
+        """Drop cancelled entries once they are the majority in the heaps."""
         # Time-outs are set and cancelled by the thousand, long before they would be due.
         if len(heap) > MIN_PRUNED and len(self._after) + len(self._at) > 2 * self.timed:
             heap[:] = [entry for entry in heap if entry[2].location is not GONE]

@@ -15,7 +15,7 @@ GONE = object()  # a location: started, taken out or cancelled
 
 
 class QueuePosition(enum.Enum):
-    """Where in the queue an event is, or is to go."""
+    """The position in the queue for which an event is scheduled."""
 
     BACK = enum.auto()
     FRONT = enum.auto()
@@ -25,10 +25,10 @@ class QueuePosition(enum.Enum):
 
 
 class Owner(Protocol):
-    """Who can take back what was scheduled."""
+    """The queue of a scheduled event."""
 
     def cancel(self, scheduled: Scheduled) -> bool:
-        """Take it out of the queue. False: too late, or already cancelled."""
+        """Cancel the event. False: too late, or already cancelled."""
         ...
 
 
@@ -36,11 +36,14 @@ class Scheduled:
     """One scheduled event, and the handle that cancels it.
 
     Attributes:
-        event: The event as it was given.
-        args: Its args as they were given.
-        place: Where it is to go.
-        when: The moment it is due, for timed events.
-        producer: Whose order it belongs to.
+        event: The event, unchanged.
+        args: Its args, unchanged.
+        position: The position for which it is scheduled.
+        when: The time at which a timed event is due.
+        producer: Identifies the producer in whose order it belongs.
+        owner: The queue that can cancel it.
+        location: Where it is now: `NEW`, `GONE`, a run, or a place of the queue's own.
+        number: Its number in its run.
     """
 
     __slots__ = ("args", "event", "location", "number", "owner", "position", "producer", "when")
@@ -64,7 +67,7 @@ class Scheduled:
         self.number = 0
 
     def cancel(self) -> bool:
-        """Take the event back.
+        """Cancel the event.
 
         Returns:
             True: it will not be started. False: it was started or cancelled before.
@@ -74,14 +77,14 @@ class Scheduled:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ScheduledEvents:
-    """Tell the dispatcher what callbacks scheduled, in this order."""
+    """Hand the dispatcher the events that callbacks scheduled, in this order."""
 
     events: list[Scheduled]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SourceChanged:
-    """Tell the dispatcher that a component became (+1) or ceased to be (-1) an active source."""
+    """Report that a component became (+1) or ceased to be (-1) an active source."""
 
     change: int
 
@@ -89,8 +92,8 @@ class SourceChanged:
 class Batch:
     """Events of one chain on their way to one step of it.
 
-    A batch belongs to one owner at a time and changes on its way. A component may send on what
-    it has done of a batch before the rest; the last of these pieces has `last` set.
+    A batch belongs to one owner at a time and changes on its way. A component may send on the
+    finished events of a batch before the rest; the last of these pieces has `last` set.
 
     Attributes:
         chain: The chain.
@@ -101,9 +104,9 @@ class Batch:
         stopped: How many of these ended with FLAG_STOP.
         dead: How many of these were dead-lettered.
         last: False for a piece that is sent on before the rest: it does not advance the order.
-        on_control_lane: True if it overtakes what is in the data lanes of mailboxes.
-        children: Events that were scheduled meanwhile; set only on the way to the dispatcher.
-        origin: Where the result belongs: the `ControlEvent`, or what a router dealt to a replica.
+        on_control_lane: True if it overtakes the batches in the data lanes of mailboxes.
+        children: Events that callbacks scheduled meanwhile; set only on the way to the dispatcher.
+        origin: Where its result belongs: a `ControlEvent`, or an event that a router has dealt.
     """
 
     __slots__ = (
@@ -145,11 +148,11 @@ class Batch:
         self.origin: Any = None
 
     reply_to = None
-    """Batches are told, never asked: no thread waits for a reply."""
+    """No thread waits for a reply to a batch."""
 
     @property
     def message(self) -> Batch:
-        """The batch itself. With `reply_to`, it is its own envelope in an actor's inbox."""
+        """The batch itself: with `reply_to`, it is its own envelope in an actor's inbox."""
         return self
 
 
@@ -159,7 +162,7 @@ class DeadLetter:
 
     Attributes:
         event: The event's name.
-        args: What the failing callback was given.
+        args: The args of the callback that failed.
         component: The component's name.
         callback: The callback's name.
         cause: The exception, with its traceback.

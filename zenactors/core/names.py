@@ -9,7 +9,7 @@ from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, Flag, gen_event_h
 
 
 class DaemonNames:
-    """Base of what callbacks get as `daemon`: flags, names of events, configuration access."""
+    """Base class of every `daemon`: flags, names of events, configuration access."""
 
     FLAG_CONTINUE: Flag = FLAG_CONTINUE
     FLAG_STOP: Flag = FLAG_STOP
@@ -24,17 +24,17 @@ class DaemonNames:
     EVENT_SAVE_RUNLOG = events.EVENT_SAVE_RUNLOG
 
     CORE = "__core__"
-    """The key of `config` under which derived values are: what `cc()` reads."""
+    """The key of `config` for derived values, which `cc()` reads."""
 
     gen_event_handler = staticmethod(gen_event_handler)
 
     config: dict[str, Any]
-    """The daemon's options by name; replaced as a whole by a reload, never changed."""
+    """The daemon's options by name. A reload replaces the dict; no code changes it."""
 
     def c(self, key: str, default: Any = None) -> Any:
         """Return the value of a configuration key, or `default`. Thread: any."""
         return self.config.get(key, default)
 
     def cc(self, key: str, default: Any = None) -> Any:
-        """Return the value of a core configuration key: what was derived, not configured."""
+        """Return a value that was derived from the configuration, or `default`. Thread: any."""
         return self.config.get(self.CORE, {}).get(key, default)

@@ -1,4 +1,4 @@
-"""The phases of an engine's life, and the one object that knows which of them holds.
+"""The phases of an engine, and the one object that knows the current phase.
 
     NEW -> SETTING_UP -> STARTING -> OPEN -> DRAINING -> HALTED -> DOWN
 
@@ -14,7 +14,7 @@ from threading import Lock
 
 
 class Phase(enum.IntEnum):
-    """What an engine is doing. Their order is the order of time."""
+    """The phases of an engine. Their order is the order of time."""
 
     NEW = 0
     """The chains are wired. No thread runs; events may be scheduled."""
@@ -29,7 +29,7 @@ class Phase(enum.IntEnum):
     """Events start."""
 
     DRAINING = 4
-    """A stop was requested. Sources are silent; queued events start, except those for later."""
+    """A stop was requested. Queued events start, except those for later. Sources are silent."""
 
     HALTED = 5
     """No event starts any more. The components are torn down."""
@@ -46,8 +46,8 @@ class Lifecycle:
         admits: True while events start: in OPEN and DRAINING. Stored, like `halted`, because it is
             read for every event.
         halted: True from HALTED on.
-        stop_requested: True once a stop was requested, in whichever phase. A start that is under
-            way ends then.
+        stop_requested: True once a stop was requested, in any phase. A start that is under way
+            ends then.
     """
 
     def __init__(self) -> None:
@@ -61,10 +61,10 @@ class Lifecycle:
         """Enter a phase.
 
         Returns:
-            The phase that ended. None: this phase or a later one holds already.
+            The phase that ended. None: this phase or a later one was entered before.
 
         Raises:
-            ValueError: The phases between the current one and this one cannot be left out.
+            ValueError: The phases between the current one and this one cannot be skipped.
         """
         with self._lock:
             if phase <= self.phase:

@@ -1,4 +1,4 @@
-"""The waiting sequential events of one producer, in runs of one event name."""
+"""The waiting events of one producer, in runs of one event name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 
 
 class EventRun:
-    """Consecutive events of one name from one producer. `args[0]` is number `taken`."""
+    """Consecutive events of one name from one producer.
+
+    They are numbered from 0. The first `taken` have left the run, so `args[0]` has the number
+    `taken`.
+    """
 
     __slots__ = ("args", "cancelled", "event", "producer_queue", "taken")
 

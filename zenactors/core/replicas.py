@@ -1,8 +1,8 @@
-"""A component as several actors that share its events, behind a front that keeps their order.
+"""A component as several actors that share its events, behind a router that keeps their order.
 
-The front holds the component's place in every chain: batches arrive at it in ticket order, it
-deals their events one by one to the replicas, and releases the results in the order in which
-the events came, however the replicas overtook each other.
+The router has the component's place in every chain. Batches arrive at it in ticket order. It
+deals their events one by one to the replicas, and releases the results in the order of the
+events, even if replicas overtake each other.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from zenactors.errors import ConfigurationError
 class Replicas:
     """Run `count` instances of a component, each in an actor of its own, as one component.
 
-    For callbacks that wait (for a database, a remote API): as many events as there are
-    replicas are worked on at a time. What follows on the chain sees the events in their
-    order all the same. The instances share nothing, and each sees only its share of the events;
-    `start`, `stop` and other control events reach them all; one that fails in any is dead.
+    For callbacks that wait, for a database or a remote API: `count` events are handled at a
+    time. The next component on the chain still sees the events in order. The instances share
+    nothing, and each sees only its share of the events. `start`, `stop` and other control events
+    reach all instances; a control event that fails in one of them is dead.
 
         Replicas(lambda: Lookup(url), 8)
 
     Args:
-        make: Returns a new instance; called `count` times, at once.
-        count: How many.
-        key: Deals events by a hash of `key(args)`, so that events with equal keys are handled
-            by the same instance, in order. Default: whichever instance is free.
-        name: Default: the first instance's name.
+        make: Returns a new instance. The constructor calls it `count` times.
+        count: How many instances.
+        key: Deals events by a hash of `key(args)`: events with equal keys are handled by the
+            same instance, in order. Default: by the instance with the fewest events.
+        name: The name in logs, statistics and state. Default: the first instance's name.
 
     Raises:
         ConfigurationError: The instances do not handle the same events, or `make` returns the
-            same one twice.
+            same instance twice.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Replicas:
                 )
 
     def get_events(self) -> list[Handler]:
-        """Return what each instance handles."""
+        """Return handlers for the events that each instance handles."""
         return [
             gen_event_handler(
                 handler["event"],
@@ -91,25 +91,25 @@ class Replicas:
         ]
 
     def callbacks(self, replica: int, step: Step) -> tuple[Any, ...]:
-        """Return the callbacks of one instance for a step of the front's."""
+        """Return the callbacks of one instance for a step of the router's."""
         handlers = self._handlers[replica]
         return tuple(handlers[each.number]["callback"] for each in step.callbacks)  # type: ignore[attr-defined] # _Dealt
 
 
 class _Dealt:
-    """Stands in the chain for the callbacks of the instances."""
+    """Represents the callbacks of the instances in the chain."""
 
     def __init__(self, number: int, name: str) -> None:
         self.number = number
         self.__name__ = name
 
     def __call__(self, daemon: Any, args: Any) -> None:
-        raise AssertionError("A front deals events and runs none itself.")
+        raise AssertionError("A router deals events and runs none itself.")
 
 
 @dataclasses.dataclass(slots=True, eq=False)
 class _Dealing:
-    """A part whose events are with the replicas."""
+    """A batch whose events are with the replicas."""
 
     batch: Batch
     results: list[Batch | None]
@@ -119,15 +119,15 @@ class _Dealing:
 class ReplicaRouter(BatchRunner):
     """Deal events to replicas, and release the results in order. Thread: own.
 
-    The actors of the replicas follow the router's own.
+    The indexes of the replicas follow the router's own.
 
     Args:
         index: The router's index.
         name: The component's name.
         replicas: The instances.
-        sink: Where results go.
-        incidents: Where events go that could not be dealt.
-        clock: Where time comes from.
+        sink: Takes the results.
+        incidents: Takes the events that could not be dealt.
+        clock: The source of time.
     """
 
     def __init__(
@@ -148,14 +148,14 @@ class ReplicaRouter(BatchRunner):
         self._chains: dict[int, list[Chain]] = {}
 
     def arrive(self, batch: Batch) -> None:
-        """Take in a batch to deal, or what a replica has done of one."""
+        """Accept a batch to deal, or a result of a replica."""
         if batch.step == len(batch.chain.steps):
-            self.dealt(batch)
+            self.take_result(batch)
         else:
             super().arrive(batch)
 
     def work(self) -> bool:
-        """Deal the events of the next batch, if there is one. Return True if there are more."""
+        """Deal the events of the next batch. Return True if there are more batches."""
         if self.halted or not self._ready:
             return False
         batch = self._ready.popleft()
@@ -174,16 +174,16 @@ class ReplicaRouter(BatchRunner):
         return not self.halted and bool(self._ready)
 
     def run_control(self, batch: Batch) -> None:
-        """Hand a control event to every replica; the first one's result goes on."""
-        if not batch.items:  # it ended before, and only its end travels on
+        """Deal a control event to every replica, and send on the result of the first."""
+        if not batch.items:  # it has ended, and only its counts are sent on
             self._finish(batch, [], 0, batch.size, last=True)
             return
         dealing = _Dealing(batch, [None] * len(self._loads))
         for replica in range(len(self._loads)):
             self._deal(replica, batch, (dealing, replica), batch.items[0])
 
-    def dealt(self, result: Batch) -> None:
-        """Take back what a replica has done."""
+    def take_result(self, result: Batch) -> None:
+        """Accept a result of a replica."""
         dealing, position = result.origin
         dealing.results[position] = result
         self._loads[result.chain.steps[0].component - self._first] -= 1
@@ -226,7 +226,7 @@ class ReplicaRouter(BatchRunner):
         return chains
 
     def _release(self, dealings: deque[_Dealing]) -> None:
-        """Send on what is done, as far as nothing before it is still to be done."""
+        """Send on the finished events, up to the first unfinished one."""
         while dealings:
             dealing = dealings[0]
             batch, results = dealing.batch, dealing.results
@@ -251,10 +251,10 @@ class ReplicaRouter(BatchRunner):
 
 
 def _stable_hash(key: Hashable) -> int:
-    """Return a hash that is the same in every process, for text, numbers and what is made of them.
+    """Return a hash that is the same in every process, for text, numbers and tuples of them.
 
-    Python's own differs from process to process, and so would the shares of the replicas. What
-    hashes itself, as a subclass of `str` may, is asked itself: equal keys must have equal hashes.
+    Python's own hash of text differs from process to process, and so would the shares of the
+    replicas. A subclass with a `__hash__` of its own keeps it: equal keys must have equal hashes.
     """
     if key is None:
         return 0
@@ -263,5 +263,5 @@ def _stable_hash(key: Hashable) -> int:
     if isinstance(key, bytes) and type(key).__hash__ is bytes.__hash__:
         return zlib.crc32(key)
     if isinstance(key, tuple) and type(key).__hash__ is tuple.__hash__:
-        return hash(tuple(map(_stable_hash, key)))  # of numbers: nothing random in it
+        return hash(tuple(map(_stable_hash, key)))  # of integers: it has no random seed
     return hash(key)

@@ -1,19 +1,19 @@
-"""Texts for messages, made of values that may do anything."""
+"""Text for messages, from values whose `repr` may be long or raise."""
 
 from __future__ import annotations
 
 from typing import Any
 
-MAX_SHOWN = 200  # characters of a value in a message
+MAX_REPR = 200  # characters of a value in a message
 
 
 def short_repr(value: Any) -> str:
-    """Return a value's `repr`, cut to 200 characters; one that raises is no reason to fail."""
+    """Return a value's `repr`, cut to 200 characters, or a note if it raises."""
     try:
         text = repr(value)
     except Exception as cause:
         return f"<{type(value).__name__} whose repr raises {type(cause).__name__}>"
-    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+    return text if len(text) <= MAX_REPR else text[:MAX_REPR] + "…"
 
 
 def format_error(cause: BaseException) -> str:

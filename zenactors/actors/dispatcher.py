@@ -57,16 +57,18 @@ class Dispatcher(DaemonNames):
         start_timeout: Seconds that each component has for `setup`, and all for `start`.
         stop_timeout: Seconds that a stop may take.
         queue_limit: How many events ahead a thread outside may be; None for no limit.
-        queue_full: `"raise"` or `"block"`: what happens to a thread that is further ahead.
+        queue_full: What happens to a thread that is further ahead: `"raise"` a `QueueFullError`,
+            or `"block"`.
         daemon: What callbacks get as `daemon` instead of the dispatcher.
         control: A component that comes before all others: the daemon's own callbacks.
-        notices: How `start` and `stop` wait; given by who must do something else meanwhile.
+        notifier: How `start` and `stop` wait; given by who must do something else meanwhile.
         clock: Where time comes from.
         runtime: What runs the actors. Default: threads.
 
     Attributes:
         clock: Where time comes from.
-        members: Names and components in order of registration, replicas included.
+        entries: Names and components in order of registration, replicas included.
+        names: The names of these.
         queue: The event queue; safe from any thread, before the start too.
         logger: Takes pyzenkit's `%s` arguments.
 

@@ -24,7 +24,7 @@ SLOW_WINDOW = 0.020  # seconds: one that takes longer halves it
 @dataclasses.dataclass(slots=True)
 class Counts:
     """What became of the events of one chain. Whenever no thread holds the dispatcher's state,
-    `accepted == completed + stopped + dead + waiting + in_flight`.
+    `accepted == completed + stopped + dead + waiting + in_flight`. Two of them can be added.
 
     Attributes:
         accepted: Accepted by the dispatcher, without those cancelled or taken out again.

@@ -66,6 +66,9 @@ class ZenDaemonComponent:
         name: How logs, statistics and the state call this component. Default: the class's name.
         event_map: Other names for this component's events, `{own name: name in this daemon}`.
         clock: What `clock` is; a harness sets it to its own, virtual one.
+
+    Attributes:
+        statistics_cur: The counters.
     """
 
     _clock: Clock
@@ -76,7 +79,10 @@ class ZenDaemonComponent:
     _counting = CounterLock()
 
     emits: tuple[Event, ...] = ()
-    """Events this component schedules, by its own names: checked before the start."""
+    """Events this component schedules, by its own names.
+
+    Before the start, `zenactors run` and `zenactors check` verify that a component handles them.
+    """
 
     gen_event_handler = staticmethod(gen_event_handler)
 
@@ -122,7 +128,10 @@ class ZenDaemonComponent:
         return logger.bind(component=str(self))
 
     def event(self, name: Event) -> Event:
-        """Return the daemon's name for this component's event `name` (see `event_map`)."""
+        """Return the daemon's name for this component's event `name` (see `event_map`).
+
+        Schedule by this name, so that `event_map` has an effect.
+        """
         return self.event_map.get(name, name)
 
     def get_events(self) -> list[Handler]:

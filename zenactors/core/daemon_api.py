@@ -47,6 +47,10 @@ class EventQueue(Protocol):
         """Queue an event that overtakes all others, in the components' mailboxes too."""
         ...
 
+    def cancel(self, scheduled: Any) -> bool:
+        """Take an event back, by what a `schedule` method returned. False: too late."""
+        ...
+
     def next(self) -> tuple[Any, Any]:
         """Take the next event out of the queue, so that it is not dispatched."""
         ...
@@ -113,6 +117,7 @@ class Daemon(Protocol):
     EVENT_SAVE_RUNLOG: str
 
     config: dict[str, Any]
+    """The configuration by key. A reload replaces the dict; nothing changes it."""
 
     @property
     def queue(self) -> EventQueue:
@@ -126,7 +131,10 @@ class Daemon(Protocol):
 
     @property
     def logger(self) -> Any:
-        """A logger that takes pyzenkit's `%s` arguments."""
+        """A logger that takes pyzenkit's `%s` arguments, and writes to loguru.
+
+        It has `debug`, `info`, `warning`, `error`, `critical` and `exception`.
+        """
         ...
 
     @property
@@ -159,11 +167,17 @@ class Daemon(Protocol):
         ...
 
     def retrying(self, **options: Any) -> tenacity.Retrying:
-        """Return tenacity's `Retrying`; its waits end when the daemon stops."""
+        """Return tenacity's `Retrying`; its waits end when the daemon stops.
+
+        It raises `NotRunningError` then.
+        """
         ...
 
     def spawn(self, argv: Sequence[str], **popen_options: Any) -> subprocess.Popen[Any]:
-        """Run a program that is ended with the daemon. Blocks until it runs."""
+        """Run a program that is ended with the daemon, and return its `subprocess.Popen`.
+
+        Blocks until it runs.
+        """
         ...
 
     def dbgout(self, message: str) -> None:

@@ -38,7 +38,8 @@ class Scheduled:
     Attributes:
         event: The event as it was given.
         args: Its args as they were given.
-        place: Where it is to go.
+        owner: The queue that it belongs to.
+        position: Its kind of place in the queue.
         when: The moment it is due, for timed events.
         producer: Whose order it belongs to.
     """

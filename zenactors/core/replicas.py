@@ -31,12 +31,14 @@ class Replicas:
 
         Replicas(lambda: Lookup(url), 8)
 
+    In statistics and in the state the instances are called `NAME/1`, `NAME/2` and so on.
+
     Args:
         make: Returns a new instance; called `count` times, at once.
         count: How many.
         key: Deals events by a hash of `key(args)`, so that events with equal keys are handled
             by the same instance, in order. Default: whichever instance is free.
-        name: Default: the first instance's name.
+        name: How logs, statistics and the state call it. Default: the first instance's name.
 
     Raises:
         ConfigurationError: The instances do not handle the same events, or `make` returns the

@@ -10,7 +10,12 @@ from typing import Any
 def calc_statistics(
     stats_cur: Mapping[Any, Any], stats_prev: Mapping[Any, Any], tdiff: float
 ) -> dict[Any, Any]:
-    """Compare two readings of counters that lie `tdiff` seconds apart.
+    """Compare two readings of counters.
+
+    Args:
+        stats_cur: The later reading.
+        stats_prev: The earlier one; a counter that it lacks was 0.
+        tdiff: The seconds between them.
 
     Returns:
         For each key of `stats_cur` a dict with `cnt` (the count), `inc` (its increase), `spd`

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint types check bench soak docs clean
+.PHONY: run test lint types check bench soak reference docs clean
 
 run: $(VENV)/.installed-run
 	@mkdir -p build
@@ -28,15 +28,18 @@ bench: $(VENV)/.installed-bench
 soak: $(VENV)/.installed-check
 	$(BIN)/python -m pytest -q -m slow
 
+reference: $(VENV)/.installed-check
+	$(BIN)/python -m docs.generate_reference
+
 # The site has the layout of the repository, so that links between the pages and to the examples are
 # the same in both.
 docs: $(VENV)/.installed-docs
 	rm -rf build/pages build/site
 	mkdir -p build/pages/docs
 	cp -R README.md CHANGELOG.md LICENSE examples build/pages
-	cp docs/*.md docs/*.svg build/pages/docs
+	cp docs/*.md docs/*.svg docs/*.css build/pages/docs
 	$(BIN)/zensical build --clean --strict
-	$(BIN)/python docs/check_site.py build/site
+	$(BIN)/python -m docs.check_site build/site
 	@echo 'To read it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site'
 
 clean:

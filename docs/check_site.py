@@ -1,6 +1,6 @@
 """Check a built site: every link leads somewhere, and no page loads anything from elsewhere.
 
-    python docs/check_site.py build/site
+    python -m docs.check_site build/site
 
 The site generator checks links between Markdown pages. This looks at its result: images, links to
 other files, links written as HTML, and addresses on other hosts that a page would load by itself.

@@ -184,8 +184,8 @@ def test_a_class_is_shown_without_what_its_public_base_has() -> None:
 
 def test_members_that_only_zenactors_uses_are_left_out() -> None:
     assert "cancel()" in members_of(zenactors.Scheduled)
-    assert hasattr(zenactors.Scheduled, "producer_queue")
-    assert not any("producer_queue" in each for each in members_of(zenactors.Scheduled))
+    assert hasattr(zenactors.Scheduled, "position")
+    assert not any("position" in each for each in members_of(zenactors.Scheduled))
 
 
 def test_configuration_keys_have_their_options_and_defaults() -> None:

@@ -28,7 +28,13 @@ class EventQueue(Protocol):
     """The queue as callbacks see it, `daemon.queue`. Thread: any."""
 
     def schedule(self, event: Event, args: Any = None) -> Cancellable:
-        """Queue an event behind all others of this producer."""
+        """Queue an event behind all others of this producer. The others raise the same errors.
+
+        Raises:
+            UnknownEventError: No component handles the event.
+            QueueFullError: This thread is further ahead than `queue_limit` allows.
+            NotRunningError: The daemon has stopped.
+        """
         ...
 
     def schedule_next(self, event: Event, args: Any = None) -> Cancellable:

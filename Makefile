@@ -38,7 +38,7 @@ docs: $(VENV)/.installed-docs
 	mkdir -p build/pages/docs
 	cp -R README.md CHANGELOG.md LICENSE examples build/pages
 	cp docs/*.md docs/*.svg docs/*.css build/pages/docs
-	$(BIN)/zensical build --clean --strict
+	$(BIN)/zensical build --clean
 	$(BIN)/python -m docs.check_site build/site
 	@echo 'To read it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site'
 

@@ -2,8 +2,8 @@
 
     python -m docs.check_site build/site
 
-The site generator checks links between Markdown pages. This looks at its result: images, links to
-other files, links written as HTML, and addresses on other hosts that a page would load by itself.
+It reads the pages as a browser gets them: links to pages, headings, images and other files, and
+addresses on other hosts that a page would load by itself.
 """
 
 from __future__ import annotations
@@ -67,4 +67,4 @@ if __name__ == "__main__":
     if not any(root.glob("*.html")):
         sys.exit(f"{root} holds no pages; `make docs` builds them.")
     if found := problems_of(root):
-        sys.exit("\n".join([*found, f"{len(found)} wrong links in {root}"]))
+        sys.exit("\n".join([*found, f"Wrong links in {root}: {len(found)}"]))

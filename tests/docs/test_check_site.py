@@ -69,7 +69,9 @@ def check(directory: Path) -> subprocess.CompletedProcess[str]:
 def test_the_command_fails_if_something_is_wrong(tmp_path: Path) -> None:
     done = check(site(tmp_path, index='<a href="gone.html">x</a>'))
     assert done.returncode == 1
-    assert done.stderr == (f"index.html: 'gone.html' does not exist\n1 wrong links in {tmp_path}\n")
+    assert done.stderr == (
+        f"index.html: 'gone.html' does not exist\nWrong links in {tmp_path}: 1\n"
+    )
     assert check(site(tmp_path, index="")).returncode == 0
 
 

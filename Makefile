@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint types check bench soak clean
+.PHONY: run test lint types check bench soak reference docs clean
 
 run: $(VENV)/.installed-run
 	@mkdir -p build
@@ -28,8 +28,22 @@ bench: $(VENV)/.installed-bench
 soak: $(VENV)/.installed-check
 	$(BIN)/python -m pytest -q -m slow
 
+reference: $(VENV)/.installed-check
+	$(BIN)/python -m docs.generate_reference
+
+# The site has the layout of the repository, so that links between the pages and to the examples are
+# the same in both.
+docs: $(VENV)/.installed-docs
+	rm -rf build/pages build/site
+	mkdir -p build/pages/docs
+	cp -R README.md CHANGELOG.md LICENSE examples build/pages
+	cp docs/*.md docs/*.svg docs/*.css build/pages/docs
+	$(BIN)/zensical build --clean
+	$(BIN)/python -m docs.check_site build/site
+	@echo 'To read it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site'
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "zenactors needs Python 3.11 or newer, and $(PYTHON) is %s.%s: try make PYTHON=python3.12" % sys.version_info[:2])'
@@ -46,4 +60,8 @@ $(VENV)/.installed-check: setup.cfg pyproject.toml | $(BIN)/python
 
 $(VENV)/.installed-bench: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@touch $@
+
+$(VENV)/.installed-docs: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	@touch $@

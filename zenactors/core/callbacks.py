@@ -15,7 +15,10 @@ class Flag(enum.IntEnum):
 
 
 FLAG_STOP = Flag.STOP
+"""The event ends here: no further callback of its chain is called."""
+
 FLAG_CONTINUE = Flag.CONTINUE
+"""The event continues along its chain."""
 
 Event = Hashable
 Callback = Callable[[Any, Any], "tuple[int, Any] | None"]
@@ -23,7 +26,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Handler(TypedDict):
-    """One entry of `get_events()`, in pyzenkit's form."""
+    """One entry of `get_events()`, in pyzenkit's form.
+
+    Attributes:
+        event: The event, by its name in the daemon.
+        callback: Called with `(daemon, args)`; returns `(flag, args)`, or `None` to continue.
+        prepend: True puts it first in the chain.
+    """
 
     event: Any
     callback: Callback
@@ -31,7 +40,13 @@ class Handler(TypedDict):
 
 
 def gen_event_handler(event: Event, callback: Callback, prepend: bool = False) -> Handler:  # noqa: FBT001, FBT002 - pyzenkit's signature
-    """Return one entry for `get_events()`; `prepend` puts it first in the chain."""
+    """Return one entry for `get_events()`.
+
+    Args:
+        event: The event, by its name in the daemon.
+        callback: Called with `(daemon, args)`; returns `(flag, args)`, or `None` to continue.
+        prepend: True puts it first in the chain.
+    """
     return {"event": event, "callback": callback, "prepend": prepend}
 
 
@@ -40,6 +55,10 @@ def handles(event: Event, *, prepend: bool = False) -> Callable[[F], F]:
 
     The method is called with `(daemon, args)`. It returns `(flag, args)`, or `None`
     for "continue with the same args".
+
+    Args:
+        event: The event, by the component's own name for it.
+        prepend: True puts the callback first in the chain.
     """
 
     def mark(method: F) -> F:

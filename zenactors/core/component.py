@@ -128,7 +128,10 @@ class ZenDaemonComponent:
         return logger.bind(component=str(self))
 
     def event(self, name: Event) -> Event:
-        """Return the daemon's name for this component's event `name` (see `event_map`)."""
+        """Return the daemon's name for this component's event `name` (see `event_map`).
+
+        Schedule by this name, so that `event_map` has an effect.
+        """
         return self.event_map.get(name, name)
 
     def get_events(self) -> list[Handler]:

@@ -28,7 +28,13 @@ class EventQueue(Protocol):
     """The queue as callbacks see it, `daemon.queue`. Thread: any."""
 
     def schedule(self, event: Event, args: Any = None) -> Cancellable:
-        """Queue an event behind all others of this producer."""
+        """Queue an event behind all others of this producer. The others raise the same errors.
+
+        Raises:
+            UnknownEventError: No component handles the event.
+            QueueFullError: This thread is further ahead than `queue_limit` allows.
+            NotRunningError: The daemon has stopped.
+        """
         ...
 
     def schedule_next(self, event: Event, args: Any = None) -> Cancellable:
@@ -45,6 +51,10 @@ class EventQueue(Protocol):
 
     def schedule_priority(self, event: Event, args: Any = None) -> Cancellable:
         """Queue an event that overtakes all others, in the components' mailboxes too."""
+        ...
+
+    def cancel(self, scheduled: Any) -> bool:
+        """Take an event back, by what a `schedule` method returned. False: too late."""
         ...
 
     def next(self) -> tuple[Any, Any]:
@@ -113,6 +123,7 @@ class Daemon(Protocol):
     EVENT_SAVE_RUNLOG: str
 
     config: dict[str, Any]
+    """The configuration by key. A reload replaces the dict; nothing changes it."""
 
     @property
     def queue(self) -> EventQueue:
@@ -126,7 +137,10 @@ class Daemon(Protocol):
 
     @property
     def logger(self) -> Any:
-        """A logger that takes pyzenkit's `%s` arguments."""
+        """A logger that takes pyzenkit's `%s` arguments, and writes to loguru.
+
+        It has `debug`, `info`, `warning`, `error`, `critical` and `exception`.
+        """
         ...
 
     @property
@@ -159,7 +173,10 @@ class Daemon(Protocol):
         ...
 
     def retrying(self, **options: Any) -> tenacity.Retrying:
-        """Return tenacity's `Retrying`; its waits end when the daemon stops."""
+        """Return tenacity's `Retrying`; its waits end when the daemon stops.
+
+        It raises `NotRunningError` then.
+        """
         ...
 
     def spawn(self, argv: Sequence[str], **popen_options: Any) -> subprocess.Popen[Any]:

@@ -31,6 +31,8 @@ class Replicas:
 
         Replicas(lambda: Lookup(url), 8)
 
+    In statistics and in the state the instances are called `NAME/1`, `NAME/2` and so on.
+
     Args:
         make: Returns a new instance. The constructor calls it `count` times.
         count: How many instances.

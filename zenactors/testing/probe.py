@@ -18,7 +18,12 @@ Await = Callable[[Callable[[], bool], float], None]
 
 
 class Received(NamedTuple):
-    """An event that a probe has received."""
+    """An event that a probe has received.
+
+    Attributes:
+        event: The event.
+        args: Its args.
+    """
 
     event: Hashable
     args: Any

@@ -11,7 +11,13 @@ from zenactors.testing._trace.trace import Trace
 
 
 class LogRecord(NamedTuple):
-    """One line that was logged."""
+    """One line that was logged.
+
+    Attributes:
+        level: Its level's name, such as `"INFO"`.
+        component: The name of the component that logged it, or an empty string.
+        message: The text.
+    """
 
     level: str
     component: str

@@ -35,6 +35,7 @@ GROUND = (
     "zenactors.errors",
     "zenactors._version",
     "zenactors._lazy",
+    "zenactors.advice",  # a refused file is reported in components and in all rooms of the daemon
 )  # floor 0: anybody may import them
 ROOF = ("zenactors", "zenactors.__main__", "zenactors.demo")  # above all floors
 COMPONENTS_MAY = (

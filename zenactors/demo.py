@@ -17,12 +17,12 @@ from typing import Any, NoReturn
 
 import pydantic
 
+from zenactors.advice import reason
 from zenactors.core.callbacks import Handler
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.daemon_api import Daemon
 from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import EXIT_OS_ERROR, ProcessSetupError
-from zenactors.process.advice import reason
 
 NAME = "demo-zendaemon.py"
 UNIT = 1.0  # seconds that one unit of work takes

@@ -204,7 +204,7 @@ def test_rejects_that_cannot_be_written_are_counted_and_reported_once(logged):
 def test_rejects_in_a_missing_directory_fail_at_the_start(tmp_path):
     parser = AccessLogParser(rejects=str(tmp_path / "no" / "rejects"))
 
-    with pytest.raises(ZenDaemonComponentException, match=f"mkdir -p {tmp_path}/no"):
+    with pytest.raises(ZenDaemonComponentException, match=f"Create the directory {tmp_path}/no"):
         parser.setup(DAEMON)
 
 

@@ -62,7 +62,7 @@ def test_a_file_that_may_not_be_opened_is_reported_once_and_retried(tail, log, m
         assert one.poll(3) == []
     assert one.count("errors") == 1
     assert len(logged.of("ERROR")) == 1
-    assert f"Cannot open {log}: Permission denied. Give this process" in logged.of("ERROR")[0]
+    assert f"Cannot open {log}: Permission denied. Give this user" in logged.of("ERROR")[0]
 
     assert one.text() == b"one\ntwo\n"
 

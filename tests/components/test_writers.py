@@ -178,18 +178,18 @@ def test_a_missing_directory_is_reported_with_the_next_step(open_writer, tmp_pat
         open_writer(RawWriter, tmp_path / "no" / "out")
 
     assert str(tmp_path / "no" / "out") in str(caught.value)
-    assert f"mkdir -p {tmp_path / 'no'}" in str(caught.value)
+    assert f"Create the directory {tmp_path / 'no'} first" in str(caught.value)
 
 
 def test_a_directory_cannot_be_written_to(open_writer, tmp_path):
-    with pytest.raises(ZenDaemonComponentException, match="name a file in it"):
+    with pytest.raises(ZenDaemonComponentException, match="Give the path of a file"):
         open_writer(RawWriter, tmp_path)
 
 
 def test_a_pipe_without_a_reader_fails_at_once(open_writer, tmp_path):
     os.mkfifo(tmp_path / "pipe")
 
-    with pytest.raises(ZenDaemonComponentException, match="without a reader"):
+    with pytest.raises(ZenDaemonComponentException, match="Start the reader of this pipe first"):
         open_writer(RawWriter, tmp_path / "pipe")
 
 

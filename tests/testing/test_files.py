@@ -614,7 +614,7 @@ def test_a_writer_to_standard_output_is_heard(files, capfd):
 
 
 def test_a_missing_directory_is_reported_as_on_the_disk(files):
-    with pytest.raises(ZenDaemonComponentException, match="mkdir -p /no/such"):
+    with pytest.raises(ZenDaemonComponentException, match="Create the directory /no/such first"):
         written(files, RawWriter(path="/no/such/out"))
 
 

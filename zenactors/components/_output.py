@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat as stat_bits
 
-from zenactors.components._advice import advice_for
+from zenactors.advice import advice_for, reason
 from zenactors.components._files import Files
 from zenactors.errors import ZenDaemonComponentException
 
@@ -26,7 +26,7 @@ def open_output(path: str, files: Files, *, append: bool = True) -> int:
     except OSError as cause:
         advice = advice_for(cause, path, "write")
         raise ZenDaemonComponentException(
-            f"Cannot write to {path}: {cause.strerror}. {advice}.", path=path
+            f"Cannot write to {path}: {reason(cause)}. {advice}.", path=path
         ) from cause
     files.set_blocking(fd, True)
     return fd

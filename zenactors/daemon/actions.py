@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from zenactors.advice import reason
 from zenactors.config.schema import json_schema
 from zenactors.config.view import config_tree
 from zenactors.daemon.application import BaseApp
@@ -25,7 +26,6 @@ from zenactors.errors import (
     EXIT_NOT_RUNNING,
     EXIT_OK,
 )
-from zenactors.process.advice import reason
 from zenactors.process.pidfile import instances, signal_holder
 from zenactors.process.signals import SIGNALS_TO_NAMES_DICT
 

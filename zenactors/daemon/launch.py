@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from zenactors._version import __version__
+from zenactors.advice import reason
 from zenactors.daemon.actions import SIGNAL_ACTIONS, Outcome, send_signal
 from zenactors.daemon.command_line import HelpShown, UsageError, parse_daemon, usage
 from zenactors.daemon.ending import leave
@@ -30,7 +31,6 @@ from zenactors.errors import (
     ConfigurationError,
     ZenDaemonException,
 )
-from zenactors.process.advice import reason
 from zenactors.process.signals import stopping_quietly
 from zenactors.process.streams import give_up_stdout, write_to
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from loguru import logger
 
 from zenactors._version import __version__
+from zenactors.advice import advice_for, reason
 from zenactors.daemon.runlog import RunlogStore, make_runlog
-from zenactors.process.advice import advice_for_writing, reason
 
 if TYPE_CHECKING:
     from zenactors.actors.dispatcher import Dispatcher
@@ -172,7 +172,7 @@ def _log_not_written(what: str, path: Path, cause: OSError, instead: str) -> Non
         what=what,
         path=path,
         reason=reason(cause),
-        advice=advice_for_writing(cause, where, "Make its directory writable"),
+        advice=advice_for(cause, where, "write", "Make its directory writable"),
         instead=instead,
     )
 

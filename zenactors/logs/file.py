@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zenactors.advice import advice_for, reason
 from zenactors.logs.formats import file_line, warning_line
 from zenactors.logs.patience import Patience
 from zenactors.logs.safe_open import open_log_file
-from zenactors.process.advice import advice_for_writing, reason
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -105,7 +105,7 @@ class LogFile:
             if failure:
                 is_slow = failure.errno == errno.EAGAIN
                 otherwise = "Restart the reader" if is_slow else "Check the file"
-                step = advice_for_writing(failure, target.path, otherwise)
+                step = advice_for(failure, target.path, "write", otherwise)
                 _warn(
                     f"Log file {str(target.path)!r} cannot be written: {reason(failure)}."
                     f" {step}; lines are lost until then."

@@ -19,6 +19,7 @@ from typing import Self
 
 from loguru import logger
 
+from zenactors.advice import advice_for, reason
 from zenactors.errors import ConfigurationError, did_you_mean
 from zenactors.logs.console import Console
 from zenactors.logs.feed import Feed
@@ -26,7 +27,6 @@ from zenactors.logs.file import LogFile
 from zenactors.logs.formats import console_format, exception_format
 from zenactors.logs.levels import LEVELS, level_number
 from zenactors.logs.standard_logging import Route
-from zenactors.process.advice import advice_for_writing, reason
 
 DEFAULT_SINK = 0  # the number of loguru's own sink, to standard error, by its documentation
 
@@ -207,5 +207,5 @@ def _refusal(path: Path, cause: OSError) -> str:
     # Opening refuses an unsafe path with EPERM; permission to write there would not help.
     otherwise = "Choose another file"
     is_unsafe = cause.errno == errno.EPERM
-    step = otherwise if is_unsafe else advice_for_writing(cause, path, otherwise)
+    step = otherwise if is_unsafe else advice_for(cause, path, "write", otherwise)
     return f"Log file {str(path)!r} cannot be opened: {reason(cause)}. {step}."

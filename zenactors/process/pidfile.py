@@ -40,8 +40,8 @@ import stat
 from pathlib import Path
 from typing import Literal
 
+from zenactors.advice import advice_for, reason
 from zenactors.errors import AlreadyRunningError, ConfigurationError, ProcessSetupError
-from zenactors.process.advice import advice_for_writing, reason
 from zenactors.process.procfs import boot_id, own_start_time, start_time, user_of
 
 SUFFIX = ".pid"
@@ -329,5 +329,5 @@ def _refusal(path: Path, cause: OSError) -> str:
     if str(cause.filename).startswith("/proc/self/"):
         return f"{text}: {reason(cause)} ({cause.filename!r}). Mount /proc."
     why = "It is a symbolic link" if cause.errno == errno.ELOOP else reason(cause)
-    step = "Remove it" if cause.errno in NOT_A_FILE else advice_for_writing(cause, path)
+    step = "Remove it" if cause.errno in NOT_A_FILE else advice_for(cause, path, "write")
     return f"{text}: {why}. {step}, or give another --pid-file."

@@ -6,7 +6,7 @@ import os
 import stat as stat_bits
 from collections.abc import Iterable
 
-from zenactors.components._advice import advice_for
+from zenactors.advice import advice_for, reason
 from zenactors.components.tail.discovery import Discovery
 from zenactors.components.tail.reader import FileReader
 from zenactors.core.component import ZenDaemonComponent
@@ -72,7 +72,7 @@ class Problems:
                 "Cannot {problem} {path}: {reason}. {advice}; it is tried again at every poll",
                 problem=problem,
                 path=path,
-                reason=cause.strerror or str(cause),
+                reason=reason(cause),
                 advice=advice_for(cause, path, "read"),
             )
 

@@ -1,4 +1,4 @@
-"""Text for messages, from values whose `repr` may be long or raise."""
+"""Text for messages and terminals, from values that may hold anything."""
 
 from __future__ import annotations
 
@@ -19,3 +19,12 @@ def short_repr(value: Any) -> str:
 def format_error(cause: BaseException) -> str:
     """Return an exception's class and text on one line of a message."""
     return f"{type(cause).__name__}: {cause}"
+
+
+def printable(text: str) -> str:
+    """Return text with control characters escaped, newlines too: terminals obey them."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )

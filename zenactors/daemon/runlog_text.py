@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from zenactors.core.text import printable
 from zenactors.daemon.runlog import RunlogEntry
 
 
@@ -29,7 +30,7 @@ def runlog_text(runlog: Mapping[str, Any]) -> str:
     lines = [f"{key:<{width}}  {_cell(value)}" for key, value in rows.items()]
     for title in ("events", "statistics"):
         lines += _table(title, runlog.get(title))
-    return "\n".join(map(_printable, lines)) + "\n"
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def runlogs_text(entries: Iterable[RunlogEntry]) -> str:
@@ -54,7 +55,7 @@ def runlogs_text(entries: Iterable[RunlogEntry]) -> str:
     lines = _aligned(rows) if len(rows) > 1 else ["There are no runlogs."]
     if problems:
         lines += ["", "Not to be read:", *problems]
-    return "\n".join(map(_printable, lines)) + "\n"
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def _for_people(tstamp: float) -> str:
@@ -116,10 +117,3 @@ def _aligned(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]
         ).rstrip()
         for row in rows
     ]
-
-
-def _printable(line: str) -> str:
-    # A name may hold anything: no control sequence must reach a terminal.
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in line
-    )

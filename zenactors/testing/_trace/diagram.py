@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
+from zenactors.core.text import printable
 from zenactors.testing._trace.trace import DISPATCHER, OUTSIDE, Entry
 
 WIDTH = 100
@@ -82,19 +83,10 @@ def draw(entries: Iterable[Entry], *, width: int | None = None, rows: int | None
 
 def _plain_entry(entry: Entry) -> Entry:
     time, *words = entry
-    who, kind, event, to, text = map(_plain, words)
+    who, kind, event, to, text = map(printable, words)
     if kind in ("schedule", "call"):  # most events carry no arguments: None is not worth a word
         text = "" if text == "None" else text.removeprefix("None ")
     return Entry(time, who, kind, event, to, text)
-
-
-def _plain(text: str) -> str:
-    """Return the text in one line, without characters that a terminal would obey."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
 
 
 def _participants(rows: Sequence[_Row]) -> list[str]:

@@ -89,7 +89,7 @@ class Exploration:
         self.last: Harness | None = None
         self.complete = False
         self.seconds = 0.0
-        self.progress: Callable[[], object] = _nothing
+        self.progress: Callable[[], object] | None = None
         self._replay_of = replay_of
         self._scenario = scenario
         self._trace = trace
@@ -126,11 +126,8 @@ class Exploration:
     def _count(self) -> None:
         self.done += 1
         self.seconds = self._clock.monotonic() - self._begun
-        self.progress()
-
-
-def _nothing() -> None:
-    pass
+        if self.progress is not None:
+            self.progress()
 
 
 @contextmanager

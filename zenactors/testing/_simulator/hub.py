@@ -132,8 +132,8 @@ class Hub:
         self.current: Task | None = None
         self.moves = 0
         self.closing = False
-        self.passed: Callable[[float], None] = _ignore
-        self.look: Callable[[], bool] = _nothing_there
+        self.passed: Callable[[float], None] | None = None
+        self.look: Callable[[], bool] | None = None
         self._outside = greenlet.getcurrent()
         self._tasks: list[Task] = []
         self._numbers = OUTSIDE
@@ -203,7 +203,7 @@ class Hub:
             or ((predicate := task.predicate) is not None and predicate())
         ]
         if not able:
-            return self.look()
+            return self.look is not None and self.look()
         task = able[0] if len(able) == 1 else self.choose(able)
         self._at_this_moment += 1
         if self._at_this_moment > MAX_MOVES:
@@ -246,7 +246,8 @@ class Hub:
             late = seconds + self.rng.random() * MAX_LATE
             seconds = late if until is None else min(late, max(seconds, until - now))
         self._at_this_moment = 0
-        self.passed(seconds)
+        if self.passed is not None:
+            self.passed(seconds)
         self.clock.advance(seconds)
         return True
 
@@ -315,11 +316,3 @@ def longest_still(able: list[Task]) -> Task:
 
 def _moved(task: Task) -> int:
     return task.moved
-
-
-def _ignore(_: float) -> None:
-    pass
-
-
-def _nothing_there() -> bool:
-    return False

@@ -90,7 +90,7 @@ class Actions(BaseApp):
 
     def cbk_action_config_schema(self) -> Outcome:
         """Show the JSON Schema of a configuration file."""
-        return Outcome(json.dumps(json_schema(self.Options, self.sections()), indent=2))
+        return Outcome(json.dumps(json_schema(self.Options, self._sections()), indent=2))
 
     def cbk_action_runlog_view(self) -> Outcome:
         """Show the newest runlog."""

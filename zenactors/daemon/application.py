@@ -96,10 +96,6 @@ class BaseApp(ApplicationNames):
             ConfigurationError: The configuration makes no sense.
         """
 
-    def sections(self) -> dict[str, type[pydantic.BaseModel] | None]:
-        """Return the components that may have a section in the configuration, and its model."""
-        return {}
-
     # --- from sources to config ---------------------------------------------------------------
 
     def configure(self, command_line: Mapping[str, Any]) -> None:
@@ -147,7 +143,7 @@ class BaseApp(ApplicationNames):
                 program=self._present_at_start | self._given,
                 command_line=self._command_line,
             )
-        return load(self.Options, layers, self.sections())
+        return load(self.Options, layers, self._sections())
 
     def apply_configuration(self, configuration: Configuration) -> None:
         """Replace `config` by one made from `configuration`.
@@ -169,7 +165,10 @@ class BaseApp(ApplicationNames):
         self.config = config
 
     def use_instance_files(self, pid: int) -> None:
-        """Use files of this process's own, beside those of the other instances (`paralel`)."""
+        """Use files of this process's own, beside those of the other instances (`paralel`).
+
+        For `zenactors.daemon`.
+        """
         self._pid = pid
         self.apply_configuration(self.configuration)
 
@@ -184,9 +183,9 @@ class BaseApp(ApplicationNames):
     # --- defaults and derived values ----------------------------------------------------------
 
     def default_files(self, *, in_background: bool) -> dict[str, Any]:
-        """Return the configuration keys that name files, with their defaults.
+        """Return the configuration keys that name files, with their defaults. For `zenactors.spec`.
 
-        In the background these are among the system's or the user's files, and there is a pid
+        In the background these are among the system's or the user's files, and there is a PID
         file. In the foreground they are in the directory where the program was started.
         """
         if not in_background:
@@ -216,6 +215,10 @@ class BaseApp(ApplicationNames):
 
     def _fixed(self) -> dict[str, Any]:
         """Return the entries of `config` that only the program can set."""
+        return {}
+
+    def _sections(self) -> dict[str, type[pydantic.BaseModel] | None]:
+        """Return the components that may have a section in the configuration, and its model."""
         return {}
 
     def _unconfigured(self) -> dict[str, Any]:

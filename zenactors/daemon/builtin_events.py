@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
@@ -148,20 +148,10 @@ class MaintenanceEvents:
             self._pending[event] = self._daemon.queue.schedule_after(interval, event)
 
 
-class WithEvents(Protocol):
-    """The part of a `ZenDaemon` that the control actor needs; see there."""
-
-    name: str
-
-    def get_events(self) -> list[Handler]:
-        """Return the daemon's own callbacks."""
-        ...
-
-
 class ControlComponent:
     """The component of the control actor: it has the daemon's own callbacks."""
 
-    def __init__(self, daemon: WithEvents) -> None:
+    def __init__(self, daemon: BuiltinEvents) -> None:
         self.name = daemon.name
         self._daemon = daemon
 

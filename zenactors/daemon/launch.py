@@ -11,16 +11,17 @@ import inspect
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from zenactors._version import __version__
 from zenactors.advice import reason
 from zenactors.daemon.actions import SIGNAL_ACTIONS, Outcome, send_signal
 from zenactors.daemon.command_line import HelpShown, UsageError, parse_daemon, usage
+from zenactors.daemon.daemon_base import DaemonBase
 from zenactors.daemon.ending import leave
-from zenactors.daemon.own_process import Servable, handled_signals, run_process
+from zenactors.daemon.own_process import handled_signals, run_process
 from zenactors.daemon.signal_events import SIGNAL_EVENTS
 from zenactors.errors import (
     EXIT_CONFIG,
@@ -34,45 +35,14 @@ from zenactors.errors import (
 from zenactors.process.signals import stopping_quietly
 from zenactors.process.streams import give_up_stdout, write_to
 
-if TYPE_CHECKING:
-    import pydantic
 
-    from zenactors.actors.shutdown import StopReport
-
-
-class Application(Servable, Protocol):
-    """The part of a `ZenDaemon` that its command line needs; see there."""
-
-    description: str
-    outcome: Outcome | None
-    stop_report: StopReport | None
-    keep_runlogs: bool
-
-    @property
-    def Options(self) -> type[pydantic.BaseModel]:  # noqa: N802 - the name of the class's
-        """The configuration keys."""
-        ...
-
-    def configure(self, command_line: Mapping[str, Any]) -> None:
-        """Merge the configuration."""
-        ...
-
-    def actions(self) -> dict[str, Callable[[], Outcome | None]]:
-        """Return all actions by name."""
-        ...
-
-    def chains(self) -> Any:
-        """Wire everything."""
-        ...
-
-
-def run(daemon: Application, argv: Sequence[str] | None = None) -> NoReturn:
+def run(daemon: DaemonBase, argv: Sequence[str] | None = None) -> NoReturn:
     """Obey a command line, and end the process; see `ZenDaemon.run`."""
     status = _obey(daemon, sys.argv[1:] if argv is None else argv)
     leave(status, daemon.stop_report, handled_signals(daemon))
 
 
-def _obey(daemon: Application, argv: Sequence[str]) -> int:
+def _obey(daemon: DaemonBase, argv: Sequence[str]) -> int:
     given: dict[str, Any] = {}
     try:
         with stopping_quietly():
@@ -108,7 +78,7 @@ def _obey(daemon: Application, argv: Sequence[str]) -> int:
     return run_process(daemon, final=True)
 
 
-def _parse(daemon: Application, argv: Sequence[str]) -> dict[str, Any]:
+def _parse(daemon: DaemonBase, argv: Sequence[str]) -> dict[str, Any]:
     actions = {
         action: (inspect.getdoc(callback) or "").partition("\n")[0]
         for action, callback in daemon.actions().items()
@@ -117,7 +87,7 @@ def _parse(daemon: Application, argv: Sequence[str]) -> dict[str, Any]:
     return parse_daemon(argv, doc, daemon.Options, actions=actions, version=__version__)
 
 
-def act(daemon: Application, action: str) -> int:
+def act(daemon: DaemonBase, action: str) -> int:
     """Perform an action, write its text, and return its exit status.
 
     Raises:

@@ -147,7 +147,7 @@ class MainLoop:
         *,
         signals: Mapping[int, Any],
         sigterm: Literal["terminate", "stop"],
-        on_ready: Callable[[], None],
+        on_ready: Callable[[], None] | None,
     ) -> int:
         """Run the dispatcher from start to stop. Return the exit status.
 
@@ -181,13 +181,14 @@ class MainLoop:
         self,
         dispatcher: Dispatcher,
         schedule_initial: Callable[[], None],
-        on_ready: Callable[[], None],
+        on_ready: Callable[[], None] | None,
     ) -> int:
         try:
             schedule_initial()
             dispatcher.start()
             self._started = True
-            on_ready()
+            if on_ready is not None:
+                on_ready()
             dispatcher.wait_for_end()
             self.report = dispatcher.stop()
         except UnknownEventError as cause:

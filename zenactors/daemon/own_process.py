@@ -14,14 +14,15 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from loguru import logger
 
 from zenactors.core.clock import SystemClock
+from zenactors.daemon.daemon_base import DaemonBase
 from zenactors.daemon.paths import make_user_directories
 from zenactors.daemon.signal_events import SIGNAL_EVENTS
 from zenactors.errors import (
@@ -42,34 +43,12 @@ from zenactors.process.privileges import drop, enter, resolve_group, resolve_use
 from zenactors.process.streams import fill_standard_streams, write_to
 
 
-class Servable(Protocol):
-    """The part of a `ZenDaemon` that its process needs; see there."""
-
-    config: dict[str, Any]
-    paths: dict[str, str]
-    components: list[Any]
-    on_ready: Callable[[], None]
-    reopen_logs: Callable[[Mapping[str, Any]], None]
-
-    def c(self, key: str, default: Any = None) -> Any:
-        """Return the value of a configuration key."""
-        ...
-
-    def use_instance_files(self, pid: int) -> None:
-        """Use files of this process's own."""
-        ...
-
-    def serve(self) -> int:
-        """Run from start to stop."""
-        ...
-
-
-def handled_signals(daemon: Servable) -> set[int]:
+def handled_signals(daemon: DaemonBase) -> set[int]:
     """Return the signals that a daemon handles: the fixed ones, and those it is configured for."""
     return {*SIGNAL_EVENTS, *(getattr(signal, name) for name in daemon.c("signals", {}))}
 
 
-def run_process(daemon: Servable, *, final: bool = False) -> int:
+def run_process(daemon: DaemonBase, *, final: bool = False) -> int:
     """Make this process, or one in the background, the daemon's, and serve.
 
     Args:
@@ -97,7 +76,7 @@ class _OwnProcess:
         signals: The signals that it handles; blocked until it does.
     """
 
-    def __init__(self, daemon: Servable, signals: Iterable[int]) -> None:
+    def __init__(self, daemon: DaemonBase, signals: Iterable[int]) -> None:
         self._daemon = daemon
         self._signals = signals
         self._launcher: Launcher | None = None
@@ -165,7 +144,8 @@ class _OwnProcess:
         on_ready = daemon.on_ready
 
         def ready() -> None:
-            on_ready()
+            if on_ready is not None:
+                on_ready()
             launcher.ready()
             logger.remove(sink)
 

@@ -11,7 +11,7 @@ import dataclasses
 import threading
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 from loguru import logger
 
@@ -20,6 +20,7 @@ from zenactors.actors.entries import ComponentEntry, component_entries
 from zenactors.config.merge import Configuration
 from zenactors.core.component import set_options
 from zenactors.core.replicas import Replicas
+from zenactors.daemon.daemon_base import DaemonBase
 from zenactors.errors import ConfigurationError, ReloadError
 
 NEED_RESTART = (
@@ -73,46 +74,21 @@ def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
 
 
-class Reloadable(Protocol):
-    """The part of a `ZenDaemon` that a reload needs; see there."""
-
-    name: str
-    components: list[Any]
-    made: slice
-    config: dict[str, Any]
-    configuration: Configuration
-    reopen_logs: Callable[[Mapping[str, Any]], None]
-
-    def read_configuration(self) -> Configuration:
-        """Read and check all sources as they are now."""
-        ...
-
-    def apply_configuration(self, configuration: Configuration) -> None:
-        """Replace `config` by one made from `configuration`."""
-        ...
-
-    def make_components(self) -> list[Any]:
-        """Return new components."""
-        ...
-
-    def reconfigure(self, changes: Mapping[str, Change], on_rollback: Callable[[], None]) -> None:
-        """Give components new options: all of them, or none."""
-        ...
-
-
 class Reloader:
     """The options of a daemon's components, and the reload that changes them.
 
     Args:
         daemon: The daemon.
+        made: The position of those components that `make_components` has made.
 
     Attributes:
         last: The outcome of the last reload, for the state; None if there was none.
     """
 
-    def __init__(self, daemon: Reloadable) -> None:
+    def __init__(self, daemon: DaemonBase, made: slice) -> None:
         self.last: dict[str, Any] | None = None
         self._daemon = daemon
+        self._made = made
         self._options: dict[str, dict[str, Any]] = {}
         self._read: Callable[[], TargetConfig] = self._read_sources
         self._lock = threading.Lock()  # held by one reload; no thread waits for it
@@ -185,11 +161,11 @@ class Reloader:
             self._options = _copied(target.options)
 
             logger.debug("Reload: reopening the logs")
-            daemon.reopen_logs(daemon.config)
+            self._reopen_logs()
 
             logger.debug("Reload: reconfiguring the components")
             _add_replacements(changes, target)
-            daemon.reconfigure(changes, lambda: self._roll_back(before))
+            daemon.dispatcher.reconfigure(changes, lambda: self._roll_back(before))
         except BaseException:  # whatever it was, half of the new configuration must not hold
             self._roll_back(before)
             raise
@@ -201,6 +177,10 @@ class Reloader:
             logger.debug("Reload: rolling back the configuration")
         daemon.configuration, daemon.config = before.configuration, before.config
         self._options = before.options
+
+    def _reopen_logs(self) -> None:
+        if self._daemon.reopen_logs is not None:
+            self._daemon.reopen_logs(self._daemon.config)
 
     def _report_success(self, before: Configuration, names: list[str], now: float) -> None:
         changed = differing(before.values, self._daemon.configuration.values)
@@ -221,7 +201,7 @@ class Reloader:
             problems = [repr(cause)]
         self.last = {"time": now, "done": False, "problems": problems}
         try:
-            self._daemon.reopen_logs(self._daemon.config)  # by the old configuration
+            self._reopen_logs()  # by the old configuration
         except ConfigurationError as problem:
             logger.error("{problem}", problem=problem)
         for line in problems:
@@ -241,7 +221,7 @@ class Reloader:
     def _make_components(self) -> dict[str, Any]:
         made = self._daemon.make_components()
         # The other components were given to the daemon, which cannot make them again.
-        replaceable = self.entries()[self._daemon.made]
+        replaceable = self.entries()[self._made]
         if len(made) != len(replaceable):
             raise ReloadError(
                 "Only a restart can add or remove components: make_components() returned"

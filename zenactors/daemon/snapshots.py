@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
@@ -18,46 +18,12 @@ from zenactors.advice import advice_for, reason
 from zenactors.daemon.runlog import RunlogStore, make_runlog
 
 if TYPE_CHECKING:
-    from zenactors.actors.dispatcher import Dispatcher
-    from zenactors.actors.shutdown import StopReport
-    from zenactors.config.merge import Configuration
     from zenactors.core.clock import Clock
+    from zenactors.daemon.daemon_base import DaemonBase
 
 SHOWN_DEAD_LETTERS = 20  # the newest, in the state
 
 SaveJson = Callable[[Path, Any], None]
-
-
-class Described(Protocol):
-    """The part of a `ZenDaemon` that snapshots need; see there."""
-
-    name: str
-    config: dict[str, Any]
-    configuration: Configuration
-    paths: dict[str, str]
-    keep_runlogs: bool
-    stop_report: StopReport | None
-
-    @property
-    def dispatcher(self) -> Dispatcher:
-        """The engine."""
-        ...
-
-    def c(self, key: str, default: Any = None) -> Any:
-        """Return the value of a configuration key."""
-        ...
-
-    def get_statistics(self, reader: str) -> dict[str, Any]:
-        """Return every component's statistics."""
-        ...
-
-    def get_state(self) -> dict[str, Any]:
-        """Return the state; a subclass may add to it."""
-        ...
-
-    def get_runlog(self, status: int | None) -> dict[str, Any]:
-        """Return the runlog; a subclass may add to it."""
-        ...
 
 
 class Snapshots:
@@ -73,7 +39,7 @@ class Snapshots:
     """
 
     def __init__(
-        self, daemon: Described, clock: Clock, save: SaveJson, *, simulated: bool = False
+        self, daemon: DaemonBase, clock: Clock, save: SaveJson, *, simulated: bool = False
     ) -> None:
         self._daemon = daemon
         self._now = clock.time

@@ -7,7 +7,7 @@ time, whatever the components do; see `zenactors.daemon.main_loop`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -16,9 +16,8 @@ from loguru import logger
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.runtime import Runtime
 from zenactors.core.clock import Clock, SystemClock
-from zenactors.daemon.actions import Actions
 from zenactors.daemon.builtin_events import BuiltinEvents, ControlComponent, MaintenanceEvents
-from zenactors.daemon.callback_api import CallbackApi
+from zenactors.daemon.daemon_base import DaemonBase
 from zenactors.daemon.ending import log_report
 from zenactors.daemon.json_file import save_json
 from zenactors.daemon.main_loop import MainLoop
@@ -31,9 +30,7 @@ from zenactors.errors import EXIT_CONFIG, ConfigurationError
 if TYPE_CHECKING:
     import pydantic
 
-    from zenactors.actors.component_messages import Change
     from zenactors.actors.entries import ComponentEntry
-    from zenactors.actors.shutdown import StopReport
     from zenactors.core.dispatch_state import Ordering
     from zenactors.daemon.main_loop import Trap
 
@@ -41,16 +38,16 @@ MAX_STOP_TIMEOUT = 30.0
 """Seconds that a graceful stop may take before the daemon terminates."""
 
 
-class ZenDaemon(BuiltinEvents, CallbackApi, Actions):
+class ZenDaemon(BuiltinEvents, DaemonBase):
     """A daemon: components, initial events, signals, and one exit status at the end.
 
         daemon = ZenDaemon(name="hello", components=[Greeter()], schedule=[("greet", "world")])
         daemon.run()  # the whole program: command line, configuration, background, PID file …
         sys.exit(daemon.serve())  # … or only its work, here and now
 
-    A subclass may add configuration keys and derived values (see `BaseApp`), actions (see
-    `Actions`), and callbacks, by overriding `get_events`. The callbacks run in a control actor,
-    and are the first in their chains.
+    A subclass may add configuration keys (fields of a subclass of `Options`), derived values (by
+    overriding `derive`), actions (methods `cbk_action_*`), and callbacks (by overriding
+    `get_events`). The callbacks run in a control actor, and are the first in their chains.
 
     Args:
         name: The daemon's name, for logs and files. Default: the program's file name.
@@ -77,8 +74,9 @@ class ZenDaemon(BuiltinEvents, CallbackApi, Actions):
             300 ms behind eight busy components; half a millisecond costs these some 8 % of
             their speed. None leaves it as it is.
         clock: The source of time.
-        defaults: `default_KEY` for any configuration key, and `path_KIND` for directories; see
-            `BaseApp`. Files and the command line, which only `run` reads, take precedence.
+        defaults: `default_KEY=value` for any configuration key, and `path_KIND=directory` for
+            `bin`, `cfg`, `var`, `log`, `run` and `tmp`. Files and the command line, which only
+            `run` reads, take precedence.
 
     Thread: main for `serve` and `run`, any for what callbacks use.
     """
@@ -116,24 +114,13 @@ class ZenDaemon(BuiltinEvents, CallbackApi, Actions):
         }
         given = {f"default_{key}": value for key, value in own.items() if value is not None}
         super().__init__(name=name, description=description, **defaults, **given)
-        made = self.make_components()
-        self.made = slice(len(components), len(components) + len(made))
-        """The position of those components that `make_components` has made."""
-        self.components = [*components, *made]
+        self.components = [*components, *self.make_components()]
         self.exit_when_idle = exit_when_idle
         self.ordering = ordering
         self.compat = compat
         self.queue_limit = queue_limit
         self.queue_full = queue_full
         self.switch_interval = switch_interval
-        self.stop_report: StopReport | None = None
-        """The result of the stop; None while the daemon runs."""
-        self.on_ready: Callable[[], None] = _nothing
-        """Called when every component has started. Thread: main."""
-        self.reopen_logs: Callable[[Mapping[str, Any]], None] = _nothing
-        """Called by a reload with the new configuration of the logs. Thread: control."""
-        self.keep_runlogs = False
-        """Save the runlog now and then and at the end, even if no directory is configured."""
         self._initial = {
             self.CONFIG_SCHEDULE: [tuple(each) for each in schedule],
             self.CONFIG_SCHEDULE_NEXT: [tuple(each) for each in schedule_next],
@@ -149,19 +136,8 @@ class ZenDaemon(BuiltinEvents, CallbackApi, Actions):
             self._clock, compat=compat is not None, runtime=self._runtime, answers=self._answers
         )
         self._maintenance = MaintenanceEvents(self, self._maintenance_intervals)
-        self._reloader = Reloader(self)
+        self._reloader = Reloader(self, slice(len(components), len(self.components)))
         self.config |= self._fixed()
-
-    # --- hooks for subclasses -----------------------------------------------------------------
-
-    def make_components(self) -> list[Any]:
-        """Return components that come behind those given to the constructor.
-
-        The constructor calls it, before anything is configured: so the components read the
-        configuration in `setup`. Each reload that changes options of components calls it again:
-        a component without a `reconfigure` is then replaced by the new object.
-        """
-        return []
 
     # --- for programs -------------------------------------------------------------------------
 
@@ -254,7 +230,7 @@ class ZenDaemon(BuiltinEvents, CallbackApi, Actions):
         trap: Callable[[Iterable[int]], Trap],
         save: SaveJson,
     ) -> None:
-        """Run this daemon by another runtime than threads; for `zenactors.testing`.
+        """Run this daemon by another runtime than threads. For `zenactors.testing`.
 
         Args:
             runtime: The runtime of the actors.
@@ -305,28 +281,24 @@ class ZenDaemon(BuiltinEvents, CallbackApi, Actions):
 
     # --- configuration ------------------------------------------------------------------------
 
-    def sections(self) -> dict[str, type[pydantic.BaseModel] | None]:
+    def _sections(self) -> dict[str, type[pydantic.BaseModel] | None]:
         """Return the components that may have a section in the configuration, and its model."""
         return {
             entry.name: getattr(instances_of(entry)[0], "Options", None) for entry in self.entries()
         }
 
     def entries(self) -> list[ComponentEntry]:
-        """Return the components by their names in a configuration."""
+        """Return the components by their names in a configuration. For `zenactors.spec`."""
         return self._reloader.entries()
 
     def use_spec(self, target: TargetConfig, read: Callable[[], TargetConfig]) -> None:
-        """Use a SPEC for the configuration and the components' options.
+        """Use a SPEC for the configuration and the components' options. For `zenactors.spec`.
 
         Args:
             target: The present content of the SPEC.
             read: Reads it again, for a reload.
         """
         self._reloader.use_spec(target, read)
-
-    def reconfigure(self, changes: Mapping[str, Change], on_rollback: Callable[[], None]) -> None:
-        """Give components new options: all of them, or none; see `Dispatcher.reconfigure`."""
-        self.dispatcher.reconfigure(changes, on_rollback)
 
     def reload(self) -> bool:
         """Read the configuration again, and apply it as a whole or not at all.
@@ -364,7 +336,3 @@ class ZenDaemon(BuiltinEvents, CallbackApi, Actions):
             self.EVENT_LOG_STATISTICS: self.c(self.CONFIG_STATS_INTERVAL),
             self.EVENT_SAVE_RUNLOG: self.c(self.CONFIG_RUNLOG_INTERVAL) if keeps else 0.0,
         }
-
-
-def _nothing(*_: Any) -> None:
-    pass

@@ -1,0 +1,56 @@
+"""The members of `ZenDaemon` that its parts use: its reload, snapshots, process and command line.
+
+`ZenDaemon` imports those parts, so they cannot import it.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING, Any
+
+from zenactors.daemon.actions import Actions
+from zenactors.daemon.callback_api import CallbackApi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from zenactors.actors.shutdown import StopReport
+
+
+class DaemonBase(CallbackApi, Actions):
+    """A daemon as its parts see it; see `ZenDaemon`."""
+
+    components: list[Any]
+    stop_report: StopReport | None = None
+    """The result of the stop; None while the daemon runs."""
+    keep_runlogs = False
+    """Save the runlog now and then and at the end, even if no directory is configured."""
+    on_ready: Callable[[], None] | None = None
+    """Called when every component has started. Thread: main."""
+    reopen_logs: Callable[[Mapping[str, Any]], None] | None = None
+    """Called by a reload with the new configuration of the logs. For `zenactors.daemon`."""
+
+    def make_components(self) -> list[Any]:
+        """Return components that come behind those given to the constructor.
+
+        The constructor calls it, before anything is configured: so the components read the
+        configuration in `setup`. Each reload that changes options of components calls it again:
+        a component without a `reconfigure` is then replaced by the new object.
+        """
+        return []
+
+    @abc.abstractmethod
+    def serve(self) -> int:
+        """Run from start to stop."""
+
+    @abc.abstractmethod
+    def get_statistics(self, reader: str = "daemon") -> dict[str, Any]:
+        """Return every component's statistics."""
+
+    @abc.abstractmethod
+    def get_state(self) -> dict[str, Any]:
+        """Return the state; a subclass may add to it."""
+
+    @abc.abstractmethod
+    def get_runlog(self, status: int | None = None) -> dict[str, Any]:
+        """Return the runlog; a subclass may add to it."""

@@ -66,6 +66,8 @@ ALSO: dict[type, type] = {
     zenactors.SystemClock: zenactors.Clock,
     zenactors.VirtualClock: zenactors.Clock,
 }
+INTERNAL = "For `zenactors."
+"""In a docstring: only the named room calls this member, so the reference leaves it out."""
 SECTIONS = ("ZenDaemon", "Dispatcher")
 """Names that the template has headings for."""
 
@@ -94,7 +96,8 @@ def members_of(cls: type) -> dict[str, str]:
             or name not in SHOWN.get(cls, [name])
         )
 
-    return members(family(cls), is_shown)
+    found = members(family(cls), is_shown)
+    return {each: text for each, text in found.items() if INTERNAL not in text}
 
 
 def has_few_fields(cls: type) -> bool:

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.config.sample import write
+
 ROOT = Path(__file__).parents[2]
 LIMIT = 60.0  # seconds; generous: only a hang takes that long
 
@@ -89,12 +91,12 @@ def test_the_example_ends_by_itself_with_a_summary_and_json_lines(tmp_path: Path
 
 
 def test_run_without_summary_writes_only_log_lines(tmp_path: Path) -> None:
-    (tmp_path / "x.toml").write_text(
+    write(
+        tmp_path / "x.toml",
         'name = "x"\n[[component]]\nuse = "zenactors.components:FileTailer"\n'
         'options.patterns = ["x.toml"]\noptions.start = "beginning"\n'
-        '[[component]]\nuse = "zenactors.components:RawWriter"\n'
+        '[[component]]\nuse = "zenactors.components:RawWriter"\n',
     )
-    (tmp_path / "x.toml").chmod(0o644)
     argv = ("run", "x.toml", "--exit-when-idle", "--no-summary", "--log-level", "error")
     done = zenactors(*argv, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -124,8 +126,7 @@ daemon = ZenDaemon(name="stuck", components=[Stuck()], schedule=[("hang",)])
 
 
 def test_a_thread_that_hangs_does_not_hold_the_process(tmp_path: Path) -> None:
-    (tmp_path / "stuck.py").write_text(STUCK)
-    (tmp_path / "stuck.py").chmod(0o644)
+    write(tmp_path / "stuck.py", STUCK)
     done = zenactors("run", "stuck:daemon", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert b"left behind: Stuck" in done.stderr
@@ -134,8 +135,7 @@ def test_a_thread_that_hangs_does_not_hold_the_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize("output", ["full", "closed", "left"])
 def test_check_reports_output_that_cannot_be_written(output: str, tmp_path: Path) -> None:
     spec = ROOT / "examples/access_log.toml"
-    (tmp_path / "x.toml").write_text(spec.read_text())
-    (tmp_path / "x.toml").chmod(0o644)
+    write(tmp_path / "x.toml", spec.read_text())
     redirections = {"full": ">/dev/full", "closed": ">&-", "left": "| :"}
     # With `left` the shell's pipeline has the status of `:`; PIPESTATUS is bash's.
     line = f'"$0" -m zenactors check x.toml {redirections[output]}; exit "${{PIPESTATUS[0]}}"'
@@ -171,12 +171,12 @@ def test_help_imports_nothing_that_is_slow() -> None:
 def test_a_daemon_that_follows_a_file_ends_with_status_0_when_asked(
     number: int, tmp_path: Path
 ) -> None:
-    (tmp_path / "x.toml").write_text(
+    write(
+        tmp_path / "x.toml",
         'name = "x"\n[[component]]\nuse = "zenactors.components:FileTailer"\n'
         'options.patterns = ["x.toml"]\noptions.start = "beginning"\n'
-        '[[component]]\nuse = "zenactors.components:RawWriter"\n'
+        '[[component]]\nuse = "zenactors.components:RawWriter"\n',
     )
-    (tmp_path / "x.toml").chmod(0o644)
     with subprocess.Popen(
         [sys.executable, "-m", "zenactors", "run", "x.toml"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

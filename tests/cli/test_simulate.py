@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.sample import write
 from zenactors.cli import main
 
 Capture = pytest.CaptureFixture[str]
@@ -100,11 +101,6 @@ def drive(harness):
 NUMBER = signal.SIGINT
 interrupted = Scenario(build=lambda: [Interrupting()], drive=drive)
 """
-
-
-def write(name: str, text: str) -> None:
-    Path(name).write_text(text)
-    Path(name).chmod(0o644)  # with any umask: as root, a file that others can write is refused
 
 
 @pytest.fixture(autouse=True)

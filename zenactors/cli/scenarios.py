@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import os
-import reprlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from zenactors import spec as specs
-from zenactors.config.wording import because
+from zenactors.core.text import short_repr
 from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import ConfigurationError
-from zenactors.spec.importing import Problem, import_attribute, look_first_in
+from zenactors.spec.importing import look_first_in
+from zenactors.spec.objects import call, import_object, make
 from zenactors.testing import Scenario
 
 _FORMS = (
@@ -67,10 +66,10 @@ class Source:
         """Return new components or a new daemon, and check that they are new."""
         made, self._made = self._made, None
         if made is None:
-            made = self._call(build)
+            made = call(self._spec, build)
         if not isinstance(made, list | tuple | ZenDaemon):
             raise ConfigurationError(
-                f"{self._spec} builds {reprlib.repr(made)}; it must build components, in a list,"
+                f"{self._spec} builds {short_repr(made)}; it must build components, in a list,"
                 " or a ZenDaemon"
             )
         together = [made, *(made.components if isinstance(made, ZenDaemon) else made)]
@@ -90,36 +89,15 @@ class Source:
         if not self._app_dir.is_dir():
             raise ConfigurationError(f"--app-dir {str(self._app_dir)!r} is not a directory")
         look_first_in(self._app_dir)
-        found = self._import()
+        found = import_object(spec, self._app_dir)
         if isinstance(found, ZenDaemon) and self._before:
             # It has run. The module makes another when it is imported again.
             sys.modules.pop(spec.partition(":")[0], None)
-            found = self._import()
-        if isinstance(found, ZenDaemon | Scenario):
-            return found
-        if not callable(found) or (isinstance(found, type) and not issubclass(found, ZenDaemon)):
-            raise ConfigurationError(f"{spec} is {reprlib.repr(found)}, which is not {_FORMS}")
-        try:
-            inspect.signature(found).bind()
-        except TypeError as cause:
-            raise ConfigurationError(
-                f"{spec} cannot be called without arguments ({cause}); SPEC must be {_FORMS}"
-            ) from cause
-        made = self._call(found)
-        if not isinstance(made, list | tuple | ZenDaemon | Scenario):
-            raise ConfigurationError(f"{spec} returns {reprlib.repr(made)}; SPEC must be {_FORMS}")
-        return made
-
-    def _import(self) -> Any:
-        try:
-            return import_attribute(self._spec, self._app_dir)
-        except Problem as problem:
-            raise ConfigurationError(f"{self._spec}: {problem}") from problem.__cause__
-
-    def _call(self, function: Callable[[], Any]) -> Any:
-        try:
-            return function()
-        except ConfigurationError:
-            raise
-        except (Exception, SystemExit) as cause:
-            raise ConfigurationError(f"{self._spec} raises {because(cause)}") from cause
+            found = import_object(spec, self._app_dir)
+        return make(
+            spec,
+            found,
+            _FORMS,
+            ready=(ZenDaemon, Scenario),
+            made=(ZenDaemon, Scenario, list, tuple),
+        )

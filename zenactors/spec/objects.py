@@ -6,6 +6,7 @@ Thread: main, before any other thread exists.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,21 @@ def make(
         raise ConfigurationError(
             f"{spec} cannot be called without arguments ({cause}); SPEC must be {forms}"
         ) from cause
+    result = call(spec, found)
+    if not isinstance(result, made):
+        raise ConfigurationError(f"{spec} returns {short_repr(result)}; SPEC must be {forms}")
+    return result
+
+
+def call(spec: str, function: Callable[[], Any]) -> Any:
+    """Return what the function of a SPEC returns.
+
+    Raises:
+        ConfigurationError: The function raises.
+    """
     try:
-        result = found()
+        return function()
     except ConfigurationError:
         raise
     except (Exception, SystemExit) as cause:
         raise ConfigurationError(f"{spec} raises {because(cause)}") from cause
-    if not isinstance(result, made):
-        raise ConfigurationError(f"{spec} returns {short_repr(result)}; SPEC must be {forms}")
-    return result

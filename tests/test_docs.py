@@ -71,8 +71,12 @@ def by_place(block: Block) -> str:
 
 
 def run_python(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    for folder in ("etc", "var/run", "var/log"):  # where a daemon's files go, beneath APP_ROOT_PATH
-        (cwd / folder).mkdir(parents=True, exist_ok=True)
+    for directory in (
+        "etc",
+        "var/run",
+        "var/log",
+    ):  # where a daemon's files go, beneath APP_ROOT_PATH
+        (cwd / directory).mkdir(parents=True, exist_ok=True)
     return subprocess.run(
         [sys.executable, *argv],
         env={**os.environ, "PYTHONPATH": str(ROOT), "APP_ROOT_PATH": str(cwd)},
@@ -184,8 +188,8 @@ def test_the_migration_guide_s_daemon_does_the_same_before_and_after(
     module: str, tmp_path: Path
 ) -> None:
     pytest.importorskip(module)
-    for folder in ("etc", "var/run", "var/log"):
-        (tmp_path / folder).mkdir(parents=True)
+    for directory in ("etc", "var/run", "var/log"):
+        (tmp_path / directory).mkdir(parents=True)
     for path in (tmp_path, *tmp_path.rglob("*")):
         path.chmod(0o755)  # as root, a configuration that others can change is refused
     (tmp_path / "etc/disk-daemon.conf").write_text('# Megabytes:\n{"min_free": 1000000000000}\n')

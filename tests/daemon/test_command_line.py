@@ -22,7 +22,7 @@ class Options(DaemonOptions):
         description="What to say; usage: with --name [default: 5].",
     )
     loud: bool = Field(default=True, description="Say it loudly.")
-    folder: Path = Field(default=Path("/data"), description="Where to look.")
+    directory: Path = Field(default=Path("/data"), description="Where to look.")
     mode: Literal["fast", "safe"] = "safe"
     # Its second line must not begin with the option: docopt would take that for a definition.
     hint: str = Field("", description=f"What {'a' * 57} b --quiet does.")
@@ -138,8 +138,8 @@ def test_without_actions_there_is_no_option_for_them() -> None:
         ("--paralel", {"paralel": True}),
         ("--parallel", {"paralel": True}),
         ("--paralel --parallel", {"paralel": True}),
-        ("--folder /f --count2 7 --ratio 1 --mode fast", {
-            "folder": Path("/f"), "count2": 7, "ratio": 1.0, "mode": "fast"}),
+        ("--directory /f --count2 7 --ratio 1 --mode fast", {
+            "directory": Path("/f"), "count2": 7, "ratio": 1.0, "mode": "fast"}),
         ("--umask 027 --log-level debug --user 1000 --pid-file /x.pid", {
             "umask": "027", "log_level": "debug", "user": "1000", "pid_file": "/x.pid"}),
         ("--log-file= --pid-file=", {"log_file": "", "pid_file": ""}),

@@ -261,7 +261,7 @@ def test_a_component_that_hangs_under_the_harness_is_named(run: Run) -> None:
         """
     )
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["Component 'hangs' did not stop; events not worked off: 1."])
+    result.stdout.fnmatch_lines(["Component 'hangs' did not stop; events not handled: 1."])
 
 
 def test_without_the_extra_the_harness_says_what_to_install(
@@ -351,7 +351,7 @@ def test_a_component_that_hangs_on_a_thread_is_named_with_its_stack(run: Run, wo
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(
         [
-            "Component 'hangs' did not stop; events not worked off: 1. It is at:",
+            "Component 'hangs' did not stop; events not handled: 1. It is at:",
             "*assert self.opened.wait(DEADLINE)",
         ]
     )

@@ -11,7 +11,7 @@ precedence over SPEC.
 Options:
   --app-dir DIR              Search this directory first for modules; default: the current
                              directory.
-  --exit-when-idle           Exit with status 0 when all input is read and processed.
+  --exit-when-idle           Exit with status 0 when all input is read and handled.
   --ordering ORDER           component, global or event; overrides the TOML file.
   --no-summary               Do not show the counters at the end.
   -h, --help                 Show this help.
@@ -46,7 +46,7 @@ Operation:
   --stop-timeout SECONDS     Time limit for a graceful stop, in seconds.
   --sigterm MEANING          Effect of SIGTERM: terminate (at once) or stop (gracefully).
 
-Ctrl-C (SIGINT) stops gracefully: events under way are processed first. Three times: at once.
+Ctrl-C (SIGINT) stops gracefully: queued events are handled first. Three times: at once.
 SIGTERM stops at once. SIGHUP reads SPEC again. Logs and the summary go to standard error.
 """
 

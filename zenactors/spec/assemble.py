@@ -72,7 +72,7 @@ _ELSEWHERE = {
 def load(spec: str, app_dir: Path = Path(), settings: Mapping[str, Any] | None = None) -> ZenDaemon:
     """Return the daemon that `spec` describes. Imports the code that it names.
 
-    A daemon described by a file runs in the foreground and without a pid file, unless the file or
+    A daemon described by a file runs in the foreground and without a PID file, unless the file or
     `settings` say otherwise. At a reload it reads the file again.
 
     Args:

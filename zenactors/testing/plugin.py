@@ -344,7 +344,7 @@ def _stop_dispatcher(entry: _Started, problems: list[str]) -> None:
 
 
 def _stuck(name: str, report: StopReport) -> str:
-    return f"Component {name!r} did not stop; events not worked off: {report.left}."
+    return f"Component {name!r} did not stop; events not handled: {report.left}."
 
 
 def _unread(letters: list[DeadLetter]) -> list[str]:

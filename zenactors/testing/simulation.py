@@ -275,7 +275,7 @@ def _check(scenario: Scenario, harness: Harness, report: StopReport) -> None:
     if report.stuck:
         raise CheckFailed(f"did not stop: {', '.join(report.stuck)}")
     if report.timed_out and harness.status is None:  # a daemon's status shows it
-        raise CheckFailed(f"did not come to an end: {report.left} events were not worked off")
+        raise CheckFailed(f"did not come to an end: {report.left} events were not handled")
     if problem := imbalance(harness.counts()):
         raise CheckFailed(problem)
     if harness.status not in (None, scenario.status) and not _ended_by_crash(scenario, harness):

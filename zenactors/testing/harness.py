@@ -275,7 +275,7 @@ class Harness:
         """
         task = self._hub.spawn(name, run)
         self._spawned.add(task)
-        self._runtime.name(task, name)
+        self._runtime.recorder.name(task, name)
         return task
 
     def signal(self, number: int) -> None:

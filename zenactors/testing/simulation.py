@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zenactors.core.chain_state import Counts
 from zenactors.core.dispatch_state import Ordering
+from zenactors.core.text import format_error
 from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import EXIT_OK, EXIT_START_FAILED, ComponentStartError, did_you_mean
 from zenactors.testing._trace.diagram import draw
-from zenactors.testing._trace.trace import SHOWN, format_error
+from zenactors.testing._trace.trace import SHOWN, stable_error
 from zenactors.testing.faults import Crash, Fault, InjectedCrash
 from zenactors.testing.files import VirtualFiles
 from zenactors.testing.harness import INTERRUPT, Harness
@@ -166,9 +167,7 @@ def simulate(
     try:
         _run(scenario, harness)
     except _failures() as cause:
-        reason = (
-            str(cause) if isinstance(cause, CheckFailed) else f"{type(cause).__name__}: {cause}"
-        )
+        reason = str(cause) if isinstance(cause, CheckFailed) else format_error(cause)
         first = reason.splitlines()[0] if reason else type(cause).__name__
         root = cause.__cause__ if isinstance(cause, CheckFailed) else cause
         raise SimulationFailure(seed, harness, first, replay or _replay(seed), root) from cause
@@ -270,7 +269,7 @@ def _check(scenario: Scenario, harness: Harness, report: StopReport) -> None:
     for failure in harness.unread_hook_failures():
         if not _is_injected(failure.cause, scenario):
             raise CheckFailed(
-                f"{failure.hook} of {failure.component} raised {format_error(failure.cause)}"
+                f"{failure.hook} of {failure.component} raised {stable_error(failure.cause)}"
             ) from failure.cause
     if report.stuck:
         raise CheckFailed(f"did not stop: {', '.join(report.stuck)}")
@@ -290,7 +289,7 @@ def _check_dead_letters(scenario: Scenario, harness: Harness) -> None:
     for letter in harness.unread_dead_letters():
         if not _is_injected(letter.cause, scenario):
             raise CheckFailed(
-                f"event {letter.event!r} died in {letter.component}: {format_error(letter.cause)}"
+                f"event {letter.event!r} died in {letter.component}: {stable_error(letter.cause)}"
             ) from letter.cause
 
 

@@ -136,7 +136,7 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
             return sorted(able, key=lambda task: task.moved)[self._chosen % len(able)]
 
         hub.choose = choose
-        runtime.instructions = lambda: self._instructions
+        runtime.recorder.instructions = lambda: self._instructions
         self.harness.start()
 
     @rule(

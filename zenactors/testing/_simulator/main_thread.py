@@ -52,7 +52,7 @@ class SimulatedMain:
     def start(self) -> None:
         """Let it run until its components are open for events, or it has ended."""
         task = self._hub.spawn(self._daemon.name, self._serve)
-        self._runtime.name(task, self._daemon.name)
+        self._runtime.recorder.name(task, self._daemon.name)
         self._hub.wait(lambda: self.status is not None or self._daemon.dispatcher.is_open)
 
     def wait(self, seconds: float | None = None) -> None:

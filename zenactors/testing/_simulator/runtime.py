@@ -10,19 +10,19 @@ import contextlib
 import itertools
 import threading
 from collections.abc import Callable, Mapping
-from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pykka
 
 from zenactors.actors.dispatch_loop import DispatcherActor
 from zenactors.actors.runtime import Runtime, StateLock
-from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, Handler
-from zenactors.core.chain_state import MIN_WINDOW, ChainState
+from zenactors.core.callbacks import Handler
+from zenactors.core.chain_state import MIN_WINDOW
 from zenactors.core.dispatch_state import DispatchState
-from zenactors.core.messages import NEW, Batch, QueuePosition, Scheduled
-from zenactors.testing._simulator.hub import OUTSIDE, Abandoned, Hub, Task
-from zenactors.testing._simulator.preempt import code_of, interrupted
+from zenactors.testing._simulator.hub import Abandoned, Hub, Task
+from zenactors.testing._simulator.observed_state import ObservedDispatchState
+from zenactors.testing._simulator.preempt import code_of
+from zenactors.testing._simulator.recorder import ObservedCallback, Recorder
 from zenactors.testing._simulator.simulated import (
     SimulatedDispatcherInbox,
     SimulatedEvent,
@@ -33,9 +33,7 @@ from zenactors.testing._simulator.simulated import (
     SimulatedStateLock,
     Stopwatch,
 )
-from zenactors.testing._trace.describe import describe
-from zenactors.testing._trace.trace import OUTSIDE as OUTSIDE_NAME
-from zenactors.testing._trace.trace import Trace, Tracked, format_error
+from zenactors.testing._trace.trace import Trace, stable_error
 
 if TYPE_CHECKING:
     from zenactors.core.batch_runner import BatchRunner
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
 A = TypeVar("A", bound=pykka.ThreadingActor)
 
 FIRST_WINDOWS = (1, 2, 3, 5, 16)  # a seed begins with one of these: small windows find more
-MAX_INSTRUCTIONS = 60  # the most after which a callback is interrupted
 
 
 class SimulatedRuntime(Runtime):
@@ -60,8 +57,7 @@ class SimulatedRuntime(Runtime):
 
     Attributes:
         failures: The exceptions that components raised outside of events.
-        instructions: Returns the number of instructions after which the next callback is
-            interrupted; 0: it is not.
+        recorder: Notes in the trace what the actors do.
     """
 
     def __init__(self, hub: Hub, trace: Trace, faults: Faults, *, interrupt: float) -> None:
@@ -69,13 +65,9 @@ class SimulatedRuntime(Runtime):
         self.trace = trace
         self.ident = hub.ident
         self._faults = faults
-        self._interrupt = interrupt if hub.rng is not None else 0.0
-        self.instructions = self._instructions_by_chance
         self.failures: list[HookFailure] = []
-        self._names: dict[Any, str] = {}
-        self._components: list[str] = []
-        self._runners: Mapping[int, BatchRunner] = {}
-        self._watched: dict[str, list[Watched]] = {}
+        self.recorder = Recorder(hub, trace, interrupt)
+        self._watched: dict[str, list[ObservedCallback]] = {}
         self._mailboxes: list[SimulatedMailbox] = []
         hub.look = self._look_at_descriptors
 
@@ -89,12 +81,8 @@ class SimulatedRuntime(Runtime):
         """Name the calling task."""
         task = self.hub.current
         assert task is not None
-        self.name(task, name.removeprefix("zenactors:"))
+        self.recorder.name(task, name.removeprefix("zenactors:"))
         return task
-
-    def name(self, task: Task, name: str) -> None:
-        """Name a task, for the trace."""
-        task.name = self._names[task.number] = name
 
     def join(self, thread: Task, timeout: float) -> None:
         """Let others move until a task has ended."""
@@ -130,9 +118,9 @@ class SimulatedRuntime(Runtime):
         **options: Any,
     ) -> DispatchState:
         """Return a `DispatchState` whose decisions are noted in the trace."""
-        self._components, self._runners = names, runners
+        self.recorder.components, self.recorder.runners = names, runners
         self._place_in_chains(chains)
-        state = SimulatedDispatchState(chains, self, **options)
+        state = ObservedDispatchState(chains, self.recorder, **options)
         if self.hub.rng is not None:
             for chain_state in state.chain_states.values():
                 width = max(1, chain_state.least_window // MIN_WINDOW)  # room for each replica
@@ -146,12 +134,11 @@ class SimulatedRuntime(Runtime):
     ) -> list[Handler]:
         """Return handlers that are noted in the trace, may fail and may be interrupted."""
         faulty = self._faults.handlers(component, handlers)
-        watched = [Watched(self, component, handler) for handler in faulty]
+        watched = [ObservedCallback(self.recorder, component, handler) for handler in faulty]
         for new, old in zip(watched, instead_of or (), strict=False):
             new.take_place_of(old["callback"])
-        self._watched.setdefault(
-            component, watched
-        )  # not the replicas', which come after their router's
+        # A replica is wired by its router first, and then alone, without handlers.
+        self._watched.setdefault(component, watched)
         return [
             {**handler, "callback": callback}
             for handler, callback in zip(handlers, watched, strict=True)
@@ -165,60 +152,21 @@ class SimulatedRuntime(Runtime):
             name = getattr(callback, "__name__", "callback")
             self.trace.note(component, "hook", text=name)
             try:
-                return self.call(component, name, code_of(callback), lambda: faulty(daemon))
+                return self.recorder.call(
+                    component, name, code_of(callback), lambda: faulty(daemon)
+                )
             except Abandoned:  # the harness was closed: the component did not fail
                 return None
             except Exception as cause:
-                self.trace.note(component, "raise", text=f"{name}: {format_error(cause)}")
+                self.trace.note(component, "raise", text=f"{name}: {stable_error(cause)}")
                 self.failures.append(HookFailure(component, name, cause))
                 raise
             finally:
-                self.note_scheduled()
+                self.recorder.note_scheduled()
 
         return watched
 
-    def note_scheduled(self) -> None:
-        """Note the events that the running component has scheduled so far."""
-        runner = self._runners.get(self.ident())
-        if runner is not None:
-            for scheduled in runner.children:
-                self.scheduled(scheduled)
-
-    def scheduled(self, scheduled: Scheduled) -> None:
-        """Note a scheduled event, unless it was noted before."""
-        producer = scheduled.producer
-        who = producer if isinstance(producer, str) else self.who(producer)
-        self.trace.scheduled(who, scheduled, _how(scheduled, self.hub))
-
-    def who(self, ident: object) -> str:
-        """Return the name of a task; `outside` for all others."""
-        return OUTSIDE_NAME if ident == OUTSIDE else self._names.get(ident, OUTSIDE_NAME)
-
-    def component(self, index: int) -> str:
-        """Return a component's name."""
-        return self._components[index]
-
-    def call(
-        self, component: str, label: str, first: CodeType | None, callback: Callable[[], Any]
-    ) -> Any:
-        """Call a callback whose code is `first`, and perhaps interrupt it."""
-        instructions = 0 if first is None else self.instructions()
-        if not instructions:
-            return callback()
-
-        def give_way(position: str) -> None:
-            self.trace.note(component, "interrupt", label, text=f"at {position}")
-            self.hub.give_way()
-
-        return interrupted(callback, instructions, give_way, first=first)
-
     # --- inside -------------------------------------------------------------------------------
-
-    def _instructions_by_chance(self) -> int:
-        rng = self.hub.rng
-        if rng is None or not self._interrupt or rng.random() >= self._interrupt:
-            return 0
-        return int(MAX_INSTRUCTIONS ** rng.random())
 
     def mailbox(self) -> SimulatedMailbox:
         """Return a mailbox at which its owner lets others move."""
@@ -232,14 +180,14 @@ class SimulatedRuntime(Runtime):
             route = [(step.component, each) for step in chain.steps for each in step.callbacks]
             for position, (component, callback) in enumerate(route):
                 following = route[position + 1 : position + 2]
-                name = self._components[component]
-                to = self._components[following[0][0]] if following else ""
+                name = self.recorder.components[component]
+                to = self.recorder.components[following[0][0]] if following else ""
                 for watched in self._behind(name, callback):
                     watched.position = position
                     watched.to = watched.component if to == name else to
 
-    def _behind(self, component: str, callback: Any) -> list[Watched]:
-        if isinstance(callback, Watched):
+    def _behind(self, component: str, callback: Any) -> list[ObservedCallback]:
+        if isinstance(callback, ObservedCallback):
             return [callback]
         # A router is in the chain; its replicas handle the events.
         replicas = (f"{component}/{number}" for number in itertools.count(1))
@@ -262,134 +210,6 @@ class HookFailure(NamedTuple):
     component: str
     hook: str
     cause: Exception
-
-
-class Watched:
-    """A callback whose calls are noted in the trace."""
-
-    def __init__(self, runtime: SimulatedRuntime, component: str, handler: Handler) -> None:
-        self.callback = handler["callback"]
-        self._code = code_of(self.callback)
-        self.position = 0
-        self.to = ""
-        self._runtime = runtime
-        self.component = component
-        self._event = handler["event"]
-        self.__name__ = getattr(self.callback, "__name__", "callback")
-
-    def __repr__(self) -> str:
-        return describe(self.callback)
-
-    def take_place_of(self, other: Any) -> None:
-        """Take another callback's position in its chain."""
-        self.position, self.to = other.position, other.to
-
-    def __call__(self, daemon: Any, args: Any) -> Any:
-        """Call the callback."""
-        runtime, trace = self._runtime, self._runtime.trace
-        if runtime.hub.closing:
-            return FLAG_STOP, args  # the harness ends: no user code runs any more
-        tracked = trace.called(self.component, self._event, self.position, args)
-        try:
-            result = runtime.call(
-                self.component, tracked.label, self._code, lambda: self.callback(daemon, args)
-            )
-        except Abandoned:
-            return FLAG_STOP, args
-        except BaseException as cause:  # noted and raised again
-            runtime.note_scheduled()
-            trace.raised(self.component, tracked, cause)
-            raise
-        runtime.note_scheduled()
-        self._note_answer(trace, tracked, args, result)
-        return result
-
-    def _note_answer(self, trace: Trace, tracked: Tracked, args: Any, result: Any) -> None:
-        changed, stopped = args, False
-        if result is not None:
-            try:
-                flag, changed = result
-            except (TypeError, ValueError) as cause:  # the runner will dead-letter it
-                trace.raised(self.component, tracked, cause)
-                return
-            stopped = flag != FLAG_CONTINUE
-        trace.answered(
-            self.component,
-            tracked,
-            changed,
-            after=self.position + 1,
-            to=self.to,
-            stopped=stopped,
-        )
-
-
-class SimulatedDispatchState(DispatchState):
-    """A `DispatchState` whose decisions are noted in the trace."""
-
-    def __init__(self, chains: dict[Any, Chain], runtime: SimulatedRuntime, **options: Any) -> None:
-        super().__init__(chains, **options)
-        self._runtime = runtime
-
-    def accept(self, scheduled: Scheduled) -> None:
-        """Accept a scheduled event."""
-        if scheduled.location is NEW:
-            self._runtime.scheduled(scheduled)
-        super().accept(scheduled)
-
-    def admit(self, arriving: Scheduled | None = None) -> list[Batch]:
-        """Start what may start now."""
-        if arriving is not None and arriving.location is NEW:
-            self._runtime.scheduled(arriving)
-        return super().admit(arriving)
-
-    def cancel(self, scheduled: Scheduled) -> bool:
-        """Cancel an event."""
-        cancelled = super().cancel(scheduled)
-        if cancelled:
-            who = self._runtime.who(self._runtime.ident())
-            self._runtime.trace.cancelled(who, scheduled)
-        return cancelled
-
-    def take_next(self) -> tuple[Any, Any]:
-        """Remove the next event from the queue instead of starting it."""
-        event, args = super().take_next()
-        who = self._runtime.who(self._runtime.ident())
-        self._runtime.trace.taken_out(who, event, args)
-        return event, args
-
-    def _start(self, chain_state: ChainState, items: list[Any]) -> Batch:
-        batch = super()._start(chain_state, items)
-        self._note(chain_state, items)
-        return batch
-
-    def _start_control(self, chain_state: ChainState, args: Any) -> Batch:
-        batch = super()._start_control(chain_state, args)
-        self._note(chain_state, [args])
-        return batch
-
-    def _join(self, chain_state: ChainState, items: list[Any], latest: dict[int, Batch]) -> bool:
-        joined = super()._join(chain_state, items, latest)
-        if joined:
-            self._note(chain_state, items)
-        return joined
-
-    def _note(self, chain_state: ChainState, items: list[Any]) -> None:
-        to = self._runtime.component(chain_state.components[0])
-        self._runtime.trace.started(chain_state.chain.event, items, to)
-
-
-def _how(scheduled: Scheduled, hub: Hub) -> str:
-    match scheduled.position:
-        case QueuePosition.FRONT:
-            return "before others"
-        case QueuePosition.PRIORITY:
-            return "with priority"
-        case QueuePosition.AFTER:
-            return f"in {max(0.0, scheduled.when - hub.clock.monotonic()):.6g} s"
-        case QueuePosition.AT:
-            return f"at {scheduled.when:.6f}"
-        case _:
-            return ""
 
 
 def _simulated(actor: type[A], runtime: SimulatedRuntime) -> type[A]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from zenactors.core.messages import GONE
 from zenactors.core.producer_queue import EventRun
+from zenactors.core.text import format_error
 from zenactors.testing._trace.describe import describe, without_addresses
 
 KEPT = 2_000  # entries and events that are remembered, unless all are asked for
@@ -221,7 +222,7 @@ class Trace:
 
     def raised(self, who: str, tracked: Tracked, cause: BaseException) -> None:
         """Note that a callback has raised."""
-        text = format_error(cause)
+        text = stable_error(cause)
         tracked.place = f"dead in {who}: {text}"
         self.note(who, "raise", tracked.label, "", text)
         if len(self.deaths) < MAX_DEATHS:
@@ -268,9 +269,9 @@ class Trace:
                 del self._in_flight[key]
 
 
-def format_error(cause: BaseException) -> str:
-    """Return an exception as text."""
-    return without_addresses(f"{type(cause).__name__}: {cause}")
+def stable_error(cause: BaseException) -> str:
+    """Return an exception's class and text, without what differs between two runs."""
+    return without_addresses(format_error(cause))
 
 
 def _is_queued(scheduled: Any) -> bool:

@@ -1,0 +1,68 @@
+"""The dispatcher's decisions, noted in the trace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zenactors.core.chain_state import ChainState
+from zenactors.core.dispatch_state import DispatchState
+from zenactors.core.messages import NEW, Batch, Scheduled
+from zenactors.testing._simulator.recorder import Recorder
+
+if TYPE_CHECKING:
+    from zenactors.core.chain import Chain
+
+
+class ObservedDispatchState(DispatchState):
+    """A `DispatchState` whose decisions are noted in the trace."""
+
+    def __init__(self, chains: dict[Any, Chain], recorder: Recorder, **options: Any) -> None:
+        super().__init__(chains, **options)
+        self._recorder = recorder
+
+    def accept(self, scheduled: Scheduled) -> None:
+        """Accept a scheduled event."""
+        if scheduled.location is NEW:
+            self._recorder.scheduled(scheduled)
+        super().accept(scheduled)
+
+    def admit(self, arriving: Scheduled | None = None) -> list[Batch]:
+        """Start what may start now."""
+        if arriving is not None and arriving.location is NEW:
+            self._recorder.scheduled(arriving)
+        return super().admit(arriving)
+
+    def cancel(self, scheduled: Scheduled) -> bool:
+        """Cancel an event."""
+        cancelled = super().cancel(scheduled)
+        if cancelled:
+            who = self._recorder.who(self._recorder.hub.ident())
+            self._recorder.trace.cancelled(who, scheduled)
+        return cancelled
+
+    def take_next(self) -> tuple[Any, Any]:
+        """Remove the next event from the queue instead of starting it."""
+        event, args = super().take_next()
+        who = self._recorder.who(self._recorder.hub.ident())
+        self._recorder.trace.taken_out(who, event, args)
+        return event, args
+
+    def _start(self, chain_state: ChainState, items: list[Any]) -> Batch:
+        batch = super()._start(chain_state, items)
+        self._note(chain_state, items)
+        return batch
+
+    def _start_control(self, chain_state: ChainState, args: Any) -> Batch:
+        batch = super()._start_control(chain_state, args)
+        self._note(chain_state, [args])
+        return batch
+
+    def _join(self, chain_state: ChainState, items: list[Any], latest: dict[int, Batch]) -> bool:
+        joined = super()._join(chain_state, items, latest)
+        if joined:
+            self._note(chain_state, items)
+        return joined
+
+    def _note(self, chain_state: ChainState, items: list[Any]) -> None:
+        to = self._recorder.component(chain_state.components[0])
+        self._recorder.trace.started(chain_state.chain.event, items, to)

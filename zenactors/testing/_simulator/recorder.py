@@ -1,0 +1,167 @@
+"""Record what the engine does in the trace: scheduled events, calls of callbacks, their results.
+
+Callbacks are also interrupted here, in the middle of their code, by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, Handler
+from zenactors.core.messages import QueuePosition, Scheduled
+from zenactors.testing._simulator.hub import OUTSIDE, Abandoned, Hub, Task
+from zenactors.testing._simulator.preempt import code_of, interrupted
+from zenactors.testing._trace.describe import describe
+from zenactors.testing._trace.trace import OUTSIDE as OUTSIDE_NAME
+from zenactors.testing._trace.trace import Trace, Tracked
+
+if TYPE_CHECKING:
+    from zenactors.core.batch_runner import BatchRunner
+
+MAX_INSTRUCTIONS = 60  # the most after which a callback is interrupted
+
+
+class Recorder:
+    """Record what tasks and components do, by their names.
+
+    Args:
+        hub: Lets the tasks move.
+        trace: Everything that happens is noted in it.
+        interrupt: The probability that a callback is interrupted in the middle.
+
+    Attributes:
+        names: The tasks' names, by their identities.
+        components: The components' names, in order of registration.
+        runners: The components' runners, by the identities of their tasks.
+        instructions: Returns the number of instructions after which the next callback is
+            interrupted; 0: it is not.
+    """
+
+    def __init__(self, hub: Hub, trace: Trace, interrupt: float) -> None:
+        self.hub = hub
+        self.trace = trace
+        self.names: dict[Any, str] = {}
+        self.components: list[str] = []
+        self.runners: Mapping[int, BatchRunner] = {}
+        self.instructions = self._instructions_by_chance
+        self._interrupt = interrupt if hub.rng is not None else 0.0
+
+    def name(self, task: Task, name: str) -> None:
+        """Name a task, for the trace."""
+        task.name = self.names[task.number] = name
+
+    def note_scheduled(self) -> None:
+        """Note the events that the running component has scheduled so far."""
+        runner = self.runners.get(self.hub.ident())
+        if runner is not None:
+            for scheduled in runner.children:
+                self.scheduled(scheduled)
+
+    def scheduled(self, scheduled: Scheduled) -> None:
+        """Note a scheduled event, unless it was noted before."""
+        producer = scheduled.producer
+        who = producer if isinstance(producer, str) else self.who(producer)
+        self.trace.scheduled(who, scheduled, _how(scheduled, self.hub))
+
+    def who(self, ident: object) -> str:
+        """Return the name of a task; `outside` for all others."""
+        return OUTSIDE_NAME if ident == OUTSIDE else self.names.get(ident, OUTSIDE_NAME)
+
+    def component(self, index: int) -> str:
+        """Return a component's name."""
+        return self.components[index]
+
+    def call(
+        self, component: str, label: str, first: CodeType | None, callback: Callable[[], Any]
+    ) -> Any:
+        """Call a callback whose code is `first`, and perhaps interrupt it."""
+        instructions = 0 if first is None else self.instructions()
+        if not instructions:
+            return callback()
+
+        def give_way(position: str) -> None:
+            self.trace.note(component, "interrupt", label, text=f"at {position}")
+            self.hub.give_way()
+
+        return interrupted(callback, instructions, give_way, first=first)
+
+    def _instructions_by_chance(self) -> int:
+        rng = self.hub.rng
+        if rng is None or not self._interrupt or rng.random() >= self._interrupt:
+            return 0
+        return int(MAX_INSTRUCTIONS ** rng.random())
+
+
+class ObservedCallback:
+    """A callback whose calls are noted in the trace."""
+
+    def __init__(self, recorder: Recorder, component: str, handler: Handler) -> None:
+        self.callback = handler["callback"]
+        self._code = code_of(self.callback)
+        self.position = 0
+        self.to = ""
+        self._recorder = recorder
+        self.component = component
+        self._event = handler["event"]
+        self.__name__ = getattr(self.callback, "__name__", "callback")
+
+    def __repr__(self) -> str:
+        return describe(self.callback)
+
+    def take_place_of(self, other: Any) -> None:
+        """Take another callback's position in its chain."""
+        self.position, self.to = other.position, other.to
+
+    def __call__(self, daemon: Any, args: Any) -> Any:
+        """Call the callback."""
+        recorder, trace = self._recorder, self._recorder.trace
+        if recorder.hub.closing:
+            return FLAG_STOP, args  # the harness ends: no user code runs any more
+        tracked = trace.called(self.component, self._event, self.position, args)
+        try:
+            result = recorder.call(
+                self.component, tracked.label, self._code, lambda: self.callback(daemon, args)
+            )
+        except Abandoned:
+            return FLAG_STOP, args
+        except BaseException as cause:  # noted and raised again
+            recorder.note_scheduled()
+            trace.raised(self.component, tracked, cause)
+            raise
+        recorder.note_scheduled()
+        self._note_answer(trace, tracked, args, result)
+        return result
+
+    def _note_answer(self, trace: Trace, tracked: Tracked, args: Any, result: Any) -> None:
+        changed, stopped = args, False
+        if result is not None:
+            try:
+                flag, changed = result
+            except (TypeError, ValueError) as cause:  # the runner will dead-letter it
+                trace.raised(self.component, tracked, cause)
+                return
+            stopped = flag != FLAG_CONTINUE
+        trace.answered(
+            self.component,
+            tracked,
+            changed,
+            after=self.position + 1,
+            to=self.to,
+            stopped=stopped,
+        )
+
+
+def _how(scheduled: Scheduled, hub: Hub) -> str:
+    match scheduled.position:
+        case QueuePosition.FRONT:
+            return "before others"
+        case QueuePosition.PRIORITY:
+            return "with priority"
+        case QueuePosition.AFTER:
+            return f"in {max(0.0, scheduled.when - hub.clock.monotonic()):.6g} s"
+        case QueuePosition.AT:
+            return f"at {scheduled.when:.6f}"
+        case _:
+            return ""

@@ -33,7 +33,7 @@ from zenactors.errors import (
     EXIT_START_FAILED,
     EXIT_USAGE,
 )
-from zenactors.process.daemonize import GRACE
+from zenactors.process.launcher import GRACE
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "examples/deploy"

@@ -122,7 +122,6 @@ def hostile(address: str, terminal: str, directory: str) -> None:
     descriptor = os.open(terminal, os.O_RDWR)
     fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
     high = os.dup2(descriptor, 200)
-    kept = os.open("/dev/zero", os.O_RDONLY)
     os.chdir(directory)
     os.umask(0o077)
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
@@ -132,13 +131,11 @@ def hostile(address: str, terminal: str, directory: str) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGTERM, signal.SIGCHLD])
     os.environ.update({"TERM": "xterm", "NOTIFY_SOCKET": "/x", "LISTEN_FDS": "3", "KEPT": "kept"})
     before = facts()
-    launcher = detach(
-        start_timeout=START_TIMEOUT, now=time.monotonic, keep=[kept], mask=[signal.SIGTERM]
-    )
+    launcher = detach(start_timeout=START_TIMEOUT, now=time.monotonic, mask=[signal.SIGTERM])
     after = facts()
     os.open(terminal, os.O_RDWR)  # would become the terminal of a session's leader
     link = Link(address)
-    link.tell({"before": before, "after": after, "then": facts(), "high": high, "kept": kept})
+    link.tell({"before": before, "after": after, "then": facts(), "high": high})
     obey(link, launcher)
 
 
@@ -174,9 +171,7 @@ def buffered(address: str, events: str) -> None:
 def timed(address: str, clock: str) -> None:
     """Read the time from a file."""
     signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
-    launcher = detach(
-        start_timeout=100.0, now=lambda: float(Path(clock).read_text()), grace=5.0, mask=CAUGHT
-    )
+    launcher = detach(start_timeout=100.0, now=lambda: float(Path(clock).read_text()), mask=CAUGHT)
     obey(Link(address), launcher)
 
 

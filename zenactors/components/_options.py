@@ -26,10 +26,8 @@ def check_positive(option: str, value: Any, *, unit: str) -> float:
     return float(value)
 
 
-def check_count(option: str, value: Any, *, least: int = 1) -> int:
-    """Return `value` if it is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(
-            f"{option} is {value!r}, but a whole number of at least {least} is expected."
-        )
+def check_count(option: str, value: Any) -> int:
+    """Return `value` if it is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{option} is {value!r}, but a whole number of at least 1 is expected.")
     return value

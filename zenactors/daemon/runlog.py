@@ -193,7 +193,6 @@ def make_runlog(
     start: float,
     end: float,
     status: int | None = None,
-    result: str | None = None,
     statistics: Mapping[Any, Any] | None = None,
     events: Mapping[Any, Any] | None = None,
     dead_letters: int = 0,
@@ -208,7 +207,6 @@ def make_runlog(
         start: The start of the run, in Unix time.
         end: The end of the run or, while it runs, the time of this summary.
         status: The exit status; None while it runs.
-        result: The result in words. Default: the meaning of the status.
         statistics: The counters, as `get_statistics` returns them.
         events: For each event, the numbers of those accepted, completed and so on.
         dead_letters: The number of dead letters.
@@ -226,7 +224,7 @@ def make_runlog(
         "end_text": _time_text(end),
         "duration": max(0.0, end - start),
         "status": status,
-        "result": result or _RESULTS.get(status, f"ended with status {status}"),
+        "result": _RESULTS.get(status, f"ended with status {status}"),
         "argv": list(argv),
         "events": dict(events or {}),
         "dead_letter_count": dead_letters,

@@ -30,7 +30,7 @@ Invariants:
 
 Step 1 closes descriptors behind the back of the objects that own them. Such an object would later
 close an unrelated descriptor that has got the same number. So detach before opening files, sockets
-and log sinks, or pass their descriptors in `keep`.
+and log sinks.
 """
 
 from __future__ import annotations
@@ -65,7 +65,6 @@ SESSION_VARIABLES = frozenset({
 })  # fmt: skip
 """Variables that would be wrong in the daemon. All others may be meant for it and stay."""
 
-GRACE = 5.0  # seconds between SIGTERM and SIGKILL for a daemon that was not ready in time
 LOOKS_AT_THREADS = 1_000  # a joined thread may stay in the kernel's list for a moment
 
 
@@ -73,8 +72,6 @@ def detach(
     *,
     start_timeout: float,
     now: Callable[[], float],
-    grace: float = GRACE,
-    keep: Collection[int] = (),
     mask: Iterable[int] = (),
 ) -> Launcher:
     """Continue as a daemon. Return in the daemon only; the launching process waits for its report.
@@ -82,8 +79,6 @@ def detach(
     Args:
         start_timeout: Seconds within which the daemon must report its final status.
         now: Seconds on a monotonic clock.
-        grace: Seconds between SIGTERM and SIGKILL for a daemon that was not ready in time.
-        keep: Descriptors that stay open, beside the standard streams.
         mask: Signals that are blocked when the daemon begins: those that it will catch, if the
             caller has blocked them too. They stay pending until the handlers are in place.
 
@@ -110,21 +105,19 @@ def detach(
         raise ProcessSetupError(_refusal(cause)) from cause
     ours, theirs, text_reader, text_writer = ends
     if child == 0:
-        return _become_daemon(socket.socket(fileno=theirs), text_writer, keep, mask)
+        return _become_daemon(socket.socket(fileno=theirs), text_writer, mask)
     os.close(theirs)
     os.close(text_writer)
     watch = LaunchWatch(socket.socket(fileno=ours), text_reader, now, before)
     with contextlib.suppress(ChildProcessError):  # SIGCHLD is ignored: the kernel has reaped it
         os.waitpid(child, 0)
-    os._exit(watch.status(start_timeout, grace))  # step 15
+    os._exit(watch.status(start_timeout))  # step 15
 
 
-def _become_daemon(
-    messages: socket.socket, text: int, keep: Collection[int], mask: Iterable[int]
-) -> Launcher:
+def _become_daemon(messages: socket.socket, text: int, mask: Iterable[int]) -> Launcher:
     launcher = Launcher(messages, text)
     try:
-        close_descriptors({*keep, messages.fileno(), text})  # step 1
+        close_descriptors({messages.fileno(), text})  # step 1
         reset_signal_handlers()  # step 2
         sanitise_environment(os.environ)  # step 4
         os.setsid()  # step 6

@@ -31,6 +31,7 @@ from zenactors.process.polling import poll_for
 
 PASSED_ON = (signal.SIGINT, signal.SIGTERM)
 PIECE = 4_096  # bytes (PIPE_BUF): one write of at most this size is atomic
+GRACE = 5.0  # seconds that a daemon that was not ready in time has after SIGTERM, and after SIGKILL
 
 # Messages on the socket.
 DAEMON = b"D"  # from the first child; the daemon's pidfd is attached
@@ -118,12 +119,11 @@ class LaunchWatch:
             signal.signal(number, _leave_to_wakeup)
         signal.pthread_sigmask(signal.SIG_SETMASK, set(mask) - set(PASSED_ON))
 
-    def status(self, start_timeout: float, grace: float) -> int:
+    def status(self, start_timeout: float) -> int:
         """Wait for the final status and return it. A failure to report one is shown first.
 
         Args:
             start_timeout: Seconds until the daemon counts as failed and is ended.
-            grace: Seconds that it then has after SIGTERM, and again after SIGKILL.
         """
         self._wait_until(self._now() + start_timeout)
         if self._status is not None:
@@ -132,18 +132,18 @@ class LaunchWatch:
             _show(b"The daemon ended before it was ready and gave no reason. See its log.\n")
         else:
             _show(f"The daemon was not ready within {start_timeout:g} s: ending it.\n".encode())
-            self._end(grace)
+            self._end()
         return EXIT_START_FAILED
 
-    def _end(self, grace: float) -> None:
+    def _end(self) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
-            deadline = self._now() + grace
+            deadline = self._now() + GRACE
             self._send(number)
             self._status = None  # a status reported from now on is too late
             self._wait_until(deadline, for_status=False)
             if self._ended:
                 return
-            _show(f"It has not ended within {grace:g} s after {number.name}.\n".encode())
+            _show(f"It has not ended within {GRACE:g} s after {number.name}.\n".encode())
 
     def _wait_until(self, deadline: float, *, for_status: bool = True) -> None:
         while not (self._ended or (for_status and self._status is not None)):

@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from tests.running import run_python
 from zenactors import spec
 from zenactors.errors import (
     EXIT_ALREADY_RUNNING,
@@ -129,28 +130,23 @@ def moved(text: str, system: Path) -> str:
     return re.sub(rf"(?<![\w/])({pattern})", rf"{system}\1", text)
 
 
-def runnable(command: list[str], system: Path) -> list[str]:
-    program, *arguments = command
+def arguments(command: list[str], system: Path) -> list[str]:
+    program, *options = command
     assert program in {PROGRAM, "zenactors"}
-    return [sys.executable, "-m", "zenactors", *(moved(each, system) for each in arguments)]
+    return ["-m", "zenactors", *(moved(each, system) for each in options)]
 
 
 def run(command: list[str], system: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        runnable(command, system),
-        env=ENVIRONMENT,
-        cwd=system,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
+    return run_python(*arguments(command, system), cwd=system)
 
 
 def started(command: list[str], system: Path) -> subprocess.Popen[bytes]:
     """Start a command in the foreground; return when its components have started."""
     process = subprocess.Popen(
-        runnable(command, system), env=ENVIRONMENT, cwd=system, stderr=subprocess.PIPE
+        [sys.executable, *arguments(command, system)],
+        env=ENVIRONMENT,
+        cwd=system,
+        stderr=subprocess.PIPE,
     )
     assert "ERROR" not in said_until(process, "access-log starts")
     return process
@@ -275,7 +271,7 @@ def test_the_launching_process_waits_as_long_as_the_unit_states(system: Path) ->
     (system / "freezing.py").chmod(0o644)
     components = len(configuration()["component"]) + 1
     with subprocess.Popen(
-        runnable(in_background(), system),
+        [sys.executable, *arguments(in_background(), system)],
         env=ENVIRONMENT,
         cwd=system,
         stderr=subprocess.PIPE,

@@ -17,6 +17,7 @@ import pytest
 import zenactors
 import zenactors.components
 import zenactors.errors
+from tests.running import run_python
 from zenactors.config.jsonc import parse_json
 from zenactors.daemon.reload import NEED_RESTART
 from zenactors.daemon.signal_events import SIGNAL_EVENTS
@@ -70,22 +71,11 @@ def by_place(block: Block) -> str:
     return block.place
 
 
-def run_python(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    for directory in (
-        "etc",
-        "var/run",
-        "var/log",
-    ):  # where a daemon's files go, beneath APP_ROOT_PATH
-        (cwd / directory).mkdir(parents=True, exist_ok=True)
-    return subprocess.run(
-        [sys.executable, *argv],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "APP_ROOT_PATH": str(cwd)},
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
+def run_in(directory: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a directory that is also the root of the daemon's files."""
+    for each in ("etc", "var/run", "var/log"):
+        (directory / each).mkdir(parents=True, exist_ok=True)
+    return run_python(*argv, cwd=directory, APP_ROOT_PATH=str(directory))
 
 
 def section(page: Path, heading: str) -> str:
@@ -141,7 +131,7 @@ ENDING = [
 def test_whole_program_runs(block: Block, tmp_path: Path) -> None:
     program = tmp_path / "longest.py"  # the name under which a reader saves the one that needs one
     program.write_text(block.text)
-    done = run_python(program.name, *options_for(block), cwd=tmp_path)
+    done = run_in(tmp_path, program.name, *options_for(block))
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     for shown in re.findall(r"print\(.+\)  # (\d+)", block.text):
@@ -158,7 +148,7 @@ def test_getting_started_s_toml_is_a_right_spec(tmp_path: Path) -> None:
     (tmp_path / "count.toml").write_text(block.text)
     for path in (tmp_path, tmp_path / "count.toml"):
         path.chmod(path.stat().st_mode & ~0o022)  # as root, what others can change is refused
-    done = run_python("-m", "zenactors", "run", "count.toml", "--exit-when-idle", cwd=tmp_path)
+    done = run_in(tmp_path, "-m", "zenactors", "run", "count.toml", "--exit-when-idle")
     assert done.returncode == 0, done.stderr
     assert done.stdout == block.text
 
@@ -170,7 +160,7 @@ def test_the_tests_of_the_testing_guide_pass(tmp_path: Path) -> None:
     tests = [text for text in blocks if "\ndef test_" in text]
     for number, text in enumerate(tests):
         (tmp_path / f"test_block_{number}.py").write_text(text)
-    done = run_python("-m", "pytest", "-q", "-p", "zenactors.testing.plugin", cwd=tmp_path)
+    done = run_in(tmp_path, "-m", "pytest", "-q", "-p", "zenactors.testing.plugin")
     assert done.returncode == 0, done.stdout
     expected = sum(text.count("\ndef test_") for text in tests)
     assert f"{expected} passed" in done.stdout
@@ -291,9 +281,9 @@ def test_the_two_ways_to_write_a_configuration_say_the_same() -> None:
 def test_the_action_of_the_how_to_guide_is_one(tmp_path: Path) -> None:
     [block] = [b for b in blocks_of(ROOT / "docs/how-to.md") if "cbk_action_next_run" in b.text]
     (tmp_path / "backup.py").write_text(block.text)
-    done = run_python("backup.py", "--action", "next-run", cwd=tmp_path)
+    done = run_in(tmp_path, "backup.py", "--action", "next-run")
     assert (done.returncode, done.stdout) == (0, "tonight, 03:00\n")
-    done = run_python("backup.py", "--action", "backup-now", cwd=tmp_path)
+    done = run_in(tmp_path, "backup.py", "--action", "backup-now")
     assert done.returncode == zenactors.errors.EXIT_NOT_RUNNING
     assert "Not running" in done.stderr
 

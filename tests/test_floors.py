@@ -7,8 +7,6 @@ can also show, on a planted source, that its rule is able to fail.
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import zenactors
+from tests.running import run_python
 
 PACKAGE = Path(zenactors.__file__).parent
 
@@ -362,15 +361,8 @@ def test_of_threads_the_core_knows_one_lock(module: str, source: str) -> None:
     assert core_has_no_thread(planted(**{module: source}))
 
 
-def run_python(source: str) -> str:
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(source)],
-        cwd=PACKAGE.parent,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def output_of(source: str) -> str:
+    result = run_python("-c", textwrap.dedent(source))
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     return result.stdout.strip()
@@ -398,7 +390,7 @@ LOOK_ROUND = """
 
 
 def test_importing_zenactors_has_no_side_effects() -> None:
-    assert run_python(LOOK_ROUND.format(action="import zenactors")) == "True"
+    assert output_of(LOOK_ROUND.format(action="import zenactors")) == "True"
 
 
 @pytest.mark.parametrize(
@@ -410,4 +402,4 @@ def test_importing_zenactors_has_no_side_effects() -> None:
     ],
 )
 def test_the_side_effects_are_seen(action: str) -> None:
-    assert run_python(LOOK_ROUND.format(action=action)) == "False"
+    assert output_of(LOOK_ROUND.format(action=action)) == "False"

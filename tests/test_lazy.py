@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +11,7 @@ import pytest
 
 import zenactors
 import zenactors.testing
+from tests.running import run_python
 
 both = pytest.mark.parametrize(
     "package", [zenactors, zenactors.testing], ids=lambda package: package.__name__
@@ -59,8 +59,8 @@ def test_importing_all_names_works() -> None:
 def modules_after(source: str) -> set[str]:
     """Return the modules of zenactors that a new process has imported."""
     show = "import sys; print(*(name for name in sys.modules if name.startswith('zenactors.')))"
-    command = [sys.executable, "-c", f"{source}\n{show}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = run_python("-c", f"{source}\n{show}")
+    assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
 
 

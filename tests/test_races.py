@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import os
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from tests.running import run_python
 from zenactors.testing import SimulationFailure, explore, simulate
 
 RACES = Path(__file__).parents[1] / "examples/races"
@@ -53,14 +52,7 @@ def test_without_interruptions_the_lost_update_stays_hidden(
 
 
 def test_the_figures_are_counted() -> None:
-    done = subprocess.run(
-        [sys.executable, str(RACES / "figures.py"), "lost_update", "10"],
-        env={**os.environ, "PYTHONPATH": str(RACES.parents[1])},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    done = run_python(RACES / "figures.py", "lost_update", "10")
     assert done.stdout == (
         "lost_update: 10 of 10 plain test runs pass\n"
         "lost_update: 1 of 10 seeds fail, the first is 9\n"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from typing import Any
 
 import pytest
 
 from tests.actors.fakes import DEADLINE, Fake, switch_interval
+from tests.running import run_python
 from zenactors import ConfigurationError, Dispatcher, Replicas, ZenDaemonComponent, handles
 from zenactors.actors.runtime import Runtime
 from zenactors.core.replicas import _stable_hash
@@ -244,18 +242,9 @@ print([_stable_hash(key) for key in ("a", b"a", 7, None, ("a", None, 1.5), ("b",
 
 
 def test_keys_have_the_same_hash_in_every_process() -> None:
-    shares = {
-        subprocess.run(
-            [sys.executable, "-c", PRINT_SHARES],
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        ).stdout
-        for seed in ("1", "2", "3")
-    }
-    assert len(shares) == 1
+    done = [run_python("-c", PRINT_SHARES, PYTHONHASHSEED=seed) for seed in ("1", "2", "3")]
+    assert [each.stderr for each in done] == [""] * 3
+    assert len({each.stdout for each in done}) == 1
 
 
 def test_a_key_with_a_hash_of_its_own_keeps_it() -> None:

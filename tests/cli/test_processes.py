@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.config.sample import write
+from tests.running import run_python
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 60.0  # seconds; generous: only a hang takes that long
@@ -161,10 +162,8 @@ def test_help_imports_nothing_that_is_slow() -> None:
         "import sys; from zenactors.cli import main; status = main(['run', '--help']);"
         " sys.exit(status or str({'pydantic', 'rich', 'zenactors.components'} & {*sys.modules}))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=LIMIT, check=False
-    )
-    assert done.stderr == b"set()\n"
+    done = run_python("-c", code)
+    assert done.stderr == "set()\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -7,13 +7,13 @@ import os
 import select
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.config.sample import write
+from tests.running import run_python
 from zenactors.cli import main
 
 Capture = pytest.CaptureFixture[str]
@@ -46,14 +46,7 @@ def write_spec(output: str = "out.log", more: str = "") -> None:
 
 
 def zenactors(*argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "zenactors", "run", *argv],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    return run_python("-m", "zenactors", "run", *argv, cwd=Path.cwd())
 
 
 class Background:

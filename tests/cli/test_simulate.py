@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.config.sample import write
+from tests.running import run_python
 from zenactors.cli import main
 
 Capture = pytest.CaptureFixture[str]
@@ -325,14 +326,7 @@ sys.exit(main(["simulate", "forms:make"]))
 
 
 def test_a_missing_extra_is_named() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_GREENLET],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
+    done = run_python("-c", WITHOUT_GREENLET, cwd=Path.cwd())
     assert (done.returncode, done.stdout) == (78, "")
     assert done.stderr == (
         "zenactors: zenactors simulate needs the extra: pip install 'zenactors[test]'\n"

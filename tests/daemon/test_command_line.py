@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from pydantic import Field
 
+from tests.running import run_python
 from zenactors.config.options import DaemonOptions
 from zenactors.daemon.command_line import HelpShown, UsageError, parse_daemon, usage
 
@@ -251,7 +250,5 @@ def test_importing_the_module_is_cheap() -> None:
         "import sys, zenactors.daemon.command_line;"
         "sys.exit(str({'pydantic', 'loguru', 'rich'} & set(sys.modules) or ''))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = run_python("-c", program)
     assert (done.returncode, done.stderr.strip()) == (1, ""), done.stderr

@@ -26,6 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.daemon import pyzenkit_program
+from tests.running import run_python
 from zenactors import (
     FLAG_CONTINUE,
     FLAG_STOP,
@@ -246,15 +247,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def program(path: Path, root: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(path), *options],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "APP_ROOT_PATH": str(root)},
-        cwd=root,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
+    return run_python(path, *options, cwd=root, APP_ROOT_PATH=str(root))
 
 
 def test_a_pyzenkit_program_runs_from_beginning_to_end(root: Path) -> None:

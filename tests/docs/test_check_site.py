@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from docs.check_site import problems_of
+from tests.running import run_python
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,13 +57,7 @@ def test_what_is_wrong_is_told_with_its_page(html: str, problem: str, tmp_path: 
 
 
 def check(directory: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "docs.check_site", str(directory)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_python("-m", "docs.check_site", directory)
 
 
 def test_the_command_fails_if_something_is_wrong(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from loguru import logger
 
 from tests.logs.conftest import Capture, lines, messages
+from tests.running import run_python
 from zenactors.errors import ConfigurationError
 from zenactors.logs.file import LogFile
 from zenactors.logs.sinks import LogOptions, Logs
@@ -83,9 +83,7 @@ def test_a_line_that_was_cut_off_does_not_spoil_the_next(tmp_path: Path) -> None
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
         logger.info("two")
     """
-    result = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60
-    )
+    result = run_python("-c", program)
 
     assert result.stderr == (
         f"Log file '{path}' cannot be written: File too large."

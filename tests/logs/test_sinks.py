@@ -17,6 +17,7 @@ import pytest
 from loguru import logger
 
 from tests.logs.conftest import TIME, Capture, lines, messages
+from tests.running import run_python
 from zenactors.errors import ConfigurationError
 from zenactors.logs.levels import LEVELS
 from zenactors.logs.sinks import LogOptions, Logs
@@ -238,14 +239,7 @@ def test_only_open_changes_loguru_and_logging_and_close_restores_them(
         except ValueError:
             logger.exception("closed")
     """)
-    result = subprocess.run(
-        [sys.executable, program],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
+    result = run_python(program)
 
     assert result.stdout.splitlines() == ["mine opened"]
     default, opened, after, *_ = result.stderr.splitlines()
@@ -255,20 +249,13 @@ def test_only_open_changes_loguru_and_logging_and_close_restores_them(
     assert "hunter2" not in result.stderr
 
 
-@pytest.mark.parametrize("variable", [{}, {"LOGURU_AUTOINIT": "0"}])
-def test_a_line_comes_once_with_and_without_a_default_sink(variable: dict[str, str]) -> None:
+@pytest.mark.parametrize("default_sink", ["1", "0"])
+def test_a_line_comes_once_with_and_without_a_default_sink(default_sink: str) -> None:
     program = """if True:
         from loguru import logger
         from zenactors.logs.sinks import LogOptions, Logs
         with Logs(LogOptions()):
             logger.info("once")
     """
-    result = subprocess.run(
-        [sys.executable, "-c", program],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, **variable},
-    )
+    result = run_python("-c", program, LOGURU_AUTOINIT=default_sink)
     assert len(result.stderr.splitlines()) == 1

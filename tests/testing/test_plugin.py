@@ -15,6 +15,7 @@ import pytest
 
 import zenactors
 from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads
+from tests.running import run_python
 from zenactors import Dispatcher, VirtualClock, ZenDaemon
 from zenactors.testing import _leaks as leaks
 from zenactors.testing import plugin
@@ -86,15 +87,7 @@ def run(pytester: pytest.Pytester, world: World, monkeypatch: pytest.MonkeyPatch
 def apart(source: str, *args: str, where: Path) -> subprocess.CompletedProcess[str]:
     """Run inner tests in a process of their own."""
     (where / "test_apart.py").write_text(textwrap.dedent(source))
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *args],
-        cwd=where,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_python("-m", "pytest", "-q", *args, cwd=where, PYTEST_ADDOPTS="")
 
 
 # --- zen_clock and zen_harness ----------------------------------------------------------------
@@ -720,14 +713,8 @@ HEAVY = """
 
 
 def loads(first: str = "") -> str:
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(HEAVY.format(first=first))],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    result = run_python("-c", textwrap.dedent(HEAVY.format(first=first)))
+    assert result.returncode == 0, result.stderr
     return result.stdout.strip()
 
 

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -11,6 +9,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from tests.running import run_python
 from zenactors import Daemon, Replicas, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.core.dispatch_state import DispatchState
@@ -339,6 +338,5 @@ try:
 except ImportError:
     print("needed")
 """
-    command = [sys.executable, "-c", program]
-    result = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60.0)
+    result = run_python("-c", program)
     assert result.stdout == "needed\n"

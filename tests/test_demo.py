@@ -16,12 +16,11 @@ from pathlib import Path
 import pytest
 
 import zenactors.demo
+from tests.running import LIMIT, ROOT
 from zenactors import DemoDaemonComponent, DemoZenDaemon, ZenDaemon
 from zenactors.errors import EXIT_NOT_RUNNING, EXIT_OK, EXIT_OS_ERROR, EXIT_USAGE
 from zenactors.testing import Harness
 
-ROOT = Path(__file__).parents[1]
-LIMIT = 60.0  # seconds; generous: only a hang takes that long
 TEMPORARY = Path(zenactors.demo._directory()).name
 
 

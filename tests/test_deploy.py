@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from tests.running import run_python
+from tests.running import LIMIT, ROOT, run_python
 from zenactors import spec
 from zenactors.errors import (
     EXIT_ALREADY_RUNNING,
@@ -36,10 +36,8 @@ from zenactors.errors import (
 )
 from zenactors.process.launcher import GRACE
 
-ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "examples/deploy"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
-LIMIT = 60.0  # seconds; generous: only a hang takes that long
 MARGIN = 5.0  # seconds beyond the time-out of a stop, in which hanging threads are left behind
 
 TOML = "/etc/access-log.toml"

@@ -17,12 +17,11 @@ import pytest
 import zenactors
 import zenactors.components
 import zenactors.errors
-from tests.running import run_python
+from tests.running import LIMIT, ROOT, run_python
 from zenactors.config.jsonc import parse_json
 from zenactors.daemon.reload import NEED_RESTART
 from zenactors.daemon.signal_events import SIGNAL_EVENTS
 
-ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
@@ -30,7 +29,6 @@ PAGES = [
     *sorted((ROOT / "examples").rglob("*.md")),
 ]
 OPERATING = ROOT / "docs/operating.md"
-LIMIT = 60.0  # seconds; generous: only a hang takes that long
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")

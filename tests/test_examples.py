@@ -15,12 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.running import run_python
+from tests.running import LIMIT, ROOT, run_python
 
-ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-LIMIT = 60.0  # seconds; generous: only a hang takes that long
 
 
 def test_hello_greets_and_ends_by_itself(tmp_path: Path) -> None:

@@ -15,10 +15,7 @@ from typing import Any
 import pytest
 
 from tests.config.sample import write
-from tests.running import run_python
-
-ROOT = Path(__file__).parents[2]
-LIMIT = 60.0  # seconds; generous: only a hang takes that long
+from tests.running import LIMIT, ROOT, run_python
 
 
 def zenactors(*argv: str | Path, **kwargs: Any) -> subprocess.CompletedProcess[bytes]:

@@ -18,7 +18,6 @@ from zenactors.cli import main
 
 Capture = pytest.CaptureFixture[str]
 
-ROOT = Path(__file__).parents[2]
 DEADLINE = 30.0  # seconds: generous, so that only a hang fails
 SPEC = """\
 name = "copy"

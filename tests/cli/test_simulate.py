@@ -15,13 +15,11 @@ from pathlib import Path
 import pytest
 
 from tests.config.sample import write
-from tests.running import run_python
+from tests.running import LIMIT, ROOT, run_python
 from zenactors.cli import main
 
 Capture = pytest.CaptureFixture[str]
 
-ROOT = Path(__file__).parents[2]
-LIMIT = 60.0  # seconds; generous: only a hang takes that long
 COUNTED = r"{} seeds? in \d+\.\d s \([\d,]+ a minute\): "
 
 BANK = """

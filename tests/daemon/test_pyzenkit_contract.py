@@ -26,7 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.daemon import pyzenkit_program
-from tests.running import run_python
+from tests.running import LIMIT, ROOT, run_python
 from zenactors import (
     FLAG_CONTINUE,
     FLAG_STOP,
@@ -40,9 +40,7 @@ from zenactors import (
 from zenactors.errors import EXIT_FAILURE, EXIT_NOT_RUNNING, EXIT_OK
 from zenactors.testing import Harness
 
-ROOT = Path(__file__).parents[2]
 PROGRAM = Path(pyzenkit_program.__file__)
-LIMIT = 60.0  # seconds; generous: only a hang takes that long
 
 
 # --- pyzenkit beside it -------------------------------------------------------------------------

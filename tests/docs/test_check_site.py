@@ -10,8 +10,6 @@ import pytest
 from docs.check_site import problems_of
 from tests.running import run_python
 
-ROOT = Path(__file__).parents[2]
-
 
 def site(directory: Path, **pages: str) -> Path:
     for name, text in pages.items():

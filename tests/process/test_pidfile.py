@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.running import ROOT
 from zenactors.errors import AlreadyRunningError, ConfigurationError, ProcessSetupError
 from zenactors.process import pidfile, procfs
 from zenactors.process.pidfile import (
@@ -31,7 +32,6 @@ from zenactors.process.pidfile import (
 
 DEADLINE = 120.0  # seconds: generous, so that only a hang fails
 FOREIGN = 12_345  # a user id that is neither root's nor ours
-ROOT = Path(__file__).parents[2]
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may change user or root")
 needs_user = pytest.mark.skipif(os.geteuid() == 0, reason="nothing is refused to root")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.running import ROOT
 from zenactors.errors import ConfigurationError, ProcessSetupError
 from zenactors.process.privileges import (
     Group,
@@ -25,7 +26,6 @@ from zenactors.process.privileges import (
     resolve_user,
 )
 
-ROOT = Path(__file__).parents[2]
 NOBODY = 23_456  # a number that the system does not know
 DEADLINE = 60.0  # seconds: generous, so that only a hang fails
 

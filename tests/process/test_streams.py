@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.running import LIMIT, ROOT
 from zenactors.process.streams import write_to
-
-ROOT = Path(__file__).parents[2]
-LIMIT = 60.0  # seconds; generous: only a hang takes that long
 
 LOSE_STDOUT = """
     import sys

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-import zenactors
 from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads
 from tests.running import run_python
 from zenactors import Dispatcher, VirtualClock, ZenDaemon
@@ -22,7 +21,6 @@ from zenactors.testing import plugin
 from zenactors.testing.faults import ClockJump, Crash, Delay, InjectedCrash
 from zenactors.testing.harness import Harness
 
-ROOT = Path(zenactors.__file__).parent.parent
 ASKED_FOR = ("-p", "zenactors.testing.plugin")  # with the entry point or without: see below
 
 Run = Callable[..., pytest.RunResult]

@@ -180,8 +180,6 @@ def explore(
     build: Scenario | Callable[[], Sequence[Any] | ZenDaemon],
     *,
     seeds: Iterable[int],
-    replay: str = "",
-    progress: Callable[[int], object] | None = None,
     **options: Any,
 ) -> int:
     """Run a scenario with many seeds, up to the first that fails.
@@ -192,8 +190,6 @@ def explore(
     Args:
         build: As for `simulate`.
         seeds: The seeds.
-        replay: As for `simulate`, with `{seed}` for the seed.
-        progress: Called after each seed with the number of seeds run.
         options: Arguments of `Scenario`.
 
     Returns:
@@ -207,10 +203,8 @@ def explore(
         raise TypeError(f"seeds must be several, such as range(1000), not {seeds!r}.")
     done = 0
     for seed in _only_seed() or seeds:
-        simulate(build, seed=seed, replay=replay.replace("{seed}", str(seed)), **options)
+        simulate(build, seed=seed, **options)
         done += 1
-        if progress is not None:
-            progress(done)
     if not done:
         raise ValueError("There are no seeds to run: give seeds=range(1000).")
     return done

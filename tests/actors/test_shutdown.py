@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytest
+from loguru import logger
 
 from tests.actors.fakes import (
     DEADLINE,
@@ -17,6 +18,8 @@ from tests.actors.fakes import (
 )
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.shutdown import StopReport
+from zenactors.actors.startup import Startup
+from zenactors.errors import NotRunningError
 
 
 def test_stop_drains_queued_events_and_those_that_they_schedule() -> None:
@@ -306,3 +309,65 @@ def test_statistics_can_be_read_after_the_stop() -> None:
         dispatcher.queue.schedule("x")
         dispatcher.queue.schedule("x")
     assert dispatcher.get_statistics()["fake"]["lines"]["cnt"] == 2
+
+
+def test_a_stop_that_runs_out_of_time_during_the_start_tears_down_in_reverse() -> None:
+    torn: list[str] = []
+    gate = Gate()
+
+    def component(name: str, **callbacks: Any) -> Fake:
+        return Fake(callbacks, name=name, teardown=lambda _daemon: torn.append(name))
+
+    components = [component("first"), component("hangs", start=gate), component("last")]
+    dispatcher = Dispatcher(components)
+    starting = threading.Thread(target=in_threads, args=(1, lambda _: dispatcher.start()))
+    starting.start()
+    gate.await_entered()
+
+    report = dispatcher.stop(timeout=1.2)
+
+    assert (report.timed_out, report.stuck) == (True, ("hangs",))
+    assert torn == ["last", "first"]
+    gate.open()
+    starting.join(DEADLINE)
+
+
+def test_a_stop_just_before_the_start_event_does_not_wait_for_queued_events() -> None:
+    dispatcher = Dispatcher([Fake({"x": None})])
+    dispatcher.queue.schedule("x")
+    engine = dispatcher._engine
+    check = Startup._check_not_stopped
+    stopped: list[StopReport] = []
+
+    class Stopping(Startup):
+        def _check_not_stopped(self) -> None:
+            if engine.all_set_up() and not stopped:
+                stopped.append(dispatcher.stop(timeout=DEADLINE))
+            check(self)
+
+    dispatcher._startup.__class__ = Stopping
+    begun = time.monotonic()
+    with pytest.raises(NotRunningError, match="while it was starting"):
+        dispatcher.start()
+    assert time.monotonic() - begun < DEADLINE / 2
+    assert (stopped[0].timed_out, stopped[0].left) == (False, 1)
+
+
+@pytest.mark.parametrize("fails_from", ["the beginning", "the stop"])
+def test_a_log_sink_that_raises_holds_up_neither_start_nor_stop(fails_from: str) -> None:
+    torn: list[None] = []
+    failing = fails_from == "the beginning"
+
+    def fail(_message: Any) -> None:
+        if failing:
+            raise OSError("no space left")
+
+    sink = logger.add(fail, level="DEBUG", catch=False)
+    try:
+        dispatcher = Dispatcher([Fake({"x": None}, teardown=lambda _daemon: torn.append(None))])
+        dispatcher.start()
+        failing = True
+        assert dispatcher.stop() == StopReport()
+    finally:
+        logger.remove(sink)
+    assert len(torn) == 1

@@ -754,3 +754,17 @@ def test_a_source_that_renews_itself_stays_within_a_window_of_slow_work(
         assert handled > before, "it stalled"
     assert handled >= 300
     assert ahead <= limit
+
+
+def test_due_events_of_the_time_before_the_opening_start_by_their_moment() -> None:
+    driver = DispatchDriver(x=[0], y=[0])
+    driver.state.lifecycle = Lifecycle()
+    now = driver.clock.time()
+    driver.add("x", "a minute ago", position=QueuePosition.AT, when=now - 60)
+    assert driver.admit() == []
+    driver.add("x", "an hour ago", position=QueuePosition.AT, when=now - 3600)
+    assert driver.admit() == []
+    assert driver.state.ahead("p") == 0  # timed events are in no producer's order yet
+
+    driver.open()
+    assert driver.started() == [("x", ["an hour ago", "a minute ago"])]

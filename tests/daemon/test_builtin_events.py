@@ -13,7 +13,7 @@ from loguru import logger
 from zenactors import FLAG_CONTINUE, Dispatcher, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.core.callbacks import Handler, gen_event_handler
 from zenactors.errors import EXIT_CONFIG, EXIT_FAILURE, EXIT_OK
-from zenactors.testing import Harness, VirtualFiles
+from zenactors.testing import Harness, Probe, VirtualFiles
 
 SIGNALS = {
     "signal_hup": signal.SIGHUP,
@@ -292,3 +292,19 @@ def test_a_log_sink_may_ask_the_queue_when_a_component_is_passed_over() -> None:
         logger.remove(number)
 
     assert counted == [0]
+
+
+def test_a_runlog_event_that_the_program_schedules_repeats_even_without_a_directory() -> None:
+    class Alive(Probe):
+        def setup(self, daemon: Any) -> None:
+            daemon.io.keep_alive()  # maintenance events alone do not
+
+    daemon = ZenDaemon(
+        name="d",
+        components=[Alive("save_runlog")],
+        schedule=[("save_runlog",)],
+        default_runlog_interval=10.0,
+    )
+    with Harness(daemon, files={}) as harness:
+        harness.advance(35.0)
+        assert harness.completed("save_runlog") == 4

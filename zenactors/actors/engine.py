@@ -7,6 +7,7 @@ none of these blocks.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -152,13 +153,17 @@ class Engine:
     def enter(self, phase: Phase) -> bool:
         """Enter a phase, and log it. False: it, or a later one, was entered before."""
         ended = self.lifecycle.advance(phase)
-        if ended is None:
-            return False
+        if ended is not None:
+            self._log_phases(ended, phase)
+        return ended is not None
+
+    def _log_phases(self, ended: Phase, phase: Phase) -> None:
         now = self.clock.monotonic()
         seconds, self._phase_began = now - self._phase_began, now
-        logger.bind(phase=ended.name).debug("Phase {} ended after {:.3f} s", ended.name, seconds)
-        logger.bind(phase=phase.name).debug("Phase {} begins", phase.name)
-        return True
+        with contextlib.suppress(Exception):  # a log sink that raises must not hold up a stop
+            log = logger.bind(phase=ended.name)
+            log.debug("Phase {phase} ended after {s:.3f} s", phase=ended.name, s=seconds)
+            logger.bind(phase=phase.name).debug("Phase {phase} begins", phase=phase.name)
 
     def all_set_up(self) -> bool:
         """Return True if the setup of every component has succeeded."""
@@ -182,9 +187,11 @@ class Engine:
 
         A thread that runs the state at this moment may still deliver what it has started.
         """
-        self.enter(Phase.HALTED)
+        ended = self.lifecycle.advance(Phase.HALTED)
         self.done.set()
         self.notifier.notify()
+        if ended is not None:
+            self._log_phases(ended, Phase.HALTED)
 
     # --- actors --------------------------------------------------------------------------------
 

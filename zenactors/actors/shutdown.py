@@ -78,13 +78,12 @@ class Shutdown:
         engine = self._engine
         was_up = engine.all_set_up()
         self._request()
-        if was_up:
-            # Even if a callback hangs, the teardown has its share of the time.
-            engine.wait_for(
-                lambda: engine.halted or self._is_drained(), deadline.less(HASTY_TIMEOUT)
-            )
+        # Even if a callback hangs, the teardown has its share of the time.
+        in_time = not was_up or engine.wait_for(
+            lambda: engine.halted or self._is_drained(), deadline.less(HASTY_TIMEOUT)
+        )
         drained = engine.drained()
-        timed_out = engine.lifecycle.phase is Phase.DRAINING and not drained
+        timed_out = not in_time and not drained
         hasty = engine.halted or timed_out
         engine.halt()
         if hasty:
@@ -118,8 +117,8 @@ class Shutdown:
     def _is_drained(self) -> bool:
         engine = self._engine
         with engine.loop.locked() as state:
-            if engine.lifecycle.phase is Phase.STARTING:
-                return not state.in_flight()  # the `start` event alone
+            if engine.lifecycle.phase < Phase.OPEN:
+                return not state.in_flight()  # only the `start` event may be under way
             return state.drained()
 
     def _tear_down(

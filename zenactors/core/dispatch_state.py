@@ -171,6 +171,10 @@ class DispatchState:
             UnknownEventError: If the next event has no chain.
         """
         queue = self.queue
+        if not self.lifecycle.admits:
+            if arriving is not None:
+                self.accept(arriving)
+            return []
         if queue.timed:
             queue.promote()
         is_ready = queue.untimed > 0
@@ -179,7 +183,6 @@ class DispatchState:
             if (
                 chain_state is not None
                 and chain_state.in_flight < chain_state.window
-                and self.lifecycle.admits
                 and not is_ready
                 and not (self._one_by_one and self._in_flight)
                 and arriving.location is NEW
@@ -193,8 +196,6 @@ class DispatchState:
             self.accept(arriving)
             is_ready = True
         batches: list[Batch] = []
-        if not self.lifecycle.admits:
-            return batches
         if self.control_events.under_way:
             self._skip_overdue(batches)
         if not is_ready:

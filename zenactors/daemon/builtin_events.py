@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from zenactors.core.names import DaemonNames
+from zenactors.daemon.names import ApplicationNames
 from zenactors.errors import ZenDaemonStopException
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FIRST_STATISTICS = 20.0  # seconds until the first maintenance events at the latest; pyzenkit's
 
 
-class BuiltinEvents(DaemonNames):
+class BuiltinEvents(ApplicationNames):
     """The part of a `ZenDaemon` that handles the built-in events.
 
     Thread: control, for the callbacks.
@@ -96,13 +96,13 @@ class BuiltinEvents(DaemonNames):
 
     def cbk_event_log_statistics(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
         """Schedule the next time. Components log their counters in this event."""
-        self._maintenance.repeat(self.EVENT_LOG_STATISTICS)
+        self._maintenance.schedule(self.EVENT_LOG_STATISTICS, self.c(self.CONFIG_STATS_INTERVAL))
         return self.FLAG_CONTINUE, args
 
     def cbk_event_save_runlog(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
         """Save the runlog, and schedule the next time."""
         self.save_runlog()
-        self._maintenance.repeat(self.EVENT_SAVE_RUNLOG)
+        self._maintenance.schedule(self.EVENT_SAVE_RUNLOG, self.c(self.CONFIG_RUNLOG_INTERVAL))
         return self.FLAG_CONTINUE, args
 
 
@@ -128,20 +128,17 @@ class MaintenanceEvents:
         self._applied = self._intervals()
         for event, interval in self._applied.items():
             if event not in given:  # it repeats itself: there would be two of it
-                self._schedule(event, min(FIRST_STATISTICS, interval))
-
-    def repeat(self, event: str) -> None:
-        """Schedule an event for the next time."""
-        self._schedule(event, self._intervals()[event])
+                self.schedule(event, min(FIRST_STATISTICS, interval))
 
     def apply_intervals(self) -> None:
         """Reschedule the events whose intervals a reload has changed."""
         before, self._applied = self._applied, self._intervals()
         for event, interval in self._applied.items():
             if interval != before.get(event):
-                self._schedule(event, interval)
+                self.schedule(event, interval)
 
-    def _schedule(self, event: str, interval: float) -> None:
+    def schedule(self, event: str, interval: float) -> None:
+        """Schedule an event for its next time, `interval` seconds from now. 0: never."""
         if pending := self._pending.pop(event, None):
             pending.cancel()
         if interval and not self._daemon.is_done():

@@ -77,7 +77,7 @@ def run_in(directory: Path, *argv: str) -> subprocess.CompletedProcess[str]:
 
 
 def section(page: Path, heading: str) -> str:
-    """Return what stands beneath a heading, up to the next one of its level."""
+    """Return the text below a heading, up to the next one of its level."""
     _, found, rest = page.read_text().partition(f"\n## {heading}\n")
     assert found, heading
     return rest.partition("\n## ")[0]

@@ -35,7 +35,7 @@ GROUND = (
     "zenactors._version",
     "zenactors._lazy",
     "zenactors.advice",  # a refused file is reported in components and in all rooms of the daemon
-)  # floor 0: anybody may import them
+)  # floor 0: every module may import them
 ROOF = ("zenactors", "zenactors.__main__", "zenactors.demo")  # above all floors
 COMPONENTS_MAY = (
     "zenactors.core.callbacks",
@@ -71,7 +71,7 @@ def planted(**modules: str) -> Sources:
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
-    """Yield every module that is imported, wherever the statement stands."""
+    """Yield every module that is imported, wherever the statement is."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -172,7 +172,7 @@ def test_settings_of_the_caller_take_precedence_over_the_file(app: Path) -> None
         ("directory", "directory is a directory; SPEC must be a TOML file"),
         ("x.tmol", "SPEC 'x.tmol' is neither a file nor of the form 'package.module:attribute';"
                    " did you mean 'x.toml'?"),
-        ("binary.toml", "binary.toml: byte 1 is not UTF-8 text; a TOML file must be UTF-8"),
+        ("binary.toml", "binary.toml:1:2: is not UTF-8 text; save the file as UTF-8"),
         ("a" * 300 + ".toml", "a" * 300 + ".toml: cannot be read: File name too long"),
         ("parts:", "parts:: 'parts:' is not of the form 'package.module:attribute'"),
         ("parts:dæmon", "parts:dæmon: 'parts' has no attribute 'dæmon'; did you mean 'daemon'?"),

@@ -61,22 +61,32 @@ class Layer:
         return f"{self.label}:{self.line(path)}" if self.lines else self.label
 
 
-def read_file(path: Path, *, asked_by: str | None = None, kind: Kind = "file") -> Layer:
+def read_file(
+    path: Path,
+    *,
+    asked_by: str | None = None,
+    kind: Kind = "file",
+    toml: bool = False,
+    danger: str = _DANGER,
+) -> Layer:
     """Read a TOML file (`.toml`), or a JSON file with comments (any other name).
 
     Args:
         path: The file.
         asked_by: The option that names it, for the message if the file is missing. None: the
-            layer of a missing file is empty, because no option asks for it.
+            layer of a missing file is empty, because no option asks for it. "": the user does.
         kind: The kind of source.
+        toml: Read it as TOML, whatever its name.
+        danger: The danger of trusting it as root, as the end of a sentence.
     """
     label = str(path)
     try:
-        data, lines = _parse(path, _read(path))
+        text = _read(path, danger)
+        data, lines = _parse(path, text, toml=toml or path.suffix == ".toml")
     except FileNotFoundError:
         if asked_by is None:
             return Layer(kind=kind, label=label)
-        problems = [f"{path}: there is no such file; {asked_by} names it"]
+        problems = [f"{path}: there is no such file{_named(asked_by)}"]
     except OSError as cause:
         problems = [f"{path}: cannot be read: {cause.strerror}{_named(asked_by)}"]
     except TextError as cause:
@@ -100,7 +110,7 @@ def read_directory(path: Path, *, asked_by: str | None = None) -> list[Layer]:
     except FileNotFoundError:
         if asked_by is None:
             return []
-        problem = f"{path}: there is no such directory; {asked_by} names it"
+        problem = f"{path}: there is no such directory{_named(asked_by)}"
     except OSError as cause:
         problem = f"{path}: cannot be read: {cause.strerror}{_named(asked_by)}"
     if problem:
@@ -123,10 +133,10 @@ def _may_be_file(path: Path) -> bool:
         return True  # a broken link: reading it reports the reason
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, danger: str) -> str:
     with path.open("rb") as file:
         # Check the open file: the path could be given another file between check and read.
-        if reason := trust.refusal(path, os.fstat(file.fileno()), _DANGER):
+        if reason := trust.refusal(path, os.fstat(file.fileno()), danger):
             raise _Refused(reason)
         content = file.read()
     try:
@@ -137,12 +147,9 @@ def _read(path: Path) -> str:
         raise TextError([(line, column, "is not UTF-8 text; save the file as UTF-8")]) from cause
 
 
-def _parse(path: Path, text: str) -> tuple[dict[str, Any], Mapping[KeyPath, int]]:
+def _parse(path: Path, text: str, *, toml: bool) -> tuple[dict[str, Any], Mapping[KeyPath, int]]:
     try:
-        if path.suffix == ".toml":
-            data, lines = parse_toml(text)
-        else:
-            data, lines = parse_json(text)
+        data, lines = parse_toml(text) if toml else parse_json(text)
     except RecursionError as cause:
         raise _Refused(f"{path}: is nested too deeply") from cause
     if not isinstance(data, dict):

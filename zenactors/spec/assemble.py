@@ -20,9 +20,8 @@ from zenactors.config.checking import check_table
 from zenactors.config.merge import Configuration, leaves
 from zenactors.config.merge import load as load_layers
 from zenactors.config.options import NOT_IN_FILES, DaemonOptions
-from zenactors.config.places import KeyPath, TextError, line_of
-from zenactors.config.sources import Layer
-from zenactors.config.toml import parse_toml
+from zenactors.config.places import KeyPath, line_of
+from zenactors.config.sources import Layer, read_file
 from zenactors.config.wording import nearest
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.text import short_repr
@@ -34,7 +33,7 @@ from zenactors.spec.components import (
     handled_by,
     unheard,
 )
-from zenactors.spec.importing import look_first_in, refusal
+from zenactors.spec.importing import DANGER, look_first_in
 from zenactors.spec.objects import import_object, make
 
 if TYPE_CHECKING:
@@ -153,7 +152,7 @@ def _load_file(
     overriding: Mapping[str, Any],
     default: Mapping[str, Any] | None = None,
 ) -> _Loaded:
-    file = _parse(path, _read(path), app_dir)
+    file = _read(path, app_dir)
     table, findings = check_table(DaemonTable, file.data, elsewhere=_ELSEWHERE)
     for where, problem in findings:
         file.add(where, problem)
@@ -185,7 +184,7 @@ def _load_file(
     }
     at_start = default is None
     if default is None:
-        given = file.data | dict(overriding)
+        given = {**file.data, **overriding}
         in_background = given.get("no_daemon") is False or "action" in given
         default = daemon.default_files(in_background=in_background)
     loaded = _Loaded(daemon, _target_of(file, daemon, tables, overriding, default), structure)
@@ -250,41 +249,24 @@ def _target_of(
     )
 
 
-def _read(path: Path) -> str:
-    hint = did_you_mean(path, [n for n in _names_beside(path) if n.endswith(".toml")])
-    try:
-        if path.is_dir():
-            raise ConfigurationError(f"{path} is a directory; SPEC must be a TOML file")
-        if reason := refusal(path):
-            raise ConfigurationError(reason)
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as cause:
-        raise ConfigurationError(f"{path}: there is no such file{hint}") from cause
-    except OSError as cause:
-        raise ConfigurationError(f"{path}: cannot be read: {cause.strerror}") from cause
-    except UnicodeDecodeError as cause:
-        raise ConfigurationError(
-            f"{path}: byte {cause.start} is not UTF-8 text; a TOML file must be UTF-8"
-        ) from cause
-
-
-def _parse(path: Path, text: str, app_dir: Path) -> _File:
-    try:
-        return _File(path, text, app_dir)
-    except TextError as cause:
-        line, column, reason = cause.problems[0]
-        raise ConfigurationError(f"{path}:{line}:{column}: {reason}") from cause
-    except RecursionError as cause:
-        raise ConfigurationError(f"{path}: is nested too deeply") from cause
+def _read(path: Path, app_dir: Path) -> _File:
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir() raises for a name too long
+        raise ConfigurationError(f"{path} is a directory; SPEC must be a TOML file")
+    layer = read_file(path, asked_by="", toml=True, danger=DANGER)
+    if layer.problems:
+        beside = () if os.path.exists(path) else _names_beside(path)  # noqa: PTH110 - the same
+        hint = did_you_mean(path, [name for name in beside if name.endswith(".toml")])
+        raise ConfigurationError("\n".join(layer.problems) + hint)
+    return _File(path, layer, app_dir)
 
 
 class _File:
     """One TOML file that is being loaded. Problems are collected, not raised."""
 
-    def __init__(self, path: Path, text: str, app_dir: Path) -> None:
+    def __init__(self, path: Path, layer: Layer, app_dir: Path) -> None:
         self.path = path
         self.app_dir = app_dir
-        self.data, self.lines = parse_toml(text)
+        self.data, self.lines = layer.data, layer.lines
         self.problems: list[tuple[int, str]] = []
 
     def add(self, path: KeyPath, problem: object) -> None:

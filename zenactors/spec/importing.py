@@ -19,6 +19,8 @@ from zenactors.config import trust
 from zenactors.config.wording import because
 from zenactors.errors import did_you_mean
 
+DANGER = "it names code that would run as root"
+
 
 class Problem(Exception):  # noqa: N818 - a finding on its way to the list of findings
     """An error, without its place."""
@@ -31,11 +33,6 @@ def look_first_in(app_dir: Path) -> None:
     if str(app_dir) not in sys.path[:1] and not trust.who_else_can_write(app_dir.stat()):
         sys.path.insert(0, str(app_dir))
         importlib.invalidate_caches()
-
-
-def refusal(path: Path) -> str:
-    """Return why root must not use a file, with the remedy; empty if it may, or is not root."""
-    return trust.refusal(path, path.stat(), "it names code that would run as root")
 
 
 def import_attribute(reference: str, app_dir: Path) -> Any:
@@ -93,9 +90,13 @@ def _find_module(name: str, app_dir: Path) -> None:
             f"there is no module {name!r} (searched {app_dir} and sys.path)"
             f"{did_you_mean(name, _names_of_modules(parent))}"
         )
-    origin = Path(found.origin) if found.has_location and found.origin else None
-    if origin and origin.is_relative_to(app_dir) and (reason := refusal(origin)):
-        raise Problem(reason)
+    if not (found.has_location and found.origin):
+        return
+    origin = Path(found.origin)
+    if origin.is_relative_to(app_dir):
+        reason = trust.refusal(origin, origin.stat(), DANGER)
+        if reason:
+            raise Problem(reason)
 
 
 def _names_of_modules(parent: str) -> list[str]:

@@ -266,7 +266,7 @@ class Engine:
 
         Args:
             predicate: Evaluated after each notification.
-            deadline: When to give up.
+            deadline: When to stop waiting.
             notify_when: Evaluated after each run of the dispatcher's state, under its lock; True
                 notifies. Default: no event is under way.
         """

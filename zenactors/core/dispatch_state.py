@@ -231,10 +231,6 @@ class DispatchState:
         due = [self.queue.next_due(), self.control_events.next_due()]
         return min((each for each in due if each is not None), default=None)
 
-    def has_timers(self) -> bool:
-        """Return True if `next_due` may return a number."""
-        return self.queue.timed > 0 or bool(self.control_events.under_way)
-
     def in_flight(self) -> int:
         """Return how many events are under way."""
         return self._in_flight

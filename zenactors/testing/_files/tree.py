@@ -47,6 +47,7 @@ class Node:
     data: bytearray = dataclasses.field(default_factory=bytearray)
     links: int = 1
     below: str | None = None
+    described: tuple[tuple[int, float, int, int], os.stat_result] | None = None
 
     def is_a(self, kind: int) -> bool:
         """Return True if it is of this kind: `S_IFREG`, `S_IFDIR` or `S_IFLNK`."""
@@ -54,12 +55,16 @@ class Node:
 
     def stat(self) -> os.stat_result:
         """Return its description."""
-        size, second = 0, int(self.mtime)
+        size = 0
         if self.is_a(S_IFREG):
             size = len(self.data) if self.below is None else os.stat(self.below).st_size
-        fields = (self.mode, self.inode, self.device, self.links, 0, 0, size, *[second] * 3)
-        exact = {"st_mtime": self.mtime, "st_mtime_ns": int(self.mtime * 1e9)}
-        return os.stat_result(fields, exact)
+        key = (size, self.mtime, self.mode, self.links)
+        if self.described is None or self.described[0] != key:
+            # Kept, because followed files are described at every poll, and seldom change.
+            same = (self.mode, self.inode, self.device, self.links, 0, 0, size)
+            exact = {"st_mtime": self.mtime, "st_mtime_ns": int(self.mtime * 1e9)}
+            self.described = key, os.stat_result((*same, *[int(self.mtime)] * 3), exact)
+        return self.described[1]
 
     def read(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes of a file; fewer only at its end. -1 means all."""
@@ -108,7 +113,7 @@ class Tree:
     def lexists(self, path: str) -> bool:
         """Return True if the path leads to anything, even to a link to nowhere."""
         try:
-            return self.walk(path, follow=False)[1] is not None
+            return path in self._nodes or self.walk(path, follow=False)[1] is not None
         except (OSError, ValueError):
             return False
 
@@ -120,6 +125,9 @@ class Tree:
                 All of it but its end must exist.
             follow: Follow a link at its end.
         """
+        node = self._nodes.get(path)
+        if node is not None and not node.is_a(S_IFLNK):
+            return path, node  # a place leads to itself; nearly every call ends here
         if not path:
             raise error(errno.ENOENT, path)
         if "\0" in path:

@@ -23,6 +23,7 @@ from zenactors.actors.component_messages import (
 from zenactors.actors.mailbox import Mailbox, Resume, RunReactor
 from zenactors.actors.reactor import ComponentReactor
 from zenactors.core.batch_runner import BatchRunner, exit_status
+from zenactors.core.callbacks import callback_name
 from zenactors.core.component import set_options, transfer_state
 from zenactors.core.messages import Batch
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
@@ -295,7 +296,7 @@ class ComponentActor(pykka.ThreadingActor):
         try:
             self._hook(self._runner.name, callback)(*args)
         except BaseException as cause:  # a SystemExit in pykka's loop would end every actor
-            name = getattr(callback, "__name__", repr(callback))
+            name = callback_name(callback)
             if isinstance(cause, ZenDaemonStopException):
                 self._runner.halted = True
                 self._listener.stop_at_once(0, cause)

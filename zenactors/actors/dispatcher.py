@@ -17,6 +17,7 @@ from zenactors.actors.reconfigure import Reconfiguration
 from zenactors.actors.runtime import Runtime
 from zenactors.actors.shutdown import Shutdown, StopReport
 from zenactors.actors.startup import Startup
+from zenactors.core.callbacks import callback_name
 from zenactors.core.chain_state import Counts
 from zenactors.core.clock import Clock, Deadline, SystemClock
 from zenactors.core.dispatch_state import Ordering
@@ -343,7 +344,7 @@ class Dispatcher(DaemonNames):
         """Return each event's chain as `(component, callback)` names, in order."""
         return {
             event: [
-                (self.names[step.component], getattr(callback, "__name__", repr(callback)))
+                (self.names[step.component], callback_name(callback))
                 for step in chain_state.chain.steps
                 for callback in step.callbacks
             ]

@@ -11,7 +11,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from zenactors.core.callbacks import FLAG_CONTINUE, Callback
+from zenactors.core.callbacks import (
+    ANSWER_SIZE,
+    FLAG_CONTINUE,
+    Callback,
+    callback_name,
+    is_answer,
+)
 from zenactors.core.chain import Order, Step
 from zenactors.core.clock import Clock
 from zenactors.core.messages import Batch, DeadLetter, Scheduled
@@ -224,24 +230,28 @@ class BatchRunner:
         survive = survivors.append
         dead = 0
         each = iter(items)
-        args = result = None
+        args = None
         while True:
             # Everything is contained here: a SystemExit that reached pykka's loop would end
             # every actor of the process.
             try:
                 for args in each:
-                    result = None  # if the call itself fails, this is not the last one's
                     result = callback(daemon, args)
-                    if result is None:
-                        if compat:
-                            raise invalid_answer(callback, None)
+                    if result is None and not compat:
                         survive(args)
-                    else:
-                        flag, changed = result
-                        if flag == FLAG_CONTINUE:
-                            survive(changed)
+                    # The usual answer first: `is_answer` would add a tenth to every event.
+                    elif (
+                        type(result) is tuple
+                        and len(result) == ANSWER_SIZE
+                        and result[0] is FLAG_CONTINUE
+                    ):
+                        survive(result[1])
+                    elif not is_answer(result):
+                        raise invalid_answer(callback, result)
+                    elif result[0]:
+                        survive(result[1])
             except BaseException as cause:  # see above
-                died = self._contain(batch, callback, args, result, cause)
+                died = self._contain(batch, callback, args, cause)
                 if died and self._goes_on(batch):
                     survive(args)
                 else:
@@ -262,23 +272,21 @@ class BatchRunner:
         for item in each:
             args = item
             for callback in callbacks:
-                result = None
                 try:
                     result = callback(daemon, args)
-                    if result is None:
-                        if compat:
-                            raise invalid_answer(callback, None)
+                    if result is None and not compat:
                         continue
-                    flag, changed = result
+                    if not is_answer(result):
+                        raise invalid_answer(callback, result)
                 except BaseException as cause:  # contained, as in `_run`
-                    died = self._contain(batch, callback, args, result, cause)
+                    died = self._contain(batch, callback, args, cause)
                     if died and self._goes_on(batch):
                         continue
                     dead += died
                     break
-                if flag != FLAG_CONTINUE:
+                if not result[0]:
                     break
-                args = changed
+                args = result[1]
             else:
                 survivors.append(args)
             if self.halted:
@@ -295,7 +303,6 @@ class BatchRunner:
         batch: Batch,
         callback: Callable[..., Any],
         args: Any,
-        result: Any,
         cause: BaseException,
     ) -> int:
         """Handle an exception of a callback. Return 1 if its event is dead, else 0."""
@@ -303,11 +310,7 @@ class BatchRunner:
             self.halted = True
             self._incidents.stop_at_once(0, cause)
             return 0
-        traceback = cause.__traceback__
-        if result is not None and traceback and not traceback.tb_next:
-            # Raised in this module's own frame: the result could not be unpacked.
-            cause = invalid_answer(callback, result)
-        name = getattr(callback, "__name__", repr(callback))
+        name = callback_name(callback)
         self._incidents.dead_letter(DeadLetter(batch.chain.event, args, self.name, name, cause))
         if isinstance(cause, SystemExit | KeyboardInterrupt):
             self.halted = True

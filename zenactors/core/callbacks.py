@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Hashable
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeGuard, TypeVar
 
 
 class Flag(enum.IntEnum):
@@ -19,6 +19,8 @@ FLAG_STOP = Flag.STOP
 
 FLAG_CONTINUE = Flag.CONTINUE
 """The event continues along its chain."""
+
+ANSWER_SIZE = 2  # a flag and args
 
 Event = Hashable
 Callback = Callable[[Any, Any], "tuple[int, Any] | None"]
@@ -68,3 +70,24 @@ def handles(event: Event, *, prepend: bool = False) -> Callable[[F], F]:
         return method
 
     return mark
+
+
+def is_answer(result: object) -> TypeGuard[tuple[int, Any]]:
+    """Return True if a callback may return this, besides None: a tuple of a flag and args.
+
+    The flag is a `Flag`, or the integer 0 or 1. Their equals, such as `True` and `1.0`, are no
+    flags, and other sequences of two are no answers: most of them are data returned by mistake.
+    """
+    if type(result) is not tuple or len(result) != ANSWER_SIZE:
+        return False
+    flag = result[0]
+    return type(flag) is Flag or (type(flag) is int and flag in {0, 1})
+
+
+def callback_name(callback: Any) -> str:
+    """Return a callback's name for messages, whatever the callback is."""
+    try:
+        name = getattr(callback, "__name__", None)
+    except Exception:  # a property of the user's
+        name = None
+    return name if type(name) is str else type(callback).__name__

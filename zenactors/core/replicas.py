@@ -168,7 +168,7 @@ class ReplicaRouter(BatchRunner):
             try:
                 replica = self._choose(args)
             except BaseException as cause:  # the user's key; contained like a callback
-                dead = self._contain(batch, self._replicas.key or self._choose, args, None, cause)
+                dead = self._contain(batch, self._replicas.key or self._choose, args, cause)
                 dealing.results[position] = Batch(batch.chain, batch.step, (), [], 1, dead=dead)
             else:
                 self._deal(replica, batch, (dealing, position), args)

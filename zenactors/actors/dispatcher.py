@@ -5,6 +5,7 @@ It touches no signal handlers, and shares nothing with other dispatchers of the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -19,7 +20,7 @@ from zenactors.actors.shutdown import Shutdown, StopReport
 from zenactors.actors.startup import Startup
 from zenactors.core.callbacks import callback_name
 from zenactors.core.chain_state import Counts
-from zenactors.core.clock import Clock, Deadline, SystemClock
+from zenactors.core.clock import LONGEST_SLEEP, Clock, Deadline, SystemClock, to_seconds
 from zenactors.core.dispatch_state import Ordering
 from zenactors.core.names import DaemonNames
 from zenactors.core.phase import Phase
@@ -224,8 +225,18 @@ class Dispatcher(DaemonNames):
         return self._engine.done.is_set()
 
     def wait(self, period: float) -> bool:
-        """Wait `period` seconds, or until it is time to stop. Return True if it is."""
-        return self._engine.done.wait(period)
+        """Wait `period` seconds, or until it is time to stop. Return True if it is.
+
+        Raises:
+            ValueError: `period` is NaN. An infinite one waits until it is time to stop.
+        """
+        done = self._engine.done
+        seconds = None if period == math.inf else to_seconds("period", period)
+        deadline = Deadline(self.clock, seconds)
+        while not done.wait(deadline.at_most(LONGEST_SLEEP).remaining()):
+            if deadline.over():
+                return False
+        return True
 
     def retrying(self, **options: Any) -> tenacity.Retrying:
         """Return tenacity's `Retrying`, whose waits end when it is time to stop.

@@ -8,8 +8,7 @@ from typing import Any, Literal
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.runtime import Runtime
 from zenactors.core.batch_runner import BatchRunner
-from zenactors.core.clock import Clock
-from zenactors.core.event_queue import check_seconds
+from zenactors.core.clock import Clock, to_seconds
 from zenactors.core.messages import QueuePosition, Scheduled
 from zenactors.errors import NotRunningError, QueueFullError, UnknownEventError
 
@@ -94,8 +93,7 @@ class LiveQueue:
             UnknownEventError: If no component handles the event.
             ValueError: If `tstamp` is NaN or infinite.
         """
-        check_seconds("tstamp", tstamp)
-        return self._put(QueuePosition.AT, event, args, tstamp)
+        return self._put(QueuePosition.AT, event, args, to_seconds("tstamp", tstamp))
 
     def schedule_after(self, delay: float, event: Any, args: Any = None) -> Scheduled:
         """Queue an event for `delay` seconds from now. Never blocks. Thread: any.
@@ -104,8 +102,8 @@ class LiveQueue:
             UnknownEventError: If no component handles the event.
             ValueError: If `delay` is NaN or infinite.
         """
-        check_seconds("delay", delay)
-        return self._put(QueuePosition.AFTER, event, args, self._clock.monotonic() + delay)
+        when = self._clock.monotonic() + to_seconds("delay", delay)
+        return self._put(QueuePosition.AFTER, event, args, when)
 
     def schedule_priority(self, event: Any, args: Any = None) -> Scheduled:
         """Queue an event that overtakes all others, in the components' mailboxes too.

@@ -215,6 +215,7 @@ class DispatchLoop:
                     # Accepted before their parent is done, so that the daemon never looks idle.
                     for child in children:
                         state.accept(child)
+                    submission.children = None
                 batch = state.complete(submission)
                 if batch is not None:
                     onward.append(batch)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from zenactors.core.callbacks import (
@@ -157,13 +157,18 @@ class BatchRunner:
             self._position = self._done = self._dead = 0
             self._survivors = []
         step = batch.chain.steps[batch.step]
-        items = batch.items
+        total = len(batch.items)
         begin, end = self._position, self._position + step.stride
-        stride = items if begin == 0 and end >= len(items) else items[begin:end]
-        self._dead += self._run(batch, step, stride, self._survivors)
+        # No local variable here holds the events: a dead letter's traceback keeps this frame.
+        self._dead += self._run(
+            batch,
+            step,
+            batch.items if begin == 0 and end >= total else batch.items[begin:end],
+            self._survivors,
+        )
         after = self._now()
         elapsed = after - now
-        count = len(stride) - self._not_run
+        count = min(end, total) - begin - self._not_run
         self._position += count
         self._done += count
         if elapsed < SHORT_STRIDE:
@@ -171,12 +176,13 @@ class BatchRunner:
                 step.stride = min(MAX_STRIDE, count * 2)
         elif elapsed > LONG_STRIDE:
             step.stride = max(1, int(count * SHORT_STRIDE / elapsed))
-        if self._position >= len(items):
+        if self._position >= total:
             self._batch = None
-            self._finish(batch, self._survivors, self._dead, batch.size, last=batch.last)
+            survivors, self._survivors = self._survivors, []
+            self._finish(batch, survivors, self._dead, batch.size, last=batch.last)
             return not self.halted and bool(self._ready)
         if self.halted or after - self._begun >= SPLIT_AFTER:
-            # If halted, the rest stays under way: the stop reports it as left.
+            # If halted, the rest stays under way for good: it is reported as left.
             self._send_done(batch)
             self._begun = after
         return not self.halted
@@ -221,16 +227,16 @@ class BatchRunner:
 
     def _run(self, batch: Batch, step: Step, items: list[Any], survivors: list[Any]) -> int:
         """Run a step's callbacks on each of `items`; return how many were dead-lettered."""
-        callbacks = step.callbacks
-        if len(callbacks) > 1:
-            return self._run_several(batch, callbacks, items, survivors)
-        callback = callbacks[0]
+        if len(step.callbacks) > 1:
+            return self._run_several(batch, step.callbacks, iter(items), survivors)
+        callback = step.callbacks[0]
         daemon = self._daemon
         compat = self._compat
         survive = survivors.append
         dead = 0
         each = iter(items)
-        args = None
+        del items  # with the iterator at its end, no variable of this frame holds the events
+        args = result = None
         while True:
             # Everything is contained here: a SystemExit that reached pykka's loop would end
             # every actor of the process.
@@ -260,15 +266,21 @@ class BatchRunner:
                     self._not_run = operator.length_hint(each)
                     return dead
             else:
+                # A dead letter's traceback keeps this frame.
+                del survivors, survive, args, result
                 return dead
 
     def _run_several(
-        self, batch: Batch, callbacks: tuple[Callback, ...], items: list[Any], survivors: list[Any]
+        self,
+        batch: Batch,
+        callbacks: tuple[Callback, ...],
+        each: Iterator[Any],
+        survivors: list[Any],
     ) -> int:
         daemon = self._daemon
         compat = self._compat
         dead = 0
-        each = iter(items)
+        item = args = result = None
         for item in each:
             args = item
             for callback in callbacks:
@@ -292,6 +304,7 @@ class BatchRunner:
             if self.halted:
                 self._not_run = operator.length_hint(each)
                 break
+        del survivors, item, args, result  # as in `_run`
         return dead
 
     def _goes_on(self, batch: Batch) -> bool:

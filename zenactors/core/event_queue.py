@@ -153,11 +153,12 @@ class EventQueueManager:
     def cancel(self, scheduled: Scheduled) -> bool:
         """Cancel an event. False: it was taken or cancelled before."""
         location = scheduled.location
-        scheduled.location = GONE
         if location is GONE:
             return False
-        if isinstance(location, EventRun):
-            return self._cancel_in_run(location, scheduled.number)
+        scheduled.location = GONE
+        if isinstance(location, EventRun) and not self._cancel_in_run(location, scheduled.number):
+            return False
+        scheduled.args = None  # nothing of a cancelled event is kept until it would be due
         if location is _PRIORITY:
             self.untimed -= 1
         elif location is _TIMED:

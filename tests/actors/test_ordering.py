@@ -22,6 +22,7 @@ from tests.core.programs import (
     compare,
     drop_empty_batches,
     first_events,
+    log_starts,
     outside_events,
     random_program,
     swap_pieces,
@@ -118,7 +119,7 @@ def run_and_compare(
         for index in range(len(program.handlers))
     ]
     dispatcher = Dispatcher(players, ordering=ordering)
-    log = dispatcher._engine.state.started_log = []
+    log = log_starts(dispatcher._engine.state)
     with dispatcher:
         production = Production(dispatcher, outside)
         production.run()
@@ -181,7 +182,7 @@ def test_a_global_run_on_real_threads_is_that_of_pyzenkit(seed: int) -> None:
         for index in range(len(program.handlers))
     ]
     dispatcher = Dispatcher(players, ordering="global")
-    log = dispatcher._engine.state.started_log = []
+    log = log_starts(dispatcher._engine.state)
     for event, args in queued:
         dispatcher.queue.schedule(event, args)
     with dispatcher:

@@ -17,6 +17,7 @@ from tests.core.programs import (
     compare,
     drop_empty_batches,
     first_events,
+    log_starts,
     outside_events,
     programs,
     random_program,
@@ -71,8 +72,7 @@ class ProgramRun:
         self.harness = Harness(players, seed=seed, ordering=ordering, interrupt=interrupt)
         self.engine: Engine = self.harness._dispatcher._engine
         self.state: DispatchState = self.engine.state
-        self.log: list[tuple[str, list[Tag]]] = []
-        self.state.started_log = self.log
+        self.log: list[tuple[str, list[Tag]]] = log_starts(self.state)
 
     def run(self, *, check: Check | None = None) -> None:
         """Let tasks move until none can. Fail if something is left undone then."""

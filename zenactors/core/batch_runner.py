@@ -159,16 +159,11 @@ class BatchRunner:
         step = batch.chain.steps[batch.step]
         total = len(batch.items)
         begin, end = self._position, self._position + step.stride
-        # No local variable here holds the events: a dead letter's traceback keeps this frame.
-        self._dead += self._run(
-            batch,
-            step,
-            batch.items if begin == 0 and end >= total else batch.items[begin:end],
-            self._survivors,
-        )
+        stride = batch.items if begin == 0 and end >= total else batch.items[begin:end]
+        self._dead += self._run(batch, step, stride, self._survivors)
         after = self._now()
         elapsed = after - now
-        count = min(end, total) - begin - self._not_run
+        count = len(stride) - self._not_run
         self._position += count
         self._done += count
         if elapsed < SHORT_STRIDE:
@@ -176,10 +171,15 @@ class BatchRunner:
                 step.stride = min(MAX_STRIDE, count * 2)
         elif elapsed > LONG_STRIDE:
             step.stride = max(1, int(count * SHORT_STRIDE / elapsed))
+        if stride is not batch.items:
+            stride.clear()
         if self._position >= total:
             self._batch = None
-            survivors, self._survivors = self._survivors, []
-            self._finish(batch, survivors, self._dead, batch.size, last=batch.last)
+            # Cleared, because the traceback of a dead letter keeps the frames that hold the lists.
+            finished = batch.items
+            self._finish(batch, self._survivors, self._dead, batch.size, last=batch.last)
+            self._survivors = []
+            finished.clear()
             return not self.halted and bool(self._ready)
         if self.halted or after - self._begun >= SPLIT_AFTER:
             # If halted, the rest stays under way for good: it is reported as left.
@@ -235,7 +235,6 @@ class BatchRunner:
         survive = survivors.append
         dead = 0
         each = iter(items)
-        del items  # with the iterator at its end, no variable of this frame holds the events
         args = result = None
         while True:
             # Everything is contained here: a SystemExit that reached pykka's loop would end
@@ -266,8 +265,7 @@ class BatchRunner:
                     self._not_run = operator.length_hint(each)
                     return dead
             else:
-                # A dead letter's traceback keeps this frame.
-                del survivors, survive, args, result
+                args = result = None  # the traceback of a dead letter keeps this frame
                 return dead
 
     def _run_several(
@@ -280,7 +278,6 @@ class BatchRunner:
         daemon = self._daemon
         compat = self._compat
         dead = 0
-        item = args = result = None
         for item in each:
             args = item
             for callback in callbacks:
@@ -304,7 +301,7 @@ class BatchRunner:
             if self.halted:
                 self._not_run = operator.length_hint(each)
                 break
-        del survivors, item, args, result  # as in `_run`
+        item = args = result = None  # as in `_run`
         return dead
 
     def _goes_on(self, batch: Batch) -> bool:

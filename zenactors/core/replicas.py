@@ -237,11 +237,14 @@ class ReplicaRouter(BatchRunner):
             begin = end = dealing.released
             while end < len(results) and (result := results[end]) is not None:
                 survivors += result.items
+                result.items.clear()
                 dead += result.dead
                 end += 1
             if end == len(results):
                 dealings.popleft()
+                dealt = batch.items
                 self._finish(batch, survivors, dead, batch.size, last=batch.last)
+                dealt.clear()
                 continue
             if end > begin:
                 dealing.released = end

@@ -74,7 +74,7 @@ class UnknownEventError(ZenDaemonException, LookupError):
 
 
 class QueueFullError(ZenDaemonException):
-    """A producer has as many events under way as the queue's limit allows.
+    """A producer has as many events in flight as the queue's limit allows.
 
     The event was not queued. Other producers may still schedule: each has a limit of its own.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ from tests.actors.fakes import DEADLINE, Fake, raising
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.core.phase import Phase
 from zenactors.errors import ComponentStartError, NotRunningError, ZenDaemonStopException
+
+PHASE_LINE = r"DEBUG Phase (\w+) begins; (\w+) ended after \d+\.\d{3} s"
 
 
 @pytest.fixture
@@ -26,12 +29,11 @@ def lines() -> Iterator[list[str]]:
 
 
 def phases(lines: list[Any]) -> list[str]:
-    """Return the phases that began, and check that each of them but the last has ended."""
-    words = [str(line).split() for line in lines]
-    assert all(level == "DEBUG" for level, *_ in words)
-    begun = [word[2] for word in words if word[3] == "begins"]
-    ended = [word[2] for word in words if word[3] == "ended"]
-    assert ended == ["NEW", *begun[:-1]]
+    """Return the phases that began, and check that each line names the one that ended then."""
+    found = [re.fullmatch(PHASE_LINE, str(line).rstrip()) for line in lines]
+    begun = [match[1] for match in found if match]
+    assert len(begun) == len(lines)
+    assert [match[2] for match in found if match] == ["NEW", *begun[:-1]]
     return begun
 
 

@@ -46,11 +46,11 @@ class ComponentListener(Protocol):
         """Note that the actor's thread is about to end."""
         ...
 
-    def set_up(self, index: int, cause: BaseException | None) -> None:
+    def setup_is_over(self, index: int, cause: BaseException | None) -> None:
         """Note that `setup` has returned, or raised `cause`."""
         ...
 
-    def tore_down(self, index: int) -> None:
+    def teardown_is_over(self, index: int) -> None:
         """Note that `teardown` is over."""
         ...
 
@@ -135,7 +135,7 @@ class ComponentActor(pykka.ThreadingActor):
         if kind is not Batch and kind is not Resume:
             return self._handle(message)
         if self._over:
-            return None  # the batch stays under way, and the stop reports its events as left
+            return None  # the batch stays in flight, and the stop reports its events as left
         runner, inbox = self._runner, self.actor_inbox
         try:
             if kind is Batch:
@@ -164,14 +164,14 @@ class ComponentActor(pykka.ThreadingActor):
             case Rollback(transaction):
                 self._roll_back(transaction)
             case SetUp():
-                self._listener.set_up(self._index, self._set_up())
+                self._listener.setup_is_over(self._index, self._set_up())
             case TearDown():
                 if not self._over:
                     self._tear_down()
                 self._reactor.close()
                 self._over = True
                 self.actor_inbox.busy = False
-                self._listener.tore_down(self._index)
+                self._listener.teardown_is_over(self._index)
         return None
 
     def _call_back(self) -> None:
@@ -298,12 +298,12 @@ class ComponentActor(pykka.ThreadingActor):
         except BaseException as cause:  # a SystemExit in pykka's loop would end every actor
             name = callback_name(callback)
             if isinstance(cause, ZenDaemonStopException):
-                self._runner.halted = True
+                self._runner.stopped = True
                 self._listener.stop_at_once(0, cause)
                 return
             self._listener.callback_failed(self._runner.name, name, cause)
             if isinstance(cause, SystemExit | KeyboardInterrupt):
-                self._runner.halted = True
+                self._runner.stopped = True
                 self._listener.stop_at_once(exit_status(cause), cause)
         finally:
             self._flush()

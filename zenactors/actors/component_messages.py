@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SetUp:
-    """Order a component's `setup`. Reported by `ComponentListener.set_up`."""
+    """Order a component's `setup`. Reported by `ComponentListener.setup_is_over`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Quiesce:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TearDown:
-    """Order a component's `teardown`. Reported by `ComponentListener.tore_down`."""
+    """Order a component's `teardown`. Reported by `ComponentListener.teardown_is_over`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ Hendler, Incze, Shavit and Tzafrir, SPAA 2010.) The dispatcher actor's own threa
 when a timed event is due. A holder runs no user code and waits for no other thread, so it is
 quick.
 
-The invariant that keeps a submission from being overlooked: a thread submits first and tries the
-lock afterwards, and each holder looks at the inbox once more after it has released the lock. If
-the try fails, the holder's look comes after the submission.
+The invariant that keeps a submission from being overlooked: a thread puts it in the inbox first and
+tries the lock afterwards, and each holder looks at the inbox again after it has released the lock.
+If the lock is taken, its holder will still look at the inbox after the submission. (A thread that
+finds the inbox empty and gets the lock at once passes its event to the state directly.)
 
 Atomic operations relied on: `deque.append/popleft`, `Lock.acquire/release`, `SimpleQueue.put`.
 `submit_sequential` also relies on the order of two: it appends and then reads
@@ -190,7 +191,7 @@ class DispatchLoop:
         try:
             batches = self._drain() if self._inbox else []
             batches += state.admit(arriving)
-            if state.queue.timed or state.control_events.under_way:
+            if state.queue.timed or state.control_events.in_flight:
                 self._wake_for_timer()
             for observer in self._observers:
                 observer()

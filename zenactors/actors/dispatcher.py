@@ -185,7 +185,7 @@ class Dispatcher(DaemonNames):
             return self._report
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is under way and only events for later wait.
+        """Wait until nothing is in flight and only events for later wait.
 
         Returns:
             False if `timeout` seconds were not enough.
@@ -338,7 +338,7 @@ class Dispatcher(DaemonNames):
         return self._engine.halted
 
     def is_idle(self) -> bool:
-        """Return True if no event is queued or under way and no source is active.
+        """Return True if no event is queued or in flight and no source is active.
 
         Events for later count as queued, but maintenance events do not, except with pyzenkit's
         semantics.

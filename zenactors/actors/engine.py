@@ -85,7 +85,7 @@ class Engine:
         done: Set when it is time to stop.
         stop_lock: Held by a stop, and by each step of a start: no stop begins in the middle of one.
         halted_with: The status with which a callback stopped everything, or None.
-        set_ups: The exception of each setup that is over; None is success.
+        setup_results: The exception of each setup that is over; None is success.
         torn_down: The components whose teardown is over.
         start_failure: The first `start` callback that failed.
         exit_status: The exit status that was set first, or None.
@@ -142,7 +142,7 @@ class Engine:
         self.done = runtime.event()
         self.stop_lock = runtime.lock()
         self.halted_with: int | None = None
-        self.set_ups: dict[int, BaseException | None] = {}
+        self.setup_results: dict[int, BaseException | None] = {}
         self.torn_down: set[int] = set()
         self.start_failure: DeadLetter | None = None
         self.exit_status: int | None = None
@@ -154,20 +154,23 @@ class Engine:
         """Enter a phase, and log it. False: it, or a later one, was entered before."""
         ended = self.lifecycle.advance(phase)
         if ended is not None:
-            self._log_phases(ended, phase)
+            self._log_phase(ended, phase)
         return ended is not None
 
-    def _log_phases(self, ended: Phase, phase: Phase) -> None:
+    def _log_phase(self, ended: Phase, phase: Phase) -> None:
         now = self.clock.monotonic()
         seconds, self._phase_began = now - self._phase_began, now
         with contextlib.suppress(Exception):  # a log sink that raises must not hold up a stop
-            log = logger.bind(phase=ended.name)
-            log.debug("Phase {phase} ended after {s:.3f} s", phase=ended.name, s=seconds)
-            logger.bind(phase=phase.name).debug("Phase {phase} begins", phase=phase.name)
+            logger.bind(phase=phase.name).debug(
+                "Phase {phase} begins; {ended} ended after {seconds:.3f} s",
+                phase=phase.name,
+                ended=ended.name,
+                seconds=seconds,
+            )
 
     def all_set_up(self) -> bool:
         """Return True if the setup of every component has succeeded."""
-        causes = list(self.set_ups.values())
+        causes = list(self.setup_results.values())
         return len(causes) == len(self.names) and all(cause is None for cause in causes)
 
     @property
@@ -191,7 +194,7 @@ class Engine:
         self.done.set()
         self.notifier.notify()
         if ended is not None:
-            self._log_phases(ended, Phase.HALTED)
+            self._log_phase(ended, Phase.HALTED)
 
     # --- actors --------------------------------------------------------------------------------
 
@@ -268,7 +271,7 @@ class Engine:
             predicate: Evaluated after each notification.
             deadline: When to stop waiting.
             notify_when: Evaluated after each run of the dispatcher's state, under its lock; True
-                notifies. Default: no event is under way.
+                notifies. Default: no event is in flight.
         """
         is_worth_it = notify_when or self._nothing_under_way
 
@@ -284,7 +287,7 @@ class Engine:
             return True
 
     def drained(self) -> bool:
-        """Return True if nothing is under way and only events for later wait."""
+        """Return True if nothing is in flight and only events for later wait."""
         with self.loop.locked() as state:
             return state.drained()
 
@@ -337,12 +340,12 @@ class Engine:
         self.runners.pop(ident, None)
         self.reactors.pop(ident, None)
 
-    def set_up(self, index: int, cause: BaseException | None) -> None:
+    def setup_is_over(self, index: int, cause: BaseException | None) -> None:
         """Note that a component's setup is over."""
-        self.set_ups[index] = cause
+        self.setup_results[index] = cause
         self.notifier.notify()
 
-    def tore_down(self, index: int) -> None:
+    def teardown_is_over(self, index: int) -> None:
         """Note that a component's teardown is over."""
         self.torn_down.add(index)
         self.notifier.notify()

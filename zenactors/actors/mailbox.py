@@ -110,7 +110,7 @@ class Mailbox(ControlLane):
         """Put a batch in its lane, and wake the owner. Never blocks. Thread: any.
 
         A batch needs no envelope, which would double the cost of a hop. A batch that comes after
-        the actor has stopped stays under way: the stop reports its events as left.
+        the actor has stopped stays in flight: the stop reports its events as left.
         """
         if batch.on_control_lane:
             self.put(batch)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.process.children import Children
 
-HASTY_PATIENCE = 0.25  # seconds a teardown may hold up the next one when there is no time
-HASTY_TIMEOUT = 1.0  # seconds for everything when there is no time
+HASTY_PATIENCE = 0.25  # seconds to wait for one teardown before the next, when in haste
+HASTY_TIMEOUT = 1.0  # seconds for all of them then
 CHILDREN_GRACE = 2.0  # seconds that programs have between SIGTERM and SIGKILL
 
 
@@ -32,9 +32,9 @@ class StopReport:
 
     Attributes:
         drained: True if all queued events were handled, except those for later.
-        timed_out: True if they were not, because the time ran out.
+        timed_out: True if the time ran out before all queued events were handled.
         stuck: Names of the components that did not stop; their threads were left behind.
-        left: How many events were not handled, although they were queued or under way.
+        left: How many events were not handled, although they were queued or in flight.
         later: How many events still waited for their time, maintenance events excepted.
         dead_letters: How many events could not be handled, in the whole run.
     """
@@ -118,7 +118,7 @@ class Shutdown:
         engine = self._engine
         with engine.loop.locked() as state:
             if engine.lifecycle.phase < Phase.OPEN:
-                return not state.in_flight()  # only the `start` event may be under way
+                return not state.in_flight()  # only the `start` event may be in flight
             return state.drained()
 
     def _tear_down(
@@ -126,9 +126,9 @@ class Shutdown:
     ) -> list[int]:
         """Tear down what is set up, in reverse; return the components that did not answer."""
         engine = self._engine
-        up = [index for index, cause in list(engine.set_ups.items()) if cause is None]
+        up = [index for index, cause in list(engine.setup_results.items()) if cause is None]
         ordered = list(up)
-        if setting_up is not None and setting_up not in engine.set_ups:
+        if setting_up is not None and setting_up not in engine.setup_results:
             ordered.append(setting_up)
         for index in reversed(ordered):
             if index in engine.torn_down:

@@ -58,12 +58,14 @@ class Startup:
             self._check_not_stopped()
             self.setting_up = index
             engine.tell(index, SetUp())
-        in_time = self._wait_for(lambda: index in engine.set_ups or engine.lifecycle.stop_requested)
-        if index not in engine.set_ups:
+        in_time = self._wait_for(
+            lambda: index in engine.setup_results or engine.lifecycle.stop_requested
+        )
+        if index not in engine.setup_results:
             self._check_not_stopped()
         if not in_time:
             raise ComponentStartError(name, "setup", f"no answer in {self._timeout:g} s")
-        cause = engine.set_ups[index]
+        cause = engine.setup_results[index]
         if cause is not None:
             raise ComponentStartError(name, "setup", format_error(cause)) from cause
 

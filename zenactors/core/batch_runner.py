@@ -72,7 +72,7 @@ class BatchRunner:
 
     Attributes:
         children: The events that callbacks have scheduled and that are not sent on yet.
-        halted: True once a callback has asked for an immediate stop. The rest of its batch is not
+        stopped: True once a callback has asked for an immediate stop. The rest of its batch is not
             run: an output that failed must not receive the events after the gap.
 
     Thread: own.
@@ -92,7 +92,7 @@ class BatchRunner:
         self.index = index
         self.name = name
         self.children: list[Scheduled] = []
-        self.halted = False
+        self.stopped = False
         self._not_run = 0
         self._daemon = daemon
         self._sink = sink
@@ -102,7 +102,7 @@ class BatchRunner:
         self._ready: deque[Batch] = deque()
         self._expected: dict[Order, int] = {}
         self._early: dict[tuple[Order, int], list[Batch]] = {}
-        self._batch: Batch | None = None  # under way, between two strides
+        self._batch: Batch | None = None  # the current one, between two strides
         self._begun = 0.0
         self._done = 0  # its events that were run since `_begun`
         self._position = 0
@@ -115,7 +115,7 @@ class BatchRunner:
         A batch of the control lane is run at once, between two strides.
         """
         if batch.on_control_lane:
-            if not self.halted:
+            if not self.stopped:
                 self.run_control(batch)
             return
         order = batch.chain.steps[batch.step].order
@@ -138,17 +138,17 @@ class BatchRunner:
         step = batch.chain.steps[batch.step]
         survivors: list[Any] = []
         dead = self._run(batch, step, batch.items, survivors)
-        # Children of the batch under way are sent on too: they were scheduled before its own.
+        # Children of the current batch are sent on too: they were scheduled before its own.
         self._finish(batch, survivors, dead, batch.size, last=True)
 
     def work(self) -> bool:
-        """Run one stride: some events of the batch under way, or of the next batch.
+        """Run one stride: some events of the current batch, or of the next one.
 
         Returns:
             True if there is more to run.
         """
         batch = self._batch
-        if self.halted or (batch is None and not self._ready):
+        if self.stopped or (batch is None and not self._ready):
             return False
         now = self._now()
         if batch is None:
@@ -180,12 +180,12 @@ class BatchRunner:
             self._finish(batch, self._survivors, self._dead, batch.size, last=batch.last)
             self._survivors = []
             finished.clear()
-            return not self.halted and bool(self._ready)
-        if self.halted or after - self._begun >= SPLIT_AFTER:
-            # If halted, the rest stays under way for good: it is reported as left.
+            return not self.stopped and bool(self._ready)
+        if self.stopped or after - self._begun >= SPLIT_AFTER:
+            # If stopped, the rest stays in flight for good: it is reported as left.
             self._send_done(batch)
             self._begun = after
-        return not self.halted
+        return not self.stopped
 
     def _send_done(self, batch: Batch) -> None:
         """Send on the finished events of a batch, and keep the rest."""
@@ -261,7 +261,7 @@ class BatchRunner:
                     survive(args)
                 else:
                     dead += died
-                if self.halted:
+                if self.stopped:
                     self._not_run = operator.length_hint(each)
                     return dead
             else:
@@ -298,7 +298,7 @@ class BatchRunner:
                 args = result[1]
             else:
                 survivors.append(args)
-            if self.halted:
+            if self.stopped:
                 self._not_run = operator.length_hint(each)
                 break
         item = args = result = None  # as in `_run`
@@ -306,7 +306,7 @@ class BatchRunner:
 
     def _goes_on(self, batch: Batch) -> bool:
         """Return True if an event goes on although a callback raised: only control events do."""
-        return batch.chain.is_control_event and not self._compat and not self.halted
+        return batch.chain.is_control_event and not self._compat and not self.stopped
 
     def _contain(
         self,
@@ -317,13 +317,13 @@ class BatchRunner:
     ) -> int:
         """Handle an exception of a callback. Return 1 if its event is dead, else 0."""
         if isinstance(cause, ZenDaemonStopException):
-            self.halted = True
+            self.stopped = True
             self._incidents.stop_at_once(0, cause)
             return 0
         name = callback_name(callback)
         self._incidents.dead_letter(DeadLetter(batch.chain.event, args, self.name, name, cause))
         if isinstance(cause, SystemExit | KeyboardInterrupt):
-            self.halted = True
+            self.stopped = True
             self._incidents.stop_at_once(exit_status(cause), cause)
         return 1
 

@@ -52,18 +52,18 @@ class Counts:
 class ChainState:
     """The window and the counters of one chain.
 
-    The window limits how many of its events are under way. It grows while the chain is quick and
+    The window limits how many of its events are in flight. It grows while the chain is quick and
     shrinks while it is slow.
 
     Attributes:
         chain: The chain.
         orders: The order to which each step belongs.
         components: The component of each step.
-        window: How many events may be under way.
+        window: How many events may be in flight.
         least_window: The minimum of the window.
         full: True while no event may start. Any thread may read it as a hint.
-        in_flight: How many data events are under way. The window limits this number.
-        control_in_flight: How many events are under way on the control lane.
+        in_flight: How many data events are in flight. The window limits this number.
+        control_in_flight: How many events are in flight on the control lane.
         passed: How many data events have left the chain, however they ended.
         held_back: The producers whose next event waits for the window, first come first served.
     """

@@ -22,20 +22,20 @@ RELOAD_PATIENCE = 15.0  # seconds for `signal_hup`, because a reload takes longe
 
 
 class ControlEvent:
-    """One control event under way.
+    """One control event in flight.
 
     Attributes:
-        steps: One chain of a single step for each component that it visits.
+        single_steps: One chain of a single step for each component that it visits.
         position: The step where it is.
         args: The args for the component of that step.
         due: When it goes on without that component, on the monotonic clock.
         batch: The batch that this component has to answer. None once the event has ended.
     """
 
-    __slots__ = ("args", "batch", "due", "position", "steps")
+    __slots__ = ("args", "batch", "due", "position", "single_steps")
 
     def __init__(self, chain: Chain, args: Any) -> None:
-        self.steps = [
+        self.single_steps = [
             Chain(chain.event, chain.number, (step,), revisits=False, is_control_event=True)
             for step in chain.steps
         ]
@@ -49,13 +49,13 @@ class ControlEvents:
     """Pass control events on from component to component.
 
     Attributes:
-        under_way: The control events that have not ended.
+        in_flight: The control events that have not ended.
         skipped: Which event went on without which component. The thread that logs this empties it.
         unanswered: How many components have yet to answer an event that went on without them.
     """
 
     def __init__(self, clock: Clock) -> None:
-        self.under_way: list[ControlEvent] = []
+        self.in_flight: list[ControlEvent] = []
         self.skipped: deque[tuple[Any, int]] = deque()
         self.unanswered = 0
         self._clock = clock
@@ -63,7 +63,7 @@ class ControlEvents:
     def start(self, chain: Chain, args: Any) -> Batch:
         """Return the batch for the first component of a control event's chain."""
         event = ControlEvent(chain, args)
-        self.under_way.append(event)
+        self.in_flight.append(event)
         return self._visit(event)
 
     def returned(self, batch: Batch) -> Batch | None:
@@ -77,11 +77,11 @@ class ControlEvents:
         if batch is not event.batch:
             self.unanswered -= 1
             return None
-        if batch.items and event.position + 1 < len(event.steps):
+        if batch.items and event.position + 1 < len(event.single_steps):
             event.args = batch.items[0]
             event.position += 1
             return self._visit(event)
-        self.under_way.remove(event)
+        self.in_flight.remove(event)
         event.batch = None
         return batch
 
@@ -94,10 +94,10 @@ class ControlEvents:
         """
         now = self._clock.monotonic()
         answers = []
-        for event in self.under_way:
+        for event in self.in_flight:
             if event.due <= now:
-                step = event.steps[event.position].steps[0]
-                self.skipped.append((event.steps[event.position].event, step.component))
+                step = event.single_steps[event.position].steps[0]
+                self.skipped.append((event.single_steps[event.position].event, step.component))
                 self.unanswered += 1
                 event.batch = self._batch(event)
                 answers.append(event.batch)
@@ -105,12 +105,12 @@ class ControlEvents:
 
     def next_due(self) -> float | None:
         """Return the seconds until the next component has been busy for too long, or None."""
-        if not self.under_way:
+        if not self.in_flight:
             return None
-        return max(0.0, min(event.due for event in self.under_way) - self._clock.monotonic())
+        return max(0.0, min(event.due for event in self.in_flight) - self._clock.monotonic())
 
     def _visit(self, event: ControlEvent) -> Batch:
-        name = event.steps[event.position].event
+        name = event.single_steps[event.position].event
         patience = RELOAD_PATIENCE if name == EVENT_SIGNAL_HUP else PATIENCE
         event.due = self._clock.monotonic() + patience
         event.batch = self._batch(event)
@@ -118,7 +118,7 @@ class ControlEvents:
 
     @staticmethod
     def _batch(event: ControlEvent) -> Batch:
-        chain = event.steps[event.position]
+        chain = event.single_steps[event.position]
         batch = Batch(chain, 0, (), [event.args], 1, on_control_lane=True)
         batch.origin = event
         return batch

@@ -3,9 +3,9 @@
 No thread, no I/O. The thread that holds the state reports what has happened (`accept`, `complete`)
 and delivers the batches that `admit` returns.
 
-Three rules bound and order everything:
+Three rules limit and order all events:
 
-* A *window* per chain limits how many of its events are under way; it grows while the chain
+* A *window* per chain limits how many of its events are in flight; it grows while the chain
   is quick and shrinks while it is slow.
 * A batch draws a *ticket* at every step of its chain when it starts. A component runs batches
   in ticket order, so it sees events in exactly the order in which they were started.
@@ -194,7 +194,7 @@ class DispatchState:
             self.accept(arriving)
             is_ready = True
         batches: list[Batch] = []
-        if self.control_events.under_way:
+        if self.control_events.in_flight:
             self._skip_overdue(batches)
         if not is_ready:
             return batches
@@ -207,11 +207,11 @@ class DispatchState:
     # --- queries ---------------------------------------------------------------------------
 
     def drained(self) -> bool:
-        """Return True if nothing is under way and only timed events wait."""
+        """Return True if nothing is in flight and only timed events wait."""
         return not self._in_flight and not self.queue.waiting()
 
     def idle(self) -> bool:
-        """Return True if no event is queued or under way and no source is active.
+        """Return True if no event is queued or in flight and no source is active.
 
         Queued maintenance events do not count, except with pyzenkit's semantics.
         """
@@ -230,7 +230,7 @@ class DispatchState:
         return min((each for each in due if each is not None), default=None)
 
     def in_flight(self) -> int:
-        """Return how many events are under way."""
+        """Return how many events are in flight."""
         return self._in_flight
 
     def counts(self) -> dict[Any, Counts]:

@@ -46,7 +46,7 @@ class Lifecycle:
         admits: True while events start: in OPEN and DRAINING. Stored, like `halted`, because it is
             read for every event.
         halted: True from HALTED on.
-        stop_requested: True once a stop was requested, in any phase. A start that is under way
+        stop_requested: True once a stop was requested, in any phase. A start that is running
             ends then.
     """
 

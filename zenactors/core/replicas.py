@@ -158,7 +158,7 @@ class ReplicaRouter(BatchRunner):
 
     def work(self) -> bool:
         """Deal the events of the next batch. Return True if there are more batches."""
-        if self.halted or not self._ready:
+        if self.stopped or not self._ready:
             return False
         batch = self._ready.popleft()
         dealing = _Dealing(batch, [None] * len(batch.items))
@@ -173,7 +173,7 @@ class ReplicaRouter(BatchRunner):
             else:
                 self._deal(replica, batch, (dealing, position), args)
         self._release(dealings)
-        return not self.halted and bool(self._ready)
+        return not self.stopped and bool(self._ready)
 
     def run_control(self, batch: Batch) -> None:
         """Deal a control event to every replica, and send on the result of the first."""

@@ -2,18 +2,18 @@
 
 The main thread calls the dispatcher's `start`, `wait_for_end` and `stop`, one after the other.
 Each of these waits until something is true: `while not true: wait()`. On the main thread, that
-`wait` is `MainLoop.run_once`. So there is one loop in all three phases, and a signal is handled
+`wait` is `MainLoop.run_once`. So there is one loop in all three calls, and a signal is handled
 while components are set up, while they work, and while they are torn down.
 
 The exits from the loop:
 
-- The phases end by themselves: the daemon is idle, a callback stopped it, or SIGINT asked for a
+- The three calls return normally: the daemon is idle, a callback stopped it, or SIGINT asked for a
   graceful stop (`set_done`). A graceful stop has a deadline of its own, `stop_timeout`.
 - SIGTERM becomes the `terminate` event, whose callback stops the dispatcher at once. If that has
   not happened in `TERMINATE_TIMEOUT` seconds, the loop raises `ForcedExit`.
 - `run_once` raises `ForcedExit` at once for the third SIGINT, for SIGINT during the start, and
-  for SIGTERM when events no longer begin: during the start, and during a stop. The exception
-  ends whichever phase is waiting; what remains is a stop without draining.
+  for SIGTERM when its event might not begin: during the start, and once a stop was asked for. The
+  exception ends whichever call is waiting; what remains is a stop without draining.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from zenactors.core.clock import Clock
 
 MAX_STOP_ATTEMPTS = 3
-"""The SIGINT of this number ends the daemon at once, without waiting for events under way."""
+"""The SIGINT of this number ends the daemon at once, without waiting for events in flight."""
 
 TERMINATE_TIMEOUT = 1.0  # seconds that the `terminate` event has to stop the dispatcher
 

@@ -1,4 +1,4 @@
-"""Reload as a transaction: in the end all of the new configuration holds, or all of the old one.
+"""Reload as a transaction: after it, either the whole new configuration is in force or the old.
 
 The steps are those of `Reloader._transact`, from top to bottom. Each logs one DEBUG line. If a
 step fails, the daemon keeps, or gets back, the configuration that it had. The components' half
@@ -128,7 +128,7 @@ class Reloader:
             now: Unix time, for the state.
         """
         if not self._lock.acquire(blocking=False):
-            logger.warning("Configuration not reloaded: another reload is under way")
+            logger.warning("Configuration not reloaded: another reload is running")
             return False
         try:
             before = self._daemon.configuration

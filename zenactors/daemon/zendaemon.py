@@ -161,7 +161,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         Signals: SIGINT stops gracefully, the third one at once; SIGTERM terminates; SIGHUP
         reloads; SIGUSR1 saves the runlog and SIGUSR2 the state; SIGQUIT logs the stack of every
         thread; SIGALRM wakes the main thread. The daemon ends by itself once nothing is queued,
-        nothing is under way and no source is active.
+        nothing is in flight and no source is active.
 
         Returns:
             The exit status; see the documentation's table.

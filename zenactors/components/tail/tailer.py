@@ -1,7 +1,7 @@
 """`FileTailer`: follows many files from one component, without a thread of its own.
 
 A timer polls for new files and new content; reading itself is driven by events. At most one `read`
-event is under way: its callback reads one block, schedules the lines and then the next `read`.
+event is in flight: its callback reads one block, schedules the lines and then the next `read`.
 A producer's events are admitted in order, so a full chain behind `lines` holds up the next `read`:
 a slow sink stops the reading, and memory stays bounded.
 """

@@ -120,8 +120,9 @@ class ProgramRun:
                 self.harness._hub.give_way()
             if rng.random() < 0.1:
                 handle = handles.pop(rng.randrange(len(handles)))
+                tag = handle.args
                 if handle.cancel():
-                    self.withdrawn.append(handle.args)
+                    self.withdrawn.append(tag)
                 assert not handle.cancel()
 
     def _schedule(self, rng: random.Random, event: str, args: Tag) -> Scheduled:

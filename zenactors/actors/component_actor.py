@@ -26,6 +26,7 @@ from zenactors.core.batch_runner import BatchRunner, exit_status
 from zenactors.core.callbacks import callback_name
 from zenactors.core.component import set_options, transfer_state
 from zenactors.core.messages import Batch
+from zenactors.core.text import short_repr
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 if TYPE_CHECKING:
@@ -190,7 +191,11 @@ class ComponentActor(pykka.ThreadingActor):
         except Exception:
             raise  # pykka passes it to the asker
         except BaseException as cause:  # in pykka's loop it would end every actor, unanswered
-            raise ZenDaemonComponentException(f"{self._runner.name!r} raised {cause!r}.") from cause
+            raise ZenDaemonComponentException(
+                f"{self._runner.name!r} raised {short_repr(cause)}."
+            ) from cause
+        finally:
+            self._flush()
 
     def _read_statistics(self, reader: str) -> Any:
         read = getattr(self._component, "get_statistics", None)

@@ -52,6 +52,7 @@ class LiveQueue:
         self._clock = clock
         self._runners = runners
         self._ident = runtime.ident
+        self._producer = runtime.producer
         self._known = known
         self._limit = limit
         self._when_full = when_full
@@ -70,15 +71,14 @@ class LiveQueue:
 
         Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
         """
-        ident = self._ident()
-        if ident in self._runners or self._limit is not None or self._lifecycle.halted:
+        if self._ident() in self._runners or self._limit is not None or self._lifecycle.halted:
             return self._put(QueuePosition.BACK, event, args, 0.0)
         # The shortest path: each step adds to the latency of an idle daemon.
         if self._known is None:
             hash(event)
         elif event not in self._known:
             raise UnknownEventError(event, known=self._known)
-        scheduled = Scheduled(self, QueuePosition.BACK, event, args, 0.0, ident)
+        scheduled = Scheduled(self, QueuePosition.BACK, event, args, 0.0, self._producer())
         self._loop.submit_sequential(scheduled)
         return scheduled
 
@@ -125,7 +125,7 @@ class LiveQueue:
         runner = self._runners.get(ident)
         unsent = len(runner.children) if runner else 0
         with self._loop.locked() as state:
-            return unsent + state.ahead(runner.name if runner else ident)
+            return unsent + state.ahead(runner.name if runner else self._producer())
 
     def next(self) -> tuple[Any, Any]:
         """Take the next event out of the queue instead of having it dispatched. Thread: any.
@@ -173,7 +173,7 @@ class LiveQueue:
             scheduled = Scheduled(self, position, event, args, when, runner.name)
             runner.children.append(scheduled)
             return scheduled
-        scheduled = Scheduled(self, position, event, args, when, ident)
+        scheduled = Scheduled(self, position, event, args, when, self._producer())
         limited = position is QueuePosition.BACK or position is QueuePosition.FRONT
         if self._limit is not None and limited and self._lifecycle.admits:
             self._make_room(event, self._limit)

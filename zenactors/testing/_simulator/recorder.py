@@ -137,11 +137,10 @@ class ObservedCallback:
     def _note_answer(self, trace: Trace, tracked: Tracked, args: Any, result: Any) -> None:
         changed, stopped = args, False
         if result is not None:
-            try:
-                flag, changed = result
-            except (TypeError, ValueError) as cause:  # the runner will dead-letter it
-                trace.raised(self.component, tracked, cause)
+            if not is_answer(result):  # the runner will dead-letter it
+                trace.raised(self.component, tracked, wrong_answer(result))
                 return
+            flag, changed = result
             stopped = flag != FLAG_CONTINUE
         trace.answered(
             self.component,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pykka
@@ -61,6 +61,7 @@ class SimulatedRuntime(Runtime):
     """
 
     def __init__(self, hub: Hub, trace: Trace, faults: Faults, *, interrupt: float) -> None:
+        super().__init__()
         self.hub = hub
         self.trace = trace
         self.ident = hub.ident
@@ -76,6 +77,10 @@ class SimulatedRuntime(Runtime):
     def start(self, actor: type[A], *args: Any, **kwargs: Any) -> pykka.ActorRef[A]:
         """Make an actor whose loop is a task."""
         return _simulated(actor, self).start(*args, **kwargs)
+
+    def producer(self) -> Hashable:
+        """Return the identity of the calling task, which is never used again."""
+        return self.hub.ident()
 
     def enter(self, name: str) -> Any:
         """Name the calling task."""

@@ -1,4 +1,7 @@
-"""A first daemon: it greets two readers, greets again a second later, and ends by itself."""
+"""A first daemon: it greets two readers, greets again a second later, and ends by itself.
+
+python examples/hello.py
+"""
 
 import sys
 

@@ -7,7 +7,6 @@ none of these blocks.
 
 from __future__ import annotations
 
-import contextlib
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +17,7 @@ from loguru import logger
 from zenactors.actors.component_actor import ComponentActor
 from zenactors.actors.component_messages import Open
 from zenactors.actors.dispatch_loop import DispatcherActor, DispatchLoop
-from zenactors.actors.incidents import Incidents
+from zenactors.actors.incidents import Incidents, survive_log
 from zenactors.actors.wiring import Wiring
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.clock import Deadline
@@ -143,7 +142,7 @@ class Engine(Incidents):
     def _log_phase(self, ended: Phase, phase: Phase) -> None:
         now = self.clock.monotonic()
         seconds, self._phase_began = now - self._phase_began, now
-        with contextlib.suppress(Exception):  # a log sink that raises must not hold up a stop
+        with survive_log():
             logger.bind(phase=phase.name).debug(
                 "Phase {phase} begins; {ended} ended after {seconds:.3f} s",
                 phase=phase.name,
@@ -216,8 +215,7 @@ class Engine(Incidents):
                     f"Component {entry.name!r} is at work in another dispatcher; make another"
                     " object for each dispatcher."
                 )
-            with contextlib.suppress(AttributeError):  # an object without a dictionary
-                setattr(component, OWNER, (id(component), weakref.ref(self.lifecycle)))
+            setattr(component, OWNER, (id(component), weakref.ref(self.lifecycle)))
 
     def stop_actors(self) -> None:
         """Order all actors to leave their loops. Does not wait."""

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from zenactors.core.messages import DeadLetter
 
 
-def _survive_log() -> contextlib.suppress:
-    return contextlib.suppress(Exception)  # raised by a log sink, or a patcher, of the program
+def survive_log() -> contextlib.suppress:
+    """Ignore what a log sink, or a patcher, of the program raises."""
+    return contextlib.suppress(Exception)
 
 
 class Incidents(abc.ABC):
@@ -85,7 +86,7 @@ class Incidents(abc.ABC):
             self.set_exit_status(EXIT_FAILURE)
             self.halt()
         if not starting:  # the start raises the exception
-            with _survive_log():
+            with survive_log():
                 self.dead_letters.log(letter, count)
 
     def stop_at_once(self, status: int, cause: BaseException) -> None:
@@ -93,7 +94,7 @@ class Incidents(abc.ABC):
         self.halted_with = status
         self.set_exit_status(0 if self.compat else status)
         self.halt()
-        with _survive_log():
+        with survive_log():
             level = "DEBUG" if isinstance(cause, ZenDaemonStopException) else "INFO"
             logger.log(level, "A callback stops everything: {cause}", cause=short_repr(cause))
 
@@ -101,7 +102,7 @@ class Incidents(abc.ABC):
 
     def callback_failed(self, component: str, callback: str, cause: BaseException) -> None:
         """Log an exception that was raised outside of any event."""
-        with _survive_log():
+        with survive_log():
             logger.bind(component=component).opt(exception=cause).error(
                 "{callback} failed: {cause}", callback=callback, cause=short_repr(cause)
             )
@@ -110,14 +111,14 @@ class Incidents(abc.ABC):
         """End everything: a component works neither with its new options nor with its old ones."""
         self.set_exit_status(EXIT_SOFTWARE)
         self.halt()
-        with _survive_log():
+        with survive_log():
             logger.bind(component=self.names[index]).opt(exception=cause).critical(
                 "Cannot roll back to its old options: {cause}; stopping", cause=short_repr(cause)
             )
 
     def component_skipped(self, event: Any, component: int) -> None:
         """Log that a control event went on without a component."""
-        with _survive_log():
+        with survive_log():
             logger.bind(component=self.names[component]).warning(
                 "Busy for too long: event {event!r} goes on without it", event=event
             )
@@ -129,21 +130,21 @@ class Incidents(abc.ABC):
             return
         self.set_exit_status(EXIT_FAILURE)
         self.halt()
-        with _survive_log():
+        with survive_log():
             logger.error("{cause}", cause=cause)
 
     def actor_lost(self, what: str) -> None:
         """End everything, because an actor ended and nothing asked it to."""
         self.set_exit_status(EXIT_SOFTWARE)
         self.halt()
-        with _survive_log():
+        with survive_log():
             logger.critical("The actor of {what} ended without being asked to; stopping", what=what)
 
     def broken(self, cause: BaseException) -> None:
         """End everything after a bug in zenactors itself."""
         self.set_exit_status(EXIT_SOFTWARE)
         self.halt()
-        with _survive_log():
+        with survive_log():
             logger.opt(exception=cause).critical(
                 "A bug in zenactors: {cause}; stopping. Please report it.", cause=short_repr(cause)
             )

@@ -16,13 +16,13 @@ from zenactors.core.callbacks import (
     FLAG_CONTINUE,
     Callback,
     callback_name,
-    is_answer,
+    invalid_answer,
+    read_answer,
 )
 from zenactors.core.chain import Order, Step
 from zenactors.core.clock import Clock
 from zenactors.core.messages import Batch, DeadLetter, Scheduled
-from zenactors.core.text import short_repr
-from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
+from zenactors.errors import ZenDaemonStopException
 
 MAX_STRIDE = 64  # events between two looks at the clock and the control lane
 SHORT_STRIDE = 0.000_25  # seconds: a stride that takes less may double
@@ -68,9 +68,10 @@ class BatchRunner:
         sink: Takes the results.
         incidents: Takes dead letters and requests to stop.
         clock: The source of time.
-        compat: True: every callback returns `(flag, args)`, as in pyzenkit; `None` is an error.
+        compat: True: callbacks return what pyzenkit's do; `None` is an error.
 
     Attributes:
+        compat: As above.
         children: The events that callbacks have scheduled and that are not sent on yet.
         stopped: True once a callback has asked for an immediate stop. The rest of its batch is not
             run: an output that failed must not receive the events after the gap.
@@ -98,7 +99,7 @@ class BatchRunner:
         self._sink = sink
         self._incidents = incidents
         self._now = clock.monotonic
-        self._compat = compat
+        self.compat = compat
         self._ready: deque[Batch] = deque()
         self._expected: dict[Order, int] = {}
         self._early: dict[tuple[Order, int], list[Batch]] = {}
@@ -231,11 +232,11 @@ class BatchRunner:
             return self._run_several(batch, step.callbacks, iter(items), survivors)
         callback = step.callbacks[0]
         daemon = self._daemon
-        compat = self._compat
+        compat = self.compat
         survive = survivors.append
         dead = 0
         each = iter(items)
-        args = result = None
+        args = result = answer = None
         while True:
             # Everything is contained here: a SystemExit that reached pykka's loop would end
             # every actor of the process.
@@ -244,17 +245,17 @@ class BatchRunner:
                     result = callback(daemon, args)
                     if result is None and not compat:
                         survive(args)
-                    # The usual answer first: `is_answer` would add a tenth to every event.
+                    # The usual answer first: `read_answer` would add a tenth to every event.
                     elif (
                         type(result) is tuple
                         and len(result) == ANSWER_SIZE
                         and result[0] is FLAG_CONTINUE
                     ):
                         survive(result[1])
-                    elif not is_answer(result):
+                    elif (answer := read_answer(result, compat=compat)) is None:
                         raise invalid_answer(callback, result)
-                    elif result[0]:
-                        survive(result[1])
+                    elif answer[0]:
+                        survive(answer[1])
             except BaseException as cause:  # see above
                 died = self._contain(batch, callback, args, cause)
                 if died and self._goes_on(batch):
@@ -265,7 +266,7 @@ class BatchRunner:
                     self._not_run = operator.length_hint(each)
                     return dead
             else:
-                args = result = None  # the traceback of a dead letter keeps this frame
+                args = result = answer = None  # the traceback of a dead letter keeps this frame
                 return dead
 
     def _run_several(
@@ -276,7 +277,7 @@ class BatchRunner:
         survivors: list[Any],
     ) -> int:
         daemon = self._daemon
-        compat = self._compat
+        compat = self.compat
         dead = 0
         for item in each:
             args = item
@@ -285,7 +286,8 @@ class BatchRunner:
                     result = callback(daemon, args)
                     if result is None and not compat:
                         continue
-                    if not is_answer(result):
+                    answer = read_answer(result, compat=compat)
+                    if answer is None:
                         raise invalid_answer(callback, result)
                 except BaseException as cause:  # contained, as in `_run`
                     died = self._contain(batch, callback, args, cause)
@@ -293,20 +295,20 @@ class BatchRunner:
                         continue
                     dead += died
                     break
-                if not result[0]:
+                if not answer[0]:
                     break
-                args = result[1]
+                args = answer[1]
             else:
                 survivors.append(args)
             if self.stopped:
                 self._not_run = operator.length_hint(each)
                 break
-        item = args = result = None  # as in `_run`
+        item = args = result = answer = None  # as in `_run`
         return dead
 
     def _goes_on(self, batch: Batch) -> bool:
         """Return True if an event goes on although a callback raised: only control events do."""
-        return batch.chain.is_control_event and not self._compat and not self.stopped
+        return batch.chain.is_control_event and not self.compat and not self.stopped
 
     def _contain(
         self,
@@ -326,14 +328,6 @@ class BatchRunner:
             self.stopped = True
             self._incidents.stop_at_once(exit_status(cause), cause)
         return 1
-
-
-def invalid_answer(callback: Callable[..., Any], result: Any) -> ZenDaemonComponentException:
-    """Return the error for an invalid return value of a callback."""
-    return ZenDaemonComponentException(
-        f"{short_repr(callback)} returned {short_repr(result)}; expected (flag, args),"
-        " or None to continue."
-    )
 
 
 def exit_status(cause: BaseException) -> int:

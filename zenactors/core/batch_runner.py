@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from zenactors.core.callbacks import (
-    ANSWER_SIZE,
     FLAG_CONTINUE,
     Callback,
     callback_name,
@@ -228,36 +227,42 @@ class BatchRunner:
 
     def _run(self, batch: Batch, step: Step, items: list[Any], survivors: list[Any]) -> int:
         """Run a step's callbacks on each of `items`; return how many were dead-lettered."""
-        if len(step.callbacks) > 1:
+        if len(step.callbacks) > 1 or self.compat:
             return self._run_several(batch, step.callbacks, iter(items), survivors)
         callback = step.callbacks[0]
         daemon = self._daemon
-        compat = self.compat
         survive = survivors.append
         dead = 0
         each = iter(items)
-        args = result = answer = None
+        args = result = None
         while True:
             # Everything is contained here: a SystemExit that reached pykka's loop would end
             # every actor of the process.
             try:
                 for args in each:
+                    result = None  # if the call itself fails, this is not the last one's
                     result = callback(daemon, args)
-                    if result is None and not compat:
+                    if result is None:
                         survive(args)
+                        continue
                     # The usual answer first: `read_answer` would add a tenth to every event.
-                    elif (
-                        type(result) is tuple
-                        and len(result) == ANSWER_SIZE
-                        and result[0] is FLAG_CONTINUE
-                    ):
-                        survive(result[1])
-                    elif (answer := read_answer(result, compat=compat)) is None:
+                    flag, changed = result
+                    if flag is FLAG_CONTINUE and type(result) is tuple:
+                        survive(changed)
+                        continue
+                    answer = read_answer(result, compat=False)
+                    if answer is None:
                         raise invalid_answer(callback, result)
-                    elif answer[0]:
-                        survive(answer[1])
+                    if answer[0]:
+                        survive(changed)
             except BaseException as cause:  # see above
-                died = self._contain(batch, callback, args, cause)
+                # With a result, only reading it can have failed.
+                died = self._contain(
+                    batch,
+                    callback,
+                    args,
+                    cause if result is None else invalid_answer(callback, result),
+                )
                 if died and self._goes_on(batch):
                     survive(args)
                 else:
@@ -266,7 +271,7 @@ class BatchRunner:
                     self._not_run = operator.length_hint(each)
                     return dead
             else:
-                args = result = answer = None  # the traceback of a dead letter keeps this frame
+                args = result = changed = answer = None  # a dead letter keeps this frame
                 return dead
 
     def _run_several(

@@ -321,7 +321,7 @@ def test_many_short_lived_threads_leave_nothing_behind() -> None:
 
         def produce() -> None:
             dispatcher.queue.schedule("x")
-            references.append(weakref.ref(dispatcher._runtime.producer()))
+            references.append(weakref.ref(dispatcher._runtime.producers.current))
 
         for _ in range(300):
             thread = threading.Thread(target=produce)

@@ -52,7 +52,7 @@ class LiveQueue:
         self._clock = clock
         self._runners = runners
         self._ident = runtime.ident
-        self._producer = runtime.producer
+        self._producers = runtime.producers
         self._known = known
         self._limit = limit
         self._when_full = when_full
@@ -78,7 +78,7 @@ class LiveQueue:
             hash(event)
         elif event not in self._known:
             raise UnknownEventError(event, known=self._known)
-        scheduled = Scheduled(self, QueuePosition.BACK, event, args, 0.0, self._producer())
+        scheduled = Scheduled(self, QueuePosition.BACK, event, args, 0.0, self._producers.current)
         self._loop.submit_sequential(scheduled)
         return scheduled
 
@@ -125,7 +125,7 @@ class LiveQueue:
         runner = self._runners.get(ident)
         unsent = len(runner.children) if runner else 0
         with self._loop.locked() as state:
-            return unsent + state.ahead(runner.name if runner else self._producer())
+            return unsent + state.ahead(runner.name if runner else self._producers.current)
 
     def next(self) -> tuple[Any, Any]:
         """Take the next event out of the queue instead of having it dispatched. Thread: any.
@@ -173,7 +173,7 @@ class LiveQueue:
             scheduled = Scheduled(self, position, event, args, when, runner.name)
             runner.children.append(scheduled)
             return scheduled
-        scheduled = Scheduled(self, position, event, args, when, self._producer())
+        scheduled = Scheduled(self, position, event, args, when, self._producers.current)
         limited = position is QueuePosition.BACK or position is QueuePosition.FRONT
         if self._limit is not None and limited and self._lifecycle.admits:
             self._make_room(event, self._limit)

@@ -51,11 +51,29 @@ class Producer:
     __slots__ = ("__weakref__",)
 
 
+class Producers(Protocol):
+    """Tells producers of events apart."""
+
+    @property
+    def current(self) -> Hashable:
+        """What identifies the calling thread."""
+        ...
+
+
+class ThreadProducers(threading.local):
+    """Each thread is a producer, and stays one as long as an event of it is queued."""
+
+    current: Hashable
+
+    def __init__(self) -> None:  # called once in each thread
+        self.current = Producer()
+
+
 class Runtime:
     """Real threads."""
 
     def __init__(self) -> None:
-        self._of_thread = threading.local()
+        self.producers: Producers = ThreadProducers()
 
     ident: Callable[[], int] = staticmethod(threading.get_ident)
     """Return the identity of the calling thread: a positive number, unique among live threads."""
@@ -66,17 +84,6 @@ class Runtime:
         # Other code's `ActorRegistry.stop_all()` is not meant for it.
         pykka.ActorRegistry.unregister(ref)
         return ref
-
-    def producer(self) -> Hashable:
-        """Return what identifies the calling thread as a producer of events.
-
-        It lives as long as the thread, or as one of its events is queued.
-        """
-        try:
-            producer: Producer = self._of_thread.producer
-        except AttributeError:
-            producer = self._of_thread.producer = Producer()
-        return producer
 
     def enter(self, name: str) -> threading.Thread:
         """Name the calling actor's thread, for stack dumps, and return it for `join`."""

@@ -46,6 +46,18 @@ A = TypeVar("A", bound=pykka.ThreadingActor)
 FIRST_WINDOWS = (1, 2, 3, 5, 16)  # a seed begins with one of these: small windows find more
 
 
+class TaskProducers:
+    """Each task is a producer: the numbers of tasks are not used again."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    @property
+    def current(self) -> Hashable:
+        """What identifies the calling task."""
+        return self._hub.ident()
+
+
 class SimulatedRuntime(Runtime):
     """Run the engine's actors as tasks of a hub.
 
@@ -65,6 +77,7 @@ class SimulatedRuntime(Runtime):
         self.hub = hub
         self.trace = trace
         self.ident = hub.ident
+        self.producers = TaskProducers(hub)
         self._faults = faults
         self.failures: list[HookFailure] = []
         self.recorder = Recorder(hub, trace, interrupt)
@@ -77,10 +90,6 @@ class SimulatedRuntime(Runtime):
     def start(self, actor: type[A], *args: Any, **kwargs: Any) -> pykka.ActorRef[A]:
         """Make an actor whose loop is a task."""
         return _simulated(actor, self).start(*args, **kwargs)
-
-    def producer(self) -> Hashable:
-        """Return the identity of the calling task, which is never used again."""
-        return self.hub.ident()
 
     def enter(self, name: str) -> Any:
         """Name the calling task."""

@@ -11,7 +11,7 @@ from loguru import logger
 
 from tests.actors.fakes import DEADLINE, Fake, raising
 from zenactors import Dispatcher, ZenDaemonComponent, ZenDaemonStopException, handles
-from zenactors.errors import EXIT_SOFTWARE, ConfigurationError
+from zenactors.errors import EXIT_SOFTWARE
 
 
 class Hostile:
@@ -185,17 +185,3 @@ def test_events_that_a_component_schedules_outside_of_events_are_accepted_at_onc
         assert component.seen == ["state", "statistics"]
         report = dispatcher.stop()
     assert report.drained
-
-
-def test_a_component_in_two_dispatchers_at_once_is_refused() -> None:
-    component = Fake({"x": None})
-    with Dispatcher([component]) as first:
-        second = Dispatcher([Fake(name="other"), component])
-        with pytest.raises(ConfigurationError, match=r"'fake' is at work in another dispatcher"):
-            second.start()
-        first.queue.schedule("x", 1)
-        assert first.drain(DEADLINE)
-    assert component.seen == [1]
-    with Dispatcher([component]) as again:  # one after the other is fine
-        again.queue.schedule("x", 2)
-    assert component.seen == [1, 2]

@@ -338,3 +338,11 @@ def test_cancelling_the_last_event_wakes_a_thread_that_waits_for_the_end() -> No
         dispatcher.set_done()
         waiter.join()
     assert woken
+
+
+def test_a_wait_takes_real_time_whatever_clock_the_dispatcher_has() -> None:
+    with Dispatcher([Fake({"x": None})], clock=VirtualClock()) as dispatcher:
+        moment = 0.01  # the shortest period that is no mere look
+        assert not dispatcher.wait(moment)
+        dispatcher.set_done()
+        assert dispatcher.wait(float("inf"))

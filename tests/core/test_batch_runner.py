@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -531,3 +532,25 @@ def test_an_answer_whose_repr_raises_is_a_dead_letter_like_any_other() -> None:
 
     assert batch.dead == 1
     assert "<Mute whose repr raises RuntimeError>" in str(driver.sink.letters[0].cause)
+
+
+def test_what_an_answer_raises_while_it_is_read_is_the_cause_of_the_dead_letter() -> None:
+    def odd(daemon: Any, args: Any) -> Any:
+        yield 1
+        raise LookupError("in the answer")
+
+    driver = RunnerDriver(odd)
+    assert driver.run(1).dead == 1
+    (letter,) = driver.sink.letters
+    assert isinstance(letter.cause, ZenDaemonComponentException)
+    assert isinstance(letter.cause.__cause__, LookupError)
+
+
+def test_an_answer_that_exits_while_it_is_read_stops_like_its_callback() -> None:
+    def odd(daemon: Any, args: Any) -> Any:
+        yield 1
+        sys.exit(3)
+
+    driver = RunnerDriver(odd)
+    assert driver.run(1, 2).dead == 1
+    assert driver.runner.stopped

@@ -231,12 +231,12 @@ class Dispatcher(DaemonNames):
             ValueError: `period` is NaN. An infinite one waits until it is time to stop.
         """
         done = self._engine.done
-        seconds = None if period == math.inf else to_seconds("period", period)
-        deadline = Deadline(self.clock, seconds)
-        while not done.wait(deadline.at_most(LONGEST_SLEEP).remaining()):
-            if deadline.over():
-                return False
-        return True
+        left = math.inf if period == math.inf else to_seconds("period", period)
+        while left > LONGEST_SLEEP:
+            if done.wait(LONGEST_SLEEP):
+                return True
+            left -= LONGEST_SLEEP
+        return done.wait(left)
 
     def retrying(self, **options: Any) -> tenacity.Retrying:
         """Return tenacity's `Retrying`, whose waits end when it is time to stop.

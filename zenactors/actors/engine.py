@@ -7,7 +7,6 @@ none of these blocks.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,7 +24,6 @@ from zenactors.core.dispatch_state import Ordering
 from zenactors.core.messages import SourceChanged
 from zenactors.core.phase import Lifecycle, Phase
 from zenactors.core.replicas import ReplicaRouter, Replicas
-from zenactors.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from zenactors.actors.entries import ComponentEntry
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from zenactors.core.clock import Clock
     from zenactors.core.messages import Batch, Scheduled
 
-OWNER = "_zenactors_owner"  # on a component: the engine at which it is at work
 ASK_TIMEOUT = 5.0  # seconds: how long a component may take to answer a question
 
 
@@ -182,7 +179,6 @@ class Engine(Incidents):
 
     def start_actors(self, daemon: Any) -> None:
         """Start all actors, and wait until their threads run. They do nothing yet."""
-        self._claim_components()
         self._dispatcher = self.runtime.start(DispatcherActor, self.loop, self)
         for index, entry in enumerate(self.entries):
             ref = self.runtime.start(
@@ -198,24 +194,6 @@ class Engine(Incidents):
             self.refs.append(ref)
             self.mailboxes.append(cast("Mailbox", ref.actor_inbox))
         self.wait_for(self._all_threads_run, Deadline(self.clock, ASK_TIMEOUT))
-
-    def _claim_components(self) -> None:
-        """Mark the components as this engine's.
-
-        Raises:
-            ConfigurationError: One is at work in another dispatcher: it would run twice at once.
-        """
-        for entry in self.entries:
-            component = entry.component
-            mark: Any = getattr(component, OWNER, None)
-            # A copy of a component has a mark too, which is the original's.
-            lifecycle = mark[1]() if mark is not None and mark[0] == id(component) else None
-            if lifecycle is not None and Phase.NEW < lifecycle.phase < Phase.DOWN:
-                raise ConfigurationError(
-                    f"Component {entry.name!r} is at work in another dispatcher; make another"
-                    " object for each dispatcher."
-                )
-            setattr(component, OWNER, (id(component), weakref.ref(self.lifecycle)))
 
     def stop_actors(self) -> None:
         """Order all actors to leave their loops. Does not wait."""
@@ -252,7 +230,8 @@ class Engine(Incidents):
             try:
                 result[name] = answer.get(timeout=deadline.remaining())
             except (pykka.Timeout, pykka.ActorDeadError):
-                logger.bind(component=name).debug("No answer to {question}", question=question)
+                with survive_log():
+                    logger.bind(component=name).debug("No answer to {question}", question=question)
             except Exception as cause:  # the component's own code raised
                 self.callback_failed(name, type(question).__name__, cause)
         return result

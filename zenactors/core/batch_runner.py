@@ -21,7 +21,7 @@ from zenactors.core.callbacks import (
 from zenactors.core.chain import Order, Step
 from zenactors.core.clock import Clock
 from zenactors.core.messages import Batch, DeadLetter, Scheduled
-from zenactors.errors import ZenDaemonStopException
+from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 MAX_STRIDE = 64  # events between two looks at the clock and the control lane
 SHORT_STRIDE = 0.000_25  # seconds: a stride that takes less may double
@@ -256,13 +256,7 @@ class BatchRunner:
                     if answer[0]:
                         survive(changed)
             except BaseException as cause:  # see above
-                # With a result, only reading it can have failed.
-                died = self._contain(
-                    batch,
-                    callback,
-                    args,
-                    cause if result is None else invalid_answer(callback, result),
-                )
+                died = self._contain(batch, callback, args, cause, result)
                 if died and self._goes_on(batch):
                     survive(args)
                 else:
@@ -287,6 +281,7 @@ class BatchRunner:
         for item in each:
             args = item
             for callback in callbacks:
+                result = None
                 try:
                     result = callback(daemon, args)
                     if result is None and not compat:
@@ -295,7 +290,7 @@ class BatchRunner:
                     if answer is None:
                         raise invalid_answer(callback, result)
                 except BaseException as cause:  # contained, as in `_run`
-                    died = self._contain(batch, callback, args, cause)
+                    died = self._contain(batch, callback, args, cause, result)
                     if died and self._goes_on(batch):
                         continue
                     dead += died
@@ -321,15 +316,22 @@ class BatchRunner:
         callback: Callable[..., Any],
         args: Any,
         cause: BaseException,
+        result: Any = None,
     ) -> int:
         """Handle an exception of a callback. Return 1 if its event is dead, else 0."""
         if isinstance(cause, ZenDaemonStopException):
             self.stopped = True
             self._incidents.stop_at_once(0, cause)
             return 0
+        ends_everything = isinstance(cause, SystemExit | KeyboardInterrupt)
+        named = isinstance(cause, ZenDaemonComponentException)
+        if result is not None and not named and not ends_everything:
+            error = invalid_answer(callback, result)  # the callback returned: reading it failed
+            error.__cause__ = cause
+            cause = error
         name = callback_name(callback)
         self._incidents.dead_letter(DeadLetter(batch.chain.event, args, self.name, name, cause))
-        if isinstance(cause, SystemExit | KeyboardInterrupt):
+        if ends_everything:
             self.stopped = True
             self._incidents.stop_at_once(exit_status(cause), cause)
         return 1

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from queue import SimpleQueue
 from typing import Any
 
@@ -287,3 +289,46 @@ def test_after_the_stop_schedule_raises_in_a_thread_outside() -> None:
 
     with pytest.raises(NotRunningError, match="'x' was not scheduled: the dispatcher has stopped"):
         dispatcher.queue.schedule("x")
+
+
+def test_a_new_thread_inherits_nothing_of_one_that_had_its_identifier() -> None:
+    dispatcher = Dispatcher([Fake({"x": None})], queue_limit=3)  # not started: all events wait
+    first: list[int] = []
+
+    def fill() -> None:
+        first.append(threading.get_ident())
+        for number in range(3):
+            dispatcher.queue.schedule("x", number)
+        assert dispatcher.queue.ahead() == 3
+
+    found: list[tuple[int, int]] = []
+
+    def look() -> None:
+        found.append((threading.get_ident(), dispatcher.queue.ahead()))
+
+    for work in (fill, *[look] * 20):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert first[0] in [ident for ident, _ in found], "the system gave no identifier again"
+    assert {ahead for _, ahead in found} == {0}
+    dispatcher.stop(drain=False)
+
+
+def test_many_short_lived_threads_leave_nothing_behind() -> None:
+    with Dispatcher([Fake({"x": None})]) as dispatcher:
+        references = []
+
+        def produce() -> None:
+            dispatcher.queue.schedule("x")
+            references.append(weakref.ref(dispatcher._runtime.producers.current))
+
+        for _ in range(300):
+            thread = threading.Thread(target=produce)
+            thread.start()
+            thread.join()
+        assert dispatcher.drain(DEADLINE)
+        dispatcher.get_statistics()
+        gc.collect()
+        assert [each for each in references if each() is not None] == []
+        assert dispatcher._engine.state.queue._producer_queues == {}

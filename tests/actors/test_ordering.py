@@ -22,6 +22,7 @@ from tests.core.programs import (
     compare,
     drop_empty_batches,
     first_events,
+    log_starts,
     outside_events,
     random_program,
     swap_pieces,
@@ -118,7 +119,7 @@ def run_and_compare(
         for index in range(len(program.handlers))
     ]
     dispatcher = Dispatcher(players, ordering=ordering)
-    log = dispatcher._engine.state.started_log = []
+    log = log_starts(dispatcher._engine.state)
     with dispatcher:
         production = Production(dispatcher, outside)
         production.run()
@@ -181,7 +182,7 @@ def test_a_global_run_on_real_threads_is_that_of_pyzenkit(seed: int) -> None:
         for index in range(len(program.handlers))
     ]
     dispatcher = Dispatcher(players, ordering="global")
-    log = dispatcher._engine.state.started_log = []
+    log = log_starts(dispatcher._engine.state)
     for event, args in queued:
         dispatcher.queue.schedule(event, args)
     with dispatcher:
@@ -337,3 +338,11 @@ def test_cancelling_the_last_event_wakes_a_thread_that_waits_for_the_end() -> No
         dispatcher.set_done()
         waiter.join()
     assert woken
+
+
+def test_a_wait_takes_real_time_whatever_clock_the_dispatcher_has() -> None:
+    with Dispatcher([Fake({"x": None})], clock=VirtualClock()) as dispatcher:
+        moment = 0.01  # the shortest period that is no mere look
+        assert not dispatcher.wait(moment)
+        dispatcher.set_done()
+        assert dispatcher.wait(float("inf"))

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tests.core.replay import URGENT, Call, Program, Run, Tag, mismatch, out_of_fifo, replay
 from zenactors.core import batch_runner as runner_module
 from zenactors.core import chain_state as chain_state_module
-from zenactors.core.chain_state import Counts
-from zenactors.core.dispatch_state import Ordering
+from zenactors.core.chain_state import ChainState, Counts
+from zenactors.core.dispatch_state import DispatchState, Ordering
 from zenactors.core.messages import Batch
 
 ORDERINGS: list[Ordering] = ["global", "component", "event"]
@@ -172,3 +172,28 @@ def drop_empty_batches(monkeypatch: pytest.MonkeyPatch, sink: Any) -> None:
             forward(self, component, batch)
 
     monkeypatch.setattr(sink, "forward", dropping)
+
+
+def log_starts(state: DispatchState) -> list[tuple[Any, list[Any]]]:
+    """Let a state note each batch that it starts, `(event, args)`; return the list."""
+    log: list[tuple[Any, list[Any]]] = []
+
+    class Logged(type(state)):  # type: ignore[misc]
+        def _start(self, chain_state: ChainState, items: list[Any]) -> Batch:
+            batch: Batch = super()._start(chain_state, items)
+            log.append((chain_state.chain.event, list(items)))
+            self.entries[id(batch)] = batch, log[-1][1]
+            return batch
+
+        def _join(
+            self, chain_state: ChainState, items: list[Any], latest: dict[int, Batch]
+        ) -> bool:
+            joined: bool = super()._join(chain_state, items, latest)
+            if joined:
+                batch = latest[chain_state.components[0]]
+                self.entries[id(batch)][1].extend(items)
+            return joined
+
+    state.__class__ = Logged
+    state.entries = {}  # type: ignore[attr-defined] # by identity, with the batch, to keep it
+    return log

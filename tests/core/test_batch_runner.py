@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -12,6 +13,7 @@ from zenactors.core.chain import Chain, build_chains
 from zenactors.core.clock import VirtualClock
 from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.messages import Batch, DeadLetter, QueuePosition, Scheduled
+from zenactors.core.text import short_repr
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 Callback = Callable[[Any, Any], Any]
@@ -100,7 +102,6 @@ def test_none_continues_with_the_same_args_and_a_pair_with_new_ones() -> None:
     assert RunnerDriver(lambda d, a: None).run(1, 2).items == [1, 2]
     assert RunnerDriver(lambda d, a: (FLAG_CONTINUE, a + 10)).run(1, 2).items == [11, 12]
     assert RunnerDriver(lambda d, a: (1, None)).run(1).items == [None]
-    assert RunnerDriver(lambda d, a: [True, a]).run(1).items == [1]
 
 
 def test_flag_stop_ends_an_event_and_counts_it() -> None:
@@ -109,18 +110,53 @@ def test_flag_stop_ends_an_event_and_counts_it() -> None:
     assert RunnerDriver(lambda d, a: (0, a)).run(1).stopped == 1
 
 
-@pytest.mark.parametrize("answer", [5, (1,), (1, 2, 3), 1.5, object(), ()])
-def test_an_answer_that_is_no_pair_is_a_dead_letter_that_quotes_it(answer: Any) -> None:
+class Pair(NamedTuple):
+    flag: int
+    args: Any
+
+
+class Odd:
+    """Raises whatever is asked of it."""
+
+    def __eq__(self, other: object) -> bool:
+        raise LookupError("eq")
+
+    def __bool__(self) -> bool:
+        raise LookupError("bool")
+
+    def __hash__(self) -> int:
+        raise LookupError("hash")
+
+    def __iter__(self) -> Any:
+        raise LookupError("iter")
+
+    def __len__(self) -> int:
+        raise LookupError("len")
+
+
+WRONG_ANSWERS = [
+    *(5, 1.5, object(), False, ""),
+    *((), (1,), (1, 2, 3)),
+    # Two elements, and no answer all the same.
+    *(("host", 514), "no", {"a": 1, "b": 2}, [1, "args"], {1: 0, 2: 0}.items()),
+    *((True, "args"), (1.0, "args"), (2, "args"), (-1, "args"), (None, "args")),
+    *(Pair(1, "args"), Odd(), (Odd(), "args")),
+]
+
+
+@pytest.mark.parametrize("callbacks", [1, 2])
+@pytest.mark.parametrize("answer", WRONG_ANSWERS)
+def test_a_wrong_answer_is_a_dead_letter_that_quotes_it(answer: Any, callbacks: int) -> None:
     def odd(daemon: Any, args: Any) -> Any:
         return answer if args == 2 else None
 
-    driver = RunnerDriver(odd)
+    driver = RunnerDriver(*[odd, proceed][:callbacks])
     batch = driver.run(1, 2, 3)
 
     assert (batch.items, batch.dead, batch.stopped) == ([1, 3], 1, 0)
     (letter,) = driver.sink.letters
     assert isinstance(letter.cause, ZenDaemonComponentException)
-    assert repr(answer) in str(letter.cause)
+    assert short_repr(answer) in str(letter.cause)
     assert "odd" in str(letter.cause)
     assert (letter.event, letter.args, letter.component, letter.callback) == ("x", 2, "c", "odd")
 
@@ -227,7 +263,7 @@ def test_each_of_several_callbacks_may_end_its_event() -> None:
         return (FLAG_STOP if args == "stop" else FLAG_CONTINUE), args
 
     def second(daemon: Any, args: Any) -> Any:
-        return 5 if args == "wrong" else (args != "stop later", args)
+        return 5 if args == "wrong" else (int(args != "stop later"), args)
 
     driver = RunnerDriver(first, second)
     batch = driver.run("raise", "stop", "wrong", "stop later", "fine")
@@ -240,7 +276,7 @@ def test_each_of_several_callbacks_may_end_its_event() -> None:
 
 
 def test_survivors_go_to_the_next_step_and_the_others_are_counted() -> None:
-    driver = RunnerDriver(lambda d, a: (a > 1, a), steps=2)
+    driver = RunnerDriver(lambda d, a: (int(a > 1), a), steps=2)
     driver.runner.arrive(driver.batch(1, 2, 3))
     driver.work()
 
@@ -370,7 +406,7 @@ def test_pieces_add_up_with_the_stopped_and_the_dead_among_them() -> None:
         driver.clock.advance(SPLIT_AFTER)
         if args % 3 == 0:
             raise LookupError
-        return (args % 3 == 1), args
+        return int(args % 3 == 1), args
 
     driver = RunnerDriver(mixed, steps=2)
     whole = driver.batch(*range(30))
@@ -496,3 +532,25 @@ def test_an_answer_whose_repr_raises_is_a_dead_letter_like_any_other() -> None:
 
     assert batch.dead == 1
     assert "<Mute whose repr raises RuntimeError>" in str(driver.sink.letters[0].cause)
+
+
+def test_what_an_answer_raises_while_it_is_read_is_the_cause_of_the_dead_letter() -> None:
+    def odd(daemon: Any, args: Any) -> Any:
+        yield 1
+        raise LookupError("in the answer")
+
+    driver = RunnerDriver(odd)
+    assert driver.run(1).dead == 1
+    (letter,) = driver.sink.letters
+    assert isinstance(letter.cause, ZenDaemonComponentException)
+    assert isinstance(letter.cause.__cause__, LookupError)
+
+
+def test_an_answer_that_exits_while_it_is_read_stops_like_its_callback() -> None:
+    def odd(daemon: Any, args: Any) -> Any:
+        yield 1
+        sys.exit(3)
+
+    driver = RunnerDriver(odd)
+    assert driver.run(1, 2).dead == 1
+    assert driver.runner.stopped

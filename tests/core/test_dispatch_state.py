@@ -565,7 +565,7 @@ def test_in_global_one_event_is_under_way_at_a_time() -> None:
     order = []
     while batches := driver.admit():
         (batch,) = batches
-        order.append((batch.chain.event, batch.items))
+        order.append((batch.chain.event, list(batch.items)))
         assert driver.admit() == []
         driver.finish(batch)
     assert order == [(event, [number]) for number in range(3) for event in "xy"]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -203,6 +205,55 @@ def test_a_negative_delay_is_due_at_once(queue: EventQueueManager) -> None:
     queue.schedule_after(-1.0, "past")
     assert queue.wait() == 0.0
     assert queue.next() == ("past", None)
+
+
+def test_due_events_of_both_clocks_come_out_by_their_moment(
+    queue: EventQueueManager, clock: VirtualClock
+) -> None:
+    queue.schedule_after(3.0, "third")
+    queue.schedule_at(NOW + 2.0, "second")
+    queue.schedule_after(1.0, "first")
+    queue.schedule_at(NOW + 4.0, "fourth")
+    clock.advance(10.0)
+    assert [queue.next()[0] for _ in range(4)] == ["first", "second", "third", "fourth"]
+
+
+def test_due_events_of_one_moment_come_out_by_their_number_whatever_their_clock(
+    queue: EventQueueManager, clock: VirtualClock
+) -> None:
+    clock.step(0.1)  # the two clocks' readings of one moment differ in the last digits now
+    for number in range(10):
+        if number % 2:
+            queue.schedule_at(clock.time() + 0.7, number)
+        else:
+            queue.schedule_after(0.7, number)
+    clock.advance(0.7)
+    clock.advance(1e-7)
+    assert [queue.next()[0] for _ in range(10)] == list(range(10))
+
+
+@pytest.mark.parametrize("method", ["schedule_after", "schedule_at"])
+@pytest.mark.parametrize("value", [Decimal("0.5"), Fraction(1, 2), True, 10**300, -1, 5e-324])
+def test_a_number_of_any_type_is_a_time(
+    queue: EventQueueManager, clock: VirtualClock, method: str, value: Any
+) -> None:
+    getattr(queue, method)(value, "x")
+    assert queue.count() == 1
+    clock.advance(1e308)
+    assert queue.next()[0] == "x"
+
+
+@pytest.mark.parametrize("method", ["schedule_after", "schedule_at"])
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [("1", TypeError), (None, TypeError), ([], TypeError), (10**400, ValueError)],
+)
+def test_what_is_no_time_is_refused_and_leaves_no_trace(
+    queue: EventQueueManager, method: str, value: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=r"tstamp|delay"):
+        getattr(queue, method)(value, "x")
+    assert queue.count() == 0
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -462,12 +513,16 @@ class AgainstAList(RuleBasedStateMachine):
 
     def due_now(self) -> None:
         """Move due events behind those found due before, as every method of the queue does."""
-        for position, now in (("after", self.clock.monotonic()), ("at", self.clock.time())):
-            found = [e for e in self.waiting if e["position"] == position and e["when"] <= now]
-            for entry in sorted(found, key=lambda e: (e["when"], e["number"])):
-                entry["position"] = "due"
-                entry["due"] = self.number
-                self.number += 1
+        clocks = {"after": self.clock.monotonic(), "at": self.clock.time()}
+        found = [
+            (round(entry["when"] - clocks[entry["position"]], 6), entry["number"], entry)
+            for entry in self.waiting
+            if entry["position"] in clocks and entry["when"] <= clocks[entry["position"]]
+        ]
+        for _, _, entry in sorted(found, key=lambda each: each[:2]):
+            entry["position"] = "due"
+            entry["due"] = self.number
+            self.number += 1
 
     def expected(self) -> dict[str, Any] | None:
         self.due_now()

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import pykka
 import pytest
 from loguru import logger
 
@@ -312,13 +311,12 @@ def test_a_component_is_found_by_its_name() -> None:
         harness.component("wrok")
 
 
-def test_no_thread_is_started_and_no_actor_registered() -> None:
+def test_no_thread_is_started() -> None:
     before = threading.active_count()
     with Harness([Probe("x")]) as harness:
         harness.queue.schedule("x")
         harness.run_until_idle()
         assert threading.active_count() == before
-        assert pykka.ActorRegistry.get_all() == []
 
 
 def test_harnesses_and_real_dispatchers_leave_each_other_alone() -> None:

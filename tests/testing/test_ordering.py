@@ -17,6 +17,7 @@ from tests.core.programs import (
     compare,
     drop_empty_batches,
     first_events,
+    log_starts,
     outside_events,
     programs,
     random_program,
@@ -71,8 +72,7 @@ class ProgramRun:
         self.harness = Harness(players, seed=seed, ordering=ordering, interrupt=interrupt)
         self.engine: Engine = self.harness._dispatcher._engine
         self.state: DispatchState = self.engine.state
-        self.log: list[tuple[str, list[Tag]]] = []
-        self.state.started_log = self.log
+        self.log: list[tuple[str, list[Tag]]] = log_starts(self.state)
 
     def run(self, *, check: Check | None = None) -> None:
         """Let tasks move until none can. Fail if something is left undone then."""
@@ -120,8 +120,9 @@ class ProgramRun:
                 self.harness._hub.give_way()
             if rng.random() < 0.1:
                 handle = handles.pop(rng.randrange(len(handles)))
+                tag = handle.args
                 if handle.cancel():
-                    self.withdrawn.append(handle.args)
+                    self.withdrawn.append(tag)
                 assert not handle.cancel()
 
     def _schedule(self, rng: random.Random, event: str, args: Tag) -> Scheduled:

@@ -63,7 +63,11 @@ def test_a_failure_says_of_each_event_where_it_is() -> None:
             "x#1": "'go': completed",
             "x#2": "'stop': stopped by fate",
             "x#3": "'raise': dead in fate: LookupError: no such thing",
-            "x#4": "'wrong': dead in fate: TypeError: cannot unpack non-iterable int object",
+            "x#4": (
+                "'wrong': dead in fate: ZenDaemonComponentException: <bound method"
+                " Fate.cbk_event_x of <tests.testing.test_trace.Fate object>> returned 5;"
+                " expected (flag, args), or None to continue."
+            ),
             "x#5": "{'changed': True}: completed",
             "x#6": "'after': queued in 60 s",
             "x#7": "'taken back': cancelled",

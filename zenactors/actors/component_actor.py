@@ -23,8 +23,10 @@ from zenactors.actors.component_messages import (
 from zenactors.actors.mailbox import Mailbox, Resume, RunReactor
 from zenactors.actors.reactor import ComponentReactor
 from zenactors.core.batch_runner import BatchRunner, exit_status
+from zenactors.core.callbacks import callback_name
 from zenactors.core.component import set_options, transfer_state
 from zenactors.core.messages import Batch
+from zenactors.core.text import short_repr
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 if TYPE_CHECKING:
@@ -189,7 +191,11 @@ class ComponentActor(pykka.ThreadingActor):
         except Exception:
             raise  # pykka passes it to the asker
         except BaseException as cause:  # in pykka's loop it would end every actor, unanswered
-            raise ZenDaemonComponentException(f"{self._runner.name!r} raised {cause!r}.") from cause
+            raise ZenDaemonComponentException(
+                f"{self._runner.name!r} raised {short_repr(cause)}."
+            ) from cause
+        finally:
+            self._flush()
 
     def _read_statistics(self, reader: str) -> Any:
         read = getattr(self._component, "get_statistics", None)
@@ -295,7 +301,7 @@ class ComponentActor(pykka.ThreadingActor):
         try:
             self._hook(self._runner.name, callback)(*args)
         except BaseException as cause:  # a SystemExit in pykka's loop would end every actor
-            name = getattr(callback, "__name__", repr(callback))
+            name = callback_name(callback)
             if isinstance(cause, ZenDaemonStopException):
                 self._runner.stopped = True
                 self._listener.stop_at_once(0, cause)

@@ -25,21 +25,25 @@ class DeadLetters:
         self._kept: deque[DeadLetter] = deque(maxlen=KEPT)
         self._by_component: Counter[str] = Counter()
 
-    def add(self, letter: DeadLetter, *, log: bool = True) -> None:
-        """Count and keep a letter. Log it if it is one of the first of its component."""
+    def add(self, letter: DeadLetter) -> int:
+        """Count and keep a letter. Return how many its component has."""
         with self._lock:
             self._kept.append(letter)
             self._by_component[letter.component] += 1
-            count = self._by_component[letter.component]
+            return self._by_component[letter.component]
+
+    @staticmethod
+    def log(letter: DeadLetter, count: int) -> None:
+        """Log a letter, if it is one of the first of its component."""
         if isinstance(letter.cause, SystemExit):
-            # Deliberate: `stop_at_once` logs it, and the stop report counts the event.
+            # A callback that calls sys.exit() has said why; the stop's report counts the event.
             logger.bind(component=letter.component).debug("{cause!r}", cause=letter.cause)
-        elif log and count <= LOGGED:
+        elif count <= LOGGED:
             more = "; further ones are only counted" if count == LOGGED else ""
             logger.bind(component=letter.component).opt(exception=letter.cause).error(
-                "{callback} failed on event {event!r}: {cause}; dead letter no. {count}{more}",
+                "{callback} failed on event {event}: {cause}; dead letter no. {count}{more}",
                 callback=letter.callback,
-                event=letter.event,
+                event=short_repr(letter.event),
                 cause=short_repr(letter.cause),
                 count=count,
                 more=more,

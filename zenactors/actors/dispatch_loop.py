@@ -216,6 +216,7 @@ class DispatchLoop:
                     # Accepted before their parent is done, so that the daemon never looks idle.
                     for child in children:
                         state.accept(child)
+                    submission.children = None
                 batch = state.complete(submission)
                 if batch is not None:
                     onward.append(batch)
@@ -341,6 +342,18 @@ class DispatcherInbox(ControlLane):
         return not self._control
 
 
+class DispatcherListener(Protocol):
+    """Learns of the dispatcher's thread. Nothing on it blocks. Thread: the dispatcher's."""
+
+    def dispatcher_started(self) -> None:
+        """The thread runs."""
+        ...
+
+    def dispatcher_ended(self) -> None:
+        """The thread is about to end."""
+        ...
+
+
 class DispatcherActor(pykka.ThreadingActor):
     """Own the loop's thread. Runs no user code and never waits for a component."""
 
@@ -348,10 +361,10 @@ class DispatcherActor(pykka.ThreadingActor):
 
     actor_inbox: DispatcherInbox
 
-    def __init__(self, loop: DispatchLoop, started: Callable[[], None]) -> None:
+    def __init__(self, loop: DispatchLoop, listener: DispatcherListener) -> None:
         super().__init__()
         self._loop = loop
-        self._started = started
+        self._listener = listener
         self.actor_inbox.loop = loop
 
     @staticmethod
@@ -360,11 +373,12 @@ class DispatcherActor(pykka.ThreadingActor):
 
     def on_start(self) -> None:
         """Report that the thread runs."""
-        self._started()
+        self._listener.dispatcher_started()
 
     def on_stop(self) -> None:
         """Close the inbox: from now on it answers every ask with `ActorDeadError`."""
         self.actor_inbox.close()
+        self._listener.dispatcher_ended()
 
     def on_receive(self, message: Any) -> Any:
         """Run the state once."""

@@ -5,6 +5,7 @@ It touches no signal handlers, and shares nothing with other dispatchers of the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -17,8 +18,9 @@ from zenactors.actors.reconfigure import Reconfiguration
 from zenactors.actors.runtime import Runtime
 from zenactors.actors.shutdown import Shutdown, StopReport
 from zenactors.actors.startup import Startup
+from zenactors.core.callbacks import callback_name
 from zenactors.core.chain_state import Counts
-from zenactors.core.clock import Clock, Deadline, SystemClock
+from zenactors.core.clock import LONGEST_SLEEP, Clock, Deadline, SystemClock, to_seconds
 from zenactors.core.dispatch_state import Ordering
 from zenactors.core.names import DaemonNames
 from zenactors.core.phase import Phase
@@ -223,8 +225,18 @@ class Dispatcher(DaemonNames):
         return self._engine.done.is_set()
 
     def wait(self, period: float) -> bool:
-        """Wait `period` seconds, or until it is time to stop. Return True if it is."""
-        return self._engine.done.wait(period)
+        """Wait `period` seconds, or until it is time to stop. Return True if it is.
+
+        Raises:
+            ValueError: `period` is NaN. An infinite one waits until it is time to stop.
+        """
+        done = self._engine.done
+        left = math.inf if period == math.inf else to_seconds("period", period)
+        while left > LONGEST_SLEEP:
+            if done.wait(LONGEST_SLEEP):
+                return True
+            left -= LONGEST_SLEEP
+        return done.wait(left)
 
     def retrying(self, **options: Any) -> tenacity.Retrying:
         """Return tenacity's `Retrying`, whose waits end when it is time to stop.
@@ -343,7 +355,7 @@ class Dispatcher(DaemonNames):
         """Return each event's chain as `(component, callback)` names, in order."""
         return {
             event: [
-                (self.names[step.component], getattr(callback, "__name__", repr(callback)))
+                (self.names[step.component], callback_name(callback))
                 for step in chain_state.chain.steps
                 for callback in step.callbacks
             ]

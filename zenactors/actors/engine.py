@@ -7,8 +7,6 @@ none of these blocks.
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,23 +15,15 @@ from loguru import logger
 
 from zenactors.actors.component_actor import ComponentActor
 from zenactors.actors.component_messages import Open
-from zenactors.actors.dead_letters import DeadLetters
 from zenactors.actors.dispatch_loop import DispatcherActor, DispatchLoop
+from zenactors.actors.incidents import Incidents, survive_log
 from zenactors.actors.wiring import Wiring
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.clock import Deadline
 from zenactors.core.dispatch_state import Ordering
-from zenactors.core.events import EVENT_START
 from zenactors.core.messages import SourceChanged
 from zenactors.core.phase import Lifecycle, Phase
 from zenactors.core.replicas import ReplicaRouter, Replicas
-from zenactors.core.text import short_repr
-from zenactors.errors import (
-    EXIT_FAILURE,
-    EXIT_SOFTWARE,
-    UnknownEventError,
-    ZenDaemonStopException,
-)
 
 if TYPE_CHECKING:
     from zenactors.actors.entries import ComponentEntry
@@ -42,7 +32,7 @@ if TYPE_CHECKING:
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.actors.runtime import Runtime
     from zenactors.core.clock import Clock
-    from zenactors.core.messages import Batch, DeadLetter, Scheduled
+    from zenactors.core.messages import Batch, Scheduled
 
 ASK_TIMEOUT = 5.0  # seconds: how long a component may take to answer a question
 
@@ -63,7 +53,7 @@ class ReplicaSink:
         self.forward(self._router, batch)
 
 
-class Engine:
+class Engine(Incidents):
     """Make the actors, and handle their reports.
 
     Args:
@@ -75,7 +65,6 @@ class Engine:
         runtime: Runs the actors.
 
     Attributes:
-        lifecycle: The phase of the engine.
         wiring: The chains, and the callbacks in them.
         state: The dispatcher's state; used only while `loop.locked()`.
         loop: Runs the state.
@@ -84,11 +73,8 @@ class Engine:
         threads: The thread of each component, by its index.
         done: Set when it is time to stop.
         stop_lock: Held by a stop, and by each step of a start: no stop begins in the middle of one.
-        halted_with: The status with which a callback stopped everything, or None.
         setup_results: The exception of each setup that is over; None is success.
         torn_down: The components whose teardown is over.
-        start_failure: The first `start` callback that failed.
-        exit_status: The exit status that was set first, or None.
     """
 
     def __init__(
@@ -101,13 +87,11 @@ class Engine:
         clock: Clock,
         runtime: Runtime,
     ) -> None:
+        names = [entry.name for entry in entries]
+        super().__init__(names, Lifecycle(), notifier, compat=compat)
         self.entries = entries
-        self.names = [entry.name for entry in entries]
-        self.notifier = notifier
         self.clock = clock
         self.runtime = runtime
-        self.compat = compat
-        self.lifecycle = Lifecycle()
         self._phase_began = clock.monotonic()
         self.runners: dict[int, BatchRunner] = {}
         self.wiring = Wiring(entries, runtime)
@@ -136,17 +120,12 @@ class Engine:
         self.reactors: dict[int, ComponentReactor] = {}
         self.threads: dict[int, Any] = {}
         self.dispatcher_thread: Any = None
-        self.dead_letters = DeadLetters()
         self.refs: list[pykka.ActorRef[ComponentActor]] = []
         self._dispatcher: pykka.ActorRef[DispatcherActor] | None = None
         self.done = runtime.event()
         self.stop_lock = runtime.lock()
-        self.halted_with: int | None = None
         self.setup_results: dict[int, BaseException | None] = {}
         self.torn_down: set[int] = set()
-        self.start_failure: DeadLetter | None = None
-        self.exit_status: int | None = None
-        self._status_lock = threading.Lock()
 
     # --- phases --------------------------------------------------------------------------------
 
@@ -160,7 +139,7 @@ class Engine:
     def _log_phase(self, ended: Phase, phase: Phase) -> None:
         now = self.clock.monotonic()
         seconds, self._phase_began = now - self._phase_began, now
-        with contextlib.suppress(Exception):  # a log sink that raises must not hold up a stop
+        with survive_log():
             logger.bind(phase=phase.name).debug(
                 "Phase {phase} begins; {ended} ended after {seconds:.3f} s",
                 phase=phase.name,
@@ -200,7 +179,7 @@ class Engine:
 
     def start_actors(self, daemon: Any) -> None:
         """Start all actors, and wait until their threads run. They do nothing yet."""
-        self._dispatcher = self.runtime.start(DispatcherActor, self.loop, self._dispatcher_started)
+        self._dispatcher = self.runtime.start(DispatcherActor, self.loop, self)
         for index, entry in enumerate(self.entries):
             ref = self.runtime.start(
                 ComponentActor,
@@ -251,7 +230,8 @@ class Engine:
             try:
                 result[name] = answer.get(timeout=deadline.remaining())
             except (pykka.Timeout, pykka.ActorDeadError):
-                logger.bind(component=name).debug("No answer to {question}", question=question)
+                with survive_log():
+                    logger.bind(component=name).debug("No answer to {question}", question=question)
             except Exception as cause:  # the component's own code raised
                 self.callback_failed(name, type(question).__name__, cause)
         return result
@@ -297,33 +277,6 @@ class Engine:
     def _all_threads_run(self) -> bool:
         return len(self.threads) == len(self.entries) and self.dispatcher_thread is not None
 
-    # --- exceptions of callbacks (core.batch_runner.IncidentHandler) ---------------------------
-
-    def dead_letter(self, letter: DeadLetter) -> None:
-        """Keep an event that could not be handled."""
-        starting = self.lifecycle.phase is Phase.STARTING
-        self.dead_letters.add(letter, log=not starting)  # the start raises that failure
-        if starting and letter.event == EVENT_START:
-            self.start_failure = self.start_failure or letter
-            self.notifier.notify()
-        if self.compat:
-            self.set_exit_status(EXIT_FAILURE)
-            self.halt()
-
-    def stop_at_once(self, status: int, cause: BaseException) -> None:
-        """Stop the daemon in an orderly way, because a callback asked for it."""
-        level = "DEBUG" if isinstance(cause, ZenDaemonStopException) else "INFO"
-        logger.log(level, "A callback stops everything: {cause}", cause=short_repr(cause))
-        self.halted_with = status
-        self.set_exit_status(0 if self.compat else status)
-        self.halt()
-
-    def set_exit_status(self, status: int) -> None:
-        """Set the exit status, unless one is set already."""
-        with self._status_lock:
-            if self.exit_status is None:
-                self.exit_status = status
-
     # --- what components report (actors.component_actor.ComponentListener) ---------------------
 
     def thread_started(self, runner: BatchRunner, reactor: ComponentReactor) -> None:
@@ -337,8 +290,10 @@ class Engine:
     def thread_ended(self) -> None:
         """Forget the calling thread: the system reuses identities."""
         ident = self.runtime.ident()
-        self.runners.pop(ident, None)
+        runner = self.runners.pop(ident, None)
         self.reactors.pop(ident, None)
+        if runner is not None and not self.halted:
+            self.actor_lost(f"component {runner.name!r}")
 
     def setup_is_over(self, index: int, cause: BaseException | None) -> None:
         """Note that a component's setup is over."""
@@ -358,45 +313,6 @@ class Engine:
         """Note that a component became an active source, or ceased to be one."""
         self.loop.submit(SourceChanged(1 if active else -1))
 
-    def callback_failed(self, component: str, callback: str, cause: BaseException) -> None:
-        """Log an exception that was raised outside of any event."""
-        logger.bind(component=component).opt(exception=cause).error(
-            "{callback} failed: {cause!r}", callback=callback, cause=cause
-        )
-
-    def rollback_failed(self, index: int, cause: BaseException) -> None:
-        """End everything: a component works neither with its new options nor with its old ones."""
-        logger.bind(component=self.names[index]).opt(exception=cause).critical(
-            "Cannot roll back to its old options: {cause}; stopping", cause=short_repr(cause)
-        )
-        self.set_exit_status(EXIT_SOFTWARE)
-        self.halt()
-
-    def broken(self, cause: BaseException) -> None:
-        """End everything after a bug in zenactors itself."""
-        logger.opt(exception=cause).critical(
-            "A bug in zenactors: {cause!r}; stopping. Please report it.", cause=cause
-        )
-        self.set_exit_status(EXIT_SOFTWARE)
-        self.halt()
-
-    # --- what the loop reports (actors.dispatch_loop.LoopListener) -----------------------------
-
-    def loop_failed(self, cause: Exception) -> None:
-        """End everything, because the dispatcher's state raised."""
-        if isinstance(cause, UnknownEventError):
-            logger.error("{cause}", cause=cause)
-            self.set_exit_status(EXIT_FAILURE)
-            self.halt()
-        else:
-            self.broken(cause)
-
-    def component_skipped(self, event: Any, component: int) -> None:
-        """Log that a control event went on without a component."""
-        logger.bind(component=self.names[component]).warning(
-            "Busy for too long: event {event!r} goes on without it", event=event
-        )
-
     # --- making --------------------------------------------------------------------------------
 
     def _make_runner(self, index: int, entry: ComponentEntry, daemon: Any) -> BatchRunner:
@@ -406,6 +322,12 @@ class Engine:
         sink = self.loop if entry.router is None else ReplicaSink(self.loop, entry.router)
         return BatchRunner(index, entry.name, daemon, sink, self, stopwatch, compat=self.compat)
 
-    def _dispatcher_started(self) -> None:
+    def dispatcher_started(self) -> None:
+        """Register the calling thread as the dispatcher's."""
         self.dispatcher_thread = self.runtime.enter("zenactors:dispatcher")
         self.notifier.notify()
+
+    def dispatcher_ended(self) -> None:
+        """Note that the dispatcher's thread is about to end."""
+        if not self.halted:
+            self.actor_lost("the dispatcher")

@@ -8,8 +8,7 @@ from typing import Any, Literal
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.runtime import Runtime
 from zenactors.core.batch_runner import BatchRunner
-from zenactors.core.clock import Clock
-from zenactors.core.event_queue import check_seconds
+from zenactors.core.clock import Clock, to_seconds
 from zenactors.core.messages import QueuePosition, Scheduled
 from zenactors.errors import NotRunningError, QueueFullError, UnknownEventError
 
@@ -53,6 +52,7 @@ class LiveQueue:
         self._clock = clock
         self._runners = runners
         self._ident = runtime.ident
+        self._producers = runtime.producers
         self._known = known
         self._limit = limit
         self._when_full = when_full
@@ -71,15 +71,14 @@ class LiveQueue:
 
         Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
         """
-        ident = self._ident()
-        if ident in self._runners or self._limit is not None or self._lifecycle.halted:
+        if self._ident() in self._runners or self._limit is not None or self._lifecycle.halted:
             return self._put(QueuePosition.BACK, event, args, 0.0)
         # The shortest path: each step adds to the latency of an idle daemon.
         if self._known is None:
             hash(event)
         elif event not in self._known:
             raise UnknownEventError(event, known=self._known)
-        scheduled = Scheduled(self, QueuePosition.BACK, event, args, 0.0, ident)
+        scheduled = Scheduled(self, QueuePosition.BACK, event, args, 0.0, self._producers.current)
         self._loop.submit_sequential(scheduled)
         return scheduled
 
@@ -94,8 +93,7 @@ class LiveQueue:
             UnknownEventError: If no component handles the event.
             ValueError: If `tstamp` is NaN or infinite.
         """
-        check_seconds("tstamp", tstamp)
-        return self._put(QueuePosition.AT, event, args, tstamp)
+        return self._put(QueuePosition.AT, event, args, to_seconds("tstamp", tstamp))
 
     def schedule_after(self, delay: float, event: Any, args: Any = None) -> Scheduled:
         """Queue an event for `delay` seconds from now. Never blocks. Thread: any.
@@ -104,8 +102,8 @@ class LiveQueue:
             UnknownEventError: If no component handles the event.
             ValueError: If `delay` is NaN or infinite.
         """
-        check_seconds("delay", delay)
-        return self._put(QueuePosition.AFTER, event, args, self._clock.monotonic() + delay)
+        when = self._clock.monotonic() + to_seconds("delay", delay)
+        return self._put(QueuePosition.AFTER, event, args, when)
 
     def schedule_priority(self, event: Any, args: Any = None) -> Scheduled:
         """Queue an event that overtakes all others, in the components' mailboxes too.
@@ -127,7 +125,7 @@ class LiveQueue:
         runner = self._runners.get(ident)
         unsent = len(runner.children) if runner else 0
         with self._loop.locked() as state:
-            return unsent + state.ahead(runner.name if runner else ident)
+            return unsent + state.ahead(runner.name if runner else self._producers.current)
 
     def next(self) -> tuple[Any, Any]:
         """Take the next event out of the queue instead of having it dispatched. Thread: any.
@@ -175,7 +173,7 @@ class LiveQueue:
             scheduled = Scheduled(self, position, event, args, when, runner.name)
             runner.children.append(scheduled)
             return scheduled
-        scheduled = Scheduled(self, position, event, args, when, ident)
+        scheduled = Scheduled(self, position, event, args, when, self._producers.current)
         limited = position is QueuePosition.BACK or position is QueuePosition.FRONT
         if self._limit is not None and limited and self._lifecycle.admits:
             self._make_room(event, self._limit)

@@ -13,9 +13,10 @@ import selectors
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from zenactors.core.clock import LONGEST_SLEEP, Clock
-from zenactors.core.event_queue import MIN_PRUNED, check_seconds
+from zenactors.core.clock import LONGEST_SLEEP, Clock, to_seconds
+from zenactors.core.event_queue import MIN_PRUNED
 
+MIN_INTERVAL = 0.000_001  # seconds: a smaller one would overflow the count of missed calls
 BUSY_POLL = 0.001  # seconds between two looks at the descriptors while there are batches to run
 
 ReactorCallback = Callable[[Any], Any]
@@ -105,15 +106,18 @@ class ComponentReactor:
 
     def call_later(self, delay: float, callback: ReactorCallback) -> Registration:
         """Call back once, after `delay` seconds."""
-        check_seconds("delay", delay)
-        return self._add_timer(delay, Registration(self, callback))
+        return self._add_timer(to_seconds("delay", delay), Registration(self, callback))
 
     def call_every(self, interval: float, callback: ReactorCallback) -> Registration:
-        """Call back every `interval` seconds; a late call does not make the next ones late."""
-        check_seconds("interval", interval)
-        if interval <= 0:
+        """Call back every `interval` seconds; a late call does not make the next ones late.
+
+        An interval below a microsecond counts as a microsecond.
+        """
+        seconds = to_seconds("interval", interval)
+        if seconds <= 0:
             raise ValueError(f"interval must be more than 0 seconds, not {interval!r}.")
-        return self._add_timer(interval, Registration(self, callback, interval=interval))
+        seconds = max(seconds, MIN_INTERVAL)
+        return self._add_timer(seconds, Registration(self, callback, interval=seconds))
 
     def keep_alive(self) -> Registration:
         """Count the component as an active source until the result is cancelled."""

@@ -156,6 +156,7 @@ class Reconfiguration:
         with self._lock:
             self._failures[index] = cause
             self._decide(Outcome.ROLLED_BACK)
+        self._engine.notifier.notify()
 
     def rolled_back(self, index: int) -> None:
         """Note that a component has its old options again."""

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import pykka
 
 from zenactors.actors.notifier import Notifier, ThreadNotifier
 from zenactors.core.dispatch_state import DispatchState
 
 if TYPE_CHECKING:
-    import pykka
-
     from zenactors.core.batch_runner import BatchRunner
     from zenactors.core.callbacks import Handler
     from zenactors.core.chain import Chain
@@ -45,15 +45,45 @@ class StateLock(Protocol):
         ...
 
 
+class Producer:
+    """Identifies a thread that schedules. Unlike thread identifiers, it is never used again."""
+
+    __slots__ = ("__weakref__",)
+
+
+class Producers(Protocol):
+    """Tells producers of events apart."""
+
+    @property
+    def current(self) -> Hashable:
+        """What identifies the calling thread."""
+        ...
+
+
+class ThreadProducers(threading.local):
+    """Each thread is a producer, and stays one as long as an event of it is queued."""
+
+    current: Hashable
+
+    def __init__(self) -> None:  # called once in each thread
+        self.current = Producer()
+
+
 class Runtime:
     """Real threads."""
+
+    def __init__(self) -> None:
+        self.producers: Producers = ThreadProducers()
 
     ident: Callable[[], int] = staticmethod(threading.get_ident)
     """Return the identity of the calling thread: a positive number, unique among live threads."""
 
     def start(self, actor: type[A], *args: Any, **kwargs: Any) -> pykka.ActorRef[A]:
         """Start an actor in a thread of its own."""
-        return actor.start(*args, **kwargs)
+        ref = actor.start(*args, **kwargs)
+        # Other code's `ActorRegistry.stop_all()` is not meant for it.
+        pykka.ActorRegistry.unregister(ref)
+        return ref
 
     def enter(self, name: str) -> threading.Thread:
         """Name the calling actor's thread, for stack dumps, and return it for `join`."""

@@ -11,6 +11,7 @@ from loguru import logger
 
 from zenactors.actors.component_messages import Quiesce, ReadStatistics, TearDown
 from zenactors.actors.engine import ASK_TIMEOUT
+from zenactors.actors.incidents import survive_log
 from zenactors.core.clock import Deadline
 from zenactors.core.events import EVENT_STOP
 from zenactors.core.phase import Phase
@@ -143,7 +144,10 @@ class Shutdown:
     def _end_children(self, deadline: Deadline) -> None:
         grace = deadline.at_most(CHILDREN_GRACE).remaining() or 0.0
         for child in self._children.stop(grace):
-            logger.error("Program {args} does not end: PID {pid}", args=child.args, pid=child.pid)
+            with survive_log():
+                logger.error(
+                    "Program {args} does not end: PID {pid}", args=child.args, pid=child.pid
+                )
 
     def _join_threads(self, stuck: list[int]) -> None:
         engine = self._engine

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import operator
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from zenactors.core.callbacks import FLAG_CONTINUE, Callback
+from zenactors.core.callbacks import (
+    FLAG_CONTINUE,
+    Callback,
+    callback_name,
+    invalid_answer,
+    read_answer,
+)
 from zenactors.core.chain import Order, Step
 from zenactors.core.clock import Clock
 from zenactors.core.messages import Batch, DeadLetter, Scheduled
-from zenactors.core.text import short_repr
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 MAX_STRIDE = 64  # events between two looks at the clock and the control lane
@@ -62,9 +67,10 @@ class BatchRunner:
         sink: Takes the results.
         incidents: Takes dead letters and requests to stop.
         clock: The source of time.
-        compat: True: every callback returns `(flag, args)`, as in pyzenkit; `None` is an error.
+        compat: True: callbacks return what pyzenkit's do; `None` is an error.
 
     Attributes:
+        compat: As above.
         children: The events that callbacks have scheduled and that are not sent on yet.
         stopped: True once a callback has asked for an immediate stop. The rest of its batch is not
             run: an output that failed must not receive the events after the gap.
@@ -92,7 +98,7 @@ class BatchRunner:
         self._sink = sink
         self._incidents = incidents
         self._now = clock.monotonic
-        self._compat = compat
+        self.compat = compat
         self._ready: deque[Batch] = deque()
         self._expected: dict[Order, int] = {}
         self._early: dict[tuple[Order, int], list[Batch]] = {}
@@ -151,9 +157,9 @@ class BatchRunner:
             self._position = self._done = self._dead = 0
             self._survivors = []
         step = batch.chain.steps[batch.step]
-        items = batch.items
+        total = len(batch.items)
         begin, end = self._position, self._position + step.stride
-        stride = items if begin == 0 and end >= len(items) else items[begin:end]
+        stride = batch.items if begin == 0 and end >= total else batch.items[begin:end]
         self._dead += self._run(batch, step, stride, self._survivors)
         after = self._now()
         elapsed = after - now
@@ -165,12 +171,18 @@ class BatchRunner:
                 step.stride = min(MAX_STRIDE, count * 2)
         elif elapsed > LONG_STRIDE:
             step.stride = max(1, int(count * SHORT_STRIDE / elapsed))
-        if self._position >= len(items):
+        if stride is not batch.items:
+            stride.clear()
+        if self._position >= total:
             self._batch = None
+            # Cleared, because the traceback of a dead letter keeps the frames that hold the lists.
+            finished = batch.items
             self._finish(batch, self._survivors, self._dead, batch.size, last=batch.last)
+            self._survivors = []
+            finished.clear()
             return not self.stopped and bool(self._ready)
         if self.stopped or after - self._begun >= SPLIT_AFTER:
-            # If stopped, the rest stays in flight: the stop reports it as left.
+            # If stopped, the rest stays in flight for good: it is reported as left.
             self._send_done(batch)
             self._begun = after
         return not self.stopped
@@ -215,12 +227,10 @@ class BatchRunner:
 
     def _run(self, batch: Batch, step: Step, items: list[Any], survivors: list[Any]) -> int:
         """Run a step's callbacks on each of `items`; return how many were dead-lettered."""
-        callbacks = step.callbacks
-        if len(callbacks) > 1:
-            return self._run_several(batch, callbacks, items, survivors)
-        callback = callbacks[0]
+        if len(step.callbacks) > 1 or self.compat:
+            return self._run_several(batch, step.callbacks, iter(items), survivors)
+        callback = step.callbacks[0]
         daemon = self._daemon
-        compat = self._compat
         survive = survivors.append
         dead = 0
         each = iter(items)
@@ -233,15 +243,20 @@ class BatchRunner:
                     result = None  # if the call itself fails, this is not the last one's
                     result = callback(daemon, args)
                     if result is None:
-                        if compat:
-                            raise invalid_answer(callback, None)
                         survive(args)
-                    else:
-                        flag, changed = result
-                        if flag == FLAG_CONTINUE:
-                            survive(changed)
+                        continue
+                    # The usual answer first: `read_answer` would add a tenth to every event.
+                    flag, changed = result
+                    if flag is FLAG_CONTINUE and type(result) is tuple:
+                        survive(changed)
+                        continue
+                    answer = read_answer(result, compat=False)
+                    if answer is None:
+                        raise invalid_answer(callback, result)
+                    if answer[0]:
+                        survive(changed)
             except BaseException as cause:  # see above
-                died = self._contain(batch, callback, args, result, cause)
+                died = self._contain(batch, callback, args, cause, result)
                 if died and self._goes_on(batch):
                     survive(args)
                 else:
@@ -250,77 +265,76 @@ class BatchRunner:
                     self._not_run = operator.length_hint(each)
                     return dead
             else:
+                args = result = changed = answer = None  # a dead letter keeps this frame
                 return dead
 
     def _run_several(
-        self, batch: Batch, callbacks: tuple[Callback, ...], items: list[Any], survivors: list[Any]
+        self,
+        batch: Batch,
+        callbacks: tuple[Callback, ...],
+        each: Iterator[Any],
+        survivors: list[Any],
     ) -> int:
         daemon = self._daemon
-        compat = self._compat
+        compat = self.compat
         dead = 0
-        each = iter(items)
         for item in each:
             args = item
             for callback in callbacks:
                 result = None
                 try:
                     result = callback(daemon, args)
-                    if result is None:
-                        if compat:
-                            raise invalid_answer(callback, None)
+                    if result is None and not compat:
                         continue
-                    flag, changed = result
+                    answer = read_answer(result, compat=compat)
+                    if answer is None:
+                        raise invalid_answer(callback, result)
                 except BaseException as cause:  # contained, as in `_run`
-                    died = self._contain(batch, callback, args, result, cause)
+                    died = self._contain(batch, callback, args, cause, result)
                     if died and self._goes_on(batch):
                         continue
                     dead += died
                     break
-                if flag != FLAG_CONTINUE:
+                if not answer[0]:
                     break
-                args = changed
+                args = answer[1]
             else:
                 survivors.append(args)
             if self.stopped:
                 self._not_run = operator.length_hint(each)
                 break
+        item = args = result = answer = None  # as in `_run`
         return dead
 
     def _goes_on(self, batch: Batch) -> bool:
         """Return True if an event goes on although a callback raised: only control events do."""
-        return batch.chain.is_control_event and not self._compat and not self.stopped
+        return batch.chain.is_control_event and not self.compat and not self.stopped
 
     def _contain(
         self,
         batch: Batch,
         callback: Callable[..., Any],
         args: Any,
-        result: Any,
         cause: BaseException,
+        result: Any = None,
     ) -> int:
         """Handle an exception of a callback. Return 1 if its event is dead, else 0."""
         if isinstance(cause, ZenDaemonStopException):
             self.stopped = True
             self._incidents.stop_at_once(0, cause)
             return 0
-        traceback = cause.__traceback__
-        if result is not None and traceback and not traceback.tb_next:
-            # Raised in this module's own frame: the result could not be unpacked.
-            cause = invalid_answer(callback, result)
-        name = getattr(callback, "__name__", repr(callback))
+        ends_everything = isinstance(cause, SystemExit | KeyboardInterrupt)
+        named = isinstance(cause, ZenDaemonComponentException)
+        if result is not None and not named and not ends_everything:
+            error = invalid_answer(callback, result)  # the callback returned: reading it failed
+            error.__cause__ = cause
+            cause = error
+        name = callback_name(callback)
         self._incidents.dead_letter(DeadLetter(batch.chain.event, args, self.name, name, cause))
-        if isinstance(cause, SystemExit | KeyboardInterrupt):
+        if ends_everything:
             self.stopped = True
             self._incidents.stop_at_once(exit_status(cause), cause)
         return 1
-
-
-def invalid_answer(callback: Callable[..., Any], result: Any) -> ZenDaemonComponentException:
-    """Return the error for an invalid return value of a callback."""
-    return ZenDaemonComponentException(
-        f"{short_repr(callback)} returned {short_repr(result)}; expected (flag, args),"
-        " or None to continue."
-    )
 
 
 def exit_status(cause: BaseException) -> int:

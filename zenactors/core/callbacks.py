@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from collections.abc import Callable, Hashable
 from typing import Any, TypedDict, TypeVar
+
+from zenactors.core.text import short_repr
+from zenactors.errors import ZenDaemonComponentException
 
 
 class Flag(enum.IntEnum):
@@ -19,6 +23,8 @@ FLAG_STOP = Flag.STOP
 
 FLAG_CONTINUE = Flag.CONTINUE
 """The event continues along its chain."""
+
+ANSWER_SIZE = 2  # a flag and args
 
 Event = Hashable
 Callback = Callable[[Any, Any], "tuple[int, Any] | None"]
@@ -68,3 +74,43 @@ def handles(event: Event, *, prepend: bool = False) -> Callable[[F], F]:
         return method
 
     return mark
+
+
+def read_answer(result: object, *, compat: bool) -> tuple[bool, Any] | None:
+    """Return what a callback returned: does the event go on, and with which args? None: invalid.
+
+    Valid is a tuple of a flag and args. The flag is a `Flag`, or the integer 0 or 1. Their equals,
+    such as `True` and `1.0`, are no flags, and other sequences of two are no answers: most of them
+    are data returned by mistake. With `compat`, as in pyzenkit, anything that unpacks into two is
+    valid, and every flag that does not equal `FLAG_CONTINUE` stops the event.
+
+    Args:
+        result: What the callback returned, except None, which depends on the caller.
+        compat: True for pyzenkit's semantics.
+    """
+    if type(result) is tuple and len(result) == ANSWER_SIZE:
+        flag, args = result
+        if type(flag) is Flag or (type(flag) is int and flag in {0, 1}):
+            return flag == FLAG_CONTINUE, args
+    if compat:
+        with contextlib.suppress(TypeError, ValueError):
+            flag, args = result  # type: ignore[misc] # it may not be iterable
+            return bool(flag == FLAG_CONTINUE), args
+    return None
+
+
+def invalid_answer(callback: Callable[..., Any], result: Any) -> ZenDaemonComponentException:
+    """Return the error for an invalid return value of a callback."""
+    return ZenDaemonComponentException(
+        f"{short_repr(callback)} returned {short_repr(result)}; expected (flag, args),"
+        " or None to continue."
+    )
+
+
+def callback_name(callback: Any) -> str:
+    """Return a callback's name for messages, whatever the callback is."""
+    try:
+        name = getattr(callback, "__name__", None)
+    except Exception:  # a property of the user's
+        name = None
+    return name if type(name) is str else type(callback).__name__

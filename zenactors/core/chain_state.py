@@ -119,6 +119,7 @@ class ChainState:
         self.completed += len(batch.items)
         self.stopped += batch.stopped
         self.dead += batch.dead
+        batch.items.clear()  # its actor keeps the batch until its next message, others the list
         if batch.on_control_lane:
             self.control_in_flight -= size
             return

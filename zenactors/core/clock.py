@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time as _time
-from typing import Protocol
+from typing import Any, Protocol
 
 # Seconds. The system bounds the time of a wait, so a longer one wakes up once a day.
 LONGEST_SLEEP = 86_400.0
@@ -57,6 +58,30 @@ class VirtualClock:
     def step(self, seconds: float) -> None:
         """Set the wall clock forward or back by `seconds`; the monotonic one stays."""
         self._wall += seconds
+
+
+def to_seconds(name: str, value: Any) -> float:
+    """Return a number of seconds as a float. It may be negative, and as large as a float can be.
+
+    Args:
+        name: The argument's name, for the error.
+        value: A number of any type: `Decimal` and `Fraction` are numbers too.
+
+    Raises:
+        TypeError: `value` is no number.
+        ValueError: It is NaN or infinite, or too large for a float.
+    """
+    if isinstance(value, str | bytes | bytearray):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}.")
+    try:
+        seconds = float(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}.") from None
+    except OverflowError:
+        raise ValueError(f"{name} is too large for a number of seconds.") from None
+    if not math.isfinite(seconds):
+        raise ValueError(f"{name} must be a finite number of seconds, not {value!r}.")
+    return seconds
 
 
 class Deadline:

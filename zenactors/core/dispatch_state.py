@@ -73,8 +73,6 @@ class DispatchState:
         self.ordering = ordering
         self.lifecycle = lifecycle or Lifecycle()
         self.control_events = ControlEvents(self._clock)
-        self.started_log: list[tuple[Any, list[Any]]] | None = None
-        """If a list: every started batch is appended, `(event, args)`. For tests."""
         self._one_by_one = ordering == "global"
         self._compat = compat
         self._in_flight = 0  # of all chains, those on the control lane included
@@ -327,7 +325,7 @@ class DispatchState:
         batch.size += len(items)
         chain_state.in_flight += len(items)
         self._in_flight += len(items)
-        return True  # `started_log` holds the batch's own list, so it has them too
+        return True
 
     def _start(self, chain_state: ChainState, items: list[Any]) -> Batch:
         tickets = self._tickets
@@ -339,8 +337,6 @@ class DispatchState:
         size = len(items)
         chain_state.in_flight += size
         self._in_flight += size
-        if self.started_log is not None:
-            self.started_log.append((chain_state.chain.event, items))
         return Batch(chain_state.chain, 0, tuple(drawn), items, size)
 
     def _start_control(self, chain_state: ChainState, args: Any) -> Batch:

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
 from collections import deque
 from collections.abc import Hashable, Iterator
 from typing import Any
 
-from zenactors.core.clock import Clock, SystemClock
+from zenactors.core.clock import Clock, SystemClock, to_seconds
 from zenactors.core.messages import GONE, NEW, QueuePosition, Scheduled
 from zenactors.core.producer_queue import EventRun, ProducerQueue
 from zenactors.errors import QueueEmptyException
@@ -105,8 +104,8 @@ class EventQueueManager:
         Raises:
             ValueError: If `tstamp` is NaN or infinite.
         """
-        check_seconds("tstamp", tstamp)
-        return self.insert(Scheduled(self, QueuePosition.AT, event, args, tstamp, producer))
+        when = to_seconds("tstamp", tstamp)
+        return self.insert(Scheduled(self, QueuePosition.AT, event, args, when, producer))
 
     def schedule_after(
         self, delay: float, event: Any, args: Any = None, *, producer: Hashable = None
@@ -116,8 +115,7 @@ class EventQueueManager:
         Raises:
             ValueError: If `delay` is NaN or infinite.
         """
-        check_seconds("delay", delay)
-        when = self._clock.monotonic() + delay
+        when = self._clock.monotonic() + to_seconds("delay", delay)
         return self.insert(Scheduled(self, QueuePosition.AFTER, event, args, when, producer))
 
     def schedule_priority(
@@ -155,11 +153,12 @@ class EventQueueManager:
     def cancel(self, scheduled: Scheduled) -> bool:
         """Cancel an event. False: it was taken or cancelled before."""
         location = scheduled.location
-        scheduled.location = GONE
         if location is GONE:
             return False
-        if isinstance(location, EventRun):
-            return self._cancel_in_run(location, scheduled.number)
+        scheduled.location = GONE
+        if isinstance(location, EventRun) and not self._cancel_in_run(location, scheduled.number):
+            return False
+        scheduled.args = None  # nothing of a cancelled event is kept until it would be due
         if location is _PRIORITY:
             self.untimed -= 1
         elif location is _TIMED:
@@ -239,15 +238,27 @@ class EventQueueManager:
     # --- for `DispatchState` ---------------------------------------------------------------
 
     def promote(self) -> None:
-        """Move due timed events to their producers' due queues."""
-        if self._after:
-            now = self._clock.monotonic()
-            while self._after and (self._after[0][0] <= now or self._is_gone(self._after)):
-                self._promote_first(self._after)
-        if self._at:
-            now = self._clock.time()
-            while self._at and (self._at[0][0] <= now or self._is_gone(self._at)):
-                self._promote_first(self._at)
+        """Move due timed events to their producers' due queues: by moment, then by number."""
+        if not self._after and not self._at:
+            return
+        now, wall = self._clock.monotonic(), self._clock.time()
+        while heap := self._heap_to_promote(now, wall):
+            self._promote_first(heap)
+
+    def _heap_to_promote(self, now: float, wall: float) -> _Heap | None:
+        """Return the heap whose first event comes next, if that is due."""
+        first: tuple[float, int] | None = None
+        chosen: _Heap | None = None
+        for heap, base in ((self._after, now), (self._at, wall)):
+            while heap and self._is_gone(heap):
+                heapq.heappop(heap)
+            if not heap or heap[0][0] > base:
+                continue
+            # Of the two clocks' readings of one moment, the last digits differ.
+            moment = round(heap[0][0] - base, 6), heap[0][1]
+            if first is None or moment < first:
+                first, chosen = moment, heap
+        return chosen
 
     def next_due(self) -> float | None:
         """Return the seconds until the next timed event is due, or None if there is none."""
@@ -389,9 +400,3 @@ class EventQueueManager:
             self._add_priority(scheduled)
         else:
             self._extend(self._producer_queue(("due", scheduled.producer), self.due), scheduled)
-
-
-def check_seconds(name: str, value: float) -> None:
-    """Raise ValueError unless `value` is a finite number."""
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number of seconds, not {value!r}.")

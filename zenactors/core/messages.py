@@ -37,7 +37,7 @@ class Scheduled:
 
     Attributes:
         event: The event, unchanged.
-        args: Its args, unchanged.
+        args: Its args, unchanged. None once it was cancelled.
         position: The position for which it is scheduled.
         when: The time at which a timed event is due.
         producer: Identifies the producer in whose order it belongs.

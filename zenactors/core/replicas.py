@@ -168,7 +168,7 @@ class ReplicaRouter(BatchRunner):
             try:
                 replica = self._choose(args)
             except BaseException as cause:  # the user's key; contained like a callback
-                dead = self._contain(batch, self._replicas.key or self._choose, args, None, cause)
+                dead = self._contain(batch, self._replicas.key or self._choose, args, cause)
                 dealing.results[position] = Batch(batch.chain, batch.step, (), [], 1, dead=dead)
             else:
                 self._deal(replica, batch, (dealing, position), args)
@@ -237,11 +237,14 @@ class ReplicaRouter(BatchRunner):
             begin = end = dealing.released
             while end < len(results) and (result := results[end]) is not None:
                 survivors += result.items
+                result.items.clear()
                 dead += result.dead
                 end += 1
             if end == len(results):
                 dealings.popleft()
+                dealt = batch.items
                 self._finish(batch, survivors, dead, batch.size, last=batch.last)
+                dealt.clear()
                 continue
             if end > begin:
                 dealing.released = end

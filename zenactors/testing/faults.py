@@ -258,6 +258,7 @@ class FaultyRuntime(Runtime):
     """Real threads, with faults."""
 
     def __init__(self, faults: Faults) -> None:
+        super().__init__()
         self.faults = faults
 
     def handlers(

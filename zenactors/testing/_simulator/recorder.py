@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, Handler
+from zenactors.core.callbacks import FLAG_STOP, Handler, invalid_answer, read_answer
 from zenactors.core.messages import QueuePosition, Scheduled
 from zenactors.testing._simulator.hub import OUTSIDE, Abandoned, Hub, Task
 from zenactors.testing._simulator.preempt import code_of, interrupted
@@ -136,13 +136,13 @@ class ObservedCallback:
 
     def _note_answer(self, trace: Trace, tracked: Tracked, args: Any, result: Any) -> None:
         changed, stopped = args, False
-        if result is not None:
-            try:
-                flag, changed = result
-            except (TypeError, ValueError) as cause:  # the runner will dead-letter it
-                trace.raised(self.component, tracked, cause)
+        compat = self._recorder.runners[self._recorder.hub.ident()].compat
+        if result is not None or compat:
+            answer = read_answer(result, compat=compat)
+            if answer is None:  # the runner will dead-letter it
+                trace.raised(self.component, tracked, invalid_answer(self.callback, result))
                 return
-            stopped = flag != FLAG_CONTINUE
+            stopped, changed = not answer[0], answer[1]
         trace.answered(
             self.component,
             tracked,

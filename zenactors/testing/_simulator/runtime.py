@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pykka
@@ -46,6 +46,18 @@ A = TypeVar("A", bound=pykka.ThreadingActor)
 FIRST_WINDOWS = (1, 2, 3, 5, 16)  # a seed begins with one of these: small windows find more
 
 
+class TaskProducers:
+    """Each task is a producer: the numbers of tasks are not used again."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    @property
+    def current(self) -> Hashable:
+        """What identifies the calling task."""
+        return self._hub.ident()
+
+
 class SimulatedRuntime(Runtime):
     """Run the engine's actors as tasks of a hub.
 
@@ -61,9 +73,11 @@ class SimulatedRuntime(Runtime):
     """
 
     def __init__(self, hub: Hub, trace: Trace, faults: Faults, *, interrupt: float) -> None:
+        super().__init__()
         self.hub = hub
         self.trace = trace
         self.ident = hub.ident
+        self.producers = TaskProducers(hub)
         self._faults = faults
         self.failures: list[HookFailure] = []
         self.recorder = Recorder(hub, trace, interrupt)

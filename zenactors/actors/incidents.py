@@ -1,0 +1,150 @@
+"""What goes wrong in a running engine, and what follows from it.
+
+Everything acts first and logs afterwards, and survives a log sink that raises: an operator's broken
+log must not change what the daemon does.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from zenactors.actors.dead_letters import DeadLetters
+from zenactors.core.events import EVENT_START
+from zenactors.core.phase import Lifecycle, Phase
+from zenactors.core.text import short_repr
+from zenactors.errors import (
+    EXIT_FAILURE,
+    EXIT_SOFTWARE,
+    UnknownEventError,
+    ZenDaemonStopException,
+)
+
+if TYPE_CHECKING:
+    from zenactors.actors.notifier import Notifier
+    from zenactors.core.messages import DeadLetter
+
+
+def survive_log() -> contextlib.suppress:
+    """Ignore what a log sink, or a patcher, of the program raises."""
+    return contextlib.suppress(Exception)
+
+
+class Incidents(abc.ABC):
+    """The part of an engine that handles what goes wrong. Nothing on it blocks. Thread: any.
+
+    Args:
+        names: The components' names, by index.
+        lifecycle: The phase of the engine.
+        notifier: Notified of a failed start.
+        compat: True for pyzenkit's semantics: the first dead letter ends the daemon.
+
+    Attributes:
+        dead_letters: The events that could not be handled.
+        start_failure: The first `start` callback that failed.
+        exit_status: The exit status that was set first, or None.
+        halted_with: The status with which a callback stopped everything, or None.
+    """
+
+    def __init__(
+        self, names: list[str], lifecycle: Lifecycle, notifier: Notifier, *, compat: bool
+    ) -> None:
+        self.names = names
+        self.lifecycle = lifecycle
+        self.notifier = notifier
+        self.compat = compat
+        self.dead_letters = DeadLetters()
+        self.start_failure: DeadLetter | None = None
+        self.exit_status: int | None = None
+        self.halted_with: int | None = None
+        self._status_lock = threading.Lock()
+
+    @abc.abstractmethod
+    def halt(self) -> None:
+        """Start no more events, and let the program that runs the dispatcher stop it."""
+
+    def set_exit_status(self, status: int) -> None:
+        """Set the exit status, unless one is set already."""
+        with self._status_lock:
+            if self.exit_status is None:
+                self.exit_status = status
+
+    # --- callbacks of events (core.batch_runner.IncidentHandler) -------------------------------
+
+    def dead_letter(self, letter: DeadLetter) -> None:
+        """Keep an event that could not be handled."""
+        starting = self.lifecycle.phase is Phase.STARTING
+        count = self.dead_letters.add(letter)
+        if starting and letter.event == EVENT_START:
+            self.start_failure = self.start_failure or letter
+            self.notifier.notify()
+        if self.compat:
+            self.set_exit_status(EXIT_FAILURE)
+            self.halt()
+        if not starting:  # the start raises the exception
+            with survive_log():
+                self.dead_letters.log(letter, count)
+
+    def stop_at_once(self, status: int, cause: BaseException) -> None:
+        """Stop the daemon in an orderly way, because a callback asked for it."""
+        self.halted_with = status
+        self.set_exit_status(0 if self.compat else status)
+        self.halt()
+        with survive_log():
+            level = "DEBUG" if isinstance(cause, ZenDaemonStopException) else "INFO"
+            logger.log(level, "A callback stops everything: {cause}", cause=short_repr(cause))
+
+    # --- everything else -----------------------------------------------------------------------
+
+    def callback_failed(self, component: str, callback: str, cause: BaseException) -> None:
+        """Log an exception that was raised outside of any event."""
+        with survive_log():
+            logger.bind(component=component).opt(exception=cause).error(
+                "{callback} failed: {cause}", callback=callback, cause=short_repr(cause)
+            )
+
+    def rollback_failed(self, index: int, cause: BaseException) -> None:
+        """End everything: a component works neither with its new options nor with its old ones."""
+        self.set_exit_status(EXIT_SOFTWARE)
+        self.halt()
+        with survive_log():
+            logger.bind(component=self.names[index]).opt(exception=cause).critical(
+                "Cannot roll back to its old options: {cause}; stopping", cause=short_repr(cause)
+            )
+
+    def component_skipped(self, event: Any, component: int) -> None:
+        """Log that a control event went on without a component."""
+        with survive_log():
+            logger.bind(component=self.names[component]).warning(
+                "Busy for too long: event {event!r} goes on without it", event=event
+            )
+
+    def loop_failed(self, cause: Exception) -> None:
+        """End everything, because the dispatcher's state raised."""
+        if not isinstance(cause, UnknownEventError):
+            self.broken(cause)
+            return
+        self.set_exit_status(EXIT_FAILURE)
+        self.halt()
+        with survive_log():
+            logger.error("{cause}", cause=cause)
+
+    def actor_lost(self, what: str) -> None:
+        """End everything, because an actor ended and nothing asked it to."""
+        self.set_exit_status(EXIT_SOFTWARE)
+        self.halt()
+        with survive_log():
+            logger.critical("The actor of {what} ended without being asked to; stopping", what=what)
+
+    def broken(self, cause: BaseException) -> None:
+        """End everything after a bug in zenactors itself."""
+        self.set_exit_status(EXIT_SOFTWARE)
+        self.halt()
+        with survive_log():
+            logger.opt(exception=cause).critical(
+                "A bug in zenactors: {cause}; stopping. Please report it.", cause=short_repr(cause)
+            )

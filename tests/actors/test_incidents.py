@@ -9,7 +9,7 @@ import pykka
 import pytest
 from loguru import logger
 
-from tests.actors.fakes import DEADLINE, Fake, raising
+from tests.actors.fakes import DEADLINE, Fake, Gate, raising
 from zenactors import Dispatcher, ZenDaemonComponent, ZenDaemonStopException, handles
 from zenactors.errors import EXIT_SOFTWARE
 
@@ -185,3 +185,16 @@ def test_events_that_a_component_schedules_outside_of_events_are_accepted_at_onc
         assert component.seen == ["state", "statistics"]
         report = dispatcher.stop()
     assert report.drained
+
+
+@pytest.mark.usefixtures("broken_log")
+def test_a_question_that_nobody_answers_does_not_break_a_stop() -> None:
+    gate = Gate()
+    other = Fake({"y": None}, name="other")
+    dispatcher = Dispatcher([Fake({"x": gate}, name="blocked"), other], stop_timeout=0.2)
+    dispatcher.start()
+    dispatcher.queue.schedule("x")
+    gate.await_entered()
+    report = dispatcher.stop()
+    gate.open()
+    assert report.stuck == ("blocked",)

@@ -63,9 +63,14 @@ class UnknownEventError(ZenDaemonException, LookupError):
     """
 
     def __init__(self, event: Any, *, known: Iterable[Any]) -> None:
+        super().__init__()
         self.event = event
-        names = sorted(map(str, known))
-        super().__init__(
+        self._known = tuple(known)
+
+    def __str__(self) -> str:
+        # Not before it is read: it runs code of the event, which may be any object.
+        event, names = self.event, sorted(map(str, self._known))
+        return (
             f"Event {event!r} was scheduled, but no component handles it"
             f"{did_you_mean(event, names) or '.'}"
             f" Let a component handle {event!r} (get_events() or @handles), or schedule one of:"

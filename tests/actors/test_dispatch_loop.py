@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,14 +10,15 @@ import pytest
 from tests.actors.fakes import (
     DEADLINE,
     Fake,
+    Gate,
     ObservedQueue,
     assert_conserved,
     in_threads,
     switch_interval,
 )
 from zenactors.actors.dispatcher import Dispatcher
-from zenactors.core.dispatch_state import Ordering
-from zenactors.core.messages import Batch, QueuePosition, Scheduled
+from zenactors.core.dispatch_state import DispatchState, Ordering
+from zenactors.core.messages import Batch, Scheduled
 from zenactors.errors import QueueEmptyException
 
 
@@ -52,36 +54,68 @@ def test_of_many_events_from_many_threads_none_is_lost(ordering: Ordering) -> No
         assert numbers == list(range(outside))
 
 
-def test_a_holder_that_drains_the_inbox_also_runs_the_state() -> None:
+def test_what_is_handed_over_while_the_state_is_held_is_acted_on() -> None:
     component = Fake({"x": None})
     with Dispatcher([component]) as dispatcher:
-        loop = dispatcher._engine.loop
-        with loop.locked():
-            # Another thread submits now: it appends, and finds the lock held.
+
+        def held(_state: DispatchState) -> None:
             in_threads(1, lambda _: dispatcher.queue.schedule("x", "while held"))
+
+        dispatcher._engine.loop.ask(held)
         component.await_seen(["while held"])
 
-        # Another thread has appended, and tries the lock only after the inbox was drained.
-        handle = dispatcher.queue.schedule_after(3600.0, "x")
-        assert handle.cancel()
-        loop._inbox.append(Scheduled(dispatcher.queue, QueuePosition.FRONT, "x", "appended"))
-        assert not dispatcher.is_idle()
-        component.await_seen(["while held", "appended"])
 
+def test_what_a_component_submits_while_the_state_is_held_is_acted_on() -> None:
+    entered, held, submitted = Gate(), Gate(), threading.Event()
 
-def test_a_holder_that_raises_runs_the_state_even_so() -> None:
-    component = Fake({"x": None})
+    def cbk(daemon: Any, args: Any) -> None:
+        if args == "first":
+            entered(daemon, args)
+            daemon.queue.schedule("x", "child")
+
+    component = Fake({"x": cbk})
     with Dispatcher([component]) as dispatcher:
         loop = dispatcher._engine.loop
+        loop.submit = noting(loop.submit, submitted)  # type: ignore[method-assign, assignment]
+        loop.report = noting(loop.report, submitted)  # type: ignore[assignment]
+        dispatcher.queue.schedule("x", "first")
+        entered.await_entered()
+        asking = threading.Thread(target=loop.ask, args=(lambda state: held(state, None),))
+        asking.start()
+        held.await_entered()
+        entered.open()
+        assert submitted.wait(DEADLINE)  # it found the state held, and has gone away
+        held.open()
+        component.await_seen(["first", "child"])
+        asking.join()
 
-        def fail() -> None:
-            with loop.locked():
-                in_threads(1, lambda _: dispatcher.queue.schedule("x", 1))
-                raise QueueEmptyException
 
+def noting(call: Callable[[Any], None], done: threading.Event) -> Callable[[Any], None]:
+    def noted(submission: Any) -> None:
+        call(submission)
+        done.set()
+
+    return noted
+
+
+def test_an_exception_of_a_question_reaches_the_asking_thread_alone() -> None:
+    component = Fake({"x": None})
+    with Dispatcher([component]) as dispatcher:
         with pytest.raises(QueueEmptyException):
-            fail()
+            dispatcher.queue.next()
+        dispatcher.queue.schedule("x", 1)
         component.await_seen([1])
+
+
+def test_a_question_is_answered_although_the_state_raises() -> None:
+    with Dispatcher([Fake({"x": None})]) as dispatcher:
+
+        def broken(arriving: Scheduled | None = None) -> list[Batch]:
+            raise AssertionError("bug")
+
+        dispatcher._engine.state.admit = broken  # type: ignore[method-assign]
+        assert dispatcher.queue.count() == 0
+    assert dispatcher.status == 70
 
 
 def test_a_submission_while_the_dispatcher_goes_to_sleep_is_not_overlooked() -> None:
@@ -106,7 +140,7 @@ def test_a_submission_while_the_dispatcher_goes_to_sleep_is_not_overlooked() -> 
 def test_a_timed_event_from_outside_wakes_a_dispatcher_that_sleeps_for_ever() -> None:
     ran = threading.Event()
     dispatcher = Dispatcher([Fake({"x": lambda *_: ran.set()})])
-    wake_ups = dispatcher._engine.loop._wake_ups = ObservedQueue()
+    wake_ups = dispatcher._engine.loop._outside = ObservedQueue()
     with dispatcher:
         wake_ups.await_sleeper()
         dispatcher.queue.schedule_after(0.01, "x")
@@ -123,7 +157,7 @@ def test_an_earlier_timed_event_wakes_a_dispatcher_that_sleeps_for_a_later_one()
             ran.set()
 
     dispatcher = Dispatcher([Fake({"x": cbk})])
-    wake_ups = dispatcher._engine.loop._wake_ups = ObservedQueue()
+    wake_ups = dispatcher._engine.loop._outside = ObservedQueue()
     with dispatcher:
         dispatcher.queue.schedule_after(3600.0, "x", "never")
         wake_ups.await_sleeper(3000.0, 3600.0)
@@ -149,7 +183,7 @@ def test_an_event_for_a_far_future_breaks_no_wait() -> None:
 def test_a_pending_timed_event_does_not_wake_the_dispatcher_for_every_other_event() -> None:
     dispatcher = Dispatcher([Fake({"x": None})])
     loop = dispatcher._engine.loop
-    wake_ups = loop._wake_ups = ObservedQueue()
+    wake_ups = loop._outside = ObservedQueue()
     with dispatcher:
         dispatcher.queue.schedule_after(3600.0, "x")
         wake_ups.await_sleeper(3000.0, 3600.0)

@@ -77,6 +77,7 @@ def test_a_stop_overtakes_a_hundred_thousand_events_in_the_queue() -> None:
             dispatcher.queue.schedule("x", number)
         gate.await_entered()
         dispatcher.queue.schedule_priority("stop", "now")
+        assert dispatcher.counts()["stop"].in_flight == 1
         gate.open()
         dispatcher.stop(drain=False)
     # Only the event under way, and the rest of its stride, were handled before it.

@@ -32,6 +32,7 @@ from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.mailbox import Mailbox
+from zenactors.actors.runtime import Runtime, StateLock
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
@@ -255,7 +256,7 @@ def test_one_producers_events_of_one_name_keep_their_order(ordering: Ordering) -
 
 
 class InterruptedLock:
-    """A lock that makes a call while it is acquired, as if in another thread."""
+    """A lock that makes a call when it is acquired, as if in another thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -269,12 +270,26 @@ class InterruptedLock:
 
     def __enter__(self) -> None:
         self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
         if self.interrupt is not None:
             interrupt, self.interrupt = self.interrupt, None
             interrupt()
-
-    def __exit__(self, *_: object) -> None:
         self._lock.release()
+
+    def _is_owned(self) -> bool:
+        return False
+
+
+class LockingRuntime(Runtime):
+    """Real threads, but with a lock of the test's."""
+
+    def __init__(self, lock: InterruptedLock) -> None:
+        super().__init__()
+        self.lock_of_state = lock
+
+    def state_lock(self) -> StateLock:
+        return self.lock_of_state
 
 
 class RecordingMailbox(Mailbox):
@@ -315,11 +330,11 @@ def test_a_submission_while_another_thread_holds_the_state_is_acted_on(
     mailbox = RecordingMailbox()
     listener = Listener()
     lock = InterruptedLock()
-    loop = DispatchLoop(state, clock, mailboxes=[mailbox], listener=listener, lock=lock)
+    runtime = LockingRuntime(lock)
+    loop = DispatchLoop(state, clock, mailboxes=[mailbox], listener=listener, runtime=runtime)
     lock.interrupt = lambda: loop.submit(Scheduled(state, position, "x", 1))
     # The submitting thread finds the lock held, and relies on its holder to run the state.
-    with loop.locked():
-        pass
+    loop.run_once()
 
     assert [batch.items for batch in mailbox.delivered] == [[1]]
     assert listener.failures == []

@@ -80,7 +80,8 @@ class DispatchDriver:
             self.state.complete(batch)
 
     def counts(self, event: Any) -> Counts:
-        return self.state.counts()[event]
+        counts: Counts = dict(self.state.counts())[event]
+        return counts
 
 
 # --- accepting --------------------------------------------------------------------------------
@@ -97,7 +98,7 @@ def test_an_unknown_event_is_refused_and_leaves_no_trace() -> None:
 def test_with_compat_an_unknown_event_is_reported_when_its_time_has_come() -> None:
     driver = DispatchDriver(compat=True, line=[0])
     driver.add("lime")
-    assert list(driver.state.unknown()) == ["lime"]
+    assert driver.state.queue.count() == 1
     with pytest.raises(UnknownEventError):
         driver.admit()
 

@@ -67,7 +67,7 @@ def unknown_words(template: str) -> set[str]:
 
 def test_the_template_speaks_of_nothing_that_is_not_there() -> None:
     assert unknown_words(TEMPLATE.read_text()) == set()
-    assert unknown_words("`hand_over(what)`\n```\n`elsewhere_`\n```\n") == {"hand_over"}
+    assert unknown_words("`no_such(what)`\n```\n`elsewhere_`\n```\n") == {"no_such"}
 
 
 # --- docstrings have what the reference needs -----------------------------------------------------

@@ -41,7 +41,7 @@ def test_sigint_lets_what_is_queued_be_handled(seed: int | None) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_sigterm_ends_it_within_a_second(seed: int | None) -> None:
-    with Harness(daemon_of(Hang()), seed=seed) as harness:
+    with Harness(daemon_of(Hang(), schedule_after=LATER), seed=seed) as harness:
         for _ in range(20):
             harness.queue.schedule("x")
         harness.run_until_idle()
@@ -53,7 +53,7 @@ def test_sigterm_ends_it_within_a_second(seed: int | None) -> None:
 
 
 def test_a_daemon_that_hangs_ends_with_a_status_of_its_own() -> None:
-    with Harness(daemon_of(Hang())) as harness:
+    with Harness(daemon_of(Hang(), schedule_after=LATER)) as harness:
         harness.queue.schedule("x")
         harness.run_until_idle()
         harness.signal(signal.SIGINT)
@@ -65,7 +65,7 @@ def test_a_daemon_that_hangs_ends_with_a_status_of_its_own() -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_third_sigint_leaves_at_once(seed: int | None) -> None:
-    with Harness(daemon_of(Hang()), seed=seed) as harness:
+    with Harness(daemon_of(Hang(), schedule_after=LATER), seed=seed) as harness:
         harness.queue.schedule("x")
         harness.run_until_idle()
         for _ in range(2):

@@ -1,48 +1,68 @@
-"""Runs the dispatcher's state: any thread may hold it, one at a time.
+"""Runs the dispatcher's state: one thread of the library holds it at a time.
 
-Threads submit what has happened to an inbox. The state has one lock; the thread that holds it
-drains the inbox, lets the state decide what may start, and delivers that to the components'
-mailboxes. A submitting thread takes the lock itself if it is free, which saves two thread
-switches per event; otherwise the present holder does its work. (This is *flat combining*:
-Hendler, Incze, Shavit and Tzafrir, SPAA 2010.) The dispatcher actor's own thread takes the lock
-when a timed event is due. A holder runs no user code and waits for no other thread, so it is
-quick.
+Threads submit what has happened. The state has one lock; the thread that holds it takes the
+submissions in, lets the state decide what may start, and delivers that to the components'
+mailboxes.
 
-The invariant that keeps a submission from being overlooked: a thread puts it in the inbox first and
-tries the lock afterwards, and each holder looks at the inbox again after it has released the lock.
-If the lock is taken, its holder will still look at the inbox after the submission. (A thread that
-finds the inbox empty and gets the lock at once passes its event to the state directly.)
+The threads of the actors put submissions in an inbox. Such a thread takes the lock itself if it is
+free, which saves two thread switches per event; otherwise the present holder does its work. (This
+is *flat combining*: Hendler, Incze, Shavit and Tzafrir, SPAA 2010.)
 
-Atomic operations relied on: `deque.append/popleft`, `Lock.acquire/release`, `SimpleQueue.put`.
-`submit_sequential` also relies on the order of two: it appends and then reads
-`chain_state.full`, where the holder stores `chain_state.full` and then looks at the inbox. The
-interpreter's lock gives that order; without it, the deque's own lock does.
+All other threads, the main thread above all, hand over to the dispatcher's thread and never hold
+the state: a signal handler or an exception from outside may strike them between any two bytecodes.
+The one call that puts a submission in the queue also wakes the dispatcher's thread, so whatever
+strikes, the submission is either complete or was not made.
+
+Invariants:
+
+- A submission to the inbox is not overlooked: a thread puts it in first and tries the lock
+  afterwards, and each holder looks at the inbox again after it has released the lock, or wakes the
+  dispatcher's thread.
+- Submissions from outside are taken in the order in which they were handed over. The dispatcher's
+  thread takes one of them when it wakes, before it has the lock. From the moment at which it is
+  about to sleep (`_parked`) until it has stored that one (`_arrived`), no other holder takes any.
+- A hold takes in `MAX_TAKEN` events at most, whatever producers do. Nothing of a user's runs, is
+  logged or is let go of during a hold, except what the garbage collector may run in any thread. A
+  thread that holds the state already never tries to acquire it again: what such a finalizer
+  submits is taken in later, and its questions are answered at once.
+
+Atomic operations relied on: `deque.append/popleft`, `RLock.acquire/release`, `SimpleQueue.put/get`,
+and one attribute's load or store.
 """
 
 from __future__ import annotations
 
 import contextlib
 import queue
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-import pykka
-
-from zenactors.actors.mailbox import ControlLane, InternalEnvelope
+from zenactors.actors.questions import Question, Watch
 from zenactors.core.clock import LONGEST_SLEEP, Clock
-from zenactors.core.messages import Batch, Scheduled, ScheduledEvents, SourceChanged
+from zenactors.core.messages import (
+    Batch,
+    QueuePosition,
+    Scheduled,
+    ScheduledEvents,
+    SourceChanged,
+)
 
 if TYPE_CHECKING:
     from zenactors.actors.mailbox import Mailbox
-    from zenactors.actors.runtime import StateLock
+    from zenactors.actors.runtime import Runtime
     from zenactors.core.dispatch_state import DispatchState
 
 WALL_CLOCK_CHECK = 1.0  # seconds: the longest sleep while an event waits for a wall clock time
 TIMER_TOLERANCE = 0.001  # seconds: a difference that does not justify a wake-up
-MAX_INBOX = 1024  # this many events may wait in the inbox for a later holder
+MAX_TAKEN = 1024  # events that one hold takes in
+MAX_ROUNDS = 4  # holds in a row of one component's thread, which has its own work to do
+MAX_BACKLOG = 4096  # a thread outside waits while the dispatcher's thread is this far behind
+BACKLOG_PATIENCE = 0.1  # seconds that it waits at most, for each event
+PATIENCE = 0.25  # seconds that a thread waits for an answer before it asks again
 
-Submission = Batch | Scheduled | ScheduledEvents | SourceChanged
+Submission = Batch | Scheduled | ScheduledEvents | SourceChanged | Question | Watch
 
 
 class LoopListener(Protocol):
@@ -58,16 +78,20 @@ class LoopListener(Protocol):
 
 
 class DispatchLoop:
-    """Drain the inbox into the `DispatchState`, and deliver what may start. Thread: any.
+    """Take submissions into the `DispatchState`, and deliver what may start.
 
     It is also the `ResultSink` of the components: it hands batches on and takes results back.
 
     Args:
-        state: The state machine; used only under the lock.
+        state: The state machine; used only by the thread that holds it.
         clock: The source of time.
         mailboxes: The components' mailboxes, by index; complete before any event is admitted.
         listener: Handles problems.
-        lock: Held by the thread that runs the state.
+        runtime: Makes the lock, and runs what no thread of an actor can run.
+
+    Attributes:
+        own_threads: The identities of the threads that may hold the state: the actors'.
+        holds: Returns True if the calling thread holds the state: a finalizer runs in it.
     """
 
     def __init__(
@@ -77,20 +101,26 @@ class DispatchLoop:
         *,
         mailboxes: list[Mailbox],
         listener: LoopListener,
-        lock: StateLock,
+        runtime: Runtime,
     ) -> None:
         self.state = state
-        self._lifecycle = state.lifecycle
+        self.own_threads: set[int] = set()
         self._clock = clock
         self._mailboxes = mailboxes
         self._listener = listener
-        self._lock = lock
+        self._runtime = runtime
+        self._lock = runtime.state_lock()
+        self.holds = self._lock._is_owned  # noqa: SLF001 - as `threading.Condition` does
         self._inbox: deque[Submission] = deque()
-        self._observers: list[Callable[[], None]] = []
+        # From threads outside. None only wakes the dispatcher's thread.
+        self._outside: queue.SimpleQueue[Submission | None] = queue.SimpleQueue()
+        self._urgent: deque[Scheduled] = deque()  # those of `_outside` that overtake all others
+        self._arrived: Submission | None = None
+        self._parked = False
+        self._serving = False
+        self._watches: list[weakref.ref[Watch]] = []
         self._failures: deque[Exception] = deque()
-        self._wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._sleeps_until = 0.0
-        self._drained_any = False
 
     # --- results of the components (core.batch_runner.ResultSink) ------------------------------
 
@@ -104,135 +134,246 @@ class DispatchLoop:
 
     # --- submitting ----------------------------------------------------------------------------
 
-    def submit(self, submission: Submission | None = None) -> None:
+    def submit(self, submission: Submission) -> None:
         """Put a submission in the inbox, and run the state unless another thread does.
 
-        Never waits for the lock.
-
-        Args:
-            submission: None: nothing new, but the inbox may not be empty.
+        Never waits for the lock. Thread: an actor's.
         """
-        if submission is not None:
-            self._inbox.append(submission)
-        while self._inbox and self._lock.acquire(blocking=False):
-            try:
-                self._run_locked()
-            finally:
-                self._lock.release()
-        if self._failures or self.state.control_events.skipped:
-            self._report_problems()
+        self._inbox.append(submission)
+        self._look_at_inbox()
 
     report = submit
     """Submit a batch that has left its chain; `ResultSink.report`."""
 
-    def submit_sequential(self, scheduled: Scheduled) -> None:
-        """Submit an event that goes behind all others of its producer.
+    def hand_over(self, scheduled: Scheduled) -> None:
+        """Hand an event to the dispatcher's thread. Thread: any outside.
 
-        An idle daemon starts a lone event at once. If the event cannot start now, because its
-        chain is full or events are not admitted yet, the producer does not try the lock: the next
-        holder finds the event in the inbox. Only `MAX_INBOX` events may wait there, because an
-        event in the inbox takes more memory than one in the queue.
+        Never blocks, unless the dispatcher's thread is far behind: then up to `BACKLOG_PATIENCE`.
         """
-        inbox, lifecycle = self._inbox, self._lifecycle
-        chain_state = self.state.chain_states.get(scheduled.event)
-        may_start = lifecycle.admits and not (chain_state is not None and chain_state.full)
-        if may_start and not inbox and self._lock.acquire(blocking=False):
-            try:
-                self._run_locked(scheduled)
-            finally:
-                self._lock.release()
-            if inbox or self._failures or self.state.control_events.skipped:
-                self.submit()
-            return
-        inbox.append(scheduled)
-        # Look again: the chain may have become free before the event was in the inbox.
-        if lifecycle.admits and not (chain_state is not None and chain_state.full):
-            may_start = True
-        if may_start or len(inbox) > MAX_INBOX:
-            self.submit()
+        outside = self._outside
+        outside.put(scheduled)
+        if scheduled.position is QueuePosition.PRIORITY and self._serving:
+            # A holder that is awake takes it from here, and it is ignored there then.
+            self._urgent.append(scheduled)
+        elif outside.qsize() > MAX_BACKLOG:
+            question = Question(_nothing)
+            self._put(question)
+            with contextlib.suppress(queue.Empty):
+                question.result(BACKLOG_PATIENCE)
+
+    def backlog(self) -> int:
+        """Return how many events from outside the state may not know of yet. Thread: any."""
+        return self._outside.qsize() + MAX_TAKEN
+
+    def start_first(self) -> None:
+        """Start the `start` event, before events are admitted. Thread: any."""
+        for batch in self.ask(lambda state: state.start_first()):
+            self.forward(batch.chain.steps[0].component, batch)
+
+    # --- questions -----------------------------------------------------------------------------
+
+    def ask(self, look: Callable[[DispatchState], Any]) -> Any:
+        """Return `look(state)`, called by the thread that holds the state. Thread: any.
+
+        What the calling thread has submitted before is known to the state then. A thread outside
+        waits for two switches of threads, an actor's hardly ever.
+        """
+        if self.holds():
+            return look(self.state)  # a finalizer asks, in the middle of a hold
+        question = Question(look)
+        while True:
+            self._put(question)
+            with contextlib.suppress(queue.Empty):
+                return question.result(PATIENCE)
+            # An exception has broken off the hold that took it in, or the actors have ended.
+
+    def change(self, change: Callable[[DispatchState], Any], refused: Any) -> Any:
+        """Ask something that changes the state.
+
+        Returns:
+            The answer. `refused`, if a finalizer asks in the middle of a hold: the change is made
+            after it.
+        """
+        if self.holds():
+            self._inbox.append(Question(change))
+            return refused
+        return self.ask(change)
+
+    def watch(
+        self, condition: Callable[[DispatchState], bool], notify: Callable[[], None]
+    ) -> Watch:
+        """Return a watch that is met once the condition is true at the end of a hold."""
+        watch = Watch(condition, notify)
+        self._put(watch)
+        return watch
+
+    def _put(self, request: Question | Watch) -> None:
+        if self._runtime.ident() in self.own_threads:
+            self._inbox.append(request)
+            self._look_at_inbox()
+        else:
+            self._outside.put(request)
+        if not self._serving:
+            self._runtime.run_apart(self._run_unserved)
 
     # --- holding the state ---------------------------------------------------------------------
 
     def run_once(self) -> None:
-        """Run the state once. Waits for the lock."""
+        """Run the state once. Waits for the lock. Thread: the dispatcher's."""
         with self._lock:
-            self._run_locked()
-        self.submit()
+            self._sleeps_until = 0.0
+            dropped = self._run(outside=True)
+        _let_go(dropped)
+        self._look_at_inbox()
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[DispatchState]:
-        """Hold the state, with the inbox drained, to look at it or to change it."""
-        try:
-            with self._lock:
-                self._drained_any = False
-                self._deliver(self._drain())
-                try:
-                    yield self.state
-                finally:
-                    # A submitting thread found the lock held, and relies on this holder.
-                    if self._drained_any:
-                        self._run_locked()
-        finally:
-            self.submit()
+    def release(self) -> None:
+        """Release the state if the calling thread holds it: an exception has ended its hold.
 
-    @contextlib.contextmanager
-    def observed(self, observer: Callable[[], None]) -> Iterator[None]:
-        """Have `observer` called at the end of each run, under the lock. It must not block."""
-        with self.locked():
-            self._observers.append(observer)
-        try:
-            yield
-        finally:
-            with self.locked():
-                self._observers.remove(observer)
+        Thread: an actor's, outside of any hold.
+        """
+        while self.holds():
+            self._lock.release()
 
-    def _run_locked(self, arriving: Scheduled | None = None) -> None:
+    def _look_at_inbox(self) -> None:
+        if self.holds():
+            return  # a finalizer has submitted something in the middle of a hold
+        rounds = 0
+        while self._inbox:
+            if rounds == MAX_ROUNDS:
+                self.wake()
+                break
+            if not self._lock.acquire(blocking=False):
+                break
+            try:
+                dropped = self._run(outside=not self._parked)
+            finally:
+                self._lock.release()
+            _let_go(dropped)
+            rounds += 1
+        if self._failures or self.state.control_events.skipped:
+            self._report_problems()
+
+    def _run(self, *, outside: bool) -> list[list[Any]]:
+        """Take submissions in, and start what may start.
+
+        Args:
+            outside: True: also those of threads outside.
+
+        Returns:
+            What to let go of once the state is released.
+        """
         state = self.state
+        questions: list[Question] = []
         try:
-            batches = self._drain() if self._inbox else []
+            batches, arriving = self._take(questions, outside=outside)
             batches += state.admit(arriving)
+            if questions:
+                self._answer(questions)
+                batches += state.admit()
             if state.queue.timed or state.control_events.in_flight:
                 self._wake_for_timer()
-            for observer in self._observers:
-                observer()
+            if self._watches and not self._inbox:
+                self._look_at_watches()
             # Last, because it wakes threads that compete with this one for the interpreter.
-            if batches:
-                self._deliver(batches)
+            for batch in batches:
+                self._mailboxes[batch.chain.steps[0].component].deliver(batch)
         except Exception as cause:  # a bug, or an event that no component handles
             self._failures.append(cause)
+            self._answer(questions)
+        dropped = state.dropped[:]
+        state.dropped.clear()
+        return dropped
 
-    def _drain(self) -> list[Batch]:
-        """Pass the inbox to the state. Return the next batches of control events."""
+    def _answer(self, questions: list[Question]) -> None:
+        while questions:
+            questions.pop(0).reply(self.state)
+
+    def _take(
+        self, questions: list[Question], *, outside: bool
+    ) -> tuple[list[Batch], Scheduled | None]:
+        """Take in what was submitted.
+
+        Returns:
+            The next batches of control events; the last event, if it is behind all others.
+        """
+        batches: list[Batch] = []
+        urgent = self._urgent
+        while urgent:
+            self.state.accept(urgent.popleft())
         inbox = self._inbox
-        state = self.state
-        onward: list[Batch] = []
-        while inbox:
-            self._drained_any = True
+        limit = MAX_TAKEN
+        while inbox and limit > 0:
             submission: Any = inbox.popleft()
-            kind = type(submission)  # cheaper than `match`, as this runs once for each batch
-            if kind is Batch:
+            if type(submission) is Batch:  # cheaper than `match`, as this runs for each batch
+                limit -= 1
                 children = submission.children
                 if children is not None:
                     # Accepted before their parent is done, so that the daemon never looks idle.
-                    for child in children:
-                        state.accept(child)
+                    limit -= self._accept_some(children, limit)
+                    if children:
+                        inbox.appendleft(submission)
+                        break
                     submission.children = None
-                batch = state.complete(submission)
+                batch = self.state.complete(submission)
                 if batch is not None:
-                    onward.append(batch)
-            elif kind is Scheduled:
-                state.accept(submission)
-            elif kind is ScheduledEvents:
-                for child in submission.events:
-                    state.accept(child)
+                    batches.append(batch)
+            elif type(submission) is ScheduledEvents:
+                limit -= self._accept_some(submission.events, limit)
+                if submission.events:
+                    inbox.appendleft(submission)
             else:
-                state.source_changed(submission.change)
-        return onward
+                limit -= 1
+                self._take_rare(submission, questions)
+        return batches, self._take_from_outside(limit, questions) if outside else None
 
-    def _deliver(self, batches: list[Batch]) -> None:
-        mailboxes = self._mailboxes
-        for batch in batches:
-            mailboxes[batch.chain.steps[0].component].deliver(batch)
+    def _accept_some(self, children: list[Scheduled], limit: int) -> int:
+        """Accept the first events of a list, and remove them from it. Return how many."""
+        accept = self.state.accept
+        some = children if len(children) <= limit else children[: max(1, limit)]
+        for child in some:
+            accept(child)
+        count = len(some)
+        del children[:count]
+        return count
+
+    def _take_from_outside(self, limit: int, questions: list[Question]) -> Scheduled | None:
+        submission, self._arrived = self._arrived, None
+        outside = self._outside
+        last: Scheduled | None = None
+        while True:
+            if submission is not None:
+                if last is not None:
+                    self.state.accept(last)
+                    last = None
+                if type(submission) is Scheduled and submission.position is QueuePosition.BACK:
+                    last = submission
+                else:
+                    self._take_rare(submission, questions)
+            if limit <= 0 or outside.empty():
+                break
+            limit -= 1
+            submission = outside.get_nowait()
+        return last
+
+    def _take_rare(self, submission: Any, questions: list[Question]) -> None:
+        match submission:
+            case Scheduled():
+                self.state.accept(submission)
+            case Question():
+                questions.append(submission)
+            case Watch():
+                self._watches.append(weakref.ref(submission))
+            case SourceChanged(change):
+                self.state.source_changed(change)
+
+    def _look_at_watches(self) -> None:
+        state = self.state
+        left = []
+        for reference in self._watches:
+            watch = reference()
+            if watch is not None and not watch.look(state):
+                left.append(reference)
+        self._watches = left
 
     def _report_problems(self) -> None:
         # Without the lock: a log sink may call the queue.
@@ -246,46 +387,71 @@ class DispatchLoop:
 
     # --- the dispatcher's thread, and the moments at which it runs the state -------------------
 
+    def begin_serving(self) -> None:
+        """Take submissions from outside from now on. Thread: the dispatcher's."""
+        with self._lock:  # no other thread runs the state in its place any more
+            self._serving = self._runtime.hands_over
+
+    def end_serving(self) -> None:
+        """Take no more submissions from outside. Thread: the dispatcher's."""
+        with self._lock:
+            self._serving = self._parked = False
+
+    def _run_unserved(self) -> None:
+        """Take everything in, if the dispatcher's thread does not run. Thread: made for it."""
+        sleeps_until = self._sleeps_until
+        more = True
+        while more:
+            with self._lock:
+                if self._serving:
+                    return
+                dropped = self._run(outside=True)
+                more = self.has_submissions()
+            _let_go(dropped)
+        if self._sleeps_until != sleeps_until:
+            self.wake()  # this thread has taken the wake-up that was meant for the dispatcher's
+        self._look_at_inbox()
+
     def has_submissions(self) -> bool:
-        """Return True if the inbox is not empty. A hint. Thread: any."""
-        return bool(self._inbox)
+        """Return True if there is anything to take in. A hint. Thread: any."""
+        return bool(self._inbox) or not self._outside.empty()
+
+    def wake(self) -> None:
+        """Wake the dispatcher's thread."""
+        self._outside.put(None)
+
+    def run_and_park(self) -> None:
+        """Run the state, or sleep until something is due or was submitted, and run it then.
+
+        Thread: the dispatcher's.
+        """
+        seconds = 0.0 if self.has_submissions() else self.prepare_sleep()
+        if seconds is None or seconds > 0:
+            timeout = None if seconds is None else min(seconds, LONGEST_SLEEP)
+            with contextlib.suppress(queue.Empty):
+                self._arrived = self._outside.get(timeout=timeout)
+            self.unpark()
+        self.run_once()
+
+    def unpark(self) -> None:
+        """Note that the thread takes nothing that it does not store at once."""
+        self._parked = False
 
     def prepare_sleep(self) -> float | None:
         """Return the seconds to sleep until something is due. None: sleep until woken.
 
-        From now on an event that is due earlier wakes the dispatcher's thread.
+        If that is not 0, the thread is about to take the next submission from outside, and an
+        event that is due earlier wakes it.
         """
         with self._lock:
             seconds = self._seconds()
-            now = self._clock.monotonic()
-            self._sleeps_until = float("inf") if seconds is None else now + seconds
-        self.submit()  # for submissions that came while the lock was held
+            if self._inbox:  # its submitter found the state held, and relies on this holder
+                seconds = 0.0
+            if seconds is None or seconds > 0:
+                self._parked = True
+                until = float("inf") if seconds is None else self._clock.monotonic() + seconds
+                self._sleeps_until = until
         return seconds
-
-    def wake(self) -> None:
-        """Wake the dispatcher's thread."""
-        self._wake_ups.put(None)
-
-    def woken(self) -> bool:
-        """Return True if the dispatcher's thread was woken. Returns at once."""
-        return not self._wake_ups.empty()
-
-    def clear_wake_up(self) -> None:
-        """Forget that the dispatcher's thread was woken. Thread: the dispatcher's."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._wake_ups.get_nowait()
-
-    def park(self) -> bool:
-        """Sleep until something is due. Return False if woken before. Thread: the dispatcher's."""
-        seconds = self.prepare_sleep()
-        if seconds is not None and seconds <= 0:
-            return True
-        try:
-            self._wake_ups.get(timeout=None if seconds is None else min(seconds, LONGEST_SLEEP))
-        except queue.Empty:
-            return True
-        return False
 
     def _seconds(self) -> float | None:
         seconds = self.state.next_due()
@@ -303,85 +469,11 @@ class DispatchLoop:
             self.wake()
 
 
-class TimerDue:
-    """Report to the dispatcher that something is due."""
+def _nothing(_state: DispatchState) -> None:
+    """Ask nothing: the answer says that everything handed over before was taken in."""
 
 
-TIMER_DUE = InternalEnvelope(TimerDue())
-
-
-class DispatcherInbox(ControlLane):
-    """The dispatcher actor's inbox: waits for messages and for the next timed event."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loop: DispatchLoop | None = None
-
-    def put(self, envelope: Any, /, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - pykka's signature
-        """Put a message, and wake the dispatcher. Never blocks. Thread: any."""
-        self._put_control(envelope)
-        if self.loop is not None:
-            self.loop.wake()
-
-    def get(self) -> Any:
-        """Return the next message, or `TIMER_DUE`; sleeps until there is one. Thread: own."""
-        assert self.loop is not None
-        while True:
-            if self._control:
-                try:
-                    return self._control.popleft()
-                except IndexError:
-                    pass  # after `close`, another thread has refused the message
-            if self._closed:
-                return InternalEnvelope(None)
-            if self.loop.park():
-                return TIMER_DUE
-
-    def empty(self) -> bool:
-        """Return True if no message waits."""
-        return not self._control
-
-
-class DispatcherListener(Protocol):
-    """Learns of the dispatcher's thread. Nothing on it blocks. Thread: the dispatcher's."""
-
-    def dispatcher_started(self) -> None:
-        """The thread runs."""
-        ...
-
-    def dispatcher_ended(self) -> None:
-        """The thread is about to end."""
-        ...
-
-
-class DispatcherActor(pykka.ThreadingActor):
-    """Own the loop's thread. Runs no user code and never waits for a component."""
-
-    use_daemon_thread = True
-
-    actor_inbox: DispatcherInbox
-
-    def __init__(self, loop: DispatchLoop, listener: DispatcherListener) -> None:
-        super().__init__()
-        self._loop = loop
-        self._listener = listener
-        self.actor_inbox.loop = loop
-
-    @staticmethod
-    def _create_actor_inbox() -> DispatcherInbox:
-        return DispatcherInbox()
-
-    def on_start(self) -> None:
-        """Report that the thread runs."""
-        self._listener.dispatcher_started()
-
-    def on_stop(self) -> None:
-        """Close the inbox: from now on it answers every ask with `ActorDeadError`."""
-        self.actor_inbox.close()
-        self._listener.dispatcher_ended()
-
-    def on_receive(self, message: Any) -> Any:
-        """Run the state once."""
-        if isinstance(message, TimerDue):
-            self._loop.run_once()
-        return None
+def _let_go(dropped: list[list[Any]]) -> None:
+    """Let go of what has ended. Objects of the user may die here, and run code of theirs."""
+    for items in dropped:
+        items.clear()

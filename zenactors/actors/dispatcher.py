@@ -21,7 +21,7 @@ from zenactors.actors.startup import Startup
 from zenactors.core.callbacks import callback_name
 from zenactors.core.chain_state import Counts
 from zenactors.core.clock import LONGEST_SLEEP, Clock, Deadline, SystemClock, to_seconds
-from zenactors.core.dispatch_state import Ordering
+from zenactors.core.dispatch_state import DispatchState, Ordering
 from zenactors.core.names import DaemonNames
 from zenactors.core.phase import Phase
 from zenactors.errors import NotRunningError
@@ -118,7 +118,7 @@ class Dispatcher(DaemonNames):
             self.clock,
             engine.runners,
             self._runtime,
-            known=None if compat else engine.state.chain_states,
+            compat=compat is not None,
             limit=queue_limit,
             when_full=queue_full,
         )
@@ -171,7 +171,7 @@ class Dispatcher(DaemonNames):
                 `daemon.set_done()` or raises `ZenDaemonStopException` instead.
         """
         engine = self._engine
-        if self._runtime.ident() in engine.runners:
+        if self._runtime.ident() in engine.loop.own_threads:
             raise RuntimeError(
                 "A callback cannot wait for the stop of its own daemon: call daemon.set_done()"
                 " for a graceful stop, or raise ZenDaemonStopException to stop at once."
@@ -194,10 +194,13 @@ class Dispatcher(DaemonNames):
             RuntimeError: A callback called it, and would wait for its own end.
         """
         engine = self._engine
-        if self._runtime.ident() in engine.runners:
+        if self._runtime.ident() in engine.loop.own_threads:
             raise RuntimeError("A callback cannot wait until its own daemon has drained.")
-        engine.wait_for(lambda: engine.halted or engine.drained(), Deadline(self.clock, timeout))
-        return engine.drained()
+        deadline = Deadline(self.clock, timeout)
+        drained = engine.wait_for_state(
+            DispatchState.drained, deadline, unless=lambda: engine.halted
+        )
+        return drained or (engine.halted and engine.drained())
 
     def wait_for_end(self, timeout: float | None = None) -> bool:
         """Wait until it is time to call `stop`.
@@ -209,11 +212,12 @@ class Dispatcher(DaemonNames):
             False if `timeout` seconds were not enough.
         """
         engine = self._engine
-        return engine.wait_for(
-            lambda: engine.done.is_set() or engine.halted or self.is_idle(),
-            Deadline(self.clock, timeout),
-            notify_when=engine.state.idle,
-        )
+
+        def is_over() -> bool:
+            return engine.done.is_set() or engine.halted
+
+        deadline = Deadline(self.clock, timeout)
+        return engine.wait_for_state(DispatchState.idle, deadline, unless=is_over) or is_over()
 
     def set_done(self) -> None:
         """Ask the program that runs the dispatcher for a graceful stop. Returns at once."""
@@ -343,13 +347,12 @@ class Dispatcher(DaemonNames):
         Events for later count as queued, but maintenance events do not, except with pyzenkit's
         semantics.
         """
-        with self._engine.loop.locked() as state:
-            return state.idle()
+        idle: bool = self._engine.loop.ask(DispatchState.idle)
+        return idle
 
     def counts(self) -> dict[Any, Counts]:
         """Return the counts of each chain's events."""
-        with self._engine.loop.locked() as state:
-            return state.counts()
+        return dict(self._engine.loop.ask(DispatchState.counts))
 
     def chains(self) -> dict[Any, list[tuple[str, str]]]:
         """Return each event's chain as `(component, callback)` names, in order."""

@@ -15,12 +15,13 @@ from loguru import logger
 
 from zenactors.actors.component_actor import ComponentActor
 from zenactors.actors.component_messages import Open
-from zenactors.actors.dispatch_loop import DispatcherActor, DispatchLoop
+from zenactors.actors.dispatch_loop import DispatchLoop
+from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.incidents import Incidents, survive_log
 from zenactors.actors.wiring import Wiring
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.clock import Deadline
-from zenactors.core.dispatch_state import Ordering
+from zenactors.core.dispatch_state import DispatchState, Ordering
 from zenactors.core.messages import SourceChanged
 from zenactors.core.phase import Lifecycle, Phase
 from zenactors.core.replicas import ReplicaRouter, Replicas
@@ -66,7 +67,7 @@ class Engine(Incidents):
 
     Attributes:
         wiring: The chains, and the callbacks in them.
-        state: The dispatcher's state; used only while `loop.locked()`.
+        state: The dispatcher's state; used only by the thread that holds it.
         loop: Runs the state.
         runners: The runner of each component's thread, by the thread's identity.
         reactors: The reactor of each component's thread, by the thread's identity.
@@ -115,7 +116,7 @@ class Engine(Incidents):
             clock,
             mailboxes=self.mailboxes,
             listener=self,
-            lock=runtime.state_lock(),
+            runtime=runtime,
         )
         self.reactors: dict[int, ComponentReactor] = {}
         self.threads: dict[int, Any] = {}
@@ -132,11 +133,13 @@ class Engine(Incidents):
     def enter(self, phase: Phase) -> bool:
         """Enter a phase, and log it. False: it, or a later one, was entered before."""
         ended = self.lifecycle.advance(phase)
-        if ended is not None:
-            self._log_phase(ended, phase)
+        self.log_phase(ended, phase)
         return ended is not None
 
-    def _log_phase(self, ended: Phase, phase: Phase) -> None:
+    def log_phase(self, ended: Phase | None, phase: Phase) -> None:
+        """Log that a phase has begun, unless none has ended."""
+        if ended is None:
+            return
         now = self.clock.monotonic()
         seconds, self._phase_began = now - self._phase_began, now
         with survive_log():
@@ -161,8 +164,13 @@ class Engine(Incidents):
         """Let events start, and descriptors and timers call back. No effect after a halt."""
         if not self.enter(Phase.OPEN):
             return
-        self.loop.run_once()
+        self.loop.wake()
         self.tell_all(Open())
+
+    def broken(self, cause: BaseException) -> None:
+        """End everything after a bug, or after another thread's exception in a thread of ours."""
+        self.loop.release()  # it may have struck in the middle of a hold
+        super().broken(cause)
 
     def halt(self) -> None:
         """Start no more events, and let the program that runs the dispatcher stop it.
@@ -172,8 +180,7 @@ class Engine(Incidents):
         ended = self.lifecycle.advance(Phase.HALTED)
         self.done.set()
         self.notifier.notify()
-        if ended is not None:
-            self._log_phase(ended, Phase.HALTED)
+        self.log_phase(ended, Phase.HALTED)
 
     # --- actors --------------------------------------------------------------------------------
 
@@ -238,41 +245,45 @@ class Engine(Incidents):
 
     # --- waiting -------------------------------------------------------------------------------
 
-    def wait_for(
-        self,
-        predicate: Callable[[], bool],
-        deadline: Deadline,
-        *,
-        notify_when: Callable[[], bool] | None = None,
-    ) -> bool:
+    def wait_for(self, predicate: Callable[[], bool], deadline: Deadline) -> bool:
         """Wait until `predicate()` is true. False: the deadline came first.
 
         Args:
             predicate: Evaluated after each notification.
             deadline: When to stop waiting.
-            notify_when: Evaluated after each run of the dispatcher's state, under its lock; True
-                notifies. Default: no event is in flight.
         """
-        is_worth_it = notify_when or self._nothing_under_way
-
-        def observer() -> None:
-            if is_worth_it():
-                self.notifier.notify()
-
-        with self.notifier.subscribed() as wait, self.loop.observed(observer):
+        with self.notifier.subscribed() as wait:
             while not predicate():
                 if deadline.over():
                     return False
                 wait(deadline.remaining())
             return True
 
+    def wait_for_state(
+        self,
+        condition: Callable[[DispatchState], bool],
+        deadline: Deadline,
+        *,
+        unless: Callable[[], bool],
+    ) -> bool:
+        """Wait until the dispatcher's state was in a condition, at the end of some hold.
+
+        Args:
+            condition: Evaluated by the thread that holds the state, after each hold.
+            deadline: When to stop waiting.
+            unless: Evaluated after each notification; True ends the wait.
+
+        Returns:
+            True if the condition was met.
+        """
+        watch = self.loop.watch(condition, self.notifier.notify)
+        self.wait_for(lambda: watch.met or unless(), deadline)
+        return watch.met
+
     def drained(self) -> bool:
         """Return True if nothing is in flight and only events for later wait."""
-        with self.loop.locked() as state:
-            return state.drained()
-
-    def _nothing_under_way(self) -> bool:
-        return not self.state.in_flight()
+        drained: bool = self.loop.ask(DispatchState.drained)
+        return drained
 
     def _all_threads_run(self) -> bool:
         return len(self.threads) == len(self.entries) and self.dispatcher_thread is not None
@@ -282,6 +293,7 @@ class Engine(Incidents):
     def thread_started(self, runner: BatchRunner, reactor: ComponentReactor) -> None:
         """Register the calling thread as a component's."""
         ident = self.runtime.ident()
+        self.loop.own_threads.add(ident)
         self.runners[ident] = runner
         self.reactors[ident] = reactor
         self.threads[runner.index] = self.runtime.enter(f"zenactors:{runner.name}")
@@ -290,6 +302,8 @@ class Engine(Incidents):
     def thread_ended(self) -> None:
         """Forget the calling thread: the system reuses identities."""
         ident = self.runtime.ident()
+        self.loop.release()
+        self.loop.own_threads.discard(ident)
         runner = self.runners.pop(ident, None)
         self.reactors.pop(ident, None)
         if runner is not None and not self.halted:
@@ -324,10 +338,15 @@ class Engine(Incidents):
 
     def dispatcher_started(self) -> None:
         """Register the calling thread as the dispatcher's."""
+        self.loop.own_threads.add(self.runtime.ident())
+        self.loop.begin_serving()
         self.dispatcher_thread = self.runtime.enter("zenactors:dispatcher")
         self.notifier.notify()
 
     def dispatcher_ended(self) -> None:
         """Note that the dispatcher's thread is about to end."""
+        self.loop.release()
+        self.loop.end_serving()
+        self.loop.own_threads.discard(self.runtime.ident())
         if not self.halted:
             self.actor_lost("the dispatcher")

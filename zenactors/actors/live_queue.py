@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, Literal
 
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.runtime import Runtime
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.clock import Clock, to_seconds
+from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.messages import QueuePosition, Scheduled
 from zenactors.errors import NotRunningError, QueueFullError, UnknownEventError
 
 STOP_CHECK = 1.0  # seconds: how often a blocked producer checks if the dispatcher has halted
+
+_LIMITED = (QueuePosition.BACK, QueuePosition.FRONT)
 
 
 class LiveQueue:
     """The methods of `EventQueueManager`, safe from any thread.
 
     Events that a callback schedules are submitted after it has returned: with its batch, or after
-    about a millisecond. Events that other threads schedule are submitted at once.
+    about a millisecond. Events that other threads schedule are handed over at once.
+
+    A thread outside never holds the dispatcher's state: a question of it, such as `count()`, is
+    answered by another thread, after everything that it has scheduled before.
 
     Args:
         loop: Runs the dispatcher's state.
         clock: The source of time.
         runners: The runner of each component's thread, by the thread's identity.
         runtime: Identifies threads, and makes the notifier for producers that wait.
-        known: The events that have a chain, or None to accept any event.
+        compat: True: an event without a chain is accepted.
         limit: How many events ahead a thread outside may be; None for no limit.
         when_full: The behaviour of `schedule` at that limit: it raises `QueueFullError`, or
             blocks until there is room.
@@ -39,7 +45,7 @@ class LiveQueue:
         runners: Mapping[int, BatchRunner],
         runtime: Runtime,
         *,
-        known: Collection[Any] | None,
+        compat: bool,
         limit: int | None,
         when_full: Literal["raise", "block"],
     ) -> None:
@@ -53,7 +59,8 @@ class LiveQueue:
         self._runners = runners
         self._ident = runtime.ident
         self._producers = runtime.producers
-        self._known = known
+        self._chain_states = loop.state.chain_states
+        self._compat = compat
         self._limit = limit
         self._when_full = when_full
         self._room = runtime.notifier()
@@ -71,16 +78,7 @@ class LiveQueue:
 
         Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
         """
-        if self._ident() in self._runners or self._limit is not None or self._lifecycle.halted:
-            return self._put(QueuePosition.BACK, event, args, 0.0)
-        # The shortest path: each step adds to the latency of an idle daemon.
-        if self._known is None:
-            hash(event)
-        elif event not in self._known:
-            raise UnknownEventError(event, known=self._known)
-        scheduled = Scheduled(self, QueuePosition.BACK, event, args, 0.0, self._producers.current)
-        self._loop.submit_sequential(scheduled)
-        return scheduled
+        return self._put(QueuePosition.BACK, event, args, 0.0)
 
     def schedule_next(self, event: Any, args: Any = None) -> Scheduled:
         """Queue an event before all others of this producer. Otherwise as `schedule`."""
@@ -113,10 +111,12 @@ class LiveQueue:
         return self._put(QueuePosition.PRIORITY, event, args, 0.0)
 
     def cancel(self, scheduled: Scheduled) -> bool:
-        """Cancel an event. False: it was started or cancelled before. Thread: any."""
-        with self._loop.locked() as state:
-            cancelled = state.cancel(scheduled)
-        self._loop.run_once()  # a thread may be waiting for this event to be gone
+        """Cancel an event. False: it was started or cancelled before. Thread: any.
+
+        For a finalizer that runs in the middle of the dispatcher's own work, it is False as well:
+        the event is cancelled right after that, unless it has been started.
+        """
+        cancelled: bool = self._loop.change(lambda state: state.cancel(scheduled), refused=False)
         return cancelled
 
     def ahead(self) -> int:
@@ -124,18 +124,20 @@ class LiveQueue:
         ident = self._ident()
         runner = self._runners.get(ident)
         unsent = len(runner.children) if runner else 0
-        with self._loop.locked() as state:
-            return unsent + state.ahead(runner.name if runner else self._producers.current)
+        producer = runner.name if runner else self._producers.current
+        sent: int = self._loop.ask(lambda state: state.ahead(producer))
+        return unsent + sent
 
     def next(self) -> tuple[Any, Any]:
         """Take the next event out of the queue instead of having it dispatched. Thread: any.
 
         Raises:
             QueueEmptyException: If the queue is empty.
+            RuntimeError: A finalizer calls it in the middle of the dispatcher's own work.
         """
-        with self._loop.locked() as state:
-            taken = state.take_next()
-        self._loop.run_once()  # a thread may be waiting for this event to be gone
+        if self._loop.holds():
+            raise RuntimeError("A finalizer cannot take events out of the queue.")
+        taken: tuple[Any, Any] = self._loop.ask(lambda state: state.take_next())
         return taken
 
     def when(self) -> float:
@@ -144,8 +146,8 @@ class LiveQueue:
         Raises:
             QueueEmptyException: If the queue is empty.
         """
-        with self._loop.locked() as state:
-            return state.queue.when()
+        when: float = self._loop.ask(lambda state: state.queue.when())
+        return when
 
     def wait(self) -> float:
         """Return the seconds until the next event is due. Returns at once. Thread: any.
@@ -153,46 +155,62 @@ class LiveQueue:
         Raises:
             QueueEmptyException: If the queue is empty.
         """
-        with self._loop.locked() as state:
-            return state.queue.wait()
+        seconds: float = self._loop.ask(lambda state: state.queue.wait())
+        return seconds
 
     def count(self) -> int:
         """Return how many events are queued, timed ones included. Thread: any."""
-        with self._loop.locked() as state:
-            return state.queue.count()
+        count: int = self._loop.ask(lambda state: state.queue.count())
+        return count
 
     def _put(self, position: QueuePosition, event: Any, args: Any, when: float) -> Scheduled:
-        known = self._known
-        if known is None:
-            hash(event)  # raises if it cannot be an event
-        elif event not in known:
-            raise UnknownEventError(event, known=known)
+        # Looked up here, because it may run code of the event: not while the state is held.
+        chain_state = self._chain_states.get(event)
+        if chain_state is None and not self._compat:
+            raise UnknownEventError(event, known=self._chain_states)
         ident = self._ident()
-        runner = self._runners.get(ident)
-        if runner is not None and position is not QueuePosition.PRIORITY:
-            scheduled = Scheduled(self, position, event, args, when, runner.name)
-            runner.children.append(scheduled)
-            return scheduled
-        scheduled = Scheduled(self, position, event, args, when, self._producers.current)
-        limited = position is QueuePosition.BACK or position is QueuePosition.FRONT
-        if self._limit is not None and limited and self._lifecycle.admits:
-            self._make_room(event, self._limit)
-        if runner is None and self._lifecycle.halted:
+        if ident in self._loop.own_threads:
+            return self._put_inside(
+                Scheduled(self, position, event, args, when, None, chain_state),
+                self._runners.get(ident),
+            )
+        producer = self._producers.current
+        if self._lifecycle.halted:
             raise NotRunningError(f"Event {event!r} was not scheduled: the dispatcher has stopped.")
-        if position is QueuePosition.BACK:
-            self._loop.submit_sequential(scheduled)
+        if self._limit is not None and position in _LIMITED and self._lifecycle.admits:
+            self._make_room(event, producer, self._limit)
+        scheduled = Scheduled(self, position, event, args, when, producer, chain_state)
+        self._loop.hand_over(scheduled)
+        return scheduled
+
+    def _put_inside(self, scheduled: Scheduled, runner: BatchRunner | None) -> Scheduled:
+        scheduled.producer = self._producers.current if runner is None else runner.name
+        if (
+            runner is not None
+            and runner.collects
+            and scheduled.position is not QueuePosition.PRIORITY
+        ):
+            runner.children.append(scheduled)
         else:
             self._loop.submit(scheduled)
         return scheduled
 
-    def _make_room(self, event: Any, limit: int) -> None:
-        if self.ahead() < limit:
+    def _make_room(self, event: Any, producer: Hashable, limit: int) -> None:
+        def has_room(state: DispatchState) -> bool:
+            return state.ahead(producer) < limit
+
+        loop = self._loop
+        # Far from the limit, a look from outside will do: the state cannot know less than this.
+        if loop.state.ahead(producer) + loop.backlog() < limit or loop.ask(has_room):
             return
         if self._when_full == "raise":
             raise QueueFullError(
                 f"Event {event!r} was not scheduled: this thread is {limit} events ahead, which is"
                 " the queue's limit. Schedule it again later, or use queue_full='block'."
             )
-        with self._room.subscribed() as wait, self._loop.observed(self._room.notify):
-            while not self._lifecycle.halted and self.ahead() >= limit:
+        with self._room.subscribed() as wait:
+            watch = loop.watch(has_room, self._room.notify)
+            while not self._lifecycle.halted and not watch.met:
                 wait(STOP_CHECK)
+        if self._lifecycle.halted:
+            raise NotRunningError(f"Event {event!r} was not scheduled: the dispatcher has stopped.")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from zenactors.core.clock import LONGEST_SLEEP
+from zenactors.core.clock import LONGEST_SLEEP, Deadline, SystemClock
 
 Wait = Callable[[float | None], object]
 
@@ -29,23 +28,24 @@ class Notifier(Protocol):
 
 
 class ThreadNotifier:
-    """A notifier for any number of waiting threads."""
+    """A notifier for any number of waiting threads.
+
+    It has no lock: a signal handler may use it while its own thread is in the middle of a method.
+    Atomic operations relied on: storing, deleting and listing items of a dict.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._subscribers: tuple[queue.SimpleQueue[None], ...] = ()
+        self._subscribers: dict[int, queue.SimpleQueue[None]] = {}
 
     def notify(self) -> None:
         """Wake all waiting threads. Never blocks. Thread: any."""
-        for wake_ups in self._subscribers:
+        for wake_ups in list(self._subscribers.values()):
             wake_ups.put(None)
 
     @contextlib.contextmanager
     def subscribed(self) -> Iterator[Wait]:
         """See `Notifier.subscribed`."""
         wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
-        with self._lock:
-            self._subscribers = (*self._subscribers, wake_ups)
 
         def wait(timeout: float | None) -> None:
             with contextlib.suppress(queue.Empty):
@@ -55,9 +55,38 @@ class ThreadNotifier:
                     wake_ups.get_nowait()
 
         try:
+            self._subscribers[id(wake_ups)] = wake_ups
             yield wait
         finally:
-            with self._lock:
-                self._subscribers = tuple(
-                    each for each in self._subscribers if each is not wake_ups
-                )
+            self._subscribers.pop(id(wake_ups), None)
+
+
+class Flag:
+    """Something that becomes true once, and that threads may wait for.
+
+    Unlike `threading.Event` it has no lock: see `ThreadNotifier`.
+
+    Args:
+        notifier: Wakes the waiting threads.
+    """
+
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        """Return True once it is set."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Set it, and wake all waiting threads. Never blocks. Thread: any."""
+        self._is_set = True
+        self._notifier.notify()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, at most `timeout` seconds. Return True if it is."""
+        deadline = Deadline(SystemClock(), timeout)
+        with self._notifier.subscribed() as wait:
+            while not self._is_set and not deadline.over():
+                wait(deadline.remaining())
+        return self._is_set

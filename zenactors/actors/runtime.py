@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pykka
 
-from zenactors.actors.notifier import Notifier, ThreadNotifier
+from zenactors.actors.notifier import Flag, Notifier, ThreadNotifier
 from zenactors.core.dispatch_state import DispatchState
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ A = TypeVar("A", bound="pykka.ThreadingActor")
 
 
 class StateLock(Protocol):
-    """The methods of a lock that `DispatchLoop` uses."""
+    """The methods of a reentrant lock that `DispatchLoop` uses."""
 
     def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 - as threading's
         """Acquire the lock. False: another thread holds it, and `blocking` is False."""
@@ -34,6 +34,10 @@ class StateLock(Protocol):
 
     def release(self) -> None:
         """Release the lock."""
+        ...
+
+    def _is_owned(self) -> bool:
+        """Return True if the calling thread holds the lock; `threading.Condition` uses it too."""
         ...
 
     def __enter__(self) -> Any:
@@ -70,7 +74,14 @@ class ThreadProducers(threading.local):
 
 
 class Runtime:
-    """Real threads."""
+    """Real threads.
+
+    Attributes:
+        hands_over: True: a thread outside can wait for the dispatcher's thread. False: all are
+            tasks of one thread.
+    """
+
+    hands_over = True
 
     def __init__(self) -> None:
         self.producers: Producers = ThreadProducers()
@@ -95,17 +106,24 @@ class Runtime:
         """Wait until an actor's thread has ended, at most `timeout` seconds."""
         thread.join(timeout)
 
+    def run_apart(self, function: Callable[[], None]) -> None:
+        """Run a function where no signal handler of the program interrupts it. Does not wait."""
+        try:
+            threading.Thread(target=function, name="zenactors:helper", daemon=True).start()
+        except RuntimeError:  # there is no thread to be had, or the interpreter ends
+            function()
+
     def state_lock(self) -> StateLock:
         """Return the lock of the dispatcher's state. Its holders are quick and never wait."""
-        return threading.Lock()
+        return threading.RLock()  # type: ignore[return-value] # it has `_is_owned`
 
     def lock(self) -> contextlib.AbstractContextManager[Any]:
         """Return a reentrant lock that may be held while its holder waits."""
         return threading.RLock()
 
-    def event(self) -> threading.Event:
-        """Return an event that actors may wait for."""
-        return threading.Event()
+    def event(self) -> Flag:
+        """Return a flag that actors may wait for."""
+        return Flag(self.notifier())
 
     def notifier(self) -> Notifier:
         """Return a notifier for threads that wait for facts about the engine."""

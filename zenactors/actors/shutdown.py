@@ -20,6 +20,7 @@ from zenactors.errors import NotRunningError
 if TYPE_CHECKING:
     from zenactors.actors.engine import Engine
     from zenactors.actors.live_queue import LiveQueue
+    from zenactors.core.dispatch_state import DispatchState
     from zenactors.process.children import Children
 
 HASTY_PATIENCE = 0.25  # seconds to wait for one teardown before the next, when in haste
@@ -79,14 +80,12 @@ class Shutdown:
         engine = self._engine
         was_up = engine.all_set_up()
         self._request()
-        # Even if a callback hangs, the teardown has its share of the time.
-        in_time = not was_up or engine.wait_for(
-            lambda: engine.halted or self._is_drained(), deadline.less(HASTY_TIMEOUT)
-        )
-        drained = engine.drained()
-        timed_out = not in_time and not drained
-        hasty = engine.halted or timed_out
+        in_time = was_up and self._drain(deadline)
+        halted = engine.halted and not in_time
         engine.halt()
+        drained = in_time or engine.drained()
+        timed_out = was_up and not halted and not drained
+        hasty = halted or timed_out
         if hasty:
             deadline = Deadline(engine.clock, HASTY_TIMEOUT)
         if was_up:
@@ -115,12 +114,28 @@ class Shutdown:
                 with contextlib.suppress(NotRunningError):  # a callback has halted it
                     self._queue.schedule_priority(EVENT_STOP)
 
-    def _is_drained(self) -> bool:
-        engine = self._engine
-        with engine.loop.locked() as state:
-            if engine.lifecycle.phase < Phase.OPEN:
+    def _drain(self, deadline: Deadline) -> bool:
+        """Wait until the queued events are handled. Halt at that very moment: nothing starts after.
+
+        Even if a callback hangs, the teardown has its share of the time.
+        """
+        engine, lifecycle = self._engine, self._engine.lifecycle
+        ended: list[Phase | None] = []
+
+        def drained(state: DispatchState) -> bool:
+            if lifecycle.phase < Phase.OPEN:
                 return not state.in_flight()  # only the `start` event may be in flight
-            return state.drained()
+            if lifecycle.halted or not state.drained():
+                return False
+            ended.append(lifecycle.advance(Phase.HALTED))
+            return True
+
+        in_time = engine.wait_for_state(
+            drained, deadline.less(HASTY_TIMEOUT), unless=lambda: engine.halted and not ended
+        )
+        for phase in ended:
+            engine.log_phase(phase, Phase.HALTED)
+        return in_time
 
     def _tear_down(
         self, deadline: Deadline, setting_up: int | None, *, patience: float | None
@@ -160,13 +175,18 @@ class Shutdown:
 
     def _report(self, stuck: list[int], *, drained: bool, timed_out: bool) -> StopReport:
         engine = self._engine
-        with engine.loop.locked() as state:
-            queue = state.queue
-            return StopReport(
-                drained=drained,
-                timed_out=timed_out,
-                stuck=tuple(engine.names[index] for index in stuck),
-                left=queue.count() - queue.timed + state.in_flight(),
-                later=queue.timed - queue.timed_maintenance,
-                dead_letters=engine.dead_letters.total(),
-            )
+        left, later = engine.loop.ask(_what_is_left)
+        return StopReport(
+            drained=drained,
+            timed_out=timed_out,
+            stuck=tuple(engine.names[index] for index in stuck),
+            left=left,
+            later=later,
+            dead_letters=engine.dead_letters.total(),
+        )
+
+
+def _what_is_left(state: DispatchState) -> tuple[int, int]:
+    """Return how many events were not handled, and how many wait for their time."""
+    queue = state.queue
+    return queue.untimed + state.in_flight(), queue.timed - queue.timed_maintenance

@@ -14,6 +14,7 @@ from zenactors.errors import ComponentStartError, NotRunningError
 
 if TYPE_CHECKING:
     from zenactors.actors.engine import Engine
+    from zenactors.core.dispatch_state import DispatchState
 
 HANGING_TIMEOUT = 1.0  # seconds to find out which component does not answer
 
@@ -74,11 +75,12 @@ class Startup:
         with engine.stop_lock:
             self._check_not_stopped()
             engine.enter(Phase.STARTING)
-            with engine.loop.locked() as state:
-                batches = state.start_first()
-            for batch in batches:
-                engine.loop.forward(batch.chain.steps[0].component, batch)
-        in_time = self._wait_for(self._start_is_over)
+            engine.loop.start_first()
+        deadline = Deadline(engine.clock, self._timeout)
+        in_time = (
+            engine.wait_for_state(_nothing_in_flight, deadline, unless=self._start_is_over)
+            or self._start_is_over()
+        )
         failure = engine.start_failure
         if failure is not None:
             raise ComponentStartError(
@@ -90,9 +92,7 @@ class Startup:
             )
 
     def _start_is_over(self) -> bool:
-        engine = self._engine
-        with engine.loop.locked() as state:
-            return bool(engine.start_failure or engine.halted or not state.in_flight())
+        return self._engine.start_failure is not None or self._engine.halted
 
     def _wait_for(self, predicate: Callable[[], bool]) -> bool:
         return self._engine.wait_for(predicate, Deadline(self._engine.clock, self._timeout))
@@ -108,3 +108,7 @@ class Startup:
         answers = engine.ask_all(ReadState(), timeout=HANGING_TIMEOUT)
         names = [engine.names[step.component] for step in steps]
         return next((name for name in names if name not in answers), names[-1])
+
+
+def _nothing_in_flight(state: DispatchState) -> bool:
+    return not state.in_flight()

@@ -72,6 +72,7 @@ class BatchRunner:
     Attributes:
         compat: As above.
         children: The events that callbacks have scheduled and that are not sent on yet.
+        collects: True while the component's code may run: what it schedules goes to `children`.
         stopped: True once a callback has asked for an immediate stop. The rest of its batch is not
             run: an output that failed must not receive the events after the gap.
 
@@ -92,6 +93,7 @@ class BatchRunner:
         self.index = index
         self.name = name
         self.children: list[Scheduled] = []
+        self.collects = False
         self.stopped = False
         self._not_run = 0
         self._daemon = daemon

@@ -64,6 +64,7 @@ class ChainState:
         full: True while no event may start. Any thread may read it as a hint.
         in_flight: How many data events are in flight. The window limits this number.
         control_in_flight: How many events are in flight on the control lane.
+        waiting: How many events are in the queue.
         passed: How many data events have left the chain, however they ended.
         held_back: The producers whose next event waits for the window, first come first served.
     """
@@ -84,6 +85,7 @@ class ChainState:
         "orders",
         "passed",
         "stopped",
+        "waiting",
         "window",
     )
 
@@ -98,7 +100,7 @@ class ChainState:
         self.in_flight = 0
         self.control_in_flight = 0
         self.passed = 0
-        self.accepted = self.completed = self.stopped = self.dead = 0
+        self.accepted = self.completed = self.stopped = self.dead = self.waiting = 0
         self.held_back: deque[ProducerQueue] = deque()
         self._through_at: int | None = None  # `passed` when all events of a full window have left
         self._full_since = 0.0
@@ -119,7 +121,6 @@ class ChainState:
         self.completed += len(batch.items)
         self.stopped += batch.stopped
         self.dead += batch.dead
-        batch.items.clear()  # its actor keeps the batch until its next message, others the list
         if batch.on_control_lane:
             self.control_in_flight -= size
             return
@@ -131,14 +132,14 @@ class ChainState:
         # While producers are held back, wait until there is room for a batch worth sending.
         self.full = room < self.window // REFILL if self.held_back else room <= 0
 
-    def counts(self, waiting: int) -> Counts:
-        """Return the counts. `waiting` is how many of the events are in the queue."""
+    def counts(self) -> Counts:
+        """Return the counts."""
         return Counts(
             accepted=self.accepted,
             completed=self.completed,
             stopped=self.stopped,
             dead=self.dead,
-            waiting=waiting,
+            waiting=self.waiting,
             in_flight=self.in_flight + self.control_in_flight,
         )
 

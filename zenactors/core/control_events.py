@@ -48,13 +48,18 @@ class ControlEvent:
 class ControlEvents:
     """Pass control events on from component to component.
 
+    Args:
+        clock: The source of time.
+        dropped: Gets the args that are no longer needed; see `EventQueueManager`.
+
     Attributes:
         in_flight: The control events that have not ended.
         skipped: Which event went on without which component. The thread that logs this empties it.
         unanswered: How many components have yet to answer an event that went on without them.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, dropped: list[list[Any]]) -> None:
+        self._dropped = dropped
         self.in_flight: list[ControlEvent] = []
         self.skipped: deque[tuple[Any, int]] = deque()
         self.unanswered = 0
@@ -78,6 +83,7 @@ class ControlEvents:
             self.unanswered -= 1
             return None
         if batch.items and event.position + 1 < len(event.single_steps):
+            self._dropped.append([event.args])
             event.args = batch.items[0]
             event.position += 1
             return self._visit(event)

@@ -15,8 +15,8 @@ Three rules limit and order all events:
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Hashable, Iterable, Mapping
+from collections import deque
+from collections.abc import Hashable, Mapping
 from typing import Any, Literal
 
 from zenactors.core.chain import ALL_CHAINS, Chain, Order
@@ -61,7 +61,10 @@ class DispatchState:
         if ordering not in ORDERINGS:
             raise ValueError(f"ordering must be one of {', '.join(ORDERINGS)}, not {ordering!r}.")
         self._clock: Clock = clock or SystemClock()
-        self.queue = EventQueueManager(clock=self._clock, maintenance=MAINTENANCE_EVENTS)
+        self.dropped: list[list[Any]] = []
+        self.queue = EventQueueManager(
+            clock=self._clock, maintenance=MAINTENANCE_EVENTS, dropped=self.dropped
+        )
         for chain in chains.values():
             for step in chain.steps:
                 # A component has one order for all its chains, or one for each of them.
@@ -70,9 +73,10 @@ class DispatchState:
         self.chain_states = {
             event: ChainState(each, widths or {}) for event, each in chains.items()
         }
+        self._by_number = {each.chain.number: each for each in self.chain_states.values()}
         self.ordering = ordering
         self.lifecycle = lifecycle or Lifecycle()
-        self.control_events = ControlEvents(self._clock)
+        self.control_events = ControlEvents(self._clock, self.dropped)
         self._one_by_one = ordering == "global"
         self._compat = compat
         self._in_flight = 0  # of all chains, those on the control lane included
@@ -90,9 +94,12 @@ class DispatchState:
         """
         if scheduled.location is not NEW:
             return
-        chain_state = self.chain_states.get(scheduled.event)
+        chain_state = scheduled.chain_state
+        if chain_state is None:
+            chain_state = scheduled.chain_state = self.chain_states.get(scheduled.event)
         if chain_state is not None:
             chain_state.accepted += 1
+            chain_state.waiting += 1
         elif not self._compat:
             raise UnknownEventError(scheduled.event, known=self.chain_states)
         if self._one_by_one:
@@ -107,7 +114,7 @@ class DispatchState:
         location = scheduled.location
         cancelled = self.queue.cancel(scheduled)
         if cancelled and location is not NEW:
-            self._withdraw(scheduled.event)
+            self._withdraw(scheduled.chain_state)
             if isinstance(location, EventRun):
                 # The producer's next event may wait for another chain, or for none.
                 self._release(location.producer_queue)
@@ -117,11 +124,11 @@ class DispatchState:
         """Take the next event out of the queue, so that it is not started."""
         for producer_queue in list(self._held):
             self._release(producer_queue)  # `queue.next` passes over those held back
-        before = self.queue.count()
-        event, args = self.queue.next()
-        if self.queue.count() < before:
-            self._withdraw(event)
-        return event, args
+        taken = self.queue.take_next()
+        if taken is None:
+            return None, None
+        self._withdraw(taken[0].chain_state)
+        return taken[0].event, taken[1]
 
     def complete(self, batch: Batch) -> Batch | None:
         """Note that a batch has left the last step of its chain.
@@ -133,9 +140,11 @@ class DispatchState:
             onward = self.control_events.returned(batch)
             if onward is not batch:
                 return onward
-        chain_state = self.chain_states[batch.chain.event]
+        chain_state = self._by_number[batch.chain.number]
         self._in_flight -= batch.size
         chain_state.complete(batch, self._clock)
+        self.dropped.append(batch.items)
+        batch.items = []  # its actor keeps the batch until its next message
         if chain_state.held_back and not chain_state.full:
             self._release(chain_state.held_back[0])
         return None
@@ -152,6 +161,7 @@ class DispatchState:
         if chain_state is None:
             return []
         chain_state.accepted += 1
+        chain_state.waiting += 1
         return [self._start_control(chain_state, args)]
 
     def admit(self, arriving: Scheduled | None = None) -> list[Batch]:
@@ -177,7 +187,7 @@ class DispatchState:
             queue.promote()
         is_ready = queue.untimed > 0
         if arriving is not None:
-            chain_state = self.chain_states.get(arriving.event)
+            chain_state = arriving.chain_state
             if (
                 chain_state is not None
                 and chain_state.in_flight < chain_state.window
@@ -187,6 +197,7 @@ class DispatchState:
             ):
                 arriving.location = GONE
                 chain_state.accepted += 1
+                chain_state.waiting += 1
                 batch = self._start(chain_state, [arriving.args])
                 if chain_state.in_flight >= chain_state.window:
                     chain_state.note_if_full(self._clock)
@@ -233,18 +244,14 @@ class DispatchState:
         """Return how many events are in flight."""
         return self._in_flight
 
-    def counts(self) -> dict[Any, Counts]:
-        """Return the counts of each chain."""
-        waiting = Counter(self.queue.pending())
-        return {event: each.counts(waiting[event]) for event, each in self.chain_states.items()}
+    def counts(self) -> list[tuple[Any, Counts]]:
+        """Return the event of each chain, and its counts."""
+        # Not as a dict: to make one, Python hashes the events, which may run code of the user.
+        return [(event, each.counts()) for event, each in self.chain_states.items()]
 
     def ahead(self, producer: Hashable) -> int:
         """Return how many events of a producer wait to be started."""
         return self.queue.ahead(None if self._one_by_one else producer)
-
-    def unknown(self) -> Iterable[Any]:
-        """Return the queued events that no component handles."""
-        return [event for event in self.queue.pending() if event not in self.chain_states]
 
     # --- admission -------------------------------------------------------------------------
 
@@ -256,7 +263,7 @@ class DispatchState:
                 scheduled = queue.next_priority()
                 if scheduled is None:
                     break
-                batches.append(self._start_control(self._chain_of(scheduled.event), scheduled.args))
+                batches.append(self._start_control(self._chain_of(scheduled), scheduled.args))
             # Serving one producer may release another, even one with a due event.
             while producer_queues := queue.due or queue.ready:
                 self._serve(producer_queues, batches, latest)
@@ -268,11 +275,11 @@ class DispatchState:
         while not self._in_flight and queue.waiting():
             scheduled = queue.priority_in_turn()
             if scheduled is not None:
-                batches.append(self._start_control(self._chain_of(scheduled.event), scheduled.args))
+                batches.append(self._start_control(self._chain_of(scheduled), scheduled.args))
                 return
             producer_queues = queue.due or queue.ready
             first = producer_queues[0]
-            chain_state = self._chain_of(first.runs[0].event)
+            chain_state = self._chain_of(first.runs[0])
             items = queue.take(first, 1)
             queue.rotate(producer_queues)
             if items:
@@ -291,7 +298,7 @@ class DispatchState:
         """
         first = producer_queues[0]
         run = first.runs[0]
-        chain_state = self._chain_of(run.event)
+        chain_state = self._chain_of(run)
         room = chain_state.window - chain_state.in_flight
         if run.cancelled == len(run.args):
             room = len(run.args)  # none of them starts, so they need no room
@@ -323,6 +330,7 @@ class DispatchState:
                 return False
         batch.items += items
         batch.size += len(items)
+        chain_state.waiting -= len(items)
         chain_state.in_flight += len(items)
         self._in_flight += len(items)
         return True
@@ -335,12 +343,14 @@ class DispatchState:
             tickets[order] = ticket + 1
             drawn.append(ticket)
         size = len(items)
+        chain_state.waiting -= size
         chain_state.in_flight += size
         self._in_flight += size
         return Batch(chain_state.chain, 0, tuple(drawn), items, size)
 
     def _start_control(self, chain_state: ChainState, args: Any) -> Batch:
         self._in_flight += 1
+        chain_state.waiting -= 1
         chain_state.control_in_flight += 1
         chain = chain_state.chain
         if chain.is_control_event and not self._compat and not self._one_by_one:
@@ -361,13 +371,14 @@ class DispatchState:
             chain_state.held_back.remove(producer_queue)  # almost always the first
             producer_queues.append(producer_queue)
 
-    def _withdraw(self, event: Any) -> None:
-        chain_state = self.chain_states.get(event)
+    @staticmethod
+    def _withdraw(chain_state: ChainState | None) -> None:
         if chain_state is not None:
             chain_state.accepted -= 1
+            chain_state.waiting -= 1
 
-    def _chain_of(self, event: Any) -> ChainState:
-        chain_state = self.chain_states.get(event)
+    def _chain_of(self, next_in_turn: Scheduled | EventRun) -> ChainState:
+        chain_state: ChainState | None = next_in_turn.chain_state
         if chain_state is None:
-            raise UnknownEventError(event, known=self.chain_states)
+            raise UnknownEventError(next_in_turn.event, known=self.chain_states)
         return chain_state

@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from typing import Any
 
 from zenactors.core.clock import Clock, SystemClock, to_seconds
@@ -24,6 +24,7 @@ from zenactors.errors import QueueEmptyException
 MAX_RUN = 1024  # the largest window: a longer run could never become one batch
 MIN_PRUNED = 64  # a smaller heap keeps cancelled entries until they would have been due
 MAX_PRIORITY_STREAK = 100  # this many priority events in a row may hold back the others
+MAX_PROMOTED = 1024  # due timed events that one look moves
 
 _TIMED = object()  # a location: in a heap
 _PRIORITY = object()  # a location: among the priority events
@@ -43,13 +44,20 @@ class EventQueueManager:
         clock: The source of time. Default: the machine's clocks.
         maintenance: The names of maintenance events. When due, they become priority events;
             `busy()` does not count them.
+        dropped: Gets what the queue no longer needs, in lists: the owner lets go of it later,
+            since the end of an object may run code. Default: the queue lets go of it at once.
 
     Thread: the owner's. All other threads use `daemon.queue`.
     """
 
     def __init__(
-        self, *, clock: Clock | None = None, maintenance: frozenset[Hashable] = frozenset()
+        self,
+        *,
+        clock: Clock | None = None,
+        maintenance: frozenset[str] = frozenset(),
+        dropped: list[list[Any]] | None = None,
     ) -> None:
+        self._dropped = dropped
         self._clock: Clock = clock or SystemClock()
         self._maintenance = maintenance
         self.timed_maintenance = 0
@@ -135,7 +143,7 @@ class EventQueueManager:
             producer_queue = self._producer_queue(
                 ("next", scheduled.producer), self.ready, first=True
             )
-            run = EventRun(producer_queue, scheduled.event, [scheduled.args])
+            run = EventRun(producer_queue, scheduled)
             producer_queue.runs.appendleft(run)
             producer_queue.count += 1
             self.untimed += 1
@@ -147,7 +155,7 @@ class EventQueueManager:
             heap = self._after if position is QueuePosition.AFTER else self._at
             heapq.heappush(heap, (scheduled.when, next(self._order), scheduled))
             self.timed += 1
-            self.timed_maintenance += scheduled.event in self._maintenance
+            self.timed_maintenance += self._is_maintenance(scheduled)
         return scheduled
 
     def cancel(self, scheduled: Scheduled) -> bool:
@@ -158,12 +166,13 @@ class EventQueueManager:
         scheduled.location = GONE
         if isinstance(location, EventRun) and not self._cancel_in_run(location, scheduled.number):
             return False
-        scheduled.args = None  # nothing of a cancelled event is kept until it would be due
+        self._drop(scheduled.args)  # not kept until the event would be due
+        scheduled.args = None
         if location is _PRIORITY:
             self.untimed -= 1
         elif location is _TIMED:
             self.timed -= 1
-            self.timed_maintenance -= scheduled.event in self._maintenance
+            self.timed_maintenance -= self._is_maintenance(scheduled)
             self._prune(self._after if scheduled.position is QueuePosition.AFTER else self._at)
         return True
 
@@ -176,20 +185,8 @@ class EventQueueManager:
         Raises:
             QueueEmptyException: If the queue is empty.
         """
-        self.promote()
-        priority = self.priority_in_turn()
-        if priority is not None:
-            return priority.event, priority.args
-        while others := self.due or self.ready:
-            producer_queue = others[0]
-            event = producer_queue.runs[0].event
-            taken = self.take(producer_queue, 1)
-            self.rotate(others)
-            if taken:
-                return event, taken[0]
-        if not self.timed:
-            raise QueueEmptyException("The event queue is empty.")
-        return None, None
+        taken = self.take_next()
+        return (None, None) if taken is None else (taken[0].event, taken[1])
 
     def when(self) -> float:
         """Return the Unix time of the next event; now, if one is ready.
@@ -237,12 +234,41 @@ class EventQueueManager:
 
     # --- for `DispatchState` ---------------------------------------------------------------
 
+    def take_next(self) -> tuple[Scheduled | EventRun, Any] | None:
+        """Take the next event out of the queue. Return what it belongs to, and its args.
+
+        None: all queued events are for later.
+
+        Raises:
+            QueueEmptyException: If the queue is empty.
+        """
+        self.promote()
+        priority = self.priority_in_turn()
+        if priority is not None:
+            return priority, priority.args
+        while others := self.due or self.ready:
+            producer_queue = others[0]
+            run = producer_queue.runs[0]
+            taken = self.take(producer_queue, 1)
+            self.rotate(others)
+            if taken:
+                return run, taken[0]
+        if not self.timed:
+            raise QueueEmptyException("The event queue is empty.")
+        return None
+
     def promote(self) -> None:
-        """Move due timed events to their producers' due queues: by moment, then by number."""
+        """Move due timed events to their producers' due queues: by moment, then by number.
+
+        Moves `MAX_PROMOTED` at most: `next_due()` is 0 then.
+        """
         if not self._after and not self._at:
             return
         now, wall = self._clock.monotonic(), self._clock.time()
-        while heap := self._heap_to_promote(now, wall):
+        for _ in range(MAX_PROMOTED):
+            heap = self._heap_to_promote(now, wall)
+            if heap is None:
+                return
             self._promote_first(heap)
 
     def _heap_to_promote(self, now: float, wall: float) -> _Heap | None:
@@ -250,8 +276,7 @@ class EventQueueManager:
         first: tuple[float, int] | None = None
         chosen: _Heap | None = None
         for heap, base in ((self._after, now), (self._at, wall)):
-            while heap and self._is_gone(heap):
-                heapq.heappop(heap)
+            self._skip_gone(heap)
             if not heap or heap[0][0] > base:
                 continue
             # Of the two clocks' readings of one moment, the last digits differ.
@@ -263,24 +288,13 @@ class EventQueueManager:
     def next_due(self) -> float | None:
         """Return the seconds until the next timed event is due, or None if there is none."""
         for heap in (self._after, self._at):
-            while heap and self._is_gone(heap):
-                heapq.heappop(heap)
+            self._skip_gone(heap)
         seconds = []
         if self._after:
             seconds.append(self._after[0][0] - self._clock.monotonic())
         if self._at:
             seconds.append(self._at[0][0] - self._clock.time())
         return max(0.0, min(seconds)) if seconds else None
-
-    def pending(self) -> Iterator[Any]:
-        """Yield the name of each queued event, in no particular order."""
-        for producer_queue in self._producer_queues.values():
-            for run in producer_queue.runs:
-                yield from itertools.repeat(run.event, len(run.args) - run.cancelled)
-        timed = (scheduled for _, _, scheduled in itertools.chain(self._after, self._at))
-        for scheduled in itertools.chain(self._priority, timed):
-            if scheduled.location is not GONE:
-                yield scheduled.event
 
     def has_priority(self) -> bool:
         """Return True if a priority event may be waiting."""
@@ -358,7 +372,7 @@ class EventQueueManager:
             scheduled.number = run.taken + len(run.args)
             run.args.append(scheduled.args)
         else:
-            run = EventRun(producer_queue, scheduled.event, [scheduled.args])
+            run = EventRun(producer_queue, scheduled)
             runs.append(run)
         scheduled.location = run
         producer_queue.count += 1
@@ -368,6 +382,7 @@ class EventQueueManager:
         index = number - run.taken
         if not 0 <= index < len(run.args) or run.args[index] is _CANCELLED:
             return False
+        self._drop(run.args[index])
         run.args[index] = _CANCELLED
         run.cancelled += 1
         run.producer_queue.count -= 1
@@ -383,19 +398,26 @@ class EventQueueManager:
         """Drop cancelled entries once they are the majority in the heaps."""
         # Time-outs are set and cancelled by the thousand, long before they would be due.
         if len(heap) > MIN_PRUNED and len(self._after) + len(self._at) > 2 * self.timed:
+            self._drop(heap[:])
             heap[:] = [entry for entry in heap if entry[2].location is not GONE]
             heapq.heapify(heap)
 
-    @staticmethod
-    def _is_gone(heap: _Heap) -> bool:
-        return heap[0][2].location is GONE
+    def _skip_gone(self, heap: _Heap) -> None:
+        while heap and heap[0][2].location is GONE:
+            self._drop(heapq.heappop(heap))
+
+    def _drop(self, item: Any) -> None:
+        if self._dropped is not None:
+            self._dropped.append([item])
+
+    def _is_maintenance(self, scheduled: Scheduled) -> bool:
+        # No other type: its `__eq__` or `__hash__` might run code of the user.
+        return type(scheduled.event) is str and scheduled.event in self._maintenance
 
     def _promote_first(self, heap: _Heap) -> None:
         scheduled = heapq.heappop(heap)[2]
-        if scheduled.location is GONE:
-            return
         self.timed -= 1
-        if scheduled.event in self._maintenance:
+        if self._is_maintenance(scheduled):
             self.timed_maintenance -= 1
             self._add_priority(scheduled)
         else:

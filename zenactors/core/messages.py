@@ -44,9 +44,20 @@ class Scheduled:
         owner: The queue that can cancel it.
         location: Where it is now: `NEW`, `GONE`, a run, or a place of the queue's own.
         number: Its number in its run.
+        chain_state: The `ChainState` of its event, for `DispatchState`; None: not looked up yet.
     """
 
-    __slots__ = ("args", "event", "location", "number", "owner", "position", "producer", "when")
+    __slots__ = (
+        "args",
+        "chain_state",
+        "event",
+        "location",
+        "number",
+        "owner",
+        "position",
+        "producer",
+        "when",
+    )
 
     def __init__(
         self,
@@ -56,6 +67,7 @@ class Scheduled:
         args: Any,
         when: float = 0.0,
         producer: Hashable = None,
+        chain_state: Any = None,
     ) -> None:
         self.event = event
         self.args = args
@@ -65,6 +77,7 @@ class Scheduled:
         self.owner = owner
         self.location: Any = NEW
         self.number = 0
+        self.chain_state = chain_state
 
     def cancel(self) -> bool:
         """Cancel the event.

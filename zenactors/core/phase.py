@@ -38,6 +38,9 @@ class Phase(enum.IntEnum):
     """Every component that could be torn down is. The stop report exists."""
 
 
+_ADMITTING = frozenset({Phase.OPEN, Phase.DRAINING})
+
+
 class Lifecycle:
     """The phase of one engine. Thread: any.
 
@@ -71,7 +74,10 @@ class Lifecycle:
                 return None
             if phase is not Phase.HALTED and phase != self.phase + 1:
                 raise ValueError(f"{self.phase.name} cannot be followed by {phase.name}.")
-            ended, self.phase = self.phase, phase
-            self.admits = phase in {Phase.OPEN, Phase.DRAINING}
-            self.halted = phase >= Phase.HALTED
+            # No call from the first store to the last: neither a signal handler nor an exception
+            # of another thread can come in between.
+            ended, admits, halted = self.phase, phase in _ADMITTING, phase >= Phase.HALTED
+            self.phase = phase
+            self.admits = admits
+            self.halted = halted
             return ended

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zenactors.core.messages import Scheduled
 
 
 class EventRun:
@@ -14,12 +17,13 @@ class EventRun:
     `taken`.
     """
 
-    __slots__ = ("args", "cancelled", "event", "producer_queue", "taken")
+    __slots__ = ("args", "cancelled", "chain_state", "event", "producer_queue", "taken")
 
-    def __init__(self, producer_queue: ProducerQueue, event: Any, args: list[Any]) -> None:
+    def __init__(self, producer_queue: ProducerQueue, first: Scheduled) -> None:
         self.producer_queue = producer_queue
-        self.event = event
-        self.args = args
+        self.event = first.event
+        self.chain_state = first.chain_state
+        self.args = [first.args]
         self.taken = 0
         self.cancelled = 0
 

@@ -372,6 +372,7 @@ class Harness:
     def situation(self) -> str:
         """Return the last 20 events and where each is, as a failure shows them."""
         seed = "" if self._seed is None else f", seed {self._seed}"
+        self._dispatcher.is_idle()  # so that what was scheduled last is in the trace, too
         head = f"The last {SHOWN} events, {self.now:g} s after the start{seed}:"
         return f"{head}\n{self.trace.last_events(SHOWN)}"
 

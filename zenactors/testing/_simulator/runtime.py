@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pykka
 
-from zenactors.actors.dispatch_loop import DispatcherActor
+from zenactors.actors.dispatcher_actor import DispatcherActor
+from zenactors.actors.notifier import Flag
 from zenactors.actors.runtime import Runtime, StateLock
 from zenactors.core.callbacks import Handler
 from zenactors.core.chain_state import MIN_WINDOW
@@ -25,7 +25,7 @@ from zenactors.testing._simulator.preempt import code_of
 from zenactors.testing._simulator.recorder import ObservedCallback, Recorder
 from zenactors.testing._simulator.simulated import (
     SimulatedDispatcherInbox,
-    SimulatedEvent,
+    SimulatedFlag,
     SimulatedFuture,
     SimulatedLock,
     SimulatedMailbox,
@@ -102,6 +102,12 @@ class SimulatedRuntime(Runtime):
         """Let others move until a task has ended."""
         self.hub.wait(lambda: thread.done, timeout)
 
+    hands_over = False
+
+    def run_apart(self, function: Callable[[], None]) -> None:
+        """Run a function at once: no signal handler interrupts a simulated thread."""
+        function()
+
     def state_lock(self) -> StateLock:
         """Return a lock that is sometimes taken, by chance."""
         return SimulatedStateLock(self.hub.rng)
@@ -110,9 +116,9 @@ class SimulatedRuntime(Runtime):
         """Return a lock whose waiters let others move."""
         return SimulatedLock(self.hub)
 
-    def event(self) -> threading.Event:
-        """Return an event whose waiters let others move."""
-        return SimulatedEvent(self.hub)
+    def event(self) -> Flag:
+        """Return a flag whose waiters let others move."""
+        return SimulatedFlag(self.hub)
 
     def notifier(self) -> SimulatedNotifier:
         """Return a notifier whose waiters let others move."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import threading
 from collections.abc import Iterable, Iterator
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
 
 import pykka
 
-from zenactors.actors.dispatch_loop import TIMER_DUE, DispatcherInbox
-from zenactors.actors.mailbox import InternalEnvelope, Mailbox
+from zenactors.actors.dispatcher_actor import DispatcherInbox
+from zenactors.actors.mailbox import Mailbox
+from zenactors.actors.notifier import Flag
 
 if TYPE_CHECKING:
+    from zenactors.actors.dispatch_loop import DispatchLoop
     from zenactors.actors.notifier import Wait
     from zenactors.core.clock import Clock
     from zenactors.core.messages import Batch
@@ -78,27 +79,20 @@ class SimulatedMailbox(Mailbox):
 
 
 class SimulatedDispatcherInbox(DispatcherInbox):
-    """The dispatcher actor's inbox: it also runs the dispatch loop when no other thread does."""
+    """The dispatcher actor's inbox: its owner lets others move when it has nothing to do."""
 
     def __init__(self, hub: Hub) -> None:
         super().__init__()
         self._hub = hub
 
-    def get(self) -> Any:
-        """Return the next thing to do; others move first."""
-        loop = self.loop
-        assert loop is not None
-        while True:
-            if self._control:
-                return self._control.popleft()
-            if self._closed:
-                return InternalEnvelope(None)
-            seconds = loop.prepare_sleep()
-            if loop.has_submissions() or (seconds is not None and seconds <= 0):
-                self._hub.give_way()
-                return TIMER_DUE
-            self._hub.wait(lambda: self._control or loop.has_submissions() or loop.woken(), seconds)
-            loop.clear_wake_up()
+    def _run(self, loop: DispatchLoop) -> None:
+        seconds = loop.prepare_sleep()
+        if loop.has_submissions() or (seconds is not None and seconds <= 0):
+            self._hub.give_way()
+        else:
+            self._hub.wait(lambda: self._control or loop.has_submissions(), seconds)
+        loop.unpark()
+        loop.run_once()
 
 
 class SimulatedFuture(pykka.ThreadingFuture[Any]):
@@ -151,11 +145,11 @@ class SimulatedNotifier:
         yield wait
 
 
-class SimulatedEvent(threading.Event):
-    """An event whose waiters let others move."""
+class SimulatedFlag(Flag):
+    """A flag whose waiters let others move."""
 
     def __init__(self, hub: Hub) -> None:
-        super().__init__()
+        super().__init__(SimulatedNotifier(hub))
         self._hub = hub
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -172,19 +166,25 @@ class SimulatedStateLock:
 
     def __init__(self, rng: Random | None) -> None:
         self._rng = rng
+        self._held = False
 
     def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 - as threading's
         """Take the lock. Return False if, by chance, another thread holds it."""
-        return blocking or self._rng is None or self._rng.random() >= LOCK_TAKEN
+        self._held = blocking or self._rng is None or self._rng.random() >= LOCK_TAKEN
+        return self._held
 
     def release(self) -> None:
         """Release the lock."""
+        self._held = False
 
     def __enter__(self) -> None:
-        pass
+        self._held = True
 
     def __exit__(self, *_: object) -> None:
-        pass
+        self._held = False
+
+    def _is_owned(self) -> bool:
+        return self._held  # there is one thread, and no other task moves meanwhile
 
 
 class SimulatedLock:

@@ -1,0 +1,77 @@
+"""What a thread outside wants to know of the dispatcher's state: now, or once it is true.
+
+Such a thread never holds the state. It hands its question over, and a thread of the dispatcher
+answers.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zenactors.core.dispatch_state import DispatchState
+
+
+class Question:
+    """Ask something of the state, or change it. Answered once.
+
+    Args:
+        look: Called with the state by the thread that holds it. It must run no user code.
+    """
+
+    def __init__(self, look: Callable[[DispatchState], Any]) -> None:
+        self._look: Callable[[DispatchState], Any] | None = look
+        self._answer: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
+
+    def reply(self, state: DispatchState) -> None:
+        """Answer, unless that was done before. Thread: the one that holds the state."""
+        look, self._look = self._look, None
+        if look is None:
+            return
+        try:
+            self._answer.put((look(state), None))
+        except Exception as cause:  # it is the asking thread's, as if that had looked itself
+            self._answer.put((None, cause))
+
+    def result(self, timeout: float | None) -> Any:
+        """Wait for the answer, and return it or raise its exception.
+
+        Raises:
+            queue.Empty: `timeout` seconds were not enough.
+        """
+        answer, cause = self._answer.get(timeout=timeout)
+        if cause is not None:
+            raise cause
+        return answer
+
+
+class Watch:
+    """Wait until a condition of the state is true at the end of a hold.
+
+    The dispatcher forgets a watch that is met, and one that its creator no longer refers to.
+
+    Args:
+        condition: Called with the state by the thread that holds it. It must run no user code.
+        notify: Called when the condition is met, by the same thread. It must not block.
+
+    Attributes:
+        met: True once the condition was true.
+    """
+
+    __slots__ = ("__weakref__", "_condition", "_notify", "met")
+
+    def __init__(
+        self, condition: Callable[[DispatchState], bool], notify: Callable[[], None]
+    ) -> None:
+        self.met = False
+        self._condition = condition
+        self._notify = notify
+
+    def look(self, state: DispatchState) -> bool:
+        """Return True if the condition is met. Thread: the one that holds the state."""
+        if not self.met and self._condition(state):
+            self.met = True
+            self._notify()
+        return self.met

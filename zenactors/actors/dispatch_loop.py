@@ -285,8 +285,9 @@ class DispatchLoop:
         return dropped
 
     def _answer(self, questions: list[Question]) -> None:
-        while questions:
-            questions.pop(0).reply(self.state)
+        for question in questions:
+            question.reply(self.state)
+        self.state.dropped.append(questions)  # they refer to what they are about
 
     def _take(
         self, questions: list[Question], *, outside: bool

@@ -22,16 +22,17 @@ class Question:
     """
 
     def __init__(self, look: Callable[[DispatchState], Any]) -> None:
-        self._look: Callable[[DispatchState], Any] | None = look
+        self._look = look
+        self._is_answered = False
         self._answer: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
 
     def reply(self, state: DispatchState) -> None:
         """Answer, unless that was done before. Thread: the one that holds the state."""
-        look, self._look = self._look, None
-        if look is None:
+        if self._is_answered:
             return
+        self._is_answered = True
         try:
-            self._answer.put((look(state), None))
+            self._answer.put((self._look(state), None))
         except Exception as cause:  # it is the asking thread's, as if that had looked itself
             self._answer.put((None, cause))
 

@@ -46,6 +46,10 @@ class DispatchState:
         lifecycle: Its phase decides if events are admitted. Default: one that stays in `NEW`.
         compat: True: pyzenkit's semantics. An event without a chain is accepted, and is an error
             only when it would start. Maintenance events keep an idle daemon running.
+
+    Attributes:
+        dropped: What is no longer needed, in lists. The holder empties it, and lets go of it once
+            it has released the state: the end of a user's object may run code.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class DispatchState:
             UnknownEventError: If no component handles it, except with pyzenkit's semantics.
         """
         if scheduled.location is not NEW:
+            self.dropped.append([scheduled])
             return
         chain_state = scheduled.chain_state
         if chain_state is None:

@@ -1,0 +1,349 @@
+"""What one hold of the dispatcher's state does, and what it leaves to the next one."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads
+from zenactors.actors.dispatch_loop import MAX_BACKLOG, MAX_ROUNDS, MAX_TAKEN, DispatchLoop
+from zenactors.actors.dispatcher import Dispatcher
+from zenactors.actors.mailbox import Mailbox
+from zenactors.actors.runtime import Runtime
+from zenactors.core.chain import build_chains
+from zenactors.core.clock import VirtualClock
+from zenactors.core.component import ZenDaemonComponent
+from zenactors.core.dispatch_state import DispatchState
+from zenactors.core.event_queue import MAX_PROMOTED
+from zenactors.core.messages import Batch, QueuePosition, Scheduled, ScheduledEvents
+from zenactors.core.phase import Phase
+from zenactors.errors import UnknownEventError
+
+
+class Problems:
+    """Notes what a loop reports."""
+
+    def __init__(self) -> None:
+        self.failures: list[Exception] = []
+
+    def loop_failed(self, cause: Exception) -> None:
+        self.failures.append(cause)
+
+    def component_skipped(self, event: Any, component: int) -> None:
+        raise AssertionError(event, component)
+
+
+class LoopDriver:
+    """A loop without threads: the test is the thread of an actor, or of none."""
+
+    def __init__(self, *, open_: bool = True) -> None:
+        self.clock = VirtualClock()
+        self.state = DispatchState(
+            build_chains([("c", Fake({"x": None, "y": None}).get_events())]), clock=self.clock
+        )
+        self.mailbox = Mailbox()
+        self.problems = Problems()
+        self.loop = DispatchLoop(
+            self.state,
+            self.clock,
+            mailboxes=[self.mailbox],
+            listener=self.problems,
+            runtime=Runtime(),
+        )
+        self.loop.begin_serving()
+        if open_:
+            for phase in (Phase.SETTING_UP, Phase.STARTING, Phase.OPEN):
+                self.state.lifecycle.advance(phase)
+
+    def event(
+        self, args: Any = None, position: QueuePosition = QueuePosition.BACK, when: float = 0.0
+    ) -> Scheduled:
+        return Scheduled(self.state, position, "x", args, when, "p")
+
+    def delivered(self) -> list[Batch]:
+        data, control = self.mailbox._data, self.mailbox._control
+        found: list[Any] = [data.get_nowait() for _ in range(data.qsize())]
+        found += [control.popleft() for _ in range(len(control))]
+        return [batch for batch in found if isinstance(batch, Batch)]
+
+
+# --- bounded ------------------------------------------------------------------------------------
+
+
+def test_a_hold_takes_in_a_bounded_part_of_what_a_callback_has_scheduled() -> None:
+    driver = LoopDriver(open_=False)
+    holds: list[int] = []
+    children = [driver.event(number) for number in range(3 * MAX_TAKEN + 10)]
+    driver.loop._inbox.append(ScheduledEvents(children))
+    while driver.loop._inbox:
+        before = driver.state.queue.count()
+        driver.loop._run(outside=False)
+        holds.append(driver.state.queue.count() - before)
+    assert holds == [MAX_TAKEN, MAX_TAKEN, MAX_TAKEN, 10]
+
+
+def test_a_hold_takes_in_a_bounded_part_of_the_children_of_a_batch_and_then_the_batch() -> None:
+    driver = LoopDriver()
+    driver.loop.submit(driver.event("parent"))
+    (batch,) = driver.delivered()
+    batch.step = 1
+    batch.children = [driver.event(number) for number in range(MAX_TAKEN + 5)]
+    driver.loop._inbox.append(batch)
+    driver.loop._run(outside=False)
+    assert not driver.state.drained()
+    assert driver.state.counts()[0][1].completed == 0
+    driver.loop._run(outside=False)
+    assert driver.state.counts()[0][1].completed == 1
+    assert driver.state.counts()[0][1].accepted == MAX_TAKEN + 6
+
+
+def test_a_hold_takes_in_a_bounded_number_from_outside() -> None:
+    driver = LoopDriver(open_=False)
+    for number in range(2 * MAX_TAKEN):
+        driver.loop.hand_over(driver.event(number))
+    driver.loop.run_once()
+    assert driver.state.queue.count() == MAX_TAKEN
+    driver.loop.run_once()
+    assert driver.state.queue.count() == 2 * MAX_TAKEN
+
+
+def test_a_thread_with_work_of_its_own_leaves_the_rest_to_the_dispatchers_thread() -> None:
+    driver = LoopDriver(open_=False)
+    for _ in range(MAX_ROUNDS + 2):
+        driver.loop._inbox.append(ScheduledEvents([driver.event() for _ in range(MAX_TAKEN)]))
+    assert not driver.loop._outside.qsize()
+    driver.loop.submit(driver.event())
+    assert driver.state.queue.count() == MAX_ROUNDS * MAX_TAKEN
+    assert driver.loop._outside.get_nowait() is None  # the wake-up
+
+
+def test_a_look_at_the_clock_moves_a_bounded_number_of_due_events() -> None:
+    driver = LoopDriver()
+    for number in range(2 * MAX_PROMOTED + 3):
+        driver.state.accept(driver.event(number, QueuePosition.AFTER, driver.clock.monotonic()))
+    moved = []
+    while driver.state.queue.timed:
+        before = driver.state.queue.timed
+        driver.state.queue.promote()
+        moved.append(before - driver.state.queue.timed)
+        assert driver.state.next_due() in (0.0, None)
+    assert moved == [MAX_PROMOTED, MAX_PROMOTED, 3]
+
+
+def test_a_priority_event_from_outside_passes_a_backlog() -> None:
+    driver = LoopDriver()
+    for number in range(3 * MAX_TAKEN):
+        driver.loop.hand_over(driver.event(number))
+    driver.loop.hand_over(driver.event("urgent", QueuePosition.PRIORITY))
+    driver.loop.submit(driver.event())  # any holder sees it
+    assert [b.items for b in driver.delivered() if b.on_control_lane] == [["urgent"]]
+    while driver.loop.has_submissions():
+        driver.loop.run_once()
+    assert not [b for b in driver.delivered() if b.on_control_lane]  # it is not started twice
+
+
+def test_a_producer_outside_waits_for_a_dispatcher_that_is_far_behind() -> None:
+    held = Gate()
+    with Dispatcher([Fake({"x": None})]) as dispatcher:
+        loop = dispatcher._engine.loop
+        asking = threading.Thread(target=loop.ask, args=(lambda _state: held(),))
+        asking.start()
+        held.await_entered()
+        scheduled: list[int] = []
+
+        def produce(_: int) -> None:
+            for number in range(MAX_BACKLOG + 2):
+                dispatcher.queue.schedule("x", number)
+                scheduled.append(number)
+
+        producing = threading.Thread(target=produce, args=(0,))
+        producing.start()
+        producing.join()  # the last ones took a moment each: it never blocks for good
+        assert loop._outside.qsize() > MAX_BACKLOG
+        held.open()
+        asking.join()
+        assert dispatcher.drain(DEADLINE)
+        assert dispatcher.counts()["x"].completed == MAX_BACKLOG + 2
+
+
+# --- nothing of the user's ----------------------------------------------------------------------
+
+
+class Grumpy:
+    """An event, or args, whose code notes if it runs while the state is held."""
+
+    def __init__(self, holds: Callable[[], bool], seen: list[bool]) -> None:
+        self._holds = holds
+        self._seen = seen
+
+    def _note(self) -> None:
+        self._seen.append(self._holds())
+
+    def __hash__(self) -> int:
+        self._note()
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        self._note()
+        return self is other
+
+    def __repr__(self) -> str:
+        self._note()
+        return "grumpy"
+
+    def __del__(self) -> None:
+        self._note()
+
+
+@pytest.mark.parametrize("ordering", ["component", "event", "global"])
+def test_no_code_of_an_event_or_of_args_runs_while_the_state_is_held(ordering: Any) -> None:
+    seen: list[bool] = []
+    holders: list[Callable[[], bool]] = []
+
+    def holds() -> bool:
+        return any(each() for each in holders)
+
+    event = Grumpy(holds, seen)
+
+    class Forgetful(ZenDaemonComponent):
+        def get_events(self) -> list[Any]:
+            events = [self.gen_event_handler(event, self.cbk)]
+            return [*events, self.gen_event_handler("x", self.cbk_event_x)]
+
+        def cbk(self, daemon: Any, args: Any) -> tuple[Any, Any]:
+            return daemon.FLAG_CONTINUE, Grumpy(holds, seen)
+
+        def cbk_event_x(self, daemon: Any, args: Any) -> None:
+            daemon.queue.schedule(event, Grumpy(holds, seen))
+
+    components = [Forgetful(name="one"), Forgetful(name="two")]
+    with Dispatcher(components, ordering=ordering) as dispatcher:
+        holders.append(dispatcher._engine.loop.holds)
+        queue = dispatcher.queue
+        for _ in range(50):
+            queue.schedule(event, Grumpy(holds, seen))
+            queue.schedule_next(event, Grumpy(holds, seen))
+            queue.schedule_after(0.0, event, Grumpy(holds, seen))
+            queue.schedule_after(3600.0, event, Grumpy(holds, seen)).cancel()
+            queue.schedule(event, Grumpy(holds, seen)).cancel()
+            queue.schedule_priority(event, Grumpy(holds, seen))
+            queue.schedule("x")
+        dispatcher.counts()
+        assert dispatcher.drain(DEADLINE)
+    gc.collect()
+    assert len(seen) > 500
+    assert not any(seen)
+
+
+def test_an_unknown_event_is_described_without_the_state(
+    logged: list[tuple[str, str, dict[str, Any]]],
+) -> None:
+    seen: list[bool] = []
+    holders: list[Callable[[], bool]] = []
+    event = Grumpy(lambda: any(each() for each in holders), seen)
+    with Dispatcher([Fake({"x": None})], compat="pyzenkit") as dispatcher:
+        holders.append(dispatcher._engine.loop.holds)
+        dispatcher.queue.schedule(event)
+        assert dispatcher.wait(DEADLINE)
+    assert any("grumpy" in message for _, message, _ in logged)
+    assert seen[-1] is False
+
+
+def test_an_unknown_event_says_so_only_when_it_is_read() -> None:
+    seen: list[bool] = []
+    error = UnknownEventError(Grumpy(lambda: True, seen), known=["x"])
+    assert seen == []
+    assert "grumpy" in str(error)
+
+
+# --- asking from within -------------------------------------------------------------------------
+
+
+def test_a_finalizer_in_the_middle_of_a_hold_is_answered() -> None:
+    component = Fake({"x": None})
+    with Dispatcher([component]) as dispatcher:
+        queue, loop = dispatcher.queue, dispatcher._engine.loop
+        later = queue.schedule_after(3600.0, "x", "later")
+        answers: list[Any] = []
+
+        class Trash:
+            def __del__(self) -> None:
+                assert loop.holds()
+                answers.extend([queue.count(), queue.ahead(), dispatcher.is_idle()])
+                answers.append(dispatcher.counts()["x"].waiting)
+                queue.schedule("x", "from a finalizer")
+                queue.schedule_priority("x", "urgent")
+                answers.append(later.cancel())
+                for refused in (queue.next, dispatcher.stop, dispatcher.drain):
+                    with pytest.raises(RuntimeError):
+                        refused()
+                answers.append("over")
+
+        def held(_state: DispatchState) -> None:
+            trash = Trash()
+            del trash
+
+        loop.ask(held)
+        component.await_count(2)
+        assert answers == [1, 0, False, 1, False, "over"]
+        assert sorted(component.seen) == ["from a finalizer", "urgent"]
+        assert not later.cancel()  # it was cancelled right after the hold
+        assert queue.count() == 0
+
+
+def test_a_finalizer_in_a_components_thread_between_two_events_schedules_at_once() -> None:
+    component = Fake({"x": None})
+    with Dispatcher([component]) as dispatcher:
+        mailbox = dispatcher._engine.mailboxes[0]
+        get, scheduled = mailbox.get, threading.Event()
+
+        def get_and_collect() -> Any:
+            if not scheduled.is_set():
+                scheduled.set()
+                dispatcher.queue.schedule("x", "from a finalizer")
+            return get()
+
+        mailbox.get = get_and_collect  # type: ignore[method-assign]
+        dispatcher.queue.schedule("x", "wakes the thread")
+        component.await_seen(["wakes the thread", "from a finalizer"])
+
+
+def test_a_log_sink_may_ask_in_every_thread(logged: list[Any]) -> None:
+    del logged
+    component = Fake({"x": lambda *_: 1 / 0})
+    with Dispatcher([component]) as dispatcher:
+        from loguru import logger  # noqa: PLC0415
+
+        asked: list[int] = []
+        sink = logger.add(lambda _: asked.append(dispatcher.queue.count()), level="DEBUG")
+        try:
+            in_threads(2, lambda _: dispatcher.queue.schedule("x"))
+            assert dispatcher.drain(DEADLINE)
+            dispatcher._engine.loop.ask(lambda state: state.control_events.skipped.append(("x", 0)))
+            dispatcher.queue.schedule("x")
+            component.await_count(3)
+            assert dispatcher.drain(DEADLINE)
+        finally:
+            logger.remove(sink)
+    assert len(asked) >= 4
+
+
+# --- let go of ----------------------------------------------------------------------------------
+
+
+def test_a_watch_that_nobody_waits_for_is_forgotten() -> None:
+    with Dispatcher([Fake({"x": None})]) as dispatcher:
+        loop = dispatcher._engine.loop
+        watch = loop.watch(lambda _state: False, lambda: None)
+        loop.ask(lambda _state: None)
+        assert len(loop._watches) == 1
+        gone = weakref.ref(watch)
+        del watch
+        loop.ask(lambda _state: None)
+        assert gone() is None
+        assert loop._watches == []

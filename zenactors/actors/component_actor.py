@@ -132,31 +132,29 @@ class ComponentActor(pykka.ThreadingActor):
 
     def on_receive(self, message: Any) -> Any:
         """Handle one message. Raises only to answer a question."""
-        kind, runner = type(message), self._runner
+        kind, runner, inbox = type(message), self._runner, self.actor_inbox
         runner.collects = True
         try:
             if kind is not Batch and kind is not Resume:
                 return self._handle(message)
-            if not self._over:  # if it is, the batch is in flight, and reported as left
-                self._work(message)
-        finally:
-            runner.collects = False
-            if runner.children:  # a finalizer has scheduled something between two callbacks
-                self._flush()
-        return None
-
-    def _work(self, message: Any) -> None:
-        runner, inbox = self._runner, self.actor_inbox
-        try:
-            if type(message) is Batch:
+            if self._over:
+                return None  # the batch stays in flight, and the stop reports its events as left
+            if kind is Batch:
                 runner.arrive(message)
             inbox.busy = False
             while runner.work():
                 if inbox.interrupted():
                     inbox.busy = True  # after the interruption `get` returns `RESUME`
                     break
-        except BaseException as cause:  # a bug, or an exception from another thread
-            self._listener.broken(cause)
+        except BaseException as cause:
+            if kind is not Batch and kind is not Resume:
+                raise  # the answer to a question
+            self._listener.broken(cause)  # a bug, or an exception from another thread
+        finally:
+            runner.collects = False
+            if runner.children:  # a finalizer has scheduled something between two callbacks
+                self._flush()
+        return None
 
     def _handle(self, message: Any) -> Any:
         match message:

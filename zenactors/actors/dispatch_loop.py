@@ -223,8 +223,10 @@ class DispatchLoop:
         with self._lock:
             self._sleeps_until = 0.0
             dropped = self._run(outside=True)
-        _let_go(dropped)
-        self._look_at_inbox()
+        if dropped:
+            _let_go(dropped)
+        if self._inbox or self._failures or self.state.control_events.skipped:
+            self._look_at_inbox()
 
     def release(self) -> None:
         """Release the state if the calling thread holds it: an exception has ended its hold.
@@ -431,7 +433,7 @@ class DispatchLoop:
             timeout = None if seconds is None else min(seconds, LONGEST_SLEEP)
             with contextlib.suppress(queue.Empty):
                 self._arrived = self._outside.get(timeout=timeout)
-            self.unpark()
+            self._parked = False
         self.run_once()
 
     def unpark(self) -> None:
@@ -455,6 +457,8 @@ class DispatchLoop:
         return seconds
 
     def _seconds(self) -> float | None:
+        if not self.state.queue.timed and not self.state.control_events.in_flight:
+            return None
         seconds = self.state.next_due()
         if seconds is not None and self.state.queue.next_at():
             seconds = min(seconds, WALL_CLOCK_CHECK)

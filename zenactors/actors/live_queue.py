@@ -59,6 +59,7 @@ class LiveQueue:
         self._runners = runners
         self._ident = runtime.ident
         self._producers = runtime.producers
+        self._own_threads = loop.own_threads
         self._chain_states = loop.state.chain_states
         self._compat = compat
         self._limit = limit
@@ -78,7 +79,19 @@ class LiveQueue:
 
         Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
         """
-        return self._put(QueuePosition.BACK, event, args, 0.0)
+        chain_state = self._chain_states.get(event)
+        if (
+            chain_state is None
+            or self._limit is not None
+            or self._lifecycle.halted
+            or self._ident() in self._own_threads
+        ):
+            return self._put(QueuePosition.BACK, event, args, 0.0)
+        # The shortest path: each step adds to the latency of an idle daemon.
+        producer = self._producers.current
+        scheduled = Scheduled(self, QueuePosition.BACK, event, args, 0.0, producer, chain_state)
+        self._loop.hand_over(scheduled)
+        return scheduled
 
     def schedule_next(self, event: Any, args: Any = None) -> Scheduled:
         """Queue an event before all others of this producer. Otherwise as `schedule`."""
@@ -169,7 +182,7 @@ class LiveQueue:
         if chain_state is None and not self._compat:
             raise UnknownEventError(event, known=self._chain_states)
         ident = self._ident()
-        if ident in self._loop.own_threads:
+        if ident in self._own_threads:
             return self._put_inside(
                 Scheduled(self, position, event, args, when, None, chain_state),
                 self._runners.get(ident),

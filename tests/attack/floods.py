@@ -58,27 +58,40 @@ class Flood:
 
 
 class Flooded(ZenDaemonComponent):
-    """Starts a flood of its own event."""
+    """Starts a flood of its own event, and reports when it is one.
+
+    Args:
+        begins_in: The event with which it starts: `"start"`, or `"work"`, which follows.
+    """
+
+    def __init__(self, begins_in: str) -> None:
+        super().__init__(name="flooded")
+        self.begins_in = begins_in
 
     @handles("start")
     def cbk_event_start(self, daemon: Any, args: Any) -> None:
-        flood = Flood(daemon.queue, "drop")
-        flood.start()
-        daemon.queue.schedule("under_way", flood)
+        daemon.queue.schedule("work")
+        self._begin("start", daemon)
 
-    @handles("under_way")
-    def cbk_event_under_way(self, daemon: Any, args: Flood) -> None:
-        args.under_way.wait(PATIENCE)  # even if the flood keeps its own events from starting
-        os.write(1, b"flooded\n")
+    @handles("work")
+    def cbk_event_work(self, daemon: Any, args: Any) -> None:
+        self._begin("work", daemon)
 
     @handles("drop")
     def cbk_event_drop(self, daemon: Any, args: Any) -> None:
         pass
 
+    def _begin(self, event: str, daemon: Any) -> None:
+        if event == self.begins_in:
+            flood = Flood(daemon.queue, "drop")
+            flood.start()
+            assert flood.under_way.wait(PATIENCE)
+            os.write(1, b"flooded\n")
 
-def serve() -> int:
+
+def serve(begins_in: str) -> int:
     """Be a daemon under a flood, until a signal ends it. Return its status."""
-    daemon = ZenDaemon(name="flooded", components=[Flooded()])
+    daemon = ZenDaemon(name="flooded", components=[Flooded(begins_in)])
     daemon.dispatcher.stop_timeout = STOP_TIMEOUT
     return daemon.serve()
 

@@ -14,14 +14,15 @@ from tests.attack.floods import STOP_TIMEOUT, ask_under_a_flood, serve
 
 BOUND = 3.0  # seconds for an answer; a slow machine included, 0.1 s are wanted
 SLOW = 5.0  # seconds that a slow machine may add to the end of a daemon
-LIMIT = 90.0  # seconds: only hangs take them
+LIMIT = 60.0  # seconds: only hangs take them
 TIMES = 10
 
 
-@pytest.fixture
-def daemon() -> Iterator[subprocess.Popen[bytes]]:
-    """A daemon under a flood."""
-    with subprocess.Popen(command_of(serve, LIMIT, {}), cwd=ROOT, stdout=subprocess.PIPE) as child:
+@pytest.fixture(params=["start", "work"])
+def daemon(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
+    """A daemon under a flood that began with its start, or later."""
+    command = command_of(serve, LIMIT, {"begins_in": request.param})
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"flooded\n"
         yield child

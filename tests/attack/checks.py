@@ -109,9 +109,9 @@ def assert_stops(dispatcher: Dispatcher, *, timeout: float = 1.0) -> None:
 
 
 def explained(failure: BaseException) -> str:
-    """Return a failure as text, as short as possible."""
+    """Return a failure as text, with the innermost lines of its traceback."""
     text = "".join(traceback.format_exception_only(failure)).rstrip()
-    if isinstance(failure, AssertionError):
-        return text
-    frames = traceback.extract_tb(failure.__traceback__)[-4:]
-    return text + "".join(f"\n  {f.filename}:{f.lineno} {f.name}: {f.line}" for f in frames)
+    frames = traceback.extract_tb(failure.__traceback__)[-3:]
+    return text + "".join(
+        f"\n  in {frame.name}, {frame.filename}:{frame.lineno}: {frame.line}" for frame in frames
+    )

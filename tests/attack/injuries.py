@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.actors.fakes import Fake, switch_interval
-from tests.attack.checks import PATIENCE, Beacon, Hang, assert_stops, assert_whole, explained
+from tests.attack.checks import PATIENCE, Beacon, Hang, assert_stops, assert_whole, explained, within
 from tests.attack.striking import Struck
 from zenactors.actors.dispatcher import Dispatcher
 
@@ -127,13 +127,13 @@ def call_on_a_full_stack() -> dict[str, Any]:
     """Call everything on a stack that has room for a few more calls only."""
     broken: list[str] = []
     dispatcher, struck = running(), 0
-    bottom = deepest()
+    bottom = within(PATIENCE, deepest)
     for number in range(len(_calls(dispatcher))):
         for spare in SPARE:
             name, call = _calls(dispatcher)[number]
             try:
                 try:
-                    dive(bottom - spare, call)
+                    within(PATIENCE, dive, bottom - spare, call, what=name)
                 except RecursionError:
                     struck += 1
                 assert_whole(dispatcher)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -136,7 +137,7 @@ def strike_stop(*, step: int, offset: int, seconds: float) -> dict[str, Any]:
         dispatcher = Target().dispatcher
         dispatcher.queue.schedule("x", 1)
         striker = Striker(at)
-        _strike(lambda stop=dispatcher.stop: stop(timeout=STOP_TIMEOUT), striker)
+        _strike(functools.partial(dispatcher.stop, timeout=STOP_TIMEOUT), striker)
         try:
             assert_stops(dispatcher)
         except Exception as failure:

@@ -18,7 +18,7 @@ PATIENCE = 4.0  # seconds: generous, so that only a hang takes that long
 DRAIN = 2.0  # seconds: far more than the few events here take
 
 
-class Hang(AssertionError):
+class HangError(AssertionError):
     """A call that did not return. The message has the stack of its thread."""
 
 
@@ -26,7 +26,7 @@ def within(seconds: float, call: Callable[..., T], *args: Any, what: str = "") -
     """Call a function in a thread outside, and return its result.
 
     Raises:
-        Hang: It did not return in time. Its thread is left behind.
+        HangError: It did not return in time. Its thread is left behind.
         BaseException: It raised.
     """
     results: list[T] = []
@@ -44,7 +44,7 @@ def within(seconds: float, call: Callable[..., T], *args: Any, what: str = "") -
     if thread.is_alive():
         name = what or getattr(call, "__name__", "the call")
         own = stack_of(thread).partition("results.append(call(*args))\n")[2]
-        raise Hang(f"{name} did not return in {seconds} s:\n{own}")
+        raise HangError(f"{name} did not return in {seconds} s:\n{own}")
     if failures:
         raise failures[0]
     return results[0]
@@ -96,8 +96,8 @@ def assert_whole(dispatcher: Dispatcher) -> None:
 
     try:
         within(PATIENCE + 2 * DRAIN, check)
-    except Hang as hang:
-        raise Hang(f"{steps[-1]} hangs. {hang}") from None
+    except HangError as hang:
+        raise HangError(f"{steps[-1]} hangs. {hang}") from None
 
 
 def assert_stops(dispatcher: Dispatcher, *, timeout: float = 1.0) -> None:

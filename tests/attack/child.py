@@ -50,7 +50,7 @@ def attack(function: Attack, *, limit: float = 90.0, **arguments: Any) -> Any:
             check=False,
         )
     except subprocess.TimeoutExpired as hung:
-        pytest.fail(f"It hung, and wrote no stacks: {hung.stderr}\n{_again(command)}")
+        pytest.fail(f"It hung, and wrote no stacks: {hung.stderr!r}\n{_again(command)}")
     if done.returncode != 0:
         pytest.fail(
             f"It ended with status {done.returncode}.\n{done.stdout[-2000:]}\n{done.stderr[-8000:]}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.actors.fakes import Fake
-from tests.attack.checks import PATIENCE, Beacon, Hang, explained, within
+from tests.attack.checks import PATIENCE, Beacon, HangError, explained, within
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.core.callbacks import handles
 from zenactors.core.component import ZenDaemonComponent
@@ -45,7 +45,7 @@ class Flood:
             thread.join(PATIENCE)
         alive = [thread for thread in self._threads if thread.is_alive()]
         if alive:
-            raise Hang(f"schedule() of {len(alive)} threads does not return")
+            raise HangError(f"schedule() of {len(alive)} threads does not return")
 
     def _run(self) -> None:
         number = 0
@@ -121,7 +121,7 @@ def ask_under_a_flood(*, bound: float) -> dict[str, Any]:
         begin = time.monotonic()
         try:
             within(1.0 + bound, lambda: dispatcher.stop(timeout=1.0), what="stop(timeout=1.0)")
-        except Hang as hang:
+        except HangError as hang:
             broken.append(str(hang))
         slowest["stop(timeout=1.0)"] = time.monotonic() - begin
     return {"broken": broken, "slowest": slowest, "struck": len(slowest)}

@@ -12,7 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.actors.fakes import Fake, switch_interval
-from tests.attack.checks import PATIENCE, Beacon, Hang, assert_stops, assert_whole, explained, within
+from tests.attack.checks import (
+    PATIENCE,
+    Beacon,
+    HangError,
+    assert_stops,
+    assert_whole,
+    explained,
+    within,
+)
 from tests.attack.striking import Struck
 from zenactors.actors.dispatcher import Dispatcher
 
@@ -53,9 +61,8 @@ class Victim:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Struck))
         self._thread.join(PATIENCE)
         if self._thread.is_alive():
-            raise Hang("A producer that was struck goes on.")
-        if not isinstance(self.cause, Struck):
-            raise AssertionError(f"A producer was struck, and raised {self.cause!r}")
+            raise HangError("A producer that was struck goes on.")
+        assert isinstance(self.cause, Struck), f"it was struck, and raised {self.cause!r}"
 
     def _run(self) -> None:
         try:

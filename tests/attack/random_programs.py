@@ -13,7 +13,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any
+from typing import Any, Literal
+
+import pytest
 
 from tests.actors.fakes import Fake, switch_interval
 from tests.actors.producing import dawdle, schedule_as_tagged
@@ -24,13 +26,17 @@ from tests.core.programs import (
     log_starts,
     outside_events,
     random_program,
+    swap_pieces,
     tuned,
 )
 from tests.core.replay import URGENT, Call, Player, Tag, replay
 from zenactors.actors.component_messages import Change
+from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.shutdown import StopReport
+from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.dispatch_state import Ordering
+from zenactors.core.event_queue import EventQueueManager
 from zenactors.core.messages import Scheduled
 from zenactors.core.replicas import Replicas
 from zenactors.errors import NotRunningError, QueueFullError, ReloadError
@@ -71,7 +77,7 @@ class Plan:
         self.early = rng.uniform(0.0, STOP_WITHIN)
         self.reloads = rng.random() < 0.5
         self.limit = rng.choice([None, None, 1, 20])
-        self.when_full = rng.choice(["raise", "block"])
+        self.when_full: Literal["raise", "block"] = rng.choice(["raise", "block"])
         self.switch_interval = rng.choice([20e-6, 200e-6, 5e-3])
         self.tuning: dict[str, Any] = {
             "window": rng.choice([None, None, 1, 3]),
@@ -210,9 +216,10 @@ class Run:
         rng = random.Random(self.plan.seed)
         names = [player.name for player in self.players]
         while not self.over.wait(rng.uniform(0.0, LONGEST_PAUSE)):
-            old = {"level": self.players[0].level, "refused_by": None}
+            level = self.players[0].level
             refused_by = rng.choice([None, *names])
-            new = {"level": old["level"] + 1, "refused_by": refused_by}
+            old = {"level": level, "refused_by": None}
+            new = {"level": level + 1, "refused_by": refused_by}
             changes = {name: Change(old=old, new=new) for name in names}
             try:
                 self.dispatcher.reconfigure(changes, lambda: None)
@@ -373,3 +380,27 @@ def run_seeds(*, first: int, seconds: float, count: int = LAST) -> dict[str, Any
     return {"broken": broken, "struck": struck}
 
 
+# --- faults of the engine, planted ------------------------------------------------------------
+
+
+def _forget_tickets(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(BatchRunner, "arrive", lambda self, batch: self._ready.append(batch))
+
+
+def _swap_pieces(patch: pytest.MonkeyPatch) -> None:
+    swap_pieces(patch, DispatchLoop)
+
+
+def _lie_about_cancels(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(EventQueueManager, "_cancel_in_run", lambda self, run, number: True)
+
+
+FAULTS = {"tickets": _forget_tickets, "pieces": _swap_pieces, "cancels": _lie_about_cancels}
+
+
+def find_fault(fault: str, *, seconds: float) -> list[str]:
+    """Plant a fault in the engine, and return what the programs find."""
+    with pytest.MonkeyPatch.context() as patch:
+        FAULTS[fault](patch)
+        found: list[str] = run_seeds(first=0, seconds=seconds)["broken"]
+        return found

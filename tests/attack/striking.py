@@ -14,6 +14,7 @@ from typing import Any
 import zenactors
 
 PACKAGE = str(Path(zenactors.__file__).parent)
+SEE_SIGNALS = ("CALL", "PRECALL", "RESUME", "JUMP_BACKWARD")
 
 
 class Struck(KeyboardInterrupt):
@@ -37,6 +38,7 @@ class Striker:
         self._thread = thread
         self.struck = ""
         self.seen = 0
+        self._last: tuple[FrameType | None, str] = None, ""
 
     def arm(self, at: int | None, thread: int | None = None) -> None:
         """Begin to count anew. None: strike no more."""
@@ -54,11 +56,18 @@ class Striker:
     def _trace(self, frame: FrameType, event: str, arg: Any) -> Any:
         if event == "opcode" and self._at is not None and self._is_wanted():
             self.seen += 1
+            name = dis.opname[frame.f_code.co_code[frame.f_lasti]]
             if self.seen == self._at:
                 self._at = None
-                self.struck = _place(frame)
+                self.struck = f"{_place(frame)} before {name}{self._remark(frame)}"
                 raise Struck(self.struck)
+            self._last = frame, name
         return self._trace
+
+    def _remark(self, frame: FrameType) -> str:
+        """Say if a signal can really strike here: some instructions look for one at their end."""
+        last, name = self._last
+        return ", as a signal can" if last is frame and name.startswith(SEE_SIGNALS) else ""
 
     def _is_wanted(self) -> bool:
         return self._thread is None or threading.get_ident() == self._thread
@@ -66,9 +75,8 @@ class Striker:
 
 def _place(frame: FrameType) -> str:
     code = frame.f_code
-    name = dis.opname[code.co_code[frame.f_lasti]]
     path = Path(code.co_filename).relative_to(PACKAGE)
-    return f"{path}:{frame.f_lineno} {code.co_qualname} {name}"
+    return f"{path}:{frame.f_lineno} {code.co_qualname}"
 
 
 @contextlib.contextmanager
@@ -89,4 +97,4 @@ def tracing_new_threads(striker: Striker) -> Iterator[None]:
     try:
         yield
     finally:
-        threading.settrace(None)  # type: ignore[arg-type] # documented
+        threading.settrace(None)

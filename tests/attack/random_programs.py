@@ -175,13 +175,14 @@ class Run:
         beside = [self._look_around, *([self._reload] if self.plan.reloads else [])]
         try:
             with in_background(beside, self.over):
-                report = self._play()
+                early = self._play()
+            report = early or within(LIMIT, self.dispatcher.stop)
         finally:
             self.over.set()
             within(LIMIT, lambda: self.dispatcher.stop(drain=False), what="stop()")
         self._check(report)
 
-    def _play(self) -> StopReport:
+    def _play(self) -> StopReport | None:
         early = self.plan.ending != "idle"
         with in_background([lane.run for lane in self.lanes]):
             if early:
@@ -192,7 +193,7 @@ class Run:
         assert self.dispatcher.drain(0.0)
         for event, c in self._counts().items():
             assert (c.waiting, c.in_flight) == (0, 0), f"drained, and yet {event}: {c}"
-        return within(LIMIT, self.dispatcher.stop)
+        return None
 
     def _counts(self) -> Any:
         return within(PATIENCE, self.dispatcher.counts)

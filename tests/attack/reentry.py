@@ -29,12 +29,15 @@ from zenactors.testing._leaks import stack_of
 
 STOP_TIMEOUT = 3.0  # seconds
 LATER = 3600.0  # seconds
+LIMIT = 20.0  # seconds that a producer may take
 EVENTS = 60
 TICK = 0.000_2  # seconds between two signals
 
 
 class Intruder:
-    """Asks the queue everything, in whatever thread it is called, but never twice at once.
+    """Asks the queue one thing after the other, in whatever thread it is called.
+
+    It does not interrupt itself.
 
     Attributes:
         dispatcher: The dispatcher to ask; None: it does nothing.
@@ -49,13 +52,13 @@ class Intruder:
         self._local = threading.local()
 
     def __call__(self, *_: object) -> None:
-        """Ask each question."""
+        """Ask the next question."""
         if self.dispatcher is None or getattr(self._local, "inside", False):
             return
         self._local.inside = True
         try:
-            for question in self._questions(self.dispatcher):
-                self._ask(question)
+            questions = self._questions(self.dispatcher)
+            self._ask(questions[self.calls % len(questions)])
         finally:
             self._local.inside = False
 
@@ -182,8 +185,12 @@ def _by_cycles(intruder: Intruder) -> Iterator[tuple[Dispatcher, Any, Callable[[
 
 @contextlib.contextmanager
 def _by_a_signal(intruder: Intruder) -> Iterator[tuple[Dispatcher, Any, Callable[[], Any]]]:
-    before = signal.signal(signal.SIGALRM, intruder)
-    signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
+    def handle(*_: object) -> None:
+        intruder()
+        signal.setitimer(signal.ITIMER_REAL, TICK)  # from now, so that the program gets on
+
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, TICK)
     yield _dispatcher(Fake({"x": None})), "x", object
     signal.setitimer(signal.ITIMER_REAL, 0.0)
     signal.signal(signal.SIGALRM, before)
@@ -244,7 +251,7 @@ def _work(dispatcher: Dispatcher, event: Any, make: Callable[[], Any]) -> None:
     other = threading.Thread(target=_produce, args=(dispatcher, event, make), daemon=True)
     other.start()
     _produce(dispatcher, event, make)
-    other.join(PATIENCE + DRAIN)
+    other.join(LIMIT)
     assert not other.is_alive(), f"a producer hangs:\n{stack_of(other)}"
     within(PATIENCE + DRAIN, dispatcher.drain, DRAIN)
 

@@ -36,8 +36,16 @@ class Timers(ZenDaemonComponent):
         self.torn_down.set()
 
 
-def drain_and_stop(*, rounds: int, drains: int, seed: int) -> dict[str, Any]:
-    """Drain, and stop gracefully, at random moments. List the wrong answers."""
+def drain_and_stop(*, rounds: int, drains: int, seed: int, seconds: float) -> dict[str, Any]:
+    """Drain, and stop gracefully, at random moments. List the wrong answers.
+
+    Args:
+        rounds: How many dispatchers; fewer if the time is over before.
+        drains: How many drains of each.
+        seed: Decides the moments.
+        seconds: How long it may take.
+    """
+    end = time.monotonic() + seconds
     rng = random.Random(seed)
     pause = threading.Event()
     broken: list[str] = []
@@ -52,7 +60,7 @@ def drain_and_stop(*, rounds: int, drains: int, seed: int) -> dict[str, Any]:
                 broken += _drain(dispatcher)
             pause.wait(rng.random() * LONGEST_RUN)
             broken += [f"round {number}: {each}" for each in _stop(dispatcher, timers)]
-        if len(broken) >= MOST_FAILURES:
+        if len(broken) >= MOST_FAILURES or time.monotonic() > end:
             break
     pause.set()
     return {"broken": broken, "struck": struck}

@@ -1,14 +1,16 @@
-"""The daemon whose signal latency F6 measures: 8 busy actors and 1,000 circulating events.
+"""The daemon whose signal latency F6 measures: 8 busy actors, 1,000 circulating events or a flood.
 
-    python -m benchmarks.f06_child BOARD wait|compute own|busy
+    python -m benchmarks.f06_child BOARD wait|compute|flood own|busy
 
 It records its measurements in BOARD, a file of 64-bit integers that the parent maps too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,11 @@ from typing import Any
 from zenactors.core.callbacks import gen_event_handler, handles
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.daemon.zendaemon import ZenDaemon
+from zenactors.errors import NotRunningError
 
 ACTORS = 8
 CIRCULATING = 1_000
+FLOODING = 4  # threads
 SENT = 0  # when the parent sent the last signal, ns on the monotonic clock
 CAUGHT = 1  # how many signals reached the callback
 WORK = 2  # work done by each of the actors
@@ -49,11 +53,12 @@ class SignalStopwatch:
 
 
 class Watcher(SignalStopwatch, ZenDaemonComponent):
-    """An idle actor, which may handle the signal. It schedules the first events."""
+    """An idle actor, which may handle the signal. It schedules the first events, or all of them."""
 
-    def __init__(self, board: Board, *, stopwatch: bool) -> None:
+    def __init__(self, board: Board, *, floods: bool, stopwatch: bool) -> None:
         super().__init__()
         self.board = board
+        self.floods = floods
         self.stopwatch = stopwatch
 
     def get_events(self) -> list[Any]:
@@ -64,20 +69,31 @@ class Watcher(SignalStopwatch, ZenDaemonComponent):
 
     @handles("start")
     def cbk_event_start(self, daemon: Any, args: Any) -> tuple[int, Any]:
+        if self.floods:
+            for _ in range(FLOODING):
+                threading.Thread(target=self.flood, args=(daemon,), daemon=True).start()
+            return (daemon.FLAG_CONTINUE, args)
         for number in range(CIRCULATING):
             daemon.queue.schedule(f"work{number % ACTORS}", number)
         return (daemon.FLAG_CONTINUE, args)
 
+    def flood(self, daemon: Any) -> None:
+        """Schedule events as fast as one thread can. The queue grows all the time."""
+        with contextlib.suppress(NotRunningError):
+            while not daemon.is_done():
+                for number in range(ACTORS):
+                    daemon.queue.schedule(f"work{number}", number)
+
 
 class Busy(SignalStopwatch, ZenDaemonComponent):
-    """Work on an event and send it to the next actor of the ring."""
+    """Work on an event and send it to the next actor of the ring. In a flood: only count it."""
 
-    def __init__(self, board: Board, number: int, *, computes: bool, stopwatch: bool) -> None:
+    def __init__(self, board: Board, number: int, *, work: str, stopwatch: bool) -> None:
         super().__init__(name=f"Busy{number}")
         self.board = board
         self.number = number
         self.following = f"work{(number + 1) % ACTORS}"
-        self.computes = computes
+        self.work = work
         self.stopwatch = stopwatch
 
     def get_events(self) -> list[Any]:
@@ -87,14 +103,14 @@ class Busy(SignalStopwatch, ZenDaemonComponent):
         return events
 
     def cbk_event_work(self, daemon: Any, args: Any) -> tuple[int, Any]:
-        if self.computes:
+        if self.work == "compute":
             total = 0
             for number in range(SPIN):
                 total += number
-        else:
+        elif self.work == "wait":
             time.sleep(0.001)
         self.board.cells[WORK + self.number] += 1
-        if not daemon.is_done():
+        if self.work != "flood" and not daemon.is_done():
             daemon.queue.schedule(self.following, args)
         return (daemon.FLAG_CONTINUE, args)
 
@@ -106,12 +122,12 @@ def main() -> None:
         Busy(
             board,
             number,
-            computes=work == "compute",
+            work=work,
             stopwatch=handler == "busy" and number == 0,
         )
         for number in range(ACTORS)
     ]
-    watcher = Watcher(board, stopwatch=handler == "own")
+    watcher = Watcher(board, floods=work == "flood", stopwatch=handler == "own")
     # The signal has an event of its own: for SIGUSR1, the daemon's own callback saves the runlog
     # before the components' callbacks run.
     ZenDaemon(

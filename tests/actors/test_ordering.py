@@ -5,7 +5,6 @@ Under the harness: tests/testing/test_ordering.py.
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -16,6 +15,7 @@ import pytest
 from loguru import logger
 
 from tests.actors.fakes import Fake, ObservedNotifier, switch_interval
+from tests.actors.producing import dawdle, schedule_as_tagged
 from tests.core.programs import (
     FAULTY,
     ORDERINGS,
@@ -52,13 +52,6 @@ def hurried() -> Iterator[None]:
     logger.enable("zenactors")
 
 
-def dawdle(digest: int) -> None:
-    """Take time in one of 16 callbacks, so that other threads run meanwhile."""
-    if digest % 16 == 0:
-        for _ in range((digest >> 8) % 4):  # each may cost a busy machine milliseconds
-            os.sched_yield()
-
-
 class Production:
     """Threads outside that schedule events at the same time, and cancel some of them."""
 
@@ -85,25 +78,11 @@ class Production:
         try:
             self._barrier.wait(10.0)
             for event, args in events:
-                handle = self._schedule(rng, event, args)
+                handle = schedule_as_tagged(self._dispatcher.queue, rng, event, args)
                 if rng.random() < 0.02 and handle.cancel():
                     self.withdrawn.append(args)
         except BaseException as cause:  # in a thread it would only be a warning
             self.failures.append(cause)
-
-    def _schedule(self, rng: random.Random, event: str, args: Tag) -> Scheduled:
-        queue = self._dispatcher.queue
-        match args.how:
-            case "priority":
-                return queue.schedule_priority(event, args)
-            case "next":
-                return queue.schedule_next(event, args)
-            case "after":
-                return queue.schedule_after(rng.random() * 0.01, event, args)
-            case "at":
-                return queue.schedule_at(time.time() + rng.random() * 0.01, event, args)
-            case _:
-                return queue.schedule(event, args)
 
 
 def run_and_compare(

@@ -26,7 +26,7 @@ from zenactors.actors.dispatcher import Dispatcher
 
 LATER = 3600.0  # seconds
 MOST_FAILURES = 3  # of one call; each may cost the patience of a check
-HELD = 40  # events: more than a window
+HELD = 1100  # events: more than the largest window
 MOMENT = 0.001  # seconds
 STOP_TIMEOUT = 2.0  # seconds
 

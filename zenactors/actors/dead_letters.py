@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter, deque
+from collections import deque
 
 from loguru import logger
 
@@ -17,20 +16,21 @@ LOGGED = 10  # of one component; further ones are only counted
 class DeadLetters:
     """Count every dead letter, log the first of each component, and keep the last 1,000.
 
-    Thread: any.
+    Thread: any, but `add` only the component's own. It has no lock that an exception could leave
+    held. Atomic operations relied on: `deque.append` and `copy`, storing and listing items of a
+    dict.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._kept: deque[DeadLetter] = deque(maxlen=KEPT)
-        self._by_component: Counter[str] = Counter()
+        self._by_component: dict[str, int] = {}
 
     def add(self, letter: DeadLetter) -> int:
         """Count and keep a letter. Return how many its component has."""
-        with self._lock:
-            self._kept.append(letter)
-            self._by_component[letter.component] += 1
-            return self._by_component[letter.component]
+        count = self._by_component.get(letter.component, 0) + 1
+        self._by_component[letter.component] = count
+        self._kept.append(letter)
+        return count
 
     @staticmethod
     def log(letter: DeadLetter, count: int) -> None:
@@ -51,13 +51,11 @@ class DeadLetters:
 
     def kept(self) -> list[DeadLetter]:
         """Return the last letters, oldest first."""
-        with self._lock:
-            return list(self._kept)
+        return list(self._kept.copy())
 
     def total(self) -> int:
         """Return how many letters there were in all."""
-        with self._lock:
-            return self._by_component.total()
+        return sum(list(self._by_component.values()))
 
 
 def letters_after(last: DeadLetter | None, letters: list[DeadLetter]) -> list[DeadLetter]:

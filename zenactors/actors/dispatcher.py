@@ -200,7 +200,7 @@ class Dispatcher(DaemonNames):
         drained = engine.wait_for_state(
             DispatchState.drained, deadline, unless=lambda: engine.halted
         )
-        return drained or (engine.halted and engine.drained())
+        return drained or engine.drained()
 
     def wait_for_end(self, timeout: float | None = None) -> bool:
         """Wait until it is time to call `stop`.
@@ -217,7 +217,8 @@ class Dispatcher(DaemonNames):
             return engine.done.is_set() or engine.halted
 
         deadline = Deadline(self.clock, timeout)
-        return engine.wait_for_state(DispatchState.idle, deadline, unless=is_over) or is_over()
+        is_idle = engine.wait_for_state(DispatchState.idle, deadline, unless=is_over)
+        return is_idle or is_over() or self.is_idle()
 
     def set_done(self) -> None:
         """Ask the program that runs the dispatcher for a graceful stop. Returns at once."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import threading
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -46,7 +45,6 @@ class Incidents(abc.ABC):
     Attributes:
         dead_letters: The events that could not be handled.
         start_failure: The first `start` callback that failed.
-        exit_status: The exit status that was set first, or None.
         halted_with: The status with which a callback stopped everything, or None.
     """
 
@@ -59,9 +57,8 @@ class Incidents(abc.ABC):
         self.compat = compat
         self.dead_letters = DeadLetters()
         self.start_failure: DeadLetter | None = None
-        self.exit_status: int | None = None
+        self._status: dict[str, int] = {}
         self.halted_with: int | None = None
-        self._status_lock = threading.Lock()
 
     @abc.abstractmethod
     def halt(self) -> None:
@@ -69,9 +66,12 @@ class Incidents(abc.ABC):
 
     def set_exit_status(self, status: int) -> None:
         """Set the exit status, unless one is set already."""
-        with self._status_lock:
-            if self.exit_status is None:
-                self.exit_status = status
+        self._status.setdefault("exit", status)  # atomic, and without a lock
+
+    @property
+    def exit_status(self) -> int | None:
+        """The exit status that was set first, or None."""
+        return self._status.get("exit")
 
     # --- callbacks of events (core.batch_runner.IncidentHandler) -------------------------------
 

@@ -123,6 +123,11 @@ class LiveQueue:
         """
         return self._put(QueuePosition.PRIORITY, event, args, 0.0)
 
+    def prepare_priority(self, event: Any) -> Scheduled:
+        """Return a priority event of the calling thread that is not submitted yet."""
+        producer, chain_state = self._producers.current, self._chain_states[event]
+        return Scheduled(self, QueuePosition.PRIORITY, event, None, 0.0, producer, chain_state)
+
     def cancel(self, scheduled: Scheduled) -> bool:
         """Cancel an event. False: it was started or cancelled before. Thread: any.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 from typing import TYPE_CHECKING, Any
@@ -15,12 +14,12 @@ from zenactors.actors.incidents import survive_log
 from zenactors.core.clock import Deadline
 from zenactors.core.events import EVENT_STOP
 from zenactors.core.phase import Phase
-from zenactors.errors import NotRunningError
 
 if TYPE_CHECKING:
     from zenactors.actors.engine import Engine
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.core.dispatch_state import DispatchState
+    from zenactors.core.messages import Scheduled
     from zenactors.process.children import Children
 
 HASTY_PATIENCE = 0.25  # seconds to wait for one teardown before the next, when in haste
@@ -66,6 +65,7 @@ class Shutdown:
         self._queue = queue
         self._children = children
         self.statistics: dict[str, Any] = {}
+        self._stop_event: Scheduled | None = None
 
     def run(self, deadline: Deadline, setting_up: int | None) -> StopReport:
         """Stop everything. Blocks until the deadline, and a moment longer if components hang.
@@ -100,19 +100,20 @@ class Shutdown:
         return report
 
     def _request(self) -> None:
-        """Silence the sources, and send the `stop` event past all queued events."""
+        """Silence the sources, and send the `stop` event past all queued events.
+
+        If an exception interrupts it, another call does the rest.
+        """
         engine = self._engine
-        if engine.lifecycle.stop_requested:
-            return
         engine.lifecycle.stop_requested = True
         engine.done.set()
         engine.notifier.notify()
         engine.tell_all(Quiesce())
         if engine.lifecycle.phase is Phase.OPEN:
-            engine.enter(Phase.DRAINING)
             if EVENT_STOP in engine.state.chain_states:
-                with contextlib.suppress(NotRunningError):  # a callback has halted it
-                    self._queue.schedule_priority(EVENT_STOP)
+                self._stop_event = self._stop_event or self._queue.prepare_priority(EVENT_STOP)
+                engine.loop.hand_over(self._stop_event)  # no effect, if it was handed over before
+            engine.enter(Phase.DRAINING)
 
     def _drain(self, deadline: Deadline) -> bool:
         """Wait until the queued events are handled. Halt at that very moment: nothing starts after.

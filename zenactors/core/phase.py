@@ -10,7 +10,6 @@ lead there directly.
 from __future__ import annotations
 
 import enum
-from threading import Lock
 
 
 class Phase(enum.IntEnum):
@@ -38,27 +37,34 @@ class Phase(enum.IntEnum):
     """Every component that could be torn down is. The stop report exists."""
 
 
-_ADMITTING = frozenset({Phase.OPEN, Phase.DRAINING})
-
-
 class Lifecycle:
     """The phase of one engine. Thread: any.
 
+    It has no lock, so that neither an exception nor a signal handler in the middle of a method
+    does any harm: each fact only ever becomes true, by one atomic operation. Those relied on:
+    storing an attribute, `dict.setdefault` and `list(dict)` for a dict of integers.
+
     Attributes:
-        phase: The current phase. Changed by `advance` only.
-        admits: True while events start: in OPEN and DRAINING. Stored, like `halted`, because it is
-            read for every event.
-        halted: True from HALTED on.
+        halted: True from HALTED on. Stored, because it is read for every event.
         stop_requested: True once a stop was requested, in any phase. A start that is running
             ends then.
     """
 
     def __init__(self) -> None:
-        self.phase = Phase.NEW
-        self.admits = False
         self.halted = False
         self.stop_requested = False
-        self._lock = Lock()  # two threads may end a phase at once: one opens, another halts
+        self._opened = False
+        self._entered: dict[int, object] = {Phase.NEW.value: None}
+
+    @property
+    def phase(self) -> Phase:
+        """The current phase. Changed by `advance` only."""
+        return Phase(max(list(self._entered)))
+
+    @property
+    def admits(self) -> bool:
+        """True while events start: in OPEN and DRAINING."""
+        return self._opened and not self.halted
 
     def advance(self, phase: Phase) -> Phase | None:
         """Enter a phase.
@@ -69,15 +75,16 @@ class Lifecycle:
         Raises:
             ValueError: The phases between the current one and this one cannot be skipped.
         """
-        with self._lock:
-            if phase <= self.phase:
-                return None
-            if phase is not Phase.HALTED and phase != self.phase + 1:
-                raise ValueError(f"{self.phase.name} cannot be followed by {phase.name}.")
-            # No call from the first store to the last: neither a signal handler nor an exception
-            # of another thread can come in between.
-            ended, admits, halted = self.phase, phase in _ADMITTING, phase >= Phase.HALTED
-            self.phase = phase
-            self.admits = admits
-            self.halted = halted
-            return ended
+        current = self.phase
+        if phase <= current:
+            return None
+        if phase is not Phase.HALTED and phase != current + 1:
+            raise ValueError(f"{current.name} cannot be followed by {phase.name}.")
+        # Before the phase itself: if an exception strikes in between, the next call does the rest.
+        if phase is Phase.OPEN:
+            self._opened = True
+        elif phase is Phase.HALTED:
+            self.halted = True
+        mine = object()
+        # Of two threads that enter the same phase, one is first.
+        return current if self._entered.setdefault(phase.value, mine) is mine else None

@@ -224,19 +224,28 @@ class Dispatcher(DaemonNames):
         """Return True once it is time to stop. Then produce no new work."""
         return self._engine.done.is_set()
 
-    def wait(self, period: float) -> bool:
+    def wait(self, period: float | None) -> bool:
         """Wait `period` seconds, or until it is time to stop. Return True if it is.
 
+        Args:
+            period: None, or infinity, waits until it is time to stop. A negative one, however
+                large, returns at once.
+
         Raises:
-            ValueError: `period` is NaN. An infinite one waits until it is time to stop.
+            ValueError: `period` is NaN.
         """
         done = self._engine.done
-        left = math.inf if period == math.inf else to_seconds("period", period)
+        if period is None or period == math.inf:
+            left = math.inf
+        elif period == -math.inf:
+            left = 0.0
+        else:
+            left = to_seconds("period", period)
         while left > LONGEST_SLEEP:
             if done.wait(LONGEST_SLEEP):
                 return True
             left -= LONGEST_SLEEP
-        return done.wait(left)
+        return done.wait(max(0.0, left))
 
     def retrying(self, **options: Any) -> tenacity.Retrying:
         """Return tenacity's `Retrying`, whose waits end when it is time to stop.

@@ -34,6 +34,12 @@ def survive_log() -> contextlib.suppress:
     return contextlib.suppress(Exception)
 
 
+def try_to_log(level: str, message: str, **fields: Any) -> None:
+    """Log a line, and ignore what a log sink, or a patcher, of the program raises."""
+    with survive_log():
+        logger.opt(depth=1).log(level, message, **fields)
+
+
 class Incidents(abc.ABC):
     """The part of an engine that handles what goes wrong. Nothing on it blocks. Thread: any.
 

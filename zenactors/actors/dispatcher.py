@@ -49,7 +49,8 @@ class Dispatcher(DaemonNames):
 
     Args:
         components: In order of registration. They are set up in this order, and their callbacks
-            are in the chains in this order. A component belongs to one dispatcher.
+            are in the chains in this order. An object is a component of one running
+            dispatcher at a time.
         ordering: Which events may overlap: `"global"`, `"component"` or `"event"`.
         compat: `"pyzenkit"`: pyzenkit's semantics. Implies `ordering="global"`; a callback that
             raises or returns no `(flag, args)`, or an event without a chain, ends the daemon.
@@ -143,7 +144,8 @@ class Dispatcher(DaemonNames):
         Blocks until all of this is done. If anything fails, nothing is left running.
 
         Raises:
-            ComponentStartError: A component failed, or took longer than `start_timeout`.
+            ComponentStartError: A component failed, took longer than `start_timeout`, runs in a
+                dispatcher already, or gets no thread.
             NotRunningError: It was started before, or another thread stopped it meanwhile.
         """
         if not self._engine.enter(Phase.SETTING_UP):

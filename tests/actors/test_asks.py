@@ -10,6 +10,7 @@ import pytest
 from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads, switch_interval
 from zenactors.actors.component_messages import ReadState
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.actors.notifier import ThreadNotifier
 
 
 def races(count: int, components: int) -> list[pykka.Future[Any]]:
@@ -69,6 +70,25 @@ def test_statistics_are_returned_or_left_out_while_everything_stops() -> None:
     answers = in_threads(4, work)
     assert time.monotonic() - begin < 4.0  # no thread waits for the time-out of an ask
     assert all(isinstance(answer, dict) for answer in answers[1:])
+
+
+def test_after_the_stop_a_component_that_was_left_behind_is_not_waited_for() -> None:
+    gate = Gate()
+    dispatcher = Dispatcher([Fake({"x": gate}, name="busy"), Fake(name="free")])
+    dispatcher.start()
+    dispatcher.queue.schedule("x")
+    gate.await_entered()
+    assert dispatcher.stop(drain=False).stuck == ("busy",)
+    dispatcher._engine.notifier = Unusable()
+    assert dispatcher.get_state() == {}
+    gate.open()
+
+
+class Unusable(ThreadNotifier):
+    """Cannot be waited for, as the main loop of a daemon cannot when it has ended."""
+
+    def subscribed(self) -> Any:
+        raise RuntimeError("not now")
 
 
 def test_a_component_that_does_not_answer_is_left_out() -> None:

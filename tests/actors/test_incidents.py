@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pykka
@@ -11,7 +12,9 @@ from loguru import logger
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, raising
 from zenactors import Dispatcher, ZenDaemonComponent, ZenDaemonStopException, handles
+from zenactors.core.phase import Phase
 from zenactors.errors import EXIT_SOFTWARE
+from zenactors.process.children import Children
 
 
 class Hostile:
@@ -185,6 +188,32 @@ def test_events_that_a_component_schedules_outside_of_events_are_accepted_at_onc
         assert component.seen == ["state", "statistics"]
         report = dispatcher.stop()
     assert report.drained
+
+
+class Lasting(Children):
+    """One program that no signal ends."""
+
+    def stop(self, grace: float) -> list[Any]:
+        return [*super().stop(grace), SimpleNamespace(args=["x"], pid=4711)]
+
+
+def stop_with_a_program_that_lasts() -> Dispatcher:
+    dispatcher = Dispatcher([Fake()])
+    dispatcher._shutdown._children = Lasting(dispatcher.clock.monotonic)
+    dispatcher.start()
+    assert dispatcher.stop().stuck == ()
+    return dispatcher
+
+
+def test_a_program_that_does_not_end_is_named(logged: list[tuple[str, str, Any]]) -> None:
+    stop_with_a_program_that_lasts()
+    assert ("ERROR", "Program ['x'] does not end: PID 4711") in [line[:2] for line in logged]
+
+
+@pytest.mark.usefixtures("broken_log")
+def test_a_program_that_does_not_end_and_a_broken_log_do_not_break_a_stop() -> None:
+    dispatcher = stop_with_a_program_that_lasts()
+    assert dispatcher._engine.lifecycle.phase is Phase.DOWN
 
 
 @pytest.mark.usefixtures("broken_log")

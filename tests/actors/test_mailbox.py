@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pykka
 
-from tests.actors.fakes import DEADLINE, Fake, Gate, ObservedQueue
+from tests.actors.fakes import DEADLINE, Fake, Gate, ObservedQueue, raising
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.mailbox import (
     MAX_CONTROL_STREAK,
@@ -44,7 +44,9 @@ def get_in_thread(mailbox: Mailbox) -> tuple[threading.Thread, list[Any]]:
 
 
 def reactor_of(mailbox: Mailbox, clock: Any = None) -> ComponentReactor:
-    mailbox.reactor = ComponentReactor(clock or SystemClock(), lambda _active: None)
+    mailbox.reactor = ComponentReactor(
+        clock or SystemClock(), lambda _active: None, raising(AssertionError())
+    )
     mailbox.reactor.open()
     return mailbox.reactor
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
 import socket
@@ -15,12 +16,14 @@ from tests.actors.fakes import DEADLINE, Fake, Gate, begin_to_stop, raising
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.reactor import ComponentReactor
 from zenactors.core.clock import SystemClock, VirtualClock
+from zenactors.errors import EXIT_SOFTWARE, ComponentStartError
 
+Logged = list[tuple[str, str, dict[str, Any]]]
 Pair = tuple[socket.socket, socket.socket]
 
 
 def reactor(clock: Any = None) -> ComponentReactor:
-    made = ComponentReactor(clock or SystemClock(), lambda _active: None)
+    made = ComponentReactor(clock or SystemClock(), lambda _active: None, raising(AssertionError()))
     made.open()
     return made
 
@@ -398,6 +401,144 @@ def test_all_descriptors_are_closed_after_the_stop() -> None:
             with Dispatcher([Fake(setup=setup)]):
                 assert open_descriptors() > before + 2
     assert open_descriptors() == before
+
+
+def refuse_eventfd(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Let the system have no descriptor left where a selector is open and its wake-up is not."""
+    original = os.eventfd
+    refused: list[None] = []
+
+    def eventfd(*args: Any) -> int:
+        if len(refused) < times:
+            refused.append(None)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return original(*args)
+
+    monkeypatch.setattr(os, "eventfd", eventfd)
+
+
+def test_a_reactor_that_gets_half_of_its_descriptors_is_as_if_nothing_had_been_asked(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes: list[bool] = []
+    io = ComponentReactor(SystemClock(), changes.append, raising(AssertionError()))
+    io.open()
+    before = open_descriptors()
+    refuse_eventfd(monkeypatch, 2)
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"Too many open files.*ulimit -n") as info:
+            io.add_reader(pair[0], print)
+        assert info.value.errno == errno.EMFILE
+        assert open_descriptors() == before
+        assert not io.has_descriptors()
+        assert not io.due()
+    assert changes == []
+    calls: list[str] = []
+    io.add_reader(pair[0], lambda _: calls.append("read"))
+    pair[1].send(b"x")
+    run_due(io)
+    assert calls == ["read"]
+    io.close()
+    assert open_descriptors() == before
+
+
+def test_a_setup_without_a_descriptor_to_be_had_fails_with_the_reason(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_eventfd(monkeypatch, 1)
+    component = Fake(setup=lambda daemon: daemon.io.add_reader(pair[0], print))
+    with pytest.raises(ComponentStartError, match=r"'fake' failed in setup.*Too many open files"):
+        Dispatcher([component]).start()
+
+
+def test_a_callback_without_a_descriptor_to_be_had_fails_and_the_next_one_works(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = threading.Event()
+    component = Fake(
+        {"x": lambda daemon, _: (1, daemon.io.add_reader(pair[0], lambda _: read.set()))}
+    )
+    with Dispatcher([component]) as dispatcher:
+        refuse_eventfd(monkeypatch, 1)
+        dispatcher.queue.schedule("x", 1)
+        dispatcher.queue.schedule("x", 2)
+        assert dispatcher.drain(DEADLINE)
+        pair[1].send(b"x")
+        assert read.wait(DEADLINE)
+        (letter,) = dispatcher.dead_letters()
+        assert letter.args == 1
+        assert "Too many open files" in str(letter.cause)
+    assert dispatcher.status == 0
+
+
+def test_a_descriptor_that_cannot_be_waited_for_changes_nothing(pair: Pair, tmp_path: Path) -> None:
+    io = reactor()
+    before = open_descriptors()
+    with (
+        (tmp_path / "regular").open("w") as file,
+        pytest.raises(PermissionError, match=r"regular file .* is always ready"),
+    ):
+        io.add_writer(file, print)
+    number = 1_000_000  # not open
+    with pytest.raises(OSError, match="while it is open") as info:
+        io.add_reader(number, print)
+    assert info.value.errno == errno.EBADF
+    assert open_descriptors() == before
+
+    calls: list[str] = []
+    io.add_reader(pair[0], lambda _: calls.append("read"))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        io.add_reader(number, print)
+    pair[1].send(b"x")
+    run_due(io)
+    assert calls == ["read"]
+    io.close()
+
+
+def test_a_descriptor_that_was_closed_while_registered_is_refused_until_it_is_cancelled() -> None:
+    io = reactor()
+    one, other = socket.socketpair()
+    number = one.fileno()
+    reader = io.add_reader(one, print)
+    one.close()
+    for _ in range(2):
+        with pytest.raises(OSError, match=f"Cannot wait for descriptor {number}"):
+            io.add_writer(number, print)
+    assert reader.cancel()
+    again = socket.socket(fileno=os.dup(other.fileno()))
+    assert again.fileno() == number
+    again.close()
+    other.close()
+    io.close()
+
+
+@pytest.mark.parametrize("where", ["timer", "event"])
+def test_a_selector_that_other_code_closes_ends_the_daemon_by_name_and_with_a_status(
+    pair: Pair, logged: Logged, where: str
+) -> None:
+    """As `os.closerange` does in a component that is about to run a program."""
+    torn_down = threading.Event()
+
+    def close_everything(daemon: Any, _args: Any = None) -> None:
+        selector = daemon.io._selector
+        assert isinstance(selector, selectors.EpollSelector)
+        os.close(selector.fileno())
+
+    def setup(daemon: Any) -> None:
+        daemon.io.add_reader(pair[0], print)
+        if where == "timer":
+            daemon.io.call_later(0.0, close_everything)
+
+    component = Fake({"x": close_everything}, setup=setup, teardown=lambda _: torn_down.set())
+    with Dispatcher([component]) as dispatcher:
+        if where == "event":
+            dispatcher.queue.schedule("x")
+        assert dispatcher.wait(DEADLINE)
+    assert torn_down.is_set()
+    assert dispatcher.status == EXIT_SOFTWARE
+    assert dispatcher.stop().stuck == ()
+    (message,) = [message for level, message, _ in logged if level == "CRITICAL"]
+    assert message.startswith("Component 'fake' cannot wait for its descriptors any more: OSError(")
 
 
 def test_nothing_is_called_back_once_the_stop_has_begun(pair: Pair) -> None:

@@ -159,6 +159,25 @@ def test_if_one_component_refuses_all_have_their_old_options_again() -> None:
     assert first.calls[-1][1] == second.calls[-1][1] == 1
 
 
+def test_a_refusal_is_noticed_at_once_even_if_going_back_takes_long() -> None:
+    class Slow(Hooked):
+        def reconfigure(self, daemon: Any, config: Mapping[str, Any]) -> None:
+            # It refuses after the other has changed. Virtual seconds, which no stop ends.
+            daemon._runtime.event().wait(5.0 if self.calls else 0.5)
+            super().reconfigure(daemon, config)
+
+    quick, slow = Hooked(name="quick"), Slow(name="slow", refuse=2)
+    reloader = Reloader({"quick": change(), "slow": change()})
+    with Harness([quick, slow, reloader]) as harness:
+        harness.queue.schedule("reload")
+        harness.advance(1.0)
+        assert [new for _, new in quick.calls] == [2, 1]
+        harness.advance(5.0)
+        assert [new for _, new in slow.calls] == [2, 1]
+
+    assert "no such level" in reloader.outcome
+
+
 def test_a_replacement_that_cannot_be_set_up_leaves_the_old_one_at_work() -> None:
     steps: list[str] = []
     old, new = Plain(log=steps), Plain(level=2, log=steps)

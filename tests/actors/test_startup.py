@@ -7,10 +7,12 @@ import pykka
 import pytest
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, raising
-from zenactors.actors.component_actor import ComponentActor
+from zenactors import ZenDaemon
+from zenactors.actors import engine
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.actors.runtime import Runtime
 from zenactors.core.phase import Lifecycle, Phase
-from zenactors.errors import ComponentStartError, NotRunningError
+from zenactors.errors import EXIT_START_FAILED, ComponentStartError, NotRunningError
 
 
 def own_threads() -> list[threading.Thread]:
@@ -206,22 +208,71 @@ def test_a_start_that_hangs_ends_at_once_when_another_thread_stops_it() -> None:
     assert_nothing_runs()
 
 
-def test_a_thread_that_the_system_refuses_leaves_no_actor_behind(
-    monkeypatch: pytest.MonkeyPatch,
+def refuse_thread(monkeypatch: pytest.MonkeyPatch, number: int, cause: Exception) -> None:
+    """Let the system refuse one of the threads that start from now on."""
+    started: list[threading.Thread] = []
+    original = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        started.append(thread)
+        if len(started) == number:
+            raise cause
+        original(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(1, "dispatcher"), (2, "first"), (3, "second"), (4, "third")]
+)
+@pytest.mark.parametrize("cause", [RuntimeError("can't start new thread"), MemoryError()])
+def test_a_thread_that_the_system_refuses_fails_the_start_and_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, number: int, name: str, cause: Exception
 ) -> None:
-    started: list[object] = []
-    original = ComponentActor._start_actor_loop
+    log: list[str] = []
+    components = [
+        Fake(name=each, setup=lambda _: log.append("never"))
+        for each in ("first", "second", "third")
+    ]
+    refuse_thread(monkeypatch, number, cause)
+    with pytest.raises(ComponentStartError, match="no thread can be started for it") as info:
+        Dispatcher(components).start()
+    assert_nothing_runs()
+    assert pykka.ActorRegistry.get_all() == []
+    assert info.value.component == name
+    assert info.value.__cause__ is cause
+    assert "ulimit -u" in str(info.value)
+    assert "\n" not in str(info.value)
+    assert log == []
 
-    def refuse_the_third(actor: ComponentActor) -> None:
-        started.append(actor)
-        if len(started) == 3:
-            pykka.ActorRegistry.unregister(actor.actor_ref)  # pykka does not do it
-            raise RuntimeError("can't start new thread")
-        original(actor)
 
-    monkeypatch.setattr(ComponentActor, "_start_actor_loop", refuse_the_third)
-    with pytest.raises(RuntimeError, match="new thread"):
-        Dispatcher([Fake(name=str(n)) for n in range(4)]).start()
+def test_a_daemon_that_gets_no_thread_ends_as_after_any_start_that_fails(
+    monkeypatch: pytest.MonkeyPatch, logged: list[tuple[str, str, dict[str, Any]]]
+) -> None:
+    daemon = ZenDaemon(name="d", components=[Fake(name="first"), Fake(name="second")])
+    refuse_thread(monkeypatch, 3, RuntimeError("can't start new thread"))
+    assert daemon.serve() == EXIT_START_FAILED
+    errors = [message for level, message, _ in logged if level == "ERROR"]
+    assert len(errors) == 1
+    assert errors[0].startswith("Component 'first' failed in start: no thread can be started")
+    assert_nothing_runs()
+
+
+class BrokenSecond(Runtime):
+    """Threads that begin, but one of which gets no further."""
+
+    def enter(self, name: str) -> threading.Thread:
+        if name == "zenactors:second":
+            raise MemoryError
+        return super().enter(name)
+
+
+def test_an_actor_whose_thread_fails_at_once_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "ASK_TIMEOUT", 0.2)
+    dispatcher = Dispatcher([Fake(name="first"), Fake(name="second")], runtime=BrokenSecond())
+    with pytest.raises(ComponentStartError, match="'second' failed in start: its thread has not"):
+        dispatcher.start()
+    await_end_of_threads()
     assert_nothing_runs()
 
 

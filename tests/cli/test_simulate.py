@@ -260,7 +260,7 @@ def test_what_standard_output_cannot_hold_is_drawn_otherwise(
         ("--delay -0.1", "--delay must be a probability from 0 to 1, not '-0.1'"),
         ("--interrupt nan", "--interrupt must be a probability from 0 to 1, not 'nan'"),
         ("--trace=", "--trace is empty; give a path"),
-        ("--see 1", "option '--see' may be '--seeds' or '--seed'"),
+        ("--see 1", "unknown option '--see'; did you mean '--seeds' or '--seed'?"),
     ],
 )
 def test_wrong_usage_is_one_line_and_the_usage(line: str, expected: str, capsys: Capture) -> None:

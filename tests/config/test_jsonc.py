@@ -111,9 +111,9 @@ def test_every_json_text_means_the_same_with_comments_and_is_located(
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("a = 1\nb = \n", (2, 5, "Invalid value")),
-        ("a = 1\na = 2\n", (2, 6, "Cannot overwrite a value")),
-        ("a = [1,", (1, 8, "Invalid value")),
+        ("a = 1\nb = \n", (2, 5, "Invalid value: one is missing here")),
+        ("a = 1\na = 2\n", (2, 6, "Cannot overwrite a value: the same key is given before")),
+        ("a = [1,", (1, 8, "Invalid value: one is missing here")),
     ],
 )
 def test_an_error_in_toml_has_its_line_and_column(text: str, problem: tuple[int, int, str]) -> None:

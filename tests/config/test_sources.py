@@ -34,7 +34,7 @@ def test_a_file_is_toml_by_its_name_and_json_otherwise(name: str, text: str) -> 
 @pytest.mark.parametrize(
     ("name", "content", "problems"),
     [
-        ("x.toml", b"a = 1\nb = \n", ["x.toml:2:5: Invalid value"]),
+        ("x.toml", b"a = 1\nb = \n", ["x.toml:2:5: Invalid value: one is missing here"]),
         ("x.conf", b'{"a": 1,\n "a": 2,\n"b": 1, "b": 2}',
          ["x.conf:2:2: key 'a' is given twice; first in line 1",
           "x.conf:3:9: key 'b' is given twice; first in line 3"]),
@@ -104,7 +104,7 @@ def test_each_file_of_a_directory_has_its_own_problems() -> None:
     write(Path("conf.d/b.conf"), '{"b": 1}')
     Path("conf.d/c.conf").symlink_to("nowhere")
     first, second, third = read_directory(Path("conf.d"))
-    assert first.problems == ("conf.d/a.toml:1:5: Invalid value",)
+    assert first.problems == ("conf.d/a.toml:1:5: Invalid value: one is missing here",)
     assert second.data == {"b": 1}
     assert third.problems == ("conf.d/c.conf: there is no such file; config_dir names it",)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from zenactors.config.places import line_of
-from zenactors.config.toml import locate
+from zenactors.config.places import TextError, line_of
+from zenactors.config.toml import locate, parse_toml
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,37 @@ def test_a_key_that_is_not_in_the_text_has_the_line_of_its_table() -> None:
     lines = locate("a = 1\n[[t]]\n[[t]]\nb = 2\n")
     assert line_of(lines, ("t", 1, "options", "x")) == 3
     assert line_of(lines, ("missing",)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "expected"),
+    [
+        ("a = hello", 1, 5, "Invalid value 'hello': if it is a text, put it in quotes"),
+        ("x = 1\na = /var/x.log # c", 2, 5,
+         "Invalid value '/var/x.log': if it is a text, put it in quotes"),
+        ("a = [1, two, 3]", 1, 9, "Invalid value 'two': if it is a text, put it in quotes"),
+        ("a = { b = two words }", 1, 11,
+         "Invalid value 'two words': if it is a text, put it in quotes"),
+        ("a = True", 1, 5, "Invalid value 'True': write true"),
+        ("a = FALSE", 1, 5, "Invalid value 'FALSE': write false"),
+        ("a =\nb = 1", 1, 4, "Invalid value: one is missing here"),
+        ("a = [1,", 1, 8, "Invalid value: one is missing here"),
+        ("a = # none", 1, 5, "Invalid value: one is missing here"),
+        ("password = hunter2", 1, 12, "Invalid value ***: if it is a text, put it in quotes"),
+        ("x = { 'api-key' = hunter2 }", 1, 19,
+         "Invalid value ***: if it is a text, put it in quotes"),
+        ("a = http://me:hunter2@host/", 1, 5,
+         "Invalid value 'http://me:***@host/': if it is a text, put it in quotes"),
+        ("[private]\nkey = hunter2", 2, 7,
+         "Invalid value ***: if it is a text, put it in quotes"),
+        ("words = [\n  hunter2\n]", 2, 3,
+         "Invalid value ***: if it is a text, put it in quotes"),
+        ("a = 1\na = 2", 2, 6, "Cannot overwrite a value: the same key is given before"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_named_with_the_next_step(
+    text: str, line: int, column: int, expected: str
+) -> None:
+    with pytest.raises(TextError) as caught:
+        parse_toml(text)
+    assert caught.value.problems == [(line, column, expected)]

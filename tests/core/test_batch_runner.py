@@ -115,6 +115,18 @@ class Pair(NamedTuple):
     args: Any
 
 
+class HostilePair(tuple[Any, ...]):
+    """A tuple of another size than it says."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return 2
+
+    def __iter__(self) -> Any:
+        raise LookupError("iter")
+
+
 class Odd:
     """Raises whatever is asked of it."""
 
@@ -140,8 +152,33 @@ WRONG_ANSWERS = [
     # Two elements, and no answer all the same.
     *(("host", 514), "no", {"a": 1, "b": 2}, [1, "args"], {1: 0, 2: 0}.items()),
     *((True, "args"), (1.0, "args"), (2, "args"), (-1, "args"), (None, "args")),
-    *(Pair(1, "args"), Odd(), (Odd(), "args")),
+    *(
+        Pair(flag=True, args="args"),
+        Pair(2, "args"),
+        HostilePair((1, "args", 3)),
+        Odd(),
+        (Odd(), "args"),
+    ),
 ]
+
+
+@pytest.mark.parametrize("callbacks", [1, 2])
+@pytest.mark.parametrize(
+    ("answer", "items"),
+    [
+        (Pair(FLAG_CONTINUE, "new"), ["new"]),
+        (Pair(1, "new"), ["new"]),
+        (Pair(FLAG_STOP, "new"), []),
+        (Pair(0, "new"), []),
+    ],
+)
+def test_a_named_tuple_is_an_answer_like_a_plain_one(
+    answer: Any, items: list[str], callbacks: int
+) -> None:
+    driver = RunnerDriver(*[lambda _daemon, _args: answer, proceed][:callbacks])
+    batch = driver.run(1)
+
+    assert (batch.items, batch.dead) == (items, 0)
 
 
 @pytest.mark.parametrize("callbacks", [1, 2])
@@ -544,6 +581,23 @@ def test_what_an_answer_raises_while_it_is_read_is_the_cause_of_the_dead_letter(
     (letter,) = driver.sink.letters
     assert isinstance(letter.cause, ZenDaemonComponentException)
     assert isinstance(letter.cause.__cause__, LookupError)
+
+
+@pytest.mark.parametrize("cause", [ValueError("in the answer"), TypeError("in the answer")])
+def test_with_compat_what_an_answer_raises_while_it_is_read_is_the_cause_too(
+    cause: Exception,
+) -> None:
+    def odd(daemon: Any, args: Any) -> Any:
+        yield 1
+        raise cause
+
+    driver = RunnerDriver(odd)
+    driver.runner.compat = True
+    assert driver.run(1).dead == 1
+    (letter,) = driver.sink.letters
+    assert isinstance(letter.cause, ZenDaemonComponentException)
+    assert "expected (flag, args)" in str(letter.cause)
+    assert letter.cause.__cause__ is cause
 
 
 def test_an_answer_that_exits_while_it_is_read_stops_like_its_callback() -> None:

@@ -115,7 +115,7 @@ def test_a_callback_that_hangs_does_not_keep_others_from_stopping(event: str) ->
         assert event not in other.heard
         harness.advance(0.2)
         assert event in other.heard
-        assert f"Busy for too long: event {event!r} goes on without it" in [
+        assert f"Component 'hanging' is busy for too long: event {event!r} goes on without it" in [
             record.message for record in harness.logs if record.component == "hanging"
         ]
         harness.signal(signal.SIGINT)

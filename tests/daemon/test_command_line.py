@@ -144,7 +144,7 @@ def test_without_actions_there_is_no_option_for_them() -> None:
         ("--log-file= --pid-file=", {"log_file": "", "pid_file": ""}),
         ("--greeting 5", {"greeting": "5"}),
         ("--greeting --x", {"greeting": "--x"}),
-        ("--stats 5 --verb --config-dir d", {
+        ("--stats-interval 5 --verbose --config-dir d", {
             "stats_interval": 5.0, "verbosity": 1, "config_dir": "d"}),
         ("--config-file f --config-file-silent", {
             "config_file": "f", "config_file_silent": True}),
@@ -181,10 +181,15 @@ def test_options_become_keys_with_values_of_the_models_types(
          " did you mean 'signal-check'?"),
         ("--config-fiel x", "unknown option '--config-fiel'; did you mean '--config-file'?"),
         ("--loud", "unknown option '--loud'; did you mean '--no-loud'?"),
-        ("--tags x", "unknown option '--tags'; did you mean '--umask'?"),
+        ("--tags x", "unknown option '--tags'"),
         ("--config x",
-         "option '--config' may be '--config-file' or '--config-dir' or '--config-file-silent'"
-         " or '--config-dir-silent'"),
+         "unknown option '--config'; did you mean '--config-dir'?"),
+        ("--verb", "unknown option '--verb'; did you mean '--verbose'?"),
+        ("--work-dir --verb --hel", "unknown option '--hel'; did you mean '--help'?"),
+        ("--stats-int=5", "unknown option '--stats-int'; did you mean '--stats-interval'?"),
+        ("--para", "unknown option '--para'; did you mean '--paralel' or '--parallel'?"),
+        ("--nope", "unknown option '--nope'"),
+        ("-verbose", "unknown option '-verbose'; did you mean '--verbose'?"),
         ("--work-dir", "option '--work-dir' needs a value: --work-dir DIR"),
         ("--count2", "option '--count2' needs a value: --count2 NUMBER"),
         ("--work-dir a --work-dir b", "option '--work-dir' is given twice"),

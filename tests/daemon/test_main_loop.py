@@ -29,13 +29,20 @@ class Subject(ZenDaemonComponent):
         self.signals = signals
         self.harness: Harness
         self.done: list[str] = []
+        self.daemon: Any = None
 
     def setup(self, daemon: Any) -> None:
+        self.daemon = daemon
         daemon.io.keep_alive()
         self.visit("setup", daemon)
 
     def teardown(self, daemon: Any) -> None:
         self.visit("teardown", daemon)
+
+    def get_statistics(self, reader: Any = "") -> dict[str, Any]:
+        if self.where == "statistics":
+            self.visit("statistics", self.daemon)
+        return {}
 
     @handles("work")
     def cbk_event_work(self, daemon: Any, args: Any) -> None:
@@ -88,7 +95,7 @@ def test_a_second_sigterm_does_not_put_the_end_off() -> None:
     with harness_of(Subject("work"), ordering="global", schedule=[("work",)]) as harness:
         harness.advance(1.0)
         begun = harness.now
-        for _ in range(5):
+        for _ in range(4):
             harness.signal(signal.SIGTERM)
             harness.advance(TERMINATE_TIMEOUT * 0.3)
         assert leaving(harness) == ["Leaving at once: SIGTERM"]
@@ -130,6 +137,26 @@ def test_the_third_sigint_ends_a_graceful_stop_that_hangs() -> None:
         assert harness.run(60.0) == EXIT_FORCED_STOP
         assert leaving(harness) == ["Leaving at once: asked to stop three times"]
         assert harness.now < 5.0
+
+
+@pytest.mark.parametrize(
+    ("signals", "status", "reason"),
+    [
+        ([signal.SIGTERM], EXIT_OK, "SIGTERM"),
+        ([signal.SIGINT] * 2, EXIT_FORCED_STOP, "asked to stop three times"),
+    ],
+)
+def test_a_signal_ends_a_question_to_a_component_that_hangs(
+    signals: list[int], status: int, reason: str
+) -> None:
+    subject = Subject("statistics", *signals)
+    with harness_of(subject) as harness:
+        harness.signal(signal.SIGINT)
+        assert harness.run(60.0) == status
+        assert leaving(harness) == [f"Leaving at once: {reason}"]
+        assert harness.now < 0.3
+    begun = "0.000000 daemon: log WARNING Leaving at once"  # no time has passed since the signal
+    assert any(line.startswith(begun) for line in harness.trace.text().splitlines())
 
 
 def test_of_two_reasons_to_leave_the_first_counts() -> None:

@@ -66,9 +66,9 @@ def test_wrong_keys_of_the_daemon_are_named_with_their_lines(
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("name = \n", "x.toml:1:8: Invalid value"),
+        ("name = \n", "x.toml:1:8: Invalid value: one is missing here"),
         ("name = 'x'\n\n  oops\n", "x.toml:3:7: Expected '=' after a key in a key/value pair"),
-        ("name = 'x'\nlist = [1,", "x.toml:2:11: Invalid value"),
+        ("name = 'x'\nlist = [1,", "x.toml:2:11: Invalid value: one is missing here"),
     ],
 )  # fmt: skip
 def test_broken_toml_is_named_with_line_and_column(

@@ -229,6 +229,27 @@ def test_replicas_overtake_each_other_and_the_results_keep_their_order(seed: int
     assert probe.received == [("x", number) for number in range(4)]
 
 
+def test_with_compat_an_answer_that_can_be_read_once_is_read_once() -> None:
+    def good(_daemon: Any, args: Any) -> Any:
+        yield 1
+        yield args + 1
+
+    def bad(_daemon: Any, _args: Any) -> Any:
+        yield 1
+        raise ValueError("in the answer")
+
+    with Harness([Work(good)], compat="pyzenkit") as harness:
+        harness.queue.schedule("x", 1)
+        harness.run_until_idle()
+        assert harness.completed("x") == 1
+    with Harness([Work(bad)], compat="pyzenkit") as harness:
+        harness.queue.schedule("x", 1)
+        harness.run_until_idle()
+        (letter,) = harness.dead_letters()
+    assert "expected (flag, args)" in str(letter.cause)
+    assert isinstance(letter.cause.__cause__, ValueError)
+
+
 def test_compat_stops_everything_when_a_callback_raises() -> None:
     def fail(daemon: Daemon, args: Any) -> None:
         raise LookupError("no")

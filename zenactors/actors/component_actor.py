@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
-
-import pykka
 
 from zenactors.actors.component_messages import (
     Change,
@@ -20,6 +19,7 @@ from zenactors.actors.component_messages import (
     SetUp,
     TearDown,
 )
+from zenactors.actors.engine_actor import EngineActor
 from zenactors.actors.mailbox import Mailbox, Resume, RunReactor
 from zenactors.actors.reactor import ComponentReactor
 from zenactors.core.batch_runner import BatchRunner, exit_status
@@ -39,12 +39,18 @@ if TYPE_CHECKING:
 class ComponentListener(Protocol):
     """Receives a component's reports. None of its methods blocks. Thread: the component's."""
 
-    def thread_started(self, runner: BatchRunner, reactor: ComponentReactor) -> None:
+    def thread_started(
+        self, runner: BatchRunner, reactor: ComponentReactor, component: Any
+    ) -> None:
         """Note that the actor's thread runs."""
         ...
 
-    def thread_ended(self) -> None:
-        """Note that the actor's thread is about to end."""
+    def object_taken(self, index: int, component: Any) -> None:
+        """Note which object the component is from now on; raise if that one runs already."""
+        ...
+
+    def thread_ended(self, cause: BaseException | None) -> None:
+        """Note that the actor's thread is about to end; with `cause`, because it failed."""
         ...
 
     def setup_is_over(self, index: int, cause: BaseException | None) -> None:
@@ -75,19 +81,20 @@ class ComponentListener(Protocol):
         """Note that the component works neither with its new options nor with its old ones."""
         ...
 
-    def broken(self, cause: BaseException) -> None:
-        """Note a bug in zenactors itself."""
+    def descriptors_failed(self, component: str, cause: Exception) -> None:
+        """Note that the system refuses to wait for the component's descriptors."""
+        ...
+
+    def broken(self, cause: BaseException, where: str) -> None:
+        """Note a bug in zenactors itself, or that the memory was not enough for its work."""
         ...
 
 
-class ComponentActor(pykka.ThreadingActor):
+class ComponentActor(EngineActor):
     """Run one component: its batches, its hooks, and its descriptors' and timers' callbacks.
 
     Thread: own, except `__init__`.
     """
-
-    # A thread that hangs in a callback must not keep the process alive.
-    use_daemon_thread = True
 
     actor_inbox: Mailbox
 
@@ -110,7 +117,7 @@ class ComponentActor(pykka.ThreadingActor):
         self._wiring = wiring
         self._hook = runtime.hook
         self._runner = runner
-        self._reactor = ComponentReactor(clock, self._active_changed)
+        self._reactor = ComponentReactor(clock, self._active_changed, self._descriptors_failed)
         self._over = False  # torn down: nothing runs any more
         self._is_set_up = False
         self._calling_back = False
@@ -122,21 +129,25 @@ class ComponentActor(pykka.ThreadingActor):
 
     def on_start(self) -> None:
         """Report that the thread runs: pykka's `start()` returns a reference in any case."""
-        self._listener.thread_started(self._runner, self._reactor)
+        self._listener.thread_started(self._runner, self._reactor, self._component)
 
-    def on_stop(self) -> None:
+    def on_end(self, cause: BaseException | None) -> None:
         """Close the inbox: from now on it answers every ask with `ActorDeadError`."""
         self.actor_inbox.close()
+        self._listener.thread_ended(cause)
         self._reactor.close()
-        self._listener.thread_ended()
 
     def on_receive(self, message: Any) -> Any:
         """Handle one message. Raises only to answer a question."""
         kind, runner, inbox = type(message), self._runner, self.actor_inbox
+        is_question = kind is ReadStatistics or kind is ReadState
         runner.collects = True
         try:
+            if is_question:
+                return self._read(message)
             if kind is not Batch and kind is not Resume:
-                return self._handle(message)
+                self._handle(message)
+                return None
             if self._over:
                 return None  # the batch stays in flight, and the stop reports its events as left
             if kind is Batch:
@@ -146,22 +157,20 @@ class ComponentActor(pykka.ThreadingActor):
                 if inbox.interrupted():
                     inbox.busy = True  # after the interruption `get` returns `RESUME`
                     break
-        except BaseException as cause:
-            if kind is not Batch and kind is not Resume:
-                raise  # the answer to a question
-            self._listener.broken(cause)  # a bug, or an exception from another thread
+        except BaseException as cause:  # the exceptions of callbacks are contained
+            if is_question:
+                raise
+            self._listener.broken(cause, f"component {runner.name!r}")
         finally:
             runner.collects = False
             if runner.children:  # a finalizer has scheduled something between two callbacks
                 self._flush()
         return None
 
-    def _handle(self, message: Any) -> Any:
+    def _handle(self, message: Any) -> None:
         match message:
             case RunReactor():
                 self._call_back()
-            case ReadStatistics() | ReadState():
-                return self._read(message)
             case Open():
                 self._reactor.open()
             case Quiesce():
@@ -173,20 +182,26 @@ class ComponentActor(pykka.ThreadingActor):
             case SetUp():
                 self._listener.setup_is_over(self._index, self._set_up())
             case TearDown():
-                if not self._over:
-                    self._tear_down()
-                self._reactor.close()
-                self._over = True
-                self.actor_inbox.busy = False
-                self._listener.teardown_is_over(self._index)
-        return None
+                try:
+                    if not self._over:
+                        self._tear_down()
+                    self._reactor.close()
+                finally:
+                    self._over = True
+                    self.actor_inbox.busy = False
+                    self._listener.teardown_is_over(self._index)
 
     def _call_back(self) -> None:
         self._calling_back = True
-        for callback in self._reactor.take_due():
-            self._contained(callback, self._daemon)
-        self._calling_back = False
+        try:
+            for callback in self._reactor.take_due():
+                self._contained(callback, self._daemon)
+        finally:
+            self._calling_back = False
         self._report_active()
+
+    def _descriptors_failed(self, cause: Exception) -> None:
+        self._listener.descriptors_failed(self._runner.name, cause)
 
     def _read(self, question: ReadStatistics | ReadState) -> Any:
         try:
@@ -279,8 +294,11 @@ class ComponentActor(pykka.ThreadingActor):
         self._reactor.close()
         if component is not None and component is not self._component:
             try:
+                self._listener.object_taken(self._index, component)
                 self._wiring.replace(self._index, component)
-            except BaseException as cause:  # of its `get_events`; returned, as above
+            except BaseException as cause:  # of its `get_events`, say; returned, as above
+                with contextlib.suppress(ZenDaemonComponentException):
+                    self._listener.object_taken(self._index, self._component)
                 return cause
             transfer_state(self._component, component)
             self._component = component
@@ -291,15 +309,16 @@ class ComponentActor(pykka.ThreadingActor):
 
     def _set_up(self) -> BaseException | None:
         try:
-            for hook in ("setup", "setup_dump"):
-                call = getattr(self._component, hook, None)
-                if call is not None:
-                    self._hook(self._runner.name, call)(self._daemon)
-                self._is_set_up = True  # it is torn down even if `setup_dump` raises
+            try:
+                for hook in ("setup", "setup_dump"):
+                    call = getattr(self._component, hook, None)
+                    if call is not None:
+                        self._hook(self._runner.name, call)(self._daemon)
+                    self._is_set_up = True  # it is torn down even if `setup_dump` raises
+            finally:
+                self._flush()
         except BaseException as cause:  # for the start; pykka's loop would lose it
             return cause
-        finally:
-            self._flush()
         return None
 
     def _contained(self, callback: Any, *args: Any) -> None:

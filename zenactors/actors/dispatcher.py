@@ -20,7 +20,7 @@ from zenactors.actors.shutdown import Shutdown, StopReport
 from zenactors.actors.startup import Startup
 from zenactors.core.callbacks import callback_name
 from zenactors.core.chain_state import Counts
-from zenactors.core.clock import LONGEST_SLEEP, Clock, Deadline, SystemClock, to_seconds
+from zenactors.core.clock import Clock, Deadline, SystemClock, to_seconds
 from zenactors.core.dispatch_state import DispatchState, Ordering
 from zenactors.core.names import DaemonNames
 from zenactors.core.phase import Phase
@@ -49,7 +49,8 @@ class Dispatcher(DaemonNames):
 
     Args:
         components: In order of registration. They are set up in this order, and their callbacks
-            are in the chains in this order. A component belongs to one dispatcher.
+            are in the chains in this order. An object is a component of one running
+            dispatcher at a time.
         ordering: Which events may overlap: `"global"`, `"component"` or `"event"`.
         compat: `"pyzenkit"`: pyzenkit's semantics. Implies `ordering="global"`; a callback that
             raises or returns no `(flag, args)`, or an event without a chain, ends the daemon.
@@ -143,7 +144,8 @@ class Dispatcher(DaemonNames):
         Blocks until all of this is done. If anything fails, nothing is left running.
 
         Raises:
-            ComponentStartError: A component failed, or took longer than `start_timeout`.
+            ComponentStartError: A component failed, took longer than `start_timeout`, runs in a
+                dispatcher already, or gets no thread.
             NotRunningError: It was started before, or another thread stopped it meanwhile.
         """
         if not self._engine.enter(Phase.SETTING_UP):
@@ -229,19 +231,20 @@ class Dispatcher(DaemonNames):
         """Return True once it is time to stop. Then produce no new work."""
         return self._engine.done.is_set()
 
-    def wait(self, period: float) -> bool:
+    def wait(self, period: float | None) -> bool:
         """Wait `period` seconds, or until it is time to stop. Return True if it is.
 
+        Args:
+            period: None, or infinity, waits until it is time to stop. A negative one, however
+                large, returns at once.
+
         Raises:
-            ValueError: `period` is NaN. An infinite one waits until it is time to stop.
+            ValueError: `period` is NaN.
         """
-        done = self._engine.done
-        left = math.inf if period == math.inf else to_seconds("period", period)
-        while left > LONGEST_SLEEP:
-            if done.wait(LONGEST_SLEEP):
-                return True
-            left -= LONGEST_SLEEP
-        return done.wait(left)
+        left = None
+        if period is not None and period != math.inf:
+            left = 0.0 if period == -math.inf else max(0.0, to_seconds("period", period))
+        return self._engine.done.wait(left)
 
     def retrying(self, **options: Any) -> tenacity.Retrying:
         """Return tenacity's `Retrying`, whose waits end when it is time to stop.

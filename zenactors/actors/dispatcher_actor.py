@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import pykka
-
 from zenactors.actors.dispatch_loop import DispatchLoop
+from zenactors.actors.engine_actor import EngineActor
 from zenactors.actors.mailbox import ControlLane, InternalEnvelope
 
 
@@ -17,12 +16,8 @@ class DispatcherListener(Protocol):
         """The thread runs."""
         ...
 
-    def dispatcher_ended(self) -> None:
-        """The thread is about to end."""
-        ...
-
-    def broken(self, cause: BaseException) -> None:
-        """Note a bug in zenactors itself."""
+    def dispatcher_ended(self, cause: BaseException | None) -> None:
+        """The thread is about to end; with `cause`, because it failed."""
         ...
 
 
@@ -60,10 +55,8 @@ class DispatcherInbox(ControlLane):
         loop.run_and_park()
 
 
-class DispatcherActor(pykka.ThreadingActor):
+class DispatcherActor(EngineActor):
     """Own the loop's thread. Runs no user code and never waits for a component."""
-
-    use_daemon_thread = True
 
     actor_inbox: DispatcherInbox
 
@@ -80,10 +73,10 @@ class DispatcherActor(pykka.ThreadingActor):
         """Report that the thread runs."""
         self._listener.dispatcher_started()
 
-    def on_stop(self) -> None:
+    def on_end(self, cause: BaseException | None) -> None:
         """Close the inbox: from now on it answers every ask with `ActorDeadError`."""
         self.actor_inbox.close()
-        self._listener.dispatcher_ended()
+        self._listener.dispatcher_ended(cause)
 
     def on_receive(self, message: Any) -> Any:
         """Do nothing: the actor has no messages but the one that stops it."""

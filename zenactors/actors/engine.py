@@ -8,16 +8,19 @@ none of these blocks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pykka
 from loguru import logger
 
+from zenactors.actors.answers import Answer
+from zenactors.actors.claims import claim, other_holder, release
 from zenactors.actors.component_actor import ComponentActor
 from zenactors.actors.component_messages import Open
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.incidents import Incidents, survive_log
+from zenactors.actors.mailbox import InternalEnvelope
 from zenactors.actors.wiring import Wiring
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.clock import Deadline
@@ -25,6 +28,8 @@ from zenactors.core.dispatch_state import DispatchState, Ordering
 from zenactors.core.messages import SourceChanged
 from zenactors.core.phase import Lifecycle, Phase
 from zenactors.core.replicas import ReplicaRouter, Replicas
+from zenactors.core.text import format_error
+from zenactors.errors import ComponentStartError
 
 if TYPE_CHECKING:
     from zenactors.actors.entries import ComponentEntry
@@ -36,6 +41,12 @@ if TYPE_CHECKING:
     from zenactors.core.messages import Batch, Scheduled
 
 ASK_TIMEOUT = 5.0  # seconds: how long a component may take to answer a question
+MORE_THREADS = (
+    "Raise the limit of threads (ulimit -u, TasksMax= of systemd, pids.max of a container), or run"
+    " fewer components"
+)
+
+A = TypeVar("A", bound="pykka.ThreadingActor")
 
 
 class ReplicaSink:
@@ -167,10 +178,10 @@ class Engine(Incidents):
         self.loop.wake()
         self.tell_all(Open())
 
-    def broken(self, cause: BaseException) -> None:
+    def broken(self, cause: BaseException, where: str) -> None:
         """End everything after a bug, or after another thread's exception in a thread of ours."""
         self.loop.release()  # it may have struck in the middle of a hold
-        super().broken(cause)
+        super().broken(cause, where)
 
     def halt(self) -> None:
         """Start no more events, and let the program that runs the dispatcher stop it.
@@ -185,10 +196,15 @@ class Engine(Incidents):
     # --- actors --------------------------------------------------------------------------------
 
     def start_actors(self, daemon: Any) -> None:
-        """Start all actors, and wait until their threads run. They do nothing yet."""
-        self._dispatcher = self.runtime.start(DispatcherActor, self.loop, self)
+        """Start all actors, and wait until their threads run. They do nothing yet.
+
+        Raises:
+            ComponentStartError: There is no thread for an actor, or its component runs already.
+        """
+        self._dispatcher = self._start("dispatcher", DispatcherActor, self.loop, self)
         for index, entry in enumerate(self.entries):
-            ref = self.runtime.start(
+            ref = self._start(
+                entry.name,
                 ComponentActor,
                 entry.component,
                 self._make_runner(index, entry, daemon),
@@ -200,7 +216,40 @@ class Engine(Incidents):
             )
             self.refs.append(ref)
             self.mailboxes.append(cast("Mailbox", ref.actor_inbox))
-        self.wait_for(self._all_threads_run, Deadline(self.clock, ASK_TIMEOUT))
+        self._await_threads()
+        for index, entry in enumerate(self.entries):
+            self._check_not_in_use(index, entry.component, "start")
+
+    def _start(self, name: str, actor: type[A], *args: Any, **options: Any) -> pykka.ActorRef[A]:
+        try:
+            return self.runtime.start(actor, *args, **options)
+        except (RuntimeError, MemoryError) as cause:
+            self._await_threads()  # so that the stop finds those that have begun
+            raise ComponentStartError(
+                name,
+                "start",
+                f"no thread can be started for it: {format_error(cause)}. {MORE_THREADS}.",
+            ) from cause
+
+    def _await_threads(self) -> None:
+        if self.wait_for(self._all_threads_run, Deadline(self.clock, ASK_TIMEOUT)):
+            return
+        late = [name for index, name in enumerate(self.names) if index not in self.threads]
+        raise ComponentStartError(
+            late[0] if late else "dispatcher",
+            "start",
+            f"its thread has not begun in {ASK_TIMEOUT:g} s",
+        )
+
+    def _check_not_in_use(self, index: int, component: Any, stage: str) -> None:
+        other = other_holder(self.threads.get(index), component)
+        if other is not None:
+            raise ComponentStartError(
+                self.names[index],
+                stage,
+                f"it runs already, in the thread {other.name!r}. Stop that dispatcher first, or"
+                " make another object for this one.",
+            )
 
     def stop_actors(self) -> None:
         """Order all actors to leave their loops. Does not wait."""
@@ -227,21 +276,31 @@ class Engine(Incidents):
         """
         deadline = Deadline(self.clock, timeout)
         caller = self.runners.get(self.runtime.ident())  # it would wait for itself
-        answers = [
-            (self.names[index], ref.ask(question, block=False))
-            for index, ref in enumerate(self.refs)
-            if caller is None or index != caller.index
-        ]
+        answers: dict[str, Answer] = {}
+        for index, mailbox in enumerate(self.mailboxes):
+            if caller is None or index != caller.index:
+                answer = answers[self.names[index]] = Answer(self.notifier)
+                mailbox.put(InternalEnvelope(question, answer))
+        # After the end, only a component that was left behind does not answer.
+        if self.lifecycle.phase is not Phase.DOWN:
+            self._await_answers(list(answers.values()), deadline)
         result = {}
-        for name, answer in answers:
-            try:
-                result[name] = answer.get(timeout=deadline.remaining())
-            except (pykka.Timeout, pykka.ActorDeadError):
+        for name, answer in answers.items():
+            if not answer.is_set or isinstance(answer.cause, pykka.ActorDeadError):
                 with survive_log():
                     logger.bind(component=name).debug("No answer to {question}", question=question)
-            except Exception as cause:  # the component's own code raised
-                self.callback_failed(name, type(question).__name__, cause)
+            elif answer.cause is not None:  # the component's own code raised
+                self.callback_failed(name, type(question).__name__, answer.cause)
+            else:
+                result[name] = answer.value
         return result
+
+    def _await_answers(self, answers: list[Answer], deadline: Deadline) -> None:
+        def all_set() -> bool:
+            return all(answer.is_set for answer in answers)
+
+        if not all_set():  # otherwise it may be asked when nothing can be waited for
+            self.wait_for(all_set, deadline)
 
     # --- waiting -------------------------------------------------------------------------------
 
@@ -286,28 +345,47 @@ class Engine(Incidents):
         return drained
 
     def _all_threads_run(self) -> bool:
-        return len(self.threads) == len(self.entries) and self.dispatcher_thread is not None
+        has_begun = self._dispatcher is None or self.dispatcher_thread is not None
+        return has_begun and len(self.threads) == len(self.refs)
 
     # --- what components report (actors.component_actor.ComponentListener) ---------------------
 
-    def thread_started(self, runner: BatchRunner, reactor: ComponentReactor) -> None:
+    def thread_started(
+        self, runner: BatchRunner, reactor: ComponentReactor, component: Any
+    ) -> None:
         """Register the calling thread as a component's."""
         ident = self.runtime.ident()
         self.loop.own_threads.add(ident)
         self.runners[ident] = runner
         self.reactors[ident] = reactor
-        self.threads[runner.index] = self.runtime.enter(f"zenactors:{runner.name}")
+        thread = self.runtime.enter(f"zenactors:{runner.name}")
+        claim(thread, component)
+        self.threads[runner.index] = thread
         self.notifier.notify()
 
-    def thread_ended(self) -> None:
+    def object_taken(self, index: int, component: Any) -> None:
+        """Note which object a component is from now on. Thread: the component's.
+
+        Raises:
+            ComponentStartError: The object runs already.
+        """
+        claim(self.threads[index], component)
+        self._check_not_in_use(index, component, "setup")
+
+    def thread_ended(self, cause: BaseException | None) -> None:
         """Forget the calling thread: the system reuses identities."""
         ident = self.runtime.ident()
         self.loop.release()
         self.loop.own_threads.discard(ident)
         runner = self.runners.pop(ident, None)
         self.reactors.pop(ident, None)
-        if runner is not None and not self.halted:
-            self.actor_lost(f"component {runner.name!r}")
+        if runner is None:
+            return
+        release(self.threads.get(runner.index))
+        if not self.halted:
+            self.actor_lost(f"component {runner.name!r}", cause)
+        elif cause is not None:
+            self.callback_failed(runner.name, "The actor", cause)
 
     def setup_is_over(self, index: int, cause: BaseException | None) -> None:
         """Note that a component's setup is over."""
@@ -343,10 +421,12 @@ class Engine(Incidents):
         self.dispatcher_thread = self.runtime.enter("zenactors:dispatcher")
         self.notifier.notify()
 
-    def dispatcher_ended(self) -> None:
+    def dispatcher_ended(self, cause: BaseException | None) -> None:
         """Note that the dispatcher's thread is about to end."""
         self.loop.release()
         self.loop.end_serving()
         self.loop.own_threads.discard(self.runtime.ident())
         if not self.halted:
-            self.actor_lost("the dispatcher")
+            self.actor_lost("the dispatcher", cause)
+        elif cause is not None:
+            self.callback_failed("dispatcher", "The actor", cause)

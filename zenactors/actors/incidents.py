@@ -33,6 +33,12 @@ def survive_log() -> contextlib.suppress:
     return contextlib.suppress(Exception)
 
 
+def try_to_log(level: str, message: str, **fields: Any) -> None:
+    """Log a line, and ignore what a log sink, or a patcher, of the program raises."""
+    with survive_log():
+        logger.opt(depth=1).log(level, message, **fields)
+
+
 class Incidents(abc.ABC):
     """The part of an engine that handles what goes wrong. Nothing on it blocks. Thread: any.
 
@@ -112,39 +118,80 @@ class Incidents(abc.ABC):
         self.set_exit_status(EXIT_SOFTWARE)
         self.halt()
         with survive_log():
-            logger.bind(component=self.names[index]).opt(exception=cause).critical(
-                "Cannot roll back to its old options: {cause}; stopping", cause=short_repr(cause)
+            name = self.names[index]
+            logger.bind(component=name).opt(exception=cause).critical(
+                "Component {name!r} cannot roll back to its old options: {cause}; stopping",
+                name=name,
+                cause=short_repr(cause),
             )
 
     def component_skipped(self, event: Any, component: int) -> None:
         """Log that a control event went on without a component."""
         with survive_log():
-            logger.bind(component=self.names[component]).warning(
-                "Busy for too long: event {event!r} goes on without it", event=event
+            name = self.names[component]
+            logger.bind(component=name).warning(
+                "Component {name!r} is busy for too long: event {event!r} goes on without it",
+                name=name,
+                event=event,
             )
 
     def loop_failed(self, cause: Exception) -> None:
         """End everything, because the dispatcher's state raised."""
         if not isinstance(cause, UnknownEventError):
-            self.broken(cause)
+            self.broken(cause, "the dispatcher")
             return
         self.set_exit_status(EXIT_FAILURE)
         self.halt()
         with survive_log():
             logger.error("{cause}", cause=cause)
 
-    def actor_lost(self, what: str) -> None:
-        """End everything, because an actor ended and nothing asked it to."""
-        self.set_exit_status(EXIT_SOFTWARE)
-        self.halt()
-        with survive_log():
-            logger.critical("The actor of {what} ended without being asked to; stopping", what=what)
+    def actor_lost(self, what: str, cause: BaseException | None) -> None:
+        """End everything, because an actor ended and nothing asked it to.
 
-    def broken(self, cause: BaseException) -> None:
-        """End everything after a bug in zenactors itself."""
+        Args:
+            what: Whose actor it was.
+            cause: The exception that ended it, if one did.
+        """
         self.set_exit_status(EXIT_SOFTWARE)
         self.halt()
         with survive_log():
+            reason = "without being asked to" if cause is None else f"by {short_repr(cause)}"
             logger.opt(exception=cause).critical(
-                "A bug in zenactors: {cause}; stopping. Please report it.", cause=short_repr(cause)
+                "The actor of {what} ended {reason}; stopping", what=what, reason=reason
+            )
+
+    def descriptors_failed(self, component: str, cause: Exception) -> None:
+        """End everything: a component would wait for ever for what it has registered."""
+        self.set_exit_status(EXIT_SOFTWARE)
+        self.halt()
+        with survive_log():
+            logger.bind(component=component).critical(
+                "Component {name!r} cannot wait for its descriptors any more: {cause}; stopping."
+                " Does its code close descriptors that it has not opened?",
+                name=component,
+                cause=short_repr(cause),
+            )
+
+    def broken(self, cause: BaseException, where: str) -> None:
+        """End everything after a bug in zenactors itself, or for want of memory.
+
+        Args:
+            cause: The exception.
+            where: The actor that met it.
+        """
+        self.set_exit_status(EXIT_SOFTWARE)
+        self.halt()
+        with survive_log():
+            critical = logger.opt(exception=cause).critical
+            if isinstance(cause, MemoryError):
+                critical(
+                    "Out of memory in {where}; stopping. Raise the limit of memory, or let fewer"
+                    " events wait.",
+                    where=where,
+                )
+                return
+            critical(
+                "A bug in zenactors, in {where}: {cause}; stopping. Please report it.",
+                where=where,
+                cause=short_repr(cause),
             )

@@ -6,6 +6,7 @@ Only components that register a descriptor pay for a selector and its wake-up de
 from __future__ import annotations
 
 import contextlib
+import errno
 import heapq
 import itertools
 import os
@@ -13,11 +14,19 @@ import selectors
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from zenactors.advice import advice_for, reason
 from zenactors.core.clock import LONGEST_SLEEP, Clock, to_seconds
 from zenactors.core.event_queue import MIN_PRUNED
 
 MIN_INTERVAL = 0.000_001  # seconds: a smaller one would overflow the count of missed calls
 BUSY_POLL = 0.001  # seconds between two looks at the descriptors while there are batches to run
+
+_ADVICE = {
+    errno.EPERM: "A regular file or a directory is always ready: use it without waiting",
+    errno.EBADF: "Register a descriptor while it is open",
+    errno.ENOENT: "It was closed while it was registered: cancel first, then close",
+    errno.ENOSPC: "Raise the limit of watched descriptors (sysctl fs.epoll.max_user_watches)",
+}
 
 ReactorCallback = Callable[[Any], Any]
 
@@ -54,11 +63,15 @@ class WakeUp:
     If its owner closed it, a late write could reach another file with the same number.
     """
 
+    fd = -1
+
     def __init__(self) -> None:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     def __del__(self) -> None:
-        os.close(self.fd)
+        if self.fd >= 0:  # otherwise there was none to be had
+            with contextlib.suppress(OSError):  # the component's own code has closed it
+                os.close(self.fd)
 
     def set(self) -> None:
         """Make the descriptor readable. Never blocks. Thread: any."""
@@ -78,11 +91,19 @@ class ComponentReactor:
         clock: The source of time.
         on_active: Called with True when the first registration is made and with False when
             the last is gone.
+        on_failure: Called if the system refuses to wait for the descriptors. They never call back
+            again; timers do.
     """
 
-    def __init__(self, clock: Clock, on_active: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        on_active: Callable[[bool], None],
+        on_failure: Callable[[Exception], None],
+    ) -> None:
         self._clock = clock
         self._on_active = on_active
+        self._on_failure = on_failure
         self._registered: set[Registration] = set()
         self._timers: list[tuple[float, int, Registration]] = []
         self._order = itertools.count()
@@ -225,14 +246,9 @@ class ComponentReactor:
         if registration.mask:
             wanted = self._by_fd[registration.fd]
             del wanted[registration.mask]
-            assert self._selector is not None
-            # A descriptor that was closed before has left the selector already.
-            with contextlib.suppress(KeyError, OSError):
-                if wanted:
-                    self._selector.modify(registration.fd, _mask(wanted))
-                else:
-                    del self._by_fd[registration.fd]
-                    self._selector.unregister(registration.fd)
+            if not wanted:
+                del self._by_fd[registration.fd]
+            self._unwatch(registration.fd, wanted)
         self._unregister(registration)
         self._prune()
         return True
@@ -242,9 +258,7 @@ class ComponentReactor:
         for registration in list(self._registered):
             registration.cancel()
         self._timers.clear()
-        if self._selector is not None:
-            self._selector.close()
-            self._selector = self._wake_up = None
+        self._close_selector()
 
     # --- inside -----------------------------------------------------------------------------
 
@@ -263,20 +277,56 @@ class ComponentReactor:
 
     def _add_descriptor(self, fd: Any, mask: int, callback: ReactorCallback) -> Registration:
         number = fd if isinstance(fd, int) else fd.fileno()
-        if self._selector is None:
-            self._selector = selectors.DefaultSelector()
-            self._wake_up = WakeUp()
-            self._selector.register(self._wake_up.fd, selectors.EVENT_READ)
         wanted = self._by_fd.get(number, {})
         if mask in wanted:
             raise ValueError(f"Descriptor {number} is registered already; cancel that first.")
         registration = Registration(self, callback, fd=number, mask=mask)
-        if wanted:
-            self._selector.modify(number, _mask(wanted) | mask)
-        else:
-            self._selector.register(number, mask)
+        try:
+            self._watch(number, mask, wanted)
+        except OSError as cause:
+            raise _refusal(number, cause) from cause
         self._by_fd.setdefault(number, wanted)[mask] = registration
         return self._register(registration)
+
+    def _watch(self, number: int, mask: int, wanted: dict[int, Registration]) -> None:
+        """Wait for one more kind of readiness. Either all of it succeeds, or nothing changes."""
+        events = _mask(wanted) | mask
+        if wanted and self._selector is not None:
+            try:
+                self._selector.modify(number, events)
+            except KeyError:  # an earlier `modify` has found it closed
+                raise OSError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+            return
+        is_open = self._selector is not None
+        try:
+            selector = self._selector or self._open_selector()
+            selector.register(number, events)
+        except BaseException:
+            if not is_open:
+                self._close_selector()
+            raise
+
+    def _unwatch(self, number: int, wanted: dict[int, Registration]) -> None:
+        # A descriptor that was closed before has left the selector already.
+        with contextlib.suppress(KeyError, OSError):
+            if self._selector is None:
+                return
+            if wanted:
+                self._selector.modify(number, _mask(wanted))
+            else:
+                self._selector.unregister(number)
+
+    def _open_selector(self) -> selectors.BaseSelector:
+        selector = self._selector = selectors.DefaultSelector()
+        self._wake_up = WakeUp()
+        selector.register(self._wake_up.fd, selectors.EVENT_READ)
+        return selector
+
+    def _close_selector(self) -> None:
+        selector, self._selector, self._wake_up = self._selector, None, None
+        if selector is not None:
+            with contextlib.suppress(OSError):  # the component's own code has closed it
+                selector.close()
 
     def _register(self, registration: Registration) -> Registration:
         self._registered.add(registration)
@@ -290,13 +340,29 @@ class ComponentReactor:
             self._on_active(False)  # noqa: FBT003
 
     def _select(self, timeout: float | None) -> None:
-        assert self._selector is not None
+        if self._selector is None:
+            return  # it has failed
         assert self._wake_up is not None
-        for key, mask in self._selector.select(timeout):
+        try:
+            found = self._selector.select(timeout)
+        except Exception as cause:  # a component's code has closed its descriptor, for instance
+            self._close_selector()
+            self._on_failure(cause)
+            return
+        for key, mask in found:
             if key.fd == self._wake_up.fd:
                 self._wake_up.clear()
             elif not self._quiet:
                 self._ready.append((key.fd, mask))
+
+
+def _refusal(number: int, cause: OSError) -> OSError:
+    """Return an error of the same kind that names the descriptor and the next step."""
+    advice = _ADVICE.get(cause.errno or 0) or advice_for(
+        cause, "", "read", otherwise="Check where the descriptor comes from"
+    )
+    text = f"Cannot wait for descriptor {number}: {reason(cause)}. {advice}."
+    return OSError(cause.errno, text)
 
 
 def _mask(wanted: dict[int, Registration]) -> int:

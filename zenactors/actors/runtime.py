@@ -90,11 +90,16 @@ class Runtime:
     """Return the identity of the calling thread: a positive number, unique among live threads."""
 
     def start(self, actor: type[A], *args: Any, **kwargs: Any) -> pykka.ActorRef[A]:
-        """Start an actor in a thread of its own."""
-        ref = actor.start(*args, **kwargs)
-        # Other code's `ActorRegistry.stop_all()` is not meant for it.
-        pykka.ActorRegistry.unregister(ref)
-        return ref
+        """Start an actor in a thread of its own.
+
+        Raises:
+            RuntimeError: There is no thread to be had.
+        """
+        # Not by `actor.start()`, which registers it: other code's `ActorRegistry.stop_all()` is not
+        # meant for it.
+        made = actor(*args, **kwargs)
+        made._start_actor_loop()  # noqa: SLF001 - the rest of `actor.start()`
+        return made.actor_ref
 
     def enter(self, name: str) -> threading.Thread:
         """Name the calling actor's thread, for stack dumps, and return it for `join`."""

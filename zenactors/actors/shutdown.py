@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 HASTY_PATIENCE = 0.25  # seconds to wait for one teardown before the next, when in haste
 HASTY_TIMEOUT = 1.0  # seconds for all of them then
+HASTY_SHARE = 0.25  # of what is left: the patience with one component, when in haste
 CHILDREN_GRACE = 2.0  # seconds that programs have between SIGTERM and SIGKILL
 
 
@@ -85,13 +86,16 @@ class Shutdown:
         engine.halt()
         drained = in_time or engine.drained()
         timed_out = was_up and not halted and not drained
-        hasty = halted or timed_out
-        if hasty:
-            deadline = Deadline(engine.clock, HASTY_TIMEOUT)
+        patience = None
+        if halted or timed_out:
+            if timed_out:  # nothing of its time is left
+                deadline = Deadline(engine.clock, HASTY_TIMEOUT)
+            deadline = deadline.at_most(HASTY_TIMEOUT)
+            patience = (deadline.remaining() or 0.0) * HASTY_SHARE
         if was_up:
-            answer_by = deadline.at_most(HASTY_PATIENCE if hasty else ASK_TIMEOUT)
+            answer_by = deadline.at_most(ASK_TIMEOUT if patience is None else patience)
             self.statistics = engine.ask_all(ReadStatistics("final"), timeout=answer_by.remaining())
-        stuck = self._tear_down(deadline, setting_up, patience=HASTY_PATIENCE if hasty else None)
+        stuck = self._tear_down(deadline, setting_up, patience=patience)
         self._end_children(deadline)
         engine.stop_actors()
         self._join_threads(stuck)
@@ -154,7 +158,8 @@ class Shutdown:
             limit = deadline if patience is None else deadline.at_most(patience)
             engine.wait_for(functools.partial(engine.torn_down.__contains__, index), limit)
         # If one component used up the time, those after it must not look stuck.
-        engine.wait_for(lambda: engine.torn_down.issuperset(up), deadline.at_least(HASTY_PATIENCE))
+        last = HASTY_PATIENCE if patience is None else patience
+        engine.wait_for(lambda: engine.torn_down.issuperset(up), deadline.at_least(last))
         return [index for index in ordered if index not in engine.torn_down]
 
     def _end_children(self, deadline: Deadline) -> None:

@@ -11,6 +11,8 @@ import tomllib
 from typing import Any
 
 from zenactors.config.places import KeyPath, TextError
+from zenactors.config.redaction import REDACTED, SECRET, redacted_to_last_at
+from zenactors.core.text import short_repr
 
 _TOKEN = re.compile(
     r"""
@@ -39,9 +41,33 @@ def parse_toml(text: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         numbers = [int(number) for number in re.findall(r"\d+", place)]
         # "at end of document" has no numbers.
         line, column = numbers or (text.count("\n") + 1, len(text) - text.rfind("\n"))
-        raise TextError([(line, column, reason)]) from cause
+        raise TextError([(line, column, _explain(reason, text, line, column))]) from cause
     except ValueError as cause:  # a number that Python refuses; the error does not name the place
         raise TextError([(1, 1, str(cause))]) from cause
+
+
+def _explain(reason: str, text: str, line: int, column: int) -> str:
+    """Return a reason of `tomllib`, with the value that is wrong and the next step if it is short.
+
+    A value is shown only if its key is on the same line, and neither that nor its table looks
+    secret.
+    """
+    if reason == "Cannot overwrite a value":
+        return f"{reason}: the same key is given before"
+    if reason != "Invalid value":
+        return reason
+    lines = text.split("\n")
+    before, rest = lines[line - 1][: column - 1], lines[line - 1][column - 1 :]
+    word = re.split(r"[,\]}#]", rest, maxsplit=1)[0].strip()
+    if not word:
+        return f"{reason}: one is missing here"
+    headers = [each for each in lines[: line - 1] if each.lstrip().startswith("[")]
+    keys = (before.rpartition("=")[0].strip(" \"'"), headers[-1].strip("[] \r") if headers else "")
+    hidden = "=" not in before or any(map(SECRET.search, keys))
+    shown = REDACTED if hidden else redacted_to_last_at(short_repr(word))
+    if word.lower() in {"true", "false"}:
+        return f"{reason} {shown}: write {word.lower()}"
+    return f"{reason} {shown}: if it is a text, put it in quotes"
 
 
 def locate(text: str) -> dict[KeyPath, int]:

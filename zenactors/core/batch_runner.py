@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from zenactors.core.callbacks import (
     FLAG_CONTINUE,
     Callback,
+    answer_error,
     callback_name,
     invalid_answer,
     read_answer,
@@ -21,7 +22,7 @@ from zenactors.core.callbacks import (
 from zenactors.core.chain import Order, Step
 from zenactors.core.clock import Clock
 from zenactors.core.messages import Batch, DeadLetter, Scheduled
-from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
+from zenactors.errors import ZenDaemonStopException
 
 MAX_STRIDE = 64  # events between two looks at the clock and the control lane
 SHORT_STRIDE = 0.000_25  # seconds: a stride that takes less may double
@@ -326,11 +327,8 @@ class BatchRunner:
             self._incidents.stop_at_once(0, cause)
             return 0
         ends_everything = isinstance(cause, SystemExit | KeyboardInterrupt)
-        named = isinstance(cause, ZenDaemonComponentException)
-        if result is not None and not named and not ends_everything:
-            error = invalid_answer(callback, result)  # the callback returned: reading it failed
-            error.__cause__ = cause
-            cause = error
+        if result is not None:  # the callback returned: reading it failed
+            cause = answer_error(callback, result, cause)
         name = callback_name(callback)
         self._incidents.dead_letter(DeadLetter(batch.chain.event, args, self.name, name, cause))
         if ends_everything:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
 from collections.abc import Callable, Hashable
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar, cast
 
 from zenactors.core.text import short_repr
-from zenactors.errors import ZenDaemonComponentException
+from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 
 class Flag(enum.IntEnum):
@@ -79,23 +78,28 @@ def handles(event: Event, *, prepend: bool = False) -> Callable[[F], F]:
 def read_answer(result: object, *, compat: bool) -> tuple[bool, Any] | None:
     """Return what a callback returned: does the event go on, and with which args? None: invalid.
 
-    Valid is a tuple of a flag and args. The flag is a `Flag`, or the integer 0 or 1. Their equals,
-    such as `True` and `1.0`, are no flags, and other sequences of two are no answers: most of them
-    are data returned by mistake. With `compat`, as in pyzenkit, anything that unpacks into two is
-    valid, and every flag that does not equal `FLAG_CONTINUE` stops the event.
+    Valid is a tuple, or a named tuple, of a flag and args. The flag is a `Flag`, or the integer 0
+    or 1. Their equals, such as `True` and `1.0`, are no flags, and other sequences of two are no
+    answers: most of them are data returned by mistake. With `compat`, as in pyzenkit, anything that
+    unpacks into two is valid, and every flag that does not equal `FLAG_CONTINUE` stops the event.
 
     Args:
         result: What the callback returned, except None, which depends on the caller.
         compat: True for pyzenkit's semantics.
+
+    Raises:
+        BaseException: With `compat`, what unpacking raises: it may run the program's code.
     """
-    if type(result) is tuple and len(result) == ANSWER_SIZE:
-        flag, args = result
+    flag: Any
+    given = cast("tuple[Any, ...]", result)
+    # Not by the object's own methods, which may be the program's code.
+    if issubclass(type(given), tuple) and tuple.__len__(given) == ANSWER_SIZE:
+        flag, args = tuple.__iter__(given)
         if type(flag) is Flag or (type(flag) is int and flag in {0, 1}):
             return flag == FLAG_CONTINUE, args
-    if compat:
-        with contextlib.suppress(TypeError, ValueError):
-            flag, args = result  # type: ignore[misc] # it may not be iterable
-            return bool(flag == FLAG_CONTINUE), args
+    if compat and result is not None:
+        flag, args = given  # in truth it may be anything
+        return bool(flag == FLAG_CONTINUE), args
     return None
 
 
@@ -105,6 +109,26 @@ def invalid_answer(callback: Callable[..., Any], result: Any) -> ZenDaemonCompon
         f"{short_repr(callback)} returned {short_repr(result)}; expected (flag, args),"
         " or None to continue."
     )
+
+
+def answer_error(callback: Callable[..., Any], result: Any, cause: BaseException) -> BaseException:
+    """Return the error to keep if reading what a callback returned has raised `cause`.
+
+    It says what was returned, unless `cause` says more: a component's own error, no memory, or a
+    request to stop.
+    """
+    if isinstance(
+        cause,
+        ZenDaemonComponentException
+        | ZenDaemonStopException
+        | MemoryError
+        | SystemExit
+        | KeyboardInterrupt,
+    ):
+        return cause
+    error = invalid_answer(callback, result)
+    error.__cause__ = cause
+    return error
 
 
 def callback_name(callback: Any) -> str:

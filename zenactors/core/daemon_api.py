@@ -164,8 +164,12 @@ class Daemon(Protocol):
         """Ask the daemon for a graceful stop. Returns at once."""
         ...
 
-    def wait(self, period: float) -> bool:
-        """Wait `period` seconds or until the daemon stops. Return True if it stops."""
+    def wait(self, period: float | None) -> bool:
+        """Wait `period` seconds or until the daemon stops. Return True if it stops.
+
+        Args:
+            period: None waits until the daemon stops.
+        """
         ...
 
     def set_exit_status(self, status: int) -> None:

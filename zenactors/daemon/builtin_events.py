@@ -10,8 +10,7 @@ import abc
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from loguru import logger
-
+from zenactors.actors.incidents import try_to_log
 from zenactors.daemon.names import ApplicationNames
 from zenactors.errors import ZenDaemonStopException
 
@@ -58,7 +57,7 @@ class BuiltinEvents(ApplicationNames):
 
     def cbk_event_start(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
         """Log the start."""
-        logger.info("{name} starts", name=self.name)
+        try_to_log("INFO", "{name} starts", name=self.name)
         return self.FLAG_CONTINUE, args
 
     def cbk_event_stop(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
@@ -67,7 +66,7 @@ class BuiltinEvents(ApplicationNames):
         If the program itself has scheduled this event, no stop has begun. Then the `terminate`
         event follows after `stop_timeout`.
         """
-        logger.info("{name} stops: handling the queued events", name=self.name)
+        try_to_log("INFO", "{name} stops: handling the queued events", name=self.name)
         if not daemon.is_done():
             daemon.queue.schedule_after(daemon.c("stop_timeout"), self.EVENT_TERMINATE)
         return self.FLAG_CONTINUE, args

@@ -52,8 +52,12 @@ class CallbackApi:
         """Ask for a graceful stop. Returns at once."""
         self.dispatcher.set_done()
 
-    def wait(self, period: float) -> bool:
-        """Wait `period` seconds, or until it is time to stop. Return True if it is."""
+    def wait(self, period: float | None) -> bool:
+        """Wait `period` seconds, or until it is time to stop. Return True if it is.
+
+        Args:
+            period: None waits until it is time to stop.
+        """
         return self.dispatcher.wait(period)
 
     def retrying(self, **options: Any) -> tenacity.Retrying:

@@ -6,6 +6,7 @@ Thread: any.
 
 from __future__ import annotations
 
+import difflib
 import re
 import textwrap
 from collections import deque
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     import pydantic
     from pydantic.fields import FieldInfo
 
-_OPTION = re.compile(r"^ +(?:-\w, )?(--[\w-]+)(?: ([A-Z]+))?", re.MULTILINE)
+_OPTION = re.compile(r"^ +(?:(-\w), )?(--[\w-]+)(?: ([A-Z]+))?", re.MULTILINE)
 _REPEATED = re.compile(r"\[(--[\w-]+)\]\.\.\.")
 
 _WIDTH = 100
+MAX_SUGGESTED = 3  # options
 _LONGEST = 26  # columns; a longer option has its description on the next line
 
 
@@ -54,10 +56,15 @@ def parse(
 ) -> dict[str, Any]:
     """Parse a command line by its docopt text.
 
+    An option's name must be written in full. docopt would accept its beginning, so that a
+    misspelled option, or a new one, could change the meaning of a command line.
+
     Raises:
         HelpShown: It asks for help or the version.
         UsageError: It does not fit the text.
     """
+    if mistake := _first_abbreviation(doc, argv, options_first=options_first):
+        raise UsageError(mistake, doc)
     try:
         # By position, because docopt-ng and the type stubs of docopt use different names.
         found: dict[str, Any] = docopt(doc, list(argv), True, version, options_first=options_first)  # noqa: FBT003
@@ -238,6 +245,20 @@ def _typed(field: FieldInfo, text: str) -> Any:
     return text
 
 
+def _first_abbreviation(doc: str, argv: Sequence[str], *, options_first: bool) -> str:
+    """Return what is wrong with the first option that is not written in full; "" if none is."""
+    options = _Options(doc)
+    words = deque(argv)
+    while words:
+        word = words.popleft()
+        is_option = word.startswith("-") and word != "-"
+        if word == "--" or (options_first and not is_option):
+            break
+        if is_option and (mistake := options.abbreviation_in(word, words)):
+            return mistake
+    return ""
+
+
 def _explain(doc: str, argv: Sequence[str], *, options_first: bool) -> str:
     """Return what docopt does not report: the word of the command line that is wrong."""
     options = _Options(doc)
@@ -260,20 +281,41 @@ class _Options:
 
     def __init__(self, doc: str) -> None:
         described = doc.partition("Usage:")[2].partition("\n\n")[2]
-        self._values = dict(_OPTION.findall(described))
+        found = _OPTION.findall(described)
+        self._values = {name: value for _, name, value in found}
+        self._shorts = {short: value for short, _, value in found if short}
         self._repeated = _REPEATED.findall(usage_of(doc))
         self._given: list[str] = []
+
+    def abbreviation_in(self, word: str, following: deque[str]) -> str:
+        """Take an option, with its value. Return what is wrong if it is another's beginning."""
+        name, equals, _ = word.partition("=")
+        if not word.startswith("--"):
+            value = self._shorts.get(word, "")
+        elif name in self._values:
+            value = "" if equals else self._values[name]
+        elif any(each.startswith(name) for each in self._values):
+            return self._unknown(name)
+        else:
+            value = ""
+        if value and following and following[0] != "--":
+            following.popleft()
+        return ""
+
+    def _unknown(self, name: str) -> str:
+        near = [each for each in self._values if each.startswith(name)]
+        if not 0 < len(near) <= MAX_SUGGESTED:
+            bare = {each.lstrip("-"): each for each in self._values}
+            closest = difflib.get_close_matches(name.lstrip("-"), bare, n=1)
+            near = [bare[each] for each in closest]
+        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        return f"unknown option {name!r}{hint}"
 
     def mistake_in(self, word: str, following: deque[str]) -> str:
         """Take an option, with its value, from a command line. Return what is wrong with it."""
         name, equals, _ = word.partition("=")
-        # Like docopt, take the beginning of an option for the option.
-        known = [name] if name in self._values else [x for x in self._values if x.startswith(name)]
-        if word.startswith("--") and len(known) > 1:
-            return f"option {name!r} may be {' or '.join(map(repr, known))}"
-        if not word.startswith("--") or not known:
-            return f"unknown option {name!r}{did_you_mean(name, self._values)}"
-        name = known[0]
+        if name not in self._values:
+            return self._unknown(name)
         if name in self._given and name not in self._repeated:
             return f"option {name!r} is given twice"
         self._given.append(name)

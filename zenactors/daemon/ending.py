@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from loguru import logger
-
+from zenactors.actors.incidents import try_to_log
 from zenactors.process.diagnostics import stacks
 from zenactors.process.streams import exit_at_once
 
@@ -27,17 +26,19 @@ def log_report(report: StopReport, *, on_purpose: bool, threads: bool) -> None:
         threads: Log the stacks of the threads that did not stop.
     """
     if report.stuck:
-        logger.error("Did not stop and were left behind: {names}", names=", ".join(report.stuck))
+        try_to_log(
+            "ERROR", "Did not stop and were left behind: {names}", names=", ".join(report.stuck)
+        )
         if threads:
             names = tuple(f"zenactors:{name}" for name in report.stuck)
-            logger.error("What they are doing:\n{stacks}", stacks=stacks(names))
+            try_to_log("ERROR", "What they are doing:\n{stacks}", stacks=stacks(names))
     level = "INFO" if on_purpose else "WARNING"
     if report.left:
-        logger.log(level, "Events not handled: {left}", left=report.left)
+        try_to_log(level, "Events not handled: {left}", left=report.left)
     if report.later:
-        logger.info("Events still waiting for their time: {later}", later=report.later)
+        try_to_log("INFO", "Events still waiting for their time: {later}", later=report.later)
     if report.dead_letters:
-        logger.log(level, "Dead letters: {dead}", dead=report.dead_letters)
+        try_to_log(level, "Dead letters: {dead}", dead=report.dead_letters)
 
 
 def leave(status: int, report: StopReport | None, signals: Iterable[int]) -> NoReturn:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from loguru import logger
 
+from zenactors.actors.incidents import survive_log, try_to_log
 from zenactors.daemon.signal_events import SIGNAL_EVENTS, SignalAnswers
 from zenactors.errors import (
     EXIT_CONFIG,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 MAX_STOP_ATTEMPTS = 3
 """The SIGINT of this number ends the daemon at once, without waiting for events in flight."""
 
+FORCED_TIMEOUT = 0.2  # seconds for the components that do not hang, after a `ForcedExit`
 TERMINATE_TIMEOUT = 1.0  # seconds that the `terminate` event has to stop the dispatcher
 
 
@@ -192,25 +194,29 @@ class MainLoop:
             dispatcher.wait_for_end()
             self.report = dispatcher.stop()
         except UnknownEventError as cause:
-            logger.error("{cause}", cause=cause)
+            try_to_log("ERROR", "{cause}", cause=cause)
             return self._leave(dispatcher, EXIT_CONFIG)
         except ComponentStartError as cause:
-            logger.error("{cause}", cause=cause)
+            try_to_log("ERROR", "{cause}", cause=cause)
             if cause.__cause__ is not None:
-                logger.opt(exception=cause.__cause__).debug("The original exception")
+                with survive_log():
+                    logger.opt(exception=cause.__cause__).debug("The original exception")
             return self._leave(dispatcher, EXIT_START_FAILED)
         except ForcedExit as leave:
-            logger.warning("Leaving at once: {reason}", reason=leave.reason.value)
+            try_to_log("WARNING", "Leaving at once: {reason}", reason=leave.reason.value)
             forced = leave.reason is ExitReason.FORCED and not self._compat
-            return self._leave(dispatcher, EXIT_FORCED_STOP if forced else None)
+            status = EXIT_FORCED_STOP if forced else None
+            return self._leave(dispatcher, status, timeout=FORCED_TIMEOUT)
         unfinished = self.report.timed_out or bool(self.report.stuck)
         if unfinished and self._terminate_by is None and not self._compat:
             return dispatcher.status or EXIT_FORCED_STOP
         return dispatcher.status
 
-    def _leave(self, dispatcher: Dispatcher, status: int | None) -> int:
+    def _leave(
+        self, dispatcher: Dispatcher, status: int | None, *, timeout: float | None = None
+    ) -> int:
         self._leaving = True  # further signals change nothing now
-        self.report = dispatcher.stop(drain=False)
+        self.report = dispatcher.stop(drain=False, timeout=timeout)
         return dispatcher.status if status is None else status
 
     @property
@@ -292,13 +298,13 @@ class MainLoop:
         try:
             self._act(number, name)
         finally:  # last, because a log whose reader hangs must not delay the action
-            logger.info("Received {name}", name=name)
+            try_to_log("INFO", "Received {name}", name=name)
 
     def _act(self, number: int, name: str) -> None:
         event = self._events[number]
         dispatcher = self._dispatcher
         if number == signal.SIGQUIT and event is None:
-            logger.warning("What every thread is doing:\n{stacks}", stacks=stacks())
+            try_to_log("WARNING", "What every thread is doing:\n{stacks}", stacks=stacks())
         if event is None or dispatcher is None or self._leaving:
             return
         if number == signal.SIGTERM and self._sigterm == "terminate":
@@ -308,8 +314,11 @@ class MainLoop:
         elif event in dispatcher.chains():
             self._schedule(dispatcher, event)
         else:
-            logger.warning(
-                "{name} is ignored: no component handles {event!r}", name=name, event=event
+            try_to_log(
+                "WARNING",
+                "{name} is ignored: no component handles {event!r}",
+                name=name,
+                event=event,
             )
 
     def _interrupt(self, dispatcher: Dispatcher, name: str) -> None:
@@ -319,13 +328,14 @@ class MainLoop:
         elif self._stop_attempts >= MAX_STOP_ATTEMPTS:
             self._exit = self._exit or ExitReason.FORCED
         else:
+            dispatcher.set_done()  # the stop itself sends the `stop` event through its chain
             if self._stop_attempts > 1:
-                logger.warning(
+                try_to_log(
+                    "WARNING",
                     "Still handling queued events; {more} more {name} to leave at once",
                     more=MAX_STOP_ATTEMPTS - self._stop_attempts,
                     name=name,
                 )
-            dispatcher.set_done()  # the stop itself sends the `stop` event through its chain
 
     def _terminate(self, dispatcher: Dispatcher) -> None:
         if not self._started or dispatcher.is_done():

@@ -21,6 +21,7 @@ from typing import Any
 
 from loguru import logger
 
+from zenactors.actors.incidents import survive_log
 from zenactors.core.clock import SystemClock
 from zenactors.daemon.daemon_base import DaemonBase
 from zenactors.daemon.paths import make_user_directories
@@ -100,7 +101,8 @@ class _OwnProcess:
             self._complain(cause)
             status = EXIT_CONFIG
         except Exception as cause:  # a bug, of the program or of zenactors: it must be seen
-            logger.exception("A bug ends the daemon: {cause!r}", cause=cause)
+            with survive_log():
+                logger.exception("A bug ends the daemon: {cause!r}", cause=cause)
             self._complain("".join(traceback.format_exception(cause)))
             status = EXIT_SOFTWARE
         finally:

@@ -8,6 +8,7 @@ of the transaction is `Dispatcher.reconfigure`.
 from __future__ import annotations
 
 import dataclasses
+import operator
 import threading
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from loguru import logger
 
 from zenactors.actors.component_messages import Change
 from zenactors.actors.entries import ComponentEntry, component_entries
+from zenactors.actors.incidents import survive_log, try_to_log
 from zenactors.config.merge import Configuration
 from zenactors.core.component import set_options
 from zenactors.core.replicas import Replicas
@@ -128,7 +130,7 @@ class Reloader:
             now: Unix time, for the state.
         """
         if not self._lock.acquire(blocking=False):
-            logger.warning("Configuration not reloaded: another reload is running")
+            try_to_log("WARNING", "Configuration not reloaded: another reload is running")
             return False
         try:
             before = self._daemon.configuration
@@ -147,23 +149,23 @@ class Reloader:
         daemon = self._daemon
         before = _Before(daemon.configuration, daemon.config, self._options)
 
-        logger.debug("Reload: reading and checking the configuration")
+        try_to_log("DEBUG", "Reload: reading and checking the configuration")
         target = self._read()
 
-        logger.debug("Reload: looking for changes that need a restart")
+        try_to_log("DEBUG", "Reload: looking for changes that need a restart")
         _refuse_what_needs_restart(target, before)
 
         changes = _changes_between(before.options, target.options)
-        logger.debug("Reload: components that change: {names}", names=_listed(changes))
+        try_to_log("DEBUG", "Reload: components that change: {names}", names=_listed(changes))
         try:
-            logger.debug("Reload: applying the configuration")
+            try_to_log("DEBUG", "Reload: applying the configuration")
             daemon.apply_configuration(target.configuration)
             self._options = _copied(target.options)
 
-            logger.debug("Reload: reopening the logs")
+            try_to_log("DEBUG", "Reload: reopening the logs")
             self._reopen_logs()
 
-            logger.debug("Reload: reconfiguring the components")
+            try_to_log("DEBUG", "Reload: reconfiguring the components")
             _add_replacements(changes, target)
             daemon.dispatcher.reconfigure(changes, lambda: self._roll_back(before))
         except BaseException:  # whatever it was, half of the new configuration must not hold
@@ -173,8 +175,10 @@ class Reloader:
 
     def _roll_back(self, before: _Before) -> None:
         daemon = self._daemon
-        if daemon.config is not before.config or self._options is not before.options:
-            logger.debug("Reload: rolling back the configuration")
+        applied = (daemon.configuration, daemon.config, self._options)
+        if all(map(operator.is_, applied, (before.configuration, before.config, before.options))):
+            return  # nothing was applied, or a component that failed has rolled it back
+        try_to_log("DEBUG", "Reload: rolling back the configuration")
         daemon.configuration, daemon.config = before.configuration, before.config
         self._options = before.options
 
@@ -185,7 +189,8 @@ class Reloader:
     def _report_success(self, before: Configuration, names: list[str], now: float) -> None:
         changed = differing(before.values, self._daemon.configuration.values)
         self.last = {"time": now, "done": True, "changed": changed, "components": names}
-        logger.info(
+        try_to_log(
+            "INFO",
             "Configuration reloaded; changed: {changed}; components: {components}",
             changed=", ".join(changed) or "nothing",
             components=_listed(names),
@@ -195,17 +200,19 @@ class Reloader:
         if isinstance(cause, ConfigurationError | ReloadError):
             problems = str(cause).splitlines()
             if cause.__cause__ is not None and isinstance(cause, ReloadError):
-                logger.opt(exception=cause.__cause__).debug("The original exception")
+                with survive_log():
+                    logger.opt(exception=cause.__cause__).debug("The original exception")
         else:  # the program's own code
-            logger.opt(exception=cause).error("A bug: {cause!r}", cause=cause)
+            with survive_log():
+                logger.opt(exception=cause).error("A bug: {cause!r}", cause=cause)
             problems = [repr(cause)]
         self.last = {"time": now, "done": False, "problems": problems}
         try:
             self._reopen_logs()  # by the old configuration
         except ConfigurationError as problem:
-            logger.error("{problem}", problem=problem)
+            try_to_log("ERROR", "{problem}", problem=problem)
         for line in problems:
-            logger.error("Configuration not reloaded: {problem}", problem=line)
+            try_to_log("ERROR", "Configuration not reloaded: {problem}", problem=line)
 
     # --- the sources of a daemon without a SPEC -----------------------------------------------
 

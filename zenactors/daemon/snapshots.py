@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loguru import logger
-
 from zenactors._version import __version__
+from zenactors.actors.incidents import try_to_log
 from zenactors.advice import advice_for, reason
 from zenactors.daemon.runlog import RunlogStore, make_runlog
 
@@ -92,27 +91,29 @@ class Snapshots:
         """Write the state to `state_file`."""
         path = self._daemon.c("state_file")
         if not path:
-            logger.warning("No state is saved: no file is configured for it (state_file)")
+            try_to_log("WARNING", "No state is saved: no file is configured for it (state_file)")
             return
         try:
             self._save(Path(path), self._daemon.get_state())
         except OSError as cause:
             _log_not_written("state", Path(path), cause, "another file (state_file)")
         else:
-            logger.info("State written to {path}", path=path)
+            try_to_log("INFO", "State written to {path}", path=path)
 
     def save_runlog(self, status: int | None) -> None:
         """Write the runlog to `runlog_dir`, in place of this run's earlier one."""
         directory = self._daemon.c("runlog_dir")
         if not directory:
-            logger.warning("No runlog is saved: no directory is configured for it (runlog_dir)")
+            try_to_log(
+                "WARNING", "No runlog is saved: no directory is configured for it (runlog_dir)"
+            )
             return
         try:
             path = self._save_runlog(Path(directory), self._daemon.get_runlog(status))
         except OSError as cause:
             _log_not_written("runlog", Path(directory), cause, "another one (runlog_dir)")
         else:
-            logger.debug("Runlog saved: {path}", path=path)
+            try_to_log("DEBUG", "Runlog saved: {path}", path=path)
 
     def keeps_runlogs(self) -> bool:
         """Return True if runlogs are saved now and then, and at the end."""
@@ -133,7 +134,8 @@ class Snapshots:
 
 def _log_not_written(what: str, path: Path, cause: OSError, instead: str) -> None:
     where = cause.filename or path
-    logger.error(
+    try_to_log(
+        "ERROR",
         "The {what} cannot be written to {path}: {reason}. {advice}, or choose {instead}.",
         what=what,
         path=path,

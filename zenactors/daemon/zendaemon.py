@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from loguru import logger
-
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.actors.incidents import try_to_log
 from zenactors.actors.runtime import Runtime
 from zenactors.core.clock import Clock, SystemClock
 from zenactors.daemon.builtin_events import BuiltinEvents, ControlComponent, MaintenanceEvents
@@ -179,7 +178,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             signals = mapped_signals(self.c("signals"), dispatcher.chains())
         except ConfigurationError as cause:
             for line in str(cause).splitlines():
-                logger.error("{line}", line=line)
+                try_to_log("ERROR", "{line}", line=line)
             return EXIT_CONFIG
         dispatcher.exit_when_idle = self.exit_when_idle
         status = self._main_loop.serve(
@@ -196,7 +195,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         if self.stop_report is not None:
             on_purpose = self._main_loop.ended_by_callback()
             log_report(self.stop_report, on_purpose=on_purpose, threads=not self._simulated)
-            logger.info("{name} ended with status {status}", name=self.name, status=status)
+            try_to_log("INFO", "{name} ended with status {status}", name=self.name, status=status)
         return status
 
     @functools.cached_property

@@ -9,7 +9,14 @@ from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from zenactors.core.callbacks import FLAG_STOP, Handler, invalid_answer, read_answer
+from zenactors.core.callbacks import (
+    FLAG_CONTINUE,
+    FLAG_STOP,
+    Handler,
+    answer_error,
+    invalid_answer,
+    read_answer,
+)
 from zenactors.core.messages import QueuePosition, Scheduled
 from zenactors.testing._simulator.hub import OUTSIDE, Abandoned, Hub, Task
 from zenactors.testing._simulator.preempt import code_of, interrupted
@@ -131,18 +138,23 @@ class ObservedCallback:
             trace.raised(self.component, tracked, cause)
             raise
         recorder.note_scheduled()
-        self._note_answer(trace, tracked, args, result)
-        return result
+        return self._note_answer(trace, tracked, args, result)
 
-    def _note_answer(self, trace: Trace, tracked: Tracked, args: Any, result: Any) -> None:
+    def _note_answer(self, trace: Trace, tracked: Tracked, args: Any, result: Any) -> Any:
+        """Return what the runner is to read: an answer such as a generator can be read once."""
         changed, stopped = args, False
         compat = self._recorder.runners[self._recorder.hub.ident()].compat
         if result is not None or compat:
-            answer = read_answer(result, compat=compat)
-            if answer is None:  # the runner will dead-letter it
-                trace.raised(self.component, tracked, invalid_answer(self.callback, result))
-                return
+            try:
+                answer = read_answer(result, compat=compat)
+                if answer is None:
+                    raise invalid_answer(self.callback, result)
+            except BaseException as cause:  # noted, and dead-lettered by the runner
+                error = answer_error(self.callback, result, cause)
+                trace.raised(self.component, tracked, error)
+                raise error from error.__cause__
             stopped, changed = not answer[0], answer[1]
+            result = (FLAG_STOP if stopped else FLAG_CONTINUE, changed)
         trace.answered(
             self.component,
             tracked,
@@ -151,6 +163,7 @@ class ObservedCallback:
             to=self.to,
             stopped=stopped,
         )
+        return result
 
 
 def _how(scheduled: Scheduled, hub: Hub) -> str:

@@ -198,7 +198,7 @@ def _work_and_stop(dispatcher: Dispatcher, striker: Striker) -> None:
     within(DRAIN + PATIENCE, dispatcher.drain, MOMENT)
     striker.arm(None)
     if not dispatcher.halted:  # nothing was lost, or nothing notices that it was
-        assert_whole(dispatcher)
+        assert_whole(dispatcher, delay=10 * MOMENT)
     within(PATIENCE, dispatcher.counts)
     within(PATIENCE, dispatcher.queue.count)
     within(STOP_TIMEOUT + PATIENCE, lambda: dispatcher.stop(timeout=STOP_TIMEOUT), what="stop()")

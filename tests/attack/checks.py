@@ -77,8 +77,13 @@ def assert_answers(dispatcher: Dispatcher, patience: float = PATIENCE) -> None:
     within(patience, dispatcher.drain, 0.0)
 
 
-def assert_whole(dispatcher: Dispatcher) -> None:
-    """Assert that a running dispatcher with a `Beacon` handles events, drains and counts."""
+def assert_whole(dispatcher: Dispatcher, *, delay: float | None = None) -> None:
+    """Assert that a running dispatcher with a `Beacon` handles events, drains and counts.
+
+    Args:
+        dispatcher: It runs.
+        delay: Seconds until a timed event that must be handled, too.
+    """
     steps: list[str] = []
 
     def check() -> None:
@@ -87,6 +92,11 @@ def assert_whole(dispatcher: Dispatcher) -> None:
         dispatcher.queue.schedule("beacon", handled)
         steps.append("the handling of a fresh event")
         assert handled.wait(DRAIN), f"A fresh event is not handled: {dispatcher.counts()}"
+        if delay is not None:
+            steps.append("the handling of a timed event")
+            due = threading.Event()
+            dispatcher.queue.schedule_after(delay, "beacon", due)
+            assert due.wait(DRAIN), f"A timed event is not handled: {dispatcher.counts()}"
         steps.append("drain()")
         assert dispatcher.drain(DRAIN), f"drain() is False: {dispatcher.counts()}"
         steps.append("counts()")

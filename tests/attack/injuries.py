@@ -146,6 +146,8 @@ def call_on_a_full_stack() -> dict[str, Any]:
                 assert_whole(dispatcher)
             except AssertionError as failure:
                 broken.append(f"{name}, with {spare} calls to spare: {explained(failure)}")
+                if len(broken) == MOST_FAILURES:
+                    return {"broken": broken, "struck": struck}
                 dispatcher = running()
                 break
     if not broken:

@@ -10,8 +10,9 @@ from tests.attack.child import assert_nothing_broke, attack
 STEP = 3  # in the short tests: each strikes every third bytecode
 STRIDE = 41  # where each strike needs a dispatcher of its own
 SECONDS = 2.0  # for a short test of these
-LONG = 300.0  # seconds
-LIMIT = 90.0  # seconds beyond: only hangs take them
+PARTS = 6  # of all bytecodes, in the long tests
+LONG = 50.0  # seconds: pytest takes a test of a minute for one that hangs
+LIMIT = 60.0  # seconds beyond: only hangs take them
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -23,7 +24,7 @@ def test_an_exception_at_a_third_of_the_bytecodes_of_a_call_breaks_nothing(name:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_an_exception_at_each_bytecode_of_a_call_breaks_nothing(name: str) -> None:
-    assert_nothing_broke(attack(strike_call, limit=LONG, name=name, step=1, offset=0))
+    assert_nothing_broke(attack(strike_call, limit=LONG + LIMIT, name=name, step=1, offset=0))
 
 
 def test_a_stop_that_an_exception_interrupts_can_be_repeated() -> None:
@@ -32,8 +33,9 @@ def test_a_stop_that_an_exception_interrupts_can_be_repeated() -> None:
 
 
 @pytest.mark.slow
-def test_a_stop_can_be_repeated_after_an_exception_at_each_bytecode() -> None:
-    result = attack(strike_stop, limit=LONG + LIMIT, step=1, offset=0, seconds=LONG)
+@pytest.mark.parametrize("offset", range(PARTS))
+def test_a_stop_can_be_repeated_after_an_exception_at_each_bytecode(offset: int) -> None:
+    result = attack(strike_stop, limit=LONG + LIMIT, step=PARTS, offset=offset, seconds=LONG)
     assert_nothing_broke(result)
 
 
@@ -46,9 +48,17 @@ def test_an_exception_in_a_thread_of_the_engine_leaves_no_question_unanswered(wh
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("offset", range(PARTS))
 @pytest.mark.parametrize("whose", ["component", "dispatcher"])
-def test_an_exception_at_each_bytecode_of_such_a_thread_leaves_none_either(whose: str) -> None:
+def test_an_exception_at_each_bytecode_of_such_a_thread_leaves_none_either(
+    whose: str, offset: int
+) -> None:
     result = attack(
-        strike_own_thread, limit=LONG + LIMIT, whose=whose, step=1, offset=0, seconds=LONG
+        strike_own_thread,
+        limit=LONG + LIMIT,
+        whose=whose,
+        step=PARTS,
+        offset=offset,
+        seconds=LONG,
     )
     assert_nothing_broke(result)

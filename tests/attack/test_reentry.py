@@ -7,7 +7,7 @@ import pytest
 from tests.attack.child import assert_nothing_broke, attack
 from tests.attack.reentry import WAYS, intrude, refuse_a_stop
 
-LIMIT = 45.0  # seconds: only a hang takes that long
+LIMIT = 30.0  # seconds: only a hang takes that long
 
 
 @pytest.mark.parametrize("way", WAYS)

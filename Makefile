@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint types check bench soak reference docs clean
+.PHONY: run test test-others test-all lint types check bench soak reference docs clean
 
 run: $(VENV)/.installed-run
 	@mkdir -p build
@@ -12,6 +12,12 @@ run: $(VENV)/.installed-run
 
 test: $(VENV)/.installed-check
 	$(BIN)/python -m pytest -q -n auto
+
+# On every other Python from 3.11 on that the machine has.
+test-others: $(VENV)/.installed-check
+	@MAKE='$(MAKE)' $(BIN)/python -m tests.interpreters
+
+test-all: test test-others
 
 lint: $(VENV)/.installed-check
 	$(BIN)/ruff format --check .

@@ -13,7 +13,7 @@ import hashlib
 from zenactors import Daemon, Dispatcher, ZenDaemonComponent, handles
 from zenactors.testing import Harness, Scenario
 
-STRETCHING = 20_000  # rounds: some ten milliseconds
+STRETCHING = 60_000  # rounds: some twenty milliseconds
 
 
 class Intake(ZenDaemonComponent):

@@ -463,5 +463,5 @@ def test_changes_are_stamped_with_the_clock():
 def test_a_null_byte_is_refused_as_the_system_does():
     for files in (SYSTEM_FILES, VirtualFiles()):
         assert not files.lexists("a\0b")
-        with pytest.raises(ValueError, match="embedded null byte"):
+        with pytest.raises(ValueError, match=r"embedded null (byte|character)"):
             files.stat("a\0b")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pluggy import HookspecMarker
 
+from tests.running import run_python
 from zenactors import Daemon, ZenDaemonComponent, handles
 from zenactors.core.statistics import calc_statistics
 from zenactors.testing import Harness
@@ -73,12 +74,41 @@ def steps() -> Iterator[int]:
     yield number  # outside
 
 
+def advance(generator: Iterator[int]) -> int:
+    return next(generator)
+
+
 def going_on_locked() -> int:
     generator = steps()  # outside
     number = next(generator)  # outside
     with LOCK:
         number += next(generator)
     return number + next(generator)  # outside
+
+
+def other_task() -> None:
+    with LOCK:  # what the simulation does when a task waits and another one runs
+        trace = sys.gettrace()
+        sys.settrace(None)
+        waiting(wait=False)
+        sys.settrace(trace)
+
+
+def waiting(*, wait: bool) -> int:
+    number = 1  # waiting
+    if wait:  # waiting
+        other_task()  # waiting
+    number += 1  # waiting
+    return number  # waiting
+
+
+def nesting(*, deep: bool) -> int:
+    number = 1  # nesting
+    if deep:  # nesting
+        with LOCK:
+            number += nesting(deep=False)
+    number += 1  # nesting
+    return number  # nesting
 
 
 class Finalized:
@@ -108,6 +138,34 @@ def test_it_is_never_interrupted_where_it_may_hold_a_lock() -> None:
 
 def test_a_generator_is_not_interrupted_while_its_caller_may_hold_a_lock() -> None:
     assert places(going_on_locked) == marked("outside")
+
+
+def test_a_task_that_waited_can_be_interrupted_although_others_ran_its_code() -> None:
+    assert places(functools.partial(waiting, wait=True)) == marked("waiting")
+
+
+def test_a_function_that_calls_itself_with_a_lock_can_be_interrupted_afterwards() -> None:
+    assert places(functools.partial(nesting, deep=True)) == marked("nesting")
+
+
+def test_a_generator_left_over_is_not_interrupted_for_its_former_caller() -> None:
+    for instructions in range(1, MOST):
+        generator, former, later = steps(), list[str](), list[str]()
+        interrupted(functools.partial(advance, generator), instructions, former.append)
+        before = list(former)
+        again = functools.partial(advance, generator)
+        interrupted(again, MOST, later.append, first=plain.__code__)
+        assert (former, later) == (before, [])
+
+
+def test_the_first_call_in_a_process_is_interrupted_where_the_second_is() -> None:
+    code = (
+        "from tests.testing.test_simulator_preempt import interrupted, plain;"
+        "places = [];"
+        "interrupted(plain, 10, places.append); interrupted(plain, 10, places.append);"
+        "first, second = places; assert first == second, places"
+    )
+    assert run_python("-c", code).stderr == ""
 
 
 def test_a_finalizer_is_not_interrupted() -> None:

@@ -33,6 +33,7 @@ and one attribute's load or store.
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import weakref
 from collections import deque
@@ -222,11 +223,9 @@ class DispatchLoop:
         """Run the state once. Waits for the lock. Thread: the dispatcher's."""
         with self._lock:
             self._sleeps_until = 0.0
-            dropped = self._run(outside=True)
-        if dropped:
-            _let_go(dropped)
-        if self._inbox or self._failures or self.state.control_events.skipped:
-            self._look_at_inbox()
+            batches, dropped = self._run(outside=True)
+        self._after_hold(batches, dropped)
+        self._look_at_inbox()
 
     def release(self) -> None:
         """Release the state if the calling thread holds it: an exception has ended its hold.
@@ -247,24 +246,26 @@ class DispatchLoop:
             if not self._lock.acquire(blocking=False):
                 break
             try:
-                dropped = self._run(outside=not self._parked)
+                batches, dropped = self._run(outside=not self._parked)
             finally:
                 self._lock.release()
-            _let_go(dropped)
+            self._after_hold(batches, dropped)
             rounds += 1
         if self._failures or self.state.control_events.skipped:
             self._report_problems()
 
-    def _run(self, *, outside: bool) -> list[list[Any]]:
+    def _run(self, *, outside: bool) -> tuple[list[Batch], list[list[Any]]]:
         """Take submissions in, and start what may start.
 
         Args:
             outside: True: also those of threads outside.
 
         Returns:
-            What to let go of once the state is released.
+            What to do once the state is released: the batches to deliver, in any order, because
+            they have tickets; what to let go of.
         """
         state = self.state
+        batches: list[Batch] = []
         questions: list[Question] = []
         try:
             batches, arriving = self._take(questions, outside=outside)
@@ -276,15 +277,19 @@ class DispatchLoop:
                 self._wake_for_timer()
             if self._watches and not self._inbox:
                 self._look_at_watches()
-            # Last, because it wakes threads that compete with this one for the interpreter.
-            for batch in batches:
-                self._mailboxes[batch.chain.steps[0].component].deliver(batch)
         except Exception as cause:  # a bug, or an event that no component handles
             self._failures.append(cause)
             self._answer(questions)
         dropped = state.dropped[:]
         state.dropped.clear()
-        return dropped
+        return batches, dropped
+
+    def _after_hold(self, batches: list[Batch], dropped: list[list[Any]]) -> None:
+        # Delivered last, because it wakes threads that compete with this one for the interpreter.
+        for batch in batches:
+            self._mailboxes[batch.chain.steps[0].component].deliver(batch)
+        for items in dropped:
+            items.clear()  # objects of the user may die here, and run code of theirs
 
     def _answer(self, questions: list[Question]) -> None:
         for question in questions:
@@ -408,9 +413,9 @@ class DispatchLoop:
             with self._lock:
                 if self._serving:
                     return
-                dropped = self._run(outside=True)
+                batches, dropped = self._run(outside=True)
                 more = self.has_submissions()
-            _let_go(dropped)
+            self._after_hold(batches, dropped)
         if self._sleeps_until != sleeps_until:
             self.wake()  # this thread has taken the wake-up that was meant for the dispatcher's
         self._look_at_inbox()
@@ -424,17 +429,23 @@ class DispatchLoop:
         self._outside.put(None)
 
     def run_and_park(self) -> None:
-        """Run the state, or sleep until something is due or was submitted, and run it then.
+        """Run the state, and then sleep until something is due or was submitted.
 
         Thread: the dispatcher's.
         """
-        seconds = 0.0 if self.has_submissions() else self.prepare_sleep()
+        with self._lock:
+            self._sleeps_until = 0.0
+            batches, dropped = self._run(outside=True)
+            seconds = self._prepare_sleep()
+        self._after_hold(batches, dropped)
+        if self._inbox or self._failures or self.state.control_events.skipped:
+            self._look_at_inbox()
         if seconds is None or seconds > 0:
-            timeout = None if seconds is None else min(seconds, LONGEST_SLEEP)
-            with contextlib.suppress(queue.Empty):
-                self._arrived = self._outside.get(timeout=timeout)
+            try:  # noqa: SIM105 - `suppress` takes longer
+                self._arrived = self._outside.get(timeout=seconds)
+            except queue.Empty:
+                pass  # something is due
             self._parked = False
-        self.run_once()
 
     def unpark(self) -> None:
         """Note that the thread takes nothing that it does not store at once."""
@@ -447,13 +458,18 @@ class DispatchLoop:
         event that is due earlier wakes it.
         """
         with self._lock:
-            seconds = self._seconds()
-            if self._inbox:  # its submitter found the state held, and relies on this holder
-                seconds = 0.0
-            if seconds is None or seconds > 0:
-                self._parked = True
-                until = float("inf") if seconds is None else self._clock.monotonic() + seconds
-                self._sleeps_until = until
+            return self._prepare_sleep()
+
+    def _prepare_sleep(self) -> float | None:
+        if self.has_submissions():
+            return 0.0
+        seconds = self._seconds()
+        if seconds is None:
+            self._sleeps_until = math.inf
+        elif seconds > 0:
+            seconds = min(seconds, LONGEST_SLEEP)
+            self._sleeps_until = self._clock.monotonic() + seconds
+        self._parked = seconds is None or seconds > 0
         return seconds
 
     def _seconds(self) -> float | None:
@@ -476,9 +492,3 @@ class DispatchLoop:
 
 def _nothing(_state: DispatchState) -> None:
     """Ask nothing: the answer says that everything handed over before was taken in."""
-
-
-def _let_go(dropped: list[list[Any]]) -> None:
-    """Let go of what has ended. Objects of the user may die here, and run code of theirs."""
-    for items in dropped:
-        items.clear()

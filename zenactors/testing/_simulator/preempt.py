@@ -4,6 +4,15 @@ Python's tracing counts the bytecode instructions of the callback's own code; af
 the task gives way. Code of Python itself and of this library is never interrupted. Neither is the
 body of a `with` statement, because it may hold a lock: on one thread, a task that needs it would
 wait for ever.
+
+The number of instructions depends only on the code that runs, never on what was traced before. How
+a frame asks for its instructions differs between versions of Python:
+
+- 3.11: `f_trace_opcodes` on the frame is enough.
+- 3.12: the interpreter reports instructions only if some frame asked for them before
+  `sys.settrace` was called.
+- 3.13 and later: the frame's code is rewritten, for all its frames, when `f_trace_opcodes` is set
+  on a frame that has `f_trace`. A frame of the same code that does not ask takes that back.
 """
 
 from __future__ import annotations
@@ -46,6 +55,10 @@ def interrupted(
 
     def local(frame: FrameType, what: str, _: Any) -> Any:
         nonlocal left
+        if frame not in entered:
+            return local
+        if what == "line":
+            frame.f_trace_opcodes = True  # another frame of this code may have taken it back
         if what != "opcode" or _in_with(frame.f_code, frame.f_lineno):
             return local
         left -= 1
@@ -59,14 +72,17 @@ def interrupted(
         if left <= 0 or (not entered and first not in (None, frame.f_code)):
             return None
         if not _may_interrupt(frame, entered):
-            frame.f_trace_opcodes = False  # a generator's frame may have been entered elsewhere
+            entered.pop(frame, None)  # a generator's frame may have been entered elsewhere
             return None
         entered[frame] = _home(frame.f_code) or ""
+        frame.f_trace = local  # before the next line, see above
         frame.f_trace_opcodes = True
         return local
 
     entered: dict[FrameType, str] = {}
     before = sys.gettrace()
+    if sys.version_info < (3, 13):
+        sys._getframe().f_trace_opcodes = True  # noqa: SLF001 - see above
     sys.settrace(enter)
     try:
         return function()

@@ -70,6 +70,7 @@ class Watcher(SignalStopwatch, ZenDaemonComponent):
     @handles("start")
     def cbk_event_start(self, daemon: Any, args: Any) -> tuple[int, Any]:
         if self.floods:
+            daemon.io.keep_alive()  # threads outside are no sources: without them it is idle
             for _ in range(FLOODING):
                 threading.Thread(target=self.flood, args=(daemon,), daemon=True).start()
             return (daemon.FLAG_CONTINUE, args)

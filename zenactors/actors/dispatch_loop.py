@@ -119,6 +119,7 @@ class DispatchLoop:
         self._arrived: Submission | None = None
         self._parked = False
         self._serving = False
+        self._questions: list[Question] = []  # that the present holder has taken in
         self._watches: list[weakref.ref[Watch]] = []
         self._failures: deque[Exception] = deque()
         self._sleeps_until = 0.0
@@ -266,12 +267,14 @@ class DispatchLoop:
         """
         state = self.state
         batches: list[Batch] = []
-        questions: list[Question] = []
+        arriving: Scheduled | None = None
         try:
-            batches, arriving = self._take(questions, outside=outside)
+            limit = self._take_from_inside(batches)
+            if outside and (self._arrived is not None or not self._outside.empty()):
+                arriving = self._take_from_outside(limit)
             batches += state.admit(arriving)
-            if questions:
-                self._answer(questions)
+            if self._questions:
+                self._answer()
                 batches += state.admit()
             if state.queue.timed or state.control_events.in_flight:
                 self._wake_for_timer()
@@ -279,7 +282,7 @@ class DispatchLoop:
                 self._look_at_watches()
         except Exception as cause:  # a bug, or an event that no component handles
             self._failures.append(cause)
-            self._answer(questions)
+            self._answer()
         dropped = state.dropped[:]
         state.dropped.clear()
         return batches, dropped
@@ -291,60 +294,70 @@ class DispatchLoop:
         for items in dropped:
             items.clear()  # objects of the user may die here, and run code of theirs
 
-    def _answer(self, questions: list[Question]) -> None:
+    def _answer(self) -> None:
+        questions, self._questions = self._questions, []
         for question in questions:
             question.reply(self.state)
         self.state.dropped.append(questions)  # they refer to what they are about
 
-    def _take(
-        self, questions: list[Question], *, outside: bool
-    ) -> tuple[list[Batch], Scheduled | None]:
-        """Take in what was submitted.
+    def _take_from_inside(self, batches: list[Batch]) -> int:
+        """Take in what the actors' threads have submitted, and priority events.
+
+        Args:
+            batches: Gets the next batches of control events.
 
         Returns:
-            The next batches of control events; the last event, if it is behind all others.
+            How many more events this hold may take in.
         """
-        batches: list[Batch] = []
-        urgent = self._urgent
-        while urgent:
-            self.state.accept(urgent.popleft())
-        inbox = self._inbox
+        state, inbox, urgent = self.state, self._inbox, self._urgent
         limit = MAX_TAKEN
+        while urgent:
+            state.accept(urgent.popleft())
         while inbox and limit > 0:
             submission: Any = inbox.popleft()
             if type(submission) is Batch:  # cheaper than `match`, as this runs for each batch
                 limit -= 1
-                children = submission.children
-                if children is not None:
-                    # Accepted before their parent is done, so that the daemon never looks idle.
-                    limit -= self._accept_some(children, limit)
-                    if children:
+                # Accepted before their parent is done, so that the daemon never looks idle.
+                if submission.children is not None:
+                    limit = self._accept_some(submission.children, limit)
+                    if limit < 0:
                         inbox.appendleft(submission)
                         break
                     submission.children = None
-                batch = self.state.complete(submission)
+                batch = state.complete(submission)
                 if batch is not None:
                     batches.append(batch)
             elif type(submission) is ScheduledEvents:
-                limit -= self._accept_some(submission.events, limit)
-                if submission.events:
+                limit = self._accept_some(submission.events, limit)
+                if limit < 0:
                     inbox.appendleft(submission)
             else:
                 limit -= 1
-                self._take_rare(submission, questions)
-        return batches, self._take_from_outside(limit, questions) if outside else None
+                self._take_rare(submission)
+        return limit
 
     def _accept_some(self, children: list[Scheduled], limit: int) -> int:
-        """Accept the first events of a list, and remove them from it. Return how many."""
-        accept = self.state.accept
-        some = children if len(children) <= limit else children[: max(1, limit)]
-        for child in some:
-            accept(child)
-        count = len(some)
-        del children[:count]
-        return count
+        """Accept events, up to a limit, and remove them from their list if some remain.
 
-    def _take_from_outside(self, limit: int, questions: list[Question]) -> Scheduled | None:
+        Returns:
+            The rest of the limit; -1 if it is reached before all were accepted.
+        """
+        accept = self.state.accept
+        if len(children) <= limit:
+            for child in children:
+                accept(child)
+            return limit - len(children)
+        for child in children[:limit]:
+            accept(child)
+        del children[:limit]
+        return -1
+
+    def _take_from_outside(self, limit: int) -> Scheduled | None:
+        """Take in what other threads have submitted.
+
+        Returns:
+            The last event, if it is behind all others.
+        """
         submission, self._arrived = self._arrived, None
         outside = self._outside
         last: Scheduled | None = None
@@ -356,19 +369,19 @@ class DispatchLoop:
                 if type(submission) is Scheduled and submission.position is QueuePosition.BACK:
                     last = submission
                 else:
-                    self._take_rare(submission, questions)
+                    self._take_rare(submission)
             if limit <= 0 or outside.empty():
                 break
             limit -= 1
             submission = outside.get_nowait()
         return last
 
-    def _take_rare(self, submission: Any, questions: list[Question]) -> None:
+    def _take_rare(self, submission: Any) -> None:
         match submission:
             case Scheduled():
                 self.state.accept(submission)
             case Question():
-                questions.append(submission)
+                self._questions.append(submission)
             case Watch():
                 self._watches.append(weakref.ref(submission))
             case SourceChanged(change):

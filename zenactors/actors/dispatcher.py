@@ -199,9 +199,7 @@ class Dispatcher(DaemonNames):
         if self._runtime.ident() in engine.loop.own_threads:
             raise RuntimeError("A callback cannot wait until its own daemon has drained.")
         deadline = Deadline(self.clock, timeout)
-        drained = engine.wait_for_state(
-            DispatchState.drained, deadline, unless=lambda: engine.halted
-        )
+        drained = engine.wait_for_state(engine.is_drained, deadline, unless=lambda: engine.halted)
         return drained or engine.drained()
 
     def wait_for_end(self, timeout: float | None = None) -> bool:
@@ -219,7 +217,7 @@ class Dispatcher(DaemonNames):
             return engine.done.is_set() or engine.halted
 
         deadline = Deadline(self.clock, timeout)
-        is_idle = engine.wait_for_state(DispatchState.idle, deadline, unless=is_over)
+        is_idle = engine.wait_for_state(engine.is_idle, deadline, unless=is_over)
         return is_idle or is_over() or self.is_idle()
 
     def set_done(self) -> None:
@@ -351,7 +349,7 @@ class Dispatcher(DaemonNames):
         Events for later count as queued, but maintenance events do not, except with pyzenkit's
         semantics.
         """
-        idle: bool = self._engine.loop.ask(DispatchState.idle)
+        idle: bool = self._engine.loop.ask(self._engine.is_idle)
         return idle
 
     def counts(self) -> dict[Any, Counts]:

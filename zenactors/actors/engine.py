@@ -339,9 +339,17 @@ class Engine(Incidents):
         self.wait_for(lambda: watch.met or unless(), deadline)
         return watch.met
 
+    def is_drained(self, state: DispatchState) -> bool:
+        """Return True if nothing is in flight and only events for later wait. Thread: a holder."""
+        return not self.loop.has_submissions() and state.drained()
+
+    def is_idle(self, state: DispatchState) -> bool:
+        """Return True if nothing is left to do, and no source is active. Thread: a holder."""
+        return not self.loop.has_submissions() and state.idle()
+
     def drained(self) -> bool:
-        """Return True if nothing is in flight and only events for later wait."""
-        drained: bool = self.loop.ask(DispatchState.drained)
+        """Return True if nothing is in flight and only events for later wait. Thread: any."""
+        drained: bool = self.loop.ask(self.is_drained)
         return drained
 
     def _all_threads_run(self) -> bool:

@@ -79,18 +79,22 @@ class LiveQueue:
 
         Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
         """
-        chain_state = self._chain_states.get(event)
-        if (
-            chain_state is None
-            or self._limit is not None
-            or self._lifecycle.halted
-            or self._ident() in self._own_threads
-        ):
-            return self._put(QueuePosition.BACK, event, args, 0.0)
-        # The shortest path: each step adds to the latency of an idle daemon.
-        producer = self._producers.current
-        scheduled = Scheduled(self, QueuePosition.BACK, event, args, 0.0, producer, chain_state)
-        self._loop.hand_over(scheduled)
+        # The shortest paths: each step adds to the latency of an idle daemon.
+        ident, chain_state = self._ident(), self._chain_states.get(event)
+        back = QueuePosition.BACK
+        if chain_state is None or self._limit is not None or self._lifecycle.halted:
+            return self._put(back, event, args, 0.0)
+        if ident not in self._own_threads:
+            scheduled = Scheduled(
+                self, back, event, args, 0.0, self._producers.current, chain_state
+            )
+            self._loop.hand_over(scheduled)
+            return scheduled
+        runner = self._runners.get(ident)
+        if runner is None or not runner.collects:
+            return self._put(back, event, args, 0.0)
+        scheduled = Scheduled(self, back, event, args, 0.0, runner.name, chain_state)
+        runner.children.append(scheduled)
         return scheduled
 
     def schedule_next(self, event: Any, args: Any = None) -> Scheduled:

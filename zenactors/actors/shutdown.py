@@ -130,7 +130,7 @@ class Shutdown:
         def drained(state: DispatchState) -> bool:
             if lifecycle.phase < Phase.OPEN:
                 return not state.in_flight()  # only the `start` event may be in flight
-            if lifecycle.halted or not state.drained():
+            if lifecycle.halted or not engine.is_drained(state):
                 return False
             ended.append(lifecycle.advance(Phase.HALTED))
             return True

@@ -30,6 +30,8 @@ from zenactors.core.phase import Lifecycle
 from zenactors.core.producer_queue import EventRun, ProducerQueue
 from zenactors.errors import UnknownEventError
 
+_NOTHING: list[Any] = []  # never changed
+
 Ordering = Literal["global", "component", "event"]
 ORDERINGS: tuple[Ordering, ...] = ("global", "component", "event")
 
@@ -149,7 +151,7 @@ class DispatchState:
         self._in_flight -= batch.size
         chain_state.complete(batch, self._clock)
         self.dropped.append(batch.items)
-        batch.items = []  # its actor keeps the batch until its next message
+        batch.items = _NOTHING  # its actor keeps the batch until its next message
         if chain_state.held_back and not chain_state.full:
             self._release(chain_state.held_back[0])
         return None
@@ -183,8 +185,8 @@ class DispatchState:
         Raises:
             UnknownEventError: If the next event has no chain.
         """
-        queue = self.queue
-        if not self.lifecycle.admits:
+        queue, lifecycle = self.queue, self.lifecycle
+        if lifecycle.halted or not lifecycle.opened:
             if arriving is not None:
                 self.accept(arriving)
             return []

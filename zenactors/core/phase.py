@@ -45,7 +45,8 @@ class Lifecycle:
     storing an attribute, `dict.setdefault` and `list(dict)` for a dict of integers.
 
     Attributes:
-        halted: True from HALTED on. Stored, because it is read for every event.
+        opened: True from OPEN on, and `halted`, True from HALTED on. Both are stored, because they
+            are read for every event.
         stop_requested: True once a stop was requested, in any phase. A start that is running
             ends then.
     """
@@ -53,7 +54,7 @@ class Lifecycle:
     def __init__(self) -> None:
         self.halted = False
         self.stop_requested = False
-        self._opened = False
+        self.opened = False
         self._entered: dict[int, object] = {Phase.NEW.value: None}
 
     @property
@@ -64,7 +65,7 @@ class Lifecycle:
     @property
     def admits(self) -> bool:
         """True while events start: in OPEN and DRAINING."""
-        return self._opened and not self.halted
+        return self.opened and not self.halted
 
     def advance(self, phase: Phase) -> Phase | None:
         """Enter a phase.
@@ -82,7 +83,7 @@ class Lifecycle:
             raise ValueError(f"{current.name} cannot be followed by {phase.name}.")
         # Before the phase itself: if an exception strikes in between, the next call does the rest.
         if phase is Phase.OPEN:
-            self._opened = True
+            self.opened = True
         elif phase is Phase.HALTED:
             self.halted = True
         mine = object()

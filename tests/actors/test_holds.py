@@ -139,7 +139,7 @@ def test_a_priority_event_from_outside_passes_a_backlog() -> None:
     driver = LoopDriver()
     for number in range(3 * MAX_TAKEN):
         driver.loop.hand_over(driver.event(number))
-    driver.loop.hand_over(driver.event("urgent", QueuePosition.PRIORITY))
+    driver.loop.hand_over_urgent(driver.event("urgent", QueuePosition.PRIORITY))
     driver.loop.submit(driver.event())  # any holder sees it
     assert [b.items for b in driver.delivered() if b.on_control_lane] == [["urgent"]]
     while driver.loop.has_submissions():

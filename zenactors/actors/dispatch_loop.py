@@ -59,7 +59,7 @@ WALL_CLOCK_CHECK = 1.0  # seconds: the longest sleep while an event waits for a 
 TIMER_TOLERANCE = 0.001  # seconds: a difference that does not justify a wake-up
 MAX_TAKEN = 1024  # events that one hold takes in
 MAX_ROUNDS = 4  # holds in a row of one component's thread, which has its own work to do
-MAX_BACKLOG = 4096  # a thread outside waits while the dispatcher's thread is this far behind
+MAX_BACKLOG = 2048  # a thread outside waits while the dispatcher's thread is this far behind
 BACKLOG_PATIENCE = 0.1  # seconds that it waits at most, for each event
 PATIENCE = 0.25  # seconds that a thread waits for an answer before it asks again
 
@@ -154,14 +154,21 @@ class DispatchLoop:
         """
         outside = self._outside
         outside.put(scheduled)
-        if scheduled.position is QueuePosition.PRIORITY and self._serving:
-            # A holder that is awake takes it from here, and it is ignored there then.
-            self._urgent.append(scheduled)
-        elif outside.qsize() > MAX_BACKLOG:
+        if outside.qsize() > MAX_BACKLOG:
             question = Question(_nothing)
             self._put(question)
             with contextlib.suppress(queue.Empty):
                 question.result(BACKLOG_PATIENCE)
+
+    def hand_over_urgent(self, scheduled: Scheduled) -> None:
+        """Hand a priority event to whichever thread holds the state next. Thread: any outside.
+
+        Never blocks.
+        """
+        self._outside.put(scheduled)
+        if self._serving:
+            # A holder that is awake takes it from here, and it is ignored there then.
+            self._urgent.append(scheduled)
 
     def backlog(self) -> int:
         """Return how many events from outside the state may not know of yet. Thread: any."""

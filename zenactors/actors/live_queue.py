@@ -202,7 +202,10 @@ class LiveQueue:
         if self._limit is not None and position in _LIMITED and self._lifecycle.admits:
             self._make_room(event, producer, self._limit)
         scheduled = Scheduled(self, position, event, args, when, producer, chain_state)
-        self._loop.hand_over(scheduled)
+        if position is QueuePosition.PRIORITY:
+            self._loop.hand_over_urgent(scheduled)
+        else:
+            self._loop.hand_over(scheduled)
         return scheduled
 
     def _put_inside(self, scheduled: Scheduled, runner: BatchRunner | None) -> Scheduled:

@@ -116,7 +116,8 @@ class Shutdown:
         if engine.lifecycle.phase is Phase.OPEN:
             if EVENT_STOP in engine.state.chain_states:
                 self._stop_event = self._stop_event or self._queue.prepare_priority(EVENT_STOP)
-                engine.loop.hand_over(self._stop_event)  # no effect, if it was handed over before
+                # No effect, if it was handed over before.
+                engine.loop.hand_over_urgent(self._stop_event)
             engine.enter(Phase.DRAINING)
 
     def _drain(self, deadline: Deadline) -> bool:

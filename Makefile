@@ -32,7 +32,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
 
 soak: $(VENV)/.installed-check
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m slow -o faulthandler_timeout=3600
 
 reference: $(VENV)/.installed-check
 	$(BIN)/python -m docs.generate_reference

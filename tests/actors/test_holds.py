@@ -137,7 +137,7 @@ def test_a_look_at_the_clock_moves_a_bounded_number_of_due_events() -> None:
 
 def test_a_priority_event_from_outside_passes_a_backlog() -> None:
     driver = LoopDriver()
-    for number in range(3 * MAX_TAKEN):
+    for number in range(MAX_BACKLOG):  # more than one hold takes in
         driver.loop.hand_over(driver.event(number))
     driver.loop.hand_over_urgent(driver.event("urgent", QueuePosition.PRIORITY))
     driver.loop.submit(driver.event())  # any holder sees it

@@ -112,6 +112,14 @@ def test_a_hold_takes_in_a_bounded_number_from_outside() -> None:
     assert driver.state.queue.count() == 2 * MAX_TAKEN
 
 
+def test_a_hold_takes_in_a_bounded_number_of_priority_events() -> None:
+    driver = LoopDriver(open_=False)
+    for number in range(MAX_TAKEN + 1):
+        driver.loop.hand_over_urgent(driver.event(number, QueuePosition.PRIORITY))
+    driver.loop._run(outside=False)
+    assert driver.state.queue.count() == MAX_TAKEN
+
+
 def test_a_thread_with_work_of_its_own_leaves_the_rest_to_the_dispatchers_thread() -> None:
     driver = LoopDriver(open_=False)
     for _ in range(MAX_ROUNDS + 2):

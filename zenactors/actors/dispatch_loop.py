@@ -176,8 +176,12 @@ class DispatchLoop:
 
     def start_first(self) -> None:
         """Start the `start` event, before events are admitted. Thread: any."""
-        for batch in self.ask(lambda state: state.start_first()):
-            self.forward(batch.chain.steps[0].component, batch)
+
+        def start(state: DispatchState) -> None:
+            for batch in state.start_first():
+                self.forward(batch.chain.steps[0].component, batch)
+
+        self.ask(start)
 
     # --- questions -----------------------------------------------------------------------------
 
@@ -318,7 +322,8 @@ class DispatchLoop:
         """
         state, inbox, urgent = self.state, self._inbox, self._urgent
         limit = MAX_TAKEN
-        while urgent:
+        while urgent and limit > 0:
+            limit -= 1
             state.accept(urgent.popleft())
         while inbox and limit > 0:
             submission: Any = inbox.popleft()

@@ -142,7 +142,10 @@ class LiveQueue:
         return cancelled
 
     def ahead(self) -> int:
-        """Return how many events of the calling producer wait to be started. Thread: any."""
+        """Return how many events of the calling producer wait to be started. Thread: any.
+
+        With `ordering="global"` there is one order for all: it counts those of every producer.
+        """
         ident = self._ident()
         runner = self._runners.get(ident)
         unsent = len(runner.children) if runner else 0

@@ -178,6 +178,8 @@ class Dispatcher(DaemonNames):
                 "A callback cannot wait for the stop of its own daemon: call daemon.set_done()"
                 " for a graceful stop, or raise ZenDaemonStopException to stop at once."
             )
+        if self._report is not None:
+            return self._report
         if not drain:
             engine.halt()
         with engine.stop_lock:

@@ -121,6 +121,10 @@ class Child(subprocess.Popen[Any]):
 class Children:
     """The child processes of a daemon, or of one component.
 
+    It has no lock that an exception could leave held: `spawn` adds a child and then looks if `stop`
+    has begun, and `stop` begins and then looks at the children. Atomic operations relied on: those
+    of a set, and its copy.
+
     Args:
         now: Seconds on a monotonic clock.
 
@@ -131,7 +135,6 @@ class Children:
         self._now = now
         self._children: set[Child] = set()
         self._stopped = False
-        self._lock = threading.Lock()
 
     def spawn(self, argv: Arguments, **popen_options: Any) -> subprocess.Popen[Any]:
         """Run a program without a shell, in a process group of its own, with default signals.
@@ -154,11 +157,14 @@ class Children:
         if isinstance(argv, str | bytes | os.PathLike):
             raise TypeError(f"spawn() takes a list of arguments, not a command line: {argv!r}")
         self._forget_ended()
-        with self._lock:
-            if self._stopped:
-                raise RuntimeError(f"Cannot run {argv[0]}: the child processes are being stopped.")
-            child = _run_clean(argv, popen_options)
-            self._children.add(child)
+        refusal = f"Cannot run {argv[0]}: the child processes are being stopped."
+        if self._stopped:
+            raise RuntimeError(refusal)
+        child = _run_clean(argv, popen_options)
+        self._children.add(child)
+        if self._stopped:  # meanwhile: `stop` may have missed it
+            child.send_group_signal(signal.SIGKILL)
+            raise RuntimeError(refusal)
         return child
 
     def stop(self, grace: float) -> list[subprocess.Popen[Any]]:
@@ -173,9 +179,8 @@ class Children:
             The children that are still there: they hang in the kernel, for example on a device,
             or run as a user out of reach.
         """
-        with self._lock:
-            self._stopped = True
-            running = list(self._children)
+        self._stopped = True
+        running = list(self._children)
         for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, KILLED_WITHIN)):
             deadline = self._now() + patience
             for child in running:
@@ -192,11 +197,9 @@ class Children:
         return True
 
     def _forget_ended(self) -> None:
-        with self._lock:
-            children = list(self._children)
-        ended = {child for child in children if child.poll() is not None}
-        with self._lock:
-            self._children -= ended
+        for child in list(self._children):
+            if child.poll() is not None:
+                self._children.discard(child)
 
 
 def _ends_within(pidfd: int, seconds: float | None) -> bool:

@@ -79,10 +79,17 @@ def _place(frame: FrameType) -> str:
     return f"{path}:{frame.f_lineno} {code.co_qualname}"
 
 
+def _ask_for_bytecodes() -> None:
+    """Let Python 3.12 report bytecodes: some frame has to ask before tracing begins."""
+    if sys.version_info < (3, 13):
+        sys._getframe().f_trace_opcodes = True
+
+
 @contextlib.contextmanager
 def tracing(striker: Striker) -> Iterator[None]:
     """Trace the calling thread. It ends with the block, or when it strikes."""
     before = sys.gettrace()
+    _ask_for_bytecodes()
     sys.settrace(striker)
     try:
         yield
@@ -93,6 +100,7 @@ def tracing(striker: Striker) -> Iterator[None]:
 @contextlib.contextmanager
 def tracing_new_threads(striker: Striker) -> Iterator[None]:
     """Trace all threads that are started in the block, until they end."""
+    _ask_for_bytecodes()
     threading.settrace(striker)
     try:
         yield

@@ -164,6 +164,8 @@ class Children:
         self._children.add(child)
         if self._stopped:  # meanwhile: `stop` may have missed it
             child.send_group_signal(signal.SIGKILL)
+            with child:  # closes its pipes
+                child.wait()
             raise RuntimeError(refusal)
         return child
 

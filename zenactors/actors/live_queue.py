@@ -123,7 +123,7 @@ class LiveQueue:
     def schedule_priority(self, event: Any, args: Any = None) -> Scheduled:
         """Queue an event that overtakes all others, in the components' mailboxes too.
 
-        Never blocks. Thread: any.
+        Thread: any. A thread outside waits a moment if the dispatcher is thousands behind.
         """
         return self._put(QueuePosition.PRIORITY, event, args, 0.0)
 

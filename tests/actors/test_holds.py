@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads
+from tests.attack.checks import within
 from zenactors.actors.dispatch_loop import MAX_BACKLOG, MAX_ROUNDS, MAX_TAKEN, DispatchLoop
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.mailbox import Mailbox
+from zenactors.actors.questions import Question
 from zenactors.actors.runtime import Runtime
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
@@ -22,7 +24,7 @@ from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.event_queue import MAX_PROMOTED
 from zenactors.core.messages import Batch, QueuePosition, Scheduled, ScheduledEvents
 from zenactors.core.phase import Phase
-from zenactors.errors import UnknownEventError
+from zenactors.errors import NotRunningError, UnknownEventError
 
 
 class Problems:
@@ -92,6 +94,7 @@ def test_a_hold_takes_in_a_bounded_part_of_the_children_of_a_batch_and_then_the_
     driver.loop.submit(driver.event("parent"))
     (batch,) = driver.delivered()
     batch.step = 1
+    batch.end()
     batch.children = [driver.event(number) for number in range(MAX_TAKEN + 5)]
     driver.loop._inbox.append(batch)
     driver.loop._run(outside=False)
@@ -114,10 +117,60 @@ def test_a_hold_takes_in_a_bounded_number_from_outside() -> None:
 
 def test_a_hold_takes_in_a_bounded_number_of_priority_events() -> None:
     driver = LoopDriver(open_=False)
-    for number in range(MAX_TAKEN + 1):
+    for number in range(MAX_TAKEN + 10):
         driver.loop.hand_over_urgent(driver.event(number, QueuePosition.PRIORITY))
     driver.loop._run(outside=False)
     assert driver.state.queue.count() == MAX_TAKEN
+    driver.loop._run(outside=False)
+    assert driver.state.queue.count() == MAX_TAKEN + 10
+
+
+def test_a_hold_answers_threads_outside_whatever_the_actors_submit() -> None:
+    driver = LoopDriver(open_=False)
+    driver.loop._inbox.append(ScheduledEvents([driver.event() for _ in range(3 * MAX_TAKEN)]))
+    question = Question(lambda state: state.queue.count())
+    driver.loop._outside.put(question)
+    driver.loop._run(outside=True)
+    assert question.result(DEADLINE) == MAX_TAKEN
+
+
+def test_the_dispatchers_thread_is_not_parked_while_objects_of_users_die() -> None:
+    driver = LoopDriver()
+    loop, counts = driver.loop, []
+
+    class Asking:
+        def __del__(self) -> None:
+            question = Question(lambda state: state.queue.count())
+            loop._outside.put(question)
+            loop._run_instead()
+            counts.append(question.result(DEADLINE))
+
+    handle = driver.event(Asking(), QueuePosition.AFTER, driver.clock.monotonic() + 1.0)
+    loop.hand_over(handle)
+    loop.run_and_park(messages=["sleep not"])
+    loop._outside.put(Question(lambda state: state.cancel(handle)))
+    loop.run_and_park(messages=[])
+    assert counts == [0]
+
+
+def test_the_dispatchers_thread_does_not_sleep_while_a_message_waits() -> None:
+    driver = LoopDriver()
+    # The wake-up that follows the message was taken by another holder.
+    within(DEADLINE, driver.loop.run_and_park, ["a message"])
+    assert not driver.loop._parked
+
+
+def test_a_question_whose_answer_is_broken_off_is_refused() -> None:
+    driver = LoopDriver()
+
+    def struck(_state: DispatchState) -> None:
+        raise SystemExit
+
+    question = Question(struck)
+    with pytest.raises(SystemExit):
+        question.reply(driver.state)
+    with pytest.raises(NotRunningError, match="struck"):
+        question.result(0.0)
 
 
 def test_a_thread_with_work_of_its_own_leaves_the_rest_to_the_dispatchers_thread() -> None:
@@ -145,7 +198,7 @@ def test_a_look_at_the_clock_moves_a_bounded_number_of_due_events() -> None:
 
 def test_a_priority_event_from_outside_passes_a_backlog() -> None:
     driver = LoopDriver()
-    for number in range(MAX_BACKLOG):  # more than one hold takes in
+    for number in range(MAX_BACKLOG - 1):
         driver.loop.hand_over(driver.event(number))
     driver.loop.hand_over_urgent(driver.event("urgent", QueuePosition.PRIORITY))
     driver.loop.submit(driver.event())  # any holder sees it

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.actors.fakes import (
     in_threads,
 )
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.actors.runtime import Runtime
 from zenactors.actors.shutdown import StopReport
 from zenactors.actors.startup import Startup
 from zenactors.errors import NotRunningError
@@ -371,3 +373,54 @@ def test_a_log_sink_that_raises_holds_up_neither_start_nor_stop(fails_from: str)
     finally:
         logger.remove(sink)
     assert len(torn) == 1
+
+
+class InterruptingRuntime(Runtime):
+    """Calls a function in the middle of a method, once, as a signal handler might."""
+
+    def __init__(self, method: str, after: int = 0) -> None:
+        super().__init__()
+        self.handler: Callable[[], object] = list
+        self._method = method
+        self._after = after
+
+    def start(self, *args: Any, **options: Any) -> Any:
+        self._interrupt("start")
+        return super().start(*args, **options)
+
+    def join(self, thread: Any, timeout: float) -> None:
+        self._interrupt("join")
+        super().join(thread, timeout)
+
+    def _interrupt(self, method: str) -> None:
+        if method == self._method:
+            self._after -= 1
+            if self._after == -1:
+                self.handler()
+
+
+@pytest.mark.parametrize("after", range(5))
+def test_a_signal_handler_that_stops_in_the_middle_of_a_start_leaves_no_thread(after: int) -> None:
+    runtime = InterruptingRuntime("start", after)
+    dispatcher = Dispatcher([Fake(name=str(number)) for number in range(4)], runtime=runtime)
+    runtime.handler = dispatcher.stop
+    with pytest.raises(NotRunningError, match="while it was starting"):
+        dispatcher.start()
+    threads = [*dispatcher._engine.threads.values(), dispatcher._engine.dispatcher_thread]
+    assert len(threads) == 5
+    assert not [thread for thread in threads if thread.is_alive()]
+
+
+def test_a_signal_handler_that_stops_in_the_middle_of_a_stop_loses_no_statistics() -> None:
+    class Counted(Fake):
+        def get_statistics(self, reader: Hashable = None) -> dict[Any, Any]:
+            return {"lines": 3}
+
+    runtime = InterruptingRuntime("join")
+    dispatcher = Dispatcher([Counted(name="counted")], runtime=runtime)
+    reports: list[StopReport] = []
+    runtime.handler = lambda: reports.append(dispatcher.stop())
+    dispatcher.start()
+    reports.append(dispatcher.stop())
+    assert reports[0] is reports[1]
+    assert dispatcher.get_statistics() == {"counted": {"lines": 3}}

@@ -77,6 +77,7 @@ class DispatchDriver:
     def finish(self, *batches: Batch) -> None:
         for batch in batches:
             batch.step = len(batch.chain.steps)
+            batch.end()
             self.state.complete(batch)
 
     def counts(self, event: Any) -> Counts:
@@ -686,6 +687,7 @@ class Pair:
         self.steps += 1
         for child in batch.children or ():
             self.state.accept(child)
+        batch.end()
         self.state.complete(batch)
 
     def dead_letter(self, letter: DeadLetter) -> None:

@@ -187,6 +187,12 @@ def test_a_simulated_global_run_is_that_of_pyzenkit(program: Program, seed: int)
     assert not mismatch(run.calls, replay(program, run.log).calls, "global")
 
 
+@pytest.mark.parametrize("seed", [157331, 157461, 157574, 158397])
+def test_a_question_from_outside_does_not_take_the_wake_up_for_a_timer(seed: int) -> None:
+    program = Program(((), (("x", False),), ()), ways=("back", "next", "after"), by_event=False)
+    run_and_compare(program, "global", seed)
+
+
 # --- conservation ---------------------------------------------------------------------------
 
 

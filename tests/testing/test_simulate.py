@@ -8,7 +8,6 @@ import pytest
 from zenactors import Daemon, Replicas, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.components import FileTailer, RawWriter
-from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.messages import Batch
 from zenactors.errors import EXIT_OK
 from zenactors.testing import (
@@ -157,14 +156,14 @@ def test_a_setup_that_fails_by_itself_is_a_failure() -> None:
 
 
 def test_an_event_that_is_lost_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    complete = DispatchState.complete
+    end = Batch.end
 
-    def forgetful(self: DispatchState, batch: Any) -> None:
+    def forgetful(batch: Batch) -> None:
         if batch.items == [2]:
             batch.items = []
-        complete(self, batch)
+        end(batch)
 
-    monkeypatch.setattr(DispatchState, "complete", forgetful)
+    monkeypatch.setattr(Batch, "end", forgetful)
     assert said(drive=scheduling(1, 2)).startswith("events 'x' do not add up")
 
 

@@ -12,7 +12,6 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from tests.running import run_python
 from zenactors import Daemon, Replicas, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.actors.dispatch_loop import DispatchLoop
-from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.messages import Batch
 from zenactors.testing import DaemonMachine
 
@@ -290,14 +289,14 @@ def test_a_component_that_hangs_is_a_failure(capsys: pytest.CaptureFixture[str])
 def test_an_event_that_is_lost_is_a_failure(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    complete = DispatchState.complete
+    end = Batch.end
 
-    def forgetful(self: DispatchState, batch: Any) -> None:
+    def forgetful(batch: Batch) -> None:
         if 5 in batch.items:
             batch.items.remove(5)
-        complete(self, batch)
+        end(batch)
 
-    monkeypatch.setattr(DispatchState, "complete", forgetful)
+    monkeypatch.setattr(Batch, "end", forgetful)
     shown = failure_of(SoundMachine, capsys)
     assert "events 'x' do not add up" in shown
     assert "schedule_x(args=5)" in steps(shown)

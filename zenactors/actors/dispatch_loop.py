@@ -21,7 +21,11 @@ Invariants:
 - Submissions from outside are taken in the order in which they were handed over. The dispatcher's
   thread takes one of them when it wakes, before it has the lock. From the moment at which it is
   about to sleep (`_parked`) until it has stored that one (`_arrived`), no other holder takes any.
-- A hold takes in `MAX_TAKEN` events at most, whatever producers do. Nothing of a user's runs, is
+- While the dispatcher's thread runs anything of a user's, it is not parked: another holder takes
+  what comes from outside, at the latest a helper of a thread that waits for an answer.
+- The args of an event are let go of by the thread of the component that handled it last, or by the
+  thread that cancels it. What little is left is let go of after the hold.
+- A hold takes in a bounded number of events, whatever producers do. Nothing of a user's runs, is
   logged or is let go of during a hold, except what the garbage collector may run in any thread. A
   thread that holds the state already never tries to acquire it again: what such a finalizer
   submits is taken in later, and its questions are answered at once.
@@ -34,10 +38,12 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import queue
+import sys
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zenactors.actors.questions import Question, Watch
@@ -49,6 +55,7 @@ from zenactors.core.messages import (
     ScheduledEvents,
     SourceChanged,
 )
+from zenactors.errors import NotRunningError
 
 if TYPE_CHECKING:
     from zenactors.actors.mailbox import Mailbox
@@ -57,7 +64,8 @@ if TYPE_CHECKING:
 
 WALL_CLOCK_CHECK = 1.0  # seconds: the longest sleep while an event waits for a wall clock time
 TIMER_TOLERANCE = 0.001  # seconds: a difference that does not justify a wake-up
-MAX_TAKEN = 1024  # events that one hold takes in
+MAX_TAKEN = 1024  # events that one hold takes in, and as many priority events
+MIN_OUTSIDE = 128  # submissions from outside that a hold takes in whatever the actors submit
 MAX_ROUNDS = 4  # holds in a row of one component's thread, which has its own work to do
 MAX_BACKLOG = 2048  # a thread outside waits while the dispatcher's thread is this far behind
 BACKLOG_PATIENCE = 0.1  # seconds that it waits at most, for each event
@@ -119,6 +127,7 @@ class DispatchLoop:
         self._arrived: Submission | None = None
         self._parked = False
         self._serving = False
+        self._process = 0  # the PID of the process in which the dispatcher's thread began
         self._questions: list[Question] = []  # that the present holder has taken in
         self._watches: list[weakref.ref[Watch]] = []
         self._failures: deque[Exception] = deque()
@@ -144,8 +153,12 @@ class DispatchLoop:
         self._inbox.append(submission)
         self._look_at_inbox()
 
-    report = submit
-    """Submit a batch that has left its chain; `ResultSink.report`."""
+    def report(self, batch: Batch) -> None:
+        """Submit a batch that has left its chain. Thread: its last component's."""
+        if batch.origin is None:  # otherwise it goes on with its args
+            batch.end()
+        self._inbox.append(batch)
+        self._look_at_inbox()
 
     def hand_over(self, scheduled: Scheduled) -> None:
         """Hand an event to the dispatcher's thread. Thread: any outside.
@@ -155,20 +168,26 @@ class DispatchLoop:
         outside = self._outside
         outside.put(scheduled)
         if outside.qsize() > MAX_BACKLOG:
-            question = Question(_nothing)
-            self._put(question)
-            with contextlib.suppress(queue.Empty):
-                question.result(BACKLOG_PATIENCE)
+            self._await_progress()
 
     def hand_over_urgent(self, scheduled: Scheduled) -> None:
         """Hand a priority event to whichever thread holds the state next. Thread: any outside.
 
-        Never blocks.
+        Blocks as `hand_over` does.
         """
         self._outside.put(scheduled)
         if self._serving:
             # A holder that is awake takes it from here, and it is ignored there then.
             self._urgent.append(scheduled)
+        if self._outside.qsize() > MAX_BACKLOG:
+            self._await_progress()
+
+    def _await_progress(self) -> None:
+        self._refuse_if_cut_off()
+        question = Question(_nothing)
+        self._put(question)
+        with contextlib.suppress(queue.Empty):
+            question.result(BACKLOG_PATIENCE)
 
     def backlog(self) -> int:
         """Return how many events from outside the state may not know of yet. Thread: any."""
@@ -190,15 +209,22 @@ class DispatchLoop:
 
         What the calling thread has submitted before is known to the state then. A thread outside
         waits for two switches of threads, an actor's hardly ever.
+
+        Raises:
+            NotRunningError: The dispatcher's thread cannot answer: see `is_cut_off`.
         """
         if self.holds():
             return look(self.state)  # a finalizer asks, in the middle of a hold
+        self._refuse_if_cut_off()
         question = Question(look)
         while True:
             self._put(question)
             with contextlib.suppress(queue.Empty):
                 return question.result(PATIENCE)
-            # An exception has broken off the hold that took it in, or the actors have ended.
+            # An exception has broken off the hold that took it in, or the actors have ended. Or
+            # the dispatcher's thread waits in a log sink, or in the finalizer of a user's object,
+            # perhaps for a lock that the calling thread has.
+            self._runtime.run_apart(self._run_instead)
 
     def change(self, change: Callable[[DispatchState], Any], refused: Any) -> Any:
         """Ask something that changes the state.
@@ -216,9 +242,25 @@ class DispatchLoop:
         self, condition: Callable[[DispatchState], bool], notify: Callable[[], None]
     ) -> Watch:
         """Return a watch that is met once the condition is true at the end of a hold."""
+        self._refuse_if_cut_off()
         watch = Watch(condition, notify)
         self._put(watch)
         return watch
+
+    def is_cut_off(self) -> bool:
+        """Return True if the calling thread cannot reach the dispatcher's thread any more.
+
+        A fork has copied the calling thread alone, or the interpreter has ended the other threads
+        because it ends itself.
+        """
+        return sys.is_finalizing() or self._process not in (0, os.getpid())
+
+    def _refuse_if_cut_off(self) -> None:
+        if self.is_cut_off():
+            raise NotRunningError(
+                "The dispatcher does not run here: this process is a fork of the one in which it"
+                " was started, or the interpreter ends."
+            )
 
     def _put(self, request: Question | Watch) -> None:
         if self._runtime.ident() in self.own_threads:
@@ -282,7 +324,7 @@ class DispatchLoop:
         try:
             limit = self._take_from_inside(batches)
             if outside and (self._arrived is not None or not self._outside.empty()):
-                arriving = self._take_from_outside(limit)
+                arriving = self._take_from_outside(max(limit, MIN_OUTSIDE))
             batches += state.admit(arriving)
             if self._questions:
                 self._answer()
@@ -322,9 +364,9 @@ class DispatchLoop:
         """
         state, inbox, urgent = self.state, self._inbox, self._urgent
         limit = MAX_TAKEN
-        while urgent and limit > 0:
-            limit -= 1
-            state.accept(urgent.popleft())
+        if urgent:
+            for _ in range(min(len(urgent), MAX_TAKEN)):
+                state.accept(urgent.popleft())
         while inbox and limit > 0:
             submission: Any = inbox.popleft()
             if type(submission) is Batch:  # cheaper than `match`, as this runs for each batch
@@ -424,6 +466,7 @@ class DispatchLoop:
         """Take submissions from outside from now on. Thread: the dispatcher's."""
         with self._lock:  # no other thread runs the state in its place any more
             self._serving = self._runtime.hands_over
+            self._process = os.getpid()
 
     def end_serving(self) -> None:
         """Take no more submissions from outside. Thread: the dispatcher's."""
@@ -432,7 +475,6 @@ class DispatchLoop:
 
     def _run_unserved(self) -> None:
         """Take everything in, if the dispatcher's thread does not run. Thread: made for it."""
-        sleeps_until = self._sleeps_until
         more = True
         while more:
             with self._lock:
@@ -441,8 +483,17 @@ class DispatchLoop:
                 batches, dropped = self._run(outside=True)
                 more = self.has_submissions()
             self._after_hold(batches, dropped)
-        if self._sleeps_until != sleeps_until:
+        if self._parked and not self._sleeps_until:
             self.wake()  # this thread has taken the wake-up that was meant for the dispatcher's
+        self._look_at_inbox()
+
+    def _run_instead(self) -> None:
+        """Run the state while the dispatcher's thread does not. Thread: made for it."""
+        with self._lock:
+            if self._parked:
+                return  # it is about to do so itself
+            batches, dropped = self._run(outside=True)
+        self._after_hold(batches, dropped)
         self._look_at_inbox()
 
     def has_submissions(self) -> bool:
@@ -453,18 +504,26 @@ class DispatchLoop:
         """Wake the dispatcher's thread."""
         self._outside.put(None)
 
-    def run_and_park(self) -> None:
-        """Run the state, and then sleep until something is due or was submitted.
+    def run_and_park(self, messages: Sized) -> None:
+        """Run the state. If nothing is left, sleep until something is due or was submitted.
+
+        Args:
+            messages: It does not sleep while there are any. Their sender wakes it afterwards.
 
         Thread: the dispatcher's.
         """
+        skipped = self.state.control_events.skipped
         with self._lock:
             self._sleeps_until = 0.0
             batches, dropped = self._run(outside=True)
-            seconds = self._prepare_sleep()
+            # What a user's code does next may take long, so the thread is not parked meanwhile.
+            is_free = not dropped and not self._failures and not skipped
+            seconds = self._prepare_sleep() if is_free else 0.0
         self._after_hold(batches, dropped)
-        if self._inbox or self._failures or self.state.control_events.skipped:
-            self._look_at_inbox()
+        if self._inbox or self._failures or skipped or messages:
+            self._parked = False
+            self._report_problems()
+            return
         if seconds is None or seconds > 0:
             try:  # noqa: SIM105 - `suppress` takes longer
                 self._arrived = self._outside.get(timeout=seconds)

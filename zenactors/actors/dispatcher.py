@@ -153,7 +153,7 @@ class Dispatcher(DaemonNames):
         try:
             self._startup.run(self._daemon)
         except BaseException:  # whatever it was, nothing must be left running
-            self.stop(drain=False)
+            self._shutdown.sweep(self.stop(drain=False))
             raise
 
     def stop(self, *, drain: bool = True, timeout: float | None = None) -> StopReport:
@@ -162,7 +162,9 @@ class Dispatcher(DaemonNames):
         Descriptors and timers call back no more, and the `stop` event overtakes all queued
         events. The queued events are handled, except those for later. Then the components are
         torn down in reverse order. A component that hangs is left behind and named in the report.
-        Repeated and concurrent stops are harmless: they wait for the first.
+        Repeated and concurrent stops are harmless: they wait for the first. In a fork of the
+        process, and while the interpreter ends, nothing runs that could be stopped: it returns at
+        once.
 
         Args:
             drain: False: do not handle the queued events.
@@ -182,10 +184,14 @@ class Dispatcher(DaemonNames):
             return self._report
         if not drain:
             engine.halt()
+        if engine.loop.is_cut_off():
+            return self._report or StopReport(drained=False)
         with engine.stop_lock:
             if self._report is None:
                 deadline = Deadline(self.clock, self.stop_timeout if timeout is None else timeout)
-                self._report = self._shutdown.run(deadline, self._startup.setting_up)
+                report = self._shutdown.run(deadline, self._startup.setting_up)
+                # A signal handler may have stopped everything in the middle of that.
+                self._report = self._report or report
             return self._report
 
     def drain(self, timeout: float | None = None) -> bool:

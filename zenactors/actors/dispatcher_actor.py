@@ -52,7 +52,7 @@ class DispatcherInbox(ControlLane):
         return not self._control
 
     def _run(self, loop: DispatchLoop) -> None:
-        loop.run_and_park()
+        loop.run_and_park(self._control)
 
 
 class DispatcherActor(EngineActor):

@@ -123,7 +123,7 @@ class LiveQueue:
     def schedule_priority(self, event: Any, args: Any = None) -> Scheduled:
         """Queue an event that overtakes all others, in the components' mailboxes too.
 
-        Never blocks. Thread: any.
+        Thread: any. A thread outside waits a moment if the dispatcher is thousands behind.
         """
         return self._put(QueuePosition.PRIORITY, event, args, 0.0)
 
@@ -138,7 +138,9 @@ class LiveQueue:
         For a finalizer that runs in the middle of the dispatcher's own work, it is False as well:
         the event is cancelled right after that, unless it has been started.
         """
+        args = scheduled.args  # kept until here: they die in this thread, not in the dispatcher's
         cancelled: bool = self._loop.change(lambda state: state.cancel(scheduled), refused=False)
+        del args
         return cancelled
 
     def ahead(self) -> int:

@@ -10,6 +10,8 @@ import queue
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from zenactors.errors import NotRunningError
+
 if TYPE_CHECKING:
     from zenactors.core.dispatch_state import DispatchState
 
@@ -32,9 +34,14 @@ class Question:
             return
         self._is_answered = True
         try:
-            self._answer.put((self._look(state), None))
+            answer: tuple[Any, Exception | None] = (self._look(state), None)
         except Exception as cause:  # it is the asking thread's, as if that had looked itself
-            self._answer.put((None, cause))
+            answer = (None, cause)
+        except BaseException:  # another thread's exception: it ends the answering thread
+            answer = (None, NotRunningError("The dispatcher was struck while it answered."))
+            raise
+        finally:
+            self._answer.put(answer)
 
     def result(self, timeout: float | None) -> Any:
         """Wait for the answer, and return it or raise its exception.

@@ -94,7 +94,10 @@ class Shutdown:
             patience = (deadline.remaining() or 0.0) * HASTY_SHARE
         if was_up:
             answer_by = deadline.at_most(ASK_TIMEOUT if patience is None else patience)
-            self.statistics = engine.ask_all(ReadStatistics("final"), timeout=answer_by.remaining())
+            # A signal handler that stops in the middle of this one asks, too.
+            self.statistics.update(
+                engine.ask_all(ReadStatistics("final"), timeout=answer_by.remaining())
+            )
         stuck = self._tear_down(deadline, setting_up, patience=patience)
         self._end_children(deadline)
         engine.stop_actors()
@@ -102,6 +105,17 @@ class Shutdown:
         report = self._report(stuck, drained=drained, timed_out=timed_out)
         engine.enter(Phase.DOWN)
         return report
+
+    def sweep(self, report: StopReport) -> None:
+        """End the actors that a start has made although a signal handler had stopped meanwhile.
+
+        Args:
+            report: Names those that hang.
+        """
+        engine = self._engine
+        if not engine.loop.is_cut_off():
+            engine.stop_actors()
+            self._join_threads([engine.names.index(name) for name in report.stuck])
 
     def _request(self) -> None:
         """Silence the sources, and send the `stop` event past all queued events.

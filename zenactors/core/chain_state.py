@@ -118,7 +118,7 @@ class ChainState:
     def complete(self, batch: Batch, clock: Clock) -> None:
         """Count a batch that has left the chain, and adjust the window."""
         size = batch.size
-        self.completed += len(batch.items)
+        self.completed += batch.completed
         self.stopped += batch.stopped
         self.dead += batch.dead
         if batch.on_control_lane:

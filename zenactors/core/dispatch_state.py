@@ -30,8 +30,6 @@ from zenactors.core.phase import Lifecycle
 from zenactors.core.producer_queue import EventRun, ProducerQueue
 from zenactors.errors import UnknownEventError
 
-_NOTHING: list[Any] = []  # never changed
-
 Ordering = Literal["global", "component", "event"]
 ORDERINGS: tuple[Ordering, ...] = ("global", "component", "event")
 
@@ -147,11 +145,11 @@ class DispatchState:
             onward = self.control_events.returned(batch)
             if onward is not batch:
                 return onward
+            batch.completed = len(batch.items)
+            self.dropped.append(batch.items)
         chain_state = self._by_number[batch.chain.number]
         self._in_flight -= batch.size
         chain_state.complete(batch, self._clock)
-        self.dropped.append(batch.items)
-        batch.items = _NOTHING  # its actor keeps the batch until its next message
         if chain_state.held_back and not chain_state.full:
             self._release(chain_state.held_back[0])
         return None

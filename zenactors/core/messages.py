@@ -116,6 +116,7 @@ class Batch:
         size: How many events it accounts for, ended ones included.
         stopped: How many of these ended with FLAG_STOP.
         dead: How many of these were dead-lettered.
+        completed: How many have left the chain, set by `end`.
         last: False for a piece that is sent on before the rest: it does not advance the order.
         on_control_lane: True if it overtakes the batches in the data lanes of mailboxes.
         children: Events that callbacks scheduled meanwhile; set only on the way to the dispatcher.
@@ -125,6 +126,7 @@ class Batch:
     __slots__ = (
         "chain",
         "children",
+        "completed",
         "dead",
         "items",
         "last",
@@ -158,7 +160,16 @@ class Batch:
         self.last = last
         self.on_control_lane = on_control_lane
         self.children: list[Scheduled] | None = None
+        self.completed = 0
         self.origin: Any = None
+
+    def end(self) -> None:
+        """Count the events that have left the chain, and let go of their args.
+
+        Thread: the last component's, because the end of a user's object may run code.
+        """
+        self.completed = len(self.items)
+        self.items.clear()
 
     reply_to = None
     """No thread waits for a reply to a batch."""

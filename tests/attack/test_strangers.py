@@ -1,0 +1,53 @@
+"""A dispatcher whose threads do not run, or wait for the thread that asks: nothing hangs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.attack import strangers
+from tests.attack.child import ROOT, attack
+
+LIMIT = 30.0  # seconds: only a hang takes that long
+
+
+def test_a_fork_of_the_process_is_refused_an_answer_and_can_leave_the_block() -> None:
+    results = attack(strangers.in_a_fork, limit=LIMIT)
+    assert results == {
+        "count": "refused",
+        "cancel": "refused",
+        "counts": "refused",
+        "is_idle": "refused",
+        "drain": "refused",
+        "wait_for_end": "refused",
+        "stop": "returned",
+        "leave": "returned",
+    }
+
+
+@pytest.mark.parametrize("phase", ["new", "running", "stopped"])
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [("count", "NotRunningError"), ("drain", "NotRunningError"), ("stop", "returned")],
+)
+def test_a_finalizer_at_the_interpreters_end_does_not_hang(
+    method: str, expected: str, phase: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", strangers.__name__, method, phase],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == (f"{expected} True\n", 0), done.stderr
+
+
+def test_a_question_is_answered_while_a_log_sink_holds_up_the_dispatchers_thread() -> None:
+    answers = attack(strangers.with_a_lock_that_a_log_sink_takes, limit=LIMIT)
+    assert answers == ["True", "0", "True"]

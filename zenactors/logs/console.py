@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -48,5 +50,23 @@ class Console:
                     text = text[len(piece) :]
 
     def isatty(self) -> bool:
-        """Return True if loguru may colour the lines."""
-        return bool(self._stream.isatty())
+        """Return True if loguru may colour the lines: on a terminal, without `NO_COLOR`."""
+        return bool(self._stream.isatty()) and not os.environ.get("NO_COLOR")
+
+
+class CurrentStderr:
+    """The standard error of the moment of each line, as a program may replace or close it."""
+
+    def write(self, text: str) -> None:
+        """Write; nothing happens if there is no standard error."""
+        if sys.stderr is not None:
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush it."""
+        if sys.stderr is not None:
+            sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        """Return True if it is a terminal."""
+        return sys.stderr is not None and sys.stderr.isatty()

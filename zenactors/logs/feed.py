@@ -69,10 +69,6 @@ class Feed:
             )
             self._handlers.append((number, level))
 
-    def has(self, number: int) -> bool:
-        """Return True if one of its handlers has this number."""
-        return any(each == number for each, _ in self._handlers)
-
     def close(self) -> None:
         """Bring no more records, and stop the sink."""
         while self._handlers:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.config.sample import write
+from tests.running import run_python
 from zenactors import __version__
 from zenactors.cli import main
 
@@ -194,3 +195,21 @@ def test_a_signal_during_the_start_up_ends_quietly(number: int, capsys: Capture)
     assert main(["run", "impatient:daemon"]) == 0
     assert capsys.readouterr() == ("", "")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    "argv", [["run", "\x1b[2J.toml"], ["tail", "--from", "\x1b[2J", "x"], ["\x1b[2J"]]
+)
+def test_an_argument_does_not_steer_the_terminal(argv: list[str], capsys: Capture) -> None:
+    assert main(argv) != 0
+
+    shown = capsys.readouterr().err
+    assert "\\x1b[2J" in shown
+    assert "\x1b" not in shown
+
+
+def test_nor_does_one_of_a_daemon() -> None:
+    program = "from zenactors import ZenDaemon; ZenDaemon(name='own').run()"
+    result = run_python("-c", program, "--config-file", "/\x1b[2J.toml")
+    assert "\\x1b[2J.toml: there is no such file" in result.stderr
+    assert "\x1b" not in result.stderr

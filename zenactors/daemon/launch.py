@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from zenactors._version import __version__
 from zenactors.advice import reason
+from zenactors.core.text import harmless
 from zenactors.daemon.actions import SIGNAL_ACTIONS, Outcome, send_signal
 from zenactors.daemon.command_line import HelpShown, UsageError, parse_daemon, usage
 from zenactors.daemon.daemon_base import DaemonBase
@@ -129,7 +130,7 @@ def show(outcome: Outcome) -> int:
     """Write an outcome to standard output, or a failure to standard error. Return its status."""
     text = outcome.text.rstrip("\n") + "\n" if outcome.text else ""
     if outcome.status != EXIT_OK:
-        write_to(sys.stderr, text)
+        write_to(sys.stderr, harmless(text))
         return outcome.status
     try:
         if sys.stdout is None:
@@ -149,4 +150,4 @@ def _lose_output(cause: OSError) -> int:
 
 
 def _complain(problem: object) -> None:
-    write_to(sys.stderr, f"{problem}\n")
+    write_to(sys.stderr, f"{harmless(str(problem))}\n")

@@ -9,6 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from zenactors.logs.formats import console_line
 from zenactors.logs.patience import Patience
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class Console:
     def write(self, message: Message) -> None:
         """Write a line, if its level is high enough."""
         if message.record["level"].no >= self.level:
+            text = console_line(message, coloured=self.isatty())  # users' code: without the lock
             with self._lock, contextlib.suppress(OSError, ValueError):
-                text = str(message)
                 while text:
                     # As many characters as fit in any case: each has at most four bytes.
                     piece = text[: select.PIPE_BUF // 4] if self._patience else text
@@ -50,8 +51,10 @@ class Console:
                     text = text[len(piece) :]
 
     def isatty(self) -> bool:
-        """Return True if loguru may colour the lines: on a terminal, without `NO_COLOR`."""
-        return bool(self._stream.isatty()) and not os.environ.get("NO_COLOR")
+        """Return True if lines are coloured: on a terminal, unless there is `NO_COLOR`."""
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            return bool(self._stream.isatty()) and not os.environ.get("NO_COLOR")
+        return False
 
 
 class CurrentStderr:

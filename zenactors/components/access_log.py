@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from zenactors.components._files import SYSTEM_FILES, Files
+from zenactors.components._options import check_name
 from zenactors.components._output import open_output
 from zenactors.components.tail.lines import Lines
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, handles
@@ -79,6 +80,8 @@ class AccessLogParser(ZenDaemonComponent):
             raise ValueError(f"add_source is {add_source!r}, but true or false is expected.")  # noqa: TRY004 - wrong options are ValueErrors
         if rejects is not None and (not isinstance(rejects, str) or not rejects):
             raise ValueError(f"rejects is {rejects!r}, but the path of a file is expected.")
+        if rejects is not None:
+            check_name("rejects", rejects)
         self.add_source = add_source
         self.rejects = rejects
         self._rejects_fd: int | None = None

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from zenactors.components._files import SYSTEM_FILES, Files
 from zenactors.components._options import check_count, check_positive, check_strings
 from zenactors.components.tail.discovery import Discovery, discover
-from zenactors.components.tail.followed import Followed, ReadyQueue, open_file
+from zenactors.components.tail.followed import Followed, ReadyQueue, is_within_line, open_file
 from zenactors.components.tail.identity import Fate, Identity, identities_of, identity_of
 from zenactors.components.tail.lines import Lines
 from zenactors.components.tail.problems import Problems
@@ -39,7 +39,8 @@ class FileTailer(ZenDaemonComponent):
     A file is identified by device and inode, so two paths to one file are one file. A file that is
     renamed or replaced is read to its end; then the new file of that name is read from its
     beginning. A last line without an end is held back until its end arrives; it is handed on
-    without one when the daemon stops or the file is deleted.
+    without one when the daemon stops or the file is deleted, as a piece (`Lines.complete` is
+    False). So is the rest of a line in whose middle the reading begins.
 
     If the daemon exits when idle, the tailer finishes as soon as every file was read to its end.
     It sets exit status 66 if a named file is missing or a file could not be read.
@@ -249,7 +250,12 @@ class FileTailer(ZenDaemonComponent):
             return
         offset = self._begin_at.pop(identity, 0)
         reader = FileReader(
-            path, fd, files=self.files, offset=offset, max_line_bytes=self.max_line_bytes
+            path,
+            fd,
+            files=self.files,
+            offset=offset,
+            max_line_bytes=self.max_line_bytes,
+            within_line=is_within_line(fd, offset, self.files),
         )
         followed = Followed(reader, identity, size=stat.st_size)
         if predecessor is not None and predecessor.ready:

@@ -52,7 +52,7 @@ class Problems:
     def input_is_missing(self) -> bool:
         """Return True if a pattern has no file, or a file could not be read."""
         return any(
-            problem in ("open", "read")
+            problem in ("open", "read", "search")
             or (problem in ("missing", "directory", "special") and path not in self._seen)
             for path, problem in self._reported
         )
@@ -65,7 +65,7 @@ class Problems:
             )
 
     def report_error(self, path: str, problem: str, cause: OSError) -> None:
-        """Log an error: `problem` is "open" or "read", which failed and will be tried again."""
+        """Log an error: what failed ("open", "read" or "search") will be tried again."""
         if self.is_new(path, problem):
             self._component.inc_statistic("errors")
             self._component.log.error(
@@ -107,6 +107,14 @@ class Problems:
                     "Correct the path" if exit_when_idle else "It is read as soon as it appears"
                 )
                 self.report(path, "missing", "there is no such file", advice)
+
+    def report_unreadable(self, found: Discovery) -> None:
+        """Log an error for each directory that cannot be searched; its files are not read."""
+        for path, problem in [each for each in self._reported if each[1] == "search"]:
+            if path not in found.unreadable:
+                self.end(path, problem)
+        for path, cause in found.unreadable.items():
+            self.report_error(path, "search", cause)
 
     def report_split(self, reader: FileReader, count: int) -> None:
         """Count lines that were too long for one piece; log a warning for the file's first."""

@@ -49,8 +49,9 @@ class FileTailer(ZenDaemonComponent):
     `rotated`, `vanished`, and `errors` reported.
 
     Args:
-        patterns: The files: globs as in a shell, `**` for any depth of directories. A pattern
-            without glob characters names one file; it may appear later.
+        patterns: The files: globs as in a shell, `**` for any depth of directories, each entered
+            once, even if links lead round in circles. A pattern without glob characters names one
+            file; it may appear later.
         start: Where to begin in files that exist at the start: at their `"beginning"` or their
             `"end"`. Later files are always read from their beginning.
         poll_interval: Seconds between two polls for new files and new content.
@@ -218,6 +219,7 @@ class FileTailer(ZenDaemonComponent):
         if self._begin_at:  # forget deleted files: the system gives their inodes to new ones
             self._begin_at = {i: o for i, o in self._begin_at.items() if i in found.paths}
         self._problems.report_missing(self.patterns, found, exit_when_idle=exit_when_idle)
+        self._problems.report_unreadable(found)
         outputs = identities_of(self.exclude, self.files)
         for path, stat in found.stats.items():
             if identity_of(stat) in outputs:
@@ -288,6 +290,8 @@ class FileTailer(ZenDaemonComponent):
         if reader.fd is None:
             return Fate.VANISHED
         try:
+            if found.may_hide(reader.path):  # it goes on being read
+                at_path = self.files.fstat(reader.fd)
             fate = followed.check(self.files, at_path)
         except OSError as cause:
             self._read_failed(followed, cause)

@@ -119,6 +119,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         self.exit_when_idle = exit_when_idle
         self.ordering = ordering
         self.compat = compat
+        self.lenient_keys = compat is not None
         self.queue_limit = queue_limit
         self.queue_full = queue_full
         self.switch_interval = switch_interval

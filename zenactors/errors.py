@@ -142,7 +142,8 @@ class AlreadyRunningError(ProcessSetupError):
         holder = "another process" if pid is None else f"process {pid}"
         super().__init__(
             f"Already running: {holder} holds the PID file {str(path)!r}. Stop it first"
-            " (--action signal-term), or run several at a time with --parallel."
+            " (--action signal-int: it finishes its work), or run several at a time with"
+            " --parallel."
         )
 
 

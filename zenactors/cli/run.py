@@ -85,6 +85,8 @@ def main(arguments: dict[str, Any]) -> int:
     try:
         daemon = spec.load(arguments["SPEC"], Path(arguments["--app-dir"] or "."), settings)
     except ConfigurationError as cause:
+        if (status := signal_directly(settings, configured=False)) is not None:
+            return status
         raise ConfigurationError(explain_failure(cause, settings)) from cause
     if daemon.c("action"):
         return act(daemon, daemon.c("action"))

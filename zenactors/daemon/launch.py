@@ -71,6 +71,8 @@ def _obey(daemon: DaemonBase, argv: Sequence[str]) -> int:
         _complain(f"{cause}\n{cause.usage}")
         return EXIT_USAGE
     except ConfigurationError as cause:
+        if (status := signal_directly(given, configured=False)) is not None:
+            return status
         _complain(explain_failure(cause, given))
         return EXIT_CONFIG
     except Exception:  # a bug, of the program or of zenactors: show all of it
@@ -106,13 +108,20 @@ def act(daemon: DaemonBase, action: str) -> int:
     return show(outcome)
 
 
-def signal_directly(given: Mapping[str, Any]) -> int | None:
+def signal_directly(given: Mapping[str, Any], *, configured: bool = True) -> int | None:
     """Send a signal if the command line names both the action and the PID file, else return None.
 
     No configuration is read for it: a daemon with a broken configuration can be stopped.
+
+    Args:
+        given: The command line.
+        configured: The configuration may be read. So an action that waits for a file, whose name
+            is in there, is not performed now.
     """
     action, pid_file = given.get("action"), given.get("pid_file")
     if action not in SIGNAL_ACTIONS or not pid_file:
+        return None
+    if configured and action == "signal-usr2":
         return None
     parallel = bool(given.get("paralel") or given.get("parallel"))
     return show(send_signal(SIGNAL_ACTIONS[action], Path(pid_file), parallel=parallel))

@@ -59,6 +59,8 @@ _RESULTS = {
     EXIT_FORCED_STOP: "stopped by force",
     EXIT_CONFIG: "wrongly configured",
 }
+KILLED = "killed"
+"""The result of a run whose process is gone, and has not written its end."""
 
 
 class RunlogError(ZenDaemonException):
@@ -168,6 +170,8 @@ class RunlogStore:
             return RunlogEntry(path=path, start=start, problem=str(cause))
         if runlog["name"] != self._name:
             return None
+        if runlog.get("status") is None and not _runs(runlog):
+            runlog["result"] = KILLED
         return RunlogEntry(path=path, start=runlog["start"], runlog=runlog)
 
     def _prune(self, own: Path) -> None:

@@ -164,6 +164,26 @@ def test_check_shows_components_and_chains_in_order(capsys: Capture) -> None:
     assert not Path("out.log").exists()  # nothing was started
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_check_cuts_nothing_off_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    write("right.toml", RIGHT)
+    assert main(["check", "right.toml"]) == 0
+
+    rows = [line.split("│") for line in terminal.getvalue().splitlines() if "│" in line]
+    columns = ["".join(row[2].strip() for row in rows if len(row) == 6)]
+    assert "zenactors.components.tail.tailer.FileTailer" in columns[0]
+    assert "…" not in terminal.getvalue()
+
+
 def test_check_draws_with_the_characters_of_standard_output(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -36,6 +36,16 @@ def test_a_missing_named_file_is_reported_once_and_read_when_it_appears(tail, tm
     assert one.poll() == [Lines(str(path), 0, b"here\n")]
 
 
+def test_a_missing_relative_path_is_reported_with_the_directory(
+    tail, tmp_path, monkeypatch, logged
+):
+    monkeypatch.chdir(tmp_path)
+    tail("late.log", "*.txt")
+    shown = "\n".join(logged.of("WARNING"))
+    assert f"late.log: there is no such file in {tmp_path}. " in shown
+    assert f"*.txt: it matches no file in {tmp_path}. " in shown
+
+
 def test_a_directory_that_cannot_be_searched_is_reported_and_known_files_are_read_on(
     tail, tmp_path, monkeypatch, logged
 ):

@@ -11,13 +11,13 @@ import inspect
 import json
 import select
 import signal
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from zenactors.advice import reason
 from zenactors.config.schema import json_schema
 from zenactors.config.view import config_tree
+from zenactors.core.clock import SystemClock
 from zenactors.daemon.application import BaseApp
 from zenactors.daemon.runlog import RunlogEntry, RunlogStore
 from zenactors.daemon.runlog_text import runlog_text, runlogs_text
@@ -242,9 +242,10 @@ def _version(file: Path) -> tuple[int, int] | None:
 
 
 def _await_change(file: Path, before: tuple[int, int] | None, pid_file: Path) -> bool:
-    deadline = time.monotonic() + PATIENCE
+    now = SystemClock().monotonic
+    deadline = now() + PATIENCE
     while _version(file) in (before, None):
-        if time.monotonic() > deadline or signal_holder(pid_file, 0).state != "running":
+        if now() > deadline or signal_holder(pid_file, 0).state != "running":
             return _version(file) not in (before, None)
         poll_for(select.poll(), _INTERVAL)
     return True

@@ -86,7 +86,8 @@ def _parse(daemon: DaemonBase, argv: Sequence[str]) -> dict[str, Any]:
         action: (inspect.getdoc(callback) or "").partition("\n")[0]
         for action, callback in daemon.actions().items()
     }
-    doc = usage(Path(sys.argv[0]).name, daemon.description, daemon.Options, actions)
+    program, places = Path(sys.argv[0]).name, daemon.default_places()
+    doc = usage(program, daemon.description, daemon.Options, actions, places)
     return parse_daemon(argv, doc, daemon.Options, actions=actions, version=__version__)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat as stat_bits
 from collections.abc import Iterable
+from pathlib import Path
 
 from zenactors.advice import advice_for, reason
 from zenactors.components.tail.discovery import Discovery
@@ -95,7 +96,7 @@ class Problems:
                     if exit_when_idle
                     else "Files are read as soon as they appear"
                 )
-                self.report(pattern, "missing", "it matches no file", advice)
+                self.report(pattern, "missing", f"it matches no file{_where(pattern)}", advice)
         self._seen.update(set(patterns) - found.named - set(found.unmatched))
         for path, cause in found.errors.items():
             if not isinstance(cause, FileNotFoundError | NotADirectoryError):
@@ -106,7 +107,7 @@ class Problems:
                 advice = (
                     "Correct the path" if exit_when_idle else "It is read as soon as it appears"
                 )
-                self.report(path, "missing", "there is no such file", advice)
+                self.report(path, "missing", f"there is no such file{_where(path)}", advice)
 
     def report_unreadable(self, found: Discovery) -> None:
         """Log an error for each directory that cannot be searched; its files are not read."""
@@ -126,3 +127,13 @@ class Problems:
                 path=reader.path,
                 limit=reader.max_line_bytes,
             )
+
+
+def _where(path: str) -> str:
+    """Return the directory that a relative path begins in: in the background it is often `/`."""
+    if path.startswith("/"):
+        return ""
+    try:
+        return f" in {Path.cwd()}"
+    except OSError:
+        return ""

@@ -10,6 +10,7 @@ from typing import Any
 from loguru import logger
 
 from tests.logs.conftest import TIME, Capture, lines, objects
+from zenactors import Dispatcher, ZenDaemonComponent, handles
 from zenactors.logs.sinks import LogOptions, Logs
 
 
@@ -180,3 +181,20 @@ def test_json_has_the_text_as_it_is_and_steers_no_terminal(tmp_path: Path) -> No
 
     assert file.read_text().isascii()
     assert objects(file)[0]["path"] == FORGED
+
+
+def test_a_traceback_begins_at_the_users_code(tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "app.log"
+
+    class Broken(ZenDaemonComponent):
+        @handles("x")
+        def cbk_event_x(self, daemon: Any, args: Any) -> None:
+            raise ValueError("broken")
+
+    with Logs(LogOptions(file=file)), Dispatcher([Broken()]) as dispatcher:
+        dispatcher.queue.schedule("x")
+
+    _, _, traceback = file.read_text().partition("Traceback (most recent call last):\n")
+    assert traceback.startswith(f'  File "{__file__}", line ')
+    assert traceback.count("  File ") == 1
+    assert capsys.readouterr().err == file.read_text()

@@ -8,6 +8,7 @@ the log, nor look like a line of the log.
 from __future__ import annotations
 
 import json
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from zenactors.config.redaction import plain
@@ -16,8 +17,9 @@ from zenactors.core.text import harmless, one_record, printable, short_repr
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from loguru import Message, Record
+    from loguru import Message, Record, RecordException
 
+_OWN = ("zenactors", "pykka", "threading")  # the frames between a thread's start and a callback
 _BOLD, _GREEN, _CYAN = "1", "32", "36"
 _COLOURS = {
     "TRACE": "1;36",
@@ -29,16 +31,16 @@ _COLOURS = {
 }
 
 
-def exception_format(_record: Record) -> str:
-    """Return loguru's format string for the traceback only: the rest of the line is made here."""
-    return "{exception}"
+def no_format(_record: Record) -> str:
+    """Return loguru's format string for nothing: all of the line is made here."""
+    return ""
 
 
 def console_line(message: Message, *, coloured: bool) -> str:
     """Return a line for the console, with its newline. Runs users' code, as `file_line` does.
 
     Args:
-        message: Its record is the line; its text is the traceback, if the record has one.
+        message: Its record is the line.
         coloured: Colour the time, the level and the component.
     """
     record = message.record
@@ -48,7 +50,7 @@ def console_line(message: Message, *, coloured: bool) -> str:
         record["level"].name,
         fields.pop("component", None),
         _in_one_line(record["message"], fields),
-        str(message) if record["exception"] else "",
+        _traceback(record["exception"]),
         coloured=coloured,
     )
 
@@ -59,7 +61,7 @@ def file_line(message: Message, *, as_json: bool) -> bytes:
     Runs users' code (a field's `repr`), which may log or wait.
 
     Args:
-        message: Its record is the line; its text is the traceback, if the record has one.
+        message: Its record is the line.
         as_json: Return a JSON object instead of text.
     """
     record = message.record
@@ -70,9 +72,24 @@ def file_line(message: Message, *, as_json: bool) -> bytes:
         fields.pop("component", None),
         record["message"],
         fields,
-        str(message) if record["exception"] else "",
+        _traceback(record["exception"]),
         as_json=as_json,
     )
+
+
+def _traceback(exception: RecordException | None) -> str:
+    """Return a traceback that begins where zenactors has called other code, if it has."""
+    if exception is None or exception.value is None:
+        return ""
+    found = exception.traceback
+    while found is not None and _is_own(found.tb_frame.f_globals.get("__name__")):
+        found = found.tb_next
+    shown = found or exception.traceback
+    return "".join(traceback.format_exception(exception.type, exception.value, shown))
+
+
+def _is_own(module: object) -> bool:
+    return str(module).partition(".")[0] in _OWN
 
 
 def warning_line(time: datetime, text: str, *, as_json: bool) -> bytes:

@@ -26,7 +26,7 @@ from zenactors.errors import ConfigurationError, did_you_mean
 from zenactors.logs.console import Console, CurrentStderr
 from zenactors.logs.feed import Feed
 from zenactors.logs.file import LogFile
-from zenactors.logs.formats import exception_format
+from zenactors.logs.formats import no_format
 from zenactors.logs.levels import LEVELS, level_number
 from zenactors.logs.standard_logging import Route
 
@@ -161,7 +161,7 @@ class Logs:
             if self._had_default:
                 sink = Console(CurrentStderr())
                 level = self.options.console_level or self.options.level
-                Feed(sink, exception_format).set_level(level_number(level))
+                Feed(sink, no_format).set_level(level_number(level))
             self._had_default = False
 
     def _feeds(self) -> list[Feed]:
@@ -190,7 +190,7 @@ class Logs:
         try:
             if self._file is None:
                 sink = LogFile(options.file, level, json=options.json)
-                self._file = sink, Feed(sink, exception_format)
+                self._file = sink, Feed(sink, no_format)
             else:
                 self._file[0].replace(options.file, level, json=options.json)
         except OSError as cause:
@@ -205,7 +205,7 @@ class Logs:
             return
         if self._console is None:
             sink = Console(sys.stderr)
-            self._console = sink, Feed(sink, exception_format)
+            self._console = sink, Feed(sink, no_format)
         self._console[0].level = level
         self._console[1].set_level(level)
 

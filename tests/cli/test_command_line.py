@@ -233,3 +233,9 @@ def test_nor_does_one_of_a_daemon() -> None:
     result = run_python("-c", program, "--config-file", "/\x1b[2J.toml")
     assert "\\x1b[2J.toml: there is no such file" in result.stderr
     assert "\x1b" not in result.stderr
+
+
+def test_the_help_of_run_names_the_default_places(capsys: Capture) -> None:
+    assert main(["run", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "the default files are NAME.pid and NAME.state in /var/run" in shown

@@ -76,6 +76,28 @@ def run_in(directory: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     return run_python(*argv, cwd=directory, APP_ROOT_PATH=str(directory))
 
 
+def stop_when_started(directory: Path, *argv: str) -> None:
+    """Run a daemon that goes on until it is stopped. Its log goes to standard error."""
+    (directory / "var/run").mkdir(parents=True)
+    with subprocess.Popen(
+        [sys.executable, *argv],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "APP_ROOT_PATH": str(directory)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        try:
+            shown = process.stderr.readline()
+            assert " starts" in shown, shown + process.stderr.read()
+            process.send_signal(signal.SIGINT)
+            shown = process.stderr.read()
+            assert process.wait() == 0, shown
+            assert "Received SIGINT" in shown
+        finally:
+            process.kill()
+
+
 def section(page: Path, heading: str) -> str:
     """Return the text below a heading, up to the next one of its level."""
     _, found, rest = page.read_text().partition(f"\n## {heading}\n")
@@ -129,6 +151,9 @@ ENDING = [
 def test_whole_program_runs(block: Block, tmp_path: Path) -> None:
     program = tmp_path / "longest.py"  # the name under which a reader saves the one that needs one
     program.write_text(block.text)
+    if "keep_alive()" in block.text:
+        stop_when_started(tmp_path, program.name, *options_for(block))
+        return
     done = run_in(tmp_path, program.name, *options_for(block))
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

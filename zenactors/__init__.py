@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from zenactors.errors import QueueEmptyException as QueueEmptyException
     from zenactors.errors import QueueFullError as QueueFullError
     from zenactors.errors import UnknownEventError as UnknownEventError
+    from zenactors.errors import UnknownKeyError as UnknownKeyError
     from zenactors.errors import ZenDaemonComponentException as ZenDaemonComponentException
     from zenactors.errors import ZenDaemonException as ZenDaemonException
     from zenactors.errors import ZenDaemonStopException as ZenDaemonStopException
@@ -72,8 +73,8 @@ else:
             "daemon.zendaemon": "MAX_STOP_TIMEOUT ZenDaemon",
             "demo": "DemoDaemonComponent DemoZenDaemon",
             "errors": "ComponentStartError ConfigurationError NotRunningError QueueEmptyException "
-            "QueueFullError UnknownEventError ZenDaemonComponentException ZenDaemonException "
-            "ZenDaemonStopException",
+            "QueueFullError UnknownEventError UnknownKeyError ZenDaemonComponentException "
+            "ZenDaemonException ZenDaemonStopException",
             "process.signals": "SIGNALS_TO_NAMES_DICT",
         },
     )

@@ -56,7 +56,7 @@ class DemoDaemonComponent(ZenDaemonComponent):
         daemon.wait(UNIT)  # unlike a sleep, it ends when the daemon stops
         self.inc_statistic("cnt_default")
         self.inc_statistic("cnt_another", 5)
-        done, wanted = self.statistics_cur["cnt_default"], daemon.c("work_units")
+        done, wanted = self.statistics_cur["cnt_default"], daemon.c("work_units", 0)
         daemon.logger.info("Work unit %d done.", done)
         if wanted and done >= wanted:
             daemon.set_done()

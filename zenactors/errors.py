@@ -55,6 +55,15 @@ class QueueEmptyException(ZenDaemonException, LookupError):  # noqa: N818 - pyze
     """The event queue holds no event. An event that is not due yet does not count as none."""
 
 
+class UnknownKeyError(ZenDaemonException, LookupError):
+    """The configuration has no such key, and no default was given."""
+
+    def __init__(self, key: str, *, known: Iterable[str]) -> None:
+        keys = sorted(str(each) for each in known if each != "__core__")
+        hint = did_you_mean(str(key), keys) or f"; keys: {', '.join(keys) or 'none'}"
+        super().__init__(f"there is no configuration key {key!r}{hint}")
+
+
 class UnknownEventError(ZenDaemonException, LookupError):
     """An event was scheduled that no callback chain handles. The event was not queued.
 
@@ -133,7 +142,8 @@ class AlreadyRunningError(ProcessSetupError):
         holder = "another process" if pid is None else f"process {pid}"
         super().__init__(
             f"Already running: {holder} holds the PID file {str(path)!r}. Stop it first"
-            " (--action signal-term), or run several at a time with --parallel."
+            " (--action signal-int: it finishes its work), or run several at a time with"
+            " --parallel."
         )
 
 

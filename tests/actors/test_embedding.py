@@ -3,12 +3,14 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from typing import Literal
 
 import pytest
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, await_fact, in_threads
+from zenactors import ZenDaemon
 from zenactors.actors.dispatcher import Dispatcher
-from zenactors.errors import ConfigurationError, NotRunningError, UnknownEventError
+from zenactors.errors import ConfigurationError, NotRunningError, UnknownEventError, UnknownKeyError
 
 
 def run_a_few(count: int = 100) -> list[int]:
@@ -182,3 +184,26 @@ def test_chains_and_configuration_can_be_looked_at() -> None:
     assert dispatcher.chains() == {"x": [("a", "cbk"), ("a-2", "cbk")]}
     assert (dispatcher.c("k"), dispatcher.c("none", 2)) == (1, 2)
     assert dispatcher.stop().drained
+
+
+@pytest.mark.parametrize("compat", [None, "pyzenkit"])
+def test_a_key_that_is_not_there_is_an_error_except_with_compat(
+    compat: Literal["pyzenkit"] | None,
+) -> None:
+    dispatcher = Dispatcher([], config={"greeting": 1, "__core__": {"twice": 2}}, compat=compat)
+    assert dispatcher.c("greting", None) is None
+    assert dispatcher.cc("twice") == 2
+    if compat:
+        assert (dispatcher.c("greting"), dispatcher.cc("x")) == (None, None)
+    else:
+        with pytest.raises(UnknownKeyError, match=r"no .* key 'greting'; did you mean 'greeting'"):
+            dispatcher.c("greting")
+        with pytest.raises(UnknownKeyError, match=r"no .* key 'x'; keys: twice"):
+            dispatcher.cc("x")
+    assert dispatcher.stop().drained
+
+
+def test_so_it_is_in_a_daemon() -> None:
+    with pytest.raises(UnknownKeyError, match="did you mean 'stop_timeout'"):
+        ZenDaemon(name="x").c("stop_timout")
+    assert ZenDaemon(name="x", compat="pyzenkit").c("stop_timout") is None

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loguru import logger
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, begin_to_stop, raising
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.reactor import ComponentReactor
 from zenactors.core.clock import SystemClock, VirtualClock
+from zenactors.core.component import ZenDaemonComponent
 from zenactors.errors import EXIT_SOFTWARE, ComponentStartError
+from zenactors.testing import Harness
 
 Logged = list[tuple[str, str, dict[str, Any]]]
 Pair = tuple[socket.socket, socket.socket]
@@ -270,6 +273,26 @@ def test_timers_run_during_a_flood_of_events() -> None:
         for _ in range(20):
             assert ticks.acquire(timeout=DEADLINE)
         state["flooding"] = False
+
+
+def test_a_timer_that_raises_is_logged_ten_times_and_then_summed_up() -> None:
+    def fail(_daemon: Any) -> None:
+        raise OSError("no such device")
+
+    lines: list[Any] = []
+    sink = logger.add(lambda line: lines.append(line.record), level="ERROR")
+    component = ZenDaemonComponent(name="timed")
+    component.setup = lambda daemon: daemon.io.call_every(1.0, fail)  # type: ignore[method-assign]
+    try:
+        with Harness([component]) as harness:
+            harness.advance(1_005.0)
+    finally:
+        logger.remove(sink)
+
+    assert len(lines) == 12
+    assert [bool(line["exception"]) for line in lines] == [True] * 10 + [False] * 2
+    assert lines[9]["message"].endswith("; 10 times by now, the next are summed up")
+    assert lines[11]["message"].endswith("; 1,000 times by now, the next are summed up")
 
 
 def test_a_descriptor_is_served_during_a_flood_of_events(pair: Pair) -> None:

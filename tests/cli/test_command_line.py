@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.config.sample import write
+from tests.running import run_python
 from zenactors import __version__
 from zenactors.cli import main
 
@@ -163,6 +164,26 @@ def test_check_shows_components_and_chains_in_order(capsys: Capture) -> None:
     assert not Path("out.log").exists()  # nothing was started
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_check_cuts_nothing_off_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    write("right.toml", RIGHT)
+    assert main(["check", "right.toml"]) == 0
+
+    rows = [line.split("│") for line in terminal.getvalue().splitlines() if "│" in line]
+    columns = ["".join(row[2].strip() for row in rows if len(row) == 6)]
+    assert "zenactors.components.tail.tailer.FileTailer" in columns[0]
+    assert "…" not in terminal.getvalue()
+
+
 def test_check_draws_with_the_characters_of_standard_output(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -194,3 +215,27 @@ def test_a_signal_during_the_start_up_ends_quietly(number: int, capsys: Capture)
     assert main(["run", "impatient:daemon"]) == 0
     assert capsys.readouterr() == ("", "")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    "argv", [["run", "\x1b[2J.toml"], ["tail", "--from", "\x1b[2J", "x"], ["\x1b[2J"]]
+)
+def test_an_argument_does_not_steer_the_terminal(argv: list[str], capsys: Capture) -> None:
+    assert main(argv) != 0
+
+    shown = capsys.readouterr().err
+    assert "\\x1b[2J" in shown
+    assert "\x1b" not in shown
+
+
+def test_nor_does_one_of_a_daemon() -> None:
+    program = "from zenactors import ZenDaemon; ZenDaemon(name='own').run()"
+    result = run_python("-c", program, "--config-file", "/\x1b[2J.toml")
+    assert "\\x1b[2J.toml: there is no such file" in result.stderr
+    assert "\x1b" not in result.stderr
+
+
+def test_the_help_of_run_names_the_default_places(capsys: Capture) -> None:
+    assert main(["run", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "the default files are NAME.pid and NAME.state in /var/run" in shown

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from zenactors.components import AccessLogParser, Lines
+from zenactors import ZenDaemon
+from zenactors.components import AccessLogParser, FileTailer, Lines
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP
-from zenactors.errors import ZenDaemonComponentException
+from zenactors.errors import EXIT_DATA_ERROR, EXIT_OK, ZenDaemonComponentException
 
 from .fakes import FakeDaemon
 
@@ -76,6 +77,27 @@ def line(
         (line(rest=r'200 5 "-" "a \"b\" c\\"'), {"referer": "-", "agent": 'a "b" c\\'}),
         (line(rest='200 5 "" ""'), {"referer": "", "agent": ""}),
         (line(rest='200 5 "-" "x" "192.0.2.9"'), {"agent": "x"}),
+        (line(rest='200 5 "-" "x" "192.0.2.9"'), {"more": '"192.0.2.9"'}),
+        (line(rest='200 5 "-" "x" 0.005 rt="0, 1" -'), {"agent": "x", "more": '0.005 rt="0, 1" -'}),
+        (
+            line(host="www.example.org:443 192.0.2.4"),
+            {"vhost": "www.example.org:443", "host": "192.0.2.4", "user": "-"},
+        ),
+        (
+            line(host="w:80 192.0.2.4, ::1"),
+            {"vhost": "w:80", "host": "192.0.2.4", "proxies": ["::1"]},
+        ),
+        (
+            line(host="192.0.2.5, 10.0.0.1, 10.0.0.2"),
+            {"host": "192.0.2.5", "proxies": ["10.0.0.1", "10.0.0.2"], "user": "-"},
+        ),
+        (line(host="192.0.2.5:1234"), {"host": "192.0.2.5:1234"}),
+        (line().replace("- -", "- Ada Lovelace"), {"user": "Ada Lovelace", "host": "192.0.2.1"}),
+        (line(host="w:80 192.0.2.4").replace("- -", "- A B"), {"user": "A B", "host": "192.0.2.4"}),
+        (line().replace("- -", "- "), {"user": "", "ident": "-"}),
+        (line().replace("- -", "frank -"), {"user": "-", "ident": "frank"}),
+        ("\ufeff" + line(), {"host": "192.0.2.1"}),
+        ("\0" * 100 + line(), {"host": "192.0.2.1"}),
         (line() + "\r", {"size": 0}),
         (line(time="29/Feb/2024:23:59:60 +0530"), {"time": "2024-02-29T23:59:60+05:30"}),
         (line('"GET /ž HTTP/1.1"'), {"path": "/ž"}),
@@ -105,7 +127,12 @@ def test_good_lines_are_understood(text, expected):
         line(time="30/Feb/2000:13:55:36 -0700"),
         line(time="30/Feb/2000:13:55:60 -0700"),
         line(time="10/Oct/2000:25:55:36 -0700"),
-        "www.example.com:80 " + line(),
+        "www.example.com " + line(),
+        line(host="192.0.2.1 extra 192.0.2.2"),
+        line(host="192.0.2.1 - - - " + '"x"'),
+        line(host="a\0b"),
+        line(host="a\0b, 192.0.2.1"),
+        line(rest='200 5 "-" "x" never"ends'),
         line() + "\n" + line(),
     ],
 )
@@ -147,12 +174,41 @@ def test_the_source_is_added_on_request_with_the_right_offsets():
     assert "file" not in parse(COMMON, add_source=True)[1][0]
 
 
-def test_an_unfinished_last_line_is_parsed_if_it_is_whole():
-    _, records = AccessLogParser().cbk_event_lines(
-        DAEMON, Lines("f", 0, COMMON.encode(), complete=False)
-    )
+def test_a_piece_of_a_line_is_never_taken_for_a_record(logged):
+    parser = AccessLogParser()
+    for data in (COMMON[:-2], COMMON, f"{COMMON}\n"):
+        piece = Lines("f", 7, data.encode(), complete=False)
+        assert parser.cbk_event_lines(DAEMON, piece) == (FLAG_STOP, [])
 
-    assert len(records) == 1
+    assert parser.statistics_cur == {"pieces": 3}
+    (warning,) = logged.of("WARNING")
+    assert "A piece of a line of f, at byte 7, is left out" in warning
+
+
+def test_a_user_cannot_forge_a_request():
+    forged = 'x [10/Oct/2000:13:55:36 -0700] \\"GET /forged HTTP/1.1\\" 200 0'
+    parser, records = parse(line().replace("- -", f"- {forged}"))
+    assert records == []
+    assert parser.statistics_cur["unmatched"] == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "status"),
+    [
+        ("bad\nbad\n", {"exit_when_idle": True}, EXIT_DATA_ERROR),
+        (f"{COMMON}\n{COMMON[:-3]}x\n", {"exit_when_idle": True}, EXIT_OK),
+        ("", {"exit_when_idle": True}, EXIT_OK),
+    ],
+)
+def test_a_file_without_a_record_is_no_success(data, options, status, tmp_path, logged):
+    good, other = tmp_path / "good.log", tmp_path / "other.log"
+    good.write_text(f"{COMMON}\n")
+    other.write_text(data)
+    tailer = FileTailer(patterns=[str(good), str(other)], start="beginning")
+    daemon = ZenDaemon(name="x", components=[tailer, AccessLogParser()], **options)
+
+    assert daemon.serve() == status
+    assert [str(other) in text for text in logged.of("ERROR")] == [True] * (status != EXIT_OK)
 
 
 def test_bytes_that_are_not_utf8_are_replaced_and_counted():

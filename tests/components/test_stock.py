@@ -46,3 +46,20 @@ def test_the_docstring_has_every_option(cls):
 @pytest.mark.parametrize("cls", COMPONENTS)
 def test_the_state_is_json(cls):
     json.dumps(cls(**REQUIRED.get(cls.__name__, {})).get_state())
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800"])
+@pytest.mark.parametrize(
+    ("cls", "option"),
+    [
+        (stock.FileTailer, "patterns"),
+        (stock.FileTailer, "exclude"),
+        (stock.AccessLogParser, "rejects"),
+        (stock.JsonLinesWriter, "path"),
+        (stock.RawWriter, "path"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_a_wrong_option(cls, option, name):
+    value = [name] if option in ("patterns", "exclude") else name
+    with pytest.raises(ValueError, match="file's name can"):
+        cls(**{**REQUIRED.get(cls.__name__, {}), option: value})

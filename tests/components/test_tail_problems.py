@@ -36,6 +36,45 @@ def test_a_missing_named_file_is_reported_once_and_read_when_it_appears(tail, tm
     assert one.poll() == [Lines(str(path), 0, b"here\n")]
 
 
+def test_a_missing_relative_path_is_reported_with_the_directory(
+    tail, tmp_path, monkeypatch, logged
+):
+    monkeypatch.chdir(tmp_path)
+    tail("late.log", "*.txt")
+    shown = "\n".join(logged.of("WARNING"))
+    assert f"late.log: there is no such file in {tmp_path}. " in shown
+    assert f"*.txt: it matches no file in {tmp_path}. " in shown
+
+
+def test_a_directory_that_cannot_be_searched_is_reported_and_known_files_are_read_on(
+    tail, tmp_path, monkeypatch, logged
+):
+    path = tmp_path / "deep" / "a.log"
+    path.parent.mkdir()
+    path.write_bytes(b"one\n")
+    real = os.scandir
+
+    def scandir(directory):  # root may read every directory, so its permissions do not help
+        if directory == f"{path.parent}/":
+            raise PermissionError(errno.EACCES, "Permission denied", directory)
+        return real(directory)
+
+    one = tail(tmp_path / "**" / "*.log")
+    assert one.text() == b"one\n"
+    with monkeypatch.context() as denied:
+        denied.setattr(os, "scandir", scandir)
+        append(path, b"two\n")
+        assert one.text(3) == b"two\n"
+        assert len(logged.of("ERROR")) == 1
+        assert f"Cannot search {path.parent}: Permission denied" in logged.of("ERROR")[0]
+        assert logged.of("WARNING") == []
+        ending = tail(tmp_path / "**" / "*.log", exit_when_idle=True)
+        assert ending.run() == b""
+        assert ending.daemon.status == [EXIT_NO_INPUT]
+    append(path, b"three\n")
+    assert one.text() == b"three\n"
+
+
 def test_a_directory_that_is_named_is_reported_and_one_in_a_glob_is_not(tail, tmp_path, logged):
     (tmp_path / "directory").mkdir()
     tail(tmp_path / "*").poll(2)

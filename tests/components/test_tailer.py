@@ -79,6 +79,33 @@ def test_start_at_the_end_skips_existing_data_but_not_new_data(tail, tmp_path, l
     assert one.poll() == [Lines(str(tmp_path / "b.log"), 0, b"new\n")]
 
 
+def test_the_rest_of_a_line_begun_before_the_start_is_a_piece(tail, log):
+    log.write_bytes(b"old\nbeg")
+    one = tail(log, start="end")
+    append(log, b"un\nwhole\n")
+
+    assert one.poll() == [
+        Lines(str(log), 7, b"un\n", complete=False),
+        Lines(str(log), 10, b"whole\n"),
+    ]
+
+
+def test_so_is_the_rest_of_a_line_whose_beginning_was_handed_on_at_a_stop(tail, log):
+    log.write_bytes(b"beg")
+    one = tail(log)
+    one.poll()
+    assert one.stop() == [Lines(str(log), 0, b"beg", complete=False)]
+    one.tailer.teardown(one.daemon)
+    append(log, b"un\nwhole\n")
+    one.daemon.done = False
+    one.tailer.setup(one.daemon)
+
+    assert [(lines.data, lines.complete) for lines in one.poll()] == [
+        (b"un\n", False),
+        (b"whole\n", True),
+    ]
+
+
 def test_start_at_the_end_holds_for_a_file_that_could_not_be_opened_at_first(
     tail, log, monkeypatch
 ):

@@ -29,6 +29,7 @@ from zenactors.config.toml import parse_toml
         ('{"a": "\\u0022#"}', {"a": '"#'}),
         ("", {}),
         ("# nothing\n\n// is set\n", {}),
+        ('/* a\n"b" */ {"c" /**/ : "/* d */"}', {"c": "/* d */"}),
         ("[1]", [1]),
     ],
 )  # fmt: skip
@@ -65,7 +66,10 @@ def test_each_key_is_located_at_its_line(text: str, path: tuple[str | int, ...],
         ('{"a": "x # y\n}', [(1, 13, "invalid control character at")]),
         ('{"a": 1,\n "b": NaN}', [(2, 7, "NaN is not a number in JSON")]),
         ('{"a": -Infinity}', [(1, 7, "-Infinity is not a number in JSON")]),
-        ('{/* no */ "a": 1}', [(1, 2, "expecting property name enclosed in double quotes")]),
+        ('{/* no end "a": 1}', [(1, 2, "expecting property name enclosed in double quotes")]),
+        ('{/* c\n\n */ "a" 1}', [(3, 9, "expecting ':' delimiter")]),
+        ('{"a": [1,\n]\n,\n}', [(1, 9, "a comma too many before ']'")]),
+        ('{"a": 1\n,\n}', [(2, 1, "a comma too many before '}'")]),
     ],
 )  # fmt: skip
 def test_an_error_has_its_line_and_column(text: str, problems: list[tuple[int, int, str]]) -> None:

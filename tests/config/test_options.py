@@ -68,6 +68,22 @@ def test_a_right_value_is_kept_in_its_one_form(key: str, given: Any, kept: Any) 
         ("umask", True, "must be an octal text"),
         ("log_level", "loud", "expected one of 'TRACE', 'DEBUG'"),
         ("pid_file", "/run/x", "must end in .pid"),
+        *(
+            (key, "/x\0.pid", "must not have a null character")
+            for key in (
+                "pid_file",
+                "log_file",
+                "state_file",
+                "runlog_dir",
+                "work_dir",
+                "chroot_dir",
+                "config_file",
+                "config_dir",
+                "user",
+                "group",
+            )
+        ),
+        ("log_file", "/x\ud800", r"has a character that no name can have: '\ud800'"),
         ("user", -1, "input should be greater than or equal to 0"),
         ("user", 1.5, "expected str or int"),
         ("stats_interval", -1, "greater than or equal to 0"),

@@ -21,6 +21,10 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to mistr
         ("x.conf", '// c\n{"a": {\n"b": 1}} # d\n'),
         ("x.json", '{\n"a": {\n"b": 1}}'),
         ("x", '{\n"a": {\n"b": 1}}'),
+        ("X.TOML", "# c\n[a]\nb = 1\n"),
+        ("bom.toml", "\ufeff# c\n[a]\nb = 1\n"),
+        ("bom.json", '\ufeff{\n"a": {\n"b": 1}}'),
+        ("x.json", '/* c\n*/ {"a": {\n"b": 1}}'),
     ],
 )
 def test_a_file_is_toml_by_its_name_and_json_otherwise(name: str, text: str) -> None:
@@ -41,6 +45,16 @@ def test_a_file_is_toml_by_its_name_and_json_otherwise(name: str, text: str) -> 
         ("x.conf", b"# c\n[1]", ["x.conf:1:1: an object is expected: { ... }"]),
         ("x.conf", b"{\n  \xff}", ["x.conf:2:3: is not UTF-8 text; save the file as UTF-8"]),
         ("x.toml", b"a = '\xff'", ["x.toml:1:6: is not UTF-8 text; save the file as UTF-8"]),
+        ("x.toml", "a = 1".encode("utf-16"),
+         ["x.toml:1:1: is UTF-16 text; save the file as UTF-8"]),
+        ("x.conf", b'# c\na = 1\n[b]\n',
+         ["x.conf:1:1: this is TOML; let the file's name end in .toml, or write JSON: { ... }"]),
+        *(("x.conf", text, [
+            "x.conf:1:1: this is neither JSON nor TOML;"
+            " write JSON: { ... }, or TOML in a file *.toml"
+        ]) for text in (b"[prog]\nlevel = debug\n", b"; c\nlevel=debug\n", b"level: debug\n")),
+        ("x.toml", b'{"a": 1}',
+         ["x.toml:1:1: this is JSON; write TOML, or let the file's name end in .json"]),
         ("x.conf", b'{"a": ' + b"[" * 100_000, ["x.conf: is nested too deeply"]),
         ("x.toml", b"a = " + b"[" * 100_000, ["x.toml: is nested too deeply"]),
         ("x.conf", b'{"a": ' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1),
@@ -193,3 +207,10 @@ def test_files_that_an_option_names_must_exist_unless_silent(
 ) -> None:
     layers = read_layers(default=default, program=program, command_line=command_line)
     assert [problem for layer in layers for problem in layer.problems] == problems
+
+
+def test_a_name_that_no_file_can_have_is_a_problem() -> None:
+    (problem,) = read_file(Path("a\0b"), asked_by="config_file").problems
+    assert problem.startswith("a\\x00b: cannot be read: ")
+    (layer,) = read_directory(Path("a\0b"), asked_by="config_dir")
+    assert layer.problems[0].startswith("a\\x00b: cannot be read: ")

@@ -13,14 +13,16 @@ import pytest
 
 from tests.daemon.conftest import Whole
 from tests.daemon.whole import ACTIONS as EACH
+from zenactors.daemon.actions import send_signal
 from zenactors.errors import (
     EXIT_DATA_ERROR,
+    EXIT_IO_ERROR,
     EXIT_NO_INPUT,
     EXIT_NO_PERMISSION,
     EXIT_NOT_RUNNING,
     EXIT_OK,
 )
-from zenactors.process.pidfile import instances
+from zenactors.process.pidfile import PidFile, instances
 
 SIGNALS = {
     "signal-alrm": signal.SIGALRM,
@@ -82,6 +84,42 @@ def test_a_running_daemon_is_found_and_gets_each_signal(whole: Whole) -> None:
     assert whole.status_of(pid) == EXIT_OK
     assert "Received SIGALRM" in whole.logged()
     assert whole.act("signal-check")[0] == EXIT_NOT_RUNNING
+
+
+def test_the_state_is_written_when_its_action_returns(whole: Whole) -> None:
+    pid = whole.daemon()
+    for _ in range(3):
+        whole.state.unlink(missing_ok=True)
+        assert whole.act("signal-usr2", "--pid-file", whole.pid_file)[0] == EXIT_OK
+        assert json.loads(whole.state.read_text())["pid"] == pid
+
+
+def test_a_state_that_is_never_written_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zenactors.daemon.actions.PATIENCE", 0.1)
+    pid_file = PidFile(tmp_path / "x.pid")
+    pid_file.acquire()
+    try:
+        outcome = send_signal(
+            signal.SIGCONT,  # to this process, in which it does nothing
+            tmp_path / "x.pid",
+            parallel=False,
+            written=tmp_path / "x.state",
+        )
+    finally:
+        pid_file.release()
+    assert outcome.status == EXIT_IO_ERROR
+    assert f"{tmp_path}/x.state has not been written within 0 s" in outcome.text
+
+
+def test_with_a_broken_configuration_the_state_can_be_asked_for(whole: Whole) -> None:
+    pid = whole.daemon()
+    (whole.directory / "whole.toml").write_text("wrong")
+    status, out, err = whole.act("signal-usr2", "--pid-file", whole.pid_file)
+    assert (status, err) == (EXIT_OK, "")
+    assert out == f"Sent SIGUSR2 to process {pid} ({whole.pid_file})\n"
+    whole.hear("usr2")
 
 
 def test_a_termination_by_action_ends_a_daemon_that_hangs(whole: Whole) -> None:

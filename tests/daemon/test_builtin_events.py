@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from typing import Any
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from loguru import logger
@@ -163,6 +165,53 @@ def test_the_state_and_the_runlog_are_saved_by_signals() -> None:
 
     assert state["components"]["one"] == {"statistics": {}}
     assert (runlog["status"], runlog["events"]["signal_usr1"]["accepted"]) == (None, 1)
+
+
+def test_a_state_is_readable() -> None:
+    files = VirtualFiles(below=True)
+    daemon = daemon_of(Listener("one"), state_file="/d.state", default_umask="027")
+    daemon.config["directory"] = Path("/data")
+    with Harness(daemon, files=files) as harness:
+        harness.signal(signal.SIGHUP)
+        harness.advance(1.0)
+        daemon.config["directory"] = Path("/data")
+        harness.signal(signal.SIGUSR2)
+        harness.advance(1.0)
+        state = json.loads(files.content("/d.state"))
+
+    for text in (state["time"], state["reload"]["time"]):
+        assert datetime.fromisoformat(text).tzinfo is not None
+    assert state["config"]["umask"] == "027"
+    assert state["config"]["directory"] == "/data"
+
+
+class Counter(ZenDaemonComponent):
+    def setup(self, daemon: Any) -> None:
+        daemon.io.keep_alive()
+        self.inc_statistic("lines", 1200)
+
+
+@pytest.mark.parametrize("compat", [None, "pyzenkit"])
+def test_statistics_are_logged_for_components_that_do_not_do_it_themselves(
+    compat: Literal["pyzenkit"] | None,
+) -> None:
+    listener = Listener("listener")
+    listener.inc_statistic("heard")
+    daemon = ZenDaemon(
+        name="d", components=[Counter(), listener], stats_interval=10.0, compat=compat
+    )
+    logged: list[str] = []
+    sink = logger.add(lambda line: logged.append(line.record["message"]), level="INFO")
+    try:
+        with Harness(daemon) as harness:
+            harness.advance(25.0)
+    finally:
+        logger.remove(sink)
+
+    statistics = [line for line in logged if line.startswith("Statistics: ")]
+    first = "Statistics: lines 1,200 (+1,200, 120.0/s)"
+    expected = [] if compat else [first, "Statistics: lines 1,200 (+0, 0.0/s)"]
+    assert statistics == expected
 
 
 def test_the_last_runlog_has_the_status() -> None:

@@ -257,3 +257,18 @@ def test_importing_the_module_is_cheap() -> None:
     )
     done = run_python("-c", program)
     assert (done.returncode, done.stderr.strip()) == (1, ""), done.stderr
+
+
+def test_the_help_names_the_default_places() -> None:
+    program = """if True:
+        from zenactors import ZenDaemon
+        paths = {"path_cfg": "/c", "path_run": "/r", "path_log": "/l"}
+        ZenDaemon(name="watch", default_state_file="/own.state", **paths).run()
+    """
+    result = run_python("-c", program, "--help")
+    shown = " ".join(result.stdout.split())
+    for place in (
+        "/c/watch.toml, or /c/watch.conf", "/c/watch", "/r/watch.pid", "/own.state",
+        "/l/watch.log in the background", "/l/watch",
+    ):  # fmt: skip
+        assert f"Default: {place} -" in shown

@@ -178,6 +178,7 @@ def test_a_second_start_is_refused_and_names_the_first(whole: Whole) -> None:
 
         assert (status, out) == (EXIT_ALREADY_RUNNING, "")
         assert f"process {first} holds the PID file" in err
+        assert "--action signal-int" in err  # the stop that loses no work
         assert err.count("\n") == 1
     assert whole.pid_file.read_text().startswith(f"{first}\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tests.daemon.test_runlog import BEGAN, run
@@ -49,7 +50,10 @@ def test_people_get_aligned_text() -> None:
 
 def test_a_list_shows_each_run_in_a_line(tmp_path: Path) -> None:
     store = RunlogStore(tmp_path, "demo")
-    paths = [store.save(run(0)), store.save(run(9, status=None, end=BEGAN + 200_000))]
+    paths = [
+        store.save(run(0)),
+        store.save(run(9, status=None, end=BEGAN + 200_000, pid=os.getpid())),
+    ]
 
     head, newest, oldest = runlogs_text(store.list()).splitlines()
 
@@ -59,6 +63,16 @@ def test_a_list_shows_each_run_in_a_line(tmp_path: Path) -> None:
         str(paths[1]),
     ]
     assert oldest.index("stopped in order") == newest.index("running") == head.index("RESULT")
+
+
+def test_a_run_that_was_killed_is_listed_as_killed(tmp_path: Path) -> None:
+    store = RunlogStore(tmp_path, "demo")
+    store.save(run(status=None))
+
+    (entry,) = store.list()
+    assert runlogs_text([entry]).splitlines()[1].split()[-2] == "killed"
+    assert entry.runlog is not None
+    assert ["result", "killed"] in [each.split() for each in runlog_text(entry.runlog).splitlines()]
 
 
 def test_control_characters_are_shown_and_not_sent_to_a_terminal() -> None:

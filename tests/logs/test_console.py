@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import sys
 
@@ -49,3 +50,20 @@ def test_a_console_that_is_not_read_blocks_no_thread_that_logs(
 
     assert drained % 4096 == 0  # none of the lines before
     assert shown.endswith("x" * 10_000 + "\n")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("value", "expected"), [("1", 0), ("", 1)])
+def test_a_terminal_is_coloured_unless_the_environment_has_no_color(
+    value: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("NO_COLOR", value)
+    with Logs(LogOptions()):
+        logger.warning("in colour")
+    assert min(terminal.getvalue().count("\x1b"), 1) == expected

@@ -10,6 +10,7 @@ from typing import Any
 from loguru import logger
 
 from tests.logs.conftest import TIME, Capture, lines, objects
+from zenactors import Dispatcher, ZenDaemonComponent, handles
 from zenactors.logs.sinks import LogOptions, Logs
 
 
@@ -138,3 +139,62 @@ def test_fields_that_only_json_shows_are_redacted(tmp_path: Path) -> None:
 
     assert objects(file)[0]["url"] == "redis://:***@db"
     assert "hunter2" not in file.read_text()
+
+
+FORGED = "a.log\n2026-11-26 07:00:00.000 ERROR    backup: All is lost\x1b[2J\x9b2J\u202e"
+
+
+def test_a_name_from_outside_stays_on_its_line(tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "app.log"
+    with Logs(LogOptions(file=file)):
+        logger.bind(component="x\x1b[2J").warning("{path} was deleted", path=FORGED)
+
+    (line,) = lines(file)
+    assert line.split(maxsplit=2)[2] == (
+        "WARNING  x\\x1b[2J: a.log\\n2026-11-26 07:00:00.000 ERROR    backup: All is lost"
+        "\\x1b[2J\\x9b2J\\u202e was deleted"
+    )
+    assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_no_text_forges_a_line_or_steers_a_terminal(tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "app.log"
+    with Logs(LogOptions(file=file)):
+        logger.info("Report:\n{text}", text=f"one\n\ttwo {FORGED}")
+        try:
+            raise ValueError(FORGED)
+        except ValueError:
+            logger.exception(FORGED)
+
+    text = file.read_text()
+    assert "Report:\none\n\ttwo a.log\n" in text  # several lines on purpose
+    assert len(re.findall(rf"^{TIME} ", text, re.MULTILINE)) == 2
+    assert text.isascii()
+    assert set(text) & {chr(code) for code in range(32)} == {"\n", "\t"}
+    assert capsys.readouterr().err == text
+
+
+def test_json_has_the_text_as_it_is_and_steers_no_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "app.json"
+    with Logs(LogOptions(file=file, json=True, console=False)):
+        logger.info("Deleted: {path}", path=FORGED)
+
+    assert file.read_text().isascii()
+    assert objects(file)[0]["path"] == FORGED
+
+
+def test_a_traceback_begins_at_the_users_code(tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "app.log"
+
+    class Broken(ZenDaemonComponent):
+        @handles("x")
+        def cbk_event_x(self, daemon: Any, args: Any) -> None:
+            raise ValueError("broken")
+
+    with Logs(LogOptions(file=file)), Dispatcher([Broken()]) as dispatcher:
+        dispatcher.queue.schedule("x")
+
+    _, _, traceback = file.read_text().partition("Traceback (most recent call last):\n")
+    assert traceback.startswith(f'  File "{__file__}", line ')
+    assert traceback.count("  File ") == 1
+    assert capsys.readouterr().err == file.read_text()

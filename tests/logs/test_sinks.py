@@ -245,7 +245,7 @@ def test_only_open_changes_loguru_and_logging_and_close_restores_them(
     default, opened, after, *_ = result.stderr.splitlines()
     assert default.endswith(" - default")  # loguru's own format
     assert re.fullmatch(TIME + " INFO     opened", opened)
-    assert after.endswith(" - closed")
+    assert re.fullmatch(TIME + " ERROR    closed", after)
     assert "hunter2" not in result.stderr
 
 
@@ -259,3 +259,16 @@ def test_a_line_comes_once_with_and_without_a_default_sink(default_sink: str) ->
     """
     result = run_python("-c", program, LOGURU_AUTOINIT=default_sink)
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_programs_sink_with_the_default_sinks_number_stays() -> None:
+    program = """if True:
+        import sys
+        from loguru import logger
+        from zenactors.logs.sinks import LogOptions, Logs
+        assert logger.add(sys.stdout, format="mine {message}") == 0
+        with Logs(LogOptions()):
+            logger.info("opened")
+    """
+    result = run_python("-c", program, LOGURU_AUTOINIT="0")
+    assert result.stdout == "mine opened\n"

@@ -457,3 +457,26 @@ def test_the_clock_is_the_first_harnesss(
     before = other.clock.monotonic()
     one.advance(60)
     assert other.clock.monotonic() == before
+
+
+@pytest.mark.parametrize("fixture", ["zen_harness", "zen_daemon"])
+def test_the_log_shows_the_users_frames_and_no_values(fixture: str, tmp_path: Path) -> None:
+    source = f"""
+        from zenactors import ZenDaemonComponent, handles
+
+        class Login(ZenDaemonComponent):
+            @handles("login")
+            def cbk_event_login(self, daemon, password):
+                raise ValueError("refused")
+
+        def test_login({fixture}):
+            engine = {fixture}([Login()])
+            engine.queue.schedule("login", "hunter" + "2")
+            engine.queue.count()
+    """
+    shown = apart(source, where=tmp_path).stdout
+    log = shown.partition("Captured stderr")[2].partition("short test summary")[0]
+    assert "ValueError: refused" in log
+    assert "in cbk_event_login" in log
+    assert "batch_runner" not in log
+    assert "hunter2" not in log

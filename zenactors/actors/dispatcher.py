@@ -100,6 +100,7 @@ class Dispatcher(DaemonNames):
         self.entries = component_entries(components, control)
         self.names = [entry.name for entry in self.entries]
         self.config = dict(config or {})
+        self.lenient_keys = compat is not None
         self.exit_when_idle = exit_when_idle
         self.stop_timeout = stop_timeout
         self.logger = PercentLogger()

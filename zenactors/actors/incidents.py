@@ -15,6 +15,7 @@ from loguru import logger
 from zenactors.actors.dead_letters import DeadLetters
 from zenactors.core.events import EVENT_START
 from zenactors.core.phase import Lifecycle, Phase
+from zenactors.core.repetition import LOGGED, Repetitions
 from zenactors.core.text import short_repr
 from zenactors.errors import (
     EXIT_FAILURE,
@@ -62,6 +63,7 @@ class Incidents(abc.ABC):
         self.notifier = notifier
         self.compat = compat
         self.dead_letters = DeadLetters()
+        self._failures = Repetitions()
         self.start_failure: DeadLetter | None = None
         self._status: dict[str, int] = {}
         self.halted_with: int | None = None
@@ -107,10 +109,18 @@ class Incidents(abc.ABC):
     # --- everything else -----------------------------------------------------------------------
 
     def callback_failed(self, component: str, callback: str, cause: BaseException) -> None:
-        """Log an exception that was raised outside of any event."""
+        """Log an exception that was raised outside of any event: ten times, then sum up."""
+        count = self._failures.add((component, callback))
+        if not self._failures.is_worth_a_line(count):
+            return
         with survive_log():
-            logger.bind(component=component).opt(exception=cause).error(
-                "{callback} failed: {cause}", callback=callback, cause=short_repr(cause)
+            logger.bind(component=component).opt(
+                exception=cause if count <= LOGGED else None
+            ).error(
+                "{callback} failed: {cause}{times}",
+                callback=callback,
+                cause=short_repr(cause),
+                times=f"; {count:,} times by now, the next are summed up" * (count >= LOGGED),
             )
 
     def rollback_failed(self, index: int, cause: BaseException) -> None:

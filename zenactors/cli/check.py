@@ -56,6 +56,9 @@ def _show(daemon: ZenDaemon, emitted_by: Callable[[Any], Iterable[object]]) -> N
             str(event),
             "\n".join(f"{n}. {name}.{callback}" for n, (name, callback) in enumerate(chain, 1)),
         )
+    for table in (components, steps):
+        for column in table.columns:
+            column.overflow = "fold"  # on narrow terminals, too, nothing is cut off
     write_tables(components, steps)
 
 

@@ -6,6 +6,8 @@ import io
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from zenactors.core.text import harmless
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -52,7 +54,7 @@ def write_tables(*tables: Table) -> None:
 def write_error(message: str) -> None:
     """Write a problem to standard error, after the program's name."""
     if sys.stderr is not None:
-        sys.stderr.write(f"zenactors: {message}\n")
+        sys.stderr.write(f"zenactors: {harmless(message)}\n")
 
 
 def console(stream: TextIO | None, into: TextIO | None = None) -> Console:

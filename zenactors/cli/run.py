@@ -46,6 +46,11 @@ Operation:
   --stop-timeout SECONDS     Time limit for a graceful stop, in seconds.
   --sigterm MEANING          Effect of SIGTERM: terminate (at once) or stop (gracefully).
 
+With --daemon, and for --action, the default files are NAME.pid and NAME.state in /var/run,
+NAME.log and the directory NAME of runlogs in /var/log; for another user than root, in
+$XDG_RUNTIME_DIR and ~/.local/state. Otherwise the state is NAME.state in the current
+directory. NAME is the daemon's name in SPEC.
+
 Ctrl-C (SIGINT) stops gracefully: queued events are handled first. Three times: at once.
 SIGTERM stops at once. SIGHUP reads SPEC again. Logs and the summary go to standard error.
 """
@@ -85,6 +90,8 @@ def main(arguments: dict[str, Any]) -> int:
     try:
         daemon = spec.load(arguments["SPEC"], Path(arguments["--app-dir"] or "."), settings)
     except ConfigurationError as cause:
+        if (status := signal_directly(settings, configured=False)) is not None:
+            return status
         raise ConfigurationError(explain_failure(cause, settings)) from cause
     if daemon.c("action"):
         return act(daemon, daemon.c("action"))

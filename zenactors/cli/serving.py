@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zenactors.cli.output import console
+from zenactors.core.text import printable
 from zenactors.errors import EXIT_CONFIG, EXIT_FORCED_STOP, EXIT_START_FAILED
 from zenactors.process.streams import exit_at_once
 
@@ -50,7 +51,12 @@ def show_summary(daemon: ZenDaemon, stuck: list[str]) -> None:
     for component, statistics in daemon.get_statistics().items():
         for key, value in statistics.items():
             if "cnt" in value and not isinstance(value["cnt"], Mapping):
-                row = (str(component), str(key), f"{value['cnt']:,}", f"{value['spd']:,.1f}")
+                row = (
+                    printable(str(component)),
+                    printable(str(key)),
+                    f"{value['cnt']:,}",
+                    f"{value['spd']:,.1f}",
+                )
                 counters.add_row(*row)
         counters.add_section()
     out.print(counters)
@@ -69,5 +75,5 @@ def _show_top(out: Any, title: str, values: list[tuple[str, int]]) -> None:
     table = Table(title, "count")
     table.columns[1].justify = "right"
     for value, count in values:
-        table.add_row(str(value), f"{count:,}")
+        table.add_row(printable(str(value)), f"{count:,}")
     out.print(table)

@@ -12,7 +12,8 @@ Options:
   --from PLACE       Where to begin in existing files: beginning or end [default: end].
   --format FORMAT    raw (byte for byte) or json (one object per line); default: raw.
   --parse FORMAT     access: Common or Combined Log Format; writes JSON.
-  --exit-when-idle   Exit with status 0 when all files are read to their ends.
+  --exit-when-idle   Exit with status 0 when all files are read to their ends; with 65 if
+                     one of them has not one line that is a record.
   --poll SECONDS     Seconds between polls for new content [default: 0.25].
   --log-level LEVEL  Minimum log level: TRACE, DEBUG, INFO, WARNING, ERROR or CRITICAL
                      [default: WARNING].

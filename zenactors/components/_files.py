@@ -6,12 +6,13 @@ A simulation replaces it: it sets a component's attribute `files` before `setup`
 from __future__ import annotations
 
 import fcntl
-import glob
 import os
 import select
 import sys
 from collections.abc import Callable
 from typing import Protocol
+
+from zenactors.components._glob import expand
 
 STANDARD_OUTPUT = 1  # its descriptor, unless the program replaced `sys.stdout`
 
@@ -55,10 +56,11 @@ class Files(Protocol):
         """Return True if a path exists, even as a broken link."""
         ...
 
-    def glob(self, pattern: str, /) -> list[str]:
+    def glob(self, pattern: str, unreadable: dict[str, OSError] | None = None, /) -> list[str]:
         """Return the paths that match, spelled as the pattern is, in any order.
 
-        `**` matches directories of any depth.
+        `**` matches directories of any depth, each of them once. `unreadable` gets the error of
+        each directory that could not be read.
         """
         ...
 
@@ -98,9 +100,7 @@ class SystemFiles:
     lexists = staticmethod(os.path.lexists)
     set_blocking = staticmethod(os.set_blocking)
 
-    def glob(self, pattern: str) -> list[str]:
-        """Return the paths that match, as `glob.glob` finds them."""
-        return glob.glob(pattern, recursive=True)  # noqa: PTH207 - a path stays as the pattern spells it
+    glob = staticmethod(expand)
 
     def is_append(self, fd: int) -> bool:
         """Return True if the descriptor has `O_APPEND`."""

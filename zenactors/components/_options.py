@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 
@@ -16,7 +17,19 @@ def check_strings(option: str, value: Any, *, of: str, example: str) -> list[str
         raise ValueError(
             f"{option} is {value!r}, but a list of {of} is expected, such as {example}."
         )
+    for each in value:
+        check_name(option, each)
     return list(value)
+
+
+def check_name(option: str, value: str) -> None:
+    """Raise a `ValueError` if no file can have this name."""
+    if "\0" in value:
+        raise ValueError(f"{option} has a null character: {value!r}. No file's name can have one.")
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError as cause:
+        raise ValueError(f"{option} is {value!a}, which no file's name can be.") from cause
 
 
 def check_positive(option: str, value: Any, *, unit: str) -> float:

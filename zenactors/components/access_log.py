@@ -9,26 +9,34 @@ from datetime import datetime
 from typing import Any
 
 from zenactors.components._files import SYSTEM_FILES, Files
+from zenactors.components._options import check_name
 from zenactors.components._output import open_output
 from zenactors.components.tail.lines import Lines
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, handles
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.daemon_api import Daemon
+from zenactors.errors import EXIT_DATA_ERROR
 
 _KEPT_LINES = 100
 _KEPT_CHARACTERS = 200
+_BEFORE = "\ufeff\0"  # a byte order mark; what a writer leaves behind that was truncated
 
 # Possessive quantifiers (*+): a line that does not match is rejected in one pass, at any length.
 _QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
+_MORE = r'(?:[^\s"]|"[^"\\]*+(?:\\.[^"\\]*+)*+")++'
 _match = re.compile(
     r"(\S++) (\S++) (\S++) \[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
     + _QUOTED
     + r" (\d{3}) (\d++|-)"
-    # Combined; nginx's format "main" appends the forwarded-for header.
-    + rf'(?: {_QUOTED} {_QUOTED}(?: "[^"]*+")?)?'
+    + rf"(?: {_QUOTED} {_QUOTED}((?: {_MORE})*+))?"  # Combined, and what servers append to it
     + r"\s*+",
     re.ASCII,
 ).fullmatch
+# The end of the first fields: a request follows, and they have no quotes of their own.
+_find_time = re.compile(
+    r' \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "', re.ASCII
+).search
+_is_virtual_host = re.compile(r"[^\s:]+:\d+", re.ASCII).fullmatch
 _unescape = re.compile(r'\\(["\\])').sub
 
 _MONTHS = {
@@ -48,11 +56,18 @@ class AccessLogParser(ZenDaemonComponent):
     are unescaped. If a request is not "METHOD path PROTOCOL", `path` is the whole request, and
     `method` and `protocol` are None. Bytes that are not UTF-8 are decoded with replacement.
 
-    Lines that do not match are counted and left out; the state has the last 100 of them. If no
-    record remains, the chain ends here.
+    The variants that servers write are understood, too: a user with blanks, or an empty one; a
+    virtual host before the client (`vhost`, "name:port"); several clients of a forwarded-for
+    header (`host` is the first, `proxies` the others); fields behind the agent (`more`).
 
-    Statistics: `lines`, `records`, `unmatched`, `bad_utf8` (lines decoded with replacement) and
-    `rejects_failed` (lines that could not be written to `rejects`).
+    Lines that do not match are counted and left out; the state has the last 100 of them. If no
+    record remains, the chain ends here. A piece of a line (`Lines.complete` is False) is never
+    taken for a record. If the daemon exits when idle, and not one line of a file was a record, its
+    exit status is 65.
+
+    Statistics: `lines`, `records`, `unmatched`, `pieces` (of lines that were cut off or too long),
+    `bad_utf8` (lines decoded with replacement) and `rejects_failed` (lines that could not be
+    written to `rejects`).
 
     Args:
         add_source: Add `file` and `offset` to each record that came from `Lines`.
@@ -79,11 +94,15 @@ class AccessLogParser(ZenDaemonComponent):
             raise ValueError(f"add_source is {add_source!r}, but true or false is expected.")  # noqa: TRY004 - wrong options are ValueErrors
         if rejects is not None and (not isinstance(rejects, str) or not rejects):
             raise ValueError(f"rejects is {rejects!r}, but the path of a file is expected.")
+        if rejects is not None:
+            check_name("rejects", rejects)
         self.add_source = add_source
         self.rejects = rejects
         self._rejects_fd: int | None = None
         self._unmatched: deque[str] = deque(maxlen=_KEPT_LINES)
         self._warned = False
+        self._warned_of_pieces = False
+        self._sources: dict[str, bool] = {}  # of each file, whether a line was a record
         self._rejects_failed = False
         self._time_in = ""
         self._time_out: str | None = None
@@ -98,10 +117,11 @@ class AccessLogParser(ZenDaemonComponent):
             self._rejects_fd = open_output(self.rejects, self.files)
 
     def teardown(self, daemon: Daemon) -> None:
-        """Close the file for rejected lines; log their number."""
+        """Close the file for rejected lines; log their number; report files without a record."""
         unmatched = self.statistics_cur.get("unmatched", 0)
         if unmatched > 1:  # the first one has been logged already
             self.log.warning("{count} lines did not match the log format", count=unmatched)
+        self._report_sources(daemon)
         fd, self._rejects_fd = self._rejects_fd, None
         if fd is not None:
             self.files.close(fd)
@@ -111,6 +131,9 @@ class AccessLogParser(ZenDaemonComponent):
         self, daemon: Daemon, args: Lines | list[bytes]
     ) -> tuple[int, list[dict[str, Any]]]:
         """Parse the lines."""
+        if isinstance(args, Lines) and not args.complete:
+            self._leave_out(args)
+            return FLAG_STOP, []
         lines = args.lines() if isinstance(args, Lines) else args
         self.inc_statistic("lines", len(lines))
         records: list[dict[str, Any]] = []
@@ -126,6 +149,9 @@ class AccessLogParser(ZenDaemonComponent):
         if unmatched:
             self._reject([lines[number] for number in unmatched], args)
         self.inc_statistic("records", len(records))
+        if lines:
+            source = _source_of(args)
+            self._sources[source] = bool(records) or self._sources.get(source, False)
         return (FLAG_CONTINUE, records) if records else (FLAG_STOP, [])
 
     def _decode(self, lines: list[bytes]) -> list[str]:
@@ -144,9 +170,25 @@ class AccessLogParser(ZenDaemonComponent):
 
     def _parse(self, text: str) -> dict[str, Any] | None:
         match = _match(text)
-        if match is None:
+        if match is not None:
+            return self._record_of(match)
+        # The first fields are perhaps not exactly host, ident and user.
+        time = _find_time(text)
+        if time is None or '"' in text[: time.start()]:
             return None
-        host, ident, user, time, request, status, size, referer, agent = match.groups()
+        client = _parse_client(text[: time.start()].split(" "))
+        if client is None:
+            return None
+        match = _match(f"{client.pop('host')} - -{text[time.start() :]}")
+        record = None if match is None else self._record_of(match)
+        return None if record is None else record | client
+
+    def _record_of(self, match: re.Match[str]) -> dict[str, Any] | None:
+        host, ident, user, time, request, status, size, referer, agent, more = match.groups()
+        if not host.isprintable():
+            host = host.lstrip(_BEFORE)
+            if not host or not host.isprintable():
+                return None
         if time != self._time_in:  # a busy server writes many lines in one second
             self._time_in, self._time_out = time, _iso_time(time)
         if self._time_out is None:
@@ -171,7 +213,31 @@ class AccessLogParser(ZenDaemonComponent):
         if referer is not None:
             record["referer"] = _unescape(r"\1", referer) if "\\" in referer else referer
             record["agent"] = _unescape(r"\1", agent) if "\\" in agent else agent
+        if more:
+            record["more"] = more[1:]
         return record
+
+    def _leave_out(self, piece: Lines) -> None:
+        self.inc_statistic("pieces")
+        if not self._warned_of_pieces:
+            self._warned_of_pieces = True
+            self.log.warning(
+                "A piece of a line of {path}, at byte {offset}, is left out: the line has no end,"
+                " or its beginning was not read, or it is longer than max_line_bytes. Further"
+                " pieces are only counted",
+                path=piece.path,
+                offset=piece.offset,
+            )
+
+    def _report_sources(self, daemon: Daemon) -> None:
+        sources, self._sources = self._sources, {}
+        for path, has_records in sources.items():
+            if not has_records:
+                self.log.error(
+                    "Not one line of {path} is in Common or Combined Log Format", path=path
+                )
+                if daemon.exit_when_idle:
+                    daemon.set_exit_status(EXIT_DATA_ERROR)
 
     def _reject(self, lines: list[bytes], args: Lines | list[bytes]) -> None:
         self.inc_statistic("unmatched", len(lines))
@@ -184,7 +250,7 @@ class AccessLogParser(ZenDaemonComponent):
             self.log.warning(
                 "A line of {path} is not in Common or Combined Log Format and is left out:"
                 " {line!r}. Further lines are only counted; the state has the last of them",
-                path=args.path if isinstance(args, Lines) else "the input",
+                path=_source_of(args),
                 line=lines[0][:_KEPT_CHARACTERS].decode(errors="replace"),
             )
         if self._rejects_fd is not None:
@@ -206,6 +272,31 @@ class AccessLogParser(ZenDaemonComponent):
                     path=self.rejects,
                     reason=cause.strerror,
                 )
+
+
+def _source_of(args: Lines | list[bytes]) -> str:
+    return args.path if isinstance(args, Lines) else "the input"
+
+
+def _parse_client(fields: list[str]) -> dict[str, Any] | None:
+    """Return the fields before the time; None if they are none of the known variants.
+
+    The ident is "-" in these variants, which tells where the user begins.
+    """
+    found: dict[str, Any] = {}
+    has_virtual_host = fields[1:2] != ["-"] or fields[2:3] == ["-"]
+    if has_virtual_host and _is_virtual_host(fields[0]):
+        found["vhost"] = fields.pop(0)
+    hosts: list[str] = []
+    while fields and fields[0].endswith(","):
+        hosts.append(fields.pop(0)[:-1])
+    if len(fields) < 3 or fields[1] != "-" or not all(map(str.isprintable, fields)):  # noqa: PLR2004 - host, ident, user
+        return None
+    hosts.append(fields[0])
+    found |= {"host": hosts[0], "user": " ".join(fields[2:])}
+    if hosts[1:]:
+        found["proxies"] = hosts[1:]
+    return found
 
 
 def _add_source(records: list[dict[str, Any]], lines: Lines, unmatched: list[int]) -> None:

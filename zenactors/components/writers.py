@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from zenactors.components._files import SYSTEM_FILES, Files
+from zenactors.components._options import check_name
 from zenactors.components._output import is_regular, open_output
 from zenactors.components.tail.lines import Lines
 from zenactors.core.callbacks import handles
@@ -43,6 +44,8 @@ class _Writer(ZenDaemonComponent):
             )
         if not isinstance(append, bool):
             raise ValueError(f"append is {append!r}, but true or false is expected.")  # noqa: TRY004 - wrong options are ValueErrors
+        if path is not None:
+            check_name("path", path)
         self.path = None if path == "-" else path
         self.append = append
         self._fd: int | None = None

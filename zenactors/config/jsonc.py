@@ -1,7 +1,7 @@
 """JSON with comments: parse a text and locate its keys.
 
-`#` and `//` begin a comment, except inside a string; it ends with its line. Pure functions of a
-text; any thread.
+`#` and `//` begin a comment, except inside a string; it ends with its line. `/* … */` is a comment,
+too, of several lines if need be. Pure functions of a text; any thread.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from typing import Any, NoReturn
 from zenactors.config.places import KeyPath, TextError
 
 # A string that does not end on its line is an error, which `json` reports with its place.
-_COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"?|(?P<comment>(?:\#|//)[^\n]*)')
+_COMMENT = re.compile(
+    r'"(?:\\.|[^"\\\n])*"?|(?P<comment>(?:\#|//)[^\n]*|/\*[\s\S]*?\*/)',
+)
+_TRAILING_COMMA = re.compile(r",(?=\s*[}\]])")
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[\[\]{},:]|[^\s\[\]{},:"]+')
 
 
@@ -28,21 +31,34 @@ def parse_json(text: str) -> tuple[Any, dict[KeyPath, int]]:
         TextError: The text without its comments is not JSON, or has a key twice.
         RecursionError: It is nested too deeply.
     """
-    # A comment ends with its line, so removing it moves no other text to another line or column.
-    plain = _COMMENT.sub(lambda found: "" if found["comment"] else found[0], text)
+    # Blanks instead, so that no other text moves to another line or column.
+    plain = _COMMENT.sub(lambda found: _blank(found[0]) if found["comment"] else found[0], text)
     if not plain.strip():
         return {}, {(): 1}
     try:
         data = json.loads(plain, parse_constant=_refuse)
     except json.JSONDecodeError as cause:
-        reason = cause.msg[:1].lower() + cause.msg[1:]
-        raise TextError([(cause.lineno, cause.colno, reason)]) from cause
+        raise TextError([_explain(plain, cause)]) from cause
     except ValueError as cause:
         raise TextError([_wrong_number(plain, cause)]) from cause
     locator = _Locator(plain)
     if locator.problems:
         raise TextError(locator.problems)
     return data, locator.lines
+
+
+def _blank(comment: str) -> str:
+    return re.sub(r"[^\n]", " ", comment)
+
+
+def _explain(text: str, cause: json.JSONDecodeError) -> tuple[int, int, str]:
+    """Return the place of an error and its reason: a comma too many is named as such."""
+    before = text[: cause.pos].rstrip()
+    comma = cause.pos if text[cause.pos : cause.pos + 1] == "," else len(before) - 1
+    if _TRAILING_COMMA.match(text, comma):  # Python's message depends on its version
+        end = text[comma + 1 :].lstrip()[0]
+        return (*_Places(text).of(comma), f"a comma too many before {end!r}")
+    return (cause.lineno, cause.colno, cause.msg[:1].lower() + cause.msg[1:])
 
 
 def _refuse(name: str) -> NoReturn:

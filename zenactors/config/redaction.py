@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -66,6 +67,8 @@ def plain(value: Any, depth: int = MAX_DEPTH, *, redact: Callable[[str], str] = 
 def _plain(value: Any, depth: int, inside: tuple[int, ...], redact: Callable[[str], str]) -> Any:
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, os.PathLike):
+        value = str(value)
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, float) and math.isfinite(value):

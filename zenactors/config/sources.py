@@ -6,8 +6,11 @@ can be reported together. Thread: main, before any other thread exists.
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import dataclasses
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,11 +20,14 @@ from zenactors.config import trust
 from zenactors.config.jsonc import parse_json
 from zenactors.config.places import KeyPath, TextError, line_of
 from zenactors.config.toml import parse_toml
+from zenactors.core.text import printable
 
 Kind = Literal["default", "program", "directory", "file", "command line"]
 
 MAX_DEPTH = 50  # of nested tables; deeper is a mistake, or an attempt to exhaust the stack
 SUFFIXES = (".conf", ".json", ".toml")
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_OTHER = re.compile(r"^\s*(?:\[[^\]\n]+\]|[\w.-]+\s*[=:].*)\s*$", re.MULTILINE)  # INI, YAML
 _DANGER = "it configures a process that runs as root"
 
 
@@ -82,7 +88,7 @@ def read_file(
     label = str(path)
     try:
         text = _read(path, danger)
-        data, lines = _parse(path, text, toml=toml or path.suffix == ".toml")
+        data, lines = _parse(path, text, toml=toml or path.suffix.lower() == ".toml")
     except FileNotFoundError:
         if asked_by is None:
             return Layer(kind=kind, label=label)
@@ -93,6 +99,8 @@ def read_file(
         problems = [f"{path}:{line}:{column}: {what}" for line, column, what in cause.problems]
     except _Refused as cause:
         problems = [str(cause)]
+    except ValueError as cause:  # no file can have the name
+        problems = [f"{printable(str(path))}: cannot be read: {cause}{_named(asked_by)}"]
     else:
         return Layer(kind=kind, label=label, data=data, lines=lines)
     return Layer(kind=kind, label=label, problems=tuple(problems))
@@ -113,13 +121,21 @@ def read_directory(path: Path, *, asked_by: str | None = None) -> list[Layer]:
         problem = f"{path}: there is no such directory{_named(asked_by)}"
     except OSError as cause:
         problem = f"{path}: cannot be read: {cause.strerror}{_named(asked_by)}"
+    except ValueError as cause:  # no directory can have the name
+        problem = f"{printable(str(path))}: cannot be read: {cause}{_named(asked_by)}"
     if problem:
         return [Layer(kind="directory", label=str(path), problems=(problem,))]
     return [
         read_file(path / name, asked_by="config_dir", kind="directory")
         for name in names
-        if name.endswith(SUFFIXES) and not name.startswith(".") and _may_be_file(path / name)
+        if name.lower().endswith(SUFFIXES)
+        and not name.startswith(".")
+        and _may_be_file(path / name)
     ]
+
+
+def _is_source(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
 def _named(asked_by: str | None) -> str:
@@ -139,6 +155,9 @@ def _read(path: Path, danger: str) -> str:
         if reason := trust.refusal(path, os.fstat(file.fileno()), danger):
             raise _Refused(reason)
         content = file.read()
+    if content.startswith(_UTF_16):
+        raise TextError([(1, 1, "is UTF-16 text; save the file as UTF-8")])
+    content = content.removeprefix(codecs.BOM_UTF8)  # some editors write one
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as cause:
@@ -152,12 +171,37 @@ def _parse(path: Path, text: str, *, toml: bool) -> tuple[dict[str, Any], Mappin
         data, lines = parse_toml(text) if toml else parse_json(text)
     except RecursionError as cause:
         raise _Refused(f"{path}: is nested too deeply") from cause
+    except TextError as cause:
+        if other := _other_format(text, toml=toml):
+            raise TextError([(1, 1, other)]) from cause
+        raise
     if not isinstance(data, dict):
         raise TextError([(1, 1, "an object is expected: { ... }")])
     data.pop("$schema", None)  # for editors: where the JSON Schema of the file is
     if any(len(where) > MAX_DEPTH for where in lines):
         raise _Refused(f"{path}: is nested too deeply")
     return data, lines
+
+
+def _other_format(text: str, *, toml: bool) -> str:
+    """Return a description of the format that a text seems to have instead, or an empty text."""
+    if toml:
+        is_json = text.lstrip().startswith("{")
+        return "this is JSON; write TOML, or let the file's name end in .json" if is_json else ""
+    if _begins_as_json(text):
+        return ""
+    with contextlib.suppress(TextError, RecursionError):
+        parse_toml(text)
+        return "this is TOML; let the file's name end in .toml, or write JSON: { ... }"
+    if _OTHER.search(text):
+        return "this is neither JSON nor TOML; write JSON: { ... }, or TOML in a file *.toml"
+    return ""
+
+
+def _begins_as_json(text: str) -> bool:
+    lines = (line.strip() for line in text.splitlines())
+    first = next((line for line in lines if line and not line.startswith(("#", "//", ";"))), "{")
+    return first.startswith(("{", "/*", '"')) or not _OTHER.search(first)
 
 
 def read_layers(

@@ -5,6 +5,7 @@ Pure functions of values; any thread.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, get_args
@@ -72,6 +73,19 @@ def _none_if_empty(value: Any) -> Any:
     return None if value == "" else value
 
 
+def _check_system_text(value: Any) -> Any:
+    """Refuse a text that the system cannot take as the name of a file or an account."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise ValueError("must not have a null character")
+        try:
+            os.fsencode(value)
+        except UnicodeEncodeError as cause:
+            wrong = ascii(value[cause.start])
+            raise ValueError(f"has a character that no name can have: {wrong}") from cause
+    return value
+
+
 def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
@@ -105,10 +119,16 @@ def _any_of(names: Iterable[str]) -> str:
 
 Text = Annotated[str, pydantic.Field(min_length=1)]
 Name = Annotated[Text, pydantic.AfterValidator(_check_name)]
-MaybeText = Annotated[str | None, pydantic.BeforeValidator(_none_if_empty)]
+MaybeText = Annotated[
+    str | None,
+    pydantic.BeforeValidator(_none_if_empty),
+    pydantic.AfterValidator(_check_system_text),
+]
 """A text that may be missing: an empty text unsets the value of a weaker source."""
 Account = Annotated[
-    str | Annotated[int, pydantic.Field(ge=0)] | None, pydantic.BeforeValidator(_none_if_empty)
+    str | Annotated[int, pydantic.Field(ge=0)] | None,
+    pydantic.BeforeValidator(_none_if_empty),
+    pydantic.AfterValidator(_check_system_text),
 ]
 _Level = Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 Level = Annotated[

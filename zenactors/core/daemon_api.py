@@ -148,12 +148,12 @@ class Daemon(Protocol):
         """True if sources should finish as soon as they have nothing more to read."""
         ...
 
-    def c(self, key: str, default: Any = None) -> Any:
-        """Return the value of a configuration key, or `default`."""
+    def c(self, key: str, default: Any = ...) -> Any:
+        """Return the value of a configuration key, or `default`; without it, raise."""
         ...
 
-    def cc(self, key: str, default: Any = None) -> Any:
-        """Return a value that was derived from the configuration, or `default`."""
+    def cc(self, key: str, default: Any = ...) -> Any:
+        """Return a value that was derived from the configuration, or `default`; or raise."""
         ...
 
     def is_done(self) -> bool:

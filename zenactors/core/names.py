@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from zenactors.core import events
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, Flag, gen_event_handler
+from zenactors.errors import UnknownKeyError
 
 
 class DaemonNames:
@@ -31,10 +33,31 @@ class DaemonNames:
     config: dict[str, Any]
     """The daemon's options by name. A reload replaces the dict; no code changes it."""
 
-    def c(self, key: str, default: Any = None) -> Any:
-        """Return the value of a configuration key, or `default`. Thread: any."""
-        return self.config.get(key, default)
+    lenient_keys = False
+    """An unknown key without a default is None, as in pyzenkit, instead of an error."""
 
-    def cc(self, key: str, default: Any = None) -> Any:
-        """Return a value that was derived from the configuration, or `default`. Thread: any."""
-        return self.config.get(self.CORE, {}).get(key, default)
+    def c(self, key: str, default: Any = ...) -> Any:
+        """Return the value of a configuration key, or `default`. Thread: any.
+
+        Raises:
+            UnknownKeyError: There is no such key, and no default is given.
+        """
+        return self._look_up(key, self.config, default)
+
+    def cc(self, key: str, default: Any = ...) -> Any:
+        """Return a value that was derived from the configuration, or `default`. Thread: any.
+
+        Raises:
+            UnknownKeyError: There is no such value, and no default is given.
+        """
+        return self._look_up(key, self.config.get(self.CORE, {}), default)
+
+    def _look_up(self, key: str, values: Mapping[str, Any], default: Any) -> Any:
+        try:
+            return values[key]
+        except KeyError:
+            if default is not ...:
+                return default
+            if self.lenient_keys:
+                return None
+        raise UnknownKeyError(key, known=values)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+_STEERS = re.compile(
+    # Controls except tab and newline; separators of lines; marks that reverse the direction.
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+_LIKE_A_RECORD = re.compile(r"\n(?=\d{4}-\d\d-\d\d)")
 
 MAX_REPR = 200  # characters of a value in a message
 
@@ -28,3 +35,20 @@ def printable(text: str) -> str:
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
+
+
+def harmless(text: str, escape: str | None = None) -> str:
+    """Return text with the characters that steer a terminal escaped; it may have several lines.
+
+    Args:
+        text: The text.
+        escape: The format of an escaped character's number. Default: as in Python's literals.
+    """
+    if escape is None:
+        return _STEERS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _STEERS.sub(lambda found: escape.format(ord(found[0])), text)
+
+
+def one_record(text: str) -> str:
+    """Return harmless text in which no further line begins as a line of a log does: with a date."""
+    return _LIKE_A_RECORD.sub("\n    ", harmless(text))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import select
 import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,17 +17,20 @@ from pathlib import Path
 from zenactors.advice import reason
 from zenactors.config.schema import json_schema
 from zenactors.config.view import config_tree
+from zenactors.core.clock import SystemClock
 from zenactors.daemon.application import BaseApp
 from zenactors.daemon.runlog import RunlogEntry, RunlogStore
 from zenactors.daemon.runlog_text import runlog_text, runlogs_text
 from zenactors.errors import (
     EXIT_DATA_ERROR,
+    EXIT_IO_ERROR,
     EXIT_NO_INPUT,
     EXIT_NO_PERMISSION,
     EXIT_NOT_RUNNING,
     EXIT_OK,
 )
 from zenactors.process.pidfile import instances, signal_holder
+from zenactors.process.polling import poll_for
 from zenactors.process.signals import SIGNALS_TO_NAMES_DICT
 
 SIGNAL_ACTIONS = {
@@ -40,10 +44,14 @@ SIGNAL_ACTIONS = {
 }
 """The signal that each action sends; 0 sends none and only checks that one could be sent."""
 
+PATIENCE = 10.0
+"""Seconds that an action waits for a file that the daemon writes."""
+
+_INTERVAL = 0.02  # seconds between two looks for it
 _PREFIX = "cbk_action_"
 
 # The status of several instances is the one that says most: the last of these.
-_GRAVITY = (EXIT_OK, EXIT_NOT_RUNNING, EXIT_DATA_ERROR, EXIT_NO_PERMISSION)
+_GRAVITY = (EXIT_OK, EXIT_NOT_RUNNING, EXIT_IO_ERROR, EXIT_DATA_ERROR, EXIT_NO_PERMISSION)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,8 +89,16 @@ class Actions(BaseApp):
         pid_file = self.c(self.CONFIG_PID_FILE)
         parallel = bool(self.c(self.CONFIG_PARALEL))
         path = Path(pid_file) if pid_file else None
-        self.outcome = send_signal(sign, path, parallel=parallel)
+        waits = sign == signal.SIGUSR2
+        written = self._state_file() if waits else None
+        self.outcome = send_signal(sign, path, parallel=parallel, written=written)
         return self.outcome
+
+    def _state_file(self) -> Path | None:
+        state_file, root = self.c(self.CONFIG_STATE_FILE), self.c(self.CONFIG_CHROOT_DIR)
+        if not state_file:
+            return None
+        return Path(root, str(state_file).lstrip("/")) if root else Path(state_file)
 
     def cbk_action_config_view(self) -> Outcome:
         """Show the merged configuration and the source of each value."""
@@ -129,7 +145,7 @@ class Actions(BaseApp):
         return self.send_signal(SIGNAL_ACTIONS["signal-usr1"])
 
     def cbk_action_signal_usr2(self) -> Outcome:
-        """Send SIGUSR2: save the state."""
+        """Send SIGUSR2: save the state, and wait until it is written."""
         return self.send_signal(SIGNAL_ACTIONS["signal-usr2"])
 
     def _runlogs(self) -> list[RunlogEntry]:
@@ -142,18 +158,22 @@ class Actions(BaseApp):
         return Outcome(text, EXIT_NO_INPUT)
 
 
-def send_signal(number: int, pid_file: Path | None, *, parallel: bool) -> Outcome:
+def send_signal(
+    number: int, pid_file: Path | None, *, parallel: bool, written: Path | None = None
+) -> Outcome:
     """Send a signal to the daemon that holds a PID file.
 
     Args:
         number: The signal; 0 only checks that the daemon runs.
         pid_file: The file; None if the daemon is configured without one.
         parallel: True: to each instance whose file has that name and a serial.
+        written: The file that the daemon writes when it gets the signal: wait for it, for 10
+            seconds at most. With `parallel`, each instance's has its serial.
     """
     if pid_file is None:
         return Outcome("This daemon has no PID file: give its --pid-file.", EXIT_NOT_RUNNING)
     if not parallel:
-        return _send(number, pid_file)
+        return _send(number, pid_file, written)
     try:
         files = instances(pid_file)
     except OSError as cause:
@@ -161,7 +181,7 @@ def send_signal(number: int, pid_file: Path | None, *, parallel: bool) -> Outcom
     if not files:
         name = pid_file.with_name(f"{pid_file.stem}.*{pid_file.suffix}")
         return Outcome(f"Not running: there is no PID file {name}", EXIT_NOT_RUNNING)
-    return _combine(_send(number, each) for each in files)
+    return _combine(_send(number, each, _of_instance(written, each)) for each in files)
 
 
 def _combine(outcomes: Iterable[Outcome]) -> Outcome:
@@ -173,7 +193,13 @@ def _combine(outcomes: Iterable[Outcome]) -> Outcome:
     return Outcome("\n".join(each.text for each in found), status)
 
 
-def _send(number: int, pid_file: Path) -> Outcome:
+def _of_instance(file: Path | None, pid_file: Path) -> Path | None:
+    serial = pid_file.suffixes[-2:-1]
+    return file and file.with_name(f"{file.stem}{''.join(serial)}{file.suffix}")
+
+
+def _send(number: int, pid_file: Path, written: Path | None) -> Outcome:
+    before = None if written is None else _version(written)
     try:
         holder = signal_holder(pid_file, number)
     except PermissionError as cause:
@@ -199,7 +225,30 @@ def _send(number: int, pid_file: Path) -> Outcome:
     if number == 0:
         return Outcome(f"Running: process {holder.pid} ({pid_file})")
     name = SIGNALS_TO_NAMES_DICT.get(number, str(number))
-    return Outcome(f"Sent {name} to process {holder.pid} ({pid_file})")
+    text = f"Sent {name} to process {holder.pid} ({pid_file})"
+    if written is None or _await_change(written, before, pid_file):
+        return Outcome(text)
+    missing = f"{written} has not been written within {PATIENCE:.0f} s. See the daemon's log"
+    return Outcome(f"{text}\n{missing}", EXIT_IO_ERROR)
+
+
+def _version(file: Path) -> tuple[int, int] | None:
+    """Return what is different when a file is written again; None if it cannot be examined."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _await_change(file: Path, before: tuple[int, int] | None, pid_file: Path) -> bool:
+    now = SystemClock().monotonic
+    deadline = now() + PATIENCE
+    while _version(file) in (before, None):
+        if now() > deadline or signal_holder(pid_file, 0).state != "running":
+            return _version(file) not in (before, None)
+        poll_for(select.poll(), _INTERVAL)
+    return True
 
 
 def _unreadable(path: Path, cause: OSError) -> str:

@@ -202,6 +202,19 @@ class BaseApp(ApplicationNames):
             self.CONFIG_RUNLOG_DIR: str(Path(directory, f"{name}.runlogs")),
         }
 
+    def default_places(self) -> dict[str, str]:
+        """Return the default of each key that names a file or directory, for the help."""
+        base = Path(self.paths[self.PATH_CFG], self._file_name)
+        log_file = Path(self.paths[self.PATH_LOG], f"{self._file_name}.log")
+        places = {
+            **self._background_files(),
+            self.CONFIG_CFG_FILE: f"{base}.toml, or {base}.conf",
+            self.CONFIG_LOG_FILE: f"{log_file} in the background",
+            **self._given,
+        }
+        file_keys = (*_PATHS, *_PATHS_INSIDE)
+        return {key: str(places[key]) for key in file_keys if places.get(key)}
+
     def _background_files(self) -> dict[str, Any]:
         paths, name = self.paths, self._file_name
         return {

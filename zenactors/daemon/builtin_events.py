@@ -94,7 +94,12 @@ class BuiltinEvents(ApplicationNames):
         return self.FLAG_CONTINUE, args
 
     def cbk_event_log_statistics(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
-        """Schedule the next time. Components log their counters in this event."""
+        """Log the counters of each component without a callback of its own; schedule the next time.
+
+        With pyzenkit's semantics only the components log.
+        """
+        if not self.lenient_keys:
+            self._snapshots.log_statistics()
         self._maintenance.schedule(self.EVENT_LOG_STATISTICS, self.c(self.CONFIG_STATS_INTERVAL))
         return self.FLAG_CONTINUE, args
 

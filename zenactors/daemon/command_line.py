@@ -91,6 +91,7 @@ def usage(
     description: str,
     model: type[pydantic.BaseModel],
     actions: Mapping[str, str] | None = None,
+    places: Mapping[str, str] | None = None,
 ) -> str:
     """Return the docopt text of a daemon's command line.
 
@@ -103,6 +104,7 @@ def usage(
         model: The daemon's configuration; see `DaemonOptions`.
         actions: The actions that `--action` takes, each with one line of help. None or empty:
             there is no such option.
+        places: The default of each key whose default is a file or directory.
     """
     from zenactors.config.flags import REPEATED, flags_of  # noqa: PLC0415 - slow to import
 
@@ -116,7 +118,9 @@ def usage(
             repeated = f" [{flag.option}]..."
         title = flag.group or f"Options of {program}"
         option = f"{flag.option} {flag.value}" if flag.value else flag.option
-        groups.setdefault(title, []).append((option, flag.help))
+        place = (places or {}).get(flag.key)
+        text = f"{flag.help} Default: {place}" if place else flag.help
+        groups.setdefault(title, []).append((option, text))
     if actions:
         groups["Actions"] = list(actions.items())
     groups["Help"] = [

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from zenactors._version import __version__
 from zenactors.advice import reason
+from zenactors.core.text import harmless
 from zenactors.daemon.actions import SIGNAL_ACTIONS, Outcome, send_signal
 from zenactors.daemon.command_line import HelpShown, UsageError, parse_daemon, usage
 from zenactors.daemon.daemon_base import DaemonBase
@@ -70,6 +71,8 @@ def _obey(daemon: DaemonBase, argv: Sequence[str]) -> int:
         _complain(f"{cause}\n{cause.usage}")
         return EXIT_USAGE
     except ConfigurationError as cause:
+        if (status := signal_directly(given, configured=False)) is not None:
+            return status
         _complain(explain_failure(cause, given))
         return EXIT_CONFIG
     except Exception:  # a bug, of the program or of zenactors: show all of it
@@ -83,7 +86,8 @@ def _parse(daemon: DaemonBase, argv: Sequence[str]) -> dict[str, Any]:
         action: (inspect.getdoc(callback) or "").partition("\n")[0]
         for action, callback in daemon.actions().items()
     }
-    doc = usage(Path(sys.argv[0]).name, daemon.description, daemon.Options, actions)
+    program, places = Path(sys.argv[0]).name, daemon.default_places()
+    doc = usage(program, daemon.description, daemon.Options, actions, places)
     return parse_daemon(argv, doc, daemon.Options, actions=actions, version=__version__)
 
 
@@ -105,13 +109,20 @@ def act(daemon: DaemonBase, action: str) -> int:
     return show(outcome)
 
 
-def signal_directly(given: Mapping[str, Any]) -> int | None:
+def signal_directly(given: Mapping[str, Any], *, configured: bool = True) -> int | None:
     """Send a signal if the command line names both the action and the PID file, else return None.
 
     No configuration is read for it: a daemon with a broken configuration can be stopped.
+
+    Args:
+        given: The command line.
+        configured: The configuration may be read. So an action that waits for a file, whose name
+            is in there, is not performed now.
     """
     action, pid_file = given.get("action"), given.get("pid_file")
     if action not in SIGNAL_ACTIONS or not pid_file:
+        return None
+    if configured and action == "signal-usr2":
         return None
     parallel = bool(given.get("paralel") or given.get("parallel"))
     return show(send_signal(SIGNAL_ACTIONS[action], Path(pid_file), parallel=parallel))
@@ -129,7 +140,7 @@ def show(outcome: Outcome) -> int:
     """Write an outcome to standard output, or a failure to standard error. Return its status."""
     text = outcome.text.rstrip("\n") + "\n" if outcome.text else ""
     if outcome.status != EXIT_OK:
-        write_to(sys.stderr, text)
+        write_to(sys.stderr, harmless(text))
         return outcome.status
     try:
         if sys.stdout is None:
@@ -149,4 +160,4 @@ def _lose_output(cause: OSError) -> int:
 
 
 def _complain(problem: object) -> None:
-    write_to(sys.stderr, f"{problem}\n")
+    write_to(sys.stderr, f"{harmless(str(problem))}\n")

@@ -23,6 +23,7 @@ from loguru import logger
 
 from zenactors.actors.incidents import survive_log
 from zenactors.core.clock import SystemClock
+from zenactors.core.text import harmless
 from zenactors.daemon.daemon_base import DaemonBase
 from zenactors.daemon.paths import make_user_directories
 from zenactors.daemon.signal_events import SIGNAL_EVENTS
@@ -142,7 +143,12 @@ class _OwnProcess:
         daemon.reopen_logs = lambda config: self._logs.reopen(log_options(config))
         if launcher is None:
             return daemon.serve()
-        sink = logger.add(launcher.write, level="WARNING", format=_one_line, diagnose=False)
+        sink = logger.add(
+            lambda message: launcher.write(harmless(message)),
+            level="WARNING",
+            format=_one_line,
+            diagnose=False,
+        )
         on_ready = daemon.on_ready
 
         def ready() -> None:
@@ -161,9 +167,9 @@ class _OwnProcess:
 
     def _complain(self, problem: object) -> None:
         if self._launcher is not None:
-            self._launcher.write(f"{problem}\n")
+            self._launcher.write(f"{harmless(str(problem))}\n")
         else:
-            write_to(sys.stderr, f"{problem}\n")
+            write_to(sys.stderr, f"{harmless(str(problem))}\n")
 
 
 def log_options(config: Mapping[str, Any]) -> LogOptions:

@@ -59,6 +59,19 @@ _RESULTS = {
     EXIT_FORCED_STOP: "stopped by force",
     EXIT_CONFIG: "wrongly configured",
 }
+UNITS = {
+    "start": "seconds since 1970 (Unix time)",
+    "end": "seconds since 1970 (Unix time)",
+    "duration": "seconds",
+    "cnt": "since the start of the run",
+    "inc": "since the last saving of the runlog",
+    "spd": "per second, since the last saving of the runlog",
+    "pct": "inc in percent of cnt",
+}
+"""The units of a runlog's numbers."""
+
+KILLED = "killed"
+"""The result of a run whose process is gone, and has not written its end."""
 
 
 class RunlogError(ZenDaemonException):
@@ -168,6 +181,8 @@ class RunlogStore:
             return RunlogEntry(path=path, start=start, problem=str(cause))
         if runlog["name"] != self._name:
             return None
+        if runlog.get("status") is None and not _runs(runlog):
+            runlog["result"] = KILLED
         return RunlogEntry(path=path, start=runlog["start"], runlog=runlog)
 
     def _prune(self, own: Path) -> None:
@@ -219,15 +234,16 @@ def make_runlog(
         "name": name,
         "pid": pid,
         "start": start,
-        "start_text": _time_text(start),
+        "start_text": time_text(start),
         "end": end,
-        "end_text": _time_text(end),
+        "end_text": time_text(end),
         "duration": max(0.0, end - start),
         "status": status,
         "result": _RESULTS.get(status, f"ended with status {status}"),
         "argv": list(argv),
         "events": dict(events or {}),
         "dead_letter_count": dead_letters,
+        "units": dict(UNITS),
         "left": left,
         "statistics": dict(statistics or {}),
     }
@@ -285,5 +301,6 @@ def _runs(runlog: Mapping[str, Any]) -> bool:
     return True
 
 
-def _time_text(tstamp: float) -> str:
+def time_text(tstamp: float) -> str:
+    """Return a Unix time as ISO 8601, in UTC."""
     return datetime.fromtimestamp(tstamp, UTC).isoformat(timespec="milliseconds")

@@ -30,6 +30,8 @@ def runlog_text(runlog: Mapping[str, Any]) -> str:
     lines = [f"{key:<{width}}  {_cell(value)}" for key, value in rows.items()]
     for title in ("events", "statistics"):
         lines += _table(title, runlog.get(title))
+    if runlog.get("statistics"):
+        lines += ["", "inc, spd: the increase, and its rate per second, before the last saving"]
     return "\n".join(map(printable, lines)) + "\n"
 
 

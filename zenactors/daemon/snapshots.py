@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loguru import logger
+
 from zenactors._version import __version__
-from zenactors.actors.incidents import try_to_log
+from zenactors.actors.incidents import survive_log, try_to_log
 from zenactors.advice import advice_for, reason
-from zenactors.daemon.runlog import RunlogStore, make_runlog
+from zenactors.daemon.runlog import RunlogStore, make_runlog, time_text
 
 if TYPE_CHECKING:
     from zenactors.core.clock import Clock
@@ -55,15 +57,15 @@ class Snapshots:
         daemon, dispatcher = self._daemon, self._daemon.dispatcher
         letters = dispatcher.dead_letters()[-SHOWN_DEAD_LETTERS:]
         return {
-            "time": self._now(),
+            "time": time_text(self._now()),
             "uptime": self._now() - self._begun,
             "version": __version__,
             "name": daemon.name,
             "pid": os.getpid(),
             "done": dispatcher.is_done(),
-            "config": daemon.config,
+            "config": _readable(daemon.config),
             "paths": daemon.paths,
-            "reload": reload,
+            "reload": reload and {**reload, "time": time_text(reload["time"])},
             "chains": dispatcher.chains(),
             "queued": dispatcher.queue.count(),
             "events": self._events(),
@@ -115,6 +117,17 @@ class Snapshots:
         else:
             try_to_log("DEBUG", "Runlog saved: {path}", path=path)
 
+    def log_statistics(self) -> None:
+        """Log a line for each component that has counters and does not log them itself."""
+        dispatcher = self._daemon.dispatcher
+        chain = dispatcher.chains().get(self._daemon.EVENT_LOG_STATISTICS, [])
+        themselves = {component for component, _ in chain}
+        for component, statistics in self._daemon.get_statistics("log").items():
+            counters = ", ".join(_counters(statistics))
+            if counters and component not in themselves:
+                with survive_log():
+                    logger.bind(component=component).info("Statistics: {text}", text=counters)
+
     def keeps_runlogs(self) -> bool:
         """Return True if runlogs are saved now and then, and at the end."""
         origins = self._daemon.configuration.origins
@@ -143,6 +156,23 @@ def _log_not_written(what: str, path: Path, cause: OSError, instead: str) -> Non
         advice=advice_for(cause, where, "write", "Make its directory writable"),
         instead=instead,
     )
+
+
+def _counters(statistics: Mapping[Any, Any], above: str = "") -> Iterator[str]:
+    """Yield each counter with its increase and its rate since the last time."""
+    for key, value in statistics.items():
+        if not isinstance(value, Mapping):
+            continue
+        if isinstance(value.get("cnt"), int | float):
+            yield f"{above}{key} {value['cnt']:,} (+{value['inc']:,}, {value['spd']:,.1f}/s)"
+        else:
+            yield from _counters(value, f"{above}{key} ")
+
+
+def _readable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration as people write it: the umask in octal."""
+    umask = config.get("umask")
+    return {**config, **({"umask": f"{umask:03o}"} if isinstance(umask, int) else {})}
 
 
 def _fields(value: Any) -> dict[str, Any]:

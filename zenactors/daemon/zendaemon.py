@@ -6,6 +6,7 @@ time, whatever the components do; see `zenactors.daemon.main_loop`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from zenactors.daemon.reload import Reloader, TargetConfig, instances_of
 from zenactors.daemon.signal_events import SignalAnswers, mapped_signals
 from zenactors.daemon.snapshots import SaveJson, Snapshots
 from zenactors.errors import EXIT_CONFIG, ConfigurationError
+from zenactors.logs.sinks import replaced_default_sink
 
 if TYPE_CHECKING:
     import pydantic
@@ -117,6 +119,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         self.exit_when_idle = exit_when_idle
         self.ordering = ordering
         self.compat = compat
+        self.lenient_keys = compat is not None
         self.queue_limit = queue_limit
         self.queue_full = queue_full
         self.switch_interval = switch_interval
@@ -162,6 +165,10 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         thread; SIGALRM wakes the main thread. The daemon ends by itself once nothing is queued,
         nothing is in flight and no source is active.
 
+        If the program has only loguru's default sink, the daemon logs to standard error as `run`
+        does, from the key `log_level` (or the variable `LOGURU_LEVEL`) up. Other sinks stay as
+        they are.
+
         Returns:
             The exit status; see the documentation's table.
 
@@ -170,6 +177,16 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
 
         Thread: main.
         """
+        with self._console_log():
+            return self._serve()
+
+    def _console_log(self) -> contextlib.AbstractContextManager[None]:
+        if self._simulated:
+            return contextlib.nullcontext()
+        debug = self.c(self.CONFIG_DEBUG) or self.c(self.CONFIG_VERBOSITY)
+        return replaced_default_sink("DEBUG" if debug else str(self.c(self.CONFIG_LOG_LEVEL)))
+
+    def _serve(self) -> int:
         try:
             if not self.configuration.values:
                 self.apply_configuration(self.read_configuration())

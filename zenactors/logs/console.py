@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from zenactors.logs.formats import console_line
 from zenactors.logs.patience import Patience
 
 if TYPE_CHECKING:
@@ -36,8 +39,8 @@ class Console:
     def write(self, message: Message) -> None:
         """Write a line, if its level is high enough."""
         if message.record["level"].no >= self.level:
+            text = console_line(message, coloured=self.isatty())  # users' code: without the lock
             with self._lock, contextlib.suppress(OSError, ValueError):
-                text = str(message)
                 while text:
                     # As many characters as fit in any case: each has at most four bytes.
                     piece = text[: select.PIPE_BUF // 4] if self._patience else text
@@ -48,5 +51,25 @@ class Console:
                     text = text[len(piece) :]
 
     def isatty(self) -> bool:
-        """Return True if loguru may colour the lines."""
-        return bool(self._stream.isatty())
+        """Return True if lines are coloured: on a terminal, unless there is `NO_COLOR`."""
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            return bool(self._stream.isatty()) and not os.environ.get("NO_COLOR")
+        return False
+
+
+class CurrentStderr:
+    """The standard error of the moment of each line, as a program may replace or close it."""
+
+    def write(self, text: str) -> None:
+        """Write; nothing happens if there is no standard error."""
+        if sys.stderr is not None:
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush it."""
+        if sys.stderr is not None:
+            sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        """Return True if it is a terminal."""
+        return sys.stderr is not None and sys.stderr.isatty()

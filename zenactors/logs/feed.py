@@ -24,17 +24,12 @@ class Sink(Protocol):
         """Write a line; see its record's level."""
         ...
 
-    def isatty(self) -> bool:
-        """Return True if lines may be coloured."""
-        ...
-
 
 class _Unstoppable:
     """The sink for a further handler: without `stop`, which loguru calls with the handler's end."""
 
     def __init__(self, sink: Sink) -> None:
         self.write = sink.write
-        self.isatty = sink.isatty
 
 
 class Feed:
@@ -64,14 +59,11 @@ class Feed:
                 format=self._form,
                 filter=None if above is None else lambda record: record["level"].no < above,
                 backtrace=False,
+                colorize=False,  # the sinks do it
                 diagnose=False,
                 catch=True,
             )
             self._handlers.append((number, level))
-
-    def has(self, number: int) -> bool:
-        """Return True if one of its handlers has this number."""
-        return any(each == number for each, _ in self._handlers)
 
     def close(self) -> None:
         """Bring no more records, and stop the sink."""

@@ -93,7 +93,7 @@ class LogFile:
         """Write a line. If the system refuses, count it as lost.
 
         Args:
-            message: Its text is the traceback, if the record has one.
+            message: Its record is the line.
         """
         while (target := self._target) and message.record["level"].no >= target.level:
             # Outside the lock: it runs users' code, which may log or wait.

@@ -11,8 +11,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -21,14 +23,15 @@ from loguru import logger
 
 from zenactors.advice import advice_for, reason
 from zenactors.errors import ConfigurationError, did_you_mean
-from zenactors.logs.console import Console
+from zenactors.logs.console import Console, CurrentStderr
 from zenactors.logs.feed import Feed
 from zenactors.logs.file import LogFile
-from zenactors.logs.formats import console_format, exception_format
+from zenactors.logs.formats import no_format
 from zenactors.logs.levels import LEVELS, level_number
 from zenactors.logs.standard_logging import Route
 
 DEFAULT_SINK = 0  # the number of loguru's own sink, to standard error, by its documentation
+_FALSE = ("0", "false", "no", "n", "off", "nok")  # in loguru's variables of the environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +86,9 @@ class Logs:
             logs.reopen()  # logrotate has moved the file away
 
     Only an application makes one. Sinks that other code has added to loguru stay, except for
-    loguru's default sink, which `open` removes. `close` removes the sinks that `open` has added,
-    and adds a default sink again if there was one. That one does not show the values of variables.
+    loguru's default sink, which `open` removes. `close` removes the sinks that `open` has added. If
+    there was a default sink, the console's lines go on in the same format, without the values of
+    variables.
 
     Args:
         options: The levels and the targets.
@@ -121,11 +125,12 @@ class Logs:
                 raise RuntimeError("These logs are open already: use reopen() to change them.")
             self._change(self.options)
             self._is_open = True
-            # Without a default sink (LOGURU_AUTOINIT=0) our first handler may have its number.
-            if not any(feed.has(DEFAULT_SINK) for feed in self._feeds()):
-                with contextlib.suppress(ValueError):  # removed already
-                    logger.remove(DEFAULT_SINK)
-                    self._had_default = True
+            self._had_default = remove_default_sink()
+
+    def replace_default(self) -> None:
+        """Open a log in place of loguru's default sink, which was removed before."""
+        self.open()
+        self._had_default = True
 
     def reopen(self, options: LogOptions | None = None) -> None:
         """Open the file again, and apply other options. No line is lost or duplicated meanwhile.
@@ -153,8 +158,10 @@ class Logs:
             for feed in self._feeds():
                 feed.close()
             self._console = self._file = None
-            if self._had_default and sys.stderr is not None:
-                logger.add(sys.stderr, backtrace=False, diagnose=False)
+            if self._had_default:
+                sink = Console(CurrentStderr())
+                level = self.options.console_level or self.options.level
+                Feed(sink, no_format).set_level(level_number(level))
             self._had_default = False
 
     def _feeds(self) -> list[Feed]:
@@ -183,7 +190,7 @@ class Logs:
         try:
             if self._file is None:
                 sink = LogFile(options.file, level, json=options.json)
-                self._file = sink, Feed(sink, exception_format)
+                self._file = sink, Feed(sink, no_format)
             else:
                 self._file[0].replace(options.file, level, json=options.json)
         except OSError as cause:
@@ -198,9 +205,43 @@ class Logs:
             return
         if self._console is None:
             sink = Console(sys.stderr)
-            self._console = sink, Feed(sink, console_format)
+            self._console = sink, Feed(sink, no_format)
         self._console[0].level = level
         self._console[1].set_level(level)
+
+
+def remove_default_sink() -> bool:
+    """Remove loguru's default sink; return False if there is none (any more)."""
+    if os.environ.get("LOGURU_AUTOINIT", "1").strip().lower() in _FALSE:
+        return False  # the sink with its number is another one
+    try:
+        logger.remove(DEFAULT_SINK)
+    except ValueError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def replaced_default_sink(level: str) -> Iterator[None]:
+    """Log to standard error in zenactors' format, if loguru's default sink would do it otherwise.
+
+    The default sink shows the values of variables in tracebacks, and so secrets. A program that has
+    removed it has chosen its own sinks: they stay as they are, and nothing is added.
+
+    Args:
+        level: The lowest level that is logged, unless the environment has `LOGURU_LEVEL`. INFO if
+            there is no such level.
+    """
+    if not remove_default_sink():
+        yield
+        return
+    wanted = os.environ.get("LOGURU_LEVEL", level).upper()
+    logs = Logs(LogOptions(level=wanted if wanted in LEVELS else "INFO"))
+    logs.replace_default()
+    try:
+        yield
+    finally:
+        logs.close()
 
 
 def _refusal(path: Path, cause: OSError) -> str:

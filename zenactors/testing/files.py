@@ -220,8 +220,8 @@ class VirtualFiles:
         """Return True if the path leads to anything, even to a link to nowhere."""
         return self._tree.lexists(path)
 
-    def glob(self, pattern: str) -> list[str]:
-        """Return the paths that match, as `glob.glob` finds them, sorted."""
+    def glob(self, pattern: str, unreadable: dict[str, OSError] | None = None) -> list[str]:
+        """Return the paths that match, as `glob.glob` finds them, sorted; all can be read."""
         return self._tree.glob(pattern)
 
     def is_append(self, fd: int) -> bool:

@@ -151,8 +151,17 @@ def zen_clock(request: pytest.FixtureRequest) -> VirtualClock:
 
 
 @pytest.fixture
+def _zen_log() -> Iterator[None]:
+    """Log in zenactors' format, if loguru's own sink would show every frame of the framework."""
+    from zenactors.logs.sinks import replaced_default_sink  # noqa: PLC0415
+
+    with replaced_default_sink("DEBUG"):
+        yield
+
+
+@pytest.fixture
 def zen_harness(
-    request: pytest.FixtureRequest, zen_clock: VirtualClock
+    request: pytest.FixtureRequest, zen_clock: VirtualClock, _zen_log: None
 ) -> Iterator[Callable[..., Harness]]:
     """Make and start a `Harness`: `zen_harness(components_or_daemon, **options)`.
 
@@ -189,7 +198,9 @@ def zen_harness(
 
 
 @pytest.fixture
-def zen_daemon(request: pytest.FixtureRequest) -> Iterator[Callable[..., Dispatcher]]:
+def zen_daemon(
+    request: pytest.FixtureRequest, _zen_log: None
+) -> Iterator[Callable[..., Dispatcher]]:
     """Make and start a `Dispatcher`: `zen_daemon(components, faults=(), **options)`.
 
     It runs on real threads. `faults` happen as under a harness; but the point `"time"` is a

@@ -23,6 +23,7 @@ class Discovery:
         named: The paths named by patterns without glob characters.
         errors: The error of each named path that could not be examined.
         unmatched: The patterns with glob characters that match no path.
+        unreadable: The error of each directory that a pattern leads to and that cannot be read.
     """
 
     stats: dict[str, os.stat_result]
@@ -30,6 +31,13 @@ class Discovery:
     named: frozenset[str]
     errors: dict[str, OSError]
     unmatched: list[str]
+    unreadable: dict[str, OSError] = dataclasses.field(default_factory=dict)
+
+    def may_hide(self, path: str) -> bool:
+        """Return True if a path was not looked for, because its directory cannot be searched."""
+        return path not in self.stats and any(
+            path.startswith(f"{directory.rstrip('/')}/") for directory in self.unreadable
+        )
 
 
 def is_glob(pattern: str) -> bool:
@@ -50,13 +58,14 @@ def discover(patterns: Iterable[str], files: Files) -> Discovery:
     )
     paths = set(named)
     unmatched = []
+    unreadable: dict[str, OSError] = {}
     for pattern in patterns:
         if pattern not in named:
-            matches = files.glob(pattern)
+            matches = files.glob(pattern, unreadable)
             paths.update(matches)
             if not matches:
                 unmatched.append(pattern)
-    found = Discovery({}, {}, named, {}, unmatched)
+    found = Discovery({}, {}, named, {}, unmatched, unreadable)
     for path in sorted(paths):
         try:
             stat = files.stat(path)

@@ -29,6 +29,17 @@ def open_file(path: str, files: Files) -> tuple[int, os.stat_result]:
         raise
 
 
+def is_within_line(fd: int, offset: int, files: Files) -> bool:
+    """Return True if the byte before `offset` ends no line. Changes the descriptor's position."""
+    if offset == 0:
+        return False
+    try:
+        files.lseek(fd, offset - 1, os.SEEK_SET)
+        return files.read(fd, 1) not in (b"\n", b"")
+    except OSError:
+        return False  # the next read reports it
+
+
 @dataclasses.dataclass(slots=True, eq=False)
 class Followed:
     """One file that is followed.

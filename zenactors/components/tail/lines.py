@@ -16,8 +16,8 @@ class Lines:
         offset: The offset of `data` in the file.
         data: The bytes of the file, line ends included.
         complete: True: `data` is whole lines. False: it is a piece of one line that is
-            unfinished or longer than the limit. The last piece ends with ``\n`` if the line
-            has an end.
+            unfinished, or longer than the limit, or was begun before the first byte that is read.
+            The last piece ends with ``\n`` if the line has an end.
     """
 
     path: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat as stat_bits
 from collections.abc import Iterable
+from pathlib import Path
 
 from zenactors.advice import advice_for, reason
 from zenactors.components.tail.discovery import Discovery
@@ -52,7 +53,7 @@ class Problems:
     def input_is_missing(self) -> bool:
         """Return True if a pattern has no file, or a file could not be read."""
         return any(
-            problem in ("open", "read")
+            problem in ("open", "read", "search")
             or (problem in ("missing", "directory", "special") and path not in self._seen)
             for path, problem in self._reported
         )
@@ -65,7 +66,7 @@ class Problems:
             )
 
     def report_error(self, path: str, problem: str, cause: OSError) -> None:
-        """Log an error: `problem` is "open" or "read", which failed and will be tried again."""
+        """Log an error: what failed ("open", "read" or "search") will be tried again."""
         if self.is_new(path, problem):
             self._component.inc_statistic("errors")
             self._component.log.error(
@@ -95,7 +96,7 @@ class Problems:
                     if exit_when_idle
                     else "Files are read as soon as they appear"
                 )
-                self.report(pattern, "missing", "it matches no file", advice)
+                self.report(pattern, "missing", f"it matches no file{_where(pattern)}", advice)
         self._seen.update(set(patterns) - found.named - set(found.unmatched))
         for path, cause in found.errors.items():
             if not isinstance(cause, FileNotFoundError | NotADirectoryError):
@@ -106,7 +107,15 @@ class Problems:
                 advice = (
                     "Correct the path" if exit_when_idle else "It is read as soon as it appears"
                 )
-                self.report(path, "missing", "there is no such file", advice)
+                self.report(path, "missing", f"there is no such file{_where(path)}", advice)
+
+    def report_unreadable(self, found: Discovery) -> None:
+        """Log an error for each directory that cannot be searched; its files are not read."""
+        for path, problem in [each for each in self._reported if each[1] == "search"]:
+            if path not in found.unreadable:
+                self.end(path, problem)
+        for path, cause in found.unreadable.items():
+            self.report_error(path, "search", cause)
 
     def report_split(self, reader: FileReader, count: int) -> None:
         """Count lines that were too long for one piece; log a warning for the file's first."""
@@ -118,3 +127,13 @@ class Problems:
                 path=reader.path,
                 limit=reader.max_line_bytes,
             )
+
+
+def _where(path: str) -> str:
+    """Return the directory that a relative path begins in: in the background it is often `/`."""
+    if path.startswith("/"):
+        return ""
+    try:
+        return f" in {Path.cwd()}"
+    except OSError:
+        return ""

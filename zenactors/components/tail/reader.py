@@ -19,6 +19,7 @@ class FileReader:
         files: The file system of the descriptor.
         offset: Where to begin.
         max_line_bytes: Longer lines are returned in pieces of this size.
+        within_line: `offset` is within a line, so that the first line is only a piece.
 
     Attributes:
         offset: The offset of the next block.
@@ -42,7 +43,14 @@ class FileReader:
     )
 
     def __init__(
-        self, path: str, fd: int, *, files: Files, offset: int, max_line_bytes: int
+        self,
+        path: str,
+        fd: int,
+        *,
+        files: Files,
+        offset: int,
+        max_line_bytes: int,
+        within_line: bool = False,
     ) -> None:
         self._files = files
         self.path = path
@@ -53,7 +61,7 @@ class FileReader:
         self.lines_split = 0
         # Joined once, when the line ends: joining at each block would take quadratic time.
         self._held: list[bytes] = []
-        self._split = False  # the beginning of the held line was returned already
+        self._split = within_line  # the beginning of the line was returned already, or skipped
         self.limit_lines(max_line_bytes)
         self.attach(fd)
 
@@ -117,7 +125,7 @@ class FileReader:
             self._hold(block)
             return self._pieces(start) if self.held_bytes > self.max_line_bytes else []
         out: list[Lines] = []
-        if self._held:
+        if self._held or self._split:
             first = block.find(b"\n") + 1
             if self._split or self.held_bytes + first - 1 > self.max_line_bytes:
                 self._hold(block[:first])

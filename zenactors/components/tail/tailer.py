@@ -16,7 +16,7 @@ from typing import Any, Literal
 from zenactors.components._files import SYSTEM_FILES, Files
 from zenactors.components._options import check_count, check_positive, check_strings
 from zenactors.components.tail.discovery import Discovery, discover
-from zenactors.components.tail.followed import Followed, ReadyQueue, open_file
+from zenactors.components.tail.followed import Followed, ReadyQueue, is_within_line, open_file
 from zenactors.components.tail.identity import Fate, Identity, identities_of, identity_of
 from zenactors.components.tail.lines import Lines
 from zenactors.components.tail.problems import Problems
@@ -39,7 +39,8 @@ class FileTailer(ZenDaemonComponent):
     A file is identified by device and inode, so two paths to one file are one file. A file that is
     renamed or replaced is read to its end; then the new file of that name is read from its
     beginning. A last line without an end is held back until its end arrives; it is handed on
-    without one when the daemon stops or the file is deleted.
+    without one when the daemon stops or the file is deleted, as a piece (`Lines.complete` is
+    False). So is the rest of a line in whose middle the reading begins.
 
     If the daemon exits when idle, the tailer finishes as soon as every file was read to its end.
     It sets exit status 66 if a named file is missing or a file could not be read.
@@ -48,8 +49,9 @@ class FileTailer(ZenDaemonComponent):
     `rotated`, `vanished`, and `errors` reported.
 
     Args:
-        patterns: The files: globs as in a shell, `**` for any depth of directories. A pattern
-            without glob characters names one file; it may appear later.
+        patterns: The files: globs as in a shell, `**` for any depth of directories, each entered
+            once, even if links lead round in circles. A pattern without glob characters names one
+            file; it may appear later.
         start: Where to begin in files that exist at the start: at their `"beginning"` or their
             `"end"`. Later files are always read from their beginning.
         poll_interval: Seconds between two polls for new files and new content.
@@ -217,6 +219,7 @@ class FileTailer(ZenDaemonComponent):
         if self._begin_at:  # forget deleted files: the system gives their inodes to new ones
             self._begin_at = {i: o for i, o in self._begin_at.items() if i in found.paths}
         self._problems.report_missing(self.patterns, found, exit_when_idle=exit_when_idle)
+        self._problems.report_unreadable(found)
         outputs = identities_of(self.exclude, self.files)
         for path, stat in found.stats.items():
             if identity_of(stat) in outputs:
@@ -249,7 +252,12 @@ class FileTailer(ZenDaemonComponent):
             return
         offset = self._begin_at.pop(identity, 0)
         reader = FileReader(
-            path, fd, files=self.files, offset=offset, max_line_bytes=self.max_line_bytes
+            path,
+            fd,
+            files=self.files,
+            offset=offset,
+            max_line_bytes=self.max_line_bytes,
+            within_line=is_within_line(fd, offset, self.files),
         )
         followed = Followed(reader, identity, size=stat.st_size)
         if predecessor is not None and predecessor.ready:
@@ -282,6 +290,8 @@ class FileTailer(ZenDaemonComponent):
         if reader.fd is None:
             return Fate.VANISHED
         try:
+            if found.may_hide(reader.path):  # it goes on being read
+                at_path = self.files.fstat(reader.fd)
             fate = followed.check(self.files, at_path)
         except OSError as cause:
             self._read_failed(followed, cause)

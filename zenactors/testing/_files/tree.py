@@ -240,11 +240,17 @@ class Tree:
         else:
             yield f"{above}{part}"
 
-    def _deep(self, above: str) -> Iterator[str]:
+    def _deep(self, above: str, entered: frozenset[str] = frozenset()) -> Iterator[str]:
+        """Yield everything below; a link to a directory above is not entered."""
+        with contextlib.suppress(OSError, ValueError):
+            place, _ = self.find(above or ".")
+            if place in entered:
+                return
+            entered |= {place}
         for name in self._entries(above):
             if not name.startswith("."):
                 yield f"{above}{name}"
-                yield from self._deep(f"{above}{name}/")
+                yield from self._deep(f"{above}{name}/", entered)
 
     def _entries(self, path: str) -> set[str]:
         """Return the names in a directory; none if there is no such directory."""

@@ -1,0 +1,117 @@
+"""Expand globs as the module `glob` does, but so that each search ends, and with its errors.
+
+`glob` follows links to directories for ever: one link to a directory above gives each file forty
+names, two give it two to the power of forty. Here `**` enters each directory once, by a name
+without links if there is one. And `glob` says nothing of directories that cannot be read.
+"""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import os
+import re
+from collections import deque
+from collections.abc import Iterator
+
+_MAGIC = re.compile(r"[*?[]").search
+_NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR}
+
+
+def expand(pattern: str, unreadable: dict[str, OSError] | None = None) -> list[str]:
+    """Return the paths that match, spelled as the pattern is, each once, in no order.
+
+    Args:
+        pattern: `**` matches directories of any depth; hidden names match only hidden patterns.
+        unreadable: Gets the error of each directory that could not be read.
+    """
+    root = pattern[: len(pattern) - len(pattern.lstrip("/"))]
+    search = _Search({} if unreadable is None else unreadable)
+    parts = pattern.removeprefix(root).split("/")
+    return list(dict.fromkeys(search.below(root, parts)))
+
+
+class _Search:
+    """One search.
+
+    Args:
+        unreadable: Gets the error of each directory that could not be read.
+    """
+
+    def __init__(self, unreadable: dict[str, OSError]) -> None:
+        self._unreadable = unreadable
+
+    def below(self, base: str, parts: list[str]) -> Iterator[str]:
+        """Yield the paths below a directory that match the parts of a pattern.
+
+        Args:
+            base: The directory as the path begins, with its slash; "" is the current one.
+            parts: Of the pattern, at its slashes; at least one.
+        """
+        part, rest = parts[0], parts[1:]
+        if part == "**":
+            while rest[:1] == ["**"]:
+                rest = rest[1:]
+            if base and not rest and os.path.isdir(base):  # noqa: PTH112 - the path stays as it is spelled
+                yield base
+            for directory in self._walk(base):
+                if rest:
+                    yield from self.below(directory, rest)
+                else:
+                    yield from (directory + name for name, _ in self._names(directory, "*"))
+        elif _MAGIC(part):
+            for name, is_directory in self._names(base, part):
+                if not rest:
+                    yield base + name
+                elif is_directory:
+                    yield from self.below(f"{base}{name}/", rest)
+        elif rest:
+            yield from self.below(f"{base}{part}/", rest)
+        elif os.path.lexists(base + part) and base + part:
+            yield base + part
+
+    def _names(self, base: str, pattern: str) -> Iterator[tuple[str, bool]]:
+        """Yield the names in a directory that match, and whether each is a directory."""
+        entries = {entry.name: entry for entry in self._entries(base)}
+        for name in fnmatch.filter(entries, pattern):
+            if pattern.startswith(".") or not name.startswith("."):
+                yield name, _is_directory(entries[name])
+
+    def _walk(self, base: str) -> Iterator[str]:
+        """Yield a directory and all below it, each once, and those behind links last."""
+        entered: set[tuple[int, int]] = set()
+        found, behind_links = deque([base]), deque[str]()
+        while found or behind_links:
+            directory = (found or behind_links).popleft()
+            try:
+                stat = os.stat(directory or ".")  # noqa: PTH116 - the path stays as it is spelled
+            except OSError as cause:
+                self._note(directory, cause)
+                continue
+            if (stat.st_dev, stat.st_ino) in entered:
+                continue
+            entered.add((stat.st_dev, stat.st_ino))
+            yield directory
+            for entry in sorted(self._entries(directory), key=lambda entry: entry.name):
+                if not entry.name.startswith(".") and _is_directory(entry):
+                    queue = behind_links if entry.is_symlink() else found
+                    queue.append(f"{directory}{entry.name}/")
+
+    def _entries(self, directory: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(directory or ".") as entries:
+                return list(entries)
+        except OSError as cause:
+            self._note(directory, cause)
+        return []
+
+    def _note(self, directory: str, cause: OSError) -> None:
+        if cause.errno not in _NOTHING_THERE:
+            self._unreadable[directory.rstrip("/") or "/"] = cause
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link that leads round in circles, say

@@ -119,8 +119,8 @@ def test_step_09_connects_the_standard_streams_to_dev_null(seen: dict[str, Any])
     assert [seen["after"]["descriptors"][n] for n in "012"] == ["/dev/null"] * 3
 
 
-def test_step_10_resets_the_umask_to_0(seen: dict[str, Any]) -> None:
-    assert (seen["before"]["umask"], seen["after"]["umask"]) == (0o077, 0)
+def test_step_10_resets_the_umask_and_lets_no_other_user_write(seen: dict[str, Any]) -> None:
+    assert (seen["before"]["umask"], seen["after"]["umask"]) == (0o077, 0o022)
 
 
 def test_step_11_changes_to_the_root_directory(seen: dict[str, Any]) -> None:

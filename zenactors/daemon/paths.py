@@ -56,14 +56,21 @@ def default_paths(given: Mapping[str, str | None]) -> dict[str, str]:
 def make_user_directories(paths: Mapping[str, str]) -> None:
     """Make an ordinary user's own directories if they are missing (0700), as XDG demands.
 
-    A failure is not reported here: the first file that needs the directory reports it. Root
+    That includes missing parents, `~/.local` say, whatever the umask. A failure is not reported here: the first file that needs the directory reports it. Root
     makes the system's directories.
     """
     of_user = _of_user()
     for kind in ("log", "run"):
         if paths[kind] == of_user.get(kind):
             with contextlib.suppress(OSError):
-                Path(paths[kind]).mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make_private(Path(paths[kind]))
+
+
+def _make_private(directory: Path) -> None:
+    # mkdir(parents=True) would give the parents the mode that the umask happens to leave.
+    for each in (*reversed(directory.parents), directory):
+        with contextlib.suppress(FileExistsError):
+            each.mkdir(mode=0o700)
 
 
 def _of_user() -> dict[str, str]:

@@ -65,6 +65,13 @@ SESSION_VARIABLES = frozenset({
 })  # fmt: skip
 """Variables that would be wrong in the daemon. All others may be meant for it and stay."""
 
+EARLY_UMASK = 0o022
+"""The umask until the configured one is set.
+
+Step 10 of daemon(7) demands 0, which would let every user write to a file that the program makes
+meanwhile. What zenactors itself makes has its mode whatever the umask.
+"""
+
 LOOKS_AT_THREADS = 1_000  # a joined thread may stay in the kernel's list for a moment
 
 
@@ -125,7 +132,7 @@ def _become_daemon(messages: socket.socket, text: int, mask: Iterable[int]) -> L
         if daemon != 0:
             _leave_first_child(messages, daemon)  # step 8
         connect_standard_streams()  # step 9
-        os.umask(0)  # step 10; `privileges.enter` sets the configured one
+        os.umask(EARLY_UMASK)  # step 10; `privileges.enter` sets the configured one
         os.chdir("/")  # step 11
         reset_signal_mask(mask)  # step 3
     except OSError as cause:

@@ -128,6 +128,17 @@ class Dispatcher(DaemonNames):
         self._shutdown = Shutdown(engine, self.queue, self._children)
         self._report: StopReport | None = None
 
+    def configure(
+        self, config: Mapping[str, Any], *, start_timeout: float, stop_timeout: float
+    ) -> None:
+        """Replace what the constructor was given; for a program that learns it later.
+
+        Call it before the start.
+        """
+        self.config = dict(config)
+        self.stop_timeout = stop_timeout
+        self._startup.timeout = start_timeout
+
     # --- start, stop and waiting ------------------------------------------------------------
 
     def __enter__(self) -> Self:

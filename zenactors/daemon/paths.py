@@ -56,8 +56,8 @@ def default_paths(given: Mapping[str, str | None]) -> dict[str, str]:
 def make_user_directories(paths: Mapping[str, str]) -> None:
     """Make an ordinary user's own directories if they are missing (0700), as XDG demands.
 
-    That includes missing parents, `~/.local` say, whatever the umask. A failure is not reported here: the first file that needs the directory reports it. Root
-    makes the system's directories.
+    That includes missing parents, `~/.local` say, whatever the umask. A failure is not reported
+    here: the first file that needs the directory reports it. Root makes the system's directories.
     """
     of_user = _of_user()
     for kind in ("log", "run"):

@@ -180,6 +180,12 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             for line in str(cause).splitlines():
                 try_to_log("ERROR", "{line}", line=line)
             return EXIT_CONFIG
+        # It may have been wired before the configuration was known.
+        dispatcher.configure(
+            self.config,
+            start_timeout=self.c("start_timeout"),
+            stop_timeout=self.c("stop_timeout"),
+        )
         dispatcher.exit_when_idle = self.exit_when_idle
         status = self._main_loop.serve(
             dispatcher,
@@ -310,6 +316,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         """
         if not self._reloader.reload(self._clock.time()):
             return False
+        self.dispatcher.config = dict(self.config)
         self._maintenance.apply_intervals()
         return True
 

@@ -23,6 +23,7 @@ from loguru import logger
 
 from zenactors.actors.incidents import survive_log
 from zenactors.core.clock import SystemClock
+from zenactors.core.replicas import Replicas
 from zenactors.daemon.daemon_base import DaemonBase
 from zenactors.daemon.paths import make_user_directories
 from zenactors.daemon.signal_events import SIGNAL_EVENTS
@@ -124,6 +125,8 @@ class _OwnProcess:
                 start_timeout=daemon.c("start_timeout") * (len(daemon.components) + 2),
                 now=SystemClock().monotonic,
                 mask=self._signals,
+                keep=_descriptors(daemon, "keep_descriptors"),
+                close=_descriptors(daemon, "close_descriptors"),
             )
         if daemon.c("paralel"):
             daemon.use_instance_files(os.getpid())
@@ -191,6 +194,17 @@ def _ignoring(signals: Iterable[int], *, restore: bool) -> Iterator[None]:
     finally:
         for number, handler in before.items() if restore else ():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _descriptors(daemon: DaemonBase, attribute: str) -> set[int]:
+    """Return the descriptors that the components declare: numbers, or objects with a `fileno`."""
+    declared = (
+        each
+        for component in daemon.components
+        for one in (component.instances if isinstance(component, Replicas) else [component])
+        for each in getattr(one, attribute, ())
+    )
+    return {each if isinstance(each, int) else each.fileno() for each in declared}
 
 
 def _one_line(_record: Any) -> str:

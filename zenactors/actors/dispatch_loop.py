@@ -183,6 +183,14 @@ class DispatchLoop:
 
         self.ask(start)
 
+    def disown(self) -> None:
+        """In a forked child: nothing is held, and no actor runs. Takes no lock."""
+        self._lock = self._runtime.state_lock()
+        self.holds = self._lock._is_owned  # noqa: SLF001 - as in `__init__`
+        self.own_threads.clear()
+        self._serving = self._parked = False
+        self._questions, self._watches = [], []
+
     # --- questions -----------------------------------------------------------------------------
 
     def ask(self, look: Callable[[DispatchState], Any]) -> Any:

@@ -26,6 +26,7 @@ from zenactors.core.names import DaemonNames
 from zenactors.core.phase import Phase
 from zenactors.errors import NotRunningError
 from zenactors.process.children import Children
+from zenactors.process.forks import disown_in_children
 
 if TYPE_CHECKING:
     import subprocess
@@ -161,11 +162,23 @@ class Dispatcher(DaemonNames):
         """
         if not self._engine.enter(Phase.SETTING_UP):
             raise NotRunningError("A dispatcher can be started once; make a new one.")
+        if self._runtime.hands_over:
+            disown_in_children(self)
         try:
             self._startup.run(self._daemon)
         except BaseException:  # whatever it was, nothing must be left running
             self.stop(drain=False)
             raise
+
+    def disown(self) -> None:
+        """In a forked child, which has none of the threads: be as after a stop.
+
+        Then `schedule` raises `NotRunningError`, `is_done()` is true, waits end at once, and `stop`
+        returns an empty report. Called by the fork.
+        """
+        self._children.disown()
+        self._report = self._report or StopReport(drained=False)
+        self._engine.disown()
 
     def stop(self, *, drain: bool = True, timeout: float | None = None) -> StopReport:
         """Stop everything, and report what was left undone.

@@ -21,7 +21,8 @@ from typing import Any
 
 from loguru import logger
 
-from zenactors.actors.incidents import survive_log
+from zenactors.actors.incidents import survive_log, try_to_log
+from zenactors.actors.shutdown import CHILDREN_GRACE
 from zenactors.core.clock import SystemClock
 from zenactors.core.replicas import Replicas
 from zenactors.daemon.daemon_base import DaemonBase
@@ -39,6 +40,7 @@ from zenactors.errors import (
 )
 from zenactors.logs.sinks import LogOptions, Logs
 from zenactors.process.daemonize import detach
+from zenactors.process.forks import disown_in_children, end_multiprocessing_children
 from zenactors.process.launcher import Launcher
 from zenactors.process.pidfile import PidFile, with_serial
 from zenactors.process.privileges import drop, enter, resolve_group, resolve_user
@@ -92,6 +94,7 @@ class _OwnProcess:
             self._become_daemon()
             with _ignoring(self._signals, restore=restore):
                 status = self._serve()
+                self._end_forked_children()
                 self._clean_up()
         except AlreadyRunningError as cause:
             self._complain(cause)
@@ -128,6 +131,7 @@ class _OwnProcess:
                 keep=_descriptors(daemon, "keep_descriptors"),
                 close=_descriptors(daemon, "close_descriptors"),
             )
+            disown_in_children(self._launcher)
         if daemon.c("paralel"):
             daemon.use_instance_files(os.getpid())
             pid_file = pid_file and with_serial(pid_file, os.getpid())
@@ -156,6 +160,10 @@ class _OwnProcess:
 
         daemon.on_ready = ready
         return daemon.serve()
+
+    def _end_forked_children(self) -> None:
+        for name in end_multiprocessing_children(SystemClock().monotonic, CHILDREN_GRACE):
+            try_to_log("WARNING", "Child {name!r} did not end: killed", name=name)
 
     def _clean_up(self) -> None:
         self._logs.close()

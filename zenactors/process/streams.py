@@ -12,6 +12,8 @@ import sys
 from contextlib import suppress
 from typing import NoReturn, TextIO
 
+from zenactors.process.forks import kill_multiprocessing_children
+
 STANDARD_STREAMS = 3  # descriptors 0, 1 and 2
 
 
@@ -78,8 +80,9 @@ def give_up_stdout() -> None:
 def exit_at_once(status: int) -> NoReturn:
     """Flush the standard streams and end the process, without waiting for a thread.
 
-    The interpreter's own exit would wait for a thread that hangs. Exit handlers do not run.
-    Thread: any.
+    The interpreter's own exit would wait for a thread that hangs. Exit handlers do not run, so
+    multiprocessing's children are killed here. Thread: any.
     """
+    kill_multiprocessing_children()
     flush_standard_streams()
     os._exit(status)

@@ -44,7 +44,9 @@ from zenactors.process.forks import disown_in_children, end_multiprocessing_chil
 from zenactors.process.launcher import Launcher
 from zenactors.process.pidfile import PidFile, with_serial
 from zenactors.process.privileges import drop, enter, resolve_group, resolve_user
+from zenactors.process.signals import children_have_statuses
 from zenactors.process.streams import fill_standard_streams, write_to
+from zenactors.process.terminal import Terminal
 
 
 def handled_signals(daemon: DaemonBase) -> set[int]:
@@ -65,8 +67,10 @@ def run_process(daemon: DaemonBase, *, final: bool = False) -> int:
     fill_standard_streams()
     signals = handled_signals(daemon)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    daemon.terminal = Terminal()
     try:
-        return _OwnProcess(daemon, signals).run(restore=not final)
+        with children_have_statuses():
+            return _OwnProcess(daemon, signals).run(restore=not final)
     finally:
         if not final:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)

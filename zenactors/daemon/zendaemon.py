@@ -6,6 +6,7 @@ time, whatever the components do; see `zenactors.daemon.main_loop`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -25,6 +26,9 @@ from zenactors.daemon.reload import Reloader, TargetConfig, instances_of
 from zenactors.daemon.signal_events import SignalAnswers, mapped_signals
 from zenactors.daemon.snapshots import SaveJson, Snapshots
 from zenactors.errors import EXIT_CONFIG, ConfigurationError
+from zenactors.process.signals import children_have_statuses
+from zenactors.process.streams import give_up_unwritable_streams
+from zenactors.process.terminal import Terminal
 
 if TYPE_CHECKING:
     import pydantic
@@ -158,9 +162,10 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         """Start everything, run in the foreground until stopped, and stop everything.
 
         Signals: SIGINT stops gracefully, the third one at once; SIGTERM terminates; SIGHUP
-        reloads; SIGUSR1 saves the runlog and SIGUSR2 the state; SIGQUIT logs the stack of every
-        thread; SIGALRM wakes the main thread. The daemon ends by itself once nothing is queued,
-        nothing is in flight and no source is active.
+        reloads, or is SIGTERM if the terminal has gone; SIGUSR1 saves the runlog and SIGUSR2 the
+        state; SIGQUIT logs the stack of every thread; SIGALRM wakes the main thread. A SIGCHLD
+        that the parent process ignored is not ignored. The daemon ends by itself once nothing is
+        queued, nothing is in flight and no source is active.
 
         Returns:
             The exit status; see the documentation's table.
@@ -187,14 +192,17 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             stop_timeout=self.c("stop_timeout"),
         )
         dispatcher.exit_when_idle = self.exit_when_idle
-        status = self._main_loop.serve(
-            dispatcher,
-            self._schedule_initial,
-            self.switch_interval,
-            signals=signals,
-            sigterm=self.c("sigterm"),
-            on_ready=self.on_ready,
-        )
+        terminal = self.terminal or Terminal()
+        with contextlib.nullcontext() if self._simulated else children_have_statuses():
+            status = self._main_loop.serve(
+                dispatcher,
+                self._schedule_initial,
+                self.switch_interval,
+                signals=signals,
+                sigterm=self.c("sigterm"),
+                on_ready=self.on_ready,
+                hung_up=(lambda: False) if self._simulated else terminal.is_gone,
+            )
         self.stop_report = self._main_loop.report
         if self._snapshots.keeps_runlogs():
             self.save_runlog(status)
@@ -202,6 +210,8 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             on_purpose = self._main_loop.ended_by_callback()
             log_report(self.stop_report, on_purpose=on_purpose, threads=not self._simulated)
             try_to_log("INFO", "{name} ended with status {status}", name=self.name, status=status)
+        if not self._simulated and terminal.is_gone():
+            give_up_unwritable_streams()
         return status
 
     @functools.cached_property

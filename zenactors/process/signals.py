@@ -61,6 +61,22 @@ def stopping_quietly() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+@contextlib.contextmanager
+def children_have_statuses() -> Iterator[None]:
+    """Undo, while the context lasts, that the parent process has let this one ignore SIGCHLD.
+
+    The kernel would reap the children itself, and their statuses would be lost. Thread: main.
+    """
+    ignored = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+    if ignored:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if ignored and signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
 class SignalTrap:
     """Catch signals while the context lasts, and wait for them.
 

@@ -73,8 +73,28 @@ def give_up_stdout() -> None:
     Otherwise what is still buffered would fail again when the interpreter flushes it at its end.
     Harmless without a standard output.
     """
+    _give_up(sys.stdout)
+
+
+def give_up_unwritable_streams() -> None:
+    """Flush standard output and standard error, and redirect those that fail to /dev/null.
+
+    Otherwise the interpreter would fail at them at its end, and exit with status 120. Thread: main.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _give_up(stream)
+        except (AttributeError, ValueError):
+            continue  # it is closed
+
+
+def _give_up(stream: TextIO | None) -> None:
     with suppress(AttributeError, OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())  # type: ignore[union-attr] # suppressed
+        os.close(null)
 
 
 def exit_at_once(status: int) -> NoReturn:

@@ -21,7 +21,11 @@ from zenactors.errors import (
     did_you_mean,
 )
 from zenactors.process.signals import stopping_quietly
-from zenactors.process.streams import fill_standard_streams, give_up_stdout
+from zenactors.process.streams import (
+    escape_what_cannot_be_encoded,
+    fill_standard_streams,
+    give_up_stdout,
+)
 
 # Not a docstring, which `python -OO` drops.
 USAGE = """\
@@ -54,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     Thread: main (another thread works, but cannot trap signals).
     """
     fill_standard_streams(writable=False)  # output to a closed stream is an error
+    escape_what_cannot_be_encoded()
     status = EXIT_OK
     try:
         with stopping_quietly():

@@ -33,11 +33,12 @@ from zenactors.errors import (
     ZenDaemonException,
 )
 from zenactors.process.signals import stopping_quietly
-from zenactors.process.streams import give_up_stdout, write_to
+from zenactors.process.streams import escape_what_cannot_be_encoded, give_up_stdout, write_to
 
 
 def run(daemon: DaemonBase, argv: Sequence[str] | None = None) -> NoReturn:
     """Obey a command line, and end the process; see `ZenDaemon.run`."""
+    escape_what_cannot_be_encoded()
     status = _obey(daemon, sys.argv[1:] if argv is None else argv)
     leave(status, daemon.stop_report, handled_signals(daemon))
 

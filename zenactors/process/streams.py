@@ -48,6 +48,19 @@ def connect_standard_streams() -> None:
         os.close(null)
 
 
+def escape_what_cannot_be_encoded() -> None:
+    """Let standard output and standard error take any text: what they cannot encode is escaped.
+
+    A path that is no valid text keeps its bytes where the stream writes them already. Call it only
+    in a program of zenactors' own. Thread: main.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError):  # closed, or replaced by another object
+            keeps_bytes = stream.errors == "surrogateescape" and stream.encoding == "utf-8"
+            if stream.errors in {"strict", "surrogateescape"} and not keeps_bytes:
+                stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
 def write_to(stream: TextIO | None, text: str) -> None:
     """Write text and flush it. Does nothing if the stream is closed or has lost its reader.
 

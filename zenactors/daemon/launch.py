@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from zenactors._version import __version__
 from zenactors.advice import reason
 from zenactors.daemon.actions import SIGNAL_ACTIONS, Outcome, send_signal
+from zenactors.daemon.application import program_name
 from zenactors.daemon.command_line import HelpShown, UsageError, parse_daemon, usage
 from zenactors.daemon.daemon_base import DaemonBase
 from zenactors.daemon.ending import leave
@@ -84,7 +85,7 @@ def _parse(daemon: DaemonBase, argv: Sequence[str]) -> dict[str, Any]:
         action: (inspect.getdoc(callback) or "").partition("\n")[0]
         for action, callback in daemon.actions().items()
     }
-    doc = usage(Path(sys.argv[0]).name, daemon.description, daemon.Options, actions)
+    doc = usage(program_name(), daemon.description, daemon.Options, actions)
     return parse_daemon(argv, doc, daemon.Options, actions=actions, version=__version__)
 
 

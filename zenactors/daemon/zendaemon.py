@@ -53,7 +53,8 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
     `get_events`). The callbacks run in a control actor, and are the first in their chains.
 
     Args:
-        name: The daemon's name, for logs and files. Default: the program's file name.
+        name: The daemon's name, for logs and files. Default: the program's file name, or the
+            package's name for `python -m`.
         description: One line on its purpose.
         components: In order; see `Dispatcher`.
         schedule: Initial events, each `(event,)` or `(event, args)`.

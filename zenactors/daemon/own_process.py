@@ -26,7 +26,7 @@ from zenactors.actors.shutdown import CHILDREN_GRACE
 from zenactors.core.clock import SystemClock
 from zenactors.core.replicas import Replicas
 from zenactors.daemon.daemon_base import DaemonBase
-from zenactors.daemon.paths import make_user_directories
+from zenactors.daemon.paths import advice_without_home, make_user_directories
 from zenactors.daemon.signal_events import SIGNAL_EVENTS
 from zenactors.errors import (
     EXIT_ALREADY_RUNNING,
@@ -104,7 +104,7 @@ class _OwnProcess:
             self._complain(cause)
             status = EXIT_ALREADY_RUNNING
         except ProcessSetupError as cause:
-            self._complain(cause)
+            self._complain(f"{cause}{advice_without_home(self._daemon.paths)}")
         except ConfigurationError as cause:
             self._complain(cause)
             status = EXIT_CONFIG

@@ -210,10 +210,10 @@ def fixtures() -> Iterator[Row]:
 
 def commands() -> Iterator[str]:
     """Yield the help of each command."""
-    yield fence("text", inspect.getdoc(cli) or "")
+    yield fence("text", cli.USAGE.rstrip())
     for command in cli.COMMANDS:
         yield f"### zenactors {command}"
-        yield fence("text", importlib.import_module(f"zenactors.cli.{command}").__doc__ or "")
+        yield fence("text", importlib.import_module(f"zenactors.cli.{command}").USAGE.rstrip())
 
 
 TABLES: dict[str, tuple[Row, Callable[[], Iterable[Row]]]] = {

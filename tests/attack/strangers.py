@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -13,35 +12,6 @@ from loguru import logger
 from tests.attack.checks import Beacon
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.errors import NotRunningError
-
-
-def in_a_fork() -> dict[str, str]:
-    """Use a running dispatcher in a fork of the process, and return what came of each call."""
-    readable, writable = os.pipe()
-    with Dispatcher([Beacon()]) as dispatcher:
-        handle = dispatcher.queue.schedule_after(1000, "beacon", None)
-        dispatcher.queue.count()
-        child = os.fork()
-        if child == 0:
-            calls: dict[str, Callable[[], Any]] = {
-                "count": dispatcher.queue.count,
-                "cancel": handle.cancel,
-                "counts": dispatcher.counts,
-                "is_idle": dispatcher.is_idle,
-                "drain": dispatcher.drain,
-                "wait_for_end": dispatcher.wait_for_end,
-                "stop": dispatcher.stop,
-                "leave": lambda: dispatcher.__exit__(SystemExit),
-            }
-            results = {name: _result(call) for name, call in calls.items()}
-            os.write(writable, repr(results).encode())
-            os._exit(0)
-        os.close(writable)
-        os.waitpid(child, 0)
-        assert handle.cancel()
-    results = eval(os.read(readable, 10_000).decode())
-    os.close(readable)
-    return results  # type: ignore[no-any-return]
 
 
 def _result(call: Callable[[], Any]) -> str:

@@ -14,20 +14,6 @@ from tests.attack.child import ROOT, attack
 LIMIT = 30.0  # seconds: only a hang takes that long
 
 
-def test_a_fork_of_the_process_is_refused_an_answer_and_can_leave_the_block() -> None:
-    results = attack(strangers.in_a_fork, limit=LIMIT)
-    assert results == {
-        "count": "refused",
-        "cancel": "refused",
-        "counts": "refused",
-        "is_idle": "refused",
-        "drain": "refused",
-        "wait_for_end": "refused",
-        "stop": "returned",
-        "leave": "returned",
-    }
-
-
 @pytest.mark.parametrize("phase", ["new", "running", "stopped"])
 @pytest.mark.parametrize(
     ("method", "expected"),

@@ -85,6 +85,19 @@ def test_a_daemon_has_left_the_terminal_the_directory_and_the_streams(whole: Who
     assert "TERM" not in environ
 
 
+def test_a_daemon_keeps_what_the_program_opened_and_closes_what_it_inherited(whole: Whole) -> None:
+    shell = ("sh", "-c", 'exec 7< /dev/zero 8< /dev/full; exec "$@"', "sh")
+    launched = whole.launch(words="holds-descriptors", through=shell)
+    pid = whole.hear("setup")["pid"]
+
+    assert whole.hear("holds")["own"]  # not another file with the socket's number
+    assert launched.end() == (EXIT_OK, "", "")
+    links = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
+    assert Path(f"/proc/{pid}/fd/7").readlink() == Path("/dev/zero")
+    assert "/dev/full" not in links
+    assert links.count("/dev/null") == 3
+
+
 @pytest.mark.parametrize("stage", ["setup", "start"])
 @pytest.mark.parametrize("where", ["background", "foreground"])
 def test_a_component_that_raises_is_shown_and_nothing_is_left(

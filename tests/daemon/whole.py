@@ -87,6 +87,11 @@ class Subject(SignalListener):
         super().__init__(name="subject")
         self.words = words
         self.password = SECRET
+        if "holds-descriptors" in words:
+            self.own = socket.socket(socket.AF_UNIX)
+            self.own.bind("\0" + os.environ[SOCKET] + "-own")
+            self.unwanted = open(os.devnull)  # noqa: SIM115, PTH123 - until it is detached
+            self.keep_descriptors, self.close_descriptors = [7], [self.unwanted]
 
     def get_state(self) -> dict[str, Any]:
         if "broken-state" in self.words:
@@ -103,6 +108,8 @@ class Subject(SignalListener):
 
     def setup(self, daemon: ZenDaemon) -> None:
         say("setup", environ=dict(os.environ))
+        if "holds-descriptors" in self.words:
+            say("holds", own=self.own.getsockname().startswith(b"\0zenactors-"))
         if "setup-hangs" in self.words:
             hang()
         if "setup-raises" in self.words:

@@ -120,6 +120,7 @@ def hostile(address: str, terminal: str, directory: str) -> None:
     """Start with everything that a daemon must not have."""
     os.setsid()
     descriptor = os.open(terminal, os.O_RDWR)
+    let_in(descriptor)
     fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
     high = os.dup2(descriptor, 200)
     os.chdir(directory)
@@ -127,7 +128,9 @@ def hostile(address: str, terminal: str, directory: str) -> None:
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, lambda *_: None)
-    signal.set_wakeup_fd(os.open("/dev/null", os.O_WRONLY | os.O_NONBLOCK))
+    wakeup = os.open("/dev/null", os.O_WRONLY | os.O_NONBLOCK)
+    let_in(wakeup)
+    signal.set_wakeup_fd(wakeup)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGTERM, signal.SIGCHLD])
     os.environ.update({"TERM": "xterm", "NOTIFY_SOCKET": "/x", "LISTEN_FDS": "3", "KEPT": "kept"})
     before = facts()
@@ -136,6 +139,29 @@ def hostile(address: str, terminal: str, directory: str) -> None:
     os.open(terminal, os.O_RDWR)  # would become the terminal of a session's leader
     link = Link(address)
     link.tell({"before": before, "after": after, "then": facts(), "high": high})
+    obey(link, launcher)
+
+
+def let_in(descriptor: int) -> None:
+    """Make a descriptor look as if the parent process had left it open."""
+    os.set_inheritable(descriptor, True)  # noqa: FBT003 - positional only
+
+
+def owning(address: str) -> None:
+    """Have descriptors of every kind: opened or inherited, and some declared otherwise."""
+    names = ("own", "unwanted", "inherited", "wanted")
+    opened = {name: os.open("/dev/zero", os.O_RDONLY) for name in names}
+    for name in ("inherited", "wanted"):
+        let_in(opened[name])
+    launcher = detach(
+        start_timeout=START_TIMEOUT,
+        now=time.monotonic,
+        keep={opened["wanted"]},
+        close={opened["unwanted"]},
+    )
+    here = {name: link_of(Path(f"/proc/self/fd/{number}")) for name, number in opened.items()}
+    link = Link(address)
+    link.tell([name for name, what in here.items() if what == "/dev/zero"])
     obey(link, launcher)
 
 
@@ -249,7 +275,7 @@ def many(opened: str) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     kept = os.dup2(0, limit - 1)
     for _ in range(int(opened)):
-        os.dup(0)
+        let_in(os.dup(0))
     began = time.perf_counter()
     close_descriptors([kept])
     took = time.perf_counter() - began
@@ -299,8 +325,8 @@ def whole(address: str, pid_path: str, *rest: str) -> None:
 def main() -> None:
     mode, *arguments = sys.argv[1:]
     works: tuple[Callable[..., None], ...] = (
-        plain, hostile, closed, early, buffered, timed, asking, struck, crowded, limited, many,
-        whole,
+        plain, hostile, owning, closed, early, buffered, timed, asking, struck, crowded, limited,
+        many, whole,
     )  # fmt: skip
     {work.__name__: work for work in works}[mode](*arguments)
 

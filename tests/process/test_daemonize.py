@@ -47,7 +47,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         os.close(master)
 
 
-def test_step_01_closes_all_descriptors_except_the_standard_ones(seen: dict[str, Any]) -> None:
+def test_step_01_closes_all_inherited_descriptors_except_the_standard_ones(
+    seen: dict[str, Any],
+) -> None:
     before, after = seen["before"]["descriptors"], seen["after"]["descriptors"]
     others = {n: what for n, what in after.items() if int(n) > 2 and what != "listing"}
 
@@ -62,6 +64,12 @@ def test_step_01_leaves_nothing_open_after_the_final_status(seen: dict[str, Any]
     kinds = sorted(what.partition(":")[0] for what in others.values())
 
     assert kinds == sorted([seen["descriptor"], "socket"])
+
+
+def test_step_01_keeps_what_the_program_has_opened_unless_it_is_declared_otherwise(
+    launch: Launch,
+) -> None:
+    assert launch("owning").hear() == ["own", "wanted"]
 
 
 def test_step_02_gives_every_signal_its_default_action(seen: dict[str, Any]) -> None:
@@ -119,8 +127,8 @@ def test_step_09_connects_the_standard_streams_to_dev_null(seen: dict[str, Any])
     assert [seen["after"]["descriptors"][n] for n in "012"] == ["/dev/null"] * 3
 
 
-def test_step_10_resets_the_umask_to_0(seen: dict[str, Any]) -> None:
-    assert (seen["before"]["umask"], seen["after"]["umask"]) == (0o077, 0)
+def test_step_10_resets_the_umask_and_lets_no_other_user_write(seen: dict[str, Any]) -> None:
+    assert (seen["before"]["umask"], seen["after"]["umask"]) == (0o077, 0o022)
 
 
 def test_step_11_changes_to_the_root_directory(seen: dict[str, Any]) -> None:
@@ -256,7 +264,7 @@ def test_other_threads_are_refused_by_name(launch: Launch) -> None:
     by_name, by_number = launched.hear()
 
     assert by_name.startswith("Cannot detach while other threads run: 'worker-7'.")
-    assert "start threads, log sinks and sockets after detaching" in by_name
+    assert "start threads in setup(), after detaching" in by_name
     assert by_number.startswith("Cannot detach while other threads run: thread ")
     launched.order("ready")  # joined threads do not matter
     assert launched.left() == (0, "")

@@ -38,7 +38,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import queue
 import sys
 import weakref
@@ -127,7 +126,6 @@ class DispatchLoop:
         self._arrived: Submission | None = None
         self._parked = False
         self._serving = False
-        self._process = 0  # the PID of the process in which the dispatcher's thread began
         self._questions: list[Question] = []  # that the present holder has taken in
         self._watches: list[weakref.ref[Watch]] = []
         self._failures: deque[Exception] = deque()
@@ -202,6 +200,14 @@ class DispatchLoop:
 
         self.ask(start)
 
+    def disown(self) -> None:
+        """In a forked child: nothing is held, and no actor runs. Takes no lock."""
+        self._lock = self._runtime.state_lock()
+        self.holds = self._lock._is_owned  # noqa: SLF001 - as in `__init__`
+        self.own_threads.clear()
+        self._serving = self._parked = False
+        self._questions, self._watches = [], []
+
     # --- questions -----------------------------------------------------------------------------
 
     def ask(self, look: Callable[[DispatchState], Any]) -> Any:
@@ -247,20 +253,14 @@ class DispatchLoop:
         self._put(watch)
         return watch
 
-    def is_cut_off(self) -> bool:
-        """Return True if the calling thread cannot reach the dispatcher's thread any more.
-
-        A fork has copied the calling thread alone, or the interpreter has ended the other threads
-        because it ends itself.
-        """
-        return sys.is_finalizing() or self._process not in (0, os.getpid())
+    @staticmethod
+    def is_cut_off() -> bool:
+        """Return True if no thread can answer: the interpreter ends, and has ended the others."""
+        return sys.is_finalizing()
 
     def _refuse_if_cut_off(self) -> None:
         if self.is_cut_off():
-            raise NotRunningError(
-                "The dispatcher does not run here: this process is a fork of the one in which it"
-                " was started, or the interpreter ends."
-            )
+            raise NotRunningError("The dispatcher does not run any more: the interpreter ends.")
 
     def _put(self, request: Question | Watch) -> None:
         if self._runtime.ident() in self.own_threads:
@@ -466,7 +466,6 @@ class DispatchLoop:
         """Take submissions from outside from now on. Thread: the dispatcher's."""
         with self._lock:  # no other thread runs the state in its place any more
             self._serving = self._runtime.hands_over
-            self._process = os.getpid()
 
     def end_serving(self) -> None:
         """Take no more submissions from outside. Thread: the dispatcher's."""

@@ -26,6 +26,7 @@ from zenactors.core.names import DaemonNames
 from zenactors.core.phase import Phase
 from zenactors.errors import NotRunningError
 from zenactors.process.children import Children
+from zenactors.process.forks import disown_in_children
 
 if TYPE_CHECKING:
     import subprocess
@@ -129,6 +130,17 @@ class Dispatcher(DaemonNames):
         self._shutdown = Shutdown(engine, self.queue, self._children)
         self._report: StopReport | None = None
 
+    def configure(
+        self, config: Mapping[str, Any], *, start_timeout: float, stop_timeout: float
+    ) -> None:
+        """Replace what the constructor was given; for a program that learns it later.
+
+        Call it before the start.
+        """
+        self.config = dict(config)
+        self.stop_timeout = stop_timeout
+        self._startup.timeout = start_timeout
+
     # --- start, stop and waiting ------------------------------------------------------------
 
     def __enter__(self) -> Self:
@@ -151,11 +163,23 @@ class Dispatcher(DaemonNames):
         """
         if not self._engine.enter(Phase.SETTING_UP):
             raise NotRunningError("A dispatcher can be started once; make a new one.")
+        if self._runtime.hands_over:
+            disown_in_children(self)
         try:
             self._startup.run(self._daemon)
         except BaseException:  # whatever it was, nothing must be left running
             self._shutdown.sweep(self.stop(drain=False))
             raise
+
+    def disown(self) -> None:
+        """In a forked child, which has none of the threads: be as after a stop.
+
+        Then `schedule` raises `NotRunningError`, `is_done()` is true, waits end at once, and `stop`
+        returns an empty report. Called by the fork.
+        """
+        self._children.disown()
+        self._report = self._report or StopReport(drained=False)
+        self._engine.disown()
 
     def stop(self, *, drain: bool = True, timeout: float | None = None) -> StopReport:
         """Stop everything, and report what was left undone.
@@ -163,8 +187,8 @@ class Dispatcher(DaemonNames):
         Descriptors and timers call back no more, and the `stop` event overtakes all queued
         events. The queued events are handled, except those for later. Then the components are
         torn down in reverse order. A component that hangs is left behind and named in the report.
-        Repeated and concurrent stops are harmless: they wait for the first. In a fork of the
-        process, and while the interpreter ends, nothing runs that could be stopped: it returns at
+        Repeated and concurrent stops are harmless: they wait for the first. In a forked
+        child, and while the interpreter ends, nothing runs that could be stopped: it returns at
         once.
 
         Args:

@@ -251,6 +251,21 @@ class Engine(Incidents):
                 " make another object for this one.",
             )
 
+    def disown(self) -> None:
+        """In a forked child, which has none of the threads: be as after the end."""
+        for reactor in list(self.reactors.values()):
+            reactor.disown()
+        self.loop.disown()
+        self.runners.clear()
+        self.reactors.clear()
+        self.threads.clear()
+        self.refs.clear()
+        self.stop_lock = self.runtime.lock()
+        self.lifecycle.stop_requested = True
+        self.lifecycle.advance(Phase.HALTED)
+        self.lifecycle.advance(Phase.DOWN)
+        self.done.set()
+
     def stop_actors(self) -> None:
         """Order all actors to leave their loops. Does not wait."""
         for ref in [*self.refs, self._dispatcher]:

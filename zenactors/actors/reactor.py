@@ -260,6 +260,11 @@ class ComponentReactor:
         self._timers.clear()
         self._close_selector()
 
+    def disown(self) -> None:
+        """In a forked child: close its copies. What the parent waits for does not change."""
+        self._quiet = True
+        self._close_selector()
+
     # --- inside -----------------------------------------------------------------------------
 
     def _add_timer(self, delay: float, timer: Registration) -> Registration:

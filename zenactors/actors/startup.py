@@ -27,12 +27,13 @@ class Startup:
         timeout: Seconds that each component has for its setup, and all for `start`.
 
     Attributes:
+        timeout: As given; may be changed before the start.
         setting_up: The component whose setup was requested last; None before the first.
     """
 
     def __init__(self, engine: Engine, timeout: float) -> None:
         self._engine = engine
-        self._timeout = timeout
+        self.timeout = timeout
         self.setting_up: int | None = None
 
     def run(self, daemon: Any) -> None:
@@ -65,7 +66,7 @@ class Startup:
         if index not in engine.setup_results:
             self._check_not_stopped()
         if not in_time:
-            raise ComponentStartError(name, "setup", f"no answer in {self._timeout:g} s")
+            raise ComponentStartError(name, "setup", f"no answer in {self.timeout:g} s")
         cause = engine.setup_results[index]
         if cause is not None:
             raise ComponentStartError(name, "setup", format_error(cause)) from cause
@@ -76,7 +77,7 @@ class Startup:
             self._check_not_stopped()
             engine.enter(Phase.STARTING)
             engine.loop.start_first()
-        deadline = Deadline(engine.clock, self._timeout)
+        deadline = Deadline(engine.clock, self.timeout)
         in_time = (
             engine.wait_for_state(_nothing_in_flight, deadline, unless=self._start_is_over)
             or self._start_is_over()
@@ -88,14 +89,14 @@ class Startup:
             ) from failure.cause
         if not in_time:
             raise ComponentStartError(
-                self._where_start_hangs(), "start", f"no answer in {self._timeout:g} s"
+                self._where_start_hangs(), "start", f"no answer in {self.timeout:g} s"
             )
 
     def _start_is_over(self) -> bool:
         return self._engine.start_failure is not None or self._engine.halted
 
     def _wait_for(self, predicate: Callable[[], bool]) -> bool:
-        return self._engine.wait_for(predicate, Deadline(self._engine.clock, self._timeout))
+        return self._engine.wait_for(predicate, Deadline(self._engine.clock, self.timeout))
 
     def _check_not_stopped(self) -> None:
         if self._engine.lifecycle.stop_requested:

@@ -1,19 +1,4 @@
-"""Build and run daemons from concurrent I/O components.
-
-Usage:
-  zenactors COMMAND [ARGUMENT...]
-  zenactors (-h | --help | --version)
-
-Commands:
-  run       Run the daemon that a TOML file or a Python object describes.
-  tail      Follow files and write the data that is appended to them.
-  check     Validate such a description and show its components and chains.
-  simulate  Run it in virtual time, many times, each with another random seed.
-
-Options:
-  -h, --help  Show this help or, after a command, the help of that command.
-  --version   Show the version.
-"""
+"""Build and run daemons from concurrent I/O components."""
 
 # `--help` must be fast: it imports only docopt. A command imports the engine when it runs.
 from __future__ import annotations
@@ -36,7 +21,30 @@ from zenactors.errors import (
     did_you_mean,
 )
 from zenactors.process.signals import stopping_quietly
-from zenactors.process.streams import fill_standard_streams, give_up_stdout
+from zenactors.process.streams import (
+    escape_what_cannot_be_encoded,
+    fill_standard_streams,
+    give_up_stdout,
+)
+
+# Not a docstring, which `python -OO` drops.
+USAGE = """\
+Build and run daemons from concurrent I/O components.
+
+Usage:
+  zenactors COMMAND [ARGUMENT...]
+  zenactors (-h | --help | --version)
+
+Commands:
+  run       Run the daemon that a TOML file or a Python object describes.
+  tail      Follow files and write the data that is appended to them.
+  check     Validate such a description and show its components and chains.
+  simulate  Run it in virtual time, many times, each with another random seed.
+
+Options:
+  -h, --help  Show this help or, after a command, the help of that command.
+  --version   Show the version.
+"""
 
 COMMANDS = ("run", "tail", "check", "simulate")
 
@@ -50,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     Thread: main (another thread works, but cannot trap signals).
     """
     fill_standard_streams(writable=False)  # output to a closed stream is an error
+    escape_what_cannot_be_encoded()
     status = EXIT_OK
     try:
         with stopping_quietly():
@@ -69,10 +78,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> int:
     try:
-        arguments = parse(__doc__, argv, version=__version__, options_first=True)
+        arguments = parse(USAGE, argv, version=__version__, options_first=True)
         command = _import_command(arguments["COMMAND"])
         words = [arguments["COMMAND"], *arguments["ARGUMENT"]]
-        status: int = command.main(parse(command.__doc__ or "", words))
+        status: int = command.main(parse(command.USAGE, words))
     except HelpShown:
         return EXIT_OK
     except UsageError as cause:
@@ -93,5 +102,5 @@ def _run(argv: list[str]) -> int:
 def _import_command(name: str) -> ModuleType:
     if name not in COMMANDS:
         hint = did_you_mean(name, COMMANDS) or f"; commands: {', '.join(COMMANDS)}"
-        raise UsageError(f"unknown command {name!r}{hint}", __doc__)
+        raise UsageError(f"unknown command {name!r}{hint}", USAGE)
     return importlib.import_module(f"zenactors.cli.{name}")

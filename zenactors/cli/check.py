@@ -1,4 +1,20 @@
-"""Validate SPEC and show its components, chains and their order.
+"""Validate SPEC and show its components, chains and their order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zenactors.cli.output import write_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from zenactors.daemon.zendaemon import ZenDaemon
+
+# Not a docstring, which `python -OO` drops.
+USAGE = """\
+Validate SPEC and show its components, chains and their order.
 
 Usage:
   zenactors check [options] SPEC
@@ -13,18 +29,6 @@ Options:
 
 Exit status 0: SPEC is valid. 78: it is not; each problem is a line on standard error.
 """
-
-from __future__ import annotations
-
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from zenactors.cli.output import write_tables
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from zenactors.daemon.zendaemon import ZenDaemon
 
 
 def main(arguments: dict[str, Any]) -> int:

@@ -1,4 +1,18 @@
-"""Run the daemon that SPEC describes until it ends or is stopped.
+"""Run the daemon that SPEC describes until it ends or is stopped."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+from zenactors.cli.serving import serve
+from zenactors.daemon.command_line import choice, keys_in
+from zenactors.errors import ConfigurationError
+
+# Not a docstring, which `python -OO` drops.
+USAGE = """\
+Run the daemon that SPEC describes until it ends or is stopped.
 
 Usage:
   zenactors run [options] SPEC
@@ -55,20 +69,10 @@ Ctrl-C (SIGINT) stops gracefully: queued events are handled first. Three times: 
 SIGTERM stops at once. SIGHUP reads SPEC again. Logs and the summary go to standard error.
 """
 
-from __future__ import annotations
-
-import functools
-from pathlib import Path
-from typing import Any
-
-from zenactors.cli.serving import serve
-from zenactors.daemon.command_line import choice, keys_in
-from zenactors.errors import ConfigurationError
-
 
 def main(arguments: dict[str, Any]) -> int:
     """Run the command and return its exit status."""
-    doc = __doc__ or ""
+    doc = USAGE
     settings: dict[str, Any] = {}
     if arguments["--ordering"] is not None:
         orders = ("component", "global", "event")

@@ -1,4 +1,28 @@
-"""Run SPEC many times in virtual time, each time with another random seed.
+"""Run SPEC many times in virtual time, each time with another random seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zenactors.cli.exploration import Exploration, TraceFile, show_progress, stopping_at_once
+from zenactors.cli.logs import set_up_logs
+from zenactors.cli.output import write
+from zenactors.daemon.command_line import UsageError
+from zenactors.errors import EXIT_FAILURE, EXIT_FORCED_STOP, EXIT_OK, ConfigurationError
+
+if TYPE_CHECKING:
+    from zenactors.testing import Scenario
+
+# Not a docstring, which `python -OO` drops.
+USAGE = """\
+Run SPEC many times in virtual time, each time with another random seed.
 
 Usage:
   zenactors simulate [options] SPEC
@@ -27,26 +51,6 @@ Files are read from the disk; written data stays in memory. Ctrl-C ends the comm
 Status 0: no seed fails. 1: a seed fails. 75: interrupted before all seeds were run. 78: SPEC
 is wrong, or the extra is missing: pip install 'zenactors[test]'.
 """
-
-from __future__ import annotations
-
-import dataclasses
-import math
-import shlex
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from zenactors.cli.exploration import Exploration, TraceFile, show_progress, stopping_at_once
-from zenactors.cli.logs import set_up_logs
-from zenactors.cli.output import write
-from zenactors.daemon.command_line import UsageError
-from zenactors.errors import EXIT_FAILURE, EXIT_FORCED_STOP, EXIT_OK, ConfigurationError
-
-if TYPE_CHECKING:
-    from zenactors.testing import Scenario
 
 SEEDS = 100
 ROWS = 40  # of the picture that the first failure shows
@@ -135,12 +139,12 @@ def _read(arguments: dict[str, Any]) -> Options:
     only, first, count = (arguments[name] for name in ("--seed", "--from", "--seeds"))
     if only is not None and (first is not None or count is not None):
         other = "--seeds" if first is None else "--from"
-        raise UsageError(f"--seed runs one seed only; leave out {other}", __doc__)
+        raise UsageError(f"--seed runs one seed only; leave out {other}", USAGE)
     begin = _whole("--seed" if only else "--from", only or first or "0", 0)
     number = 1 if only is not None else _whole("--seeds", count or str(SEEDS), 1)
     for name in ("--app-dir", "--trace", "SPEC"):
         if arguments[name] == "":
-            raise UsageError(f"{name} is empty; give a path", __doc__)
+            raise UsageError(f"{name} is empty; give a path", USAGE)
     chances = {
         name: None if arguments[name] is None else _probability(name, arguments[name])
         for name in ("--crash", "--delay", "--interrupt")
@@ -167,21 +171,21 @@ def _whole(option: str, text: str, least: int) -> int:
     except ValueError:
         number = least - 1
     if number < least:
-        raise UsageError(f"{option} must be a whole number from {least} up, not {text!r}", __doc__)
+        raise UsageError(f"{option} must be a whole number from {least} up, not {text!r}", USAGE)
     return number
 
 
 def _seconds(option: str, text: str) -> float:
     seconds = _number(text)
     if not 0 < seconds < math.inf:
-        raise UsageError(f"{option} must be a number of seconds above 0, not {text!r}", __doc__)
+        raise UsageError(f"{option} must be a number of seconds above 0, not {text!r}", USAGE)
     return seconds
 
 
 def _probability(option: str, text: str) -> float:
     chance = _number(text)
     if not 0 <= chance <= 1:
-        raise UsageError(f"{option} must be a probability from 0 to 1, not {text!r}", __doc__)
+        raise UsageError(f"{option} must be a probability from 0 to 1, not {text!r}", USAGE)
     return chance
 
 

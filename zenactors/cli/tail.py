@@ -1,4 +1,17 @@
-"""Follow files and write the data that is appended to them, unchanged or as JSON lines.
+"""Follow files and write the data that is appended to them, unchanged or as JSON lines."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from zenactors.cli.logs import check_level, set_up_logs
+from zenactors.cli.serving import serve
+from zenactors.daemon.command_line import UsageError, choice
+
+# Not a docstring, which `python -OO` drops.
+USAGE = """\
+Follow files and write the data that is appended to them, unchanged or as JSON lines.
 
 Usage:
   zenactors tail [options] PATTERN...
@@ -23,19 +36,10 @@ Ctrl-C (SIGINT) stops after everything that was read is written. Three times: at
 Logs go to standard error.
 """
 
-from __future__ import annotations
-
-import math
-from typing import Any
-
-from zenactors.cli.logs import check_level, set_up_logs
-from zenactors.cli.serving import serve
-from zenactors.daemon.command_line import UsageError, choice
-
 
 def main(arguments: dict[str, Any]) -> int:
     """Run the command and return its exit status."""
-    doc = __doc__ or ""
+    doc = USAGE
     level = check_level(doc, arguments["--log-level"])
     start: Any = choice(doc, "--from", arguments["--from"], ("beginning", "end"))
     parse = arguments["--parse"]

@@ -6,7 +6,7 @@ In a unit test, call a component's callbacks with a mock daemon.
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,18 @@ class ZenDaemonComponent:
     """Events that this component schedules, by its own names.
 
     Before the start, `zenactors run` and `zenactors check` verify that a component handles them.
+    """
+
+    keep_descriptors: Iterable[Any] = ()
+    """Descriptors that the program has inherited, and that stay open when a daemon detaches.
+
+    Numbers, or objects with a `fileno()`. What the program has opened itself stays open anyway.
+    """
+
+    close_descriptors: Iterable[Any] = ()
+    """Descriptors that the program has opened itself, and that only its terminal's process needs.
+
+    A daemon closes them when it detaches.
     """
 
     gen_event_handler = staticmethod(gen_event_handler)

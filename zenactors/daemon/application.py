@@ -47,7 +47,8 @@ class BaseApp(ApplicationNames):
     `Options`, and derived values by overriding `derive`.
 
     Args:
-        name: For logs and files. Default: the program's file name.
+        name: For logs and files. Default: the program's file name, or the package's name for
+            `python -m`.
         description: One line on its purpose.
         defaults: `default_KEY=value` for any configuration key, and `path_KIND=directory` for
             `bin`, `cfg`, `var`, `log`, `run` and `tmp`.
@@ -70,7 +71,7 @@ class BaseApp(ApplicationNames):
         self.description = description
         self._given = _given_keys(defaults)
         self.paths = default_paths(_given_directories(defaults))
-        self.name = name or Path(sys.argv[0]).name or "zenactors"
+        self.name = name or program_name()
         self._file_name = self.name  # of its files, even if one of them sets another name
         self._command_line: dict[str, Any] | None = None  # None: there was no `configure`
         self._present_at_start: dict[str, str] = {}
@@ -266,6 +267,16 @@ class BaseApp(ApplicationNames):
         if config.get(self.CONFIG_NODAEMON) or origin != "default":
             return None
         return Path(self.paths[self.PATH_LOG], f"{self._file_name}.log")
+
+
+def program_name() -> str:
+    """Return the name of the program that runs: its file's, or its package's for `python -m`."""
+    file = Path(sys.argv[0])
+    if file.name == "__main__.py":
+        spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+        package = spec.name.removesuffix("__main__").rstrip(".") if spec is not None else ""
+        return package or file.absolute().parent.name or "zenactors"
+    return "zenactors" if file.name in {"", "-", "-c", "-m"} else file.name
 
 
 def _given_keys(defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from zenactors.actors.shutdown import StopReport
+    from zenactors.process.terminal import Terminal
 
 
 class DaemonBase(CallbackApi, Actions):
@@ -25,6 +26,8 @@ class DaemonBase(CallbackApi, Actions):
     """The result of the stop; None while the daemon runs."""
     keep_runlogs = False
     """Save the runlog now and then and at the end, even if no directory is configured."""
+    terminal: Terminal | None = None
+    """The terminal of the process in the foreground; None: `serve` looks for it."""
     on_ready: Callable[[], None] | None = None
     """Called when every component has started. Thread: main."""
     reopen_logs: Callable[[Mapping[str, Any]], None] | None = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from zenactors.actors.incidents import try_to_log
 from zenactors.process.diagnostics import stacks
-from zenactors.process.streams import exit_at_once
+from zenactors.process.streams import exit_at_once, give_up_unwritable_streams
 
 if TYPE_CHECKING:
     from zenactors.actors.shutdown import StopReport
@@ -53,6 +53,7 @@ def leave(status: int, report: StopReport | None, signals: Iterable[int]) -> NoR
     for number in signals:
         with suppress(ValueError):  # not on the main thread
             signal.signal(number, signal.SIG_IGN)
+    give_up_unwritable_streams()
     if report is not None and report.stuck:
         # A thread that hangs in a callback would hang again when the interpreter waits for its
         # locks.

@@ -19,6 +19,7 @@ from zenactors._version import __version__
 from zenactors.advice import reason
 from zenactors.core.text import harmless
 from zenactors.daemon.actions import SIGNAL_ACTIONS, Outcome, send_signal
+from zenactors.daemon.application import program_name
 from zenactors.daemon.command_line import HelpShown, UsageError, parse_daemon, usage
 from zenactors.daemon.daemon_base import DaemonBase
 from zenactors.daemon.ending import leave
@@ -34,11 +35,12 @@ from zenactors.errors import (
     ZenDaemonException,
 )
 from zenactors.process.signals import stopping_quietly
-from zenactors.process.streams import give_up_stdout, write_to
+from zenactors.process.streams import escape_what_cannot_be_encoded, give_up_stdout, write_to
 
 
 def run(daemon: DaemonBase, argv: Sequence[str] | None = None) -> NoReturn:
     """Obey a command line, and end the process; see `ZenDaemon.run`."""
+    escape_what_cannot_be_encoded()
     status = _obey(daemon, sys.argv[1:] if argv is None else argv)
     leave(status, daemon.stop_report, handled_signals(daemon))
 
@@ -86,8 +88,8 @@ def _parse(daemon: DaemonBase, argv: Sequence[str]) -> dict[str, Any]:
         action: (inspect.getdoc(callback) or "").partition("\n")[0]
         for action, callback in daemon.actions().items()
     }
-    program, places = Path(sys.argv[0]).name, daemon.default_places()
-    doc = usage(program, daemon.description, daemon.Options, actions, places)
+    places = daemon.default_places()
+    doc = usage(program_name(), daemon.description, daemon.Options, actions, places)
     return parse_daemon(argv, doc, daemon.Options, actions=actions, version=__version__)
 
 

@@ -11,6 +11,7 @@ The exits from the loop:
   graceful stop (`set_done`). A graceful stop has a deadline of its own, `stop_timeout`.
 - SIGTERM becomes the `terminate` event, whose callback stops the dispatcher at once. If that has
   not happened in `TERMINATE_TIMEOUT` seconds, the loop raises `ForcedExit`.
+- SIGHUP is SIGTERM if the terminal of the process in the foreground has gone.
 - `run_once` raises `ForcedExit` at once for the third SIGINT, for SIGINT during the start, and
   for SIGTERM when its event might not begin: during the start, and once a stop was asked for. The
   exception ends whichever call is waiting; what remains is a stop without draining.
@@ -133,6 +134,7 @@ class MainLoop:
         self._dispatcher: Dispatcher | None = None
         self._events: dict[int, Any] = SIGNAL_EVENTS
         self._sigterm = "terminate"
+        self._hung_up: Callable[[], bool] = lambda: False
         self._started = False
         self._leaving = False
         self._stop_attempts = 0
@@ -150,6 +152,7 @@ class MainLoop:
         signals: Mapping[int, Any],
         sigterm: Literal["terminate", "stop"],
         on_ready: Callable[[], None] | None,
+        hung_up: Callable[[], bool],
     ) -> int:
         """Run the dispatcher from start to stop. Return the exit status.
 
@@ -160,12 +163,14 @@ class MainLoop:
             signals: Further signals, and the events that they become.
             sigterm: The meaning of SIGTERM: `"stop"` makes it another SIGINT.
             on_ready: Called when every component has started.
+            hung_up: Returns True if the process's terminal has gone.
 
         Raises:
             RuntimeError: Outside the main thread.
         """
         self._events = {**SIGNAL_EVENTS, **signals}
         self._sigterm = sigterm
+        self._hung_up = hung_up
         with self._make_trap(self._events) as trap, _switch_interval(switch_interval):
             self._trap = trap
             self._main_thread = self._ident()
@@ -301,6 +306,9 @@ class MainLoop:
             try_to_log("INFO", "Received {name}", name=name)
 
     def _act(self, number: int, name: str) -> None:
+        if number == signal.SIGHUP and self._hung_up():
+            number = signal.SIGTERM
+            try_to_log("WARNING", "The terminal has gone: ending as after SIGTERM")
         event = self._events[number]
         dispatcher = self._dispatcher
         if number == signal.SIGQUIT and event is None:

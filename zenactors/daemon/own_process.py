@@ -21,11 +21,13 @@ from typing import Any
 
 from loguru import logger
 
-from zenactors.actors.incidents import survive_log
+from zenactors.actors.incidents import survive_log, try_to_log
+from zenactors.actors.shutdown import CHILDREN_GRACE
 from zenactors.core.clock import SystemClock
+from zenactors.core.replicas import Replicas
 from zenactors.core.text import harmless
 from zenactors.daemon.daemon_base import DaemonBase
-from zenactors.daemon.paths import make_user_directories
+from zenactors.daemon.paths import advice_without_home, make_user_directories
 from zenactors.daemon.signal_events import SIGNAL_EVENTS
 from zenactors.errors import (
     EXIT_ALREADY_RUNNING,
@@ -39,10 +41,13 @@ from zenactors.errors import (
 )
 from zenactors.logs.sinks import LogOptions, Logs
 from zenactors.process.daemonize import detach
+from zenactors.process.forks import disown_in_children, end_multiprocessing_children
 from zenactors.process.launcher import Launcher
 from zenactors.process.pidfile import PidFile, with_serial
 from zenactors.process.privileges import drop, enter, resolve_group, resolve_user
+from zenactors.process.signals import children_have_statuses
 from zenactors.process.streams import fill_standard_streams, write_to
+from zenactors.process.terminal import Terminal
 
 
 def handled_signals(daemon: DaemonBase) -> set[int]:
@@ -63,8 +68,10 @@ def run_process(daemon: DaemonBase, *, final: bool = False) -> int:
     fill_standard_streams()
     signals = handled_signals(daemon)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    daemon.terminal = Terminal()
     try:
-        return _OwnProcess(daemon, signals).run(restore=not final)
+        with children_have_statuses():
+            return _OwnProcess(daemon, signals).run(restore=not final)
     finally:
         if not final:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -92,12 +99,13 @@ class _OwnProcess:
             self._become_daemon()
             with _ignoring(self._signals, restore=restore):
                 status = self._serve()
+                self._end_forked_children()
                 self._clean_up()
         except AlreadyRunningError as cause:
             self._complain(cause)
             status = EXIT_ALREADY_RUNNING
         except ProcessSetupError as cause:
-            self._complain(cause)
+            self._complain(f"{cause}{advice_without_home(self._daemon.paths)}")
         except ConfigurationError as cause:
             self._complain(cause)
             status = EXIT_CONFIG
@@ -125,7 +133,10 @@ class _OwnProcess:
                 start_timeout=daemon.c("start_timeout") * (len(daemon.components) + 2),
                 now=SystemClock().monotonic,
                 mask=self._signals,
+                keep=_descriptors(daemon, "keep_descriptors"),
+                close=_descriptors(daemon, "close_descriptors"),
             )
+            disown_in_children(self._launcher)
         if daemon.c("paralel"):
             daemon.use_instance_files(os.getpid())
             pid_file = pid_file and with_serial(pid_file, os.getpid())
@@ -159,6 +170,10 @@ class _OwnProcess:
 
         daemon.on_ready = ready
         return daemon.serve()
+
+    def _end_forked_children(self) -> None:
+        for name in end_multiprocessing_children(SystemClock().monotonic, CHILDREN_GRACE):
+            try_to_log("WARNING", "Child {name!r} did not end: killed", name=name)
 
     def _clean_up(self) -> None:
         self._logs.close()
@@ -197,6 +212,17 @@ def _ignoring(signals: Iterable[int], *, restore: bool) -> Iterator[None]:
     finally:
         for number, handler in before.items() if restore else ():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _descriptors(daemon: DaemonBase, attribute: str) -> set[int]:
+    """Return the descriptors that the components declare: numbers, or objects with a `fileno`."""
+    declared = (
+        each
+        for component in daemon.components
+        for one in (component.instances if isinstance(component, Replicas) else [component])
+        for each in getattr(one, attribute, ())
+    )
+    return {each if isinstance(each, int) else each.fileno() for each in declared}
 
 
 def _one_line(_record: Any) -> str:

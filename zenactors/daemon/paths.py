@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -56,26 +57,63 @@ def default_paths(given: Mapping[str, str | None]) -> dict[str, str]:
 def make_user_directories(paths: Mapping[str, str]) -> None:
     """Make an ordinary user's own directories if they are missing (0700), as XDG demands.
 
-    A failure is not reported here: the first file that needs the directory reports it. Root
-    makes the system's directories.
+    That includes missing parents, `~/.local` say, whatever the umask. A failure is not reported
+    here: the first file that needs the directory reports it. Root makes the system's directories.
     """
     of_user = _of_user()
     for kind in ("log", "run"):
         if paths[kind] == of_user.get(kind):
             with contextlib.suppress(OSError):
-                Path(paths[kind]).mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make_private(Path(paths[kind]))
+
+
+def _make_private(directory: Path) -> None:
+    # mkdir(parents=True) would give the parents the mode that the umask happens to leave.
+    for each in (*reversed(directory.parents), directory):
+        with contextlib.suppress(FileExistsError):
+            each.mkdir(mode=0o700)
+
+
+def advice_without_home(paths: Mapping[str, str]) -> str:
+    """Return the next step if this user's files have no place because it has no home directory.
+
+    "" if it has one, or if the files are elsewhere.
+    """
+    state = _of_user().get("var")
+    if state is None or paths["run"] != state or _home() or _given("XDG_STATE_HOME"):
+        return ""
+    return (
+        f" User {os.geteuid()} has no home directory: set HOME or XDG_STATE_HOME to a directory of"
+        " its own."
+    )
 
 
 def _of_user() -> dict[str, str]:
     if os.geteuid() == 0 or ROOT_VARIABLE in os.environ:
         return {}
-    home = Path(os.environ.get("HOME") or "/")
-    state = os.environ.get("XDG_STATE_HOME") or str(home / ".local/state")
+    home = Path(_home() or "/")
+    state = _given("XDG_STATE_HOME") or str(home / ".local/state")
     return {
         "bin": str(home / ".local/bin"),
-        "cfg": os.environ.get("XDG_CONFIG_HOME") or str(home / ".config"),
+        "cfg": _given("XDG_CONFIG_HOME") or str(home / ".config"),
         "var": state,
         "log": state,
-        "run": os.environ.get("XDG_RUNTIME_DIR") or state,
-        "tmp": os.environ.get("TMPDIR") or "/tmp",  # noqa: S108 - the default directory
+        # Not XDG_RUNTIME_DIR: that is removed when the user logs out, and the daemon runs on.
+        "run": state,
+        "tmp": _given("TMPDIR") or "/tmp",  # noqa: S108 - the default directory
     }
+
+
+def _home() -> str:
+    """Return the user's home directory; "" if there is none, as in a container."""
+    home = _given("HOME")
+    if not home:
+        with contextlib.suppress(KeyError):  # the system does not know the user
+            home = pwd.getpwuid(os.geteuid()).pw_dir
+    return "" if home == "/" or not home.startswith("/") else home
+
+
+def _given(variable: str) -> str:
+    """Return a variable's directory. A relative one is to be ignored, by the XDG specification."""
+    directory = os.environ.get(variable, "")
+    return directory if directory.startswith("/") else ""

@@ -27,6 +27,9 @@ from zenactors.daemon.signal_events import SignalAnswers, mapped_signals
 from zenactors.daemon.snapshots import SaveJson, Snapshots
 from zenactors.errors import EXIT_CONFIG, ConfigurationError
 from zenactors.logs.sinks import replaced_default_sink
+from zenactors.process.signals import children_have_statuses
+from zenactors.process.streams import give_up_unwritable_streams
+from zenactors.process.terminal import Terminal
 
 if TYPE_CHECKING:
     import pydantic
@@ -51,7 +54,8 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
     `get_events`). The callbacks run in a control actor, and are the first in their chains.
 
     Args:
-        name: The daemon's name, for logs and files. Default: the program's file name.
+        name: The daemon's name, for logs and files. Default: the program's file name, or the
+            package's name for `python -m`.
         description: One line on its purpose.
         components: In order; see `Dispatcher`.
         schedule: Initial events, each `(event,)` or `(event, args)`.
@@ -161,9 +165,10 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         """Start everything, run in the foreground until stopped, and stop everything.
 
         Signals: SIGINT stops gracefully, the third one at once; SIGTERM terminates; SIGHUP
-        reloads; SIGUSR1 saves the runlog and SIGUSR2 the state; SIGQUIT logs the stack of every
-        thread; SIGALRM wakes the main thread. The daemon ends by itself once nothing is queued,
-        nothing is in flight and no source is active.
+        reloads, or is SIGTERM if the terminal has gone; SIGUSR1 saves the runlog and SIGUSR2 the
+        state; SIGQUIT logs the stack of every thread; SIGALRM wakes the main thread. A SIGCHLD
+        that the parent process ignored is not ignored. The daemon ends by itself once nothing is
+        queued, nothing is in flight and no source is active.
 
         If the program has only loguru's default sink, the daemon logs to standard error as `run`
         does, from the key `log_level` (or the variable `LOGURU_LEVEL`) up. Other sinks stay as
@@ -197,15 +202,24 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             for line in str(cause).splitlines():
                 try_to_log("ERROR", "{line}", line=line)
             return EXIT_CONFIG
-        dispatcher.exit_when_idle = self.exit_when_idle
-        status = self._main_loop.serve(
-            dispatcher,
-            self._schedule_initial,
-            self.switch_interval,
-            signals=signals,
-            sigterm=self.c("sigterm"),
-            on_ready=self.on_ready,
+        # It may have been wired before the configuration was known.
+        dispatcher.configure(
+            self.config,
+            start_timeout=self.c("start_timeout"),
+            stop_timeout=self.c("stop_timeout"),
         )
+        dispatcher.exit_when_idle = self.exit_when_idle
+        terminal = self.terminal or Terminal()
+        with contextlib.nullcontext() if self._simulated else children_have_statuses():
+            status = self._main_loop.serve(
+                dispatcher,
+                self._schedule_initial,
+                self.switch_interval,
+                signals=signals,
+                sigterm=self.c("sigterm"),
+                on_ready=self.on_ready,
+                hung_up=(lambda: False) if self._simulated else terminal.is_gone,
+            )
         self.stop_report = self._main_loop.report
         if self._snapshots.keeps_runlogs():
             self.save_runlog(status)
@@ -213,6 +227,8 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             on_purpose = self._main_loop.ended_by_callback()
             log_report(self.stop_report, on_purpose=on_purpose, threads=not self._simulated)
             try_to_log("INFO", "{name} ended with status {status}", name=self.name, status=status)
+        if not self._simulated and terminal.is_gone():
+            give_up_unwritable_streams()
         return status
 
     @functools.cached_property
@@ -327,6 +343,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         """
         if not self._reloader.reload(self._clock.time()):
             return False
+        self.dispatcher.config = dict(self.config)
         self._maintenance.apply_intervals()
         return True
 

@@ -191,6 +191,12 @@ class Children:
         self._forget_ended()
         return list(running)
 
+    def disown(self) -> None:
+        """In a forked child: start nothing more. The programs are the parent's."""
+        self._lock = threading.Lock()
+        self._stopped = True
+        self._children = set()
+
     def _ends_by(self, child: Child, deadline: float) -> bool:
         try:
             child.wait(max(0.0, deadline - self._now()))

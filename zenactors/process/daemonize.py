@@ -28,9 +28,10 @@ Invariants:
   exit handlers run once, and its buffered output is written once.
 - No signal is lost: all signals are blocked during the forks.
 
-Step 1 closes descriptors behind the back of the objects that own them. Such an object would later
-close an unrelated descriptor that has got the same number. So detach before opening files, sockets
-and log sinks.
+Step 1 closes the descriptors that the program has inherited from the process that started it. What
+the program has opened itself stays open: a socket, say, that needs root's privileges. The
+close-on-exec flag tells the two apart: Python sets it on all that it opens, and a descriptor that
+survived the start of this program did not have it.
 """
 
 from __future__ import annotations
@@ -65,6 +66,14 @@ SESSION_VARIABLES = frozenset({
 })  # fmt: skip
 """Variables that would be wrong in the daemon. All others may be meant for it and stay."""
 
+EARLY_UMASK = 0o022
+"""The umask until the configured one is set.
+
+Step 10 of daemon(7) demands 0, which would let every user write to a file that the program makes
+meanwhile. What zenactors itself makes has its mode whatever the umask.
+"""
+
+SEARCHED = 1_024  # descriptors that are looked at one by one if the kernel does not list them
 LOOKS_AT_THREADS = 1_000  # a joined thread may stay in the kernel's list for a moment
 
 
@@ -73,6 +82,8 @@ def detach(
     start_timeout: float,
     now: Callable[[], float],
     mask: Iterable[int] = (),
+    keep: Collection[int] = (),
+    close: Collection[int] = (),
 ) -> Launcher:
     """Continue as a daemon. Return in the daemon only; the launching process waits for its report.
 
@@ -81,6 +92,8 @@ def detach(
         now: Seconds on a monotonic clock.
         mask: Signals that are blocked when the daemon begins: those that it will catch, if the
             caller has blocked them too. They stay pending until the handlers are in place.
+        keep: Descriptors that stay open although they may be inherited.
+        close: Descriptors that are closed although the program has opened them.
 
     Raises:
         ProcessSetupError: Other threads run, or the system refuses the fork. Nothing has changed.
@@ -93,7 +106,7 @@ def detach(
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     ends: list[int] = []
     try:
-        # Descriptors, not objects: step 1 closes the first child's copies of those not its own.
+        # Descriptors, not objects: each process closes its copies of the other's ends.
         pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ends += (each.detach() for each in pair)
         ends += os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -105,7 +118,8 @@ def detach(
         raise ProcessSetupError(_refusal(cause)) from cause
     ours, theirs, text_reader, text_writer = ends
     if child == 0:
-        return _become_daemon(socket.socket(fileno=theirs), text_writer, mask)
+        shut = {ours, text_reader, *close}
+        return _become_daemon(socket.socket(fileno=theirs), text_writer, mask, keep, shut)
     os.close(theirs)
     os.close(text_writer)
     watch = LaunchWatch(socket.socket(fileno=ours), text_reader, now, before)
@@ -114,10 +128,16 @@ def detach(
     os._exit(watch.status(start_timeout))  # step 15
 
 
-def _become_daemon(messages: socket.socket, text: int, mask: Iterable[int]) -> Launcher:
+def _become_daemon(
+    messages: socket.socket,
+    text: int,
+    mask: Iterable[int],
+    keep: Collection[int],
+    close: Collection[int],
+) -> Launcher:
     launcher = Launcher(messages, text)
     try:
-        close_descriptors({messages.fileno(), text})  # step 1
+        close_descriptors(keep, close)  # step 1
         reset_signal_handlers()  # step 2
         sanitise_environment(os.environ)  # step 4
         os.setsid()  # step 6
@@ -125,7 +145,7 @@ def _become_daemon(messages: socket.socket, text: int, mask: Iterable[int]) -> L
         if daemon != 0:
             _leave_first_child(messages, daemon)  # step 8
         connect_standard_streams()  # step 9
-        os.umask(0)  # step 10; `privileges.enter` sets the configured one
+        os.umask(EARLY_UMASK)  # step 10; `privileges.enter` sets the configured one
         os.chdir("/")  # step 11
         reset_signal_mask(mask)  # step 3
     except OSError as cause:
@@ -154,29 +174,35 @@ def refuse_threads() -> None:
     if others:
         raise ProcessSetupError(
             f"Cannot detach while other threads run: {', '.join(others)}. A fork copies only the"
-            " thread that calls it: start threads, log sinks and sockets after detaching, or run"
+            " thread that calls it: start threads in setup(), after detaching, or run"
             " with --no-daemon."
         )
 
 
-def close_descriptors(keep: Collection[int]) -> None:
-    """Close all descriptors except the standard streams and `keep`.
+def close_descriptors(keep: Collection[int] = (), close: Collection[int] = ()) -> None:
+    """Close the descriptors that this program has inherited, except the standard streams.
 
     The kernel's list of open descriptors is used, if there is one. So the time does not depend on
     the limit on open files, and descriptors above a limit that was lowered later are closed too.
+    Without the list, all descriptors from `SEARCHED` on are closed.
+
+    Args:
+        keep: Descriptors that stay open in any case.
+        close: Descriptors that are closed even if the program has opened them itself.
     """
     try:
         listed = sorted(map(int, os.listdir("/proc/self/fd")))  # noqa: PTH208 - names suffice
     except OSError:
-        first = STANDARD_STREAMS
+        first = SEARCHED
         for kept in sorted({*keep, resource.getrlimit(resource.RLIMIT_NOFILE)[1]}):
             os.closerange(first, kept)
             first = max(first, kept + 1)
-        return
+        listed = list(range(SEARCHED))
     for descriptor in listed:
         if descriptor >= STANDARD_STREAMS and descriptor not in keep:
             with contextlib.suppress(OSError):  # listdir() has closed its own
-                os.close(descriptor)
+                if descriptor in close or os.get_inheritable(descriptor):
+                    os.close(descriptor)
 
 
 def reset_signal_handlers() -> None:
@@ -184,7 +210,7 @@ def reset_signal_handlers() -> None:
 
     Python ignores these two: the failed write raises an error instead.
     """
-    signal.set_wakeup_fd(-1)  # its descriptor is closed
+    signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():
         if number not in UNCATCHABLE:
             ignored = number in IGNORED_BY_PYTHON

@@ -54,6 +54,14 @@ class Launcher:
         self._open = True
         self._lock = threading.Lock()
 
+    def disown(self) -> None:
+        """Close a forked child's copies; the launching process would wait for their end."""
+        if self._open:
+            self._open = False
+            self._messages.close()
+            os.close(self._text)
+        self._lock = threading.Lock()
+
     def write(self, text: str) -> None:
         """Show text on the launching process's standard error, at once."""
         left = text.encode(errors="backslashreplace")

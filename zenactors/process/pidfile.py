@@ -22,9 +22,9 @@ kept for this, because it would be a way out of the chroot. The file's own descr
 the lock anyway, and is open for writing. An empty file means that no process runs, and the next
 start reuses it.
 
-Two limits apply to every `flock`. A user who may read the file may lock it, and so prevent a
-daemon from starting: keep PID files in a directory that only trusted users may enter. A forked
-child that executes no other program shares the lock, and holds it after the daemon's end.
+A limit of every `flock`: a user who may read the file may lock it, and so prevent a daemon from
+starting. So keep PID files in a directory that only trusted users may enter. A forked child would
+share the lock, and hold it after the daemon's end; it closes its copy (`zenactors.process.forks`).
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from typing import Literal
 
 from zenactors.advice import advice_for, reason
 from zenactors.errors import AlreadyRunningError, ConfigurationError, ProcessSetupError
+from zenactors.process.forks import disown_in_children
 from zenactors.process.procfs import boot_id, own_start_time, start_time, user_of
 
 SUFFIX = ".pid"
@@ -122,6 +123,13 @@ class PidFile:
             raise ProcessSetupError(_refusal(self.path, cause)) from cause
         self._descriptor = descriptor
         self._owner = pid
+        disown_in_children(self)
+
+    def disown(self) -> None:
+        """Close a forked child's copy, which would hold the lock after the daemon's end."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def release(self) -> None:
         """Remove the file and release the lock. A file that cannot be removed is emptied.

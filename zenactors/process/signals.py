@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Any, Self
 
+from zenactors.process.forks import disown_in_children
 from zenactors.process.polling import poll_for
 
 SIGNALS_TO_NAMES_DICT = {
@@ -60,6 +61,22 @@ def stopping_quietly() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+@contextlib.contextmanager
+def children_have_statuses() -> Iterator[None]:
+    """Undo, while the context lasts, that the parent process has let this one ignore SIGCHLD.
+
+    The kernel would reap the children itself, and their statuses would be lost. Thread: main.
+    """
+    ignored = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+    if ignored:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if ignored and signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
 class SignalTrap:
     """Catch signals while the context lasts, and wait for them.
 
@@ -100,9 +117,26 @@ class SignalTrap:
             self._previous[number] = signal.signal(number, self._catch)
         # A process that becomes a daemon blocks its signals until the handlers are in place.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
+        disown_in_children(self)
         return self
 
+    def disown(self) -> None:
+        """Give a forked child Python's default handlers, and close its copy of the wake-up pipe."""
+        if self._read_fd < 0:
+            return  # it has ended
+        for number in self._signals:
+            python = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, python)
+        signal.set_wakeup_fd(-1)
+        os.close(self._read_fd)
+        os.close(self._write_fd)
+        self._lock = threading.Lock()
+        self._previous = {}
+        self._read_fd = self._write_fd = -1
+
     def __exit__(self, *_: object) -> None:
+        if self._read_fd < 0:
+            return  # in a forked child
         for number, handler in self._previous.items():
             # None: a handler that C code has set, which Python cannot restore.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -111,6 +145,7 @@ class SignalTrap:
             os.close(self._write_fd)
             self._write_fd = -1
         os.close(self._read_fd)
+        self._read_fd = -1
 
     def notify(self) -> None:
         """End a `wait` without a signal. Never blocks for long. Thread: any."""

@@ -12,6 +12,8 @@ import sys
 from contextlib import suppress
 from typing import NoReturn, TextIO
 
+from zenactors.process.forks import kill_multiprocessing_children
+
 STANDARD_STREAMS = 3  # descriptors 0, 1 and 2
 
 
@@ -46,6 +48,19 @@ def connect_standard_streams() -> None:
         os.close(null)
 
 
+def escape_what_cannot_be_encoded() -> None:
+    """Let standard output and standard error take any text: what they cannot encode is escaped.
+
+    A path that is no valid text keeps its bytes where the stream writes them already. Call it only
+    in a program of zenactors' own. Thread: main.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError):  # closed, or replaced by another object
+            keeps_bytes = stream.errors == "surrogateescape" and stream.encoding == "utf-8"
+            if stream.errors in {"strict", "surrogateescape"} and not keeps_bytes:
+                stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
 def write_to(stream: TextIO | None, text: str) -> None:
     """Write text and flush it. Does nothing if the stream is closed or has lost its reader.
 
@@ -71,15 +86,36 @@ def give_up_stdout() -> None:
     Otherwise what is still buffered would fail again when the interpreter flushes it at its end.
     Harmless without a standard output.
     """
+    _give_up(sys.stdout)
+
+
+def give_up_unwritable_streams() -> None:
+    """Flush standard output and standard error, and redirect those that fail to /dev/null.
+
+    Otherwise the interpreter would fail at them at its end, and exit with status 120. Thread: main.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _give_up(stream)
+        except (AttributeError, ValueError):
+            continue  # it is closed
+
+
+def _give_up(stream: TextIO | None) -> None:
     with suppress(AttributeError, OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())  # type: ignore[union-attr] # suppressed
+        os.close(null)
 
 
 def exit_at_once(status: int) -> NoReturn:
     """Flush the standard streams and end the process, without waiting for a thread.
 
-    The interpreter's own exit would wait for a thread that hangs. Exit handlers do not run.
-    Thread: any.
+    The interpreter's own exit would wait for a thread that hangs. Exit handlers do not run, so
+    multiprocessing's children are killed here. Thread: any.
     """
+    kill_multiprocessing_children()
     flush_standard_streams()
     os._exit(status)

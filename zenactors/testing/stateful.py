@@ -174,7 +174,8 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
     def _look(self) -> None:
         # Not an invariant of hypothesis, which would print its name after every rule.
         problem = imbalance(self.harness.counts())
-        assert not problem, problem
+        if problem:  # no assert statement: `python -O` drops those
+            raise AssertionError(problem)
         letters = [] if self.allow_dead_letters else self.harness.unread_dead_letters()
         for letter in letters:
             raise AssertionError(
@@ -202,8 +203,10 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
     def _stop(self, harness: Harness) -> None:
         self.run_until_idle()
         report = harness.stop()
-        assert not report.stuck, f"did not stop: {', '.join(report.stuck)}"
-        assert not report.timed_out, f"did not come to an end: {report.left} events were left"
+        if report.stuck:
+            raise AssertionError(f"did not stop: {', '.join(report.stuck)}")
+        if report.timed_out:
+            raise AssertionError(f"did not come to an end: {report.left} events were left")
         self._look()
 
 

@@ -1,0 +1,56 @@
+"""Everything works under `python -O` and `python -OO`, which drop asserts and docstrings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.config.sample import write
+from tests.running import run_python
+
+SPEC = """\
+name = "copy"
+[[component]]
+use = "zenactors.components:FileTailer"
+options = { patterns = ["in.log"], start = "beginning" }
+[[component]]
+use = "zenactors.components:RawWriter"
+options.path = "out.log"
+"""
+
+LINES = {
+    "--version": "0.",
+    "--help": "Commands:",
+    "run --help": "--stop-timeout SECONDS",
+    "tail --help": "--parse FORMAT",
+    "check --help": "--app-dir DIR",
+    "simulate --help": "--seeds N",
+    "tail in.log --from beginning --exit-when-idle": "one",
+    "check copy.toml": "FileTailer",
+    "run copy.toml --exit-when-idle": "",
+    "run copy.toml --action config-view": "stop_timeout",
+    "simulate copy.toml --seeds 1 --exit-when-idle": "",
+}
+
+
+@pytest.mark.parametrize("level", ["1", "2"])
+@pytest.mark.parametrize("line", LINES)
+def test_a_command_works_optimized(line: str, level: str, tmp_path: Path) -> None:
+    write(tmp_path / "in.log", "one\n")
+    write(tmp_path / "copy.toml", SPEC)
+
+    done = run_python("-m", "zenactors", *line.split(), cwd=tmp_path, PYTHONOPTIMIZE=level)
+
+    assert done.returncode == 0, done.stderr
+    assert LINES[line] in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("level", ["1", "2"])
+@pytest.mark.parametrize("option", ["--help", "--action=config-view", "--work-units=1"])
+def test_a_program_works_optimized(option: str, level: str, tmp_path: Path) -> None:
+    done = run_python("-m", "zenactors.demo", option, cwd=tmp_path, PYTHONOPTIMIZE=level)
+
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr

@@ -409,3 +409,15 @@ def test_a_watch_that_nobody_waits_for_is_forgotten() -> None:
         loop.ask(lambda _state: None)
         assert gone() is None
         assert loop._watches == []
+
+
+def test_what_comes_after_a_question_does_not_change_its_answer() -> None:
+    with Dispatcher([Fake({"x": None})]) as dispatcher:
+        loop = dispatcher._engine.loop
+        has_submissions = loop.has_submissions
+        loop.has_submissions = lambda: True  # type: ignore[method-assign] # say, a wake-up
+        try:
+            assert dispatcher.drain(0.0)
+            assert dispatcher.is_idle()
+        finally:
+            loop.has_submissions = has_submissions  # type: ignore[method-assign]

@@ -382,7 +382,7 @@ class Dispatcher(DaemonNames):
         Events for later count as queued, but maintenance events do not, except with pyzenkit's
         semantics.
         """
-        idle: bool = self._engine.loop.ask(self._engine.is_idle)
+        idle: bool = self._engine.loop.ask(lambda state: state.idle())
         return idle
 
     def counts(self) -> dict[Any, Counts]:

@@ -24,7 +24,7 @@ Invariants:
 - While the dispatcher's thread runs anything of a user's, it is not parked: another holder takes
   what comes from outside, at the latest a helper of a thread that waits for an answer.
 - The args of an event are let go of by the thread of the component that handled it last, or by the
-  thread that cancels it. What little is left is let go of after the hold.
+  thread that cancels it. The rest (cancelled timers, questions) is let go of after the hold.
 - A hold takes in a bounded number of events, whatever producers do. Nothing of a user's runs, is
   logged or is let go of during a hold, except what the garbage collector may run in any thread. A
   thread that holds the state already never tries to acquire it again: what such a finalizer

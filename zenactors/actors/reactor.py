@@ -306,7 +306,7 @@ class ComponentReactor:
         try:
             selector = self._selector or self._open_selector()
             selector.register(number, events)
-        except BaseException:
+        except BaseException:  # whatever it was, no half-made selector remains
             if not is_open:
                 self._close_selector()
             raise

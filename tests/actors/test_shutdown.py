@@ -424,3 +424,20 @@ def test_a_signal_handler_that_stops_in_the_middle_of_a_stop_loses_no_statistics
     reports.append(dispatcher.stop())
     assert reports[0] is reports[1]
     assert dispatcher.get_statistics() == {"counted": {"lines": 3}}
+
+
+def test_a_graceful_stop_halts_in_the_very_hold_that_finds_nothing_left() -> None:
+    # Otherwise a timed event could start between this hold and the halt.
+    with Dispatcher([Fake({"x": None})]) as dispatcher:
+        engine = dispatcher._engine
+        notify = engine.notifier.notify
+        halted_in_holds: list[bool] = []
+
+        def noting() -> None:
+            if engine.loop.holds():
+                halted_in_holds.append(engine.halted)
+            notify()
+
+        engine.notifier.notify = noting  # type: ignore[method-assign]
+        dispatcher.stop()
+    assert halted_in_holds == [True]

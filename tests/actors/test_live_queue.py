@@ -4,6 +4,7 @@ import gc
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, ObservedNotifier, await_fact, in_threads
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.actors.runtime import Runtime
 from zenactors.errors import NotRunningError, QueueEmptyException, QueueFullError
 
 
@@ -292,7 +294,12 @@ def test_after_the_stop_schedule_raises_in_a_thread_outside() -> None:
 
 
 def test_a_new_thread_inherits_nothing_of_one_that_had_its_identifier() -> None:
-    dispatcher = Dispatcher([Fake({"x": None})], queue_limit=3)  # not started: all events wait
+    class WithoutHelpers(Runtime):  # a helper's thread would take the identifier
+        def run_apart(self, function: Callable[[], None]) -> None:
+            function()
+
+    # Not started: all events wait.
+    dispatcher = Dispatcher([Fake({"x": None})], queue_limit=3, runtime=WithoutHelpers())
     first: list[int] = []
 
     def fill() -> None:

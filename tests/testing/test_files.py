@@ -266,6 +266,9 @@ SLASHES = [
 ]
 
 
+REPEATED_STARS = ["**/**", "**/**/", "**/**/**", "a/**/**", "**/**/*", "./**/**"]
+
+
 @settings(max_examples=150)
 @given(steps=st.lists(STEPS, min_size=1, max_size=25))
 @example(steps=BEHIND_THE_END)
@@ -293,6 +296,7 @@ def snapshot(root: str) -> list[Any]:
     steps=st.lists(STEPS, min_size=1, max_size=20),
 )
 @example(before={"a": b"1", "b/c": b"2"}, steps=SLASHES[2:])
+@example(before={"a/b": b""}, steps=[("glob", pattern) for pattern in REPEATED_STARS])
 def test_an_overlay_does_the_same_and_leaves_the_disk_alone(before, steps):
     with directory_of_disk() as root:
         for side in ("disk", "below"):

@@ -50,6 +50,7 @@ class _Search:
         """
         part, rest = parts[0], parts[1:]
         if part == "**":
+            repeated = rest[:1] == ["**"]
             while rest[:1] == ["**"]:
                 rest = rest[1:]
             if base and not rest and os.path.isdir(base):  # noqa: PTH112 - the path stays as it is spelled
@@ -58,6 +59,8 @@ class _Search:
                 if rest:
                     yield from self.below(directory, rest)
                 else:
+                    if repeated and directory:
+                        yield directory  # as `glob` does: "**/**" also matches "a/"
                     yield from (directory + name for name, _ in self._names(directory, "*"))
         elif _MAGIC(part):
             for name, is_directory in self._names(base, part):

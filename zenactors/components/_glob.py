@@ -50,18 +50,7 @@ class _Search:
         """
         part, rest = parts[0], parts[1:]
         if part == "**":
-            repeated = rest[:1] == ["**"]
-            while rest[:1] == ["**"]:
-                rest = rest[1:]
-            if base and not rest and os.path.isdir(base):  # noqa: PTH112 - the path stays as it is spelled
-                yield base
-            for directory in self._walk(base):
-                if rest:
-                    yield from self.below(directory, rest)
-                else:
-                    if repeated and directory:
-                        yield directory  # as `glob` does: "**/**" also matches "a/"
-                    yield from (directory + name for name, _ in self._names(directory, "*"))
+            yield from self._at_any_depth(base, rest)
         elif _MAGIC(part):
             for name, is_directory in self._names(base, part):
                 if not rest:
@@ -72,6 +61,21 @@ class _Search:
             yield from self.below(f"{base}{part}/", rest)
         elif os.path.lexists(base + part) and base + part:
             yield base + part
+
+    def _at_any_depth(self, base: str, rest: list[str]) -> Iterator[str]:
+        """Yield the paths that match `**` and the parts behind it."""
+        repeated = rest[:1] == ["**"]
+        while rest[:1] == ["**"]:
+            rest = rest[1:]
+        if base and not rest and os.path.isdir(base):  # noqa: PTH112 - the path stays as it is spelled
+            yield base
+        for directory in self._walk(base):
+            if rest:
+                yield from self.below(directory, rest)
+                continue
+            if repeated and directory:
+                yield directory  # as `glob` does: "**/**" also matches "a/"
+            yield from (directory + name for name, _ in self._names(directory, "*"))
 
     def _names(self, base: str, pattern: str) -> Iterator[tuple[str, bool]]:
         """Yield the names in a directory that match, and whether each is a directory."""

@@ -28,6 +28,8 @@ class DaemonBase(CallbackApi, Actions):
     """Save the runlog now and then and at the end, even if no directory is configured."""
     terminal: Terminal | None = None
     """The terminal of the process in the foreground; None: `serve` looks for it."""
+    identity: tuple[int, str] | None = None
+    """The process's start time and boot; None: `/proc` is still visible and has them."""
     on_ready: Callable[[], None] | None = None
     """Called when every component has started. Thread: main."""
     reopen_logs: Callable[[Mapping[str, Any]], None] | None = None

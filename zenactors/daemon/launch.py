@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from zenactors._version import __version__
 from zenactors.advice import reason
 from zenactors.core.text import harmless
-from zenactors.daemon.actions import SIGNAL_ACTIONS, Outcome, send_signal
+from zenactors.daemon.actions import SIGNAL_ACTIONS, WAITED_FOR, Outcome, send_signal
 from zenactors.daemon.application import program_name
 from zenactors.daemon.command_line import HelpShown, UsageError, parse_daemon, usage
 from zenactors.daemon.daemon_base import DaemonBase
@@ -124,7 +124,7 @@ def signal_directly(given: Mapping[str, Any], *, configured: bool = True) -> int
     action, pid_file = given.get("action"), given.get("pid_file")
     if action not in SIGNAL_ACTIONS or not pid_file:
         return None
-    if configured and action == "signal-usr2":
+    if configured and action in WAITED_FOR:
         return None
     parallel = bool(given.get("paralel") or given.get("parallel"))
     return show(send_signal(SIGNAL_ACTIONS[action], Path(pid_file), parallel=parallel))

@@ -45,6 +45,7 @@ from zenactors.process.forks import disown_in_children, end_multiprocessing_chil
 from zenactors.process.launcher import Launcher
 from zenactors.process.pidfile import PidFile, with_serial
 from zenactors.process.privileges import drop, enter, resolve_group, resolve_user
+from zenactors.process.procfs import own_identity
 from zenactors.process.signals import children_have_statuses
 from zenactors.process.streams import fill_standard_streams, write_to
 from zenactors.process.terminal import Terminal
@@ -140,6 +141,7 @@ class _OwnProcess:
         if daemon.c("paralel"):
             daemon.use_instance_files(os.getpid())
             pid_file = pid_file and with_serial(pid_file, os.getpid())
+        daemon.identity = own_identity()  # /proc may be outside chroot_dir
         make_user_directories(daemon.paths)
         if pid_file:
             self._pid_file = PidFile(pid_file)

@@ -69,7 +69,10 @@ def test_delays_intervals_and_ages_are_measured_whatever_the_clock_shows(
         harness.advance(19.5)
         state, runlog = saved(harness, files)
         assert state["time"].startswith("1970-01-01T00:00:")
-        assert (state["uptime"], runlog["duration"]) == (pytest.approx(19.5, abs=1.0), pytest.approx(19.5, abs=1.0))
+        assert (state["uptime"], runlog["duration"]) == (
+            pytest.approx(19.5, abs=1.0),
+            pytest.approx(19.5, abs=1.0),
+        )
         assert runlog["start_text"].startswith("1970-01-01T00:00:0")
 
         clock.step(NOW - 1 - clock.time())
@@ -87,7 +90,10 @@ def test_delays_intervals_and_ages_are_measured_whatever_the_clock_shows(
         clock.step(NOW)
         harness.advance(9.0)
         state, runlog = saved(harness, files)
-        assert (state["uptime"], runlog["duration"]) == (pytest.approx(39.5, abs=1.0), pytest.approx(39.5, abs=1.0))
+        assert (state["uptime"], runlog["duration"]) == (
+            pytest.approx(39.5, abs=1.0),
+            pytest.approx(39.5, abs=1.0),
+        )
         assert runlog["start"] == pytest.approx(runlog["end"] - runlog["duration"])
         assert runlog["start_text"].startswith("2026-11-24T10:14:")
         rates = [each["spd"] for each in daemon.get_statistics("d")["Alarm"].values()]

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from loguru import logger
 
+from zenactors.actors.idle import is_idle
 from zenactors.actors.incidents import survive_log, try_to_log
 from zenactors.daemon.signal_events import SIGNAL_EVENTS, SignalAnswers
 from zenactors.errors import (
@@ -312,7 +313,8 @@ class MainLoop:
         event = self._events[number]
         dispatcher = self._dispatcher
         if number == signal.SIGQUIT and event is None:
-            try_to_log("WARNING", "What every thread is doing:\n{stacks}", stacks=stacks())
+            found = stacks(is_idle=is_idle)
+            try_to_log("WARNING", "What every thread is doing:\n{stacks}", stacks=found)
         if event is None or dispatcher is None or self._leaving:
             return
         if number == signal.SIGTERM and self._sigterm == "terminate":

@@ -30,6 +30,7 @@ from loguru import logger
 
 from zenactors.actors.idle import is_idle
 from zenactors.actors.incidents import survive_log, try_to_log
+from zenactors.actors.tracebacks import log_failure
 from zenactors.daemon.signal_events import SIGNAL_EVENTS, SignalAnswers
 from zenactors.errors import (
     EXIT_CONFIG,
@@ -206,7 +207,7 @@ class MainLoop:
             try_to_log("ERROR", "{cause}", cause=cause)
             if cause.__cause__ is not None:
                 with survive_log():
-                    logger.opt(exception=cause.__cause__).debug("The original exception")
+                    log_failure(logger, "DEBUG", "The original exception", cause.__cause__)
             return self._leave(dispatcher, EXIT_START_FAILED)
         except ForcedExit as leave:
             try_to_log("WARNING", "Leaving at once: {reason}", reason=leave.reason.value)

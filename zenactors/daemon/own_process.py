@@ -23,6 +23,7 @@ from loguru import logger
 
 from zenactors.actors.incidents import survive_log, try_to_log
 from zenactors.actors.shutdown import CHILDREN_GRACE
+from zenactors.actors.tracebacks import log_failure
 from zenactors.core.clock import SystemClock
 from zenactors.core.replicas import Replicas
 from zenactors.core.text import harmless
@@ -112,7 +113,8 @@ class _OwnProcess:
             status = EXIT_CONFIG
         except Exception as cause:  # a bug, of the program or of zenactors: it must be seen
             with survive_log():
-                logger.exception("A bug ends the daemon: {cause!r}", cause=cause)
+                message = "A bug ends the daemon: {cause!r}"
+                log_failure(logger, "ERROR", message, cause, cause=cause)
             self._complain("".join(traceback.format_exception(cause)))
             status = EXIT_SOFTWARE
         finally:

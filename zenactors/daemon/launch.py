@@ -51,7 +51,9 @@ def _obey(daemon: DaemonBase, argv: Sequence[str]) -> int:
         with stopping_quietly():
             try:
                 given = _parse(daemon, argv)
-            except HelpShown:
+            except HelpShown as shown:
+                if shown.lost is not None:
+                    return _lose_output(shown.lost)
                 return EXIT_OK if sys.stdout is None else show(Outcome(""))  # flushes the help
             if (status := signal_directly(given)) is not None:
                 return status
@@ -64,11 +66,6 @@ def _obey(daemon: DaemonBase, argv: Sequence[str]) -> int:
             signal.pthread_sigmask(signal.SIG_BLOCK, SIGNAL_EVENTS)
     except KeyboardInterrupt:
         return EXIT_OK  # stopped before it began: as asked
-    except OSError as cause:
-        if isinstance(cause, BrokenPipeError) or cause.errno == errno.ENOSPC:
-            return _lose_output(cause)
-        traceback.print_exc()
-        return EXIT_SOFTWARE
     except UsageError as cause:
         _complain(f"{cause}\n{cause.usage}")
         return EXIT_USAGE
@@ -78,7 +75,7 @@ def _obey(daemon: DaemonBase, argv: Sequence[str]) -> int:
         _complain(explain_failure(cause, given))
         return EXIT_CONFIG
     except Exception:  # a bug, of the program or of zenactors: show all of it
-        traceback.print_exc()
+        write_to(sys.stderr, traceback.format_exc())
         return EXIT_SOFTWARE
     return run_process(daemon, final=True)
 

@@ -28,7 +28,7 @@ from zenactors.core.clock import SystemClock
 from zenactors.core.replicas import Replicas
 from zenactors.core.text import harmless
 from zenactors.daemon.daemon_base import DaemonBase
-from zenactors.daemon.paths import advice_without_home, make_user_directories
+from zenactors.daemon.paths import advice_without_home, current_directory, make_user_directories
 from zenactors.daemon.signal_events import SIGNAL_EVENTS
 from zenactors.errors import (
     EXIT_ALREADY_RUNNING,
@@ -131,6 +131,7 @@ class _OwnProcess:
         user = None if daemon.c("user") is None else resolve_user(daemon.c("user"), group)
         pid_file = daemon.c("pid_file")
         if not daemon.c("no_daemon"):
+            started_in = current_directory()
             self._launcher = detach(
                 # The time that all components may take, and some for the rest.
                 start_timeout=daemon.c("start_timeout") * (len(daemon.components) + 2),
@@ -140,6 +141,8 @@ class _OwnProcess:
                 close=_descriptors(daemon, "close_descriptors"),
             )
             disown_in_children(self._launcher)
+            if daemon.c("work_dir") is None and daemon.c("chroot_dir") is None:
+                daemon.left_directory = None if started_in is None else str(started_in)
         if daemon.c("paralel"):
             daemon.use_instance_files(os.getpid())
             pid_file = pid_file and with_serial(pid_file, os.getpid())

@@ -17,7 +17,13 @@ from typing import Any, Literal
 from zenactors.components._files import SYSTEM_FILES, Files, located
 from zenactors.components._options import check_count, check_positive, check_strings
 from zenactors.components.tail.discovery import Discovery, discover, is_glob
-from zenactors.components.tail.followed import Followed, ReadyQueue, is_within_line, open_file
+from zenactors.components.tail.followed import (
+    Followed,
+    ReadyQueue,
+    has_false_size,
+    is_within_line,
+    open_file,
+)
 from zenactors.components.tail.identity import Fate, Identity, identities_of, identity_of
 from zenactors.components.tail.lines import Lines
 from zenactors.components.tail.problems import Problems
@@ -254,6 +260,15 @@ class FileTailer(ZenDaemonComponent):
         except OSError as cause:
             self._problems.report_error(path, "open", cause)
             return
+        try:
+            if stat_bits.S_ISREG(stat.st_mode) and has_false_size(fd, self.files):
+                self._problems.report_false_size(path)
+                self.files.close(fd)
+                return
+        except OSError as cause:
+            self._problems.report_error(path, "read", cause)
+            self.files.close(fd)
+            return
         identity = identity_of(stat)
         # Another file may have taken the path since the poll began.
         if identity in self._files or not stat_bits.S_ISREG(stat.st_mode):
@@ -367,6 +382,8 @@ class FileTailer(ZenDaemonComponent):
         self._hand_on(daemon, batches)
         if not reader.at_end:
             self._ready.add(followed)
+        elif daemon.exit_when_idle:  # otherwise, the next poll tries again
+            followed.ends_at = (followed.size, reader.offset)
 
     def _read_failed(self, followed: Followed, cause: OSError) -> None:
         followed.reader.close()

@@ -188,6 +188,19 @@ def test_check_cuts_nothing_off_on_a_narrow_terminal(monkeypatch: pytest.MonkeyP
     assert "…" not in terminal.getvalue()
 
 
+@pytest.mark.parametrize("no_color", ["1", ""])
+def test_tables_are_plain_text_if_no_color_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, no_color: str
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", no_color)
+    write("right.toml", RIGHT)
+    assert main(["check", "right.toml"]) == 0
+    assert ("\x1b" in terminal.getvalue()) == (no_color == "")
+
+
 def test_check_draws_with_the_characters_of_standard_output(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

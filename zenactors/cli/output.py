@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
@@ -86,6 +87,7 @@ def console(stream: TextIO | None, into: TextIO | None = None) -> Console:
     return Console(
         file=into or stream or io.StringIO(),
         force_terminal=on_terminal,
+        color_system=None if os.environ.get("NO_COLOR") else "auto",  # rich leaves bold in
         markup=False,
         emoji=False,
         highlight=False,

@@ -30,7 +30,6 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     (directory / "copy.toml").write_text(SPEC)
     descriptor = os.open(*REFUSING[refusing])
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: descriptor}
     try:
         return subprocess.run(
             [sys.executable, *words],
@@ -40,7 +39,8 @@ def run(
             text=True,
             timeout=LIMIT,
             check=False,
-            **streams,
+            stdout=descriptor if stream == "stdout" else subprocess.PIPE,
+            stderr=descriptor if stream == "stderr" else subprocess.PIPE,
         )
     finally:
         os.close(descriptor)

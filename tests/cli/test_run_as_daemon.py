@@ -7,13 +7,14 @@ import os
 import select
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.config.sample import write
-from tests.running import run_python
+from tests.running import ROOT, run_python
 from zenactors.cli import main
 
 Capture = pytest.CaptureFixture[str]
@@ -193,3 +194,29 @@ def test_a_parser_s_rejects_are_beside_its_inputs(directory: Path) -> None:
 
     assert started.returncode in {0, 65}, started.stderr
     assert wait_for("rejects.log", "no access\n")
+
+
+def test_an_action_finds_the_files_of_a_daemon_in_the_foreground(directory: Path) -> None:
+    (directory / "in.log").touch()
+    spec = SPEC.format(output="out.log").splitlines()
+    write(
+        "copy.toml",
+        "\n".join(line for line in spec if "state_file" not in line).replace(
+            'runlog_dir = "runs"\n', ""
+        ),
+    )
+    elsewhere = directory / "elsewhere"
+    elsewhere.mkdir()
+    command = [sys.executable, "-m", "zenactors", "run", "copy.toml", "--no-summary"]
+    with subprocess.Popen(command, cwd=directory, env=os.environ | {"PYTHONPATH": str(ROOT)}) as it:
+        try:
+            wait_for("copy.log", "copy starts")
+            for action, written in (("signal-usr1", "*.runlogs/*"), ("signal-usr2", "*.state")):
+                done = run_python(
+                    "-m", "zenactors", "run", "../copy.toml", "--action", action,
+                    "--pid-file", "../copy.pid", cwd=elsewhere,
+                )  # fmt: skip
+                assert done.returncode == 0, done.stdout + done.stderr
+                assert len(list(directory.glob(written))) == 1
+        finally:
+            it.send_signal(signal.SIGINT)

@@ -116,7 +116,7 @@ def test_a_runlog_of_another_process_is_not_the_one_that_is_waited_for(
     pid_file.acquire()
     previous = signal.signal(signal.SIGUSR1, lambda *_: store.save(other) and None)
     try:
-        outcome = send_signal(signal.SIGUSR1, tmp_path / "x.pid", parallel=False, runlogs=store)
+        outcome = send_signal(signal.SIGUSR1, tmp_path / "x.pid", parallel=False, runlogs=[store])
     finally:
         signal.signal(signal.SIGUSR1, previous)
         pid_file.release()
@@ -135,7 +135,7 @@ def test_a_state_that_is_never_written_is_no_success(
             signal.SIGCONT,  # to this process, in which it does nothing
             tmp_path / "x.pid",
             parallel=False,
-            written=tmp_path / "x.state",
+            written=[tmp_path / "x.state"],
         )
     finally:
         pid_file.release()

@@ -13,7 +13,7 @@ import inspect
 import json
 import select
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from zenactors.advice import reason
@@ -31,7 +31,7 @@ from zenactors.errors import (
     EXIT_NOT_RUNNING,
     EXIT_OK,
 )
-from zenactors.process.pidfile import instances, signal_holder
+from zenactors.process.pidfile import instances, look_up, signal_holder
 from zenactors.process.polling import poll_for
 from zenactors.process.signals import SIGNALS_TO_NAMES_DICT
 
@@ -96,26 +96,36 @@ class Actions(BaseApp):
         pid_file = self.c(self.CONFIG_PID_FILE)
         parallel = bool(self.c(self.CONFIG_PARALEL))
         path = Path(pid_file) if pid_file else None
-        written = runlogs = None
+        written: list[Path] = []
+        runlogs: list[Path] = []
         if sign == signal.SIGUSR1:
-            runlogs = self._outside(self.CONFIG_RUNLOG_DIR)
+            runlogs = self._places(self.CONFIG_RUNLOG_DIR, path)
         elif sign == signal.SIGUSR2:
-            written = self._outside(self.CONFIG_STATE_FILE)
+            written = self._places(self.CONFIG_STATE_FILE, path)
         self.outcome = send_signal(
             sign,
             path,
             parallel=parallel,
             written=written,
-            runlogs=None if runlogs is None else RunlogStore(runlogs, self.name),
+            runlogs=[RunlogStore(each, self.name) for each in runlogs],
         )
         return self.outcome
 
-    def _outside(self, key: str) -> Path | None:
-        """Return a configured file of the daemon as it is seen from outside its `chroot_dir`."""
+    def _places(self, key: str, pid_file: Path | None) -> list[Path]:
+        """Return where the daemon may write a file, as seen from outside its `chroot_dir`.
+
+        If nothing configures it, a daemon in the foreground may write it where that was started.
+        """
         file, root = self.c(key), self.c(self.CONFIG_CHROOT_DIR)
         if not file:
-            return None
-        return Path(root, str(file).lstrip("/")) if root else Path(file)
+            return []
+        places = [Path(root, str(file).lstrip("/")) if root else Path(file)]
+        if self.configuration.origins.get((key,), "default") == "default" and pid_file:
+            places += [
+                directory / Path(self._foreground_files()[key]).name
+                for directory in _current_directories(pid_file)
+            ]
+        return places
 
     def cbk_action_config_view(self) -> Outcome:
         """Show the merged configuration and the source of each value."""
@@ -180,8 +190,8 @@ def send_signal(
     pid_file: Path | None,
     *,
     parallel: bool,
-    written: Path | None = None,
-    runlogs: RunlogStore | None = None,
+    written: Sequence[Path] = (),
+    runlogs: Sequence[RunlogStore] = (),
 ) -> Outcome:
     """Send a signal to the daemon that holds a PID file.
 
@@ -189,8 +199,8 @@ def send_signal(
         number: The signal; 0 only checks that the daemon runs.
         pid_file: The file; None if the daemon is configured without one.
         parallel: True: to each instance whose file has that name and a serial.
-        written: The file that the daemon writes when it gets the signal: wait for it, for 10
-            seconds at most. With `parallel`, each instance's has its serial.
+        written: The files of which the daemon writes one when it gets the signal: wait for it, for
+            10 seconds at most. With `parallel`, each instance's has its serial.
         runlogs: Where the daemon writes its runlog when it gets the signal: wait for it as well.
     """
     if pid_file is None:
@@ -205,7 +215,8 @@ def send_signal(
         name = pid_file.with_name(f"{pid_file.stem}.*{pid_file.suffix}")
         return Outcome(f"Not running: there is no PID file {name}", EXIT_NOT_RUNNING)
     return _combine(
-        _send(number, each, _expected(_of_instance(written, each), runlogs)) for each in files
+        _send(number, each, _expected([_of_instance(w, each) for w in written], runlogs))
+        for each in files
     )
 
 
@@ -218,15 +229,15 @@ def _combine(outcomes: Iterable[Outcome]) -> Outcome:
     return Outcome("\n".join(each.text for each in found), status)
 
 
-def _of_instance(file: Path | None, pid_file: Path) -> Path | None:
+def _of_instance(file: Path, pid_file: Path) -> Path:
     serial = pid_file.suffixes[-2:-1]
-    return file and file.with_name(f"{file.stem}{''.join(serial)}{file.suffix}")
+    return file.with_name(f"{file.stem}{''.join(serial)}{file.suffix}")
 
 
 class _Expected(abc.ABC):
     """A file that the daemon writes when it gets the signal."""
 
-    name: Path
+    name: str
 
     def __init__(self) -> None:
         self._before = self.versions(None)
@@ -241,28 +252,37 @@ class _Expected(abc.ABC):
 
 
 class _ExpectedState(_Expected):
-    def __init__(self, file: Path) -> None:
-        self.name = file
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.name = " or ".join(map(str, files))
+        self._files = files
         super().__init__()
 
     def versions(self, pid: int | None) -> set[_Version]:
-        return _versions([self.name])
+        return _versions(self._files)
 
 
 class _ExpectedRunlog(_Expected):
-    def __init__(self, store: RunlogStore) -> None:
-        self.name = store.directory / "*.runlog"
-        self._store = store
+    def __init__(self, stores: Sequence[RunlogStore]) -> None:
+        self.name = " or ".join(f"{store.directory}/*.runlog" for store in stores)
+        self._stores = stores
         super().__init__()
 
     def versions(self, pid: int | None) -> set[_Version]:
-        return _versions(self._store.written_by(pid))
+        return _versions(path for store in self._stores for path in store.written_by(pid))
 
 
-def _expected(state: Path | None, runlogs: RunlogStore | None) -> _Expected | None:
-    if state is not None:
-        return _ExpectedState(state)
-    return _ExpectedRunlog(runlogs) if runlogs is not None else None
+def _expected(states: Sequence[Path], runlogs: Sequence[RunlogStore]) -> _Expected | None:
+    if states:
+        return _ExpectedState(states)
+    return _ExpectedRunlog(runlogs) if runlogs else None
+
+
+def _current_directories(pid_file: Path) -> list[Path]:
+    """Return the directory in which the process of a PID file works, if it can be found out."""
+    with contextlib.suppress(OSError):
+        pid = look_up(pid_file).pid
+        return [] if pid is None else [Path(f"/proc/{pid}/cwd").readlink()]
+    return []
 
 
 def _send(number: int, pid_file: Path, written: _Expected | None) -> Outcome:

@@ -40,9 +40,7 @@ class Alarm(ZenDaemonComponent):
 
 @pytest.fixture(params=STARTS)
 def clock(request: pytest.FixtureRequest) -> VirtualClock:
-    clock = VirtualClock(5.0)
-    clock.step(request.param - 5.0)
-    return clock
+    return VirtualClock(request.param)
 
 
 def saved(harness: Harness, files: VirtualFiles) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+import select
 from typing import Any
 
 import pytest
@@ -15,13 +15,13 @@ from zenactors.process.diagnostics import stacks
 
 
 def dump_with(idle: int, names: tuple[str, ...] = ()) -> str:
-    """Return the stacks once so many threads are idle."""
-    end = threading.Event()
+    """Return the stacks once so many threads are idle; there is no event to wait for."""
+    poll = select.poll()
     for _ in range(int(DEADLINE * 100)):
         text = stacks(names, is_idle=is_idle)
         if f"({idle:,} threads)" in text.rpartition("\n")[2]:
             return text
-        end.wait(0.01)
+        poll.poll(10)
     pytest.fail(f"not {idle} threads are idle:\n{text}")
 
 

@@ -2,8 +2,9 @@
 
 loguru's default sink shows the values of variables in a traceback (`diagnose`), and so secrets. An
 application removes that sink. Without one, in a script or a test that uses only a `Dispatcher` or a
-harness, it is there: then the library logs an exception as text. Otherwise it hands the exception
-to the sinks, whose owners decide what they show of it.
+harness, it is there: then the sinks get a stand-in of the exception, without frames, whose note is
+the traceback as text. Otherwise they get the exception itself, and their owners decide what they
+show of it.
 """
 
 from __future__ import annotations
@@ -48,13 +49,34 @@ def log_failure(
 
     Thread: any.
     """
-    if cause is None or not has_default_sink():
-        log.opt(depth=1 + depth, exception=cause).log(level, message, *args, **fields)
-    else:
-        text = harmless(traceback_text(cause, cause.__traceback__)).rstrip("\n")
-        log.opt(depth=1 + depth).log(
-            level, f"{message}\n{{traceback}}", *args, traceback=text, **fields
-        )
+    shown: Any = cause
+    if cause is not None and has_default_sink():
+        stand_in = _stand_in(cause)
+        shown = (type(stand_in), stand_in, None)
+    log.opt(depth=1 + depth, exception=shown).log(level, message, *args, **fields)
+
+
+class StandIn(Exception):  # noqa: N818 - it has the name of the exception that it stands for
+    """An exception without frames, for sinks that would show the values of their variables.
+
+    Attributes:
+        original: The exception that it stands for.
+    """
+
+    original: BaseException
+
+
+def _stand_in(cause: BaseException) -> StandIn:
+    kind = type(cause)
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    try:
+        text = harmless(str(cause))
+    except Exception as problem:
+        text = f"<its text raises {type(problem).__name__}>"
+    found: StandIn = type(kind.__name__, (StandIn,), names)(text)
+    found.original = cause
+    found.add_note(harmless(traceback_text(cause, cause.__traceback__)).rstrip("\n"))
+    return found
 
 
 def traceback_text(cause: BaseException, found: TracebackType | None) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from zenactors.actors.tracebacks import traceback_text
+from zenactors.actors.tracebacks import StandIn, traceback_text
 from zenactors.config.redaction import plain
 from zenactors.core.text import harmless, one_record, printable, short_repr
 
@@ -80,7 +80,10 @@ def _traceback(exception: RecordException | None) -> str:
     """Return a traceback that begins where zenactors has called other code, if it has."""
     if exception is None or exception.value is None:
         return ""
-    return traceback_text(exception.value, exception.traceback)
+    value = exception.value
+    if isinstance(value, StandIn):
+        return traceback_text(value.original, value.original.__traceback__)
+    return traceback_text(value, exception.traceback)
 
 
 def warning_line(time: datetime, text: str, *, as_json: bool) -> bytes:

@@ -65,6 +65,10 @@ def test_version_goes_to_standard_output(capsys: Capture) -> None:
         ("--vers", "unknown option '--vers'; did you mean '--version'?"),
         ("tail --par access a", "unknown option '--par'; did you mean '--parse'?"),
         ("run -q a", "unknown option '-q'"),
+        ("tail -dash.log", "unknown option '-dash.log'"),  # docopt would obey its h
+        ("run a --log-level -- b", "option '--log-level' needs a value: --log-level LEVEL"),
+
+        ("run -- a --exit-when-idle", "unexpected argument '--exit-when-idle'"),
         ("run a --log-level", "option '--log-level' needs a value: --log-level LEVEL"),
         ("run a --exit-when-idle=yes",
          "option '--exit-when-idle' takes no value, but got '--exit-when-idle=yes'"),
@@ -184,6 +188,19 @@ def test_check_cuts_nothing_off_on_a_narrow_terminal(monkeypatch: pytest.MonkeyP
     assert "…" not in terminal.getvalue()
 
 
+@pytest.mark.parametrize("no_color", ["1", ""])
+def test_tables_are_plain_text_if_no_color_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, no_color: str
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", no_color)
+    write("right.toml", RIGHT)
+    assert main(["check", "right.toml"]) == 0
+    assert ("\x1b" in terminal.getvalue()) == (no_color == "")
+
+
 def test_check_draws_with_the_characters_of_standard_output(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -239,3 +256,30 @@ def test_the_help_of_run_names_the_default_places(capsys: Capture) -> None:
     assert main(["run", "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "the default files are NAME.pid and NAME.state in /var/run" in shown
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tail --from beginning --exit-when-idle -- -a.log",
+        "tail --exit-when-idle --from=beginning -- -a.log -a.log",
+        "-- tail --exit-when-idle --from beginning ./-a.log",
+        "run --exit-when-idle --no-summary -- -a.toml",
+    ],
+)
+def test_after_two_dashes_there_are_no_options(
+    line: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("-a.log", "text\n")
+    spec = """
+        name = "a"
+        [[component]]
+        use = "zenactors.components:FileTailer"
+        options = { patterns = ["-a.log"], start = "beginning" }
+        [[component]]
+        use = "zenactors.components:RawWriter"
+    """
+    write("-a.toml", spec)
+
+    assert main(line.split()) == 0
+    assert capfd.readouterr().out == "text\n"

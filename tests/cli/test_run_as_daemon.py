@@ -7,13 +7,14 @@ import os
 import select
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.config.sample import write
-from tests.running import run_python
+from tests.running import ROOT, run_python
 from zenactors.cli import main
 
 Capture = pytest.CaptureFixture[str]
@@ -29,19 +30,19 @@ runlog_dir = "runs"
 [[component]]
 use = "zenactors.components:FileTailer"
 name = "tailer"
-options.patterns = ["{directory}/in.log"]
+options.patterns = ["in.*"]
 options.start = "beginning"
 options.poll_interval = 0.05
 
 [[component]]
 use = "zenactors.components:RawWriter"
 name = "writer"
-options.path = "{directory}/{output}"
+options.path = "{output}"
 """
 
 
 def write_spec(output: str = "out.log", more: str = "") -> None:
-    write("copy.toml", SPEC.format(directory=Path.cwd(), output=output) + more)
+    write("copy.toml", SPEC.format(output=output) + more)
 
 
 def zenactors(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -65,6 +66,15 @@ class Background:
             signal.pidfd_send_signal(self._ended, signal.SIGKILL)
             self.has_ended(DEADLINE)
         os.close(self._ended)
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Start daemons in a directory whose name looks like a pattern, by a SPEC without its name."""
+    directory = tmp_path / "logs[of]*"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    return directory
 
 
 @pytest.fixture
@@ -121,12 +131,13 @@ def test_a_file_s_daemon_goes_through_its_life_in_the_background(background: Bac
     assert json.loads(runlog.read_text())["status"] == 0
 
 
-def test_an_error_of_the_start_is_shown_by_the_launching_process() -> None:
+def test_an_error_of_the_start_is_shown_by_the_launching_process(directory: Path) -> None:
     write_spec(output="no/out.log")
     started = zenactors("copy.toml", "--daemon")
 
     assert started.returncode == 69
     assert "Component 'writer' failed in setup" in started.stderr
+    assert f"Cannot write to {directory}/no/out.log: " in started.stderr
     assert not Path("copy.pid").exists()
 
 
@@ -156,3 +167,56 @@ def test_an_unknown_action_is_one_line(capsys: Capture) -> None:
     write_spec()
     assert main(["run", "copy.toml", "--action", "signal-hub"]) == 78
     assert "action: there is no action 'signal-hub'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["work_dir", "no_daemon"])
+def test_a_relative_path_of_a_component_is_where_the_daemon_works(
+    directory: Path, key: str
+) -> None:
+    place = directory / "work"
+    place.mkdir()
+    (place / "in.log").write_text("one\n")
+    write_spec()
+    more = {"work_dir": ["--work-dir", "work", "--daemon"], "no_daemon": ["--work-dir", "work"]}
+    started = zenactors("copy.toml", "--exit-when-idle", *more[key])
+
+    assert started.returncode == 0, started.stderr
+    assert wait_for("work/out.log", "one\n")
+
+
+def test_a_parser_s_rejects_are_beside_its_inputs(directory: Path) -> None:
+    (directory / "in.log").write_text("no access\n")
+    write_spec()
+    with Path("copy.toml").open("a") as file:
+        file.write('[[component]]\nuse = "zenactors.components:AccessLogParser"\n')
+        file.write('options.rejects = "rejects.log"\n')
+    started = zenactors("copy.toml", "--daemon", "--exit-when-idle")
+
+    assert started.returncode in {0, 65}, started.stderr
+    assert wait_for("rejects.log", "no access\n")
+
+
+def test_an_action_finds_the_files_of_a_daemon_in_the_foreground(directory: Path) -> None:
+    (directory / "in.log").touch()
+    spec = SPEC.format(output="out.log").splitlines()
+    write(
+        "copy.toml",
+        "\n".join(line for line in spec if "state_file" not in line).replace(
+            'runlog_dir = "runs"\n', ""
+        ),
+    )
+    elsewhere = directory / "elsewhere"
+    elsewhere.mkdir()
+    command = [sys.executable, "-m", "zenactors", "run", "copy.toml", "--no-summary"]
+    with subprocess.Popen(command, cwd=directory, env=os.environ | {"PYTHONPATH": str(ROOT)}) as it:
+        try:
+            wait_for("copy.log", "copy starts")
+            for action, written in (("signal-usr1", "*.runlogs/*"), ("signal-usr2", "*.state")):
+                done = run_python(
+                    "-m", "zenactors", "run", "../copy.toml", "--action", action,
+                    "--pid-file", "../copy.pid", cwd=elsewhere,
+                )  # fmt: skip
+                assert done.returncode == 0, done.stdout + done.stderr
+                assert len(list(directory.glob(written))) == 1
+        finally:
+            it.send_signal(signal.SIGINT)

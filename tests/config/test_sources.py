@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.config.sample import write
-from zenactors.config.sources import MAX_DEPTH, read_directory, read_file, read_layers
+from zenactors.config.sources import MAX_BYTES, MAX_DEPTH, read_directory, read_file, read_layers
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to mistrust")
 
@@ -214,3 +215,56 @@ def test_a_name_that_no_file_can_have_is_a_problem() -> None:
     assert problem.startswith("a\\x00b: cannot be read: ")
     (layer,) = read_directory(Path("a\0b"), asked_by="config_dir")
     assert layer.problems[0].startswith("a\\x00b: cannot be read: ")
+
+
+# --- files that are no ordinary ones -----------------------------------------------------------
+
+
+def test_a_pipe_that_is_written_is_read_to_its_end(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.toml"
+    os.mkfifo(pipe)
+
+    def write() -> None:
+        with pipe.open("w") as file:
+            for line in ("a = 1\n", "b = 2\n"):
+                file.write(line)
+                file.flush()
+
+    writer = threading.Thread(target=write)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # so that the writer can begin
+    writer.start()
+    writer.join()
+    try:
+        assert read_file(pipe).data == {"a": 1, "b": 2}
+    finally:
+        os.close(reader)
+
+
+def test_a_pipe_that_nobody_writes_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zenactors.config.sources.PATIENCE", 0.1)
+    pipe = tmp_path / "pipe.toml"
+    os.mkfifo(pipe)
+
+    assert read_file(pipe).problems == (f"{pipe}: cannot be read: nothing came within 0 s",)
+
+
+def test_what_has_no_end_and_what_is_far_too_large_is_refused(tmp_path: Path) -> None:
+    sparse = tmp_path / "sparse.toml"
+    with sparse.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+
+    for path in (Path("/dev/zero"), sparse):
+        expected = f"{path}: is larger than 16 MiB; is it a configuration?"
+        assert read_file(path, toml=True).problems == (expected,)
+
+
+def test_the_empty_device_is_an_empty_configuration() -> None:
+    layer = read_file(Path("/dev/null"), toml=True)  # which everyone may write to
+    assert (layer.data, layer.problems) == ({}, ())
+
+
+def test_a_file_whose_size_says_nothing_is_read_nevertheless() -> None:
+    [problem] = read_file(Path("/proc/version")).problems
+    assert problem.startswith("/proc/version:1:")  # it has been read: it is no JSON

@@ -14,6 +14,7 @@ import pytest
 from tests.daemon.conftest import Whole
 from tests.daemon.whole import ACTIONS as EACH
 from zenactors.daemon.actions import send_signal
+from zenactors.daemon.runlog import RunlogStore, make_runlog
 from zenactors.errors import (
     EXIT_DATA_ERROR,
     EXIT_IO_ERROR,
@@ -94,6 +95,35 @@ def test_the_state_is_written_when_its_action_returns(whole: Whole) -> None:
         assert json.loads(whole.state.read_text())["pid"] == pid
 
 
+def test_the_runlog_is_written_when_its_action_returns(whole: Whole) -> None:
+    pids = [whole.daemon("--parallel") for _ in range(2)]
+    for _ in range(3):
+        for path in whole.runlogs.iterdir() if whole.runlogs.exists() else ():
+            path.unlink()
+        assert whole.act("signal-usr1", "--parallel", "--pid-file", whole.pid_file)[0] == EXIT_OK
+        written = [json.loads(path.read_text()) for path in whole.runlogs.glob("*.runlog")]
+        assert sorted(each["pid"] for each in written) == sorted(pids)
+        assert all(each["process_start"] for each in written)
+
+
+def test_a_runlog_of_another_process_is_not_the_one_that_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zenactors.daemon.actions.PATIENCE", 0.1)
+    store = RunlogStore(tmp_path, "x")
+    other = make_runlog(name="x", pid=2**22 + 1, start=0.0, end=1.0)
+    pid_file = PidFile(tmp_path / "x.pid")
+    pid_file.acquire()
+    previous = signal.signal(signal.SIGUSR1, lambda *_: store.save(other) and None)
+    try:
+        outcome = send_signal(signal.SIGUSR1, tmp_path / "x.pid", parallel=False, runlogs=[store])
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+        pid_file.release()
+    assert outcome.status == EXIT_IO_ERROR
+    assert f"{tmp_path}/*.runlog has not been written within 0 s" in outcome.text
+
+
 def test_a_state_that_is_never_written_is_no_success(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,7 +135,7 @@ def test_a_state_that_is_never_written_is_no_success(
             signal.SIGCONT,  # to this process, in which it does nothing
             tmp_path / "x.pid",
             parallel=False,
-            written=tmp_path / "x.state",
+            written=[tmp_path / "x.state"],
         )
     finally:
         pid_file.release()

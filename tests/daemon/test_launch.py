@@ -625,6 +625,17 @@ def test_a_stuck_callback_holds_a_stop_until_its_time_out_and_is_named(whole: Wh
     assert not whole.pid_file.exists()
 
 
+def test_sigquit_shows_what_the_daemon_does_and_counts_who_is_idle(whole: Whole) -> None:
+    pid = whole.daemon()
+    os.kill(pid, signal.SIGQUIT)
+    assert whole.act("signal-int")[0] == EXIT_OK
+    assert whole.status_of(pid) == EXIT_OK
+
+    log = whole.logged().partition("What every thread is doing:\n")[2]
+    assert log.startswith("MainThread:\n")
+    assert "\nIdle: zenactors:dispatcher, zenactors:" in log
+
+
 def test_the_third_interrupt_leaves_at_once(whole: Whole) -> None:
     launched = whole.launch("--no-daemon", words="swallows")  # with 30 seconds for its stop
     whole.hear("swallows")

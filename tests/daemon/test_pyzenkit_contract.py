@@ -555,11 +555,11 @@ HOLDER = """
 import signal, sys
 from zenactors.process.pidfile import PidFile
 
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
 pid_file = PidFile(sys.argv[1])
 pid_file.acquire()
 print("held", flush=True)
-print(signal.sigwait({signal.SIGUSR1}).name)
+print(signal.sigwait({signal.SIGALRM}).name)
 pid_file.release()
 """
 
@@ -579,9 +579,9 @@ def test_send_signal_reaches_the_process_that_holds_the_pid_file(tmp_path: Path)
             assert process.stdout is not None
             assert process.stdout.readline() == "held\n"
             assert daemon.send_signal(0).status == EXIT_OK
-            assert daemon.send_signal(signal.SIGUSR1).status == EXIT_OK
+            assert daemon.send_signal(signal.SIGALRM).status == EXIT_OK
             out, _ = process.communicate(timeout=LIMIT)
         finally:
             process.kill()
-    assert out == "SIGUSR1\n"
+    assert out == "SIGALRM\n"
     assert daemon.send_signal(0).status == EXIT_NOT_RUNNING

@@ -15,6 +15,7 @@ import pytest
 
 from zenactors.daemon.runlog import RunlogError, RunlogStore, make_runlog
 from zenactors.daemon.runlog_text import runlog_text, runlogs_text
+from zenactors.process.procfs import own_identity
 
 BEGAN = 1_795_515_300.0  # 2026-11-24 10:15:00 UTC
 NO_PROCESS = 2**22 + 1  # above the PIDs that Linux gives
@@ -206,6 +207,45 @@ def test_a_process_that_still_runs_keeps_its_old_file(directory: Path) -> None:
     assert names(directory) == [last.name]
 
 
+def test_a_killed_run_whose_pid_another_process_has_got_does_not_run(directory: Path) -> None:
+    store = RunlogStore(directory, "demo", keep=1)
+    began, boot = own_identity() or (0, "")
+    own = store.save(run(3, pid=os.getpid(), status=None, identity=(began, boot)))
+    for number, identity in enumerate([(began - 1, boot), (began, "another boot")]):
+        store.save(run(number, pid=os.getpid(), status=None, identity=identity))
+    results = {each.path: (each.runlog or {}).get("result") for each in store.list()}
+    assert results.pop(own) == "running"
+    assert list(results.values()) == ["killed"]  # of the other, only the newest was kept
+
+    unknown = store.save(run(4, pid=os.getpid(), status=None))  # as earlier versions wrote it
+    assert store.list()[0].path == unknown
+
+    assert (store.list()[0].runlog or {})["result"] == "running"
+
+
+def test_runlogs_are_as_old_as_their_runs_though_the_clock_began_in_1970(directory: Path) -> None:
+    store = RunlogStore(directory, "demo", keep=2)
+    for number in (0, 1):
+        store.save(run(number))
+    before = store.save(run(start=20.0, end=30.0, duration=10.0, status=None))
+    late = store.save(run(start=20.0, end=BEGAN + 90, duration=80.0))
+    assert late == before
+    store.save(run(2))
+
+    entries = store.list()
+    assert entries[0].path == late
+    assert [entry.start for entry in entries] == [BEGAN + 10, BEGAN + 2]
+    assert "2026-11-24 10:15:10 UTC  00:01:20" in runlogs_text(entries)
+
+
+@pytest.mark.parametrize("clock", [-7.0, 1e12, 1e300])
+def test_a_clock_without_a_date_spoils_no_runlog(directory: Path, clock: float) -> None:
+    path = RunlogStore(directory, "demo").save(run(start=clock, end=clock, duration=5.0))
+
+    assert [entry.path for entry in RunlogStore(directory, "demo").list()] == [path]
+    assert "5.0 s" in runlogs_text(RunlogStore(directory, "demo").list())
+
+
 def test_many_that_save_at_once_end_with_as_many_as_are_kept(directory: Path) -> None:
     errors: list[BaseException] = []
 
@@ -235,7 +275,7 @@ def test_a_runlog_has_the_result_of_a_run() -> None:
     assert runlog["start_text"] == "2026-11-24T10:15:00.000+00:00"
     assert runlog["end_text"] == "2026-11-24T10:16:15.500+00:00"
     assert (runlog["duration"], runlog["status"], runlog["result"]) == (75.5, 0, "stopped in order")
-    assert set(runlog["units"]) == {"start", "end", "duration", "cnt", "inc", "spd", "pct"}
+    assert set(runlog["units"]) <= {*runlog, "cnt", "inc", "spd", "pct"}
     assert run(status=None)["result"] == "running"
     assert run(status=75)["result"] == "stopped by force"
     assert run(status=42)["result"] == "ended with status 42"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import signal
@@ -325,6 +326,15 @@ def test_a_daemon_serves_in_process_and_restores_the_signal_handlers(tmp_path: P
     assert signal.getsignal(signal.SIGTERM) is before
     assert daemon.stop_report is not None
     assert daemon.stop_report.drained
+
+
+@pytest.mark.parametrize("argument", ["schedule_at", "schedule_after"])
+@pytest.mark.parametrize("moment", ["soon", math.nan, 10**400])
+def test_an_initial_event_at_no_time_is_an_error_where_it_is_given(
+    argument: str, moment: object
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{argument} "):
+        ZenDaemon(name="x", **{argument: [(moment, "start")]})  # type: ignore[arg-type]
 
 
 def test_a_component_with_broken_handlers_is_a_configuration_error() -> None:

@@ -47,11 +47,12 @@ if "ends" not in sys.argv:
 """
 
 # Python itself ignores these as soon as it runs.
+PYTHON = sys.executable
 PYTHON_IGNORES = (1 << (signal.SIGPIPE - 1)) | (1 << (signal.SIGXFSZ - 1))
 
 
 def python(source: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-S", "-E", "-c", source, *arguments]
+    return [PYTHON, "-S", "-E", "-c", source, *arguments]
 
 
 @pytest.fixture
@@ -59,6 +60,19 @@ def children() -> Iterator[Children]:
     children = Children(time.monotonic)
     yield children
     assert children.stop(0.0) == []
+
+
+@pytest.fixture(params=["python", "frozen", "embedded", "none", "chroot"])
+def process(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Let this process be a program that runs in an interpreter, or contains one."""
+    itself = {"embedded": "/bin/false", "none": "", "chroot": "/no/such/python3"}
+    if request.param == "frozen":
+        itself["frozen"] = str(tmp_path / "python-tool")  # the program's own name
+        Path(itself["frozen"]).symlink_to("/bin/false")
+        monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(sys, "executable", itself.get(request.param, sys.executable))
 
 
 @contextlib.contextmanager
@@ -117,6 +131,7 @@ def test_a_child_has_an_empty_mask_default_handlers_and_its_own_group(children: 
     assert signals_of(children) == (0, 0, "True")
 
 
+@pytest.mark.usefixtures("process")
 def test_so_does_a_child_of_a_process_that_ignores_or_blocks_signals(children: Children) -> None:
     with ignored(signal.SIGQUIT):
         assert signals_of(children) == (0, 0, "True")
@@ -126,6 +141,7 @@ def test_so_does_a_child_of_a_process_that_ignores_or_blocks_signals(children: C
         assert signals_of(children) == (0, 0, "True")
 
 
+@pytest.mark.usefixtures("process")
 def test_signals_that_python_ignores_are_not_ignored_in_a_child(children: Children) -> None:
     for context in (contextlib.nullcontext(), ignored(signal.SIGQUIT)):
         with context:
@@ -134,6 +150,7 @@ def test_signals_that_python_ignores_are_not_ignored_in_a_child(children: Childr
         assert int(out.split()[1], 16) & ~OF_THE_LIBRARY == 0
 
 
+@pytest.mark.usefixtures("process")
 @pytest.mark.parametrize("unclean", [False, True])
 def test_it_is_a_popen_with_pipes_directory_and_environment(
     children: Children, tmp_path: Path, *, unclean: bool
@@ -154,6 +171,7 @@ def test_it_is_a_popen_with_pipes_directory_and_environment(
     assert (child.returncode, child.args) == (0, ["env"])
 
 
+@pytest.mark.usefixtures("process")
 @pytest.mark.parametrize("unclean", [False, True])
 def test_descriptors_can_be_passed_and_no_others_are(children: Children, *, unclean: bool) -> None:
     reader, writer = os.pipe()
@@ -168,6 +186,7 @@ def test_descriptors_can_be_passed_and_no_others_are(children: Children, *, uncl
     assert others == [0, 1, 2]
 
 
+@pytest.mark.usefixtures("process")
 @pytest.mark.parametrize("unclean", [False, True])
 def test_a_missing_program_is_an_error_of_spawn(
     children: Children, tmp_path: Path, *, unclean: bool
@@ -192,6 +211,19 @@ def test_a_missing_program_is_an_error_of_spawn(
 def test_reserved_options_are_refused(children: Children, option: dict[str, object]) -> None:
     with pytest.raises(TypeError, match=next(iter(option))):
         children.spawn(["true"], **option)
+
+
+@pytest.mark.usefixtures("process")
+@pytest.mark.parametrize("unclean", [False, True])
+def test_arguments_that_look_like_options_are_the_programs(
+    children: Children, *, unclean: bool
+) -> None:
+    words = ["--", "-c", "-", "--help", "", "-I"]
+    with ignored(signal.SIGQUIT) if unclean else contextlib.nullcontext():
+        child = children.spawn(["printf", "%s|", *words], stdout=subprocess.PIPE, text=True)
+        out, _ = child.communicate(timeout=DEADLINE)
+
+    assert out == "--|-c|-|--help||-I|"
 
 
 def test_there_is_no_shell(children: Children) -> None:

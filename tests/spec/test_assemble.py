@@ -99,6 +99,9 @@ def test_toml_nested_beyond_all_reason_is_an_error_of_the_file(
         ("schedule_at = [[nan, 'line']]",
          'key \'schedule_at\': expected [Unix time, "event"] or [Unix time, "event", its args],'
          " got [nan, 'line']"),
+        ("schedule_after = [[1" + 400 * "0" + ", 'line']]",
+         'key \'schedule_after\': expected [seconds, "event"] or [seconds, "event", its args],'
+         f" got [1{198 * '0'}…"),
         ("schedule = 'start'", "key 'schedule': expected list[typing.Any], got 'start'"),
     ],
 )  # fmt: skip

@@ -6,6 +6,7 @@ from collections import deque
 
 from loguru import logger
 
+from zenactors.actors.tracebacks import log_failure
 from zenactors.core.messages import DeadLetter
 from zenactors.core.text import short_repr
 
@@ -40,8 +41,11 @@ class DeadLetters:
             logger.bind(component=letter.component).debug("{cause!r}", cause=letter.cause)
         elif count <= LOGGED:
             more = "; further ones are only counted" if count == LOGGED else ""
-            logger.bind(component=letter.component).opt(exception=letter.cause).error(
+            log_failure(
+                logger.bind(component=letter.component),
+                "ERROR",
                 "{callback} failed on event {event}: {cause}; dead letter no. {count}{more}",
+                letter.cause,
                 callback=letter.callback,
                 event=short_repr(letter.event),
                 cause=short_repr(letter.cause),

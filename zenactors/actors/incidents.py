@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from zenactors.actors.dead_letters import DeadLetters
+from zenactors.actors.tracebacks import log_failure
 from zenactors.core.events import EVENT_START
 from zenactors.core.phase import Lifecycle, Phase
 from zenactors.core.repetition import LOGGED, Repetitions
@@ -114,10 +115,11 @@ class Incidents(abc.ABC):
         if not self._failures.is_worth_a_line(count):
             return
         with survive_log():
-            logger.bind(component=component).opt(
-                exception=cause if count <= LOGGED else None
-            ).error(
+            log_failure(
+                logger.bind(component=component),
+                "ERROR",
                 "{callback} failed: {cause}{times}",
+                cause if count <= LOGGED else None,
                 callback=callback,
                 cause=short_repr(cause),
                 times=f"; {count:,} times by now, the next are summed up" * (count >= LOGGED),
@@ -129,8 +131,11 @@ class Incidents(abc.ABC):
         self.halt()
         with survive_log():
             name = self.names[index]
-            logger.bind(component=name).opt(exception=cause).critical(
+            log_failure(
+                logger.bind(component=name),
+                "CRITICAL",
                 "Component {name!r} cannot roll back to its old options: {cause}; stopping",
+                cause,
                 name=name,
                 cause=short_repr(cause),
             )
@@ -166,9 +171,8 @@ class Incidents(abc.ABC):
         self.halt()
         with survive_log():
             reason = "without being asked to" if cause is None else f"by {short_repr(cause)}"
-            logger.opt(exception=cause).critical(
-                "The actor of {what} ended {reason}; stopping", what=what, reason=reason
-            )
+            message = "The actor of {what} ended {reason}; stopping"
+            log_failure(logger, "CRITICAL", message, cause, what=what, reason=reason)
 
     def descriptors_failed(self, component: str, cause: Exception) -> None:
         """End everything: a component would wait for ever for what it has registered."""
@@ -192,16 +196,11 @@ class Incidents(abc.ABC):
         self.set_exit_status(EXIT_SOFTWARE)
         self.halt()
         with survive_log():
-            critical = logger.opt(exception=cause).critical
+            message = "A bug in zenactors, in {where}: {cause}; stopping. Please report it."
             if isinstance(cause, MemoryError):
-                critical(
+                message = (
                     "Out of memory in {where}; stopping. Raise the limit of memory, or let fewer"
-                    " events wait.",
-                    where=where,
+                    " events wait."
                 )
-                return
-            critical(
-                "A bug in zenactors, in {where}: {cause}; stopping. Please report it.",
-                where=where,
-                cause=short_repr(cause),
-            )
+            text = short_repr(cause)
+            log_failure(logger, "CRITICAL", message, cause, where=where, cause=text)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from loguru import logger
+
+from zenactors.actors.tracebacks import log_failure
 
 
 class PercentLogger:
@@ -41,8 +44,16 @@ class PercentLogger:
     @staticmethod
     def _log(level: str, message: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         # The text is an argument, because loguru takes braces in a message for fields.
-        log = logger.opt(depth=2, exception=options.get("exc_info"))
-        log.log(level, "{}", _formatted(str(message), args))
+        text = _formatted(str(message), args)
+        cause = _exception(options.get("exc_info"))
+        log_failure(logger, level, "{}", cause, text, depth=2)
+
+
+def _exception(given: Any) -> BaseException | None:
+    """Return the exception that the standard library's `exc_info` means."""
+    if isinstance(given, BaseException):
+        return given
+    return (given[1] if isinstance(given, tuple) else sys.exception()) if given else None
 
 
 def _formatted(message: str, args: tuple[Any, ...]) -> str:

@@ -9,7 +9,7 @@ import traceback
 from types import ModuleType
 
 from zenactors._version import __version__
-from zenactors.cli.output import OutputError, write, write_error
+from zenactors.cli.output import OutputError, lost_output, write, write_error
 from zenactors.daemon.command_line import HelpShown, UsageError, parse
 from zenactors.errors import (
     EXIT_CONFIG,
@@ -25,6 +25,8 @@ from zenactors.process.streams import (
     escape_what_cannot_be_encoded,
     fill_standard_streams,
     give_up_stdout,
+    give_up_unwritable_streams,
+    write_to,
 )
 
 # Not a docstring, which `python -OO` drops.
@@ -73,6 +75,8 @@ def main(argv: list[str] | None = None) -> int:
         write_error(str(cause))
         give_up_stdout()
         return EXIT_IO_ERROR
+    finally:
+        give_up_unwritable_streams()
     return status
 
 
@@ -82,7 +86,9 @@ def _run(argv: list[str]) -> int:
         command = _import_command(arguments["COMMAND"])
         words = [arguments["COMMAND"], *arguments["ARGUMENT"]]
         status: int = command.main(parse(command.USAGE, words))
-    except HelpShown:
+    except HelpShown as shown:
+        if shown.lost is not None:
+            raise lost_output(shown.lost) from shown.lost
         return EXIT_OK
     except UsageError as cause:
         write_error(f"{cause}\n{cause.usage}")
@@ -94,7 +100,7 @@ def _run(argv: list[str]) -> int:
     except (BrokenPipeError, OutputError):
         raise
     except Exception:  # a bug: keep its traceback
-        traceback.print_exc()
+        write_to(sys.stderr, traceback.format_exc())
         return EXIT_SOFTWARE
     return status
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
 from zenactors.core.text import harmless
+from zenactors.process.streams import write_to
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,26 +38,40 @@ def write(text: str) -> None:
         if text:  # an unwritable stream refuses even an empty text
             sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
     except OSError as cause:
-        raise OutputError(f"standard output cannot be written: {cause.strerror}") from cause
+        raise lost_output(cause) from cause
+
+
+def lost_output(cause: OSError) -> Exception:
+    """Return the exception that `write` raises for an error of standard output."""
+    if isinstance(cause, BrokenPipeError):
+        return cause
+    return OutputError(f"standard output cannot be written: {cause.strerror}")
 
 
 def write_tables(*tables: Table) -> None:
     """Write tables to standard output, escaped as its encoding needs; raise as `write` does."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    write(_rendered(sys.stdout, tables))
+
+
+def show_tables(*tables: Table) -> None:
+    """Write tables to standard error, as far as it takes them."""
+    write_to(sys.stderr, _rendered(sys.stderr, tables))
+
+
+def _rendered(stream: TextIO | None, tables: Iterable[Table]) -> str:
+    # Not into the stream itself: at a reader that has left, rich ends the process.
+    encoding = getattr(stream, "encoding", None) or "utf-8"
     buffer = io.BytesIO()
     text = io.TextIOWrapper(buffer, encoding=encoding, errors="backslashreplace")
-    console(sys.stdout, text).print(*tables)
+    console(stream, text).print(*tables)
     text.flush()
-    write(buffer.getvalue().decode(encoding))
+    return buffer.getvalue().decode(encoding)
 
 
 def write_error(message: str) -> None:
     """Write a problem to standard error, after the program's name."""
-    if sys.stderr is not None:
-        sys.stderr.write(f"zenactors: {harmless(message)}\n")
+    write_to(sys.stderr, f"zenactors: {harmless(message)}\n")
 
 
 def console(stream: TextIO | None, into: TextIO | None = None) -> Console:
@@ -70,6 +87,7 @@ def console(stream: TextIO | None, into: TextIO | None = None) -> Console:
     return Console(
         file=into or stream or io.StringIO(),
         force_terminal=on_terminal,
+        color_system=None if os.environ.get("NO_COLOR") else "auto",  # rich leaves bold in
         markup=False,
         emoji=False,
         highlight=False,

@@ -61,8 +61,8 @@ Operation:
   --sigterm MEANING          Effect of SIGTERM: terminate (at once) or stop (gracefully).
 
 With --daemon, and for --action, the default files are NAME.pid and NAME.state in /var/run,
-NAME.log and the directory NAME of runlogs in /var/log; for another user than root, in
-$XDG_RUNTIME_DIR and ~/.local/state. Otherwise the state is NAME.state in the current
+NAME.log and the directory NAME of runlogs in /var/log; for another user than root, all of
+them in $XDG_STATE_HOME or ~/.local/state. Otherwise the state is NAME.state in the current
 directory. NAME is the daemon's name in SPEC.
 
 Ctrl-C (SIGINT) stops gracefully: queued events are handled first. Three times: at once.

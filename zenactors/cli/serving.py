@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from zenactors.cli.output import console
+from zenactors.cli.output import show_tables
 from zenactors.core.text import printable
 from zenactors.errors import EXIT_CONFIG, EXIT_FORCED_STOP, EXIT_START_FAILED
 from zenactors.process.streams import exit_at_once
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from zenactors.daemon.zendaemon import ZenDaemon
 
 _NO_SUMMARY = (EXIT_CONFIG, EXIT_START_FAILED, EXIT_FORCED_STOP)
@@ -33,8 +34,6 @@ def serve(daemon: ZenDaemon, run: Callable[[], int], *, summary: bool) -> int:
             show_summary(daemon, stuck)
     except KeyboardInterrupt:
         pass  # only the summary is cut short: the daemon has ended, with a known status
-    except BrokenPipeError:
-        pass  # the reader of standard error has left
     finally:
         if stuck:
             exit_at_once(status)
@@ -45,7 +44,7 @@ def show_summary(daemon: ZenDaemon, stuck: list[str]) -> None:
     """Write each component's counters and its own summary to standard error."""
     from rich.table import Table  # noqa: PLC0415
 
-    out = console(sys.stderr)
+    tables: list[Table] = []
     counters = Table("component", "counter", "count", "per second", title="Summary")
     counters.columns[2].justify = counters.columns[3].justify = "right"
     for component, statistics in daemon.get_statistics().items():
@@ -59,21 +58,22 @@ def show_summary(daemon: ZenDaemon, stuck: list[str]) -> None:
                 )
                 counters.add_row(*row)
         counters.add_section()
-    out.print(counters)
+    tables.append(counters)
     # The engine's names, which are unique; the first entry is the daemon itself.
     for entry in daemon.dispatcher.entries[1:]:
         name, component = entry.name, entry.component
         # The thread of a stuck component may still change the values that are read here.
         if hasattr(component, "summary") and name not in stuck:
             for key, values in component.summary():
-                _show_top(out, f"{name}: {key}", values)
+                tables.append(_top(f"{name}: {key}", values))
+    show_tables(*tables)
 
 
-def _show_top(out: Any, title: str, values: list[tuple[str, int]]) -> None:
+def _top(title: str, values: list[tuple[str, int]]) -> Table:
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(title, "count")
     table.columns[1].justify = "right"
     for value, count in values:
         table.add_row(printable(str(value)), f"{count:,}")
-    out.print(table)
+    return table

@@ -13,8 +13,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from zenactors.components._glob import expand
+from zenactors.core.daemon_api import Daemon
 
 STANDARD_OUTPUT = 1  # its descriptor, unless the program replaced `sys.stdout`
+
+
+def located(path: str, daemon: Daemon) -> str:
+    """Return a path as `daemon.resolve_path` does; unchanged by a test's daemon without it."""
+    resolve: Callable[[str], str] = getattr(daemon, "resolve_path", str)
+    return resolve(path)
 
 
 class Files(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from zenactors.components._files import SYSTEM_FILES, Files
+from zenactors.components._files import SYSTEM_FILES, Files, located
 from zenactors.components._options import check_name
 from zenactors.components._output import open_output
 from zenactors.components.tail.lines import Lines
@@ -71,7 +71,8 @@ class AccessLogParser(ZenDaemonComponent):
 
     Args:
         add_source: Add `file` and `offset` to each record that came from `Lines`.
-        rejects: Append lines that do not match to this file, unchanged.
+        rejects: Append lines that do not match to this file, unchanged. A relative path is
+            relative to the directory in which the daemon was started, or to its `work_dir`.
         name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.
 
@@ -114,7 +115,7 @@ class AccessLogParser(ZenDaemonComponent):
     def setup(self, daemon: Daemon) -> None:
         """Open the file for rejected lines, if there is one."""
         if self.rejects is not None:
-            self._rejects_fd = open_output(self.rejects, self.files)
+            self._rejects_fd = open_output(located(self.rejects, daemon), self.files)
 
     def teardown(self, daemon: Daemon) -> None:
         """Close the file for rejected lines; log their number; report files without a record."""

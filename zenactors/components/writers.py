@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zenactors.components._files import SYSTEM_FILES, Files
+from zenactors.components._files import SYSTEM_FILES, Files, located
 from zenactors.components._options import check_name
 from zenactors.components._output import is_regular, open_output
 from zenactors.components.tail.lines import Lines
@@ -48,6 +48,7 @@ class _Writer(ZenDaemonComponent):
             check_name("path", path)
         self.path = None if path == "-" else path
         self.append = append
+        self._place = self.path or _STANDARD_OUTPUT
         self._fd: int | None = None
         self._write_some: Callable[[memoryview], int] | None = None
         self._reported = False
@@ -60,7 +61,8 @@ class _Writer(ZenDaemonComponent):
         """Open the file."""
         self._reported = False
         if self.path is not None:
-            fd = self._fd = open_output(self.path, self.files, append=self.append)
+            self._place = located(self.path, daemon)
+            fd = self._fd = open_output(self._place, self.files, append=self.append)
             self._write_some = lambda data: self.files.write(fd, data)
             return
         standard_output = self.files.open_standard_output()
@@ -123,7 +125,7 @@ class _Writer(ZenDaemonComponent):
         self.log.error(
             "Cannot write to {path}: {reason}. {lines} lines were not written; {left} bytes of them"
             " are in the output. Free some space or repair the output, then start again",
-            path=self.path or _STANDARD_OUTPUT,
+            path=self._place,
             reason=reason,
             lines=lines,
             left=left,
@@ -161,7 +163,8 @@ class JsonLinesWriter(_Writer):
 
     Args:
         path: The file; None or "-" is standard output. It is created if necessary, but not its
-            directory.
+            directory. A relative path is relative to the directory in which the daemon was started,
+            or to its `work_dir`.
         append: Keep the content of the file. False: truncate it at the start.
         name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.
@@ -196,7 +199,8 @@ class RawWriter(_Writer):
 
     Args:
         path: The file; None or "-" is standard output. It is created if necessary, but not its
-            directory.
+            directory. A relative path is relative to the directory in which the daemon was started,
+            or to its `work_dir`.
         append: Keep the content of the file. False: truncate it at the start.
         name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import os
 import re
+import select
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,9 +22,12 @@ from zenactors.config.jsonc import parse_json
 from zenactors.config.places import KeyPath, TextError, line_of
 from zenactors.config.toml import parse_toml
 from zenactors.core.text import printable
+from zenactors.process.polling import poll_for
 
 Kind = Literal["default", "program", "directory", "file", "command line"]
 
+MAX_BYTES = 16 << 20  # of a file: devices such as /dev/zero have no end
+PATIENCE = 10.0  # seconds that a pipe or a terminal has for its next bytes
 MAX_DEPTH = 50  # of nested tables; deeper is a mistake, or an attempt to exhaust the stack
 SUFFIXES = (".conf", ".json", ".toml")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -150,11 +154,18 @@ def _may_be_file(path: Path) -> bool:
 
 
 def _read(path: Path, danger: str) -> str:
-    with path.open("rb") as file:
+    # A named pipe without a writer would block the opening for ever.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
         # Check the open file: the path could be given another file between check and read.
-        if reason := trust.refusal(path, os.fstat(file.fileno()), danger):
+        # Nothing that others write to a device, such as /dev/null, comes out of it again.
+        found = os.fstat(fd)
+        reason = "" if stat.S_ISCHR(found.st_mode) else trust.refusal(path, found, danger)
+        if reason:
             raise _Refused(reason)
-        content = file.read()
+        content = _content(path, fd)
+    finally:
+        os.close(fd)
     if content.startswith(_UTF_16):
         raise TextError([(1, 1, "is UTF-16 text; save the file as UTF-8")])
     content = content.removeprefix(codecs.BOM_UTF8)  # some editors write one
@@ -164,6 +175,35 @@ def _read(path: Path, danger: str) -> str:
         before = content[: cause.start]
         line, column = before.count(b"\n") + 1, cause.start - before.rfind(b"\n")
         raise TextError([(line, column, "is not UTF-8 text; save the file as UTF-8")]) from cause
+
+
+def _content(path: Path, fd: int) -> bytes:
+    """Return the content of a file, whatever its size says, or of a pipe or a device."""
+    blocks: list[bytes] = []
+    size = 0
+    waited = stat.S_ISREG(os.fstat(fd).st_mode)
+    while size <= MAX_BYTES:
+        try:
+            block = os.read(fd, 65_536)
+        except BlockingIOError:
+            _wait_for_more(path, fd)
+            continue
+        if not block and not blocks and not waited:  # a pipe may not have a writer yet
+            waited = True
+            _wait_for_more(path, fd)
+            continue
+        if not block:
+            return b"".join(blocks)
+        blocks.append(block)
+        size += len(block)
+    raise _Refused(f"{path}: is larger than {MAX_BYTES >> 20} MiB; is it a configuration?")
+
+
+def _wait_for_more(path: Path, fd: int) -> None:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    if not poll_for(poll, PATIENCE):
+        raise _Refused(f"{path}: cannot be read: nothing came within {PATIENCE:.0f} s")
 
 
 def _parse(path: Path, text: str, *, toml: bool) -> tuple[dict[str, Any], Mapping[KeyPath, int]]:

@@ -33,12 +33,12 @@ class VirtualClock:
     """A clock that moves only by `advance` and `step`. Thread: one.
 
     Args:
-        now: The start of both time bases, in seconds.
+        now: The start of both time bases, in seconds. The monotonic one is never below 0.
     """
 
     def __init__(self, now: float = 1_000_000.0) -> None:
         self._wall = now
-        self._monotonic = now
+        self._monotonic = max(0.0, now)
 
     def time(self) -> float:
         """Return the virtual Unix time in seconds."""

@@ -190,6 +190,13 @@ class Daemon(Protocol):
         """
         ...
 
+    def resolve_path(self, path: str) -> str:
+        """Return a path as the user who started the daemon meant it.
+
+        A relative one becomes absolute if the daemon has left the directory that it was started in.
+        """
+        ...
+
     def dbgout(self, message: str) -> None:
         """Log a debugging message."""
         ...

@@ -6,12 +6,14 @@ every process that was meant. Thread: main, in a process that is not a daemon it
 
 from __future__ import annotations
 
+import abc
+import contextlib
 import dataclasses
 import inspect
 import json
 import select
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from zenactors.advice import reason
@@ -29,7 +31,7 @@ from zenactors.errors import (
     EXIT_NOT_RUNNING,
     EXIT_OK,
 )
-from zenactors.process.pidfile import instances, signal_holder
+from zenactors.process.pidfile import instances, look_up, signal_holder
 from zenactors.process.polling import poll_for
 from zenactors.process.signals import SIGNALS_TO_NAMES_DICT
 
@@ -49,6 +51,11 @@ PATIENCE = 10.0
 
 _INTERVAL = 0.02  # seconds between two looks for it
 _PREFIX = "cbk_action_"
+
+WAITED_FOR = ("signal-usr1", "signal-usr2")
+"""The actions that wait for a file, whose place is in the configuration."""
+
+_Version = tuple[int, int]  # inode and time of modification
 
 # The status of several instances is the one that says most: the last of these.
 _GRAVITY = (EXIT_OK, EXIT_NOT_RUNNING, EXIT_IO_ERROR, EXIT_DATA_ERROR, EXIT_NO_PERMISSION)
@@ -89,16 +96,36 @@ class Actions(BaseApp):
         pid_file = self.c(self.CONFIG_PID_FILE)
         parallel = bool(self.c(self.CONFIG_PARALEL))
         path = Path(pid_file) if pid_file else None
-        waits = sign == signal.SIGUSR2
-        written = self._state_file() if waits else None
-        self.outcome = send_signal(sign, path, parallel=parallel, written=written)
+        written: list[Path] = []
+        runlogs: list[Path] = []
+        if sign == signal.SIGUSR1:
+            runlogs = self._places(self.CONFIG_RUNLOG_DIR, path)
+        elif sign == signal.SIGUSR2:
+            written = self._places(self.CONFIG_STATE_FILE, path)
+        self.outcome = send_signal(
+            sign,
+            path,
+            parallel=parallel,
+            written=written,
+            runlogs=[RunlogStore(each, self.name) for each in runlogs],
+        )
         return self.outcome
 
-    def _state_file(self) -> Path | None:
-        state_file, root = self.c(self.CONFIG_STATE_FILE), self.c(self.CONFIG_CHROOT_DIR)
-        if not state_file:
-            return None
-        return Path(root, str(state_file).lstrip("/")) if root else Path(state_file)
+    def _places(self, key: str, pid_file: Path | None) -> list[Path]:
+        """Return where the daemon may write a file, as seen from outside its `chroot_dir`.
+
+        If nothing configures it, a daemon in the foreground may write it where that was started.
+        """
+        file, root = self.c(key), self.c(self.CONFIG_CHROOT_DIR)
+        if not file:
+            return []
+        places = [Path(root, str(file).lstrip("/")) if root else Path(file)]
+        if self.configuration.origins.get((key,), "default") == "default" and pid_file:
+            places += [
+                directory / Path(self._foreground_files()[key]).name
+                for directory in _current_directories(pid_file)
+            ]
+        return places
 
     def cbk_action_config_view(self) -> Outcome:
         """Show the merged configuration and the source of each value."""
@@ -141,7 +168,7 @@ class Actions(BaseApp):
         return self.send_signal(SIGNAL_ACTIONS["signal-term"])
 
     def cbk_action_signal_usr1(self) -> Outcome:
-        """Send SIGUSR1: save the runlog."""
+        """Send SIGUSR1: save the runlog, and wait until it is written."""
         return self.send_signal(SIGNAL_ACTIONS["signal-usr1"])
 
     def cbk_action_signal_usr2(self) -> Outcome:
@@ -159,7 +186,12 @@ class Actions(BaseApp):
 
 
 def send_signal(
-    number: int, pid_file: Path | None, *, parallel: bool, written: Path | None = None
+    number: int,
+    pid_file: Path | None,
+    *,
+    parallel: bool,
+    written: Sequence[Path] = (),
+    runlogs: Sequence[RunlogStore] = (),
 ) -> Outcome:
     """Send a signal to the daemon that holds a PID file.
 
@@ -167,13 +199,14 @@ def send_signal(
         number: The signal; 0 only checks that the daemon runs.
         pid_file: The file; None if the daemon is configured without one.
         parallel: True: to each instance whose file has that name and a serial.
-        written: The file that the daemon writes when it gets the signal: wait for it, for 10
-            seconds at most. With `parallel`, each instance's has its serial.
+        written: The files of which the daemon writes one when it gets the signal: wait for it, for
+            10 seconds at most. With `parallel`, each instance's has its serial.
+        runlogs: Where the daemon writes its runlog when it gets the signal: wait for it as well.
     """
     if pid_file is None:
         return Outcome("This daemon has no PID file: give its --pid-file.", EXIT_NOT_RUNNING)
     if not parallel:
-        return _send(number, pid_file, written)
+        return _send(number, pid_file, _expected(written, runlogs))
     try:
         files = instances(pid_file)
     except OSError as cause:
@@ -181,7 +214,10 @@ def send_signal(
     if not files:
         name = pid_file.with_name(f"{pid_file.stem}.*{pid_file.suffix}")
         return Outcome(f"Not running: there is no PID file {name}", EXIT_NOT_RUNNING)
-    return _combine(_send(number, each, _of_instance(written, each)) for each in files)
+    return _combine(
+        _send(number, each, _expected([_of_instance(w, each) for w in written], runlogs))
+        for each in files
+    )
 
 
 def _combine(outcomes: Iterable[Outcome]) -> Outcome:
@@ -193,13 +229,63 @@ def _combine(outcomes: Iterable[Outcome]) -> Outcome:
     return Outcome("\n".join(each.text for each in found), status)
 
 
-def _of_instance(file: Path | None, pid_file: Path) -> Path | None:
+def _of_instance(file: Path, pid_file: Path) -> Path:
     serial = pid_file.suffixes[-2:-1]
-    return file and file.with_name(f"{file.stem}{''.join(serial)}{file.suffix}")
+    return file.with_name(f"{file.stem}{''.join(serial)}{file.suffix}")
 
 
-def _send(number: int, pid_file: Path, written: Path | None) -> Outcome:
-    before = None if written is None else _version(written)
+class _Expected(abc.ABC):
+    """A file that the daemon writes when it gets the signal."""
+
+    name: str
+
+    def __init__(self) -> None:
+        self._before = self.versions(None)
+
+    @abc.abstractmethod
+    def versions(self, pid: int | None) -> set[_Version]:
+        """Return what is different when it is written again; None: by any process."""
+
+    def is_written(self, pid: int) -> bool:
+        """Return True if a process has written it since this object was made."""
+        return not self.versions(pid) <= self._before
+
+
+class _ExpectedState(_Expected):
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.name = " or ".join(map(str, files))
+        self._files = files
+        super().__init__()
+
+    def versions(self, pid: int | None) -> set[_Version]:
+        return _versions(self._files)
+
+
+class _ExpectedRunlog(_Expected):
+    def __init__(self, stores: Sequence[RunlogStore]) -> None:
+        self.name = " or ".join(f"{store.directory}/*.runlog" for store in stores)
+        self._stores = stores
+        super().__init__()
+
+    def versions(self, pid: int | None) -> set[_Version]:
+        return _versions(path for store in self._stores for path in store.written_by(pid))
+
+
+def _expected(states: Sequence[Path], runlogs: Sequence[RunlogStore]) -> _Expected | None:
+    if states:
+        return _ExpectedState(states)
+    return _ExpectedRunlog(runlogs) if runlogs else None
+
+
+def _current_directories(pid_file: Path) -> list[Path]:
+    """Return the directory in which the process of a PID file works, if it can be found out."""
+    with contextlib.suppress(OSError):
+        pid = look_up(pid_file).pid
+        return [] if pid is None else [Path(f"/proc/{pid}/cwd").readlink()]
+    return []
+
+
+def _send(number: int, pid_file: Path, written: _Expected | None) -> Outcome:
     try:
         holder = signal_holder(pid_file, number)
     except PermissionError as cause:
@@ -226,27 +312,29 @@ def _send(number: int, pid_file: Path, written: Path | None) -> Outcome:
         return Outcome(f"Running: process {holder.pid} ({pid_file})")
     name = SIGNALS_TO_NAMES_DICT.get(number, str(number))
     text = f"Sent {name} to process {holder.pid} ({pid_file})"
-    if written is None or _await_change(written, before, pid_file):
+    assert holder.pid is not None
+    if written is None or _await_writing(written, holder.pid, pid_file):
         return Outcome(text)
-    missing = f"{written} has not been written within {PATIENCE:.0f} s. See the daemon's log"
+    missing = f"{written.name} has not been written within {PATIENCE:.0f} s. See the daemon's log"
     return Outcome(f"{text}\n{missing}", EXIT_IO_ERROR)
 
 
-def _version(file: Path) -> tuple[int, int] | None:
-    """Return what is different when a file is written again; None if it cannot be examined."""
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
+def _versions(files: Iterable[Path]) -> set[_Version]:
+    """Return what is different when a file is written again, for those that can be examined."""
+    found = set()
+    for file in files:
+        with contextlib.suppress(OSError):
+            status = file.stat()
+            found.add((status.st_ino, status.st_mtime_ns))
+    return found
 
 
-def _await_change(file: Path, before: tuple[int, int] | None, pid_file: Path) -> bool:
+def _await_writing(file: _Expected, pid: int, pid_file: Path) -> bool:
     now = SystemClock().monotonic
     deadline = now() + PATIENCE
-    while _version(file) in (before, None):
+    while not file.is_written(pid):
         if now() > deadline or signal_holder(pid_file, 0).state != "running":
-            return _version(file) not in (before, None)
+            return file.is_written(pid)
         poll_for(select.poll(), _INTERVAL)
     return True
 

@@ -25,13 +25,22 @@ if TYPE_CHECKING:
 _OPTION = re.compile(r"^ +(?:(-\w), )?(--[\w-]+)(?: ([A-Z]+))?", re.MULTILINE)
 _REPEATED = re.compile(r"\[(--[\w-]+)\]\.\.\.")
 
+_MARK = "\0"  # before a word that is no option; no word of a command line can contain it
 _WIDTH = 100
 MAX_SUGGESTED = 3  # options
 _LONGEST = 26  # columns; a longer option has its description on the next line
 
 
 class HelpShown(Exception):  # noqa: N818 - not an error
-    """The command line asked for help or the version, which was written."""
+    """The command line asked for help or the version, which was written.
+
+    Attributes:
+        lost: Why it could not be written; None if it was.
+    """
+
+    def __init__(self, lost: OSError | None = None) -> None:
+        super().__init__()
+        self.lost = lost
 
 
 class UsageError(Exception):
@@ -57,22 +66,28 @@ def parse(
     """Parse a command line by its docopt text.
 
     An option's name must be written in full. docopt would accept its beginning, so that a
-    misspelled option, or a new one, could change the meaning of a command line.
+    misspelled option, or a new one, could change the meaning of a command line. After a word `--`
+    there are no options.
 
     Raises:
         HelpShown: It asks for help or the version.
         UsageError: It does not fit the text.
     """
-    if mistake := _first_abbreviation(doc, argv, options_first=options_first):
+    mistake, end = _end_of_options(doc, argv, options_first=options_first)
+    if mistake:
         raise UsageError(mistake, doc)
+    # docopt would take `--` for an argument, and what follows it for options.
+    words = [*argv[:end], *(_MARK + word for word in argv[end + 1 :])]
     try:
         # By position, because docopt-ng and the type stubs of docopt use different names.
-        found: dict[str, Any] = docopt(doc, list(argv), True, version, options_first=options_first)  # noqa: FBT003
+        found: dict[str, Any] = docopt(doc, words, True, version, options_first=options_first)  # noqa: FBT003
     except DocoptExit as cause:
         raise UsageError(_explain(doc, argv, options_first=options_first), doc) from cause
     except SystemExit as cause:
         raise HelpShown from cause
-    return found
+    except OSError as cause:
+        raise HelpShown(cause) from cause
+    return {name: _unmarked(value) for name, value in found.items()}
 
 
 def choice(doc: str, option: str, value: str, allowed: Sequence[str]) -> str:
@@ -249,18 +264,30 @@ def _typed(field: FieldInfo, text: str) -> Any:
     return text
 
 
-def _first_abbreviation(doc: str, argv: Sequence[str], *, options_first: bool) -> str:
-    """Return what is wrong with the first option that is not written in full; "" if none is."""
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unmarked(each) for each in value]
+    return value.removeprefix(_MARK) if isinstance(value, str) else value
+
+
+def _end_of_options(doc: str, argv: Sequence[str], *, options_first: bool) -> tuple[str, int]:
+    """Return what is wrong with the first option that does not exist as written; "" if none is.
+
+    Returns:
+        This, and the index of the word `--`, or the number of words.
+    """
     options = _Options(doc)
     words = deque(argv)
     while words:
         word = words.popleft()
         is_option = word.startswith("-") and word != "-"
-        if word == "--" or (options_first and not is_option):
+        if word == "--":
+            return "", len(argv) - len(words) - 1
+        if options_first and not is_option:
             break
         if is_option and (mistake := options.abbreviation_in(word, words)):
-            return mistake
-    return ""
+            return mistake, len(argv)
+    return "", len(argv)
 
 
 def _explain(doc: str, argv: Sequence[str], *, options_first: bool) -> str:
@@ -292,17 +319,24 @@ class _Options:
         self._given: list[str] = []
 
     def abbreviation_in(self, word: str, following: deque[str]) -> str:
-        """Take an option, with its value. Return what is wrong if it is another's beginning."""
+        """Take an option, with its value. Return what is wrong if it is another's beginning.
+
+        Nor may letters that are no options come before one: docopt would obey the `h` in `-other`.
+        """
         name, equals, _ = word.partition("=")
         if not word.startswith("--"):
             value = self._shorts.get(word, "")
+            if word[:2] not in self._shorts:
+                return self._unknown(name)
         elif name in self._values:
             value = "" if equals else self._values[name]
         elif any(each.startswith(name) for each in self._values):
             return self._unknown(name)
         else:
             value = ""
-        if value and following and following[0] != "--":
+        if value and following:
+            if following[0] == "--":
+                return f"option {name!r} needs a value: {name} {value}"
             following.popleft()
         return ""
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import abc
+import os
 from typing import TYPE_CHECKING, Any
 
 from zenactors.daemon.actions import Actions
@@ -28,10 +29,23 @@ class DaemonBase(CallbackApi, Actions):
     """Save the runlog now and then and at the end, even if no directory is configured."""
     terminal: Terminal | None = None
     """The terminal of the process in the foreground; None: `serve` looks for it."""
+    left_directory: str | None = None
+    """The directory that a daemon in the background was started in, and has left for `/`."""
+    identity: tuple[int, str] | None = None
+    """The process's start time and boot; None: `/proc` is still visible and has them."""
     on_ready: Callable[[], None] | None = None
     """Called when every component has started. Thread: main."""
     reopen_logs: Callable[[Mapping[str, Any]], None] | None = None
     """Called by a reload with the new configuration of the logs. For `zenactors.daemon`."""
+
+    def resolve_path(self, path: str) -> str:
+        """Return a path as the user who started the daemon meant it.
+
+        A relative path becomes absolute if the daemon has left the directory in which it was
+        started: in the background, without `work_dir` and `chroot_dir`. Otherwise it is relative
+        to the current directory.
+        """
+        return os.path.join(self.left_directory or "", path)  # noqa: PTH118 - keeps the spelling
 
     def make_components(self) -> list[Any]:
         """Return components that come behind those given to the constructor.

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
+from zenactors.actors.idle import is_idle
 from zenactors.actors.incidents import try_to_log
 from zenactors.process.diagnostics import stacks
 from zenactors.process.streams import exit_at_once, give_up_unwritable_streams
@@ -31,7 +32,9 @@ def log_report(report: StopReport, *, on_purpose: bool, threads: bool) -> None:
         )
         if threads:
             names = tuple(f"zenactors:{name}" for name in report.stuck)
-            try_to_log("ERROR", "What they are doing:\n{stacks}", stacks=stacks(names))
+            try_to_log(
+                "ERROR", "What they are doing:\n{stacks}", stacks=stacks(names, is_idle=is_idle)
+            )
     level = "INFO" if on_purpose else "WARNING"
     if report.left:
         try_to_log(level, "Events not handled: {left}", left=report.left)

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from zenactors._version import __version__
 from zenactors.advice import reason
 from zenactors.core.text import harmless
-from zenactors.daemon.actions import SIGNAL_ACTIONS, Outcome, send_signal
+from zenactors.daemon.actions import SIGNAL_ACTIONS, WAITED_FOR, Outcome, send_signal
 from zenactors.daemon.application import program_name
 from zenactors.daemon.command_line import HelpShown, UsageError, parse_daemon, usage
 from zenactors.daemon.daemon_base import DaemonBase
@@ -51,7 +51,9 @@ def _obey(daemon: DaemonBase, argv: Sequence[str]) -> int:
         with stopping_quietly():
             try:
                 given = _parse(daemon, argv)
-            except HelpShown:
+            except HelpShown as shown:
+                if shown.lost is not None:
+                    return _lose_output(shown.lost)
                 return EXIT_OK if sys.stdout is None else show(Outcome(""))  # flushes the help
             if (status := signal_directly(given)) is not None:
                 return status
@@ -64,11 +66,6 @@ def _obey(daemon: DaemonBase, argv: Sequence[str]) -> int:
             signal.pthread_sigmask(signal.SIG_BLOCK, SIGNAL_EVENTS)
     except KeyboardInterrupt:
         return EXIT_OK  # stopped before it began: as asked
-    except OSError as cause:
-        if isinstance(cause, BrokenPipeError) or cause.errno == errno.ENOSPC:
-            return _lose_output(cause)
-        traceback.print_exc()
-        return EXIT_SOFTWARE
     except UsageError as cause:
         _complain(f"{cause}\n{cause.usage}")
         return EXIT_USAGE
@@ -78,7 +75,7 @@ def _obey(daemon: DaemonBase, argv: Sequence[str]) -> int:
         _complain(explain_failure(cause, given))
         return EXIT_CONFIG
     except Exception:  # a bug, of the program or of zenactors: show all of it
-        traceback.print_exc()
+        write_to(sys.stderr, traceback.format_exc())
         return EXIT_SOFTWARE
     return run_process(daemon, final=True)
 
@@ -124,7 +121,7 @@ def signal_directly(given: Mapping[str, Any], *, configured: bool = True) -> int
     action, pid_file = given.get("action"), given.get("pid_file")
     if action not in SIGNAL_ACTIONS or not pid_file:
         return None
-    if configured and action == "signal-usr2":
+    if configured and action in WAITED_FOR:
         return None
     parallel = bool(given.get("paralel") or given.get("parallel"))
     return show(send_signal(SIGNAL_ACTIONS[action], Path(pid_file), parallel=parallel))

@@ -28,7 +28,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from loguru import logger
 
+from zenactors.actors.idle import is_idle
 from zenactors.actors.incidents import survive_log, try_to_log
+from zenactors.actors.tracebacks import log_failure
 from zenactors.daemon.signal_events import SIGNAL_EVENTS, SignalAnswers
 from zenactors.errors import (
     EXIT_CONFIG,
@@ -205,7 +207,7 @@ class MainLoop:
             try_to_log("ERROR", "{cause}", cause=cause)
             if cause.__cause__ is not None:
                 with survive_log():
-                    logger.opt(exception=cause.__cause__).debug("The original exception")
+                    log_failure(logger, "DEBUG", "The original exception", cause.__cause__)
             return self._leave(dispatcher, EXIT_START_FAILED)
         except ForcedExit as leave:
             try_to_log("WARNING", "Leaving at once: {reason}", reason=leave.reason.value)
@@ -312,7 +314,8 @@ class MainLoop:
         event = self._events[number]
         dispatcher = self._dispatcher
         if number == signal.SIGQUIT and event is None:
-            try_to_log("WARNING", "What every thread is doing:\n{stacks}", stacks=stacks())
+            found = stacks(is_idle=is_idle)
+            try_to_log("WARNING", "What every thread is doing:\n{stacks}", stacks=found)
         if event is None or dispatcher is None or self._leaving:
             return
         if number == signal.SIGTERM and self._sigterm == "terminate":

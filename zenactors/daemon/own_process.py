@@ -23,11 +23,12 @@ from loguru import logger
 
 from zenactors.actors.incidents import survive_log, try_to_log
 from zenactors.actors.shutdown import CHILDREN_GRACE
+from zenactors.actors.tracebacks import log_failure
 from zenactors.core.clock import SystemClock
 from zenactors.core.replicas import Replicas
 from zenactors.core.text import harmless
 from zenactors.daemon.daemon_base import DaemonBase
-from zenactors.daemon.paths import advice_without_home, make_user_directories
+from zenactors.daemon.paths import advice_without_home, current_directory, make_user_directories
 from zenactors.daemon.signal_events import SIGNAL_EVENTS
 from zenactors.errors import (
     EXIT_ALREADY_RUNNING,
@@ -45,6 +46,7 @@ from zenactors.process.forks import disown_in_children, end_multiprocessing_chil
 from zenactors.process.launcher import Launcher
 from zenactors.process.pidfile import PidFile, with_serial
 from zenactors.process.privileges import drop, enter, resolve_group, resolve_user
+from zenactors.process.procfs import own_identity
 from zenactors.process.signals import children_have_statuses
 from zenactors.process.streams import fill_standard_streams, write_to
 from zenactors.process.terminal import Terminal
@@ -111,7 +113,8 @@ class _OwnProcess:
             status = EXIT_CONFIG
         except Exception as cause:  # a bug, of the program or of zenactors: it must be seen
             with survive_log():
-                logger.exception("A bug ends the daemon: {cause!r}", cause=cause)
+                message = "A bug ends the daemon: {cause!r}"
+                log_failure(logger, "ERROR", message, cause, cause=cause)
             self._complain("".join(traceback.format_exception(cause)))
             status = EXIT_SOFTWARE
         finally:
@@ -128,6 +131,7 @@ class _OwnProcess:
         user = None if daemon.c("user") is None else resolve_user(daemon.c("user"), group)
         pid_file = daemon.c("pid_file")
         if not daemon.c("no_daemon"):
+            started_in = current_directory()
             self._launcher = detach(
                 # The time that all components may take, and some for the rest.
                 start_timeout=daemon.c("start_timeout") * (len(daemon.components) + 2),
@@ -137,9 +141,12 @@ class _OwnProcess:
                 close=_descriptors(daemon, "close_descriptors"),
             )
             disown_in_children(self._launcher)
+            if daemon.c("work_dir") is None and daemon.c("chroot_dir") is None:
+                daemon.left_directory = None if started_in is None else str(started_in)
         if daemon.c("paralel"):
             daemon.use_instance_files(os.getpid())
             pid_file = pid_file and with_serial(pid_file, os.getpid())
+        daemon.identity = own_identity()  # /proc may be outside chroot_dir
         make_user_directories(daemon.paths)
         if pid_file:
             self._pid_file = PidFile(pid_file)

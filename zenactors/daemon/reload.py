@@ -19,6 +19,7 @@ from loguru import logger
 from zenactors.actors.component_messages import Change
 from zenactors.actors.entries import ComponentEntry, component_entries
 from zenactors.actors.incidents import survive_log, try_to_log
+from zenactors.actors.tracebacks import log_failure
 from zenactors.config.merge import Configuration
 from zenactors.core.component import set_options
 from zenactors.core.replicas import Replicas
@@ -201,10 +202,10 @@ class Reloader:
             problems = str(cause).splitlines()
             if cause.__cause__ is not None and isinstance(cause, ReloadError):
                 with survive_log():
-                    logger.opt(exception=cause.__cause__).debug("The original exception")
+                    log_failure(logger, "DEBUG", "The original exception", cause.__cause__)
         else:  # the program's own code
             with survive_log():
-                logger.opt(exception=cause).error("A bug: {cause!r}", cause=cause)
+                log_failure(logger, "ERROR", "A bug: {cause!r}", cause, cause=cause)
             problems = [repr(cause)]
         self.last = {"time": now, "done": False, "problems": problems}
         try:

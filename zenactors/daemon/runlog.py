@@ -3,6 +3,10 @@
 A run has one file, which each saving replaces: so a run that is killed leaves one, too. The
 file is named after the start of the run (UTC) and, because several processes may share the
 directory, after the process: `20261124T101500Z-0a1b2.runlog`. Nothing here reads a clock.
+
+A machine without a clock of its own starts in 1970, and its clock is set later. So the duration of
+a run is measured, and its start follows from that and the end; only the file's name keeps the start
+as it seemed to be. Which runlogs are the newest is decided by their starts, not by their names.
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ from zenactors.errors import (
     EXIT_START_FAILED,
     ZenDaemonException,
 )
+from zenactors.process.procfs import may_run
 
 FORMAT = 1
 DIRECTORY_MODE = 0o750
@@ -41,6 +46,8 @@ FILE_MODE = 0o640
 SUFFIX = ".runlog"
 _NAME = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{5}\.runlog", re.ASCII)
 _STAMP = "%Y%m%dT%H%M%SZ"
+_LAST_DATE = 253_402_300_799.0  # the end of the year 9999
+_STEP = 1.0  # seconds; what is less is no step of the clock, but its correction bit by bit
 _SHAPE: dict[str, type | tuple[type, ...]] = {
     "name": str,
     "pid": int,
@@ -61,8 +68,10 @@ _RESULTS = {
 }
 UNITS = {
     "start": "seconds since 1970 (Unix time)",
+    "start_by_clock": "as start, before the clock was set",
     "end": "seconds since 1970 (Unix time)",
     "duration": "seconds",
+    "process_start": "clock ticks since the boot boot_id",
     "cnt": "since the start of the run",
     "inc": "since the last saving of the runlog",
     "spd": "per second, since the last saving of the runlog",
@@ -104,11 +113,14 @@ class RunlogStore:
         keep: The number of runlogs that are kept, at least 1. Those of processes that still run
             do not count.
 
+    Attributes:
+        directory: The directory.
+
     Thread: any; several processes may use one directory.
     """
 
     def __init__(self, directory: Path, name: str, keep: int = 10) -> None:
-        self._directory = directory
+        self.directory = directory
         self._name = name
         self._keep = max(1, keep)
 
@@ -121,8 +133,8 @@ class RunlogStore:
         Raises:
             OSError: The file cannot be written; `filename` is its path.
         """
-        self._directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-        path = self._directory / _file_name(runlog)
+        self.directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        path = self.directory / _file_name(runlog)
         save_json(path, runlog, FILE_MODE)
         with contextlib.suppress(OSError):  # it is saved; the next saving tidies up
             self._prune(path)
@@ -137,13 +149,27 @@ class RunlogStore:
             OSError: The directory cannot be read.
         """
         try:
-            paths = sorted(each for each in self._directory.iterdir() if each.suffix == SUFFIX)
+            paths = sorted(each for each in self.directory.iterdir() if each.suffix == SUFFIX)
         except FileNotFoundError:
             return []
         entries = [entry for path in paths if (entry := self._entry(path)) is not None]
         found = [entry for entry in entries if not entry.problem]
         problems = [entry for entry in entries if entry.problem]
         return [*sorted(found, key=lambda each: each.start or 0.0, reverse=True), *problems]
+
+    def written_by(self, pid: int | None) -> Sequence[Path]:
+        """Return the files that a process has written; None: all.
+
+        A directory that cannot be read has none.
+        """
+        found = []
+        with contextlib.suppress(OSError):
+            for path in self.directory.iterdir():
+                if _NAME.fullmatch(path.name):
+                    with contextlib.suppress(OSError, RunlogError):
+                        if pid is None or _read(path).get("pid") == pid:
+                            found.append(path)
+        return found
 
     def load(self, path: Path) -> dict[str, Any]:
         """Return the runlog in a file.
@@ -186,19 +212,16 @@ class RunlogStore:
         return RunlogEntry(path=path, start=runlog["start"], runlog=runlog)
 
     def _prune(self, own: Path) -> None:
-        kept = 1
-        for path in sorted(self._directory.iterdir(), reverse=True):
+        ended = []
+        for path in self.directory.iterdir():
             if path == own or not _NAME.fullmatch(path.name):
                 continue
-            try:
-                runlog = _read(path)
-            except (OSError, RunlogError):  # of an unknown daemon; `list` names it
-                continue
-            if runlog.get("name") != self._name or _runs(runlog):
-                continue
-            kept += 1
-            if kept > self._keep:
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError, RunlogError):  # `list` names it
+                runlog = self.load(path)
+                if runlog["name"] == self._name and not _runs(runlog):
+                    ended.append((runlog["start"], path))
+        for _, path in sorted(ended, reverse=True)[self._keep - 1 :]:
+            path.unlink(missing_ok=True)
 
 
 def make_runlog(
@@ -207,6 +230,8 @@ def make_runlog(
     pid: int,
     start: float,
     end: float,
+    duration: float | None = None,
+    identity: tuple[int, str] | None = None,
     status: int | None = None,
     statistics: Mapping[Any, Any] | None = None,
     events: Mapping[Any, Any] | None = None,
@@ -219,8 +244,11 @@ def make_runlog(
     Args:
         name: The daemon's name.
         pid: The process's PID.
-        start: The start of the run, in Unix time.
+        start: The start of the run, in Unix time, as the clock had it then.
         end: The end of the run or, while it runs, the time of this summary.
+        duration: The seconds between the two. None: as the clock has it.
+        identity: The start time of the process, in clock ticks since boot, and the boot's
+            identifier: another process may get the PID later. None: unknown.
         status: The exit status; None while it runs.
         statistics: The counters, as `get_statistics` returns them.
         events: For each event, the numbers of those accepted, completed and so on.
@@ -228,16 +256,22 @@ def make_runlog(
         left: The report of the stop, if it left anything undone.
         argv: The command line.
     """
+    spent = max(0.0, end - start) if duration is None else duration
+    stepped = abs(end - spent - start) > _STEP
+    began = end - spent if stepped else start
     runlog = {
         "format": FORMAT,
         "version": __version__,
         "name": name,
         "pid": pid,
-        "start": start,
-        "start_text": time_text(start),
+        "process_start": None if identity is None else identity[0],
+        "boot_id": None if identity is None else identity[1],
+        "start": began,
+        "start_text": time_text(began),
+        "start_by_clock": start,
         "end": end,
         "end_text": time_text(end),
-        "duration": max(0.0, end - start),
+        "duration": spent,
         "status": status,
         "result": _RESULTS.get(status, f"ended with status {status}"),
         "argv": list(argv),
@@ -253,10 +287,9 @@ def make_runlog(
 
 def _file_name(runlog: Mapping[str, Any]) -> str:
     # The PID is not enough: in every container it is 1.
-    serial = zlib.crc32(
-        f"{runlog['name']} {runlog['pid']} {runlog['start']!r}".encode("utf-8", "replace")
-    )
-    began = datetime.fromtimestamp(runlog["start"], UTC)
+    start = runlog.get("start_by_clock", runlog["start"])
+    serial = zlib.crc32(f"{runlog['name']} {runlog['pid']} {start!r}".encode("utf-8", "replace"))
+    began = _datetime(start)
     return f"{began:{_STAMP}}-{serial & 0xFFFFF:05x}{SUFFIX}"
 
 
@@ -292,15 +325,17 @@ def _runs(runlog: Mapping[str, Any]) -> bool:
     pid = runlog.get("pid")
     if runlog.get("status") is not None or not isinstance(pid, int) or pid <= 0:
         return False
-    try:
-        os.kill(pid, 0)
-    except PermissionError:  # it runs, as another user
-        return True
-    except (OSError, OverflowError):
-        return False
-    return True
+    began, boot = runlog.get("process_start"), runlog.get("boot_id")
+    if isinstance(began, int) and isinstance(boot, str):
+        return may_run(pid, (began, boot))
+    return may_run(pid, None)
 
 
 def time_text(tstamp: float) -> str:
     """Return a Unix time as ISO 8601, in UTC."""
-    return datetime.fromtimestamp(tstamp, UTC).isoformat(timespec="milliseconds")
+    return _datetime(tstamp).isoformat(timespec="milliseconds")
+
+
+def _datetime(tstamp: float) -> datetime:
+    """Return a time, or the nearest that has a date: a clock that is not set may show anything."""
+    return datetime.fromtimestamp(min(max(0.0, tstamp), _LAST_DATE), UTC)

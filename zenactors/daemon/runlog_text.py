@@ -20,7 +20,7 @@ def runlog_text(runlog: Mapping[str, Any]) -> str:
         "command": " ".join(map(str, runlog.get("argv") or ())) or "unknown",
         "started": _for_people(runlog["start"]),
         "ended" if status is not None else "saved": _for_people(runlog["end"]),
-        "duration": _duration(runlog["end"] - runlog["start"]),
+        "duration": _duration(_spent(runlog)),
         "result": runlog.get("result") or "unknown",
         "exit status": "none yet" if status is None else str(status),
         "dead letters": runlog.get("dead_letter_count", 0),
@@ -48,7 +48,7 @@ def runlogs_text(entries: Iterable[RunlogEntry]) -> str:
         rows.append(
             (
                 _for_people(runlog["start"]),
-                _duration(runlog["end"] - runlog["start"]),
+                _duration(_spent(runlog)),
                 "-" if status is None else str(status),
                 str(runlog.get("result", "unknown")),
                 str(entry.path),
@@ -65,6 +65,11 @@ def _for_people(tstamp: float) -> str:
         return f"{datetime.fromtimestamp(tstamp, UTC):%Y-%m-%d %H:%M:%S} UTC"
     except (ValueError, OverflowError, OSError):  # a number, but not a time
         return str(tstamp)
+
+
+def _spent(runlog: Mapping[str, Any]) -> float:
+    found = runlog.get("duration")
+    return found if isinstance(found, int | float) else runlog["end"] - runlog["start"]
 
 
 def _duration(seconds: float) -> str:

@@ -17,6 +17,7 @@ from zenactors._version import __version__
 from zenactors.actors.incidents import survive_log, try_to_log
 from zenactors.advice import advice_for, reason
 from zenactors.daemon.runlog import RunlogStore, make_runlog, time_text
+from zenactors.process.procfs import own_identity
 
 if TYPE_CHECKING:
     from zenactors.core.clock import Clock
@@ -44,7 +45,9 @@ class Snapshots:
     ) -> None:
         self._daemon = daemon
         self._now = clock.time
+        self._monotonic = clock.monotonic
         self._begun = clock.time()
+        self._begun_monotonic = clock.monotonic()
         self._save = save
         self._simulated = simulated
 
@@ -58,7 +61,7 @@ class Snapshots:
         letters = dispatcher.dead_letters()[-SHOWN_DEAD_LETTERS:]
         return {
             "time": time_text(self._now()),
-            "uptime": self._now() - self._begun,
+            "uptime": self._uptime(),
             "version": __version__,
             "name": daemon.name,
             "pid": os.getpid(),
@@ -81,6 +84,8 @@ class Snapshots:
             pid=os.getpid(),
             start=self._begun,
             end=self._now(),
+            duration=self._uptime(),
+            identity=None if self._simulated else daemon.identity or own_identity(),
             status=status,
             statistics=daemon.get_statistics("runlog"),
             events=self._events(),
@@ -139,6 +144,9 @@ class Snapshots:
         path = directory / f"{self._daemon.name}.runlog"
         self._save(path, runlog)
         return path
+
+    def _uptime(self) -> float:
+        return self._monotonic() - self._begun_monotonic
 
     def _events(self) -> dict[str, Any]:
         counts = self._daemon.dispatcher.counts()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.incidents import try_to_log
 from zenactors.actors.runtime import Runtime
-from zenactors.core.clock import Clock, SystemClock
+from zenactors.core.clock import Clock, SystemClock, to_seconds
 from zenactors.daemon.builtin_events import BuiltinEvents, ControlComponent, MaintenanceEvents
 from zenactors.daemon.daemon_base import DaemonBase
 from zenactors.daemon.ending import log_report
@@ -130,8 +130,8 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         self._initial = {
             self.CONFIG_SCHEDULE: [tuple(each) for each in schedule],
             self.CONFIG_SCHEDULE_NEXT: [tuple(each) for each in schedule_next],
-            self.CONFIG_SCHEDULE_AT: [tuple(each) for each in schedule_at],
-            self.CONFIG_SCHEDULE_AFTER: [tuple(each) for each in schedule_after],
+            self.CONFIG_SCHEDULE_AT: _timed(self.CONFIG_SCHEDULE_AT, schedule_at),
+            self.CONFIG_SCHEDULE_AFTER: _timed(self.CONFIG_SCHEDULE_AFTER, schedule_after),
         }
         self._clock: Clock = clock or SystemClock()
         self._runtime = Runtime()
@@ -369,3 +369,8 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             self.EVENT_LOG_STATISTICS: self.c(self.CONFIG_STATS_INTERVAL),
             self.EVENT_SAVE_RUNLOG: self.c(self.CONFIG_RUNLOG_INTERVAL) if keeps else 0.0,
         }
+
+
+def _timed(argument: str, entries: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    """Return initial events with their times as floats; a wrong one is an error at once."""
+    return [(to_seconds(argument, time), *rest) for time, *rest in entries]

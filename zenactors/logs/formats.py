@@ -8,9 +8,9 @@ the log, nor look like a line of the log.
 from __future__ import annotations
 
 import json
-import traceback
 from typing import TYPE_CHECKING, Any
 
+from zenactors.actors.tracebacks import StandIn, traceback_text
 from zenactors.config.redaction import plain
 from zenactors.core.text import harmless, one_record, printable, short_repr
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from loguru import Message, Record, RecordException
 
-_OWN = ("zenactors", "pykka", "threading")  # the frames between a thread's start and a callback
 _BOLD, _GREEN, _CYAN = "1", "32", "36"
 _COLOURS = {
     "TRACE": "1;36",
@@ -81,15 +80,10 @@ def _traceback(exception: RecordException | None) -> str:
     """Return a traceback that begins where zenactors has called other code, if it has."""
     if exception is None or exception.value is None:
         return ""
-    found = exception.traceback
-    while found is not None and _is_own(found.tb_frame.f_globals.get("__name__")):
-        found = found.tb_next
-    shown = found or exception.traceback
-    return "".join(traceback.format_exception(exception.type, exception.value, shown))
-
-
-def _is_own(module: object) -> bool:
-    return str(module).partition(".")[0] in _OWN
+    value = exception.value
+    if isinstance(value, StandIn):
+        return traceback_text(value.original, value.original.__traceback__)
+    return traceback_text(value, exception.traceback)
 
 
 def warning_line(time: datetime, text: str, *, as_json: bool) -> bytes:

@@ -21,6 +21,7 @@ from typing import Self
 
 from loguru import logger
 
+from zenactors.actors.tracebacks import DEFAULT_SINK, makes_default_sink
 from zenactors.advice import advice_for, reason
 from zenactors.errors import ConfigurationError, did_you_mean
 from zenactors.logs.console import Console, CurrentStderr
@@ -29,9 +30,6 @@ from zenactors.logs.file import LogFile
 from zenactors.logs.formats import no_format
 from zenactors.logs.levels import LEVELS, level_number
 from zenactors.logs.standard_logging import Route
-
-DEFAULT_SINK = 0  # the number of loguru's own sink, to standard error, by its documentation
-_FALSE = ("0", "false", "no", "n", "off", "nok")  # in loguru's variables of the environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +210,7 @@ class Logs:
 
 def remove_default_sink() -> bool:
     """Remove loguru's default sink; return False if there is none (any more)."""
-    if os.environ.get("LOGURU_AUTOINIT", "1").strip().lower() in _FALSE:
+    if not makes_default_sink():
         return False  # the sink with its number is another one
     try:
         logger.remove(DEFAULT_SINK)

@@ -4,7 +4,12 @@ A program inherits which signals are blocked and ignored. `subprocess` restores 
 only, and its `preexec_fn` is not safe beside threads. A daemon that was detached usually has no
 other signal to restore, and runs the program directly. Otherwise, for example under nohup or in a
 shell's background, a small Python program runs first: it restores all signals and then becomes the
-wanted program, in the same process. It needs the interpreter, which most chroots do not contain.
+wanted program, in the same process.
+
+There may be no interpreter: `sys.executable` is the program itself if that was frozen into one file
+or embeds Python, and most chroots contain none. Then the forked child restores its signals itself
+before it becomes the program (`preexec_fn`). That runs Python code in a copy of a process with
+threads, where a lock of a C extension may be held for ever: it is the second choice.
 
 Invariants:
 
@@ -30,7 +35,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from zenactors.process.polling import poll_for
-from zenactors.process.signals import IGNORED_BY_PYTHON
+from zenactors.process.signals import IGNORED_BY_PYTHON, UNCATCHABLE
 
 RESERVED = {"preexec_fn", "process_group", "restore_signals", "shell", "start_new_session"}
 KILLED_WITHIN = 5.0  # seconds after SIGKILL: a child still there waits in the kernel
@@ -219,6 +224,9 @@ def _ends_within(pidfd: int, seconds: float | None) -> bool:
 def _run_clean(argv: Arguments, options: dict[str, Any]) -> Child:
     if not _unclean():
         return Child(argv, **options)
+    interpreter = _interpreter()
+    if interpreter is None:
+        return Child(argv, preexec_fn=_restore_signals, **options)
     program = os.fspath(options.pop("executable", argv[0]))
     environment = options.get("env")
     had_ctype = "LC_CTYPE" in (os.environ if environment is None else environment)
@@ -227,7 +235,7 @@ def _run_clean(argv: Arguments, options: dict[str, Any]) -> Child:
         try:
             options["pass_fds"] = (*options.get("pass_fds", ()), writer)
             words = [str(writer), "yes" if had_ctype else "no", program, *argv]
-            child = Child([sys.executable, "-I", "-S", "-c", WRAPPER, *words], **options)
+            child = Child([interpreter, "-I", "-S", "-c", WRAPPER, *words], **options)
         finally:
             os.close(writer)
         reason = os.read(reader, 16)  # ends when the child has become the program
@@ -239,6 +247,22 @@ def _run_clean(argv: Arguments, options: dict[str, Any]) -> Child:
         os.close(reader)
     child.args = argv
     return child
+
+
+def _interpreter() -> str | None:
+    """Return the path of the Python interpreter; None if there is none, or another program."""
+    path = sys.executable
+    is_python = os.path.basename(path or "").lower().startswith(("python", "pypy"))  # noqa: PTH119
+    if getattr(sys, "frozen", False) or not is_python or not os.access(path, os.X_OK):
+        return None
+    return path
+
+
+def _restore_signals() -> None:
+    """Do in a forked child what the wrapper does."""
+    for number in signal.valid_signals() - {*UNCATCHABLE}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
 def _unclean() -> bool:

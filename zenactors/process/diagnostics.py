@@ -5,23 +5,44 @@ from __future__ import annotations
 import sys
 import threading
 import traceback
+from collections.abc import Callable, Collection
+from types import FrameType
 
 
-def stacks(names: tuple[str, ...] = ()) -> str:
-    """Return the stack of each thread, innermost call last.
+def stacks(
+    names: Collection[str] = (), *, is_idle: Callable[[FrameType], bool] | None = None
+) -> str:
+    """Return the stack of each thread, innermost call last: the main thread's first.
 
-    A thread in C code appears at the Python call that entered it.
+    Threads that do the same have one stack, and idle ones only one line for all of them. A thread
+    in C code appears at the Python call that entered it.
 
     Args:
         names: Only threads with these names. Default: all.
+        is_idle: Returns True for the innermost frame of a thread that waits for work.
 
     Thread: any.
     """
     threads = {thread.ident: thread.name for thread in threading.enumerate()}
-    texts = []
+    main = threading.main_thread().ident
+    idle: list[str] = []
+    busy: dict[str, list[tuple[bool, str]]] = {}
     # All frames are taken at one moment; the threads run on while they are formatted.
     for ident, frame in sys._current_frames().items():  # noqa: SLF001 - the documented way
         name = threads.get(ident, f"thread {ident}")
-        if not names or name in names:
-            texts.append(f"{name}:\n{''.join(traceback.format_stack(frame))}")
-    return "\n".join(sorted(texts)).rstrip()
+        if names and name not in names:
+            continue
+        if ident != main and is_idle is not None and is_idle(frame):
+            idle.append(name)
+        else:
+            text = "".join(traceback.format_stack(frame))
+            busy.setdefault(text, []).append((ident != main, name))
+    found = sorted((sorted(same), text) for text, same in busy.items())
+    texts = [f"{_title([name for _, name in same])}:\n{text}" for same, text in found]
+    if idle:
+        texts.append(f"Idle: {_title(sorted(idle))}")
+    return "\n".join(texts).rstrip()
+
+
+def _title(names: list[str]) -> str:
+    return ", ".join(names) + (f" ({len(names):,} threads)" if len(names) > 1 else "")

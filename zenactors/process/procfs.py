@@ -41,6 +41,35 @@ def own_start_time() -> int:
     return found
 
 
+def own_identity() -> tuple[int, str] | None:
+    """Return this process's start time and the boot's identifier; None where /proc hides them.
+
+    Together with the PID they identify the process for ever.
+    """
+    try:
+        return own_start_time(), boot_id()
+    except OSError:
+        return None
+
+
+def may_run(pid: int, identity: tuple[int, str] | None) -> bool:
+    """Return True if a process may still run; a later one with the same PID does not count.
+
+    Args:
+        pid: The process's PID.
+        identity: What `own_identity` returned in it. None: any process with the PID counts.
+    """
+    try:
+        began = start_time(pid)
+    except OSError:  # it exists, but /proc hides it
+        return True
+    except OverflowError:  # no PID
+        return False
+    if began is None or identity is None:
+        return began is not None
+    return (began, boot_id()) == identity
+
+
 def user_of(pid: int) -> int:
     """Return a process's real user id. The owner of /proc/PID may be root instead.
 

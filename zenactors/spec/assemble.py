@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import operator
 import os
+import sys
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -296,7 +297,7 @@ def _entry(file: _File, where: KeyPath, entry: Any, before: str) -> tuple[Any, .
     right = isinstance(entry, list) and len(entry) in {times + 1, times + 2}
     if right and before:
         right = isinstance(entry[0], int | float) and not isinstance(entry[0], bool)
-        right = right and abs(entry[0]) < float("inf")  # False for NaN, too
+        right = right and abs(entry[0]) <= sys.float_info.max  # False for NaN, too
     if not right or not isinstance(entry[times], str):
         form = f'{before}, "event"' if before else '"event"'
         expected = f"[{form}] or [{form}, its args]"

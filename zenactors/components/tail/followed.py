@@ -40,6 +40,15 @@ def is_within_line(fd: int, offset: int, files: Files) -> bool:
         return False  # the next read reports it
 
 
+def has_false_size(fd: int, files: Files) -> bool:
+    """Return True if an open file seems empty, but is not, as in /proc. Moves its position.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    return not files.fstat(fd).st_size and bool(files.read(fd, 1)) and not files.fstat(fd).st_size
+
+
 @dataclasses.dataclass(slots=True, eq=False)
 class Followed:
     """One file that is followed.
@@ -51,6 +60,7 @@ class Followed:
         polled_offset: How far it was read at the last poll; -1 before the first.
         ready: It is in the `ReadyQueue`.
         behind: The file that had the path before; it is read to its end first.
+        ends_at: Its size and where a read has found its end: sizes of system files may lie.
     """
 
     reader: FileReader
@@ -59,11 +69,13 @@ class Followed:
     polled_offset: int = -1
     ready: bool = False
     behind: Followed | None = None
+    ends_at: tuple[int, int] | None = None
 
     @property
     def has_more(self) -> bool:
         """Whether the file was longer at the last poll than it was read."""
-        return self.size > self.reader.offset
+        offset = self.reader.offset
+        return self.size > offset and self.ends_at != (self.size, offset)
 
     @property
     def is_finished(self) -> bool:

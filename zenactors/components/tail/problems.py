@@ -77,6 +77,11 @@ class Problems:
                 advice=advice_for(cause, path, "read"),
             )
 
+    def report_false_size(self, path: str) -> None:
+        """Log a warning: a file's size says that it is empty, and it is not."""
+        reason = "its size is 0 although it has content, as in /proc, so it cannot be followed"
+        self.report(path, "special", reason, "Leave it out")
+
     def report_irregular(self, path: str, stat: os.stat_result) -> None:
         """Log a warning: a named path is a directory or a special file."""
         if stat_bits.S_ISDIR(stat.st_mode):

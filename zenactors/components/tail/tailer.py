@@ -8,15 +8,22 @@ a slow sink stops the reading, and memory stays bounded.
 
 from __future__ import annotations
 
+import glob
 import os
 import stat as stat_bits
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from zenactors.components._files import SYSTEM_FILES, Files
+from zenactors.components._files import SYSTEM_FILES, Files, located
 from zenactors.components._options import check_count, check_positive, check_strings
-from zenactors.components.tail.discovery import Discovery, discover
-from zenactors.components.tail.followed import Followed, ReadyQueue, is_within_line, open_file
+from zenactors.components.tail.discovery import Discovery, discover, is_glob
+from zenactors.components.tail.followed import (
+    Followed,
+    ReadyQueue,
+    has_false_size,
+    is_within_line,
+    open_file,
+)
 from zenactors.components.tail.identity import Fate, Identity, identities_of, identity_of
 from zenactors.components.tail.lines import Lines
 from zenactors.components.tail.problems import Problems
@@ -51,7 +58,8 @@ class FileTailer(ZenDaemonComponent):
     Args:
         patterns: The files: globs as in a shell, `**` for any depth of directories, each entered
             once, even if links lead round in circles. A pattern without glob characters names one
-            file; it may appear later.
+            file; it may appear later. Relative ones are relative to the directory in which the
+            daemon was started, or to its `work_dir`.
         start: Where to begin in files that exist at the start: at their `"beginning"` or their
             `"end"`. Later files are always read from their beginning.
         poll_interval: Seconds between two polls for new files and new content.
@@ -91,6 +99,7 @@ class FileTailer(ZenDaemonComponent):
         self.poll_interval = check_positive("poll_interval", poll_interval, unit="seconds")
         self.max_line_bytes = check_count("max_line_bytes", max_line_bytes)
         self.exclude = check_strings("exclude", exclude or [], of="paths", example='["out.log"]')
+        self._patterns, self._exclude = self.patterns, self.exclude  # as `_locate` leaves them
         self._event_read = f"{self.name}.read"
         self._polled = False
         self._begin_at: dict[Identity, int] = {}  # of files not opened yet, if not 0
@@ -117,7 +126,8 @@ class FileTailer(ZenDaemonComponent):
     def setup(self, daemon: Daemon) -> None:
         """Poll for the first time, open the files, start the timer."""
         self._reset()
-        found = discover(self.patterns, self.files)
+        self._locate(daemon)
+        found = discover(self._patterns, self.files)
         if not self._polled and self.start == "end":
             self._begin_at = {i: found.stats[path].st_size for i, path in found.paths.items()}
         self._polled = True
@@ -146,10 +156,11 @@ class FileTailer(ZenDaemonComponent):
         wanted = type(self)(**{"patterns": self.patterns, **config}, name=self.name)
         # In this order, so that a file that appears in between counts as a later one, which is read
         # from its beginning.
-        found = discover(wanted.patterns, self.files)
-        before = discover(self.patterns, self.files)
+        found = discover(_located(wanted.patterns, daemon), self.files)
+        before = discover(self._patterns, self.files)
         for option in ("patterns", "start", "poll_interval", "max_line_bytes", "exclude"):
             setattr(self, option, getattr(wanted, option))
+        self._locate(daemon)
         for followed in self._files.values():
             followed.reader.limit_lines(self.max_line_bytes)
         for identity in before.paths.keys() - found.paths.keys():
@@ -162,6 +173,10 @@ class FileTailer(ZenDaemonComponent):
             self._begin_at[identity] = left_at if left_at <= size else 0
         self._cancel_timers()
         self._start_timers(daemon)
+
+    def _locate(self, daemon: Daemon) -> None:
+        self._patterns = _located(self.patterns, daemon)
+        self._exclude = [each if each == "-" else located(each, daemon) for each in self.exclude]
 
     def _leave(self, followed: Followed) -> None:
         self._left_at[followed.identity] = followed.reader.line_offset
@@ -199,7 +214,7 @@ class FileTailer(ZenDaemonComponent):
     def _poll(self, daemon: Daemon) -> None:
         if self._ended or daemon.is_done():
             return
-        found = discover(self.patterns, self.files)
+        found = discover(self._patterns, self.files)
         left = self._check_all(daemon, found)
         self._open_new(found, left, exit_when_idle=daemon.exit_when_idle)
         self._wake(daemon)
@@ -218,9 +233,9 @@ class FileTailer(ZenDaemonComponent):
         """Open the files that are not followed yet. `left`: the files that had a path before."""
         if self._begin_at:  # forget deleted files: the system gives their inodes to new ones
             self._begin_at = {i: o for i, o in self._begin_at.items() if i in found.paths}
-        self._problems.report_missing(self.patterns, found, exit_when_idle=exit_when_idle)
+        self._problems.report_missing(self._patterns, found, exit_when_idle=exit_when_idle)
         self._problems.report_unreadable(found)
-        outputs = identities_of(self.exclude, self.files)
+        outputs = identities_of(self._exclude, self.files)
         for path, stat in found.stats.items():
             if identity_of(stat) in outputs:
                 # The daemon would read its own output, and write it again, for ever.
@@ -244,6 +259,15 @@ class FileTailer(ZenDaemonComponent):
             return  # deleted since the poll began; the next poll reports it
         except OSError as cause:
             self._problems.report_error(path, "open", cause)
+            return
+        try:
+            if stat_bits.S_ISREG(stat.st_mode) and has_false_size(fd, self.files):
+                self._problems.report_false_size(path)
+                self.files.close(fd)
+                return
+        except OSError as cause:
+            self._problems.report_error(path, "read", cause)
+            self.files.close(fd)
             return
         identity = identity_of(stat)
         # Another file may have taken the path since the poll began.
@@ -358,6 +382,8 @@ class FileTailer(ZenDaemonComponent):
         self._hand_on(daemon, batches)
         if not reader.at_end:
             self._ready.add(followed)
+        elif daemon.exit_when_idle:  # otherwise, the next poll tries again
+            followed.ends_at = (followed.size, reader.offset)
 
     def _read_failed(self, followed: Followed, cause: OSError) -> None:
         followed.reader.close()
@@ -397,3 +423,13 @@ class FileTailer(ZenDaemonComponent):
     def _cancel_timers(self) -> None:
         for timer in self._timers:
             timer.cancel()
+
+
+def _located(patterns: Iterable[str], daemon: Daemon) -> list[str]:
+    found = []
+    for pattern in patterns:
+        path = located(pattern, daemon)
+        if is_glob(pattern):  # the directory in which the daemon was started is no pattern
+            path = glob.escape(path.removesuffix(pattern)) + pattern
+        found.append(path)
+    return found

@@ -1,0 +1,102 @@
+"""Log exceptions without the values of variables, with tracebacks that begin at users' code.
+
+loguru's default sink shows the values of variables in a traceback (`diagnose`), and so secrets. An
+application removes that sink. Without one, in a script or a test that uses only a `Dispatcher` or a
+harness, it is there: then the sinks get a stand-in of the exception, without frames, whose note is
+the traceback as text. Otherwise they get the exception itself, and their owners decide what they
+show of it.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from zenactors.core.text import harmless
+
+if TYPE_CHECKING:
+    from loguru import Logger
+
+DEFAULT_SINK = 0  # the number of loguru's own sink, to standard error, by its documentation
+_FALSE = ("0", "false", "no", "n", "off", "nok")  # in loguru's variables of the environment
+_OWN = ("zenactors", "pykka", "threading")  # the frames between a thread's start and a callback
+
+
+def log_failure(
+    log: Logger,
+    level: str,
+    message: str,
+    cause: BaseException | None,
+    /,
+    *args: Any,
+    depth: int = 0,
+    **fields: Any,
+) -> None:
+    """Log a message, and an exception's traceback if there is one.
+
+    Args:
+        log: loguru's logger, perhaps bound to a component.
+        level: The level's name.
+        message: As for loguru.
+        cause: The exception.
+        depth: How many callers of the caller do not count as the line's origin.
+        args: The values of its fields without a name.
+        fields: The values of the message's fields.
+
+    Thread: any.
+    """
+    shown: Any = cause
+    if cause is not None and has_default_sink():
+        stand_in = _stand_in(cause)
+        shown = (type(stand_in), stand_in, None)
+    log.opt(depth=1 + depth, exception=shown).log(level, message, *args, **fields)
+
+
+class StandIn(Exception):  # noqa: N818 - it has the name of the exception that it stands for
+    """An exception without frames, for sinks that would show the values of their variables.
+
+    Attributes:
+        original: The exception that it stands for.
+    """
+
+    original: BaseException
+
+
+def _stand_in(cause: BaseException) -> StandIn:
+    kind = type(cause)
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    try:
+        text = harmless(str(cause))
+    except Exception as problem:
+        text = f"<its text raises {type(problem).__name__}>"
+    found: StandIn = type(kind.__name__, (StandIn,), names)(text)
+    found.original = cause
+    found.add_note(harmless(traceback_text(cause, cause.__traceback__)).rstrip("\n"))
+    return found
+
+
+def traceback_text(cause: BaseException, found: TracebackType | None) -> str:
+    """Return a traceback that begins where zenactors has called other code, if it has."""
+    first = found
+    while first is not None and _is_own(first.tb_frame.f_globals.get("__name__")):
+        first = first.tb_next
+    return "".join(traceback.format_exception(type(cause), cause, first or found))
+
+
+def makes_default_sink() -> bool:
+    """Return True if loguru adds a sink of its own, unless the environment forbids it."""
+    return os.environ.get("LOGURU_AUTOINIT", "1").strip().lower() not in _FALSE
+
+
+def has_default_sink() -> bool:
+    """Return True if loguru's own sink has not been removed, or if that cannot be known."""
+    handlers = getattr(getattr(logger, "_core", None), "handlers", (DEFAULT_SINK,))
+    return makes_default_sink() and DEFAULT_SINK in handlers
+
+
+def _is_own(module: object) -> bool:
+    return str(module).partition(".")[0] in _OWN

@@ -22,7 +22,7 @@ from zenactors.config.places import KeyPath, TextError, line_of
 from zenactors.config.toml import parse_toml
 from zenactors.core.text import printable
 
-Kind = Literal["default", "program", "directory", "file", "command line"]
+Kind = Literal["default", "program", "directory", "file", "command line", "assignment"]
 
 MAX_DEPTH = 50  # of nested tables; deeper is a mistake, or an attempt to exhaust the stack
 SUFFIXES = (".conf", ".json", ".toml")

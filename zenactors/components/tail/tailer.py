@@ -148,7 +148,7 @@ class FileTailer(ZenDaemonComponent):
         # from its beginning.
         found = discover(wanted.patterns, self.files)
         before = discover(self.patterns, self.files)
-        for option in ("patterns", "start", "poll_interval", "max_line_bytes", "exclude"):
+        for option in wanted.options:
             setattr(self, option, getattr(wanted, option))
         for followed in self._files.values():
             followed.reader.limit_lines(self.max_line_bytes)

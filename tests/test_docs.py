@@ -179,6 +179,33 @@ def test_getting_started_s_toml_is_a_right_spec(tmp_path: Path) -> None:
     assert done.stdout == block.text
 
 
+def test_the_spec_and_the_program_of_the_page_on_components_do_what_it_says(tmp_path: Path) -> None:
+    blocks = [b.text for b in blocks_of(ROOT / "docs/components.md")]
+    (greet,) = [text for text in blocks if text.startswith('name = "greet"')]
+    (follow,) = [text for text in blocks if 'name="follow"' in text]
+    (section,) = [text for text in blocks if text.startswith("# follow.toml")]
+    files = {
+        "greeting.py": next(text for text in blocks if "class Greeter" in text),
+        "greet.toml": greet,
+        "follow.py": follow,
+        "follow.toml": section,
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o644)  # as root, what others can change is refused
+    tmp_path.chmod(0o755)
+
+    options = ("--set", "components.greeter.times=2")
+    done = run_in(tmp_path, "-m", "zenactors", "run", "greet.toml", *options)
+    assert (done.returncode, done.stdout) == (0, "good morning good morning\n"), done.stderr
+
+    overriding = ("--config-file", "follow.toml", "--set", "components.tailer.start=end")
+    done = run_in(tmp_path, "follow.py", *overriding, "--action", "config-view")
+    view = [line.split() for line in done.stdout.splitlines()]
+    assert ["patterns", '["/var/log/*.log"]', f"{tmp_path}/follow.toml:3"] in view
+    assert ["start", '"end"', "--set", "components.tailer.start"] in view
+
+
 def test_the_tests_of_the_testing_guide_pass(tmp_path: Path) -> None:
     blocks = [b.text for b in blocks_of(ROOT / "docs/testing.md") if b.language == "python"]
     (sensors,) = [text for text in blocks if "class Alarm" in text]

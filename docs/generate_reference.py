@@ -32,6 +32,7 @@ from docs.docstrings import (
 )  # fmt: skip
 from zenactors import cli, components, errors, testing
 from zenactors.components._files import Files
+from zenactors.config.checking import restart_paths
 from zenactors.config.flags import flags_of
 from zenactors.config.options import NOT_IN_FILES
 from zenactors.core import daemon_api, events
@@ -165,6 +166,7 @@ def exceptions() -> Iterator[Row]:
 
 def configuration_keys() -> Iterator[Row]:
     """Yield a row for each key that every daemon has."""
+    fixed = set(restart_paths(zenactors.ZenDaemon.Options))
     flags: dict[str, list[str]] = {}
     helps: dict[str, str] = {}
     for flag in flags_of(zenactors.ZenDaemon.Options):
@@ -178,6 +180,7 @@ def configuration_keys() -> Iterator[Row]:
         if key in BY_USER:
             shown = "[by user](operating.md#where-files-go)"
         where = "Not in files." if key in NOT_IN_FILES else ""
+        where += "Only a restart changes it." if (key,) in fixed else ""
         options = ", ".join(flags.get(key, ["none"]))
         yield code(key), options, shown, cell(f"{helps.get(key, field.description)} {where}")
 

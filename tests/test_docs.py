@@ -18,8 +18,9 @@ import zenactors
 import zenactors.components
 import zenactors.errors
 from tests.running import LIMIT, ROOT, run_python
+from zenactors.config.checking import restart_paths
 from zenactors.config.jsonc import parse_json
-from zenactors.daemon.reload import NEED_RESTART
+from zenactors.config.options import DaemonOptions
 from zenactors.daemon.signal_events import SIGNAL_EVENTS
 
 PAGES = [
@@ -88,8 +89,10 @@ def stop_when_started(directory: Path, *argv: str) -> None:
     ) as process:
         assert process.stderr is not None
         try:
-            shown = process.stderr.readline()
-            assert " starts" in shown, shown + process.stderr.read()
+            shown = ""
+            while " starts" not in shown and process.poll() is None:
+                shown += process.stderr.readline()
+            assert " starts" in shown, shown
             process.send_signal(signal.SIGINT)
             shown = process.stderr.read()
             assert process.wait() == 0, shown
@@ -174,6 +177,33 @@ def test_getting_started_s_toml_is_a_right_spec(tmp_path: Path) -> None:
     done = run_in(tmp_path, "-m", "zenactors", "run", "count.toml", "--exit-when-idle")
     assert done.returncode == 0, done.stderr
     assert done.stdout == block.text
+
+
+def test_the_spec_and_the_program_of_the_page_on_components_do_what_it_says(tmp_path: Path) -> None:
+    blocks = [b.text for b in blocks_of(ROOT / "docs/components.md")]
+    (greet,) = [text for text in blocks if text.startswith('name = "greet"')]
+    (follow,) = [text for text in blocks if 'name="follow"' in text]
+    (section,) = [text for text in blocks if text.startswith("# follow.toml")]
+    files = {
+        "greeting.py": next(text for text in blocks if "class Greeter" in text),
+        "greet.toml": greet,
+        "follow.py": follow,
+        "follow.toml": section,
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o644)  # as root, what others can change is refused
+    tmp_path.chmod(0o755)
+
+    options = ("--set", "components.greeter.times=2")
+    done = run_in(tmp_path, "-m", "zenactors", "run", "greet.toml", *options)
+    assert (done.returncode, done.stdout) == (0, "good morning good morning\n"), done.stderr
+
+    overriding = ("--config-file", "follow.toml", "--set", "components.tailer.start=end")
+    done = run_in(tmp_path, "follow.py", *overriding, "--action", "config-view")
+    view = [line.split() for line in done.stdout.splitlines()]
+    assert ["patterns", '["/var/log/*.log"]', f"{tmp_path}/follow.toml:3"] in view
+    assert ["start", '"end"', "--set", "components.tailer.start"] in view
 
 
 def test_the_tests_of_the_testing_guide_pass(tmp_path: Path) -> None:
@@ -269,7 +299,7 @@ def test_every_signal_is_told() -> None:
 
 def test_what_needs_a_restart_is_told() -> None:
     [row] = [cells for cells in rows(section(OPERATING, "Reload")) if "only a restart" in cells[1]]
-    assert quoted(row[0]) == [*NEED_RESTART]
+    assert quoted(row[0]) == [key for (key,) in restart_paths(DaemonOptions)]
 
 
 def test_where_files_go_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

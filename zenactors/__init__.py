@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from zenactors.core.event_queue import EventQueueManager as EventQueueManager
     from zenactors.core.messages import DeadLetter as DeadLetter
     from zenactors.core.messages import Scheduled as Scheduled
+    from zenactors.core.recipe import NeedsRestart as NeedsRestart
+    from zenactors.core.recipe import Recipe as Recipe
     from zenactors.core.replicas import Replicas as Replicas
     from zenactors.core.statistics import calc_statistics as calc_statistics
     from zenactors.daemon.actions import Outcome as Outcome
@@ -66,6 +68,7 @@ else:
             "core.daemon_api": "Daemon",
             "core.event_queue": "EventQueueManager",
             "core.messages": "DeadLetter Scheduled",
+            "core.recipe": "NeedsRestart Recipe",
             "core.replicas": "Replicas",
             "core.statistics": "calc_statistics",
             "daemon.actions": "Outcome",

@@ -156,6 +156,7 @@ def test_a_thread_that_has_ended_keeps_no_component_alive() -> None:
 
 def test_nothing_is_left_on_a_component() -> None:
     component = Equal()
+    assert component.options == {}
     before = set(vars(component))
     with Dispatcher([component]):
         assert set(vars(component)) == before

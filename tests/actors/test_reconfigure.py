@@ -10,7 +10,6 @@ import pytest
 
 from zenactors import Dispatcher, Replicas, SystemClock, ZenDaemonComponent, handles
 from zenactors.actors.component_messages import Change
-from zenactors.core.component import set_options
 from zenactors.errors import EXIT_SOFTWARE, ReloadError
 from zenactors.testing import Crash, Harness, explore
 
@@ -20,9 +19,9 @@ DEADLINE = 30.0  # seconds: generous, so that only a hang fails
 class Hooked(ZenDaemonComponent):
     """Has `reconfigure`, and notes the options with which it handles each event."""
 
-    def __init__(self, *, name: str, refuse: Any = None) -> None:
+    def __init__(self, *, name: str, level: int = 1, refuse: Any = None) -> None:
         super().__init__(name=name)
-        self.level = 1
+        self.level = level
         self.refuse = refuse
         self.calls: list[tuple[Any, Any]] = []
         self.seen: list[int] = []
@@ -95,7 +94,6 @@ def change(replacement: Any = None) -> Change:
 
 def test_a_component_with_the_hook_gets_its_new_options() -> None:
     hooked = Hooked(name="hooked")
-    set_options(hooked, {"level": 1})
     reloader = Reloader({"hooked": change()})
     with Harness([hooked, reloader]) as harness:
         harness.queue.schedule("work")

@@ -107,7 +107,7 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write the modules into the current directory; forget those imported by another test."""
     write("bank.py", BANK)
     write("forms.py", FORMS)
-    for name in ("bank", "forms", "again"):
+    for name in ("bank", "forms", "again", "paced"):
         sys.modules.pop(name, None)
 
 
@@ -366,3 +366,56 @@ def test_the_command_that_a_failure_shows_runs_the_same_again(options: str) -> N
     assert again.stdout.splitlines()[-1] == command
     assert Path("second.txt").read_bytes() == Path("first.txt").read_bytes()
     assert Path("first.txt").stat().st_size > 1000
+
+
+PACED = """
+from zenactors import ZenDaemon, ZenDaemonComponent
+
+class Paced(ZenDaemonComponent):
+    def __init__(self, limit: int = 1, **kwargs):
+        super().__init__(**kwargs)
+        self.limit = limit
+    def setup(self, daemon):
+        assert self.limit == 5, f"the limit is {self.limit}"
+        daemon.io.keep_alive()
+
+def make():
+    return ZenDaemon(name="pacing", components=[Paced])
+def components():
+    return [Paced()]
+"""
+PACED_SPEC = "name = 'pacing'\n[[component]]\nuse = 'paced:Paced'\n"
+
+
+@pytest.mark.parametrize("spec", ["paced:make", "paced.toml"])
+def test_a_value_can_be_set_for_every_run_and_its_replay(spec: str, capsys: Capture) -> None:
+    write("paced.py", PACED)
+    write("paced.toml", PACED_SPEC)
+    options = ["simulate", "--for", "5", "--seeds", "3"]
+    assert main([*options, "--set", "components.Paced.limit=5", spec]) == 0
+    assert main([*options, "--set", "components.Paced.limit=6", spec]) == 1
+    shown = capsys.readouterr().out
+    assert "the limit is 6" in shown
+    assert "--set components.Paced.limit=6" in shown.splitlines()[-1]
+    assert main([*options, "--set", "components.Paced.lmit=6", spec]) == 78
+    assert "--set components.Paced.lmit: component 'Paced': unknown" in capsys.readouterr().err
+
+
+def test_components_alone_have_nothing_to_set(capsys: Capture) -> None:
+    write("paced.py", PACED)
+    assert main(["simulate", "--set", "a=5", "paced:components"]) == 78
+    assert "paced:components builds components, which have no conf" in capsys.readouterr().err
+
+
+def test_a_check_sets_values_too(capsys: Capture) -> None:
+    write("paced.py", PACED)
+    write("paced.toml", PACED_SPEC)
+    assert main(["check", "--set", "components.Paced.limit=6", "paced.toml"]) == 0
+    assert main(["check", "--set", "components.Paced.limit=x", "paced.toml"]) == 78
+    assert main(["check", "--set", "limit", "paced.toml"]) == 64
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0] == (
+        "zenactors: --set components.Paced.limit: component 'Paced': option 'limit': expected int,"
+        " got 'x'"
+    )
+    assert errors[1].startswith("zenactors: --set expects KEY=VALUE, such as components.tailer")

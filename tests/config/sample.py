@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pydantic
 from pydantic import Field
 
+from zenactors.config.component_options import Section
 from zenactors.config.options import DaemonOptions, Table
 from zenactors.config.sources import Layer, read_file
 
@@ -42,7 +43,7 @@ class LaxOptions(pydantic.BaseModel):
     level: int = 1
 
 
-SECTIONS = {"tailer": TailerOptions, "lax": LaxOptions, "plain": None}
+SECTIONS = {"tailer": Section(TailerOptions), "lax": Section(LaxOptions), "plain": None}
 
 
 def write(path: Path | str, text: str) -> Path:

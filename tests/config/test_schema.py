@@ -10,6 +10,7 @@ import pydantic
 import pytest
 
 from tests.config.sample import SECTIONS, Options, default, file
+from zenactors.config.component_options import Section
 from zenactors.config.merge import load
 from zenactors.config.options import NOT_IN_FILES, DaemonOptions, Table
 from zenactors.config.schema import DIALECT, json_schema
@@ -111,7 +112,7 @@ def test_components_may_have_models_that_are_called_alike() -> None:
         inner = pydantic.create_model("Inner", __base__=Table, value=(kind, ...))
         return pydantic.create_model("Outer", __base__=Table, inner=(inner, ...))
 
-    sections = {"a b/c~{d}": section(int), "é": section(str)}
+    sections = {"a b/c~{d}": Section(section(int)), "é": Section(section(str))}
     validator = jsonschema.Draft202012Validator(json_schema(DaemonOptions, sections))
     for name, right, wrong in (("a b/c~{d}", 5, "x"), ("é", "x", 5)):
         assert validator.is_valid({"components": {name: {"inner": {"value": right}}}})

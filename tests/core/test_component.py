@@ -126,7 +126,9 @@ def test_event_map_renames_marked_events() -> None:
 
 def test_names_and_unknown_options() -> None:
     assert str(Base()) == "Base"
-    assert str(Base(name="tailer", path="/var/log/x", depth=3)) == "tailer"
+    assert str(Base(name="tailer")) == "tailer"
+    with pytest.raises(TypeError, match=r"^Base takes no option 'nmae'; did you mean 'name'\?$"):
+        Base(nmae="tailer")
     assert (Base().get_events() is not Base().get_events()) is True
 
 

@@ -2,7 +2,7 @@
 
     configured.py HOW DIRECTORY [OPTION ...]
 
-`HOW` is `program`, `arguments`, `file` or `command-line`; for a SPEC, `zenactors run` uses
+`HOW` is `program`, `arguments`, `file`, `command-line` or `--set`; for a SPEC, `zenactors run` uses
 `Reporter` itself. The report is `DIRECTORY/report.json`.
 """
 
@@ -102,7 +102,7 @@ def main() -> None:
     given: dict[str, Any] = {}
     if how == "command-line":  # it has no option for a table
         given = {"default_signals": unusual["signals"]}
-    elif how != "file":
+    elif how not in {"file", "--set"}:
         given = {f"default_{key}": value for key, value in unusual.items() if key != "name"}
     if how == "arguments":
         given |= {key: unusual[key] for key in ARGUMENTS}

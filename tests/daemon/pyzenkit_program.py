@@ -26,6 +26,8 @@ STATS_BYTES = "cnt_bytes"
 class FetcherDaemonComponent(ZenDaemonComponent):
     """Take items out of a list, one event an item, and pass them on."""
 
+    accepts_any_option = True
+
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.items = list(kwargs.get("items", ["a", "bb", "ccc"]))
@@ -97,6 +99,8 @@ class FetcherDaemonComponent(ZenDaemonComponent):
 class FilterDaemonComponent(ZenDaemonComponent):
     """Be the first in the chain of an item, and stop those that are too long."""
 
+    accepts_any_option = True
+
     def __init__(self, max_length=2, **kwargs):
         super().__init__(**kwargs)
         self.max_length = max_length
@@ -114,6 +118,8 @@ class FilterDaemonComponent(ZenDaemonComponent):
 
 class StorageDaemonComponent(ZenDaemonComponent):
     """Keep the items that arrive, and write them later, all at once."""
+
+    accepts_any_option = True
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -192,6 +198,8 @@ class CollectorDaemon(ZenDaemon):
 
 class OrdersComponent(ZenDaemonComponent):
     """Act by its table, event by event, and record the arguments."""
+
+    accepts_any_option = True
 
     def __init__(self, label, table, **kwargs):
         super().__init__(**kwargs)

@@ -36,7 +36,8 @@ DOC = usage("my-daemon", "Greets everyone: usage: see below.", Options, ACTIONS)
 
 
 def parsed(line: str) -> dict[str, Any]:
-    return parse_daemon(line.split(), DOC, Options, actions=ACTIONS, version="1.2")
+    keys, _ = parse_daemon(line.split(), DOC, Options, actions=ACTIONS, version="1.2")
+    return keys
 
 
 def test_the_help_of_a_daemon() -> None:
@@ -50,7 +51,7 @@ def test_the_help_of_a_daemon() -> None:
 Greets.
 
 Usage:
-  hello [options] [--verbose]...
+  hello [options] [--verbose]... [--set KEY=VALUE]...
   hello (-h | --help | --version)
 
 Configuration:
@@ -59,6 +60,9 @@ Configuration:
   --config-dir DIR           Directory of configuration files, read in order of their names.
   --config-file-silent       Ignore a missing configuration file.
   --config-dir-silent        Ignore a missing configuration directory.
+  --set KEY=VALUE            Set one key, also of a table or of a component, such as
+                             components.tailer.start=end; may be repeated. Takes precedence over all
+                             else.
 
 Logs:
   --log-file FILE            Append log lines to this file.
@@ -107,7 +111,7 @@ Help:
 def test_every_key_but_tables_and_lists_has_an_option() -> None:
     options = {line.split()[0] for line in DOC.splitlines() if line.startswith("  --")}
     keys = Options.model_fields.keys() - {"tags", "limits", "signals", "components"}
-    expected = {f"--{key.replace('_', '-')}" for key in keys}
+    expected = {"--set", *(f"--{key.replace('_', '-')}" for key in keys)}
     spelled = {"--loud": "--no-loud", "--verbosity": "--verbose"}
     expected = {spelled.get(option, option) for option in expected}
     assert options == expected | {"--parallel", "--version"}
@@ -204,7 +208,8 @@ def test_a_wrong_command_line_names_the_option_and_the_value(line: str, expected
         parsed(line)
     assert str(caught.value) == expected
     assert caught.value.usage == (
-        "Usage:\n  my-daemon [options] [--verbose]...\n  my-daemon (-h | --help | --version)"
+        "Usage:\n  my-daemon [options] [--verbose]... [--set KEY=VALUE]...\n"
+        "  my-daemon (-h | --help | --version)"
     )
 
 
@@ -245,7 +250,7 @@ def test_two_keys_with_one_option_are_refused() -> None:
 @pytest.mark.parametrize("program", ["my daemon", "tail.py", "x"])
 def test_a_program_may_have_any_name(program: str) -> None:
     doc = usage(program, "options: --name x\n-y\nUsage: z", Options, ACTIONS)
-    assert parse_daemon(["--no-daemon"], doc, Options, actions=ACTIONS) == {"no_daemon": True}
+    assert parse_daemon(["--no-daemon"], doc, Options, actions=ACTIONS)[0] == {"no_daemon": True}
     with pytest.raises(UsageError, match="unknown option '-y'"):
         parse_daemon(["-y"], doc, Options, actions=ACTIONS)
 

@@ -12,6 +12,7 @@ from tests.config.sample import write
 from tests.daemon.configured import settings
 from tests.running import ROOT, run_python
 from zenactors import ZenDaemon, ZenDaemonComponent
+from zenactors.config.assignments import Assignment
 from zenactors.config.flags import flags_of
 from zenactors.config.options import NOT_IN_FILES, DaemonOptions
 from zenactors.daemon.command_line import parse_daemon, usage
@@ -83,11 +84,23 @@ def words(given: dict[str, Any]) -> list[str]:
     return found
 
 
+def set_words(given: dict[str, Any]) -> list[str]:
+    """Return `--set` options that set these keys."""
+    found = []
+    for key, value in given.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        if key == "umask" and isinstance(value, int):
+            text = f"{value:03o}"
+        found += ["--set", f"{key}={text}"]
+    return found
+
+
 def ways(key: str) -> list[str]:
     return [
         "program",
         *([] if key in NOT_IN_FILES else ["file"]),
         *([] if key in TABLES else ["command line"]),
+        *([] if key in NOT_IN_FILES else ["--set"]),
     ]
 
 
@@ -109,15 +122,20 @@ def test_a_key_is_what_it_is_set_to(
     if program and key == "name":
         program = {"name": value}
     line: dict[str, Any] = {}
+    assignments: list[Assignment] = []
     if way == "file":
         line["config_file"] = str(write(tmp_path / "given.toml", toml({key: value})))
     if way == "command line":
         doc = usage("odd", "", DaemonOptions, {"config-view": ""})
-        line = parse_daemon(words({key: value}), doc, DaemonOptions)
+        line, _ = parse_daemon(words({key: value}), doc, DaemonOptions)
         assert line.keys() == {key}
+    if way == "--set":
+        doc = usage("odd", "", DaemonOptions, {"config-view": ""})
+        line, assignments = parse_daemon(set_words({key: value}), doc, DaemonOptions)
+        assert line == {}
     daemon = ZenDaemon(**{"name": "usual"} | program, components=[Sized(name="odd")])
 
-    daemon.configure(line)
+    daemon.configure(line, assignments)
 
     path = key in {"config_file", "config_dir"}
     assert daemon.c(key) == (str(tmp_path / value) if path else value)
@@ -132,13 +150,17 @@ def report_of(how: str, directory: Path) -> dict[str, Any]:
         program += ["--config-file", str(write(directory / "given.toml", toml(unusual)))]
     if how == "command-line":
         program += words(unusual)
-    if how in {"SPEC", "options of SPEC"}:
+    if how == "--set":
+        program += set_words(unusual)
+    if how in {"SPEC", "options of SPEC", "--set of SPEC"}:
         chosen = unusual if how == "SPEC" else {"name": "usual", "signals": unusual["signals"]}
         component = '[[component]]\nuse = "tests.daemon.configured:Reporter"\n'
         spec = toml(chosen) + component + f'options.directory = "{directory}"\n'
         program = ["-m", "zenactors", "run", str(write(directory / "spec.toml", spec))]
         program += ["--app-dir", str(ROOT)]
-        if how != "SPEC":
+        if how == "--set of SPEC":
+            program += set_words({key: unusual[key] for key in unusual.keys() - {"name"}})
+        elif how != "SPEC":
             # A SPEC runs in the foreground by itself, and has its name in the file.
             given = {key: unusual[key] for key in unusual.keys() - {"no_daemon"}}
             program += ["--parallel" if word == "--paralel" else word for word in words(given)]
@@ -151,7 +173,17 @@ def report_of(how: str, directory: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "how", ["program", "arguments", "file", "command-line", "SPEC", "options of SPEC"]
+    "how",
+    [
+        "program",
+        "arguments",
+        "file",
+        "command-line",
+        "--set",
+        "SPEC",
+        "options of SPEC",
+        "--set of SPEC",
+    ],
 )
 def test_a_daemon_does_what_is_configured(how: str, tmp_path: Path) -> None:
     report = report_of(how, tmp_path)
@@ -160,7 +192,7 @@ def test_a_daemon_does_what_is_configured(how: str, tmp_path: Path) -> None:
     [runlog] = (tmp_path / "odd.runs").iterdir()
     states = tmp_path / f"odd.{serial}.states"
     lines = [json.loads(line) for line in (tmp_path / "odd.logs").read_text().splitlines()]
-    assert report["name"] == ("usual" if how == "options of SPEC" else "odd")
+    assert report["name"] == ("usual" if how.endswith(" of SPEC") else "odd")
     assert report["umask"] == 0o027
     assert report["work_dir"] == str(tmp_path / "work")
     assert (report["start_timeout"], report["stop_timeout"]) == (73.0, 74.0)

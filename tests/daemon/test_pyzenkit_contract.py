@@ -303,6 +303,8 @@ def test_pyzenkits_options_are_accepted(root: Path) -> None:
 class EndingComponent(ZenDaemonComponent):
     """Does one thing in its callback."""
 
+    accepts_any_option = True
+
     def __init__(self, act: Callable[[Any], Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.act = act
@@ -392,6 +394,8 @@ def test_a_stop_that_signals_ask_for_has_status_0(numbers: list[int]) -> None:
 
 class NotingComponent(ZenDaemonComponent):
     """Records its arguments, and the time."""
+
+    accepts_any_option = True
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zenactors.actors.component_messages import (
@@ -262,11 +262,23 @@ class ComponentActor(EngineActor):
         if callable(getattr(self._component, "reconfigure", None)):
             return self._apply_options(change.new)
         change.previous = self._component
-        return self._replace(change.replacement, change.new)
+
+        def remake() -> None:
+            if change.remake is not None:
+                change.attributes = dict(vars(self._component))
+                change.remake(self._component, change.number)
+
+        return self._replace(change.replacement, change.new, remake)
 
     def _restore(self, change: Change, *, refused: bool = False) -> None:
         if change.previous is not None:
-            cause = self._replace(change.previous, change.old)
+
+            def restore() -> None:
+                if change.attributes is not None:
+                    vars(self._component).clear()
+                    vars(self._component).update(change.attributes)
+
+            cause = self._replace(change.previous, change.old, restore)
         else:
             cause = self._apply_options(change.old)
             if cause is not None and refused:  # it refused both, and keeps what it has
@@ -288,11 +300,18 @@ class ComponentActor(EngineActor):
         set_options(self._component, options)
         return None
 
-    def _replace(self, component: Any, options: Mapping[str, Any]) -> BaseException | None:
+    def _replace(
+        self, component: Any, options: Mapping[str, Any], remake: Callable[[], None]
+    ) -> BaseException | None:
         """Tear the component down. Set up `component` or, if that is None, the same one again."""
         self._tear_down()
         self._reactor.close()
-        if component is not None and component is not self._component:
+        if component is None or component is self._component:
+            try:
+                remake()
+            except BaseException as cause:  # of its constructor; returned, as below
+                return cause
+        else:
             try:
                 self._listener.object_taken(self._index, component)
                 self._wiring.replace(self._index, component)

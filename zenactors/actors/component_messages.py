@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 
@@ -48,13 +48,22 @@ class Change:
         new: Its options from now on.
         replacement: The object that replaces it if it has no `reconfigure`. None: the component
             itself is torn down and set up again.
+        remake: Initialises the component itself again; for replicas, with the number of one, from
+            0. None: it stays as it is.
+        number: The number for `remake`.
+        places: Where the configuration sets each option that is new, for errors.
         previous: The object that was replaced; set during the replacement.
+        attributes: Its attributes, if it was initialised again.
     """
 
     old: Mapping[str, Any]
     new: Mapping[str, Any]
     replacement: Any = None
+    remake: Callable[[Any, int], None] | None = None
+    number: int = 0
+    places: Mapping[str, str] = dataclasses.field(default_factory=dict)
     previous: Any = None
+    attributes: dict[str, Any] | None = None
 
 
 class ChangeTransaction(Protocol):

@@ -6,25 +6,26 @@ It touches no signal handlers, and shares nothing with other dispatchers of the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from zenactors.actors.component_messages import Change, ReadState, ReadStatistics
 from zenactors.actors.engine import Engine
-from zenactors.actors.entries import component_entries
 from zenactors.actors.live_queue import LiveQueue
 from zenactors.actors.percent_logger import PercentLogger
 from zenactors.actors.reconfigure import Reconfiguration
 from zenactors.actors.runtime import Runtime
 from zenactors.actors.shutdown import Shutdown, StopReport
 from zenactors.actors.startup import Startup
+from zenactors.config.plan import plan_for
 from zenactors.core.callbacks import callback_name
 from zenactors.core.chain_state import Counts
 from zenactors.core.clock import Clock, Deadline, SystemClock, to_seconds
 from zenactors.core.dispatch_state import DispatchState, Ordering
+from zenactors.core.entries import component_entries
 from zenactors.core.names import DaemonNames
 from zenactors.core.phase import Phase
-from zenactors.errors import NotRunningError
+from zenactors.errors import ConfigurationError, NotRunningError
 from zenactors.process.children import Children
 from zenactors.process.forks import disown_in_children
 
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
     from zenactors.actors.notifier import Notifier
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.core.messages import DeadLetter
+
+
+_TOO_LATE = (
+    "the daemon was used (its queue, or its chains) before its configuration was known. Give its"
+    " first events to the constructor (schedule=...), or use it later"
+)
 
 
 class Dispatcher(DaemonNames):
@@ -51,11 +58,12 @@ class Dispatcher(DaemonNames):
     Args:
         components: In order of registration. They are set up in this order, and their callbacks
             are in the chains in this order. An object is a component of one running
-            dispatcher at a time.
+            dispatcher at a time. A class, or a `Recipe`, is made here.
         ordering: Which events may overlap: `"global"`, `"component"` or `"event"`.
         compat: `"pyzenkit"`: pyzenkit's semantics. Implies `ordering="global"`; a callback that
             raises or returns no `(flag, args)`, or an event without a chain, ends the daemon.
-        config: The configuration that `daemon.c(key)` reads.
+        config: The configuration that `daemon.c(key)` reads. Its table `components` overrides
+            the options of components, by name.
         exit_when_idle: True asks sources to finish when they have nothing more to read.
         start_timeout: Seconds that each component has for `setup`, and all for `start`.
         stop_timeout: Seconds that a stop may take.
@@ -98,6 +106,8 @@ class Dispatcher(DaemonNames):
     ) -> None:
         if compat not in (None, "pyzenkit"):
             raise ValueError(f"compat must be 'pyzenkit' or None, not {compat!r}.")
+        if daemon is None:  # a ZenDaemon has given its components their options
+            components, _ = plan_for(components, config or {}).make()
         self.entries = component_entries(components, control)
         self.names = [entry.name for entry in self.entries]
         self.config = dict(config or {})
@@ -140,6 +150,43 @@ class Dispatcher(DaemonNames):
         self.config = dict(config)
         self.stop_timeout = stop_timeout
         self._startup.timeout = start_timeout
+
+    def exchange(self, components: Sequence[Any], changed: Collection[int]) -> None:
+        """Replace components by others that handle the same events. For `zenactors.daemon`.
+
+        Call it before the start.
+
+        Args:
+            components: The new ones, in order; without the control component.
+            changed: The indexes of those that were initialised again, among `components`.
+
+        Raises:
+            ConfigurationError: They are others, or handle other events. Nothing has changed.
+            RuntimeError: It was started.
+        """
+        if self._engine.lifecycle.phase is not Phase.NEW:
+            raise RuntimeError("The daemon runs: it can reload its configuration (SIGHUP).")
+        control, *wired = [
+            (index, entry) for index, entry in enumerate(self.entries) if entry.router is None
+        ]
+        new = component_entries(components, control[1].component)
+        if [entry.name for entry in new] != self.names:
+            raise ConfigurationError(f"the components would be others: {_TOO_LATE}")
+        wiring = self._engine.wiring
+        others = [
+            (index, entry.name, component)
+            for number, ((index, entry), component) in enumerate(
+                zip(wired, components, strict=True)
+            )
+            if component is not entry.component or number in changed
+        ]
+        for index, name, component in others:
+            if not wiring.fits(index, component):
+                raise ConfigurationError(
+                    f"component {name!r} would handle other events: {_TOO_LATE}"
+                )
+        for index, _, component in others:
+            wiring.replace(index, component)
 
     # --- start, stop and waiting ------------------------------------------------------------
 

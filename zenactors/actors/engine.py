@@ -32,12 +32,12 @@ from zenactors.core.text import format_error
 from zenactors.errors import ComponentStartError
 
 if TYPE_CHECKING:
-    from zenactors.actors.entries import ComponentEntry
     from zenactors.actors.mailbox import Mailbox
     from zenactors.actors.notifier import Notifier
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.actors.runtime import Runtime
     from zenactors.core.clock import Clock
+    from zenactors.core.entries import ComponentEntry
     from zenactors.core.messages import Batch, Scheduled
 
 ASK_TIMEOUT = 5.0  # seconds: how long a component may take to answer a question

@@ -14,10 +14,12 @@ from __future__ import annotations
 import enum
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zenactors.actors.component_messages import Change, Reconfigure, Rollback
 from zenactors.core.clock import Deadline
+from zenactors.core.component import ZenDaemonComponent, options_of
+from zenactors.core.recipe import place_of, same
 from zenactors.core.replicas import Replicas
 from zenactors.core.text import format_error
 from zenactors.errors import ReloadError
@@ -116,7 +118,8 @@ class Reconfiguration:
         with self._lock:
             for index, cause in self._failures.items():
                 return (
-                    f"Component {names[index]!r} cannot take its new options: {format_error(cause)}"
+                    f"{place_of(self.changes[index].places, cause)}component {names[index]!r}"
+                    f" cannot take its new options: {format_error(cause)}"
                 )
             unanswered = sorted(self.changes.keys() - self._changed)
         late = ", ".join(repr(names[index]) for index in unanswered)
@@ -175,10 +178,21 @@ def _by_index(engine: Engine, changes: Mapping[str, Change]) -> dict[int, Change
     """Return the change of each single component; replicas share their router's."""
     by_index = {}
     for index, entry in enumerate(engine.entries):
-        is_replica = entry.router is not None
         name = entry.name if entry.router is None else engine.names[entry.router]
         change = changes.get(name)
         if change is not None and not isinstance(entry.component, Replicas):
-            replacement = None if is_replica else change.replacement
-            by_index[index] = Change(change.old, change.new, replacement)
+            if entry.router is None:
+                by_index[index] = change
+            else:
+                by_index[index] = _of_replica(change, entry.component, index - entry.router - 1)
     return by_index
+
+
+def _of_replica(change: Change, instance: Any, number: int) -> Change:
+    """Return the change of one replica: the program may have given each options of its own."""
+    old = options_of(instance) if isinstance(instance, ZenDaemonComponent) else dict(change.old)
+    new = {
+        key: value if not same(change.old.get(key), value) else old.get(key, value)
+        for key, value in change.new.items()
+    }
+    return Change(old, new, remake=change.remake, number=number, places=change.places)

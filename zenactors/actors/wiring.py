@@ -9,9 +9,9 @@ from zenactors.core.chain import build_chains
 from zenactors.core.replicas import Replicas
 
 if TYPE_CHECKING:
-    from zenactors.actors.entries import ComponentEntry
     from zenactors.actors.runtime import Runtime
     from zenactors.core.callbacks import Handler
+    from zenactors.core.entries import ComponentEntry
 
 
 class Wiring:
@@ -35,18 +35,26 @@ class Wiring:
 
     def fits(self, index: int, component: Any) -> bool:
         """Return True if an object handles the same events as the one that it would replace."""
-        wanted, wired = (
-            [(each["event"], each.get("prepend", False)) for each in handlers]
-            for handlers in (component.get_events(), self._wired[index])
-        )
-        return wanted == wired
+        old = self._entries[index].component
+        if isinstance(old, Replicas) or isinstance(component, Replicas):
+            alike = type(old) is type(component) and len(old.instances) == len(component.instances)
+            return alike and _events(old.get_events()) == _events(component.get_events())
+        return _events(component.get_events()) == _events(self._wired[index])
 
     def replace(self, index: int, component: Any) -> None:
         """Let the chains call another object, which handles the same events.
 
-        Thread: that component's; no other thread reads the callbacks of its steps.
+        Thread: that component's; no other thread reads the callbacks of its steps. Before the
+        start any, and only then for `Replicas`.
         """
         entry = self._entries[index]
+        if isinstance(component, Replicas):
+            self._entries[index] = dataclasses.replace(entry, component=component)
+            for number, instance in enumerate(component.instances, start=1):
+                replica = self._entries[index + number]
+                self._entries[index + number] = dataclasses.replace(replica, component=instance)
+            self._handlers(index, self._entries[index])  # rewires the instances
+            return
         old = self._wired[index]
         new = self._runtime.handlers(entry.name, component.get_events(), instead_of=old)
         becomes = {
@@ -70,3 +78,7 @@ class Wiring:
         own: list[Handler] = entry.component.get_events() if entry.router is None else []
         wired = self._wired[index] = self._runtime.handlers(entry.name, own)
         return wired
+
+
+def _events(handlers: list[Handler]) -> list[tuple[Any, bool]]:
+    return [(each["event"], each.get("prepend", False)) for each in handlers]

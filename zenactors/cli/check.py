@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zenactors.cli.output import write_tables
+from zenactors.daemon.command_line import assignments_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,15 +18,17 @@ USAGE = """\
 Validate SPEC and show its components, chains and their order.
 
 Usage:
-  zenactors check [options] SPEC
+  zenactors check [options] [--set KEY=VALUE]... SPEC
   zenactors check (-h | --help)
 
 SPEC is the path of a TOML file, or package.module:attribute. The modules that it names
 are imported and the components are constructed, but nothing is started.
 
 Options:
-  --app-dir DIR  Search this directory first for modules; default: the current directory.
-  -h, --help     Show this help.
+  --app-dir DIR    Search this directory first for modules; default: the current directory.
+  --set KEY=VALUE  Set one key, also of a table or of a component, as for zenactors run; may be
+                   repeated.
+  -h, --help       Show this help.
 
 Exit status 0: SPEC is valid. 78: it is not; each problem is a line on standard error.
 """
@@ -35,7 +38,9 @@ def main(arguments: dict[str, Any]) -> int:
     """Run the command and return its exit status."""
     from zenactors import spec  # noqa: PLC0415 - slow to import; --help must be fast
 
-    daemon = spec.load(arguments["SPEC"], Path(arguments["--app-dir"] or "."))
+    assignments = assignments_in(arguments, USAGE)
+    app_dir = Path(arguments["--app-dir"] or ".")
+    daemon = spec.load(arguments["SPEC"], app_dir, assignments=assignments)
     _show(daemon, spec.emitted_by)
     return 0
 

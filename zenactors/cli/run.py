@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from zenactors.cli.serving import serve
-from zenactors.daemon.command_line import choice, keys_in
+from zenactors.daemon.command_line import assignments_in, choice, keys_in
 from zenactors.errors import ConfigurationError
 
 # Not a docstring, which `python -OO` drops.
@@ -15,7 +15,7 @@ USAGE = """\
 Run the daemon that SPEC describes until it ends or is stopped.
 
 Usage:
-  zenactors run [options] SPEC
+  zenactors run [options] [--set KEY=VALUE]... SPEC
   zenactors run (-h | --help)
 
 SPEC is the path of a TOML file, or package.module:attribute, which is a ZenDaemon, a
@@ -27,6 +27,8 @@ Options:
                              directory.
   --exit-when-idle           Exit with status 0 when all input is read and handled.
   --ordering ORDER           component, global or event; overrides the TOML file.
+  --set KEY=VALUE            Set one key, also of a table or of a component, such as
+                             components.tailer.start=end; may be repeated.
   --no-summary               Do not show the counters at the end.
   -h, --help                 Show this help.
 
@@ -86,13 +88,15 @@ def main(arguments: dict[str, Any]) -> int:
     from zenactors.daemon.own_process import run_process  # noqa: PLC0415
 
     settings |= keys_in(arguments, doc, DaemonOptions)
+    assignments = assignments_in(arguments, doc)
     if arguments["--daemon"]:
         settings["no_daemon"] = False
     if (status := signal_directly(settings)) is not None:
         return status
     logs = set_up_logs(settings.get("log_level", "INFO"))
     try:
-        daemon = spec.load(arguments["SPEC"], Path(arguments["--app-dir"] or "."), settings)
+        app_dir = Path(arguments["--app-dir"] or ".")
+        daemon = spec.load(arguments["SPEC"], app_dir, settings, assignments)
     except ConfigurationError as cause:
         if (status := signal_directly(settings, configured=False)) is not None:
             return status

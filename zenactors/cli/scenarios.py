@@ -7,15 +7,19 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zenactors import spec as specs
+from zenactors.core.recipe import Recipe
 from zenactors.core.text import short_repr
 from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import ConfigurationError
 from zenactors.spec.importing import look_first_in
 from zenactors.spec.objects import call, import_object, make
 from zenactors.testing import Scenario
+
+if TYPE_CHECKING:
+    from zenactors.config.assignments import Assignment
 
 _FORMS = (
     "a Scenario, a ZenDaemon, a subclass of it, or a function without arguments that returns"
@@ -29,9 +33,11 @@ class Source:
     Args:
         spec: The path of a TOML file, or `package.module:attribute`.
         app_dir: The first directory to search for modules.
+        assignments: Single values that take precedence over SPEC.
     """
 
-    def __init__(self, spec: str, app_dir: Path) -> None:
+    def __init__(self, spec: str, app_dir: Path, assignments: Sequence[Assignment] = ()) -> None:
+        self._assignments = assignments
         self._spec = spec
         self._app_dir = app_dir.absolute()
         self._made: Any = None  # for the first run, if SPEC had to be built to see its kind
@@ -72,20 +78,37 @@ class Source:
                 f"{self._spec} builds {short_repr(made)}; it must build components, in a list,"
                 " or a ZenDaemon"
             )
-        together = [made, *(made.components if isinstance(made, ZenDaemon) else made)]
+        self._assign(made)
+        listed = made.components if isinstance(made, ZenDaemon) else made
+        # Of a class or a recipe, each run makes a component of its own.
+        together = [made, *(each for each in listed if not isinstance(each, type | Recipe))]
         if any(new is old for new in together for old in self._before):
             raise ConfigurationError(
                 f"{self._spec} gives the same components for every run, but they can run only"
                 " once; name a function that makes new ones at every call"
             )
         self._before = together
-        return made
+        found: Sequence[Any] | ZenDaemon = made
+        return found
+
+    def _assign(self, made: Sequence[Any] | ZenDaemon) -> None:
+        if isinstance(made, ZenDaemon):
+            if not self._is_file():
+                made.use_assignments(self._assignments)
+        elif self._assignments:
+            raise ConfigurationError(
+                f"{self._spec} builds components, which have no configuration: leave out --set, or"
+                " let it build a ZenDaemon"
+            )
+
+    def _is_file(self) -> bool:
+        return self._spec.endswith(".toml") or os.path.exists(self._spec)  # noqa: PTH110 - as in `load`
 
     def _make(self) -> Any:
         """Return the object of SPEC: components, a daemon or a scenario."""
         spec = self._spec
-        if spec.endswith(".toml") or os.path.exists(spec) or ":" not in spec:  # noqa: PTH110 - as in `load`
-            return specs.load(spec, self._app_dir)
+        if self._is_file() or ":" not in spec:
+            return specs.load(spec, self._app_dir, assignments=self._assignments)
         if not self._app_dir.is_dir():
             raise ConfigurationError(f"--app-dir {str(self._app_dir)!r} is not a directory")
         look_first_in(self._app_dir)

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from zenactors.cli.exploration import Exploration, TraceFile, show_progress, stopping_at_once
 from zenactors.cli.logs import set_up_logs
 from zenactors.cli.output import write
-from zenactors.daemon.command_line import UsageError
+from zenactors.daemon.command_line import UsageError, assignments_in
 from zenactors.errors import EXIT_FAILURE, EXIT_FORCED_STOP, EXIT_OK, ConfigurationError
 
 if TYPE_CHECKING:
+    from zenactors.config.assignments import Assignment
     from zenactors.testing import Scenario
 
 # Not a docstring, which `python -OO` drops.
@@ -25,7 +26,7 @@ USAGE = """\
 Run SPEC many times in virtual time, each time with another random seed.
 
 Usage:
-  zenactors simulate [options] SPEC
+  zenactors simulate [options] [--set KEY=VALUE]... SPEC
   zenactors simulate (-h | --help)
 
 SPEC is the path of a TOML file, or package.module:attribute, which is a Scenario, a
@@ -35,6 +36,8 @@ happened.
 
 Options:
   --app-dir DIR     First directory to search for modules; default: the current one.
+  --set KEY=VALUE   Set one key, as for zenactors run; may be repeated. SPEC must
+                    be a file, or build a ZenDaemon.
   --exit-when-idle  End each run when all input is read and handled.
   --seeds N         Number of seeds to run; default: 100.
   --from SEED       First seed; default: 0.
@@ -66,6 +69,7 @@ class Options:
     Attributes:
         spec: The SPEC.
         app_dir: The first directory to search for modules.
+        assignments: Single values that take precedence over SPEC.
         seeds: The seeds, in order.
         one: True if --seed was given.
         seconds: Virtual seconds; None: those of the scenario.
@@ -79,6 +83,7 @@ class Options:
 
     spec: str
     app_dir: Path
+    assignments: Sequence[Assignment]
     seeds: range
     one: bool
     seconds: float | None
@@ -153,6 +158,7 @@ def _read(arguments: dict[str, Any]) -> Options:
     return Options(
         spec=arguments["SPEC"],
         app_dir=Path(arguments["--app-dir"] or "."),
+        assignments=assignments_in(arguments, USAGE),
         seeds=range(begin, begin + number),
         one=only is not None,
         seconds=None if seconds is None else _seconds("--for", seconds),
@@ -204,6 +210,8 @@ def _replay(arguments: dict[str, Any]) -> list[str]:
         value = arguments[option]
         if value is not None:
             words += [f"{option}={value}"] if value.startswith("-") else [option, value]
+    for assignment in arguments["--set"]:
+        words += ["--set", assignment]
     if arguments["--exit-when-idle"]:
         words.append("--exit-when-idle")
     return words
@@ -213,7 +221,7 @@ def _scenario(options: Options) -> Scenario:
     from zenactors.cli.scenarios import Source  # noqa: PLC0415
     from zenactors.testing import Crash, Delay  # noqa: PLC0415
 
-    source = Source(options.spec, options.app_dir)
+    source = Source(options.spec, options.app_dir, options.assignments)
     scenario = source.scenario(exit_when_idle=options.exit_when_idle)
     faults = list(scenario.faults)
     if options.crash:

@@ -51,8 +51,7 @@ class Statistics(ZenDaemonComponent):
         )
         self.max_values = check_count("max_values", max_values)
         self._timer: Cancellable | None = None
-        self._counts: dict[str, dict[str, int]] = {key: {} for key in self.by}
-        self.statistics_cur = {"records": 0, "by": self._counts}
+        self.statistics_cur = {"records": 0, "by": {key: {} for key in self.by}}
 
     def get_state(self) -> dict[str, Any]:
         """Return the statistics and the summary."""
@@ -78,7 +77,8 @@ class Statistics(ZenDaemonComponent):
                 " put a parser such as AccessLogParser before it."
             )
         self.inc_statistic("records", len(args))
-        for key, counts in self._counts.items():
+        for key in self.by:
+            counts = self._counts(key)
             for record in args:
                 value = record.get(key)
                 text = NONE if value is None else str(value)[:_MAX_CHARACTERS]
@@ -93,7 +93,12 @@ class Statistics(ZenDaemonComponent):
 
     def summary(self) -> list[tuple[str, list[tuple[str, int]]]]:
         """Return for each key its most frequent values and their counts. Thread: own."""
-        return [(key, self._top(counts)) for key, counts in self._counts.items()]
+        return [(key, self._top(self._counts(key))) for key in self.by]
+
+    def _counts(self, key: str) -> dict[str, int]:
+        # The counters may be those of a component that this one has replaced, with other keys.
+        counts: dict[str, int] = self.statistics_cur["by"].setdefault(key, {})
+        return counts
 
     def _top(self, counts: Mapping[str, int]) -> list[tuple[str, int]]:
         # Equal counts are sorted by text, so that equal input gives an equal summary.

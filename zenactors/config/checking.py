@@ -18,6 +18,7 @@ import pydantic_core
 
 from zenactors.config.redaction import REDACTED, SECRET, plain
 from zenactors.config.wording import nearest, one_line
+from zenactors.core.recipe import NeedsRestart
 from zenactors.core.text import short_repr
 from zenactors.errors import did_you_mean
 
@@ -60,6 +61,40 @@ def keys_of(model: type[pydantic.BaseModel]) -> dict[str, FieldInfo]:
 def key_of(name: str, field: FieldInfo) -> str:
     """Return the key under which a field's value is stored."""
     return field.serialization_alias or field.alias or name
+
+
+def default_tables(model: type[pydantic.BaseModel]) -> dict[str, Any]:
+    """Return the defaults that are tables; a table of a source is merged into its default."""
+    found = {}
+    for name, field in model.model_fields.items():
+        default = None
+        # A factory that takes other values cannot be called yet; its table is not merged.
+        with contextlib.suppress(TypeError, ValueError):
+            default = field.get_default(call_default_factory=True)
+        if isinstance(default, pydantic.BaseModel):
+            default = default.model_dump(by_alias=True)
+        elif dataclasses.is_dataclass(default) and not isinstance(default, type):
+            default = dataclasses.asdict(default)
+        if isinstance(default, Mapping):
+            found[key_of(name, field)] = default
+    return found
+
+
+def restart_paths(
+    model: type[pydantic.BaseModel], within: KeyPath = (), inside: tuple[Any, ...] = ()
+) -> Iterator[KeyPath]:
+    """Yield the keys that are marked with `NeedsRestart`, those of tables in it included."""
+    for name, field in model.model_fields.items():
+        path = (*within, key_of(name, field))
+        inner = plain_type(field.annotation)
+        if NeedsRestart in field.metadata or _is_marked(field.annotation):
+            yield path
+        elif _is_model(inner) and inner not in (*inside, model):
+            yield from restart_paths(inner, path, (*inside, model))
+
+
+def _is_marked(type_: Any) -> bool:
+    return any(each is NeedsRestart or _is_marked(each) for each in typing.get_args(type_))
 
 
 def accept_as_in_json(
@@ -200,7 +235,7 @@ class _Check:
 
     def _known(self, loc: KeyPath) -> list[str]:
         """Return the keys that the table around a location may have."""
-        inner = _plain_type(_descend(self._model, self._table, loc[:-1])[1])
+        inner = plain_type(_descend(self._model, self._table, loc[:-1])[1])
         return list(keys_of(inner)) if _is_model(inner) else []
 
     def _explain(self, error: Any, path: KeyPath, type_: Any, value: Any) -> str:
@@ -223,10 +258,10 @@ def _redacted_repr(path: KeyPath, value: Any) -> str:
 
 def _ignored(type_: Any, value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
     """Yield the unknown keys in models that ignore unknown keys."""
-    type_ = _plain_type(type_)
+    type_ = plain_type(type_)
     ignores = _is_model(type_) and type_.model_config.get("extra", "ignore") == "ignore"
     for key, each in _items(value):
-        inner = _type_under(type_, key)
+        inner = type_under(type_, key)
         if inner is not None:
             yield from _ignored(inner, each, (*path, key))
         elif ignores and isinstance(value, Mapping):
@@ -244,14 +279,14 @@ def _descend(model: Any, table: Any, loc: KeyPath) -> tuple[KeyPath, Any, Any]:
     path: KeyPath = ()
     type_, value = model, table
     for part in loc:
-        inner, items = _type_under(_plain_type(type_), part), dict(_items(value))
+        inner, items = type_under(plain_type(type_), part), dict(_items(value))
         if inner is None or part not in items:
             break
         path, type_, value = (*path, part), inner, items[part]
     return path, type_, value
 
 
-def _type_under(type_: Any, key: str | int) -> Any:
+def type_under(type_: Any, key: str | int) -> Any:
     """Return the type of the value under a key; None if only the whole value is a place."""
     if _is_model(type_):
         field = keys_of(type_).get(str(key))
@@ -259,7 +294,7 @@ def _type_under(type_: Any, key: str | int) -> Any:
     arguments = typing.get_args(type_)
     if typing.get_origin(type_) is dict:
         return arguments[1]
-    if typing.get_origin(type_) in {list, tuple} and _is_model(_plain_type(arguments[0])):
+    if typing.get_origin(type_) in {list, tuple} and _is_model(plain_type(arguments[0])):
         return arguments[0]  # a list of simple values is shown as a whole
     return None
 
@@ -268,19 +303,19 @@ def _is_model(type_: Any) -> bool:
     return isinstance(type_, type) and issubclass(type_, pydantic.BaseModel)
 
 
-def _plain_type(type_: Any) -> Any:
+def plain_type(type_: Any) -> Any:
     """Return a type without its annotations, and without "or None"."""
     if typing.get_origin(type_) is Annotated:
-        return _plain_type(typing.get_args(type_)[0])
+        return plain_type(typing.get_args(type_)[0])
     if typing.get_origin(type_) in {types.UnionType, typing.Union}:
         members = [part for part in typing.get_args(type_) if part is not types.NoneType]
-        return _plain_type(members[0]) if len(members) == 1 else type_
+        return plain_type(members[0]) if len(members) == 1 else type_
     return type_
 
 
 def members_of(type_: Any) -> list[Any]:
     """Return the types that a value may have, without None, which no file can contain."""
-    inner = _plain_type(type_)
+    inner = plain_type(type_)
     if typing.get_origin(inner) in {types.UnionType, typing.Union}:
         return [
             member

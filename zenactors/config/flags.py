@@ -33,7 +33,7 @@ _VALUES_BY_KEY = {
     "umask": "MASK",
     "user": "USER",
 }
-_TAKEN = ("--help", "--version")
+_TAKEN = ("--help", "--version", "--set")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

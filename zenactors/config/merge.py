@@ -7,33 +7,30 @@ Pure functions of layers; any thread.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import pydantic
-
-from zenactors.config.checking import (
-    Finding,
-    as_key,
-    as_option,
-    check_table,
-    key_of,
-)
+from zenactors.config.assignments import layers_of
+from zenactors.config.checking import Finding, as_key, check_table, default_tables
+from zenactors.config.component_options import Section
 from zenactors.config.options import NOT_IN_FILES, as_flag, canonical
 from zenactors.config.wording import nearest
 from zenactors.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import pydantic
+
+    from zenactors.config.assignments import Assignment
     from zenactors.config.places import KeyPath
     from zenactors.config.sources import Layer
 
-Sections = Mapping[str, type[pydantic.BaseModel] | None]
-"""The components that have a section: the model of its options, or None if it takes none."""
+Sections = Mapping[str, Section | None]
+"""The components that may have a section, each with its options; None if it takes none."""
 
 COMPONENTS = "components"
 DEFAULT = "default"
+PROGRAM = "program"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,16 +39,23 @@ class Configuration:
 
     Attributes:
         values: Every key with its checked value, in plain dicts.
-        origins: The origin of every value that is no table, or is an empty one:
-            `default`, `program`, `command line`, or a file with the line, `/etc/x.conf:12`.
+        origins: The origin of every value that is no table, or is an empty one: `default`,
+            `program`, `command line`, `--set x.y`, or a file with the line, `/etc/x.conf:12`.
+        tables: The options that the sources set for each component, as they are written.
     """
 
     values: dict[str, Any]
     origins: dict[KeyPath, str]
+    tables: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
 
 def load(
-    model: type[pydantic.BaseModel], layers: Sequence[Layer], sections: Sections | None = None
+    model: type[pydantic.BaseModel],
+    layers: Sequence[Layer],
+    sections: Sections | None = None,
+    assignments: Sequence[Assignment] = (),
+    *,
+    complete: bool = True,
 ) -> Configuration:
     """Merge layers, the weakest first, and check the result.
 
@@ -60,14 +64,17 @@ def load(
         layers: The sources.
         sections: The tables under `components`. A component that no layer mentions has its
             defaults, so it is an error if one of its options has none.
+        assignments: Single values that are stronger than all layers.
+        complete: False: there may be more sections, which are neither checked nor in the result.
 
     Raises:
         ConfigurationError: One line for each problem of each layer.
     """
     sections = sections or {}
-    merged = _Merged(model, sections)
-    problems = [problem for layer in layers for problem in merged.add(layer)]
-    values, findings = _check(model, merged.data, sections, as_key, partial=False)
+    merged = _Merged(model, sections, complete=complete)
+    everything = [*layers, *layers_of(assignments, model, sections)]
+    problems = [problem for layer in everything for problem in merged.add(layer)]
+    values, findings = merged.result()
     # The errors of each layer are in the list already, with their places. New are only keys that
     # are missing in all layers, and values that are right alone but wrong together.
     problems += [
@@ -77,58 +84,121 @@ def load(
     ]
     if problems:
         raise ConfigurationError("\n".join(problems))
-    origins = {path: merged.origin(path) or DEFAULT for path in leaves(values)}
-    return Configuration(values, origins)
+    whole = set(merged.in_code())
+    origins = {
+        path: merged.origin(path) or merged.origin_within(path) or DEFAULT
+        for path in leaves(values, whole)
+    }
+    return Configuration(values, origins, {name: merged.table(name) for name in sections})
 
 
-def leaves(table: Mapping[str, Any], path: KeyPath = ()) -> Iterator[KeyPath]:
-    """Yield the paths of all values in nested tables that are no tables, or are empty ones."""
+def leaves(
+    table: Mapping[str, Any], whole: Container[KeyPath] = (), path: KeyPath = ()
+) -> Iterator[KeyPath]:
+    """Yield the paths of all values in nested tables that are no tables, or are empty ones.
+
+    Args:
+        table: The nested tables.
+        whole: The paths of values that are not looked into: a program's own objects.
+        path: The path of the table.
+    """
     for key, value in table.items():
-        if isinstance(value, Mapping) and value:
-            yield from leaves(value, (*path, key))
+        where = (*path, key)
+        if isinstance(value, Mapping) and value and where not in whole:
+            yield from leaves(value, whole, where)
         else:
-            yield (*path, key)
+            yield where
 
 
 class _Merged:
     """The layers so far, as one table."""
 
-    def __init__(self, model: type[pydantic.BaseModel], sections: Sections) -> None:
+    def __init__(
+        self, model: type[pydantic.BaseModel], sections: Sections, *, complete: bool
+    ) -> None:
         self.data: dict[str, Any] = {}
         self.wrong: set[KeyPath] = set()  # places of errors that a layer has
         self._origins: dict[KeyPath, str] = {}  # of values that are no tables
         self._empty: dict[KeyPath, str] = {}  # of empty tables
         self._model = model
         self._sections = sections
+        self._complete = complete
         # A table that is a default is merged with those of the layers, not replaced by them.
-        tables = _default_tables(model)
-        for name, section in sections.items():
-            tables.setdefault(COMPONENTS, {})[name] = _default_tables(section) if section else {}
-        self._put(tables, (), lambda _: DEFAULT, nulls=True)
+        self._put(default_tables(model), (), lambda _: DEFAULT, nulls=True)
 
     def add(self, layer: Layer) -> list[str]:
         """Merge a stronger layer; return its problems, one line each."""
-        _, findings = _check(
+        _, findings = check_table(
             self._model,
             layer.data,
-            self._sections,
             as_flag if layer.kind == "command line" else as_key,
-            elsewhere=NOT_IN_FILES if layer.is_file else {},
+            elsewhere=NOT_IN_FILES if layer.is_file or layer.kind == "assignment" else {},
             partial=True,
         )
+        components = layer.data.get(COMPONENTS)
+        for name, table in components.items() if isinstance(components, Mapping) else ():
+            findings += self._check_section(name, table)
         self.wrong.update(canonical(path) for path, _ in findings)
         self._put(layer.data, (), layer.place, nulls=not layer.is_file)
         # In the order of the file. The sort is stable: findings of one line keep their order.
         findings.sort(key=lambda finding: layer.line(finding[0]))
         return [*layer.problems, *(f"{layer.place(path)}: {text}" for path, text in findings)]
 
+    def _check_section(self, name: str, table: Any) -> list[Finding]:
+        section = self._sections.get(name)
+        if name not in self._sections:
+            problem = f"unknown component {name!r}{nearest(name, self._sections)}"
+            return [((COMPONENTS, name), problem)] if self._complete else []
+        if not isinstance(table, Mapping):
+            return []  # the model has reported it
+        if section is None:
+            return [
+                ((COMPONENTS, name, key), f"component {name!r} takes no options, but got {key!r}")
+                for key in table
+            ]
+        return _of_component(name, section.check(table))
+
+    def result(self) -> tuple[dict[str, Any], list[Finding]]:
+        """Return all values, and what is wrong with them together."""
+        own = {**self.data, COMPONENTS: {}} if COMPONENTS in self.data else self.data
+        checked, findings = check_table(self._model, own)
+        values = checked.model_dump(by_alias=True) if checked else {}
+        for name, section in self._sections.items():
+            options: dict[str, Any] = {}
+            if section is not None:
+                effective, wrong = section.resolve(self.table(name))
+                findings += _of_component(name, wrong)
+                options = {} if effective is None else effective.options
+            if COMPONENTS in values:
+                values[COMPONENTS][name] = options
+        return values, findings
+
+    def table(self, name: str) -> Mapping[str, Any]:
+        """Return the options that the layers set for a component."""
+        found: Any = self.data.get(COMPONENTS)
+        table = found.get(name) if isinstance(found, Mapping) else None
+        return table if isinstance(table, Mapping) else {}
+
+    def in_code(self) -> Iterator[KeyPath]:
+        """Yield the paths of options that the program has given, and no layer."""
+        for name, section in self._sections.items():
+            if section is not None:
+                given = section.given.keys() - self.table(name).keys()
+                yield from ((COMPONENTS, name, key) for key in given)
+
     def origin(self, path: KeyPath) -> str | None:
         """Return the origin of a value, or of the value that it is a part of."""
         if path in self._empty and path not in self._origins:
             return self._empty[path]
+        if path[:3] in set(self.in_code()):
+            return PROGRAM
         while path and path not in self._origins:
             path = path[:-1]
         return self._origins.get(path)
+
+    def origin_within(self, path: KeyPath) -> str | None:
+        """Return the origin of a part of a value, which is an object made from a table."""
+        return next((o for at, o in self._origins.items() if at[: len(path)] == path), None)
 
     def _put(
         self,
@@ -172,50 +242,7 @@ class _Merged:
                 del origins[known]
 
 
-def _default_tables(model: type[pydantic.BaseModel]) -> dict[str, Any]:
-    found = {}
-    for name, field in model.model_fields.items():
-        default = None
-        # A factory that takes other values cannot be called yet; its table is not merged.
-        with contextlib.suppress(TypeError, ValueError):
-            default = field.get_default(call_default_factory=True)
-        if isinstance(default, pydantic.BaseModel):
-            default = default.model_dump(by_alias=True)
-        if isinstance(default, Mapping):
-            found[key_of(name, field)] = default
-    return found
-
-
-def _check(
-    model: type[pydantic.BaseModel],
-    table: Mapping[str, Any],
-    sections: Sections,
-    called: Callable[[KeyPath], str],
-    *,
-    elsewhere: Mapping[str, str] | None = None,
-    partial: bool,
-) -> tuple[dict[str, Any], list[Finding]]:
-    """Check a table and its tables of components; return its values and its errors."""
-    checked, findings = check_table(model, table, called, elsewhere=elsewhere, partial=partial)
-    values = checked.model_dump(by_alias=True) if checked else {}
-    components = table.get(COMPONENTS)
-    for name, options in components.items() if isinstance(components, Mapping) else ():
-        where = (COMPONENTS, name)
-        section = sections.get(name)
-        if name not in sections:
-            findings.append((where, f"unknown component {name!r}{nearest(name, sections)}"))
-        elif not isinstance(options, Mapping):
-            continue  # the model has reported it
-        elif section is None:
-            findings += [
-                ((*where, key), f"component {name!r} takes no options, but got {key!r}")
-                for key in options
-            ]
-        else:
-            own, wrong = check_table(section, options, as_option, partial=partial)
-            findings += [
-                ((*where, *path), f"component {name!r}: {problem}") for path, problem in wrong
-            ]
-            if own and values:
-                values[COMPONENTS][name] = own.model_dump(by_alias=True)
-    return values, findings
+def _of_component(name: str, findings: list[Finding]) -> list[Finding]:
+    return [
+        ((COMPONENTS, name, *path), f"component {name!r}: {problem}") for path, problem in findings
+    ]

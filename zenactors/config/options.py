@@ -23,6 +23,7 @@ from zenactors.config.value_types import (
     Umask,
     signal_name,
 )
+from zenactors.core.recipe import NeedsRestart
 
 if TYPE_CHECKING:
     from zenactors.config.places import KeyPath
@@ -87,7 +88,9 @@ class DaemonOptions(Table):
     The program that runs the daemon adds defaults that depend on the daemon's name or directories.
     """
 
-    name: Name = pydantic.Field(description="Name of the daemon in logs and file names.")
+    name: Annotated[Name, NeedsRestart] = pydantic.Field(
+        description="Name of the daemon in logs and file names."
+    )
 
     config_file: MaybeText = pydantic.Field(
         default=None, description="Configuration file: TOML (.toml) or JSON with comments."
@@ -114,24 +117,30 @@ class DaemonOptions(Table):
         default=0, description="More output on the terminal; may be repeated."
     )
 
-    no_daemon: bool = pydantic.Field(
+    no_daemon: Annotated[bool, NeedsRestart] = pydantic.Field(
         default=False, description="Run in the foreground, without detaching."
     )
-    paralel: bool = pydantic.Field(
+    paralel: Annotated[bool, NeedsRestart] = pydantic.Field(
         default=False,
         validation_alias=pydantic.AliasChoices("paralel", "parallel"),
         description="Allow several instances, each with its own files.",
     )
-    pid_file: PidFile = pydantic.Field(
+    pid_file: Annotated[PidFile, NeedsRestart] = pydantic.Field(
         default=None, description="File that holds the PID; must end in .pid."
     )
-    user: Account = pydantic.Field(default=None, description="User to run as, name or number.")
-    group: Account = pydantic.Field(default=None, description="Group to run as, name or number.")
-    chroot_dir: MaybeText = pydantic.Field(
+    user: Annotated[Account, NeedsRestart] = pydantic.Field(
+        default=None, description="User to run as, name or number."
+    )
+    group: Annotated[Account, NeedsRestart] = pydantic.Field(
+        default=None, description="Group to run as, name or number."
+    )
+    chroot_dir: Annotated[MaybeText, NeedsRestart] = pydantic.Field(
         default=None, description="Directory to make the root directory (chroot)."
     )
-    work_dir: MaybeText = pydantic.Field(default=None, description="Working directory.")
-    umask: Umask = pydantic.Field(
+    work_dir: Annotated[MaybeText, NeedsRestart] = pydantic.Field(
+        default=None, description="Working directory."
+    )
+    umask: Annotated[Umask, NeedsRestart] = pydantic.Field(
         default=0o022, description="File-mode creation mask (umask), octal."
     )
 
@@ -151,17 +160,17 @@ class DaemonOptions(Table):
         default=300.0, description="Seconds between saves of the runlog; 0: only at the end."
     )
 
-    start_timeout: Seconds = pydantic.Field(
+    start_timeout: Annotated[Seconds, NeedsRestart] = pydantic.Field(
         default=30.0, description="Time limit for the start of each component, in seconds."
     )
-    stop_timeout: Seconds = pydantic.Field(
+    stop_timeout: Annotated[Seconds, NeedsRestart] = pydantic.Field(
         default=30.0, description="Time limit for a graceful stop, in seconds."
     )
-    sigterm: Literal["terminate", "stop"] = pydantic.Field(
+    sigterm: Annotated[Literal["terminate", "stop"], NeedsRestart] = pydantic.Field(
         default="terminate",
         description="Effect of SIGTERM: terminate (at once) or stop (gracefully).",
     )
-    signals: Signals = pydantic.Field(
+    signals: Annotated[Signals, NeedsRestart] = pydantic.Field(
         default={},
         description="Events to schedule for signals that the daemon does not use itself.",
     )

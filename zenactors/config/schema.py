@@ -42,7 +42,7 @@ def json_schema(
             properties[key] = properties[key_of(name, field)]
     if COMPONENTS in properties:
         components = {
-            name: tables.add(section, f"{COMPONENTS}.{name}.") if section else _table({})
+            name: tables.add(section.model, f"{COMPONENTS}.{name}.") if section else _table({})
             for name, section in (sections or {}).items()
         }
         about = {key: each for key, each in properties[COMPONENTS].items() if key in _ABOUT}

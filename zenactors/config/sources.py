@@ -24,7 +24,7 @@ from zenactors.config.toml import parse_toml
 from zenactors.core.text import printable
 from zenactors.process.polling import poll_for
 
-Kind = Literal["default", "program", "directory", "file", "command line"]
+Kind = Literal["default", "program", "directory", "file", "command line", "assignment"]
 
 MAX_BYTES = 16 << 20  # of a file: devices such as /dev/zero have no end
 PATIENCE = 10.0  # seconds that a pipe or a terminal has for its next bytes

@@ -42,7 +42,7 @@ def _rows(
         if SECRET.search(str(key)) and value is not None:
             found = {origins[leaf] for leaf in origins if leaf[: len(where)] == where}
             yield name, json.dumps(REDACTED), ", ".join(sorted(found))
-        elif isinstance(value, Mapping) and value:
+        elif isinstance(value, Mapping) and value and where not in origins:
             yield name, "", ""
             yield from _rows(value, origins, where)
         else:

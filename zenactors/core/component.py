@@ -6,13 +6,22 @@ In a unit test, call a component's callbacks with a mock daemon.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Hashable, Iterable, Mapping
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from zenactors.core.callbacks import Event, Handler, gen_event_handler
 from zenactors.core.clock import Clock, SystemClock
+from zenactors.core.recipe import (
+    Recipe,
+    option_names,
+    read_constructor,
+    same,
+    takes_any_option,
+)
 from zenactors.core.statistics import CounterLock, calc_statistics, copy_counters
+from zenactors.errors import did_you_mean
 
 if TYPE_CHECKING:
     from loguru import Logger
@@ -38,21 +47,136 @@ def set_clock(component: ZenDaemonComponent, clock: Clock) -> None:
     component._created = clock.monotonic()  # noqa: SLF001
 
 
+class _Options(_Default):
+    """The options; those that the component was made with, until a daemon sets them."""
+
+    def __get__(self, component: Any, _owner: Any = None) -> Any:
+        return self if component is None else options_of(component)
+
+
+class _Signature:
+    """The signature of a class for `inspect`, which would show that of `__new__`."""
+
+    def __get__(self, component: Any, cls: Any) -> inspect.Signature:
+        if component is not None:
+            raise AttributeError("__signature__")
+        _, *parameters = inspect.signature(cls.__init__).parameters.values()
+        return inspect.Signature(parameters)
+
+
+def recipe_of(component: Any) -> Recipe | None:
+    """Return the recipe of a component; None for an object that is no `ZenDaemonComponent`."""
+    if not isinstance(component, ZenDaemonComponent):
+        return None
+    recipe: Recipe | None = vars(component).get("_recipe")
+    return recipe or Recipe(type(component))
+
+
+def options_of(component: Any) -> dict[str, Any]:
+    """Return the options that a component has; those it was made with, if none were set.
+
+    Raises:
+        ValueError: Its `Options` refuses the arguments of its constructor.
+    """
+    own = vars(component)
+    if "_options" not in own:
+        recipe = recipe_of(component)
+        set_options(component, {} if recipe is None else recipe.all_options())
+    options: dict[str, Any] = own["_options"]
+    return options
+
+
 def set_options(component: Any, options: Mapping[str, Any]) -> None:
     """Replace a component's `options`."""
-    component._options = dict(options)  # noqa: SLF001 - this module's own
+    # A component may forbid changes, as a frozen dataclass does.
+    object.__setattr__(component, "_options", dict(options))
 
 
 # These belong to the component and not to the object that represents it: its counters, and its
-# sources of time, random numbers and files.
-_TRANSFERRED = ("statistics_cur", "_counting", "_readings", "_created", "_clock", "random", "files")
+# source of time.
+_CLOCK = ("_created", "_clock")
+_TRANSFERRED = ("statistics_cur", "_counting", "_readings", *_CLOCK)
+
+# These too, if they were given to it after its constructor.
+_INJECTED = ("random", "files")
+
+
+def make(recipe: Recipe, options: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
+    """Make the component of a recipe.
+
+    Args:
+        recipe: The recipe, which the component remembers as it is.
+        options: All its options.
+        arguments: Those of them that the configuration sets, for its constructor.
+    """
+    component = recipe.cls.__new__(recipe.cls, *recipe.args, **recipe.kwargs)
+    _initialise(component, recipe, options, arguments)
+    return component
+
+
+def change(component: Any, options: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
+    """Initialise a component again if it was made with other options; return True if it was.
+
+    See `remake`, but counters start anew.
+    """
+    recipe = recipe_of(component)
+    if recipe is None or _has(component, options):
+        return False
+    remake(component, recipe, options, arguments, keep=_CLOCK)
+    return True
+
+
+def remake(
+    component: Any,
+    recipe: Recipe,
+    options: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+    keep: Iterable[str] = _TRANSFERRED,
+) -> None:
+    """Initialise a component again, by a recipe. See `make`.
+
+    It stays the same object, with its clock and counters, and with the files and random numbers
+    that were given to it. If its constructor raises, it is as before.
+    """
+    own = vars(component)
+    before = dict(own)
+    own.clear()
+    try:
+        _initialise(component, recipe, options, arguments)
+    except BaseException:
+        own.clear()
+        own.update(before)
+        raise
+    _transfer(before, component, keep)
+
+
+def _has(component: Any, options: Mapping[str, Any]) -> bool:
+    try:
+        return same(options_of(component), dict(options))
+    except ValueError:  # it was made without an option that its model requires
+        return False
+
+
+def _initialise(
+    component: Any, recipe: Recipe, options: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> None:
+    object.__setattr__(component, "_recipe", recipe)
+    set_options(component, options)
+    args, kwargs = recipe.call_with(arguments)
+    component.__init__(*args, **kwargs)
 
 
 def transfer_state(old: Any, new: Any) -> None:
     """Let an object that replaces another continue its counters. Thread: own."""
-    for name in _TRANSFERRED:
-        if name in vars(old):
-            setattr(new, name, vars(old)[name])
+    _transfer(vars(old), new, _TRANSFERRED)
+
+
+def _transfer(before: Mapping[str, Any], component: Any, names: Iterable[str]) -> None:
+    own = vars(component)
+    injected = [name for name in _INJECTED if name not in own and hasattr(type(component), name)]
+    for name in (*names, *injected):
+        if name in before:
+            object.__setattr__(component, name, before[name])
 
 
 class ZenDaemonComponent:
@@ -62,6 +186,10 @@ class ZenDaemonComponent:
     `__init__` stores options and passes `**kwargs` on; its `setup` acquires (opens files,
     connects), in the thread that later runs its callbacks; its `teardown` releases.
 
+    Its options are the fields of its class `Options`, a pydantic model, if it declares one;
+    otherwise the arguments of its constructor. The configuration may override them before
+    `setup`: then the constructor runs again, with the new values, on the same object.
+
     Args:
         name: The component's name in logs, statistics and state. Default: the class's name.
         event_map: Other names for this component's events, `{own name: name in this daemon}`.
@@ -69,11 +197,13 @@ class ZenDaemonComponent:
 
     Attributes:
         statistics_cur: The counters.
+
+    Raises:
+        TypeError: An argument is no option of this class.
     """
 
     _clock: Clock
     _created: float
-    _options: Mapping[str, Any] = {}
 
     # For a subclass whose `__init__` does not call this class's: shared, but never missing.
     _counting = CounterLock()
@@ -96,10 +226,25 @@ class ZenDaemonComponent:
     A daemon closes them when it detaches.
     """
 
+    accepts_any_option = False
+    """True: the constructor ignores arguments that are no options, instead of refusing them."""
+
     gen_event_handler = staticmethod(gen_event_handler)
+
+    __signature__ = _Signature()
 
     pattern_stats = "{}\n\t{:20s}  {:>14,d} ({:>+10,d}, {:>8,.2f} #/s)"
     """Format of one line of the statistics log: text so far, key, cnt, inc, spd."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remember the arguments, before `__init__` gets them."""
+        new = super().__new__
+        made = (
+            new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
+        )  # another base class's
+        # A component may forbid changes, as a frozen dataclass does.
+        object.__setattr__(made, "_recipe", Recipe(cls, *args, **kwargs))
+        return made
 
     def __init__(
         self,
@@ -107,8 +252,10 @@ class ZenDaemonComponent:
         name: str | None = None,
         event_map: Mapping[Event, Event] | None = None,
         clock: Clock | None = None,
-        **_kwargs: Any,  # pyzenkit's components pass all their options on; others may too
+        **options: Any,  # the fields of `Options`, for subclasses that pass all of them on
     ) -> None:
+        if options and not self.accepts_any_option:
+            _refuse_unknown(type(self), options)
         self.name = name or type(self).__name__
         self.event_map = dict(event_map or {})
         self.statistics_cur: dict[Any, Any] = {}
@@ -123,8 +270,8 @@ class ZenDaemonComponent:
     clock = _Default("_clock")
     """This component's source of time. Under `zenactors.testing` it is virtual, from `setup` on."""
 
-    options = _Default("_options")
-    """This component's section of the configuration: a dict, empty if it has none."""
+    options = _Options("_options")
+    """All options of this component by name, defaults included: a dict."""
 
     @functools.cached_property
     def random(self) -> Random:
@@ -207,3 +354,12 @@ class ZenDaemonComponent:
 
     def teardown(self, daemon: Any) -> None:
         """Release what `setup` acquired; called after the last callback. Thread: own."""
+
+
+def _refuse_unknown(cls: type, options: Iterable[str]) -> None:
+    if takes_any_option(cls):
+        return
+    known = option_names(cls) | read_constructor(cls).accepts.keys()
+    for name in options:
+        if name not in known:
+            raise TypeError(f"{cls.__name__} takes no option {name!r}{did_you_mean(name, known)}")

@@ -65,8 +65,17 @@ class Replicas:
         first = self.instances[0]
         self.name = name or getattr(first, "name", None) or type(first).__name__
         self.emits = getattr(first, "emits", ())
-        self._given: list[list[Handler]] = [list(each.get_events()) for each in self.instances]
-        self._handlers = self._given
+        self._given: list[list[Handler]] = []
+        self._handlers: list[list[Handler]] = []
+        self.take_events()
+
+    def take_events(self) -> None:
+        """List the events of the instances, again if these were initialised again.
+
+        Raises:
+            ConfigurationError: They do not handle the same events.
+        """
+        self._handlers = self._given = [list(each.get_events()) for each in self.instances]
         wanted = [(each["event"], each.get("prepend")) for each in self._handlers[0]]
         for handlers in self._handlers:
             if [(each["event"], each.get("prepend")) for each in handlers] != wanted:

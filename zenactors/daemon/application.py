@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import abc
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from zenactors.errors import ConfigurationError, did_you_mean
 from zenactors.process.pidfile import with_serial
 
 if TYPE_CHECKING:
-    import pydantic
+    from zenactors.config.assignments import Assignment
+    from zenactors.config.merge import Sections
 
 APP_NAME = re.compile(r"[_a-zA-Z][-_a-zA-Z0-9.]*")
 
@@ -74,6 +76,7 @@ class BaseApp(ApplicationNames):
         self.name = name or program_name()
         self._file_name = self.name  # of its files, even if one of them sets another name
         self._command_line: dict[str, Any] | None = None  # None: there was no `configure`
+        self._assignments: Sequence[Assignment] = ()
         self._present_at_start: dict[str, str] = {}
         self._directory = current_directory()
         self._pid: int | None = None
@@ -99,11 +102,14 @@ class BaseApp(ApplicationNames):
 
     # --- from sources to config ---------------------------------------------------------------
 
-    def configure(self, command_line: Mapping[str, Any]) -> None:
+    def configure(
+        self, command_line: Mapping[str, Any], assignments: Sequence[Assignment] = ()
+    ) -> None:
         """Merge defaults, program, files and command line into `config`.
 
         Args:
             command_line: Configuration keys that take precedence over all files.
+            assignments: Single values that take precedence over all else (`--set`).
 
         Raises:
             ConfigurationError: One line for each problem of each source.
@@ -114,7 +120,7 @@ class BaseApp(ApplicationNames):
             for key in (self.CONFIG_CFG_FILE, self.CONFIG_CFG_DIR):
                 if given.get(key):
                     given[key] = self._absolute(key, given[key])
-        self._command_line = own
+        self._command_line, self._assignments = own, tuple(assignments)
         defaults = self._background_files()
         # Remember which files exist now. If one is missing at a reload, after a chroot say, that
         # is an error: otherwise an empty configuration would silently replace the real one.
@@ -123,28 +129,42 @@ class BaseApp(ApplicationNames):
             for key in (self.CONFIG_CFG_FILE, self.CONFIG_CFG_DIR)
             if os.path.lexists(defaults[key])
         }
-        self.apply_configuration(self.read_configuration())
+        self.load_configuration()
 
-    def read_configuration(self) -> Configuration:
-        """Read and check all sources as they are now. Changes nothing.
+    def use_assignments(self, assignments: Sequence[Assignment]) -> None:
+        """Let single values take precedence, even without `configure`. For `zenactors.cli`."""
+        self._assignments = tuple(assignments)
 
-        Before `configure` was called, files and the command line are not among the sources.
+    @abc.abstractmethod
+    def load_configuration(self) -> None:
+        """Read and apply all sources. For `zenactors.daemon`."""
+
+    def read_layers(self) -> list[Layer]:
+        """Read all sources as they are now. For `zenactors.daemon`.
+
+        A problem of one is in its layer. Before `configure` was called, files and the command
+        line are not among the sources.
+        """
+        if self._command_line is None:
+            return [
+                Layer(kind="default", label="default", data=self._foreground_files()),
+                Layer(kind="program", label="program", data=self._given),
+            ]
+        return read_layers(
+            default=self._background_files(),
+            program=self._present_at_start | self._given,
+            command_line=self._command_line,
+        )
+
+    def merge(
+        self, layers: Sequence[Layer], sections: Sections, *, complete: bool = True
+    ) -> Configuration:
+        """Merge and check all sources; see `load`. For `zenactors.daemon`.
 
         Raises:
             ConfigurationError: One line for each problem of each source.
         """
-        if self._command_line is None:
-            layers = [
-                Layer(kind="default", label="default", data=self._foreground_files()),
-                Layer(kind="program", label="program", data=self._given),
-            ]
-        else:
-            layers = read_layers(
-                default=self._background_files(),
-                program=self._present_at_start | self._given,
-                command_line=self._command_line,
-            )
-        return load(self.Options, layers, self._sections())
+        return load(self.Options, layers, sections, self._assignments, complete=complete)
 
     def apply_configuration(self, configuration: Configuration) -> None:
         """Replace `config` by one made from `configuration`.
@@ -231,8 +251,8 @@ class BaseApp(ApplicationNames):
         """Return the entries of `config` that only the program can set."""
         return {}
 
-    def _sections(self) -> dict[str, type[pydantic.BaseModel] | None]:
-        """Return the components that may have a section in the configuration, and its model."""
+    def _sections(self) -> Sections:
+        """Return the components that may have a section in the configuration."""
         return {}
 
     def _unconfigured(self) -> dict[str, Any]:

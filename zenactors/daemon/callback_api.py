@@ -6,6 +6,8 @@ import abc
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from zenactors.actors.percent_logger import PercentLogger
+
 if TYPE_CHECKING:
     import subprocess
 
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
 
     from zenactors.actors.dispatcher import Dispatcher
     from zenactors.actors.live_queue import LiveQueue
-    from zenactors.actors.percent_logger import PercentLogger
     from zenactors.actors.reactor import ComponentReactor
 
 
@@ -38,7 +39,7 @@ class CallbackApi:
     @property
     def logger(self) -> PercentLogger:
         """A logger that takes pyzenkit's `%s` arguments and writes to loguru."""
-        return self.dispatcher.logger
+        return PercentLogger()
 
     def dbgout(self, message: str) -> None:
         """Log a debugging message."""

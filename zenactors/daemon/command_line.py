@@ -11,8 +11,7 @@ import re
 import textwrap
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from docopt import DocoptExit, docopt
 
@@ -20,10 +19,16 @@ from zenactors.errors import did_you_mean
 
 if TYPE_CHECKING:
     import pydantic
-    from pydantic.fields import FieldInfo
+
+    from zenactors.config.assignments import Assignment
 
 _OPTION = re.compile(r"^ +(?:(-\w), )?(--[\w-]+)(?: ([A-Z]+))?", re.MULTILINE)
-_REPEATED = re.compile(r"\[(--[\w-]+)\]\.\.\.")
+_REPEATED = re.compile(r"\[(--[\w-]+)(?: [A-Z=]+)?\]\.\.\.")
+SET = "--set"
+SET_HELP = (
+    "Set one key, also of a table or of a component, such as components.tailer.start=end; may be"
+    " repeated. Takes precedence over all else."
+)
 
 _MARK = "\0"  # before a word that is no option; no word of a command line can contain it
 _WIDTH = 100
@@ -138,6 +143,7 @@ def usage(
         groups.setdefault(title, []).append((option, text))
     if actions:
         groups["Actions"] = list(actions.items())
+    groups["Configuration"].append((f"{SET} KEY=VALUE", SET_HELP))
     groups["Help"] = [
         ("-h, --help", "Show this help."),
         ("--version", "Show the version."),
@@ -146,7 +152,7 @@ def usage(
         _harmless(description),
         "",
         "Usage:",
-        f"  {program} [options]{repeated}",
+        f"  {program} [options]{repeated} [{SET} KEY=VALUE]...",
         f"  {program} (-h | --help | --version)",
     ]
     names = [name for entries in groups.values() for name, _ in entries]
@@ -185,8 +191,11 @@ def parse_daemon(
     *,
     actions: Mapping[str, str] | None = None,
     version: str | None = None,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[Assignment]]:
     """Parse the command line of a daemon; return the configuration keys that it sets.
+
+    Single values that are set by `--set` are returned apart: their keys may belong to components,
+    which are not known yet.
 
     Args:
         argv: The words after the program's name.
@@ -199,7 +208,22 @@ def parse_daemon(
         HelpShown: It asks for help or the version.
         UsageError: It is wrong; one line for each wrong value.
     """
-    return keys_in(parse(doc, argv, version=version), doc, model, actions=actions)
+    found = parse(doc, argv, version=version)
+    return keys_in(found, doc, model, actions=actions), assignments_in(found, doc)
+
+
+def assignments_in(found: Mapping[str, Any], doc: str) -> list[Assignment]:
+    """Return the `--set` options of a parsed command line.
+
+    Raises:
+        UsageError: One is not of the form KEY=VALUE.
+    """
+    from zenactors.config.assignments import parse as parse_assignments  # noqa: PLC0415
+
+    try:
+        return parse_assignments(found[SET])
+    except ValueError as cause:
+        raise UsageError(str(cause), doc) from cause
 
 
 def keys_in(
@@ -220,7 +244,7 @@ def keys_in(
     Raises:
         UsageError: A value is wrong; one line for each.
     """
-    from zenactors.config import checking, options  # noqa: PLC0415 - slow to import
+    from zenactors.config import assignments, checking, options  # noqa: PLC0415 - slow to import
     from zenactors.config.flags import REPEATED, flags_of  # noqa: PLC0415
 
     values: dict[str, Any] = {}
@@ -231,7 +255,7 @@ def keys_in(
         if flag.value is None:
             values[flag.key] = given if flag.key == REPEATED else flag.sets
         else:
-            values[flag.key] = _typed(checking.keys_of(model)[flag.key], given)
+            values[flag.key] = assignments.typed(checking.keys_of(model)[flag.key], given)
     if values.get("quiet") and REPEATED in values:
         raise UsageError(f"--quiet and {options.flag_of(REPEATED)} exclude each other", doc)
     if "action" in values and actions is not None:
@@ -240,28 +264,6 @@ def keys_in(
     if findings:
         raise UsageError("\n".join(problem for _, problem in findings), doc)
     return values
-
-
-def _typed(field: FieldInfo, text: str) -> Any:
-    """Return the value of a text for a field; the text itself, if the field takes it."""
-    import pydantic  # noqa: PLC0415 - slow to import
-
-    from zenactors.config.checking import adapter_of  # noqa: PLC0415
-
-    adapter, bare = adapter_of(field), cast("Any", field.annotation)
-    with suppress(pydantic.ValidationError):
-        adapter.validate_python(text)
-        return text
-    with suppress(pydantic.ValidationError):
-        return adapter.validate_strings(text)
-    # The value is wrong in any case, but one of the right type has a better error.
-    with suppress(pydantic.ValidationError):
-        value = pydantic.TypeAdapter(bare).validate_strings(text)
-        try:
-            adapter.validate_python(value)
-        except pydantic.ValidationError:
-            return value
-    return text
 
 
 def _unmarked(value: Any) -> Any:
@@ -372,7 +374,7 @@ def _explain_positional(doc: str, positional: Sequence[str]) -> str:
     expected = [
         word
         for word in re.sub(r"[\[\]]", "", usage_of(doc).splitlines()[1]).split()[1:]
-        if word != "options" and not word.startswith("-")
+        if word != "options" and not word.startswith("-") and "=" not in word
     ]
     if len(positional) < len([word for word in expected if word != "ARGUMENT..."]):
         return f"{expected[len(positional)].removesuffix('...')} is missing"

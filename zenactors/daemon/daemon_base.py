@@ -50,11 +50,18 @@ class DaemonBase(CallbackApi, Actions):
     def make_components(self) -> list[Any]:
         """Return components that come behind those given to the constructor.
 
-        The constructor calls it, before anything is configured: so the components read the
-        configuration in `setup`. Each reload that changes options of components calls it again:
-        a component without a `reconfigure` is then replaced by the new object.
+        Called when the configuration is known, so it may read it with `c()`; and again by each
+        reload, with the new one. A component whose options differ then, and that has no
+        `reconfigure`, is replaced by the new object. If the engine is used before the
+        configuration is read (`queue`, `chains()`), it is called with the program's own. The
+        engine does not exist yet when it runs.
         """
         return []
+
+    def has_component_hook(self) -> bool:
+        """Return True if `make_components` is overridden. For `zenactors.daemon`."""
+        made = getattr(self.make_components, "__func__", self.make_components)
+        return made is not DaemonBase.make_components
 
     @abc.abstractmethod
     def serve(self) -> int:

@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from zenactors._version import __version__
 from zenactors.advice import reason
@@ -37,6 +37,9 @@ from zenactors.errors import (
 from zenactors.process.signals import stopping_quietly
 from zenactors.process.streams import escape_what_cannot_be_encoded, give_up_stdout, write_to
 
+if TYPE_CHECKING:
+    from zenactors.config.assignments import Assignment
+
 
 def run(daemon: DaemonBase, argv: Sequence[str] | None = None) -> NoReturn:
     """Obey a command line, and end the process; see `ZenDaemon.run`."""
@@ -50,14 +53,14 @@ def _obey(daemon: DaemonBase, argv: Sequence[str]) -> int:
     try:
         with stopping_quietly():
             try:
-                given = _parse(daemon, argv)
+                given, assignments = _parse(daemon, argv)
             except HelpShown as shown:
                 if shown.lost is not None:
                     return _lose_output(shown.lost)
                 return EXIT_OK if sys.stdout is None else show(Outcome(""))  # flushes the help
             if (status := signal_directly(given)) is not None:
                 return status
-            daemon.configure(given)
+            daemon.configure(given, assignments)
             daemon.keep_runlogs = True
             if daemon.c("action"):
                 return act(daemon, daemon.c("action"))
@@ -80,7 +83,7 @@ def _obey(daemon: DaemonBase, argv: Sequence[str]) -> int:
     return run_process(daemon, final=True)
 
 
-def _parse(daemon: DaemonBase, argv: Sequence[str]) -> dict[str, Any]:
+def _parse(daemon: DaemonBase, argv: Sequence[str]) -> tuple[dict[str, Any], Sequence[Assignment]]:
     actions = {
         action: (inspect.getdoc(callback) or "").partition("\n")[0]
         for action, callback in daemon.actions().items()

@@ -10,119 +10,64 @@ from __future__ import annotations
 import dataclasses
 import operator
 import threading
-from collections.abc import Callable, Mapping
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
 from zenactors.actors.component_messages import Change
-from zenactors.actors.entries import ComponentEntry, component_entries
 from zenactors.actors.incidents import survive_log, try_to_log
 from zenactors.actors.tracebacks import log_failure
-from zenactors.config.merge import Configuration
-from zenactors.core.component import set_options
+from zenactors.config.checking import restart_paths
+from zenactors.core.component import recipe_of
+from zenactors.core.recipe import same
 from zenactors.core.replicas import Replicas
-from zenactors.daemon.daemon_base import DaemonBase
 from zenactors.errors import ConfigurationError, ReloadError
 
-NEED_RESTART = (
-    "name",
-    "user",
-    "group",
-    "chroot_dir",
-    "work_dir",
-    "umask",
-    "pid_file",
-    "no_daemon",
-    "paralel",
-    "signals",
-    "sigterm",
-    "start_timeout",
-    "stop_timeout",
-)
-"""The keys that a running process cannot change."""
+if TYPE_CHECKING:
+    import pydantic
+
+    from zenactors.config.merge import Configuration
+    from zenactors.config.places import KeyPath
+    from zenactors.config.plan import Plan
+    from zenactors.daemon.component_set import ComponentSet
+    from zenactors.daemon.daemon_base import DaemonBase
 
 Options = Mapping[str, Mapping[str, Any]]
 """Each component's options, by its name."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class TargetConfig:
-    """The configuration that a reload aims at: the present content of all sources.
-
-    Attributes:
-        configuration: All of it.
-        options: The options of each component.
-        make_components: Returns new objects by name, for components without a `reconfigure`.
-            Called when the new configuration has been applied.
-    """
-
-    configuration: Configuration
-    options: Options
-    make_components: Callable[[], Mapping[str, Any]]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class _Before:
-    """The configuration that a rollback restores."""
+    """What a rollback restores."""
 
     configuration: Configuration
     config: dict[str, Any]
-    options: dict[str, dict[str, Any]]
+    plan: Plan | None
 
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Return the keys whose values differ, sorted."""
-    return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    keys = before.keys() | after.keys()
+    return sorted(key for key in keys if not same(before.get(key), after.get(key)))
 
 
 class Reloader:
-    """The options of a daemon's components, and the reload that changes them.
+    """Changes the configuration of a running daemon.
 
     Args:
         daemon: The daemon.
-        made: The position of those components that `make_components` has made.
+        components: Its components.
 
     Attributes:
         last: The outcome of the last reload, for the state; None if there was none.
     """
 
-    def __init__(self, daemon: DaemonBase, made: slice) -> None:
+    def __init__(self, daemon: DaemonBase, components: ComponentSet) -> None:
         self.last: dict[str, Any] | None = None
         self._daemon = daemon
-        self._made = made
-        self._options: dict[str, dict[str, Any]] = {}
-        self._read: Callable[[], TargetConfig] = self._read_sources
+        self._components = components
         self._lock = threading.Lock()  # held by one reload; no thread waits for it
-
-    # --- before the start ---------------------------------------------------------------------
-
-    def entries(self) -> list[ComponentEntry]:
-        """Return the components by their names in a configuration."""
-        # The daemon's own callbacks come first, as in the engine: a component of that name
-        # becomes `-2`.
-        _, *found = component_entries(
-            self._daemon.components, SimpleNamespace(name=self._daemon.name)
-        )
-        return [entry for entry in found if entry.router is None]
-
-    def use_spec(self, target: TargetConfig, read: Callable[[], TargetConfig]) -> None:
-        """Use a SPEC for the configuration and all options, now and at each reload."""
-        self._read = read
-        self._options = _copied(target.options)
-        self._daemon.apply_configuration(target.configuration)
-
-    def assign_options(self) -> None:
-        """Give each component its options."""
-        if not self._options:
-            self._options = self._options_in(self._daemon.config)
-        for entry in self.entries():
-            if options := self._options.get(entry.name):
-                for each in instances_of(entry):
-                    set_options(each, options)
-
-    # --- the reload ---------------------------------------------------------------------------
 
     def reload(self, now: float) -> bool:
         """Reload the configuration; see `ZenDaemon.reload`.
@@ -147,41 +92,89 @@ class Reloader:
 
     def _transact(self) -> list[str]:
         """Take all steps of a reload, or none. Return the names of the components that changed."""
-        daemon = self._daemon
-        before = _Before(daemon.configuration, daemon.config, self._options)
-
-        try_to_log("DEBUG", "Reload: reading and checking the configuration")
-        target = self._read()
-
-        try_to_log("DEBUG", "Reload: looking for changes that need a restart")
-        _refuse_what_needs_restart(target, before)
-
-        changes = _changes_between(before.options, target.options)
-        try_to_log("DEBUG", "Reload: components that change: {names}", names=_listed(changes))
+        daemon, components = self._daemon, self._components
+        before = _Before(daemon.configuration, daemon.config, components.plan)
+        assert components.plan is not None  # it was made before the start
         try:
+            try_to_log("DEBUG", "Reload: reading and checking the configuration")
+            plan = components.read()
+
+            try_to_log("DEBUG", "Reload: looking for changes that need a restart")
+            self._refuse_what_needs_restart(before.configuration, components.plan, plan)
+
+            names = self._changed(components.plan, plan)
+            try_to_log("DEBUG", "Reload: components that change: {names}", names=_listed(names))
+
             try_to_log("DEBUG", "Reload: applying the configuration")
-            daemon.apply_configuration(target.configuration)
-            self._options = _copied(target.options)
+            daemon.apply_configuration(plan.configuration)
+            changes = self._changes(names, components.plan, plan)
+            components.plan = plan
 
             try_to_log("DEBUG", "Reload: reopening the logs")
             self._reopen_logs()
 
             try_to_log("DEBUG", "Reload: reconfiguring the components")
-            _add_replacements(changes, target)
             daemon.dispatcher.reconfigure(changes, lambda: self._roll_back(before))
         except BaseException:  # whatever it was, half of the new configuration must not hold
             self._roll_back(before)
             raise
-        return sorted(changes)
+        return names
 
     def _roll_back(self, before: _Before) -> None:
-        daemon = self._daemon
-        applied = (daemon.configuration, daemon.config, self._options)
-        if all(map(operator.is_, applied, (before.configuration, before.config, before.options))):
+        daemon, components = self._daemon, self._components
+        applied = (daemon.configuration, daemon.config, components.plan)
+        if all(map(operator.is_, applied, (before.configuration, before.config, before.plan))):
             return  # nothing was applied, or a component that failed has rolled it back
         try_to_log("DEBUG", "Reload: rolling back the configuration")
         daemon.configuration, daemon.config = before.configuration, before.config
-        self._options = before.options
+        daemon.name = before.config[daemon.CONFIG_NAME]
+        components.plan = before.plan
+
+    # --- what changes -------------------------------------------------------------------------
+
+    def _refuse_what_needs_restart(self, before: Configuration, old: Plan, new: Plan) -> None:
+        """Raise a `ReloadError` if something differs that only a restart can change."""
+        if names := old.options.keys() ^ new.options.keys():
+            raise ReloadError(
+                f"Only a restart can add or remove components: {', '.join(sorted(names))}"
+            )
+        found = _fixed(self._daemon.Options, before.values, new.configuration.values)
+        for name, section in new.sections().items():
+            if section is not None:
+                keys = _fixed(section.model, old.options[name], new.options[name])
+                found += [f"components.{name}.{key}" for key in keys]
+        if found:
+            raise ReloadError(f"Only a restart can change: {', '.join(found)}")
+
+    def _changed(self, old: Plan, new: Plan) -> list[str]:
+        """Return the names of the components whose options, or other arguments, differ."""
+        running = self._running()
+        return sorted(
+            entry.name
+            for entry in new.entries
+            if not same(old.options[entry.name], new.options[entry.name])
+            or not _of_one_recipe(running[entry.name], entry.component)
+        )
+
+    def _changes(self, names: list[str], old: Plan, new: Plan) -> dict[str, Change]:
+        """Return the change of each of these components."""
+        running = self._running()
+        changes = {}
+        for name in names:
+            change = changes[name] = Change(
+                old.options[name], new.options[name], places=new.places(name)
+            )
+            component = running[name]
+            if isinstance(component, Replicas):
+                change.remake = new.remaker(name)
+            elif not callable(getattr(component, "reconfigure", None)):
+                is_old = new.has_one_of(self._daemon.components, name)
+                change.replacement = new.renewed(name) if is_old else new.made(name)
+        return changes
+
+    def _running(self) -> dict[str, Any]:
+        entries = self._daemon.dispatcher.entries
+        return {entry.name: entry.component for entry in entries if entry.router is None}
 
     def _reopen_logs(self) -> None:
         if self._daemon.reopen_logs is not None:
@@ -215,67 +208,30 @@ class Reloader:
         for line in problems:
             try_to_log("ERROR", "Configuration not reloaded: {problem}", problem=line)
 
-    # --- the sources of a daemon without a SPEC -----------------------------------------------
 
-    def _read_sources(self) -> TargetConfig:
-        configuration = self._daemon.read_configuration()
-        options = self._options_in(configuration.values)
-        return TargetConfig(configuration, options, self._make_components)
-
-    def _options_in(self, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        sections = values.get("components", {})
-        return {entry.name: sections.get(entry.name, {}) for entry in self.entries()}
-
-    def _make_components(self) -> dict[str, Any]:
-        made = self._daemon.make_components()
-        # The other components were given to the daemon, which cannot make them again.
-        replaceable = self.entries()[self._made]
-        if len(made) != len(replaceable):
-            raise ReloadError(
-                "Only a restart can add or remove components: make_components() returned"
-                f" {len(replaceable)} at the start, and {len(made)} now"
-            )
-        return {
-            entry.name: component
-            for entry, component in zip(replaceable, made, strict=True)
-            if not isinstance(component, Replicas)
-        }
+def _fixed(
+    model: type[pydantic.BaseModel], old: Mapping[str, Any], new: Mapping[str, Any]
+) -> list[str]:
+    """Return the keys of a model that differ, and that only a restart can change."""
+    return [
+        ".".join(map(str, path))
+        for path in restart_paths(model)
+        if not same(_value_at(path, old), _value_at(path, new))
+    ]
 
 
-def _refuse_what_needs_restart(target: TargetConfig, before: _Before) -> None:
-    """Raise a `ReloadError` if something differs that only a restart can change."""
-    old, new = before.configuration.values, target.configuration.values
-    fixed = [key for key in NEED_RESTART if key in new and new[key] != old.get(key)]
-    if fixed:
-        raise ReloadError(f"Only a restart can change: {', '.join(fixed)}")
-    if names := target.options.keys() ^ before.options.keys():
-        raise ReloadError(
-            f"Only a restart can add or remove components: {', '.join(sorted(names))}"
-        )
+def _value_at(path: KeyPath, table: Any) -> Any:
+    for key in path:
+        table = table.get(key) if isinstance(table, Mapping) else getattr(table, str(key), None)
+    return table
 
 
-def _changes_between(old: Options, new: Options) -> dict[str, Change]:
-    """Return the change of each component whose options differ."""
-    return {name: Change(old[name], new[name]) for name in new if new[name] != old[name]}
+def _of_one_recipe(old: Any, new: Any) -> bool:
+    one, other = recipe_of(old), recipe_of(new)
+    if one is None or other is None:
+        return True
+    return one.cls is other.cls and same(one.arguments, other.arguments)
 
 
-def _add_replacements(changes: Mapping[str, Change], target: TargetConfig) -> None:
-    """Add new objects to the changes, for components without a `reconfigure`."""
-    made = target.make_components() if changes else {}
-    for name, component in made.items():
-        if name in changes:
-            changes[name].replacement = component
-
-
-def instances_of(entry: ComponentEntry) -> list[Any]:
-    """Return a component, or all instances of `Replicas`."""
-    component = entry.component
-    return component.instances if isinstance(component, Replicas) else [component]
-
-
-def _copied(options: Options) -> dict[str, dict[str, Any]]:
-    return {name: dict(each) for name, each in options.items()}
-
-
-def _listed(names: Mapping[str, Any] | list[str]) -> str:
+def _listed(names: list[str]) -> str:
     return ", ".join(sorted(names)) or "none"

@@ -17,12 +17,13 @@ from zenactors.actors.incidents import try_to_log
 from zenactors.actors.runtime import Runtime
 from zenactors.core.clock import Clock, SystemClock, to_seconds
 from zenactors.daemon.builtin_events import BuiltinEvents, ControlComponent, MaintenanceEvents
+from zenactors.daemon.component_set import ComponentSet
 from zenactors.daemon.daemon_base import DaemonBase
 from zenactors.daemon.ending import log_report
 from zenactors.daemon.json_file import save_json
 from zenactors.daemon.main_loop import MainLoop
 from zenactors.daemon.paths import current_directory
-from zenactors.daemon.reload import Reloader, TargetConfig, instances_of
+from zenactors.daemon.reload import Reloader
 from zenactors.daemon.signal_events import SignalAnswers, mapped_signals
 from zenactors.daemon.snapshots import SaveJson, Snapshots
 from zenactors.errors import EXIT_CONFIG, ConfigurationError
@@ -32,9 +33,8 @@ from zenactors.process.streams import give_up_unwritable_streams
 from zenactors.process.terminal import Terminal
 
 if TYPE_CHECKING:
-    import pydantic
-
-    from zenactors.actors.entries import ComponentEntry
+    from zenactors.config.merge import Sections
+    from zenactors.config.plan import Plan
     from zenactors.core.dispatch_state import Ordering
     from zenactors.daemon.main_loop import Trap
 
@@ -57,7 +57,8 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         name: The daemon's name, for logs and files. Default: the program's file name, or the
             package's name for `python -m`.
         description: One line on its purpose.
-        components: In order; see `Dispatcher`.
+        components: In order; see `Dispatcher`. They get their options when the configuration is
+            known, and classes and recipes are made then.
         schedule: Initial events, each `(event,)` or `(event, args)`.
         schedule_next: The same, put before all others.
         schedule_at: The same for a Unix time, `(tstamp, event[, args])`.
@@ -119,7 +120,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         }
         given = {f"default_{key}": value for key, value in own.items() if value is not None}
         super().__init__(name=name, description=description, **defaults, **given)
-        self.components = [*components, *self.make_components()]
+        self.components = list(components)
         self.exit_when_idle = exit_when_idle
         self.ordering = ordering
         self.compat = compat
@@ -142,7 +143,8 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             self._clock, compat=compat is not None, runtime=self._runtime, answers=self._answers
         )
         self._maintenance = MaintenanceEvents(self, self._maintenance_intervals)
-        self._reloader = Reloader(self, slice(len(components), len(self.components)))
+        self._component_set = ComponentSet(self)
+        self._reloader = Reloader(self, self._component_set)
         self.config |= self._fixed()
 
     # --- for programs -------------------------------------------------------------------------
@@ -193,9 +195,6 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
 
     def _serve(self) -> int:
         try:
-            if not self.configuration.values:
-                self.apply_configuration(self.read_configuration())
-            self._reloader.assign_options()
             dispatcher = self.dispatcher
             signals = mapped_signals(self.c("signals"), dispatcher.chains())
         except ConfigurationError as cause:
@@ -235,9 +234,19 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
     def dispatcher(self) -> Dispatcher:
         """The engine; wired when it is first used.
 
+        If there was no `configure`, the program's own configuration is applied before.
+
         Raises:
-            ConfigurationError: A component's `get_events()` is wrong.
+            ConfigurationError: A component's `get_events()` is wrong, or its options are.
+            RuntimeError: `make_components` uses it.
         """
+        if self._component_set.is_making:
+            raise RuntimeError(
+                "make_components() runs before the engine exists: it can read the configuration,"
+                " with c(), but schedule nothing. Use the queue in a component's setup()."
+            )
+        if self._component_set.plan is None:
+            self.load_configuration()
         return Dispatcher(
             self.components,
             ordering=self.ordering,
@@ -313,24 +322,26 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
 
     # --- configuration ------------------------------------------------------------------------
 
-    def _sections(self) -> dict[str, type[pydantic.BaseModel] | None]:
-        """Return the components that may have a section in the configuration, and its model."""
-        return {
-            entry.name: getattr(instances_of(entry)[0], "Options", None) for entry in self.entries()
-        }
+    def load_configuration(self) -> None:
+        """Read and apply all sources, the components' options included. For `zenactors.daemon`.
 
-    def entries(self) -> list[ComponentEntry]:
-        """Return the components by their names in a configuration. For `zenactors.spec`."""
-        return self._reloader.entries()
+        Raises:
+            ConfigurationError: One line for each problem.
+        """
+        self._component_set.apply(self._component_set.read())
 
-    def use_spec(self, target: TargetConfig, read: Callable[[], TargetConfig]) -> None:
-        """Use a SPEC for the configuration and the components' options. For `zenactors.spec`.
+    def _sections(self) -> Sections:
+        return self._component_set.sections()
+
+    def use_spec(self, plan: Plan, read: Callable[[], Plan]) -> None:
+        """Use a SPEC for the configuration and the components. For `zenactors.spec`.
 
         Args:
-            target: The present content of the SPEC.
+            plan: The present content of the SPEC.
             read: Reads it again, for a reload.
         """
-        self._reloader.use_spec(target, read)
+        self._component_set.read = read
+        self._component_set.apply(plan)
 
     def reload(self) -> bool:
         """Read the configuration again, and apply it as a whole or not at all.

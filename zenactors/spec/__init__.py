@@ -1,8 +1,8 @@
 """From a SPEC to a `ZenDaemon`: a TOML file, or `package.module:attribute`.
 
-`assemble` loads a SPEC. For a file it uses `components`, which constructs a component from a table,
-and `options`, which derives a model from a constructor; for the other form, `objects`. Both import
-code by `importing`. Everything runs on the main thread before any other thread exists.
+`assemble` loads a SPEC. For a file it uses `components`, which constructs a component from a table;
+for the other form, `objects`. Both import code by `importing`. Everything runs on the
+main thread before any other thread exists.
 """
 
 from zenactors.spec.assemble import load

@@ -11,26 +11,27 @@ import functools
 import operator
 import os
 import sys
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
+from zenactors.config.assignments import Assignment, value_in
 from zenactors.config.checking import check_table
-from zenactors.config.merge import Configuration, leaves
+from zenactors.config.merge import PROGRAM
 from zenactors.config.merge import load as load_layers
 from zenactors.config.options import NOT_IN_FILES, DaemonOptions
 from zenactors.config.places import KeyPath, line_of
+from zenactors.config.plan import Plan, entries_of, sections_of
 from zenactors.config.sources import Layer, read_file
 from zenactors.config.wording import nearest
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.text import short_repr
-from zenactors.daemon.reload import TargetConfig, differing
+from zenactors.daemon.reload import differing
 from zenactors.errors import ConfigurationError, ReloadError, did_you_mean
 from zenactors.spec.components import (
     build_component,
-    checked_options,
     handled_by,
     unheard,
 )
@@ -69,7 +70,12 @@ _ELSEWHERE = {
 }
 
 
-def load(spec: str, app_dir: Path = Path(), settings: Mapping[str, Any] | None = None) -> ZenDaemon:
+def load(
+    spec: str,
+    app_dir: Path = Path(),
+    settings: Mapping[str, Any] | None = None,
+    assignments: Sequence[Assignment] = (),
+) -> ZenDaemon:
     """Return the daemon that `spec` describes. Imports the code that it names.
 
     A daemon described by a file runs in the foreground and without a PID file, unless the file or
@@ -82,6 +88,7 @@ def load(spec: str, app_dir: Path = Path(), settings: Mapping[str, Any] | None =
             because components may import more when they run.
         settings: Configuration keys, and `ordering`, that take precedence over those of the file.
             If code makes the daemon, its `configure` gets them.
+        assignments: Single values that take precedence over all else (`--set`).
 
     Raises:
         ConfigurationError: One line for each problem.
@@ -91,7 +98,7 @@ def load(spec: str, app_dir: Path = Path(), settings: Mapping[str, Any] | None =
         raise ConfigurationError(f"--app-dir {str(app_dir)!r} is not a directory")
     look_first_in(app_dir)
     if spec.endswith(".toml") or os.path.exists(spec):  # noqa: PTH110 - Path.exists() raises for a name too long
-        return _load_file(Path(spec), app_dir, dict(settings or {})).daemon
+        return _load_file(Path(spec), app_dir, _Given(dict(settings or {}), assignments)).daemon
     if ":" not in spec:
         raise ConfigurationError(
             f"SPEC {spec!r} is neither a file nor of the form 'package.module:attribute'"
@@ -102,7 +109,7 @@ def load(spec: str, app_dir: Path = Path(), settings: Mapping[str, Any] | None =
             f"{spec}: 'ordering' can be set for a TOML file only;"
             " give it to the ZenDaemon in the code"
         )
-    return _load_object(spec, app_dir, settings or {})
+    return _load_object(spec, app_dir, _Given(settings or {}, assignments))
 
 
 def _names_beside(path: Path) -> list[str]:
@@ -112,7 +119,28 @@ def _names_beside(path: Path) -> list[str]:
         return []
 
 
-def _load_object(spec: str, app_dir: Path, settings: Mapping[str, Any]) -> ZenDaemon:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Given:
+    """What takes precedence over a SPEC.
+
+    Attributes:
+        settings: Configuration keys, and `ordering`.
+        assignments: Single values, stronger still.
+    """
+
+    settings: Mapping[str, Any]
+    assignments: Sequence[Assignment]
+
+    def no_daemon(self, default: Any) -> Any:
+        """Return the value of the key `no_daemon`."""
+        value = self.settings.get("no_daemon", default)
+        for each in self.assignments:
+            if each.path == ("no_daemon",):
+                value = value_in(DaemonOptions, each.path, each.text)
+        return value
+
+
+def _load_object(spec: str, app_dir: Path, given: _Given) -> ZenDaemon:
     from zenactors.daemon.zendaemon import ZenDaemon  # noqa: PLC0415 - the engine, when needed
 
     found: ZenDaemon = make(
@@ -123,9 +151,9 @@ def _load_object(spec: str, app_dir: Path, settings: Mapping[str, Any]) -> ZenDa
         made=(ZenDaemon,),
     )
     in_foreground: dict[str, Any] = {"no_daemon": True}
-    if settings.get("no_daemon", True) and "action" not in settings:
+    if given.no_daemon(default=True) and "action" not in given.settings:
         in_foreground["pid_file"] = None
-    found.configure({**in_foreground, **settings})
+    found.configure({**in_foreground, **given.settings}, given.assignments)
     problems = list(unheard(found.components, set(found.chains())))
     if problems:
         raise ConfigurationError("\n".join(f"{spec}: {problem}" for _, problem in problems))
@@ -138,19 +166,19 @@ class _Loaded:
 
     Attributes:
         daemon: The daemon, ready to serve.
-        target: Its configuration and the options of its components.
+        plan: Its configuration, and its components.
         structure: The values that a reload cannot change.
     """
 
     daemon: ZenDaemon
-    target: TargetConfig
+    plan: Plan
     structure: dict[str, Any]
 
 
 def _load_file(
     path: Path,
     app_dir: Path,
-    overriding: Mapping[str, Any],
+    given: _Given,
     default: Mapping[str, Any] | None = None,
 ) -> _Loaded:
     file = _read(path, app_dir)
@@ -158,7 +186,7 @@ def _load_file(
     for where, problem in findings:
         file.add(where, problem)
     components = [
-        _add_component(file, index, component)
+        _add_component(file, index, component, given.assignments)
         for index, component in enumerate(_tables(file.data.get("component")))
     ]
     settings = dict(table.model_dump(exclude_unset=True, exclude={"component"})) if table else {}
@@ -168,7 +196,7 @@ def _load_file(
             _entry(file, (key, index), entry, before)
             for index, entry in enumerate(entries if isinstance(entries, list) else [])
         ]
-    settings |= overriding
+    settings |= given.settings
     daemon = None
     # If a component is missing, the events that it handles would seem unknown.
     built = [component for component in components if component is not None]
@@ -185,69 +213,59 @@ def _load_file(
     }
     at_start = default is None
     if default is None:
-        given = {**file.data, **overriding}
-        in_background = given.get("no_daemon") is False or "action" in given
+        no_daemon = given.no_daemon(default=file.data.get("no_daemon"))
+        in_background = no_daemon is False or "action" in {**file.data, **given.settings}
         default = daemon.default_files(in_background=in_background)
-    loaded = _Loaded(daemon, _target_of(file, daemon, tables, overriding, default), structure)
-    if at_start:  # at a reload, only `target` is used, by the daemon that serves
-        again = functools.partial(
-            _load_again, path.absolute(), app_dir, overriding, default, structure
-        )
-        daemon.use_spec(loaded.target, again)
+    loaded = _Loaded(daemon, _plan_of(file, built, given, default), structure)
+    if at_start:  # at a reload, only `plan` is used, by the daemon that serves
+        again = functools.partial(_load_again, path.absolute(), app_dir, given, default, structure)
+        daemon.use_spec(loaded.plan, again)
     return loaded
 
 
 def _load_again(
     path: Path,
     app_dir: Path,
-    overriding: Mapping[str, Any],
+    given: _Given,
     default: Mapping[str, Any],
     structure: Mapping[str, Any],
-) -> TargetConfig:
+) -> Plan:
     # Use the defaults of the start: by now, directory and user of the process may be others.
-    loaded = _load_file(path, app_dir, overriding, default)
+    loaded = _load_file(path, app_dir, given, default)
     if different := differing(structure, loaded.structure):
         raise ReloadError(f"Only a restart can change: {', '.join(different)}")
-    return loaded.target
+    return loaded.plan
 
 
-def _target_of(
+def _plan_of(
     file: _File,
-    daemon: ZenDaemon,
-    tables: list[dict[str, Any]],
-    overriding: Mapping[str, Any],
+    components: list[ZenDaemonComponent],
+    given: _Given,
     default: Mapping[str, Any],
-) -> TargetConfig:
+) -> Plan:
     own = {key: file.data[key] for key in file.data if key in DaemonOptions.model_fields}
     if "parallel" in file.data:
         own["parallel"] = file.data["parallel"]
-    given = {key: value for key, value in overriding.items() if key != "ordering"}
+    settings = {key: value for key, value in given.settings.items() if key != "ordering"}
+    entries = entries_of(components)
     configuration = load_layers(
         DaemonOptions,
         [
             Layer(kind="default", label="default", data={"no_daemon": True, **default}),
             Layer(kind="file", label=str(file.path), data=own, lines=file.lines),
-            Layer(kind="command line", label="command line", data=given),
+            Layer(kind="command line", label="command line", data=settings),
         ],
+        sections_of(entries),
+        given.assignments,
     )
-    entries = daemon.entries()
-    names = [entry.name for entry in entries]
-    options = {
-        entry.name: checked_options(entry.component, table)
-        for entry, table in zip(entries, tables, strict=True)
-    }
+    # The program that gives the components their options is the file.
     origins = dict(configuration.origins)
-    origins.pop(("components",))
-    for index, name in enumerate(names):
-        for key in list(leaves(options[name])) or [()]:
-            line = line_of(file.lines, ("component", index, "options", *key))
-            origins["components", name, *key] = f"{file.path}:{line}"
-    values = configuration.values | {"components": options}
-    return TargetConfig(
-        Configuration(values, origins),
-        options,
-        lambda: {entry.name: entry.component for entry in entries},
-    )
+    for index, entry in enumerate(entries):
+        for path, origin in configuration.origins.items():
+            if path[:2] == ("components", entry.name) and origin == PROGRAM:
+                line = line_of(file.lines, ("component", index, "options", *path[2:]))
+                origins[path] = f"{file.path}:{line}"
+    return Plan(entries, dataclasses.replace(configuration, origins=origins))
 
 
 def _read(path: Path, app_dir: Path) -> _File:
@@ -279,8 +297,10 @@ class _File:
         return "\n".join(f"{self.path}:{line}: {problem}" for line, problem in found)
 
 
-def _add_component(file: _File, index: int, table: dict[str, Any]) -> ZenDaemonComponent | None:
-    component, findings = build_component(index, table, file.app_dir)
+def _add_component(
+    file: _File, index: int, table: dict[str, Any], assignments: Sequence[Assignment]
+) -> ZenDaemonComponent | None:
+    component, findings = build_component(index, table, file.app_dir, assignments)
     for where, problem in findings:
         file.add(where, problem)
     return component

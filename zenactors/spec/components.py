@@ -5,19 +5,34 @@ No component is set up. Thread: main, before any other thread exists.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pydantic
 
-from zenactors.config.checking import STRICT, Finding, as_option, check_table
+from zenactors.config.assignments import Assignment, value_in
+from zenactors.config.checking import STRICT, Finding, check_table
+from zenactors.config.component_options import (
+    Section,
+    make_component,
+    options_model,
+    overridden,
+    section_of,
+)
 from zenactors.config.value_types import Text
 from zenactors.config.wording import because, nearest
 from zenactors.core.component import ZenDaemonComponent
+from zenactors.core.recipe import Recipe, read_constructor
 from zenactors.core.text import short_repr
 from zenactors.spec.importing import Problem, import_attribute
-from zenactors.spec.options import GIVEN_ELSEWHERE, options_model, read_constructor
+
+# Arguments that [component.options] cannot set, and where they are set instead.
+_ELSEWHERE = {
+    "name": "write it as a key of [[component]] itself",
+    "event_map": "write it as [component.events]",
+    "clock": "it cannot be given in a file",
+}
 
 
 class ComponentTable(pydantic.BaseModel):
@@ -32,7 +47,7 @@ class ComponentTable(pydantic.BaseModel):
 
 
 def build_component(
-    index: int, table: Mapping[str, Any], app_dir: Path
+    index: int, table: Mapping[str, Any], app_dir: Path, assignments: Sequence[Assignment] = ()
 ) -> tuple[ZenDaemonComponent | None, list[Finding]]:
     """Construct the component of one table; return it, or None and its errors.
 
@@ -40,6 +55,8 @@ def build_component(
         index: The number of the table in the file, from 0.
         table: The values under `[[component]]`.
         app_dir: The directory whose files root must be able to trust.
+        assignments: Those of the command line. The options among them override the table's, if
+            they are right.
     """
     label = f"component {index + 1}"
     _, findings = check_table(ComponentTable, table)
@@ -53,11 +70,19 @@ def build_component(
     if name or cls:
         label = f"{label} ({name or (cls and cls.__name__)})"
     if cls is not None:
-        given, problems = _arguments(cls, options if isinstance(options, dict) else {})
-        findings += problems + _not_taken(cls, name=name, events=events)
-        if not findings:
-            given |= {"name": name} if name else {}
-            component, findings = _construct(cls, given, events or {})
+        findings += _not_taken(cls, name=name, events=events)
+        own = [
+            each for each in assignments if each.path[:2] == ("components", name or cls.__name__)
+        ]
+        # Alone, the table may lack an option that the command line gives it.
+        for overriding in ([], own) if own else ([],):
+            given, wrong = _arguments(cls, options if isinstance(options, dict) else {}, overriding)
+            if not findings and not wrong:
+                given |= {"name": name} if name else {}
+                component, wrong = _construct(cls, given, events or {})
+            if component is not None:
+                break
+        findings += wrong
     return component, [
         (("component", index, *where), f"{label}: {problem}") for where, problem in findings
     ]
@@ -71,20 +96,20 @@ def _import_component(use: str, app_dir: Path) -> type[ZenDaemonComponent]:
 
 
 def _arguments(
-    cls: type[ZenDaemonComponent], options: Mapping[str, Any]
+    cls: type[ZenDaemonComponent], options: Mapping[str, Any], assignments: Sequence[Assignment]
 ) -> tuple[dict[str, Any], list[Finding]]:
-    model = options_model(cls)  # type: ignore[arg-type] # a class is hashable
-    checked, findings = check_table(model, options, as_option, elsewhere=GIVEN_ELSEWHERE)
-    given = {
-        str(model.model_fields[field].alias): getattr(checked, field)
-        for field in (checked.model_fields_set if checked else ())
-    }
-    return given, [(("options", *where), problem) for where, problem in findings]
-
-
-def checked_options(component: Any, table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a table as the component's constructor got them."""
-    return _arguments(type(component), table.get("options", {}))[0]
+    section = section_of(Recipe(cls)) or Section(options_model(cls), Recipe(cls))
+    written = dict(options)
+    for each in assignments:
+        value = value_in(section.model, each.path[2:], each.text) if each.path[2:] else None
+        for part in reversed(each.path[2:]):
+            value = {str(part): value}
+        if value and not section.check(value):
+            written = overridden(written, value)
+    effective, findings = section.resolve(written, _ELSEWHERE)
+    return (effective.set_here if effective else {}), [
+        (("options", *where), problem) for where, problem in findings
+    ]
 
 
 def _not_taken(cls: type[ZenDaemonComponent], *, name: Any, events: Any) -> list[Finding]:
@@ -106,7 +131,7 @@ def _construct(
 ) -> tuple[ZenDaemonComponent | None, list[Finding]]:
     try:
         # First without its event_map, to get its own names of its events.
-        component = cls(**arguments)
+        component = make_component(Recipe(cls, **arguments))
     except (Exception, SystemExit) as cause:
         return None, [(("options",), f"its constructor raises {because(cause)}")]
     try:
@@ -123,7 +148,7 @@ def _construct(
         ]
         if events and not findings:
             event_map: Any = dict(events)  # Any: to mypy, strings as keys are no Hashables
-            component = cls(**arguments, event_map=event_map)
+            component = make_component(Recipe(cls, **arguments, event_map=event_map))
             if handled_by(component) != {events.get(str(name), name) for name in own}:
                 problem = (
                     "events cannot be renamed, because its get_events() ignores its event_map:"

@@ -158,7 +158,7 @@ class FileTailer(ZenDaemonComponent):
         # from its beginning.
         found = discover(_located(wanted.patterns, daemon), self.files)
         before = discover(self._patterns, self.files)
-        for option in ("patterns", "start", "poll_interval", "max_line_bytes", "exclude"):
+        for option in wanted.options:
             setattr(self, option, getattr(wanted, option))
         self._locate(daemon)
         for followed in self._files.values():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from zenactors.config.component_options import options_model
 from zenactors.core.callbacks import handles
 from zenactors.core.component import ZenDaemonComponent
-from zenactors.spec.options import options_model, read_constructor
+from zenactors.core.recipe import read_constructor
 
 
 class Base(ZenDaemonComponent):
@@ -31,8 +32,8 @@ def test_options_of_base_classes_count_as_long_as_kwargs_are_handed_on() -> None
     assert list(read_constructor(Base).options) == ["path", "mode"]
     assert list(read_constructor(Closed).options) == ["path", "json"]
     found = read_constructor(Open)
-    assert found.options["mode"] == (int, 5)  # the subclass's, not the base's
-    assert found.accepts == {"mode", "copy", "path", "name", "event_map", "clock"}
+    assert found.options["mode"][0].default == 5  # the subclass's, not the base's
+    assert found.accepts.keys() == {"mode", "copy", "path", "name", "event_map", "clock"}
 
 
 def test_options_may_be_called_as_attributes_of_models_are() -> None:

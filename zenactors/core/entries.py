@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from zenactors.core.recipe import Recipe
 from zenactors.core.replicas import Replicas
 from zenactors.errors import ConfigurationError
 
@@ -39,7 +40,7 @@ def component_entries(components: Sequence[Any], control: Any = None) -> list[Co
     """
     entries = [] if control is None else [ComponentEntry(control.name, control)]
     for position, component in enumerate(components, start=1):
-        if isinstance(component, type) or not callable(getattr(component, "get_events", None)):
+        if not isinstance(component, Recipe) and not _is_component(component):
             raise ConfigurationError(
                 f"Component {position} is {component!r}; expected an object with get_events(),"
                 " such as an instance of a subclass of ZenDaemonComponent."
@@ -62,6 +63,10 @@ def component_entries(components: Sequence[Any], control: Any = None) -> list[Co
         taken = {entry.name for entry in entries[1:]}
         entries[0] = ComponentEntry(_unique(control.name, taken), control)
     return entries
+
+
+def _is_component(component: Any) -> bool:
+    return not isinstance(component, type) and callable(getattr(component, "get_events", None))
 
 
 def _unique(base: str, taken: set[str]) -> str:

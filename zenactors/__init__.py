@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from zenactors.core.event_queue import EventQueueManager as EventQueueManager
     from zenactors.core.messages import DeadLetter as DeadLetter
     from zenactors.core.messages import Scheduled as Scheduled
+    from zenactors.core.policy import EventPolicy as EventPolicy
     from zenactors.core.replicas import Replicas as Replicas
     from zenactors.core.statistics import calc_statistics as calc_statistics
     from zenactors.daemon.actions import Outcome as Outcome
@@ -66,6 +67,7 @@ else:
             "core.daemon_api": "Daemon",
             "core.event_queue": "EventQueueManager",
             "core.messages": "DeadLetter Scheduled",
+            "core.policy": "EventPolicy",
             "core.replicas": "Replicas",
             "core.statistics": "calc_statistics",
             "daemon.actions": "Outcome",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 
@@ -32,6 +32,13 @@ class ReadStatistics:
     """Ask for a component's statistics, as seen by `reader`."""
 
     reader: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Call:
+    """Ask for a call of `function(daemon)`. Answered by its result, and what it raised or None."""
+
+    function: Callable[[Any], Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

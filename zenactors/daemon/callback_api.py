@@ -37,7 +37,7 @@ class CallbackApi:
 
     @property
     def logger(self) -> PercentLogger:
-        """A logger that takes pyzenkit's `%s` arguments and writes to loguru."""
+        """A logger that takes `%s` arguments, and writes to loguru."""
         return self.dispatcher.logger
 
     def dbgout(self, message: str) -> None:

@@ -26,6 +26,7 @@ FLOORS = {
     "config": 2,
     "logs": 3,
     "daemon": 4,
+    "pyzenkit": 5,
     "spec": 5,
     "testing": 5,
     "cli": 6,

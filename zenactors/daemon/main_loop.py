@@ -332,9 +332,9 @@ class MainLoop:
         elif self._stop_attempts >= MAX_STOP_ATTEMPTS:
             self._exit = self._exit or ExitReason.FORCED
         else:
+            dispatcher.set_done()  # first: a callback of `stop` sees it
             if dispatcher.policy.start_and_stop == "scheduled":
                 self._schedule(dispatcher, dispatcher.EVENT_STOP)
-            dispatcher.set_done()
             if self._stop_attempts > 1:
                 try_to_log(
                     "WARNING",

@@ -154,11 +154,6 @@ class Host(NativeDaemon):
         return "dispatcher" in vars(self)
 
     @property
-    def has_launcher(self) -> bool:
-        """True in the background."""
-        return self._launcher is not None
-
-    @property
     def is_simulated(self) -> bool:
         """True in a harness."""
         return self._simulated

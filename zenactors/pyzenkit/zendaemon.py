@@ -366,11 +366,6 @@ class ZenDaemon(baseapp.BaseApp):
         except SystemExit as cause:
             status = exit_status(cause)
             raise
-        except Exception as cause:
-            if self._host.has_launcher:  # before the launching process leaves
-                sys.excepthook(type(cause), cause, cause.__traceback__)
-                sys.exit(status)
-            raise
         finally:
             self._host.close(status)
 
@@ -431,6 +426,34 @@ class ZenDaemon(baseapp.BaseApp):
             sys.stdout.write(f"{send_signal(sign, Path(each), parallel=False).text}\n")
         if not files:
             sys.stdout.write(f"Not running: there is no PID file for {self.name}\n")
+
+    def cbk_action_signal_check(self) -> None:
+        """Report whether the daemon runs."""
+        self.send_signal(0)
+
+    def cbk_action_signal_alrm(self) -> None:
+        """Send SIGALRM: wake the daemon."""
+        self.send_signal(signal.SIGALRM)
+
+    def cbk_action_signal_hup(self) -> None:
+        """Send SIGHUP."""
+        self.send_signal(signal.SIGHUP)
+
+    def cbk_action_signal_int(self) -> None:
+        """Send SIGINT: stop gracefully."""
+        self.send_signal(signal.SIGINT)
+
+    def cbk_action_signal_term(self) -> None:
+        """Send SIGTERM: stop at once."""
+        self.send_signal(signal.SIGTERM)
+
+    def cbk_action_signal_usr1(self) -> None:
+        """Send SIGUSR1."""
+        self.send_signal(signal.SIGUSR1)
+
+    def cbk_action_signal_usr2(self) -> None:
+        """Send SIGUSR2: save the state."""
+        self.send_signal(signal.SIGUSR2)
 
     # --- the daemon's own callbacks ---------------------------------------------------------------
 

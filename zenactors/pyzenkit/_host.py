@@ -117,6 +117,7 @@ class Host(NativeDaemon):
     """
 
     was_asked = False
+    _is_set_up = False
 
     def __init__(self, application: Any) -> None:
         self.application = application
@@ -154,11 +155,6 @@ class Host(NativeDaemon):
         return "dispatcher" in vars(self)
 
     @property
-    def is_simulated(self) -> bool:
-        """True in a harness."""
-        return self._simulated
-
-    @property
     def loop(self) -> Loop:
         """The main loop."""
         assert isinstance(self._main_loop, Loop)
@@ -178,12 +174,13 @@ class Host(NativeDaemon):
 
     def set_up(self) -> None:
         """Start the actors, which have nothing to do yet."""
-        if not self.is_wired:
+        if not self._is_set_up:
+            self._is_set_up = True
             self.dispatcher.set_up()
 
     def call(self, component: Any, function: Callable[[Any], Any]) -> None:
         """Call `function(daemon)` in a component's thread, and wait until it returns."""
-        if self.is_wired and any(e.component is component for e in self.dispatcher.entries):
+        if self._is_set_up and any(e.component is component for e in self.dispatcher.entries):
             self.dispatcher.call(component, function)
         else:  # the application has added it later: it has no callbacks
             function(self.application)
@@ -206,12 +203,12 @@ class Host(NativeDaemon):
     # --- the process ----------------------------------------------------------------------------
 
     def detach(self) -> None:
-        """Go to the background, before any thread begins. Repeated calls have no effect.
+        """Go to the background, before any thread begins; not in a harness, and only once.
 
         Until `enter_background`, the directory, the umask, the handlers of signals and the
         standard streams are as they were: the application's setup is not over.
         """
-        if self._launcher is not None:
+        if self._launcher is not None or self._simulated:
             return
         directory, handlers = Path.cwd(), _handlers()
         umask = os.umask(0o077)
@@ -229,10 +226,14 @@ class Host(NativeDaemon):
     def become(self, chroot_dir: Any, work_dir: Any, umask: Any, pid_file: Any) -> None:
         """Enter the directories, write the PID file, and keep signals for the main loop.
 
+        In a harness it does nothing.
+
         Raises:
             ProcessSetupError: The system refuses.
             ConfigurationError: The PID file's name is wrong.
         """
+        if self._simulated:
+            return
         for number, event in SIGNAL_EVENTS.items():
             if event is not None:
                 signal.signal(number, self._catch)

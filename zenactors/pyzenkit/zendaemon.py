@@ -277,7 +277,7 @@ class ZenDaemon(baseapp.BaseApp):
         The terminal, the directory and the umask stay as they are until the setup is over.
         """
         in_background = not (self.c(self.CONFIG_NODAEMON) or self.c(self.CONFIG_ACTION))
-        if in_background and not self._host.is_simulated:
+        if in_background:
             self._get_process_serial()  # that of the process that the user has started
             try:
                 self._host.detach()

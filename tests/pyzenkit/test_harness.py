@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from zenactors.pyzenkit import jsonconf
+from zenactors.pyzenkit.baseapp import ZenAppSetupException
 from zenactors.pyzenkit.zendaemon import (
     MAX_STOP_ATTEMPTS,
     QueueEmptyException,
@@ -198,3 +202,47 @@ def test_the_queue_can_be_read_before_the_start() -> None:
     assert daemon.queue.next() == ("note", 2)
     with pytest.raises(QueueEmptyException):
         daemon.queue.next()
+
+
+def test_user_and_group_are_name_and_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["driven.py", "--user", "0", "--group", "root"])
+    daemon = daemon_of(Acting(), schedule_after=[])
+    daemon._configure_merge()
+    daemon._configure_postprocess()
+    assert daemon.config["user"] == daemon.config["group"] == ["root", 0]
+    assert daemon.c("umask") == 0o002
+    daemon.config["user"] = "no-such-user"
+    with pytest.raises(ZenAppSetupException, match="no-such-user"):
+        daemon._configure_postprocess()
+
+
+def test_as_a_plugin_it_stays_in_its_process(tmp_path: Path) -> None:
+    setups: list[int] = []
+
+    class Plugged(Acting):
+        def setup(self, daemon: Any) -> None:
+            setups.append(os.getpid())
+
+    silent = {"default_config_file": None, "default_config_dir": None}
+    daemon = daemon_of(Plugged(), path_log=str(tmp_path), **silent)
+    daemon.plugin()
+    daemon.native.close(0)
+    for handler in list(daemon.logger.handlers):
+        daemon.logger.removeHandler(handler)
+        handler.close()
+    assert setups == [os.getpid()]
+
+
+def test_json_files_have_comments_and_are_written_whole(tmp_path: Path) -> None:
+    file = tmp_path / "x.json.conf"
+    file.write_text('# one\n{"a": 1,\n  // two\n "b": null}')
+    assert jsonconf.json_load(str(file)) == {"a": 1, "b": None}
+    assert jsonconf.config_load_dir(str(tmp_path)) == {"a": 1}
+    assert jsonconf.config_load(str(tmp_path / "none"), silent=True) == {}
+    with pytest.raises(TypeError):
+        ZenDaemon.json_save(str(file), {("a", "tuple"): 1})
+    assert "# one" in file.read_text()
+    schema = {"properties": {"a": {"type": "string", "description": "a text"}}}
+    with pytest.raises(jsonconf.JSONSchemaException, match="a text") as raised:
+        jsonconf.config_load(str(file), schema)
+    assert len(raised.value.errlist) == 1

@@ -1,7 +1,7 @@
 """Three daemons in pyzenkit's style run by the same source under pyzenkit and under this package.
 
 Whatever they write, print and log themselves, their exit statuses and the files that they leave are
-the same, except for what `DIFFERENT` lists. The texts of the frameworks are not compared.
+the same. What `DIFFERENT` lists, and the texts of the frameworks, are not compared.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.pyzenkit.running import LINE, PACKAGES, Directory, Outcome, run
+from tests.running import ROOT, run_python
 
 PR_SET_CHILD_SUBREAPER = 36
 ON = ("--no-daemon",)
@@ -47,6 +48,31 @@ def subreaper() -> Iterator[None]:
     yield
     libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
+
+# What is different on purpose; docs/migration.md says how, and why.
+DIFFERENT = (
+    "threads",
+    "the fork",
+    "the launching process",
+    "`_init_event_callback`",
+    "SIGTERM",
+    "a callback that runs when a stop takes longer than `MAX_STOP_TIMEOUT`, or at the third SIGINT",
+    "SIGUSR1 without a callback",
+    "SIGALRM, SIGQUIT",
+    "SIGUSR2",
+    "a signal that comes just before a wait",
+    "`wait(period)`",
+    "delays",
+    "events due at the same time",
+    'a falsy event (`0`, `""`)',
+    "`--umask 022`",
+    "`--action signal-*` without `--paralel`",
+    "a PID file",
+    "`user`",
+    "`json_save` of data that is not JSON",
+    "`.env` files",
+    "`queue.events`, `queue.events_at`",
+)
 
 needs_pyzenkit = pytest.mark.skipif(
     importlib.util.find_spec("pyzenkit") is None,
@@ -243,3 +269,17 @@ def test_the_log_file_has_pyzenkits_form(tmp_path: Path) -> None:
     assert outcome.status == 4
     found = LINE.findall((tmp_path / "here/log/spool.py.log").read_text())
     assert {name for name, *_ in found} == {"spool.py"}
+
+
+def test_the_documentation_lists_what_is_different() -> None:
+    page = (ROOT / "docs/migration.md").read_text()
+    section = page.split("## What is different on purpose")[1].split("\n## ")[0]
+    rows = [line.split(" | ")[0].strip("| ") for line in section.splitlines() if line[:2] == "| "]
+    assert tuple(rows[2:]) == DIFFERENT
+
+
+def test_importing_zenactors_does_not_import_this_package() -> None:
+    done = run_python("-c", "import sys, zenactors; zenactors.ZenDaemon; print(*sys.modules)")
+    assert done.returncode == 0
+    assert "zenactors.daemon.zendaemon" in done.stdout.split()
+    assert "zenactors.pyzenkit" not in done.stdout

@@ -227,7 +227,7 @@ class ComponentActor(EngineActor):
             return {}
         if "reader" in inspect.signature(read).parameters:
             return read(reader=reader)
-        return read()  # pyzenkit's signature
+        return read()  # a component's own, which knows one reader only
 
     def _call(self, function: Callable[[Any], Any]) -> tuple[Any, BaseException | None]:
         try:

@@ -164,6 +164,8 @@ class ZenDaemon(baseapp.BaseApp):
 
     gen_event_handler = staticmethod(_gen_event_handler)
 
+    _is_program = False  # of `plugin()`, the process belongs to another program
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.queue = DaemonQueue()
@@ -276,8 +278,8 @@ class ZenDaemon(baseapp.BaseApp):
         Without `--no-daemon` it goes to the background first, because threads do not survive that.
         The terminal, the directory and the umask stay as they are until the setup is over.
         """
-        in_background = not (self.c(self.CONFIG_NODAEMON) or self.c(self.CONFIG_ACTION))
-        if in_background:
+        stays = self.c(self.CONFIG_NODAEMON) or self.c(self.CONFIG_ACTION)
+        if self._is_program and not stays:
             self._get_process_serial()  # that of the process that the user has started
             try:
                 self._host.detach()
@@ -361,6 +363,7 @@ class ZenDaemon(baseapp.BaseApp):
     def run(self) -> NoReturn:
         """Be the whole program, and end the process with `retc`."""
         status = self.RC_FAILURE
+        self._is_program = True
         try:
             super().run()
         except SystemExit as cause:

@@ -24,11 +24,12 @@ FLOORS = {
     "components": 1,
     "config": 2,
     "actors": 3,
-    "logs": 3,
-    "daemon": 4,
-    "spec": 5,
-    "testing": 5,
-    "cli": 6,
+    "logs": 4,
+    "daemon": 5,
+    "pyzenkit": 6,
+    "spec": 6,
+    "testing": 6,
+    "cli": 7,
 }
 GROUND = (
     "zenactors.errors",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from zenactors.core.event_queue import EventQueueManager as EventQueueManager
     from zenactors.core.messages import DeadLetter as DeadLetter
     from zenactors.core.messages import Scheduled as Scheduled
+    from zenactors.core.policy import EventPolicy as EventPolicy
     from zenactors.core.recipe import NeedsRestart as NeedsRestart
     from zenactors.core.recipe import Recipe as Recipe
     from zenactors.core.replicas import Replicas as Replicas
@@ -68,6 +69,7 @@ else:
             "core.daemon_api": "Daemon",
             "core.event_queue": "EventQueueManager",
             "core.messages": "DeadLetter Scheduled",
+            "core.policy": "EventPolicy",
             "core.recipe": "NeedsRestart Recipe",
             "core.replicas": "Replicas",
             "core.statistics": "calc_statistics",

@@ -12,6 +12,7 @@ from tests.actors.fakes import (
     assert_conserved,
     raising,
 )
+from tests.policies import OTHER
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.core.callbacks import FLAG_CONTINUE
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
@@ -175,9 +176,9 @@ def test_an_event_that_stops_everything_while_others_run_is_conserved() -> None:
 @pytest.mark.parametrize(
     "callback", [raising(ValueError()), lambda *_: 7], ids=["exception", "bad return"]
 )
-def test_with_compat_a_failing_callback_ends_the_daemon_with_1(callback: Any) -> None:
+def test_with_another_policy_a_failing_callback_ends_the_daemon_with_1(callback: Any) -> None:
     component = Fake({"x": callback})
-    dispatcher = Dispatcher([component], compat="pyzenkit")
+    dispatcher = Dispatcher([component], ordering="global", policy=OTHER)
     for number in range(5):
         dispatcher.queue.schedule("x", number)
     with dispatcher:
@@ -189,9 +190,9 @@ def test_with_compat_a_failing_callback_ends_the_daemon_with_1(callback: Any) ->
     assert_conserved(dispatcher)
 
 
-def test_with_compat_an_unknown_event_ends_the_daemon_with_1(logged: Logged) -> None:
+def test_with_another_policy_an_unknown_event_ends_the_daemon_with_1(logged: Logged) -> None:
     component = Fake({"x": lambda _daemon, args: (FLAG_CONTINUE, args)})
-    with Dispatcher([component], compat="pyzenkit") as dispatcher:
+    with Dispatcher([component], ordering="global", policy=OTHER) as dispatcher:
         dispatcher.queue.schedule("x", 1)
         assert dispatcher.drain(DEADLINE)
         dispatcher.queue.schedule("y")
@@ -202,23 +203,25 @@ def test_with_compat_an_unknown_event_ends_the_daemon_with_1(logged: Logged) -> 
     assert any(level == "ERROR" and "'y'" in message for level, message, _ in logged)
 
 
-def test_with_compat_none_is_no_answer() -> None:
-    with Dispatcher([Fake({"x": None})], compat="pyzenkit") as dispatcher:
+def test_with_another_policy_none_is_no_answer() -> None:
+    with Dispatcher([Fake({"x": None})], ordering="global", policy=OTHER) as dispatcher:
         dispatcher.queue.schedule("x", 1)
         assert dispatcher.wait(DEADLINE)
     assert dispatcher.status == 1
     assert "returned None" in str(dispatcher.dead_letters()[0].cause)
 
 
-def test_with_compat_an_unknown_event_for_later_is_counted_as_for_later() -> None:
-    with Dispatcher([Fake({"x": None})], compat="pyzenkit") as dispatcher:
+def test_with_another_policy_an_unknown_event_for_later_is_counted_as_for_later() -> None:
+    with Dispatcher([Fake({"x": None})], ordering="global", policy=OTHER) as dispatcher:
         dispatcher.queue.schedule_after(600.0, "y")
     report = dispatcher.stop()
     assert (report.drained, report.left, report.later) == (True, 0, 1)
 
 
-def test_with_compat_a_requested_stop_ends_with_0() -> None:
-    with Dispatcher([Fake({"x": raising(ZenDaemonStopException())})], compat="pyzenkit") as one:
+def test_with_another_policy_a_requested_stop_ends_with_0() -> None:
+    with Dispatcher(
+        [Fake({"x": raising(ZenDaemonStopException())})], ordering="global", policy=OTHER
+    ) as one:
         one.queue.schedule("x")
         assert one.wait(DEADLINE)
     assert one.status == 0

@@ -3,7 +3,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from typing import Literal
 
 import pytest
 
@@ -172,11 +171,6 @@ def test_one_component_cannot_be_given_twice() -> None:
         Dispatcher([component, component])
 
 
-def test_an_unknown_compat_is_refused() -> None:
-    with pytest.raises(ValueError, match="compat must be"):
-        Dispatcher([], compat="other")  # type: ignore[arg-type]
-
-
 def test_chains_and_configuration_can_be_looked_at() -> None:
     dispatcher = Dispatcher(
         [Fake({"x": None}, name="a"), Fake({"x": None}, name="a")], config={"k": 1}
@@ -186,24 +180,17 @@ def test_chains_and_configuration_can_be_looked_at() -> None:
     assert dispatcher.stop().drained
 
 
-@pytest.mark.parametrize("compat", [None, "pyzenkit"])
-def test_a_key_that_is_not_there_is_an_error_except_with_compat(
-    compat: Literal["pyzenkit"] | None,
-) -> None:
-    dispatcher = Dispatcher([], config={"greeting": 1, "__core__": {"twice": 2}}, compat=compat)
+def test_a_key_that_is_not_there_is_an_error() -> None:
+    dispatcher = Dispatcher([], config={"greeting": 1, "__core__": {"twice": 2}})
     assert dispatcher.c("greting", None) is None
     assert dispatcher.cc("twice") == 2
-    if compat:
-        assert (dispatcher.c("greting"), dispatcher.cc("x")) == (None, None)
-    else:
-        with pytest.raises(UnknownKeyError, match=r"no .* key 'greting'; did you mean 'greeting'"):
-            dispatcher.c("greting")
-        with pytest.raises(UnknownKeyError, match=r"no .* key 'x'; keys: twice"):
-            dispatcher.cc("x")
+    with pytest.raises(UnknownKeyError, match=r"no .* key 'greting'; did you mean 'greeting'"):
+        dispatcher.c("greting")
+    with pytest.raises(UnknownKeyError, match=r"no .* key 'x'; keys: twice"):
+        dispatcher.cc("x")
     assert dispatcher.stop().drained
 
 
 def test_so_it_is_in_a_daemon() -> None:
     with pytest.raises(UnknownKeyError, match="did you mean 'stop_timeout'"):
         ZenDaemon(name="x").c("stop_timout")
-    assert ZenDaemon(name="x", compat="pyzenkit").c("stop_timout") is None

@@ -12,6 +12,7 @@ import pytest
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads
 from tests.attack.checks import within
+from tests.policies import OTHER
 from zenactors.actors.dispatch_loop import MAX_BACKLOG, MAX_ROUNDS, MAX_TAKEN, DispatchLoop
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.mailbox import Mailbox
@@ -307,7 +308,7 @@ def test_an_unknown_event_is_described_without_the_state(
     seen: list[bool] = []
     holders: list[Callable[[], bool]] = []
     event = Grumpy(lambda: any(each() for each in holders), seen)
-    with Dispatcher([Fake({"x": None})], compat="pyzenkit") as dispatcher:
+    with Dispatcher([Fake({"x": None})], ordering="global", policy=OTHER) as dispatcher:
         holders.append(dispatcher._engine.loop.holds)
         dispatcher.queue.schedule(event)
         assert dispatcher.wait(DEADLINE)

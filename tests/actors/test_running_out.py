@@ -9,7 +9,8 @@ import pytest
 from pykka import messages
 
 from tests.actors.fakes import DEADLINE, Fake, raising
-from zenactors import Dispatcher
+from tests.policies import OTHER
+from zenactors import Dispatcher, EventPolicy
 from zenactors.core.clock import Clock, SystemClock, VirtualClock
 from zenactors.errors import EXIT_SOFTWARE
 
@@ -62,9 +63,9 @@ class Scarce:
         raise MemoryError
 
 
-@pytest.mark.parametrize(("callbacks", "compat"), [(1, None), (1, "pyzenkit"), (2, "pyzenkit")])
+@pytest.mark.parametrize(("callbacks", "policy"), [(1, None), (1, OTHER), (2, OTHER)])
 def test_an_answer_for_which_there_is_no_memory_is_not_called_a_wrong_one(
-    callbacks: int, compat: Any
+    callbacks: int, policy: EventPolicy | None
 ) -> None:
     handlers: list[Any] = [lambda *_: Scarce(), lambda _, args: (1, args)][:callbacks]
 
@@ -72,9 +73,9 @@ def test_an_answer_for_which_there_is_no_memory_is_not_called_a_wrong_one(
         def get_events(self) -> list[Any]:
             return [self.gen_event_handler("x", each) for each in handlers]
 
-    with Dispatcher([Several()], compat=compat) as dispatcher:
+    with Dispatcher([Several()], policy=policy) as dispatcher:
         dispatcher.queue.schedule("x")
-        assert dispatcher.wait(DEADLINE) if compat else dispatcher.drain(DEADLINE)
+        assert dispatcher.wait(DEADLINE) if policy else dispatcher.drain(DEADLINE)
         (letter,) = dispatcher.dead_letters()
     assert type(letter.cause) is MemoryError
 

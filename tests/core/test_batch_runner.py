@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.policies import OTHER
+from zenactors import EventPolicy
 from zenactors.core.batch_runner import MAX_STRIDE, SPLIT_AFTER, BatchRunner, exit_status
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, gen_event_handler
 from zenactors.core.chain import Chain, build_chains
@@ -49,7 +51,9 @@ class RecordingSink:
 class RunnerDriver:
     """One runner with a chain of its own: `callbacks` on component 0, then one on component 1."""
 
-    def __init__(self, *callbacks: Callback, steps: int = 1) -> None:
+    def __init__(
+        self, *callbacks: Callback, steps: int = 1, policy: EventPolicy | None = None
+    ) -> None:
         self.clock = VirtualClock()
         self.sink = RecordingSink()
         components: list[tuple[str, list[Any]]] = [
@@ -60,7 +64,7 @@ class RunnerDriver:
         chains = build_chains(components)
         DispatchState(chains, clock=self.clock)  # gives the steps their orders
         self.chain: Chain = chains["x"]
-        self.runner = BatchRunner(0, "c", DAEMON, self.sink, self.sink, self.clock)
+        self.runner = BatchRunner(0, "c", DAEMON, self.sink, self.sink, self.clock, policy=policy)
 
     def batch(
         self, *items: Any, ticket: int = 0, last: bool = True, control: bool = False
@@ -584,15 +588,14 @@ def test_what_an_answer_raises_while_it_is_read_is_the_cause_of_the_dead_letter(
 
 
 @pytest.mark.parametrize("cause", [ValueError("in the answer"), TypeError("in the answer")])
-def test_with_compat_what_an_answer_raises_while_it_is_read_is_the_cause_too(
+def test_with_another_policy_what_an_answer_raises_while_it_is_read_is_the_cause_too(
     cause: Exception,
 ) -> None:
     def odd(daemon: Any, args: Any) -> Any:
         yield 1
         raise cause
 
-    driver = RunnerDriver(odd)
-    driver.runner.compat = True
+    driver = RunnerDriver(odd, policy=OTHER)
     assert driver.run(1).dead == 1
     (letter,) = driver.sink.letters
     assert isinstance(letter.cause, ZenDaemonComponentException)

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.policies import OTHER
+from zenactors import EventPolicy
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.callbacks import gen_event_handler
 from zenactors.core.chain import build_chains
@@ -37,7 +39,11 @@ class DispatchDriver:
     """
 
     def __init__(
-        self, ordering: Ordering = "component", *, compat: bool = False, **wiring: list[int]
+        self,
+        ordering: Ordering = "component",
+        *,
+        policy: EventPolicy | None = None,
+        **wiring: list[int],
     ) -> None:
         count = 1 + max((c for chain in wiring.values() for c in chain), default=0)
         components: list[tuple[str, list[Any]]] = [(f"c{number}", []) for number in range(count)]
@@ -46,7 +52,7 @@ class DispatchDriver:
                 components[component][1].append(gen_event_handler(event, proceed))
         self.clock = VirtualClock()
         self.state = DispatchState(
-            build_chains(components), ordering=ordering, clock=self.clock, compat=compat
+            build_chains(components), ordering=ordering, clock=self.clock, policy=policy
         )
         self.open()
 
@@ -96,8 +102,8 @@ def test_an_unknown_event_is_refused_and_leaves_no_trace() -> None:
     assert driver.counts("line") == Counts()
 
 
-def test_with_compat_an_unknown_event_is_reported_when_its_time_has_come() -> None:
-    driver = DispatchDriver(compat=True, line=[0])
+def test_with_another_policy_an_unknown_event_is_reported_when_its_time_has_come() -> None:
+    driver = DispatchDriver(policy=OTHER, line=[0])
     driver.add("lime")
     assert driver.state.queue.count() == 1
     with pytest.raises(UnknownEventError):

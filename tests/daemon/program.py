@@ -10,7 +10,7 @@ from typing import Any
 
 from loguru import logger
 
-from zenactors import ZenDaemon, ZenDaemonComponent, ZenDaemonStopException, handles
+from zenactors import EventPolicy, ZenDaemon, ZenDaemonComponent, ZenDaemonStopException, handles
 from zenactors.daemon.ending import leave
 from zenactors.daemon.signal_events import SIGNAL_EVENTS
 
@@ -113,7 +113,8 @@ def main() -> None:
         state_file=state_file,
         default_runlog_dir=f"{state_file}.runlogs",
         stop_timeout=float(options[0]) if options else 30.0,
-        compat="pyzenkit" if "compat" in options else None,
+        ordering="global" if "policy" in options else "component",
+        policy=EventPolicy(on_failure="stop") if "policy" in options else None,
     )
     status = daemon.serve()
     leave(status, daemon.stop_report, SIGNAL_EVENTS)

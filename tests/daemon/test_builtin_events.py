@@ -7,11 +7,12 @@ import signal
 import threading
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from loguru import logger
 
+from tests.policies import OTHER
 from zenactors import FLAG_CONTINUE, Dispatcher, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.core.callbacks import Handler, gen_event_handler
 from zenactors.errors import EXIT_CONFIG, EXIT_FAILURE, EXIT_OK
@@ -91,9 +92,9 @@ def test_maintenance_events_repeat_though_a_callback_raises(event: str) -> None:
     assert two.heard.count(event) == 3
 
 
-def test_with_pyzenkits_semantics_an_exception_ends_everything() -> None:
+def test_with_another_policy_an_exception_ends_everything() -> None:
     one, two = Listener("one", fails="signal_usr2"), Listener("two")
-    with in_memory(daemon_of(one, two, compat="pyzenkit")) as harness:
+    with in_memory(daemon_of(one, two, ordering="global", policy=OTHER)) as harness:
         harness.signal(signal.SIGUSR2)
         harness.advance(1.0)
         assert harness.status == EXIT_FAILURE
@@ -191,15 +192,10 @@ class Counter(ZenDaemonComponent):
         self.inc_statistic("lines", 1200)
 
 
-@pytest.mark.parametrize("compat", [None, "pyzenkit"])
-def test_statistics_are_logged_for_components_that_do_not_do_it_themselves(
-    compat: Literal["pyzenkit"] | None,
-) -> None:
+def test_statistics_are_logged_for_components_that_do_not_do_it_themselves() -> None:
     listener = Listener("listener")
     listener.inc_statistic("heard")
-    daemon = ZenDaemon(
-        name="d", components=[Counter(), listener], stats_interval=10.0, compat=compat
-    )
+    daemon = ZenDaemon(name="d", components=[Counter(), listener], stats_interval=10.0)
     logged: list[str] = []
     sink = logger.add(lambda line: logged.append(line.record["message"]), level="INFO")
     try:
@@ -210,8 +206,7 @@ def test_statistics_are_logged_for_components_that_do_not_do_it_themselves(
 
     statistics = [line for line in logged if line.startswith("Statistics: ")]
     first = "Statistics: lines 1,200 (+1,200, 120.0/s)"
-    expected = [] if compat else [first, "Statistics: lines 1,200 (+0, 0.0/s)"]
-    assert statistics == expected
+    assert statistics == [first, "Statistics: lines 1,200 (+0, 0.0/s)"]
 
 
 def test_the_last_runlog_has_the_status() -> None:

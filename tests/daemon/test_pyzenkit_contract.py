@@ -26,11 +26,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.daemon import pyzenkit_program
+from tests.policies import OTHER
 from tests.running import LIMIT, ROOT, run_python
 from zenactors import (
     FLAG_CONTINUE,
     FLAG_STOP,
-    MAX_STOP_ATTEMPTS,
     ZenDaemon,
     ZenDaemonComponent,
     ZenDaemonComponentException,
@@ -121,7 +121,12 @@ def run_pyzenkit(original: ModuleType) -> Iterator[RunPyzenkit]:
 def run_here(components: list[Any], **options: Any) -> tuple[ZenDaemon, int | None]:
     """Run the same here, in virtual time; return the daemon and its exit status."""
     daemon = ZenDaemon(
-        name="driven", components=components, compat="pyzenkit", stats_interval=0, **options
+        name="driven",
+        components=components,
+        ordering="global",
+        policy=OTHER,
+        stats_interval=0,
+        **options,
     )
     with Harness(daemon) as harness:
         status = harness.run()
@@ -371,12 +376,14 @@ class PatientComponent(ZenDaemonComponent):
         return (daemon.FLAG_CONTINUE, args)
 
 
-@pytest.mark.parametrize(
-    "numbers", [[signal.SIGINT], [signal.SIGINT] * MAX_STOP_ATTEMPTS, [signal.SIGTERM]], ids=str
-)
+@pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGTERM]], ids=str)
 def test_a_stop_that_signals_ask_for_has_status_0(numbers: list[int]) -> None:
     daemon = ZenDaemon(
-        name="driven", components=[PatientComponent()], compat="pyzenkit", schedule=[("work",)]
+        name="driven",
+        components=[PatientComponent()],
+        ordering="global",
+        policy=OTHER,
+        schedule=[("work",)],
     )
     with Harness(daemon) as harness:
         harness.advance(7200)
@@ -414,7 +421,8 @@ def test_initial_events_come_in_pyzenkits_order() -> None:
     daemon = ZenDaemon(
         name="driven",
         components=[component],
-        compat="pyzenkit",
+        ordering="global",
+        policy=OTHER,
         schedule=[("start",), ("note", "schedule"), ("note",)],
         schedule_next=[("note", "next"), ("note", "very next")],
         schedule_at=[(1, "note", "at")],
@@ -435,7 +443,9 @@ def test_initial_events_come_in_pyzenkits_order() -> None:
 
 
 def test_a_daemon_like_pyzenkits_goes_on_while_statistics_are_due() -> None:
-    with Harness(ZenDaemon(name="driven", components=[NotingComponent()], compat="pyzenkit")) as it:
+    with Harness(
+        ZenDaemon(name="driven", components=[NotingComponent()], ordering="global", policy=OTHER)
+    ) as it:
         assert it.run(10_000.0) is None
         it.signal(signal.SIGINT)
         assert it.run() == EXIT_OK

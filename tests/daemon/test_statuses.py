@@ -27,34 +27,31 @@ from zenactors.errors import (
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a daemon of root is needed")
 
-COMPAT = pytest.mark.parametrize("compat", ["", " compat"], ids=["own", "pyzenkit"])
 
-
-@COMPAT
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_0_stopped_by_a_signal(whole: Whole, number: int, compat: str) -> None:
-    launched = whole.launch("--no-daemon", words=compat)
+def test_0_stopped_by_a_signal(whole: Whole, number: int) -> None:
+    launched = whole.launch("--no-daemon")
     whole.hear("ready")
     launched.process.send_signal(number)
 
     assert launched.left() == EXIT_OK
 
 
-@pytest.mark.parametrize("words", ["idle", "stops", "stops compat"])
+@pytest.mark.parametrize("words", ["idle", "stops", "stops policy"])
 def test_0_ended_by_itself(whole: Whole, words: str) -> None:
     assert whole.do("--no-daemon", words=words)[0] == EXIT_OK
 
 
 @pytest.mark.parametrize(
-    ("words", "status"), [("raises", EXIT_OK), ("raises compat", EXIT_FAILURE)]
+    ("words", "status"), [("raises", EXIT_OK), ("raises policy", EXIT_FAILURE)]
 )
-def test_1_an_error_in_a_callback_ends_only_pyzenkits_semantics(
+def test_1_an_error_in_a_callback_ends_everything_only_by_policy(
     whole: Whole, words: str, status: int
 ) -> None:
     assert whole.do("--no-daemon", words=words)[0] == status
 
 
-@pytest.mark.parametrize(("words", "status"), [("exits", 5), ("exits compat", EXIT_FAILURE)])
+@pytest.mark.parametrize(("words", "status"), [("exits", 5), ("exits policy", EXIT_FAILURE)])
 def test_a_callbacks_own_status(whole: Whole, words: str, status: int) -> None:
     assert whole.do("--no-daemon", words=words)[0] == status
 
@@ -85,7 +82,7 @@ def test_66_no_runlog(whole: Whole) -> None:
     assert whole.act("runlog-view")[0] == EXIT_NO_INPUT
 
 
-@pytest.mark.parametrize("words", ["setup-raises", "start-raises compat"])
+@pytest.mark.parametrize("words", ["setup-raises", "start-raises policy"])
 def test_69_component_that_does_not_start(whole: Whole, words: str) -> None:
     status, _, err = whole.do("--no-daemon", words=words)
 
@@ -141,15 +138,12 @@ def test_74_output_that_cannot_be_written(whole: Whole, options: list[str]) -> N
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize(
-    ("compat", "status"), [("", EXIT_FORCED_STOP), (" compat", EXIT_OK)], ids=["own", "pyzenkit"]
-)
-def test_75_stop_that_took_too_long(whole: Whole, compat: str, status: int) -> None:
-    launched = whole.launch("--no-daemon", "--stop-timeout=0.2", words="teardown-hangs" + compat)
+def test_75_stop_that_took_too_long(whole: Whole) -> None:
+    launched = whole.launch("--no-daemon", "--stop-timeout=0.2", words="teardown-hangs")
     whole.hear("ready")
     launched.process.send_signal(signal.SIGINT)
 
-    assert launched.left() == status
+    assert launched.left() == EXIT_FORCED_STOP
 
 
 @needs_root

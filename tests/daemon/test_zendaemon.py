@@ -124,9 +124,7 @@ def test_sigterm_ends_at_once_with_status_0_though_a_component_is_blocked(launch
 
 
 def test_sigterm_does_not_wait_for_its_event_behind_a_blocked_component(launch: Launch) -> None:
-    program = launch(
-        "work-blocks", "30", "compat"
-    )  # global order: no event passes one that is stuck
+    program = launch("work-blocks", "30", "policy")  # global: no event passes one that is stuck
     program.expect("ready")
     program.expect("blocked")
     begun = time.monotonic()
@@ -266,8 +264,8 @@ def test_the_exception_of_a_callback_decides_the_status(
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("raises", EXIT_FAILURE), ("stops", EXIT_OK)])
-def test_pyzenkits_statuses_with_compat(launch: Launch, mode: str, expected: int) -> None:
-    assert launch(mode, "30", "compat").end()[0] == expected
+def test_an_exception_ends_everything_by_policy(launch: Launch, mode: str, expected: int) -> None:
+    assert launch(mode, "30", "policy").end()[0] == expected
 
 
 def test_a_thousand_signals_in_a_row_hang_nothing(launch: Launch) -> None:

@@ -22,7 +22,7 @@ from zenactors.testing import Harness
         ("", ["x.toml:1: key 'name' is missing; it must be given"]),
         ("nmae = 'x'\n", ["x.toml:1: unknown key 'nmae'; did you mean 'name'?"]),
         ("name = 'x'\n\ncolour = 1\n",
-         ["x.toml:3: unknown key 'colour'; known: chroot_dir, compat, component, debug,"
+         ["x.toml:3: unknown key 'colour'; known: chroot_dir, component, debug,"
           " description, group, log_file, log_json, log_level, name, no_daemon, ordering, paralel,"
           " parallel, pid_file, quiet, runlog_dir, runlog_interval, schedule, schedule_after,"
           " schedule_at, schedule_next, signals, sigterm, start_timeout, state_file,"
@@ -51,8 +51,9 @@ from zenactors.testing import Harness
          ["x.toml:2: key 'stop_timeout': input should be greater than 0, got 0"]),
         ("name = 'x'\nstats_interval = inf\n",
          ["x.toml:2: key 'stats_interval': input should be a finite number, got inf"]),
-        ("name = 'x'\ncompat = 'zenkit'\n",
-         ["x.toml:2: key 'compat': expected 'pyzenkit', got 'zenkit'; did you mean 'pyzenkit'?"]),
+        ("name = 'x'\nordering = 'globe'\n",
+         ["x.toml:2: key 'ordering': expected one of 'component', 'global', 'event', got 'globe';"
+          " did you mean 'global'?"]),
         ("name = 'x'\ncomponent = 5\n",
          ["x.toml:2: key 'component': expected list[dict[str, typing.Any]], got 5"]),
     ],

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
+from tests.policies import OTHER
 from zenactors import (
     Daemon,
     Dispatcher,
@@ -229,7 +230,7 @@ def test_replicas_overtake_each_other_and_the_results_keep_their_order(seed: int
     assert probe.received == [("x", number) for number in range(4)]
 
 
-def test_with_compat_an_answer_that_can_be_read_once_is_read_once() -> None:
+def test_with_another_policy_an_answer_that_can_be_read_once_is_read_once() -> None:
     def good(_daemon: Any, args: Any) -> Any:
         yield 1
         yield args + 1
@@ -238,11 +239,11 @@ def test_with_compat_an_answer_that_can_be_read_once_is_read_once() -> None:
         yield 1
         raise ValueError("in the answer")
 
-    with Harness([Work(good)], compat="pyzenkit") as harness:
+    with Harness([Work(good)], ordering="global", policy=OTHER) as harness:
         harness.queue.schedule("x", 1)
         harness.run_until_idle()
         assert harness.completed("x") == 1
-    with Harness([Work(bad)], compat="pyzenkit") as harness:
+    with Harness([Work(bad)], ordering="global", policy=OTHER) as harness:
         harness.queue.schedule("x", 1)
         harness.run_until_idle()
         (letter,) = harness.dead_letters()
@@ -250,11 +251,11 @@ def test_with_compat_an_answer_that_can_be_read_once_is_read_once() -> None:
     assert isinstance(letter.cause.__cause__, ValueError)
 
 
-def test_compat_stops_everything_when_a_callback_raises() -> None:
+def test_a_policy_may_stop_everything_when_a_callback_raises() -> None:
     def fail(daemon: Daemon, args: Any) -> None:
         raise LookupError("no")
 
-    with Harness([Work(fail)], compat="pyzenkit") as harness:
+    with Harness([Work(fail)], ordering="global", policy=OTHER) as harness:
         harness.queue.schedule("x")
         assert harness.run() is None
         assert harness.daemon.halted

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zenactors.actors.component_messages import (
+    Call,
     Change,
     ChangeTransaction,
     Open,
@@ -140,7 +141,7 @@ class ComponentActor(EngineActor):
     def on_receive(self, message: Any) -> Any:
         """Handle one message. Raises only to answer a question."""
         kind, runner, inbox = type(message), self._runner, self.actor_inbox
-        is_question = kind is ReadStatistics or kind is ReadState
+        is_question = kind is ReadStatistics or kind is ReadState or kind is Call
         runner.collects = True
         try:
             if is_question:
@@ -203,8 +204,10 @@ class ComponentActor(EngineActor):
     def _descriptors_failed(self, cause: Exception) -> None:
         self._listener.descriptors_failed(self._runner.name, cause)
 
-    def _read(self, question: ReadStatistics | ReadState) -> Any:
+    def _read(self, question: ReadStatistics | ReadState | Call) -> Any:
         try:
+            if isinstance(question, Call):
+                return self._call(question.function)
             if isinstance(question, ReadStatistics):
                 return self._read_statistics(question.reader)
             read = getattr(self._component, "get_state", None)
@@ -224,7 +227,13 @@ class ComponentActor(EngineActor):
             return {}
         if "reader" in inspect.signature(read).parameters:
             return read(reader=reader)
-        return read()  # pyzenkit's signature
+        return read()  # a component's own, which knows one reader only
+
+    def _call(self, function: Callable[[Any], Any]) -> tuple[Any, BaseException | None]:
+        try:
+            return self._hook(self._runner.name, function)(self._daemon), None
+        except BaseException as cause:  # for the asker; in pykka's loop it would end every actor
+            return None, cause
 
     def _tear_down(self) -> None:
         teardown = getattr(self._component, "teardown", None)
@@ -327,6 +336,8 @@ class ComponentActor(EngineActor):
     # --- hooks ----------------------------------------------------------------------------------
 
     def _set_up(self) -> BaseException | None:
+        if self._runner.policy.hooks == "program":
+            return None
         try:
             try:
                 for hook in ("setup", "setup_dump"):

@@ -35,6 +35,13 @@ class ReadStatistics:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Call:
+    """Ask for a call of `function(daemon)`. Answered by its result, and what it raised or None."""
+
+    function: Callable[[Any], Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ReadState:
     """Ask for a component's state."""
 

@@ -25,6 +25,7 @@ from zenactors.core.dispatch_state import DispatchState, Ordering
 from zenactors.core.entries import component_entries
 from zenactors.core.names import DaemonNames
 from zenactors.core.phase import Phase
+from zenactors.core.policy import EventPolicy
 from zenactors.errors import ConfigurationError, NotRunningError
 from zenactors.process.children import Children
 from zenactors.process.forks import disown_in_children
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
 
     from zenactors.actors.notifier import Notifier
     from zenactors.actors.reactor import ComponentReactor
+    from zenactors.core.callbacks import Callback
     from zenactors.core.messages import DeadLetter
+
+STARTED_ONCE = "A dispatcher can be started once; make a new one."
 
 
 _TOO_LATE = (
@@ -60,8 +64,10 @@ class Dispatcher(DaemonNames):
             are in the chains in this order. An object is a component of one running
             dispatcher at a time. A class, or a `Recipe`, is made here.
         ordering: Which events may overlap: `"global"`, `"component"` or `"event"`.
-        compat: `"pyzenkit"`: pyzenkit's semantics. Implies `ordering="global"`; a callback that
-            raises or returns no `(flag, args)`, or an event without a chain, ends the daemon.
+        policy: What becomes of events in special cases; see `EventPolicy`.
+        chains: The callbacks of each event, in order, instead of those that the components'
+            `get_events()` list. A method of a component runs in that component's thread, every
+            other callback in the first component's.
         config: The configuration that `daemon.c(key)` reads. Its table `components` overrides
             the options of components, by name.
         exit_when_idle: True asks sources to finish when they have nothing more to read.
@@ -81,7 +87,8 @@ class Dispatcher(DaemonNames):
         entries: The components with their names, in order of registration, replicas included.
         names: The names alone.
         queue: The event queue. Safe from any thread, even before the start.
-        logger: Takes pyzenkit's `%s` arguments.
+        logger: Takes `%s` arguments, as the standard library's, and writes to loguru.
+        policy: As given.
 
     Thread: any, unless a method says otherwise.
     """
@@ -91,7 +98,8 @@ class Dispatcher(DaemonNames):
         components: Sequence[Any],
         *,
         ordering: Ordering = "component",
-        compat: Literal["pyzenkit"] | None = None,
+        policy: EventPolicy | None = None,
+        chains: Mapping[Any, Sequence[Callback]] | None = None,
         config: Mapping[str, Any] | None = None,
         exit_when_idle: bool = False,
         start_timeout: float = 30.0,
@@ -104,14 +112,12 @@ class Dispatcher(DaemonNames):
         clock: Clock | None = None,
         runtime: Runtime | None = None,
     ) -> None:
-        if compat not in (None, "pyzenkit"):
-            raise ValueError(f"compat must be 'pyzenkit' or None, not {compat!r}.")
+        self.policy = policy or EventPolicy()
         if daemon is None:  # a ZenDaemon has given its components their options
             components, _ = plan_for(components, config or {}).make()
         self.entries = component_entries(components, control)
         self.names = [entry.name for entry in self.entries]
         self.config = dict(config or {})
-        self.lenient_keys = compat is not None
         self.exit_when_idle = exit_when_idle
         self.stop_timeout = stop_timeout
         self.logger = PercentLogger()
@@ -120,8 +126,9 @@ class Dispatcher(DaemonNames):
         self._runtime = runtime or Runtime()
         engine = self._engine = Engine(
             self.entries,
-            ordering="global" if compat else ordering,
-            compat=compat is not None,
+            ordering=ordering,
+            policy=self.policy,
+            chains=chains,
             notifier=notifier or self._runtime.notifier(),
             clock=self.clock,
             runtime=self._runtime,
@@ -131,7 +138,7 @@ class Dispatcher(DaemonNames):
             self.clock,
             engine.runners,
             self._runtime,
-            compat=compat is not None,
+            accepts_all=self.policy.unknown_events == "fail",
             limit=queue_limit,
             when_full=queue_full,
         )
@@ -208,15 +215,49 @@ class Dispatcher(DaemonNames):
                 dispatcher already, or gets no thread.
             NotRunningError: It was started before, or another thread stopped it meanwhile.
         """
-        if not self._engine.enter(Phase.SETTING_UP):
-            raise NotRunningError("A dispatcher can be started once; make a new one.")
-        if self._runtime.hands_over:
-            disown_in_children(self)
+        if self._engine.lifecycle.phase is Phase.NEW:
+            self.set_up()
+        elif not self._startup.is_set_up or self._engine.lifecycle.phase is not Phase.SETTING_UP:
+            raise NotRunningError(STARTED_ONCE)
         try:
-            self._startup.run(self._daemon)
+            self._startup.open()
         except BaseException:  # whatever it was, nothing must be left running
             self._shutdown.sweep(self.stop(drain=False))
             raise
+
+    def set_up(self) -> None:
+        """Do the first half of `start`: start the actors, and set the components up in order.
+
+        Blocks until this is done; `start` does the rest. If it fails, nothing is left running.
+
+        Raises:
+            ComponentStartError: As for `start`.
+            NotRunningError: As for `start`.
+        """
+        if not self._engine.enter(Phase.SETTING_UP):
+            raise NotRunningError(STARTED_ONCE)
+        if self._runtime.hands_over:
+            disown_in_children(self)
+        try:
+            self._startup.set_up(self._daemon)
+        except BaseException:  # as in `start`
+            self._shutdown.sweep(self.stop(drain=False))
+            raise
+
+    def call(self, component: Any, function: Callable[[Any], Any]) -> Any:
+        """Call `function(daemon)` in a component's own thread, between two of its batches.
+
+        Blocks until it has returned; for ever, if it does not. Thread: any but a component's.
+
+        Args:
+            component: One of the components, after `set_up`.
+            function: Gets what callbacks get as `daemon`.
+
+        Returns:
+            What the function returns. What it raises is raised here.
+        """
+        index = next(i for i, entry in enumerate(self.entries) if entry.component is component)
+        return self._engine.call(index, function)
 
     def disown(self) -> None:
         """In a forked child, which has none of the threads: be as after a stop.
@@ -423,6 +464,11 @@ class Dispatcher(DaemonNames):
         return self._engine.halted_with
 
     @property
+    def ended_by(self) -> BaseException | None:
+        """The first exception of a callback, or of the dispatcher, that ended everything."""
+        return self._engine.ended_by
+
+    @property
     def halted(self) -> bool:
         """True once no event starts any more: a callback stopped everything, or `stop` did."""
         return self._engine.halted
@@ -430,8 +476,7 @@ class Dispatcher(DaemonNames):
     def is_idle(self) -> bool:
         """Return True if no event is queued or in flight and no source is active.
 
-        Events for later count as queued, but maintenance events do not, except with pyzenkit's
-        semantics.
+        Events for later count as queued. Maintenance events do not, unless by the policy.
         """
         idle: bool = self._engine.loop.ask(lambda state: state.idle())
         return idle

@@ -7,7 +7,7 @@ none of these blocks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pykka
@@ -16,7 +16,7 @@ from loguru import logger
 from zenactors.actors.answers import Answer
 from zenactors.actors.claims import claim, other_holder, release
 from zenactors.actors.component_actor import ComponentActor
-from zenactors.actors.component_messages import Open
+from zenactors.actors.component_messages import Call, Open
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.incidents import Incidents, survive_log
@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from zenactors.actors.notifier import Notifier
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.actors.runtime import Runtime
+    from zenactors.core.callbacks import Callback
     from zenactors.core.clock import Clock
     from zenactors.core.entries import ComponentEntry
     from zenactors.core.messages import Batch, Scheduled
+    from zenactors.core.policy import EventPolicy
 
 ASK_TIMEOUT = 5.0  # seconds: how long a component may take to answer a question
 MORE_THREADS = (
@@ -71,7 +73,8 @@ class Engine(Incidents):
     Args:
         entries: The components, in order.
         ordering: What may overlap.
-        compat: True for pyzenkit's semantics.
+        policy: What becomes of events; see `EventPolicy`.
+        chains: As for `Dispatcher`.
         notifier: Ends the waits for facts about the engine.
         clock: The source of time.
         runtime: Runs the actors.
@@ -94,19 +97,20 @@ class Engine(Incidents):
         entries: list[ComponentEntry],
         *,
         ordering: Ordering,
-        compat: bool,
+        policy: EventPolicy,
+        chains: Mapping[Any, Sequence[Callback]] | None,
         notifier: Notifier,
         clock: Clock,
         runtime: Runtime,
     ) -> None:
         names = [entry.name for entry in entries]
-        super().__init__(names, Lifecycle(), notifier, compat=compat)
+        super().__init__(names, Lifecycle(), notifier, policy=policy)
         self.entries = entries
         self.clock = clock
         self.runtime = runtime
         self._phase_began = clock.monotonic()
         self.runners: dict[int, BatchRunner] = {}
-        self.wiring = Wiring(entries, runtime)
+        self.wiring = Wiring(entries, runtime, chains)
         self.state = runtime.dispatch_state(
             self.wiring.chains,
             self.names,
@@ -119,7 +123,7 @@ class Engine(Incidents):
                 if isinstance(entry.component, Replicas)
             },
             lifecycle=self.lifecycle,
-            compat=compat,
+            policy=policy,
         )
         self.mailboxes: list[Mailbox] = []
         self.loop = DispatchLoop(
@@ -310,6 +314,21 @@ class Engine(Incidents):
                 result[name] = answer.value
         return result
 
+    def call(self, index: int, function: Callable[[Any], Any]) -> Any:
+        """Call `function(daemon)` in a component's thread. Return what it returns, or raise.
+
+        Blocks until it has returned. Thread: any but a component's.
+        """
+        answer = Answer(self.notifier)
+        self.mailboxes[index].put(InternalEnvelope(Call(function), answer))
+        self.wait_for(lambda: answer.is_set, Deadline(self.clock, None))
+        if answer.cause is not None:
+            raise answer.cause
+        result, cause = answer.value
+        if cause is not None:
+            raise cause
+        return result
+
     def _await_answers(self, answers: list[Answer], deadline: Deadline) -> None:
         def all_set() -> bool:
             return all(answer.is_set for answer in answers)
@@ -436,7 +455,7 @@ class Engine(Incidents):
         if isinstance(entry.component, Replicas):
             return ReplicaRouter(index, entry.name, entry.component, self.loop, self, stopwatch)
         sink = self.loop if entry.router is None else ReplicaSink(self.loop, entry.router)
-        return BatchRunner(index, entry.name, daemon, sink, self, stopwatch, compat=self.compat)
+        return BatchRunner(index, entry.name, daemon, sink, self, stopwatch, policy=self.policy)
 
     def dispatcher_started(self) -> None:
         """Register the calling thread as the dispatcher's."""

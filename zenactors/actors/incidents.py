@@ -28,6 +28,7 @@ from zenactors.errors import (
 if TYPE_CHECKING:
     from zenactors.actors.notifier import Notifier
     from zenactors.core.messages import DeadLetter
+    from zenactors.core.policy import EventPolicy
 
 
 def survive_log() -> contextlib.suppress:
@@ -48,26 +49,28 @@ class Incidents(abc.ABC):
         names: The components' names, by index.
         lifecycle: The phase of the engine.
         notifier: Notified of a failed start.
-        compat: True for pyzenkit's semantics: the first dead letter ends the daemon.
+        policy: Whether the first dead letter ends the daemon.
 
     Attributes:
         dead_letters: The events that could not be handled.
         start_failure: The first `start` callback that failed.
         halted_with: The status with which a callback stopped everything, or None.
+        ended_by: The first exception that ended everything, or None.
     """
 
     def __init__(
-        self, names: list[str], lifecycle: Lifecycle, notifier: Notifier, *, compat: bool
+        self, names: list[str], lifecycle: Lifecycle, notifier: Notifier, *, policy: EventPolicy
     ) -> None:
         self.names = names
         self.lifecycle = lifecycle
         self.notifier = notifier
-        self.compat = compat
+        self.policy = policy
         self.dead_letters = DeadLetters()
         self._failures = Repetitions()
         self.start_failure: DeadLetter | None = None
         self._status: dict[str, int] = {}
         self.halted_with: int | None = None
+        self.ended_by: BaseException | None = None
 
     @abc.abstractmethod
     def halt(self) -> None:
@@ -91,7 +94,8 @@ class Incidents(abc.ABC):
         if starting and letter.event == EVENT_START:
             self.start_failure = self.start_failure or letter
             self.notifier.notify()
-        if self.compat:
+        if self.policy.on_failure == "stop":
+            self.ended_by = self.ended_by or letter.cause
             self.set_exit_status(EXIT_FAILURE)
             self.halt()
         if not starting:  # the start raises the exception
@@ -101,7 +105,8 @@ class Incidents(abc.ABC):
     def stop_at_once(self, status: int, cause: BaseException) -> None:
         """Stop the daemon in an orderly way, because a callback asked for it."""
         self.halted_with = status
-        self.set_exit_status(0 if self.compat else status)
+        self.ended_by = self.ended_by or cause
+        self.set_exit_status(status)
         self.halt()
         with survive_log():
             level = "DEBUG" if isinstance(cause, ZenDaemonStopException) else "INFO"
@@ -155,6 +160,7 @@ class Incidents(abc.ABC):
         if not isinstance(cause, UnknownEventError):
             self.broken(cause, "the dispatcher")
             return
+        self.ended_by = self.ended_by or cause
         self.set_exit_status(EXIT_FAILURE)
         self.halt()
         with survive_log():

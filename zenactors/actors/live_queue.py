@@ -32,7 +32,7 @@ class LiveQueue:
         clock: The source of time.
         runners: The runner of each component's thread, by the thread's identity.
         runtime: Identifies threads, and makes the notifier for producers that wait.
-        compat: True: an event without a chain is accepted.
+        accepts_all: True: an event without a chain is accepted.
         limit: How many events ahead a thread outside may be; None for no limit.
         when_full: The behaviour of `schedule` at that limit: it raises `QueueFullError`, or
             blocks until there is room.
@@ -45,7 +45,7 @@ class LiveQueue:
         runners: Mapping[int, BatchRunner],
         runtime: Runtime,
         *,
-        compat: bool,
+        accepts_all: bool,
         limit: int | None,
         when_full: Literal["raise", "block"],
     ) -> None:
@@ -61,7 +61,7 @@ class LiveQueue:
         self._producers = runtime.producers
         self._own_threads = loop.own_threads
         self._chain_states = loop.state.chain_states
-        self._compat = compat
+        self._accepts_all = accepts_all
         self._limit = limit
         self._when_full = when_full
         self._room = runtime.notifier()
@@ -193,7 +193,7 @@ class LiveQueue:
     def _put(self, position: QueuePosition, event: Any, args: Any, when: float) -> Scheduled:
         # Looked up here, because it may run code of the event: not while the state is held.
         chain_state = self._chain_states.get(event)
-        if chain_state is None and not self._compat:
+        if chain_state is None and not self._accepts_all:
             raise UnknownEventError(event, known=self._chain_states)
         ident = self._ident()
         if ident in self._own_threads:

@@ -1,4 +1,4 @@
-"""`daemon.logger`: takes pyzenkit's `%s` arguments and writes to loguru."""
+"""`daemon.logger`: takes `%s` arguments, as the standard library's, and writes to loguru."""
 
 from __future__ import annotations
 

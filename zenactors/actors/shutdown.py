@@ -128,7 +128,8 @@ class Shutdown:
         engine.notifier.notify()
         engine.tell_all(Quiesce())
         if engine.lifecycle.phase is Phase.OPEN:
-            if EVENT_STOP in engine.state.chain_states:
+            is_sent = engine.policy.start_and_stop == "sent"
+            if is_sent and EVENT_STOP in engine.state.chain_states:
                 self._stop_event = self._stop_event or self._queue.prepare_priority(EVENT_STOP)
                 # No effect, if it was handed over before.
                 engine.loop.hand_over_urgent(self._stop_event)

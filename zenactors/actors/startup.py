@@ -29,15 +29,17 @@ class Startup:
     Attributes:
         timeout: As given; may be changed before the start.
         setting_up: The component whose setup was requested last; None before the first.
+        is_set_up: True once all components are.
     """
 
     def __init__(self, engine: Engine, timeout: float) -> None:
         self._engine = engine
         self.timeout = timeout
         self.setting_up: int | None = None
+        self.is_set_up = False
 
-    def run(self, daemon: Any) -> None:
-        """Start everything. Blocks until events start.
+    def set_up(self, daemon: Any) -> None:
+        """Start the actors, and set up the components in order. Blocks until that is done.
 
         Raises:
             ComponentStartError: A component failed, or took longer than the time-out.
@@ -49,6 +51,16 @@ class Startup:
             engine.start_actors(daemon)
         for index in range(len(engine.entries)):
             self._set_up(index)
+        self.is_set_up = True
+
+    def open(self) -> None:
+        """Run the `start` event, and then let events start. Blocks until they do.
+
+        Raises:
+            ComponentStartError: A component failed, or took longer than the time-out.
+            NotRunningError: Another thread stopped the engine meanwhile.
+        """
+        engine = self._engine
         self._run_start_event()
         with engine.stop_lock:
             self._check_not_stopped()

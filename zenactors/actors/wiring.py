@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from zenactors.core.chain import build_chains
+from zenactors.core.chain import build_chains, handlers_by_owner
 from zenactors.core.replicas import Replicas
 
 if TYPE_CHECKING:
     from zenactors.actors.runtime import Runtime
-    from zenactors.core.callbacks import Handler
+    from zenactors.core.callbacks import Callback, Handler
     from zenactors.core.entries import ComponentEntry
 
 
@@ -20,14 +21,22 @@ class Wiring:
     Args:
         entries: The components; `replace` changes one of them.
         runtime: May wrap the handlers.
+        chains: The callbacks of each event, instead of those that the components list.
 
     Attributes:
         chains: The chain of each event.
     """
 
-    def __init__(self, entries: list[ComponentEntry], runtime: Runtime) -> None:
+    def __init__(
+        self,
+        entries: list[ComponentEntry],
+        runtime: Runtime,
+        chains: Mapping[Any, Sequence[Callback]] | None = None,
+    ) -> None:
         self._entries = entries
         self._runtime = runtime
+        components = [entry.component for entry in entries]
+        self._given = None if chains is None else handlers_by_owner(chains, components)
         self._wired: dict[int, list[Handler]] = {}
         self.chains = build_chains(
             [(entry.name, self._handlers(index, entry)) for index, entry in enumerate(entries)]
@@ -69,6 +78,8 @@ class Wiring:
         self._entries[index] = dataclasses.replace(entry, component=component)
 
     def _handlers(self, index: int, entry: ComponentEntry) -> list[Handler]:
+        if self._given is not None:
+            return self._runtime.handlers(entry.name, self._given[index])
         if isinstance(entry.component, Replicas):
             entry.component.rewire(
                 lambda number, own: self._runtime.handlers(f"{entry.name}/{number}", own)

@@ -22,6 +22,7 @@ from zenactors.core.callbacks import (
 from zenactors.core.chain import Order, Step
 from zenactors.core.clock import Clock
 from zenactors.core.messages import Batch, DeadLetter, Scheduled
+from zenactors.core.policy import EventPolicy
 from zenactors.errors import ZenDaemonStopException
 
 MAX_STRIDE = 64  # events between two looks at the clock and the control lane
@@ -68,10 +69,10 @@ class BatchRunner:
         sink: Takes the results.
         incidents: Takes dead letters and requests to stop.
         clock: The source of time.
-        compat: True: callbacks return what pyzenkit's do; `None` is an error.
+        policy: What callbacks may return, and how control events go on.
 
     Attributes:
-        compat: As above.
+        policy: As above.
         children: The events that callbacks have scheduled and that are not sent on yet.
         collects: True while the component's code may run: what it schedules goes to `children`.
         stopped: True once a callback has asked for an immediate stop. The rest of its batch is not
@@ -89,7 +90,7 @@ class BatchRunner:
         incidents: IncidentHandler,
         clock: Clock,
         *,
-        compat: bool = False,
+        policy: EventPolicy | None = None,
     ) -> None:
         self.index = index
         self.name = name
@@ -101,7 +102,9 @@ class BatchRunner:
         self._sink = sink
         self._incidents = incidents
         self._now = clock.monotonic
-        self.compat = compat
+        self.policy = policy or EventPolicy()
+        self._unpacked = self.policy.answers == "unpacked"
+        self._guaranteed = self.policy.control_events == "guaranteed"
         self._ready: deque[Batch] = deque()
         self._expected: dict[Order, int] = {}
         self._early: dict[tuple[Order, int], list[Batch]] = {}
@@ -230,7 +233,7 @@ class BatchRunner:
 
     def _run(self, batch: Batch, step: Step, items: list[Any], survivors: list[Any]) -> int:
         """Run a step's callbacks on each of `items`; return how many were dead-lettered."""
-        if len(step.callbacks) > 1 or self.compat:
+        if len(step.callbacks) > 1 or self._unpacked:
             return self._run_several(batch, step.callbacks, iter(items), survivors)
         callback = step.callbacks[0]
         daemon = self._daemon
@@ -253,7 +256,7 @@ class BatchRunner:
                     if flag is FLAG_CONTINUE and type(result) is tuple:
                         survive(changed)
                         continue
-                    answer = read_answer(result, compat=False)
+                    answer = read_answer(result, unpacked=False)
                     if answer is None:
                         raise invalid_answer(callback, result)
                     if answer[0]:
@@ -279,7 +282,7 @@ class BatchRunner:
         survivors: list[Any],
     ) -> int:
         daemon = self._daemon
-        compat = self.compat
+        unpacked = self._unpacked
         dead = 0
         for item in each:
             args = item
@@ -287,9 +290,9 @@ class BatchRunner:
                 result = None
                 try:
                     result = callback(daemon, args)
-                    if result is None and not compat:
+                    if result is None and not unpacked:
                         continue
-                    answer = read_answer(result, compat=compat)
+                    answer = read_answer(result, unpacked=unpacked)
                     if answer is None:
                         raise invalid_answer(callback, result)
                 except BaseException as cause:  # contained, as in `_run`
@@ -311,7 +314,7 @@ class BatchRunner:
 
     def _goes_on(self, batch: Batch) -> bool:
         """Return True if an event goes on although a callback raised: only control events do."""
-        return batch.chain.is_control_event and not self.compat and not self.stopped
+        return batch.chain.is_control_event and self._guaranteed and not self.stopped
 
     def _contain(
         self,

@@ -75,20 +75,20 @@ def handles(event: Event, *, prepend: bool = False) -> Callable[[F], F]:
     return mark
 
 
-def read_answer(result: object, *, compat: bool) -> tuple[bool, Any] | None:
+def read_answer(result: object, *, unpacked: bool) -> tuple[bool, Any] | None:
     """Return what a callback returned: does the event go on, and with which args? None: invalid.
 
     Valid is a tuple, or a named tuple, of a flag and args. The flag is a `Flag`, or the integer 0
     or 1. Their equals, such as `True` and `1.0`, are no flags, and other sequences of two are no
-    answers: most of them are data returned by mistake. With `compat`, as in pyzenkit, anything that
-    unpacks into two is valid, and every flag that does not equal `FLAG_CONTINUE` stops the event.
+    answers: most of them are data returned by mistake. With `unpacked` anything that unpacks into
+    two is valid, and every flag that does not equal `FLAG_CONTINUE` stops the event.
 
     Args:
         result: What the callback returned, except None, which depends on the caller.
-        compat: True for pyzenkit's semantics.
+        unpacked: See `EventPolicy.answers`.
 
     Raises:
-        BaseException: With `compat`, what unpacking raises: it may run the program's code.
+        BaseException: With `unpacked`, what unpacking raises: it may run the program's code.
     """
     flag: Any
     given = cast("tuple[Any, ...]", result)
@@ -97,7 +97,7 @@ def read_answer(result: object, *, compat: bool) -> tuple[bool, Any] | None:
         flag, args = tuple.__iter__(given)
         if type(flag) is Flag or (type(flag) is int and flag in {0, 1}):
             return flag == FLAG_CONTINUE, args
-    if compat and result is not None:
+    if unpacked and result is not None:
         flag, args = given  # in truth it may be anything
         return bool(flag == FLAG_CONTINUE), args
     return None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from zenactors.core.callbacks import Callback
+from zenactors.core.callbacks import Callback, Handler
 from zenactors.core.events import CONTROL_EVENTS
 from zenactors.errors import ConfigurationError
 
@@ -51,6 +52,28 @@ class Chain:
     is_control_event: bool = False
 
 
+class _Link(NamedTuple):
+    component: int
+    callback: Callback
+    rank: int
+
+
+def handlers_by_owner(
+    chains: Mapping[Any, Sequence[Callback]], components: Sequence[Any]
+) -> list[list[Handler]]:
+    """Return the handlers of each component, from which `build_chains` makes exactly `chains`.
+
+    A callback belongs to the component whose method it is, and otherwise to the first one.
+    """
+    owners = {id(component): index for index, component in enumerate(components)}
+    handlers: list[list[Any]] = [[] for _ in components]
+    for event, callbacks in chains.items():
+        for rank, callback in enumerate(callbacks):
+            owner = owners.get(id(getattr(callback, "__self__", None)), 0)
+            handlers[owner].append({"event": event, "callback": callback, "rank": rank})
+    return handlers
+
+
 def build_chains(components: Sequence[tuple[str, Iterable[Any]]]) -> dict[Any, Chain]:
     """Build the chain of each event from the handlers of all components.
 
@@ -63,12 +86,15 @@ def build_chains(components: Sequence[tuple[str, Iterable[Any]]]) -> dict[Any, C
     Raises:
         ConfigurationError: A handler has no event or no callable callback.
     """
-    links: dict[Any, list[tuple[int, Callback]]] = {}
+    links: dict[Any, list[_Link]] = {}
     for index, (name, handlers) in enumerate(components):
         for handler in handlers:
             event, callback, prepend = _check_handler(name, handler)
             chain = links.setdefault(event, [])
-            chain.insert(0 if prepend else len(chain), (index, callback))
+            link = _Link(index, callback, handler.get("rank", 0))
+            chain.insert(0 if prepend else len(chain), link)
+    for chain in links.values():
+        chain.sort(key=operator.attrgetter("rank"))
     return {
         event: _build_chain(event, number, chain)
         for number, (event, chain) in enumerate(links.items())
@@ -96,9 +122,9 @@ def _check_handler(name: str, handler: Any) -> tuple[Any, Callback, bool]:
     return event, callback, bool(handler.get("prepend", False))
 
 
-def _build_chain(event: Any, number: int, links: list[tuple[int, Callback]]) -> Chain:
+def _build_chain(event: Any, number: int, links: list[_Link]) -> Chain:
     visits: list[tuple[int, list[Callback]]] = []
-    for component, callback in links:
+    for component, callback, _ in links:
         if visits and visits[-1][0] == component:
             visits[-1][1].append(callback)
         else:

@@ -137,7 +137,7 @@ class Daemon(Protocol):
 
     @property
     def logger(self) -> Any:
-        """A logger that takes pyzenkit's `%s` arguments, and writes to loguru.
+        """A logger that takes `%s` arguments, and writes to loguru.
 
         It has `debug`, `info`, `warning`, `error`, `critical` and `exception`.
         """

@@ -27,6 +27,7 @@ from zenactors.core.event_queue import MAX_PRIORITY_STREAK, EventQueueManager
 from zenactors.core.events import EVENT_START, MAINTENANCE_EVENTS
 from zenactors.core.messages import GONE, NEW, Batch, QueuePosition, Scheduled
 from zenactors.core.phase import Lifecycle
+from zenactors.core.policy import EventPolicy
 from zenactors.core.producer_queue import EventRun, ProducerQueue
 from zenactors.errors import UnknownEventError
 
@@ -44,8 +45,8 @@ class DispatchState:
         widths: How many replicas a component has, by its index, for those that have any. A
             chain's window is that many times wider, to give each of them something to do.
         lifecycle: Its phase decides if events are admitted. Default: one that stays in `NEW`.
-        compat: True: pyzenkit's semantics. An event without a chain is accepted, and is an error
-            only when it would start. Maintenance events keep an idle daemon running.
+        policy: What becomes of unknown events, of control events and of `start`, and whether
+            maintenance events keep an idle daemon running.
 
     Attributes:
         dropped: What is no longer needed, in lists. The holder empties it, and lets go of it once
@@ -60,7 +61,7 @@ class DispatchState:
         clock: Clock | None = None,
         widths: Mapping[int, int] | None = None,
         lifecycle: Lifecycle | None = None,
-        compat: bool = False,
+        policy: EventPolicy | None = None,
     ) -> None:
         if ordering not in ORDERINGS:
             raise ValueError(f"ordering must be one of {', '.join(ORDERINGS)}, not {ordering!r}.")
@@ -82,7 +83,7 @@ class DispatchState:
         self.lifecycle = lifecycle or Lifecycle()
         self.control_events = ControlEvents(self._clock, self.dropped)
         self._one_by_one = ordering == "global"
-        self._compat = compat
+        self.policy = policy or EventPolicy()
         self._in_flight = 0  # of all chains, those on the control lane included
         self._tickets: dict[Order, int] = {}
         self._held: dict[ProducerQueue, tuple[ChainState, deque[ProducerQueue]]] = {}
@@ -94,7 +95,7 @@ class DispatchState:
         """Put a scheduled event in the queue, unless it was cancelled meanwhile.
 
         Raises:
-            UnknownEventError: If no component handles it, except with pyzenkit's semantics.
+            UnknownEventError: If no component handles it, and the policy refuses it.
         """
         if scheduled.location is not NEW:
             self.dropped.append([scheduled])
@@ -105,7 +106,7 @@ class DispatchState:
         if chain_state is not None:
             chain_state.accepted += 1
             chain_state.waiting += 1
-        elif not self._compat:
+        elif self.policy.unknown_events == "refuse":
             raise UnknownEventError(scheduled.event, known=self.chain_states)
         if self._one_by_one:
             scheduled.producer = None  # one order for all
@@ -161,9 +162,9 @@ class DispatchState:
     # --- what may start --------------------------------------------------------------------
 
     def start_first(self, args: Any = None) -> list[Batch]:
-        """Start the `start` event, before events are admitted."""
+        """Start the `start` event, before events are admitted, if the policy sends it."""
         chain_state = self.chain_states.get(EVENT_START)
-        if chain_state is None:
+        if chain_state is None or self.policy.start_and_stop == "scheduled":
             return []
         chain_state.accepted += 1
         chain_state.waiting += 1
@@ -229,9 +230,10 @@ class DispatchState:
     def idle(self) -> bool:
         """Return True if no event is queued or in flight and no source is active.
 
-        Queued maintenance events do not count, except with pyzenkit's semantics.
+        The policy says whether queued maintenance events count.
         """
-        waiting = self.queue.count() if self._compat else self.queue.busy()
+        counts_all = self.policy.maintenance == "busy"
+        waiting = self.queue.count() if counts_all else self.queue.busy()
         unfinished = self._in_flight or self.control_events.unanswered
         return not (unfinished or self._sources or waiting)
 
@@ -358,7 +360,8 @@ class DispatchState:
         chain_state.waiting -= 1
         chain_state.control_in_flight += 1
         chain = chain_state.chain
-        if chain.is_control_event and not self._compat and not self._one_by_one:
+        guaranteed = self.policy.control_events == "guaranteed"
+        if chain.is_control_event and guaranteed and not self._one_by_one:
             return self.control_events.start(chain, args)
         return Batch(chain, 0, (), [args], 1, on_control_lane=True)
 

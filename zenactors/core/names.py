@@ -33,9 +33,6 @@ class DaemonNames:
     config: dict[str, Any]
     """The daemon's options by name. A reload replaces the dict; no code changes it."""
 
-    lenient_keys = False
-    """An unknown key without a default is None, as in pyzenkit, instead of an error."""
-
     def c(self, key: str, default: Any = ...) -> Any:
         """Return the value of a configuration key, or `default`. Thread: any.
 
@@ -58,6 +55,4 @@ class DaemonNames:
         except KeyError:
             if default is not ...:
                 return default
-            if self.lenient_keys:
-                return None
         raise UnknownKeyError(key, known=values)

@@ -24,17 +24,6 @@ if TYPE_CHECKING:
 
 APP_NAME = re.compile(r"[_a-zA-Z][-_a-zA-Z0-9.]*")
 
-# Hooks of pyzenkit, and their successors: overriding one would silently change nothing.
-_GONE = {
-    **dict.fromkeys(
-        ("_init_config", "_init_argparser"), "subclass `Options` to add configuration keys"
-    ),
-    "_configure_postprocess": "override derive() to add what follows from the configuration",
-    "_sub_stage_setup": "set up in a component's setup()",
-    "_sub_stage_process": "work in components' callbacks",
-    "_sub_stage_teardown": "release in a component's teardown()",
-}
-
 _ARGUMENTS = ("components", "schedule", "schedule_next", "schedule_at", "schedule_after")
 
 # These are made absolute at once, because a daemon changes its directory.
@@ -62,12 +51,6 @@ class BaseApp(ApplicationNames):
 
     class Options(DaemonOptions):
         """The configuration keys, as a pydantic model. A subclass's `Options` derives from it."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        for hook, instead in _GONE.items():
-            if hook in vars(cls):
-                raise TypeError(f"{cls.__name__}.{hook}() would never be called: {instead}.")
 
     def __init__(self, *, name: str | None, description: str, **defaults: Any) -> None:
         self.description = description

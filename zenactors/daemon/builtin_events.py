@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zenactors.daemon.signal_events import SignalAnswers
     from zenactors.daemon.snapshots import Snapshots
 
-FIRST_STATISTICS = 20.0  # seconds until the first maintenance events at the latest; pyzenkit's
+FIRST_STATISTICS = 20.0  # seconds until the first maintenance events at the latest
 
 
 class BuiltinEvents(ApplicationNames):
@@ -94,12 +94,8 @@ class BuiltinEvents(ApplicationNames):
         return self.FLAG_CONTINUE, args
 
     def cbk_event_log_statistics(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
-        """Log the counters of each component without a callback of its own; schedule the next time.
-
-        With pyzenkit's semantics only the components log.
-        """
-        if not self.lenient_keys:
-            self._snapshots.log_statistics()
+        """Log the counters of components that do not log them; schedule the next time."""
+        self._snapshots.log_statistics()
         self._maintenance.schedule(self.EVENT_LOG_STATISTICS, self.c(self.CONFIG_STATS_INTERVAL))
         return self.FLAG_CONTINUE, args
 

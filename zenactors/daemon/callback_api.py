@@ -38,7 +38,7 @@ class CallbackApi:
 
     @property
     def logger(self) -> PercentLogger:
-        """A logger that takes pyzenkit's `%s` arguments and writes to loguru."""
+        """A logger that takes `%s` arguments, and writes to loguru."""
         return PercentLogger()
 
     def dbgout(self, message: str) -> None:

@@ -104,7 +104,6 @@ class MainLoop:
 
     Args:
         clock: The clock of the deadline.
-        compat: True: a stop that was asked for has status 0, however it ended.
         runtime: The runtime of the actors.
         answers: Learns which signals become events.
         trap: Makes the trap for a set of signals.
@@ -119,14 +118,12 @@ class MainLoop:
         self,
         clock: Clock,
         *,
-        compat: bool,
         runtime: Runtime,
         answers: SignalAnswers,
         trap: Callable[[Iterable[int]], Trap] = SignalTrap,
     ) -> None:
         self.report: StopReport | None = None
         self._now = clock.monotonic
-        self._compat = compat
         self._ident = runtime.ident
         self._other_threads = runtime.notifier()
         self._answers = answers
@@ -211,11 +208,10 @@ class MainLoop:
             return self._leave(dispatcher, EXIT_START_FAILED)
         except ForcedExit as leave:
             try_to_log("WARNING", "Leaving at once: {reason}", reason=leave.reason.value)
-            forced = leave.reason is ExitReason.FORCED and not self._compat
-            status = EXIT_FORCED_STOP if forced else None
+            status = EXIT_FORCED_STOP if leave.reason is ExitReason.FORCED else None
             return self._leave(dispatcher, status, timeout=FORCED_TIMEOUT)
         unfinished = self.report.timed_out or bool(self.report.stuck)
-        if unfinished and self._terminate_by is None and not self._compat:
+        if unfinished and self._terminate_by is None:
             return dispatcher.status or EXIT_FORCED_STOP
         return dispatcher.status
 
@@ -339,7 +335,9 @@ class MainLoop:
         elif self._stop_attempts >= MAX_STOP_ATTEMPTS:
             self._exit = self._exit or ExitReason.FORCED
         else:
-            dispatcher.set_done()  # the stop itself sends the `stop` event through its chain
+            dispatcher.set_done()  # first: a callback of `stop` sees it
+            if dispatcher.policy.start_and_stop == "scheduled":
+                self._schedule(dispatcher, dispatcher.EVENT_STOP)
             if self._stop_attempts > 1:
                 try_to_log(
                     "WARNING",

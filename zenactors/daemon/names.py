@@ -1,4 +1,4 @@
-"""The names that pyzenkit gives to configuration keys, derived values and directories."""
+"""The names of configuration keys, derived values and directories."""
 
 from __future__ import annotations
 

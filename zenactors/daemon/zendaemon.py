@@ -28,7 +28,7 @@ from zenactors.daemon.signal_events import SignalAnswers, mapped_signals
 from zenactors.daemon.snapshots import SaveJson, Snapshots
 from zenactors.errors import EXIT_CONFIG, ConfigurationError
 from zenactors.logs.sinks import replaced_default_sink
-from zenactors.process.signals import children_have_statuses
+from zenactors.process.signals import SignalTrap, children_have_statuses
 from zenactors.process.streams import give_up_unwritable_streams
 from zenactors.process.terminal import Terminal
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from zenactors.config.merge import Sections
     from zenactors.config.plan import Plan
     from zenactors.core.dispatch_state import Ordering
+    from zenactors.core.policy import EventPolicy
     from zenactors.daemon.main_loop import Trap
 
 MAX_STOP_TIMEOUT = 30.0
@@ -64,7 +65,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         schedule_at: The same for a Unix time, `(tstamp, event[, args])`.
         schedule_after: The same with a delay in seconds, `(delay, event[, args])`.
         ordering: How far callbacks may overlap: `"component"`, `"global"` or `"event"`.
-        compat: `"pyzenkit"` for pyzenkit's semantics; see `Dispatcher`.
+        policy: What becomes of events in special cases; see `EventPolicy`.
         state_file: The file that SIGUSR2 writes the state to. Default: for `run`, among the
             system's files of running daemons; for `serve`, `NAME.state` in the directory in
             which the daemon was made.
@@ -98,7 +99,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         schedule_at: Iterable[Sequence[Any]] = (),
         schedule_after: Iterable[Sequence[Any]] = (),
         ordering: Ordering = "component",
-        compat: Literal["pyzenkit"] | None = None,
+        policy: EventPolicy | None = None,
         state_file: str | Path | None = None,
         stats_interval: float | None = None,
         exit_when_idle: bool = False,
@@ -123,8 +124,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         self.components = list(components)
         self.exit_when_idle = exit_when_idle
         self.ordering = ordering
-        self.compat = compat
-        self.lenient_keys = compat is not None
+        self.policy = policy
         self.queue_limit = queue_limit
         self.queue_full = queue_full
         self.switch_interval = switch_interval
@@ -139,9 +139,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         self._simulated = False
         self._snapshots = Snapshots(self, self._clock, save_json)
         self._answers = SignalAnswers()
-        self._main_loop = MainLoop(
-            self._clock, compat=compat is not None, runtime=self._runtime, answers=self._answers
-        )
+        self._main_loop = self._make_main_loop()
         self._maintenance = MaintenanceEvents(self, self._maintenance_intervals)
         self._component_set = ComponentSet(self)
         self._reloader = Reloader(self, self._component_set)
@@ -250,7 +248,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         return Dispatcher(
             self.components,
             ordering=self.ordering,
-            compat=self.compat,
+            policy=self.policy,
             config=self.config,
             start_timeout=self.c("start_timeout"),
             stop_timeout=self.c("stop_timeout"),
@@ -294,13 +292,10 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         self.switch_interval = None  # there is one thread
         self._snapshots = Snapshots(self, clock, save, simulated=True)
         self._answers = SignalAnswers()
-        self._main_loop = MainLoop(
-            clock,
-            compat=self.compat is not None,
-            runtime=runtime,
-            answers=self._answers,
-            trap=trap,
-        )
+        self._main_loop = self._make_main_loop(trap)
+
+    def _make_main_loop(self, trap: Callable[[Iterable[int]], Trap] = SignalTrap) -> MainLoop:
+        return MainLoop(self._clock, runtime=self._runtime, answers=self._answers, trap=trap)
 
     def get_statistics(self, reader: str = "daemon") -> dict[str, Any]:
         """Return every component's statistics; after the end, the final ones."""
@@ -359,7 +354,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         return True
 
     def _fixed(self) -> dict[str, Any]:
-        return {"ordering": self.ordering, "compat": self.compat}
+        return {"ordering": self.ordering}
 
     # --- events of the daemon's own -----------------------------------------------------------
 

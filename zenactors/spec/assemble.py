@@ -55,7 +55,6 @@ class DaemonTable(DaemonOptions):
 
     description: str = ""
     ordering: Literal["component", "global", "event"] = "component"
-    compat: Literal["pyzenkit"] | None = None
     schedule: list[Any] = pydantic.Field(default=[])
     schedule_next: list[Any] = pydantic.Field(default=[])
     schedule_at: list[Any] = pydantic.Field(default=[])
@@ -205,7 +204,7 @@ def _load_file(
     if file.problems or daemon is None:
         raise ConfigurationError(file.report())
     tables = _tables(file.data.get("component"))
-    structure = {key: settings.get(key) for key in ("ordering", "compat")}
+    structure = {"ordering": settings.get("ordering")}
     structure |= {
         f"component {number} ({key})": table.get(key)
         for number, table in enumerate(tables, start=1)
@@ -335,7 +334,7 @@ def _wire(
     daemon = None
     try:
         if not file.problems:
-            taken = settings.keys() & {"name", "description", "ordering", "compat", *_SCHEDULES}
+            taken = settings.keys() & {"name", "description", "ordering", *_SCHEDULES}
             daemon = ZenDaemon(**{key: settings[key] for key in taken}, components=components)
         handled = set((daemon or ZenDaemon(name="check", components=components)).chains())
     except ConfigurationError as cause:

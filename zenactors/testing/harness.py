@@ -7,13 +7,14 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from zenactors.actors.dead_letters import letters_after
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.core.chain_state import Counts
 from zenactors.core.clock import VirtualClock
 from zenactors.core.dispatch_state import Ordering
+from zenactors.core.policy import EventPolicy
 from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import NotRunningError, UnknownEventError, did_you_mean
 from zenactors.testing._adopt import adopt, virtual_files
@@ -57,7 +58,7 @@ class Harness:
         what: The components, as for `Dispatcher`; or a `ZenDaemon`, whose main thread runs too.
         seed: A number, or a `random.Random` that makes the choices.
         ordering: As for `Dispatcher`; a `ZenDaemon` has its own.
-        compat: As for `Dispatcher`.
+        policy: As for `Dispatcher`.
         config: As for `Dispatcher`.
         exit_when_idle: As for `Dispatcher`.
         clock: The virtual clock; `step()` lets its wall time jump. Also an attribute.
@@ -81,7 +82,7 @@ class Harness:
         *,
         seed: int | Random | None = None,
         ordering: Ordering = "component",
-        compat: Literal["pyzenkit"] | None = None,
+        policy: EventPolicy | None = None,
         config: Mapping[str, Any] | None = None,
         exit_when_idle: bool = False,
         clock: VirtualClock | None = None,
@@ -125,7 +126,7 @@ class Harness:
             self.daemon = self._dispatcher = Dispatcher(
                 what,
                 ordering=ordering,
-                compat=compat,
+                policy=policy,
                 config=config,
                 exit_when_idle=exit_when_idle,
                 clock=self.clock,
@@ -136,6 +137,11 @@ class Harness:
             if isinstance(entry.component, Probe):
                 entry.component.attach(self._hub.wait, self.situation)
             adopt(entry.name, entry.component, clock=self.clock, seed=seed, files=self._files)
+
+    @property
+    def policy(self) -> EventPolicy:
+        """What the engine makes of events in special cases."""
+        return self._dispatcher.policy
 
     # --- life -------------------------------------------------------------------------------
 

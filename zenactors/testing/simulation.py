@@ -8,10 +8,11 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from zenactors.core.chain_state import Counts
 from zenactors.core.dispatch_state import Ordering
+from zenactors.core.policy import EventPolicy
 from zenactors.core.text import format_error
 from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import EXIT_OK, EXIT_START_FAILED, ComponentStartError, did_you_mean
@@ -44,7 +45,7 @@ class Scenario:
         seconds: Virtual seconds to run, if there is no `drive`.
         status: The exit status that a `ZenDaemon` must end with.
         ordering: As for `Dispatcher`; a `ZenDaemon` has its own.
-        compat: As for `Dispatcher`.
+        policy: As for `Dispatcher`.
         config: As for `Dispatcher`.
         exit_when_idle: As for `Dispatcher`.
         interrupt: The probability that a callback is interrupted in the middle.
@@ -58,7 +59,7 @@ class Scenario:
     seconds: float = 3600.0
     status: int = EXIT_OK
     ordering: Ordering = "component"
-    compat: Literal["pyzenkit"] | None = None
+    policy: EventPolicy | None = None
     config: Mapping[str, Any] | None = None
     exit_when_idle: bool = False
     interrupt: float = INTERRUPT
@@ -155,7 +156,7 @@ def simulate(
         scenario.build(),
         seed=seed,
         ordering=scenario.ordering,
-        compat=scenario.compat,
+        policy=scenario.policy,
         config=scenario.config,
         exit_when_idle=scenario.exit_when_idle,
         files=files,
@@ -288,8 +289,8 @@ def _check_dead_letters(scenario: Scenario, harness: Harness) -> None:
 
 
 def _ended_by_crash(scenario: Scenario, harness: Harness) -> bool:
-    """Return True if an injected crash has ended a daemon with `compat`."""
-    return getattr(harness.daemon, "compat", None) is not None and any(
+    """Return True if an injected crash has ended a daemon, by its policy."""
+    return harness.policy.on_failure == "stop" and any(
         _is_injected(letter.cause, scenario) for letter in harness.unread_dead_letters()
     )
 

@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hypothesis import note
 from hypothesis import strategies as st
@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 )
 
 from zenactors.core.dispatch_state import Ordering
+from zenactors.core.policy import EventPolicy
 from zenactors.testing._simulator.hub import Task
 from zenactors.testing._trace.diagram import draw
 from zenactors.testing.harness import Harness
@@ -80,7 +81,7 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
     events: ClassVar[Mapping[Any, st.SearchStrategy[Any]]] = {}
     allow_dead_letters: ClassVar[bool] = False
     ordering: ClassVar[Ordering] = "component"
-    compat: ClassVar[Literal["pyzenkit"] | None] = None
+    policy: ClassVar[EventPolicy | None] = None
     config: ClassVar[Mapping[str, Any] | None] = None
     files: ClassVar[Mapping[str, str | bytes] | None] = None
     faults: ClassVar[Sequence[Fault]] = ()
@@ -122,7 +123,7 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
             self.build(),
             seed=Random(noise) if noise else None,  # noqa: S311 - to be repeated
             ordering=self.ordering,
-            compat=self.compat,
+            policy=self.policy,
             config=self.config,
             files=self.files,
             faults=self.faults,

@@ -143,10 +143,11 @@ class ObservedCallback:
     def _note_answer(self, trace: Trace, tracked: Tracked, args: Any, result: Any) -> Any:
         """Return what the runner is to read: an answer such as a generator can be read once."""
         changed, stopped = args, False
-        compat = self._recorder.runners[self._recorder.hub.ident()].compat
-        if result is not None or compat:
+        policy = self._recorder.runners[self._recorder.hub.ident()].policy
+        unpacked = policy.answers == "unpacked"
+        if result is not None or unpacked:
             try:
-                answer = read_answer(result, compat=compat)
+                answer = read_answer(result, unpacked=unpacked)
                 if answer is None:
                     raise invalid_answer(self.callback, result)
             except BaseException as cause:  # noted, and dead-lettered by the runner

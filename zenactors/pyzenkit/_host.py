@@ -1,0 +1,303 @@
+"""The zenactors daemon behind a daemon of pyzenkit's interface: its engine, signals and process."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from zenactors.actors.dispatcher import Dispatcher
+from zenactors.core.clock import SystemClock
+from zenactors.core.policy import EventPolicy
+from zenactors.daemon.ending import log_report
+from zenactors.daemon.main_loop import MainLoop
+from zenactors.daemon.signal_events import SIGNAL_EVENTS
+from zenactors.daemon.zendaemon import MAX_STOP_TIMEOUT
+from zenactors.daemon.zendaemon import ZenDaemon as NativeDaemon
+from zenactors.errors import ZenDaemonStopException
+from zenactors.logs.sinks import remove_default_sink
+from zenactors.process.daemonize import detach
+from zenactors.process.forks import disown_in_children
+from zenactors.process.pidfile import PidFile
+from zenactors.process.privileges import enter
+from zenactors.process.signals import SignalTrap
+from zenactors.process.streams import connect_standard_streams, exit_at_once
+
+if TYPE_CHECKING:
+    from zenactors.actors.notifier import Wait
+    from zenactors.daemon.main_loop import Trap
+    from zenactors.process.launcher import Launcher
+
+POLICY = EventPolicy(
+    unknown_events="fail",
+    on_failure="stop",
+    answers="unpacked",
+    control_events="ordinary",
+    start_and_stop="scheduled",
+    maintenance="busy",
+    hooks="program",
+)
+"""What pyzenkit makes of events."""
+
+START_TIMEOUT = 1e6  # seconds that a setup may take; pyzenkit has no limit
+
+
+class Control:
+    """The component of the daemon's own callbacks; the application's `callbacks` lists these."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_events(self) -> list[Any]:
+        """Return nothing: the chains are given."""
+        return []
+
+
+class Loop(MainLoop):
+    """A main loop that gives signals to the application's `_hnd_signal_*`.
+
+    Args:
+        application: The application.
+        options: Those of `MainLoop`.
+    """
+
+    def __init__(self, application: Any, clock: Any, **options: Any) -> None:
+        super().__init__(clock, **options)
+        self._application = application
+
+    @contextlib.contextmanager
+    def subscribed(self) -> Iterator[Wait]:
+        """Return the wait of the calling thread; before the loop begins, one without signals."""
+        waits = self._other_threads.subscribed() if self._trap is None else super().subscribed()
+        with waits as wait:
+            yield wait
+
+    def interrupt(self) -> None:
+        """Stop gracefully, or at once if it is asked for the third time. Thread: main."""
+        assert self._dispatcher is not None
+        self._application.native.was_asked = True
+        self._interrupt(self._dispatcher, "SIGINT")
+
+    def post(self, event: Any) -> None:
+        """Schedule the event of a signal, unless no callback handles it. Thread: main."""
+        assert self._dispatcher is not None
+        if event in self._dispatcher.chains():
+            self._schedule(self._dispatcher, event)
+        else:
+            logger.warning("Ignored, because no callback handles it: event {event!r}", event=event)
+
+    def _act(self, number: int, name: str) -> None:
+        handle = self._application.signal_handlers().get(number)
+        if handle is None or self._dispatcher is None or self._leaving:
+            super()._act(number, name)
+            return
+        try:
+            handle(number, None)
+        except ZenDaemonStopException:
+            self._terminate(self._dispatcher)
+
+
+class Host(NativeDaemon):
+    """Run an application's components as actors, and be its process.
+
+    Args:
+        application: A `zenactors.pyzenkit.zendaemon.ZenDaemon`.
+
+    Attributes:
+        was_asked: True if the daemon was asked to stop, and does not end for want of work.
+
+    Thread: main.
+    """
+
+    was_asked = False
+    _is_set_up = False
+
+    def __init__(self, application: Any) -> None:
+        self.application = application
+        super().__init__(name=application.name, ordering="global", policy=POLICY)
+        self._launcher: Launcher | None = None
+        self._terminal: tuple[int, int] | None = None
+        self._pid_file: PidFile | None = None
+        self._sink: int | None = None
+        self._caught: list[int] = []
+
+    @functools.cached_property
+    def dispatcher(self) -> Dispatcher:
+        """The engine; wired when it is first used, by the application's `callbacks`."""
+        application = self.application
+        dispatcher = Dispatcher(
+            application.components,
+            ordering=self.ordering,
+            policy=POLICY,
+            chains=application.callbacks,
+            config=application.config,
+            start_timeout=START_TIMEOUT,
+            stop_timeout=MAX_STOP_TIMEOUT,
+            daemon=application,
+            control=Control(application.name),
+            notifier=self._main_loop,
+            clock=self._clock,
+            runtime=self._runtime,
+        )
+        application.queue.connect(dispatcher.queue)
+        return dispatcher
+
+    @property
+    def is_wired(self) -> bool:
+        """True once the callbacks are in their chains."""
+        return "dispatcher" in vars(self)
+
+    @property
+    def loop(self) -> Loop:
+        """The main loop."""
+        assert isinstance(self._main_loop, Loop)
+        return self._main_loop
+
+    def _make_main_loop(self, trap: Callable[[Iterable[int]], Trap] = SignalTrap) -> MainLoop:
+        return Loop(
+            self.application, self._clock, runtime=self._runtime, answers=self._answers, trap=trap
+        )
+
+    def serve(self) -> int:
+        """Run the application in a harness; see its `serve`."""
+        status: int = self.application.serve()
+        return status
+
+    # --- the engine -----------------------------------------------------------------------------
+
+    def set_up(self) -> None:
+        """Start the actors, which have nothing to do yet."""
+        if not self._is_set_up:
+            self._is_set_up = True
+            self.dispatcher.set_up()
+
+    def call(self, component: Any, function: Callable[[Any], Any]) -> None:
+        """Call `function(daemon)` in a component's thread, and wait until it returns."""
+        if self._is_set_up and any(e.component is component for e in self.dispatcher.entries):
+            self.dispatcher.call(component, function)
+        else:  # the application has added it later: it has no callbacks
+            function(self.application)
+
+    def work(self) -> None:
+        """Let events happen until the application ends."""
+        self._main_loop.serve(
+            self.dispatcher,
+            lambda: None,
+            self.switch_interval,
+            signals={},
+            sigterm="terminate",
+            on_ready=self._raise_caught,
+            hung_up=lambda: False,
+        )
+        self.stop_report = self._main_loop.report
+        if self.stop_report is not None:
+            log_report(self.stop_report, on_purpose=True, threads=not self._simulated)
+
+    # --- the process ----------------------------------------------------------------------------
+
+    def detach(self) -> None:
+        """Go to the background, before any thread begins; not in a harness, and only once.
+
+        Until `enter_background`, the directory, the umask, the handlers of signals and the
+        standard streams are as they were: the application's setup is not over.
+        """
+        if self._launcher is not None or self._simulated:
+            return
+        directory, handlers = Path.cwd(), _handlers()
+        umask = os.umask(0o077)
+        os.umask(umask)
+        self._terminal = os.dup(1), os.dup(2)
+        self._launcher = detach(start_timeout=START_TIMEOUT, now=SystemClock().monotonic)
+        disown_in_children(self._launcher)
+        os.chdir(directory)
+        os.umask(umask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for stream, kept in zip((1, 2), self._terminal, strict=True):
+            os.dup2(kept, stream)
+
+    def become(self, chroot_dir: Any, work_dir: Any, umask: Any, pid_file: Any) -> None:
+        """Enter the directories, write the PID file, and keep signals for the main loop.
+
+        In a harness it does nothing.
+
+        Raises:
+            ProcessSetupError: The system refuses.
+            ConfigurationError: The PID file's name is wrong.
+        """
+        if self._simulated:
+            return
+        for number, event in SIGNAL_EVENTS.items():
+            if event is not None:
+                signal.signal(number, self._catch)
+        enter(chroot_dir, work_dir, umask)
+        if pid_file:
+            self._pid_file = PidFile(pid_file)
+            self._pid_file.acquire()
+        if self._launcher is not None:
+            connect_standard_streams()
+            self._close_terminal()
+            self._launcher.ready()
+
+    def _close_terminal(self) -> None:
+        kept, self._terminal = self._terminal or (), None
+        for descriptor in kept:
+            os.close(descriptor)
+
+    def _catch(self, number: int, _frame: FrameType | None) -> None:
+        self._caught.append(number)
+
+    def _raise_caught(self) -> None:
+        caught, self._caught = self._caught, []
+        for number in caught:
+            signal.raise_signal(number)
+
+    def close(self, status: int) -> None:
+        """Stop what still runs, remove the PID file, and report the status to the launcher."""
+        if self.is_wired:
+            report = self.dispatcher.stop(drain=False)
+            self.stop_report = self.stop_report or report
+        if self._sink is not None:
+            logger.remove(self._sink)
+            self._sink = None
+        if self._pid_file is not None:
+            self._pid_file.release()
+        if self._launcher is not None:
+            self._close_terminal()
+            self._launcher.failed(status)
+        if self.stop_report is not None and self.stop_report.stuck:
+            exit_at_once(status)
+
+    # --- the log --------------------------------------------------------------------------------
+
+    def log_to(self, target: Any) -> None:
+        """Send the lines of the engine, and those of components that use loguru, to a logger."""
+        if self._sink is None:
+            remove_default_sink()
+            self._sink = logger.add(
+                lambda message: _pass_on(message.record, target),
+                level=0,
+                format="{message}",
+                diagnose=False,
+            )
+
+
+def _pass_on(record: Any, target: Any) -> None:
+    # The application logs the exception that ends it itself.
+    if record["name"] != "zenactors.actors.dead_letters":
+        cause = record["exception"]
+        info = (cause.type, cause.value, cause.traceback) if cause else None
+        target.log(record["level"].no, "%s", record["message"], exc_info=info)
+
+
+def _handlers() -> dict[int, Any]:
+    """Return the handlers that are functions; `detach` resets them."""
+    found = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    return {number: handler for number, handler in found.items() if callable(handler)}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from typing import Any
 
 import pytest
 
 from tests.actors.fakes import DEADLINE, Fake
-from zenactors import EventPolicy, NotRunningError
+from zenactors import EventPolicy, NotRunningError, SystemClock
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.actors.runtime import Runtime
+from zenactors.daemon.main_loop import MainLoop
+from zenactors.daemon.signal_events import SignalAnswers
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
 
 SCHEDULED = EventPolicy(start_and_stop="scheduled")
@@ -137,3 +141,29 @@ def test_the_exception_that_ended_everything_is_kept(cause: BaseException) -> No
         assert dispatcher.wait(DEADLINE)
     assert dispatcher.ended_by is cause
     assert dispatcher.status == (1 if isinstance(cause, ValueError) else 0)
+
+
+def test_sigint_asks_for_the_end_before_it_schedules_stop() -> None:
+    done: list[bool] = []
+
+    class Watching(SignalAnswers):
+        def received(self, event: Any) -> None:
+            done.append(dispatcher.is_done())
+            super().received(event)
+
+    def keep_it_busy() -> None:
+        dispatcher.queue.schedule_after(3600.0, "x")
+
+    component = Fake({"stop": None, "x": None})
+    loop = MainLoop(SystemClock(), runtime=Runtime(), answers=Watching())
+    dispatcher = Dispatcher([component], policy=SCHEDULED, notifier=loop)
+    status = loop.serve(
+        dispatcher,
+        keep_it_busy,
+        None,
+        signals={},
+        sigterm="terminate",
+        on_ready=lambda: signal.raise_signal(signal.SIGINT),
+        hung_up=lambda: False,
+    )
+    assert (status, done, len(component.seen)) == (0, [True], 1)

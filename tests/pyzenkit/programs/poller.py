@@ -9,11 +9,19 @@ import time
 import pyzenkit.baseapp
 import pyzenkit.zendaemon
 
-TRACE = open(os.environ["TRACE"], "w", buffering=1)
+TRACE = os.open(os.environ["TRACE"], os.O_WRONLY)
 
 
 def say(*words):
-    print(*words, file=TRACE)
+    # Unbuffered: under pyzenkit a signal handler may say something in the middle of it.
+    os.write(TRACE, (" ".join(map(str, words)) + "\n").encode())
+
+
+class SayingHandler(pyzenkit.baseapp.logging.Handler):
+    """A log handler of the program's own."""
+
+    def emit(self, record):
+        say("own handler:", record.getMessage())
 
 
 class GreetingPlugin(pyzenkit.baseapp.ZenAppPlugin):
@@ -151,8 +159,7 @@ class PollDaemon(pyzenkit.zendaemon.ZenDaemon):
 
     def _stage_setup_logging(self):
         super()._stage_setup_logging()
-        handler = pyzenkit.baseapp.logging.StreamHandler(TRACE)
-        handler.setFormatter(pyzenkit.baseapp.logging.Formatter("own handler: %(message)s"))
+        handler = SayingHandler()
         handler.addFilter(lambda record: record.getMessage().startswith("> "))
         self.logger.addHandler(handler)
 

@@ -7,11 +7,12 @@ import pyzenkit.baseapp
 import pyzenkit.jsonconf
 from pyzenkit.zendaemon import ZenDaemon, ZenDaemonComponent
 
-TRACE = open(os.environ["TRACE"], "w", buffering=1)
+TRACE = os.open(os.environ["TRACE"], os.O_WRONLY)
 
 
 def say(*words):
-    print(*words, file=TRACE)
+    # Unbuffered: under pyzenkit a signal handler may say something in the middle of it.
+    os.write(TRACE, (" ".join(map(str, words)) + "\n").encode())
 
 
 class WatcherComponent(ZenDaemonComponent):

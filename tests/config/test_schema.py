@@ -144,3 +144,17 @@ def test_a_type_that_json_schema_has_no_words_for_may_be_anything() -> None:
 
     schema = json_schema(Odd)
     assert jsonschema.Draft202012Validator(schema).is_valid({"path": "x", "clock": 5})
+
+
+def test_the_default_of_a_secret_key_is_not_shown() -> None:
+    class Account(pydantic.BaseModel):
+        password: str = "opensesame"
+
+    class Secretive(DaemonOptions):
+        token: str = "opensesame"
+        url: str = "http://me:opensesame@host/"
+        account: Account = Account()
+
+    schema = json_schema(Secretive)
+    assert "opensesame" not in json.dumps(schema)
+    assert schema["properties"]["url"]["default"] == "http://me:***@host/"

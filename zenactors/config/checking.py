@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import pydantic
 import pydantic_core
 
-from zenactors.config.redaction import REDACTED, SECRET, plain
+from zenactors.config.redaction import REDACTED, SECRET, plain, redacted
 from zenactors.config.wording import nearest, one_line
-from zenactors.core.recipe import NeedsRestart
+from zenactors.core.recipe import NeedsRestart, key_of, keys_of
 from zenactors.core.text import short_repr
 from zenactors.errors import did_you_mean
 
@@ -46,21 +46,6 @@ def as_option(path: KeyPath) -> str:
 
 def _dotted(path: KeyPath) -> str:
     return ".".join(map(str, path))
-
-
-def keys_of(model: type[pydantic.BaseModel]) -> dict[str, FieldInfo]:
-    """Return a model's fields under every key that a table may use for them."""
-    keys: dict[str, FieldInfo] = {}
-    for name, field in model.model_fields.items():
-        alias = field.validation_alias or name
-        choices = alias.choices if isinstance(alias, pydantic.AliasChoices) else [alias]
-        keys |= {choice: field for choice in choices if isinstance(choice, str)}
-    return keys
-
-
-def key_of(name: str, field: FieldInfo) -> str:
-    """Return the key under which a field's value is stored."""
-    return field.serialization_alias or field.alias or name
 
 
 def default_tables(model: type[pydantic.BaseModel]) -> dict[str, Any]:
@@ -253,19 +238,27 @@ class _Check:
 def _redacted_repr(path: KeyPath, value: Any) -> str:
     if any(SECRET.search(str(part)) for part in path):
         return REDACTED
-    return short_repr(plain(value) if isinstance(value, Mapping | list | str) else value)
+    if isinstance(value, Mapping | list | str):
+        return short_repr(plain(value))
+    return redacted(short_repr(value))
 
 
 def _ignored(type_: Any, value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
-    """Yield the unknown keys in models that ignore unknown keys."""
+    """Yield the unknown and the repeated keys in models that ignore unknown keys."""
     type_ = plain_type(type_)
     ignores = _is_model(type_) and type_.model_config.get("extra", "ignore") == "ignore"
+    keys = keys_of(type_) if ignores and isinstance(value, Mapping) else {}
+    seen: set[int] = set()
     for key, each in _items(value):
         inner = type_under(type_, key)
         if inner is not None:
             yield from _ignored(inner, each, (*path, key))
         elif ignores and isinstance(value, Mapping):
             yield (*path, key)
+        if (field := keys.get(str(key))) is not None:
+            if id(field) in seen:
+                yield (*path, key)
+            seen.add(id(field))
 
 
 def _items(value: Any) -> Iterable[tuple[Any, Any]]:

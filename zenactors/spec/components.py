@@ -20,6 +20,7 @@ from zenactors.config.component_options import (
     overridden,
     section_of,
 )
+from zenactors.config.redaction import without_secrets
 from zenactors.config.value_types import Text
 from zenactors.config.wording import because, nearest
 from zenactors.core.component import ZenDaemonComponent
@@ -133,7 +134,8 @@ def _construct(
         # First without its event_map, to get its own names of its events.
         component = make_component(Recipe(cls, **arguments))
     except (Exception, SystemExit) as cause:
-        return None, [(("options",), f"its constructor raises {because(cause)}")]
+        reason = without_secrets(because(cause), arguments)
+        return None, [(("options",), f"its constructor raises {reason}")]
     try:
         own = handled_by(component)
         emitted = set(_emitted_by(component))

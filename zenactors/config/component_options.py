@@ -90,32 +90,35 @@ class Section:
     """The options that a component takes, and those that the program has given.
 
     Attributes:
-        model: The options, with their types and defaults.
-        recipe: The component's recipe; None: nothing is given.
+        recipe: The component's recipe.
     """
 
-    model: type[pydantic.BaseModel]
-    recipe: Recipe | None = None
+    recipe: Recipe
+
+    @property
+    def model(self) -> type[pydantic.BaseModel]:
+        """The options, with their types and defaults."""
+        return options_model(self.recipe.cls)
 
     @functools.cached_property
     def given(self) -> dict[str, Any]:
         """The options that the program has given."""
-        return {} if self.recipe is None else self.recipe.options
+        return self.recipe.options
 
     @property
     def is_derived(self) -> bool:
         """True if the model is that of a constructor. Then values in code are not checked."""
-        return self.recipe is not None and own_model(self.recipe.cls) is None
+        return own_model(self.recipe.cls) is None
 
     @property
     def elsewhere(self) -> dict[str, str]:
         """The arguments that are no options, each with the place where it is given."""
-        accepts = () if self.recipe is None else read_constructor(self.recipe.cls).accepts
-        return {name: _BY_PROGRAM for name in accepts if name not in keys_of(self.model)}
+        accepts, keys = read_constructor(self.recipe.cls).accepts, keys_of(self.model)
+        return {name: _BY_PROGRAM for name in accepts if name not in keys}
 
     def standard(self, key: str | int) -> str | int:
         """Return the standard spelling of an option."""
-        return key if self.recipe is None else spellings(self.recipe.cls).get(str(key), key)
+        return spellings(self.recipe.cls).get(str(key), key)
 
     def check(self, table: Mapping[str, Any]) -> list[Finding]:
         """Return what is wrong in one of several sources."""
@@ -154,8 +157,6 @@ class Section:
             values[key] = getattr(checked, name)
             if id(field) in written:
                 set_here[key] = values[key]
-        if self.recipe is None:
-            return Effective(values_of(checked), set_here, set_here)
         constructor = read_constructor(self.recipe.cls)
         if self.is_derived:
             return Effective(constructor.values({**self.given, **set_here}), set_here, set_here)
@@ -182,9 +183,8 @@ def section_of(component: Any) -> Section | None:
     recipe = component if isinstance(component, Recipe) else recipe_of(component)
     if recipe is None:
         return None
-    model = options_model(recipe.cls)
-    takes_some = model.model_fields or takes_any_option(recipe.cls)
-    return Section(model, recipe) if takes_some else None
+    takes_some = options_model(recipe.cls).model_fields or takes_any_option(recipe.cls)
+    return Section(recipe) if takes_some else None
 
 
 def make_component(recipe: Recipe) -> Any:

@@ -16,9 +16,7 @@ from zenactors.config.checking import STRICT, Finding, check_table
 from zenactors.config.component_options import (
     Section,
     make_component,
-    options_model,
     overridden,
-    section_of,
 )
 from zenactors.config.redaction import without_secrets
 from zenactors.config.value_types import Text
@@ -99,7 +97,7 @@ def _import_component(use: str, app_dir: Path) -> type[ZenDaemonComponent]:
 def _arguments(
     cls: type[ZenDaemonComponent], options: Mapping[str, Any], assignments: Sequence[Assignment]
 ) -> tuple[dict[str, Any], list[Finding]]:
-    section = section_of(Recipe(cls)) or Section(options_model(cls), Recipe(cls))
+    section = Section(Recipe(cls))
     written = dict(options)
     for each in assignments:
         value = value_in(section.model, each.path[2:], each.text) if each.path[2:] else None

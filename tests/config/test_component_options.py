@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import sys
 from typing import Any, Literal
 
@@ -147,6 +148,24 @@ def test_the_constructor_gets_an_aliased_option_by_its_own_name() -> None:
 def test_the_name_of_a_field_is_no_option_if_the_model_takes_only_its_alias() -> None:
     with pytest.raises(TypeError, match="Mailer takes no option 'sender'"):
         Mailer(sender="x")
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Painter(ZenDaemonComponent):
+    def __init__(self, colour: Colour | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.colour = colour
+
+
+def test_an_enumeration_is_given_by_its_values() -> None:
+    assert configured(Painter(name="c"), colour="blue").colour is Colour.BLUE
+    assert refusal(Painter(name="c"), colour="bleu").endswith(
+        "option 'colour': expected one of 'red', 'blue', got 'bleu'; did you mean 'blue'?"
+    )
 
 
 class Account:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import enum
 import inspect
 import types
 import typing
@@ -324,8 +325,7 @@ def _type_name(type_: Any) -> str:
 
 
 def _member_name(type_: Any) -> str:
-    if typing.get_origin(type_) is Literal:
-        choices = [repr(choice) for choice in typing.get_args(type_)]
+    if choices := [repr(choice) for choice in _choices_of(type_)]:
         return f"one of {', '.join(choices)}" if choices[1:] else choices[0]
     if typing.get_origin(type_) is dict or type_ is dict or _is_model(type_):
         return "a table"
@@ -333,9 +333,12 @@ def _member_name(type_: Any) -> str:
 
 
 def _choices(type_: Any) -> list[str]:
-    return [
-        str(choice)
-        for member in members_of(type_)
-        if typing.get_origin(member) is Literal
-        for choice in typing.get_args(member)
-    ]
+    return [str(choice) for member in members_of(type_) for choice in _choices_of(member)]
+
+
+def _choices_of(type_: Any) -> list[Any]:
+    """Return the values of a literal type, or of an enumeration; of another type, none."""
+    if typing.get_origin(type_) is Literal:
+        return list(typing.get_args(type_))
+    is_enum = isinstance(type_, type) and issubclass(type_, enum.Enum)
+    return [member.value for member in type_] if is_enum else []

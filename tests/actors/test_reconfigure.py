@@ -144,6 +144,23 @@ def test_without_a_replacement_it_is_torn_down_and_set_up_again() -> None:
     assert plain.options == {"level": 2}
 
 
+def test_the_reason_of_a_refusal_has_no_secret() -> None:
+    class Talkative(ZenDaemonComponent):
+        def __init__(self, token: str = "open sesame") -> None:
+            super().__init__(name="talkative")
+
+        def reconfigure(self, daemon: Any, config: Mapping[str, Any]) -> None:
+            raise ValueError(f"{self.options['token']} or {config['token']}")
+
+    asked = Change({"token": "open sesame"}, {"token": "shut sesame"})
+    reloader = Reloader({"talkative": asked})
+    with Harness([Talkative(), reloader]) as harness:
+        harness.queue.schedule("reload")
+        harness.run_until_idle()
+
+    assert "cannot take its new options: ValueError: *** or ***" in reloader.outcome
+
+
 def test_if_one_component_refuses_all_have_their_old_options_again() -> None:
     first, second = Hooked(name="first"), Hooked(name="second", refuse=2)
     reloader = Reloader({"first": change(), "second": change()})

@@ -12,6 +12,8 @@ from pydantic import Field
 from zenactors.config.component_options import Section
 from zenactors.config.options import DaemonOptions, Table
 from zenactors.config.sources import Layer, read_file
+from zenactors.core.component import ZenDaemonComponent
+from zenactors.core.recipe import Recipe
 
 
 class Database(Table):
@@ -43,7 +45,12 @@ class LaxOptions(pydantic.BaseModel):
     level: int = 1
 
 
-SECTIONS = {"tailer": Section(TailerOptions), "lax": Section(LaxOptions), "plain": None}
+def section(model: type[pydantic.BaseModel]) -> Section:
+    """Return the section of a component with these options."""
+    return Section(Recipe(type("Component", (ZenDaemonComponent,), {"Options": model})))
+
+
+SECTIONS = {"tailer": section(TailerOptions), "lax": section(LaxOptions), "plain": None}
 
 
 def write(path: Path | str, text: str) -> Path:

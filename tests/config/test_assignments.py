@@ -201,3 +201,13 @@ def test_options_of_a_constructor_have_types_too() -> None:
         for key, text in (("size", "5"), ("names", "['a']"), ("loose", "1.5"))
     ]
     assert found == [5, ["a"], 1.5]
+
+
+def test_under_any_type_a_value_may_be_of_any_type() -> None:
+    class Lax(Table):
+        anything: Any = None
+        table: dict[str, Any] = Field(default={})
+
+    assert value_in(Lax, ("anything", "x"), "5") == 5
+    assert value_in(Lax, ("table", "x", "y"), "true") is True
+    assert value_in(Lax, ("table", "x", "y"), "text") == "text"

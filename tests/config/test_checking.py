@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import pydantic
 import pytest
 
-from zenactors.config.checking import as_option, check_table, key_of, keys_of
+from zenactors.config.checking import as_option, check_table
+from zenactors.core.recipe import key_of, keys_of
 
 
 class Inner(pydantic.BaseModel):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zenactors.config.redaction import REDACTED, json_text, plain, redacted
+from zenactors.config.redaction import REDACTED, json_text, plain, redacted, without_secrets
 from zenactors.daemon.json_file import save_json
 
 
@@ -180,3 +180,16 @@ def test_an_error_names_the_file_and_a_link_is_replaced_not_followed(tmp_path: P
     link.symlink_to(target)
     save_json(link, {})
     assert (target.read_text(), link.is_symlink()) == ("mine", False)
+
+
+@pytest.mark.parametrize(
+    "words", [["--set", "components.c.token=a b,c"], ["--set=components.c.token=a b,c"]]
+)
+def test_of_an_assignment_to_a_secret_key_nothing_is_left(words: list[str]) -> None:
+    assert plain(words) == [*words[:-1], words[-1].replace("a b,c", REDACTED)]
+
+
+def test_a_secret_option_is_not_in_a_text_that_names_it() -> None:
+    options = {"auth": {"passwords": ["first", "second"]}, "user": "third", "token": "abc"}
+    text = "first, second and third are not abcdef"
+    assert without_secrets(text, options) == f"{REDACTED}, {REDACTED} and third are not abcdef"

@@ -9,7 +9,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from tests.config.sample import SECTIONS, Options, default, file
+from tests.config.sample import SECTIONS, Options, default, file, section
 from zenactors.config.component_options import Section
 from zenactors.config.merge import load
 from zenactors.config.options import NOT_IN_FILES, DaemonOptions, Table
@@ -108,11 +108,11 @@ def test_the_schema_describes_each_key_with_its_default() -> None:
 
 
 def test_components_may_have_models_that_are_called_alike() -> None:
-    def section(kind: type) -> type[pydantic.BaseModel]:
+    def made_of(kind: type) -> Section:
         inner = pydantic.create_model("Inner", __base__=Table, value=(kind, ...))
-        return pydantic.create_model("Outer", __base__=Table, inner=(inner, ...))
+        return section(pydantic.create_model("Outer", __base__=Table, inner=(inner, ...)))
 
-    sections = {"a b/c~{d}": Section(section(int)), "é": Section(section(str))}
+    sections = {"a b/c~{d}": made_of(int), "é": made_of(str)}
     validator = jsonschema.Draft202012Validator(json_schema(DaemonOptions, sections))
     for name, right, wrong in (("a b/c~{d}", 5, "x"), ("é", "x", 5)):
         assert validator.is_valid({"components": {name: {"inner": {"value": right}}}})
@@ -144,3 +144,17 @@ def test_a_type_that_json_schema_has_no_words_for_may_be_anything() -> None:
 
     schema = json_schema(Odd)
     assert jsonschema.Draft202012Validator(schema).is_valid({"path": "x", "clock": 5})
+
+
+def test_the_default_of_a_secret_key_is_not_shown() -> None:
+    class Account(pydantic.BaseModel):
+        password: str = "opensesame"
+
+    class Secretive(DaemonOptions):
+        token: str = "opensesame"
+        url: str = "http://me:opensesame@host/"
+        account: Account = Account()
+
+    schema = json_schema(Secretive)
+    assert "opensesame" not in json.dumps(schema)
+    assert schema["properties"]["url"]["default"] == "http://me:***@host/"

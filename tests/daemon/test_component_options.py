@@ -759,6 +759,18 @@ def test_a_component_that_refuses_its_arguments_in_the_hook_is_one_line() -> Non
     )
 
 
+def test_an_error_of_the_hook_has_no_secret() -> None:
+    class Wrong(ZenDaemon):
+        class Options(ZenDaemon.Options):
+            token: str = "opensesame"
+
+        def make_components(self) -> list[Any]:
+            raise ValueError(f"{self.c('token')} is too short")
+
+    with pytest.raises(ConfigurationError, match=r"raises ValueError: \*\*\* is too short"):
+        Wrong(name="d").configure({})
+
+
 # --- an early use of the engine -----------------------------------------------------------------
 
 

@@ -94,6 +94,21 @@ def test_problems_of_all_components_come_at_once_from_top_to_bottom(
     ]
 
 
+def test_the_exception_of_a_constructor_has_no_secret(
+    app: Path, problems_of: Callable[[str], list[str]]
+) -> None:
+    (app / "talkative.py").write_text(
+        "from zenactors import ZenDaemonComponent\n"
+        "class Talkative(ZenDaemonComponent):\n"
+        "    def __init__(self, token: str) -> None:\n"
+        "        raise ValueError(token)\n"
+    )
+    [problem] = problems_of(
+        "name = 'x'\n[[component]]\nuse = 'talkative:Talkative'\noptions = {token = 'sesame'}\n"
+    )
+    assert "its constructor raises ValueError: *** (" in problem
+
+
 def test_a_constructor_that_raises_is_one_line_with_the_exception_and_its_place(
     app: Path, problems_of: Callable[[str], list[str]]
 ) -> None:

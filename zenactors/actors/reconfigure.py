@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zenactors.actors.component_messages import Change, Reconfigure, Rollback
+from zenactors.config.redaction import without_secrets
 from zenactors.core.clock import Deadline
 from zenactors.core.component import ZenDaemonComponent, options_of
 from zenactors.core.recipe import place_of, same
@@ -117,9 +118,11 @@ class Reconfiguration:
         names = self._engine.names
         with self._lock:
             for index, cause in self._failures.items():
+                change = self.changes[index]
+                reason = without_secrets(format_error(cause), [change.old, change.new])
                 return (
-                    f"{place_of(self.changes[index].places, cause)}component {names[index]!r}"
-                    f" cannot take its new options: {format_error(cause)}"
+                    f"{place_of(change.places, cause)}component {names[index]!r}"
+                    f" cannot take its new options: {reason}"
                 )
             unanswered = sorted(self.changes.keys() - self._changed)
         late = ", ".join(repr(names[index]) for index in unanswered)

@@ -19,13 +19,13 @@ import pydantic
 from zenactors.config.checking import (
     adapter_config,
     adapter_of,
-    keys_of,
     members_of,
     plain_type,
     type_under,
 )
 from zenactors.config.redaction import REDACTED, SECRET
 from zenactors.config.sources import Layer
+from zenactors.core.recipe import keys_of
 from zenactors.core.text import short_repr
 
 if TYPE_CHECKING:
@@ -124,14 +124,22 @@ def value_in(model: type[pydantic.BaseModel], path: Sequence[str | int], text: s
     """Return the value of a text at a place in a table; the text itself, if it fits nothing."""
     type_: Any = model
     for part in path[:-1]:
-        type_ = plain_type(type_under(plain_type(type_), part))
+        type_ = _type_under(type_, part)
     if isinstance(type_, type) and issubclass(type_, pydantic.BaseModel):
         field = keys_of(type_).get(str(path[-1]))
         return text if field is None else typed(field, text)
-    inner = type_under(type_, path[-1]) if type_ is not None else None
+    inner = _type_under(type_, path[-1])
     if inner is None:
         return text
     return _typed(pydantic.TypeAdapter(inner, config=adapter_config(inner)), inner, text)
+
+
+def _type_under(type_: Any, key: str | int) -> Any:
+    """Return the type under a key; None if it is unknown. Under any type, there may be any."""
+    type_ = plain_type(type_)
+    if type_ in {Any, dict}:
+        return Any
+    return None if type_ is None else plain_type(type_under(type_, key))
 
 
 def typed(field: FieldInfo, text: str) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import enum
 import inspect
 import types
 import typing
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import pydantic
 import pydantic_core
 
-from zenactors.config.redaction import REDACTED, SECRET, plain
+from zenactors.config.redaction import REDACTED, SECRET, plain, redacted
 from zenactors.config.wording import nearest, one_line
-from zenactors.core.recipe import NeedsRestart
+from zenactors.core.recipe import NeedsRestart, key_of, keys_of
 from zenactors.core.text import short_repr
 from zenactors.errors import did_you_mean
 
@@ -46,21 +47,6 @@ def as_option(path: KeyPath) -> str:
 
 def _dotted(path: KeyPath) -> str:
     return ".".join(map(str, path))
-
-
-def keys_of(model: type[pydantic.BaseModel]) -> dict[str, FieldInfo]:
-    """Return a model's fields under every key that a table may use for them."""
-    keys: dict[str, FieldInfo] = {}
-    for name, field in model.model_fields.items():
-        alias = field.validation_alias or name
-        choices = alias.choices if isinstance(alias, pydantic.AliasChoices) else [alias]
-        keys |= {choice: field for choice in choices if isinstance(choice, str)}
-    return keys
-
-
-def key_of(name: str, field: FieldInfo) -> str:
-    """Return the key under which a field's value is stored."""
-    return field.serialization_alias or field.alias or name
 
 
 def default_tables(model: type[pydantic.BaseModel]) -> dict[str, Any]:
@@ -253,19 +239,27 @@ class _Check:
 def _redacted_repr(path: KeyPath, value: Any) -> str:
     if any(SECRET.search(str(part)) for part in path):
         return REDACTED
-    return short_repr(plain(value) if isinstance(value, Mapping | list | str) else value)
+    if isinstance(value, Mapping | list | str):
+        return short_repr(plain(value))
+    return redacted(short_repr(value))
 
 
 def _ignored(type_: Any, value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
-    """Yield the unknown keys in models that ignore unknown keys."""
+    """Yield the unknown and the repeated keys in models that ignore unknown keys."""
     type_ = plain_type(type_)
     ignores = _is_model(type_) and type_.model_config.get("extra", "ignore") == "ignore"
+    keys = keys_of(type_) if ignores and isinstance(value, Mapping) else {}
+    seen: set[int] = set()
     for key, each in _items(value):
         inner = type_under(type_, key)
         if inner is not None:
             yield from _ignored(inner, each, (*path, key))
         elif ignores and isinstance(value, Mapping):
             yield (*path, key)
+        if (field := keys.get(str(key))) is not None:
+            if id(field) in seen:
+                yield (*path, key)
+            seen.add(id(field))
 
 
 def _items(value: Any) -> Iterable[tuple[Any, Any]]:
@@ -331,8 +325,7 @@ def _type_name(type_: Any) -> str:
 
 
 def _member_name(type_: Any) -> str:
-    if typing.get_origin(type_) is Literal:
-        choices = [repr(choice) for choice in typing.get_args(type_)]
+    if choices := [repr(choice) for choice in _choices_of(type_)]:
         return f"one of {', '.join(choices)}" if choices[1:] else choices[0]
     if typing.get_origin(type_) is dict or type_ is dict or _is_model(type_):
         return "a table"
@@ -340,9 +333,12 @@ def _member_name(type_: Any) -> str:
 
 
 def _choices(type_: Any) -> list[str]:
-    return [
-        str(choice)
-        for member in members_of(type_)
-        if typing.get_origin(member) is Literal
-        for choice in typing.get_args(member)
-    ]
+    return [str(choice) for member in members_of(type_) for choice in _choices_of(member)]
+
+
+def _choices_of(type_: Any) -> list[Any]:
+    """Return the values of a literal type, or of an enumeration; of another type, none."""
+    if typing.get_origin(type_) is Literal:
+        return list(typing.get_args(type_))
+    is_enum = isinstance(type_, type) and issubclass(type_, enum.Enum)
+    return [member.value for member in type_] if is_enum else []

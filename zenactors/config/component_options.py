@@ -26,17 +26,20 @@ from zenactors.config.checking import (
     as_option,
     check_table,
     default_tables,
-    key_of,
-    keys_of,
 )
 from zenactors.config.options import Table
 from zenactors.core.component import make, recipe_of
 from zenactors.core.recipe import (
     GIVEN_ELSEWHERE,
+    Factory,
     Recipe,
+    key_of,
+    keys_of,
     own_model,
     read_constructor,
+    spellings,
     takes_any_option,
+    values_of,
 )
 from zenactors.errors import ConfigurationError
 
@@ -87,28 +90,35 @@ class Section:
     """The options that a component takes, and those that the program has given.
 
     Attributes:
-        model: The options, with their types and defaults.
-        recipe: The component's recipe; None: nothing is given.
+        recipe: The component's recipe.
     """
 
-    model: type[pydantic.BaseModel]
-    recipe: Recipe | None = None
+    recipe: Recipe
+
+    @property
+    def model(self) -> type[pydantic.BaseModel]:
+        """The options, with their types and defaults."""
+        return options_model(self.recipe.cls)
 
     @functools.cached_property
     def given(self) -> dict[str, Any]:
         """The options that the program has given."""
-        return {} if self.recipe is None else self.recipe.options
+        return self.recipe.options
 
     @property
     def is_derived(self) -> bool:
         """True if the model is that of a constructor. Then values in code are not checked."""
-        return self.recipe is not None and own_model(self.recipe.cls) is None
+        return own_model(self.recipe.cls) is None
 
     @property
     def elsewhere(self) -> dict[str, str]:
         """The arguments that are no options, each with the place where it is given."""
-        accepts = () if self.recipe is None else read_constructor(self.recipe.cls).accepts
-        return {name: _BY_PROGRAM for name in accepts if name not in keys_of(self.model)}
+        accepts, keys = read_constructor(self.recipe.cls).accepts, keys_of(self.model)
+        return {name: _BY_PROGRAM for name in accepts if name not in keys}
+
+    def standard(self, key: str | int) -> str | int:
+        """Return the standard spelling of an option."""
+        return spellings(self.recipe.cls).get(str(key), key)
 
     def check(self, table: Mapping[str, Any]) -> list[Finding]:
         """Return what is wrong in one of several sources."""
@@ -147,22 +157,25 @@ class Section:
             values[key] = getattr(checked, name)
             if id(field) in written:
                 set_here[key] = values[key]
-        if self.recipe is None:
-            return Effective(checked.model_dump(by_alias=True), set_here, set_here)
         constructor = read_constructor(self.recipe.cls)
         if self.is_derived:
             return Effective(constructor.values({**self.given, **set_here}), set_here, set_here)
-        missing = {
-            key: value
-            for key, value in values.items()
-            if constructor.requires(key) and key not in self.recipe.arguments
+        # A constructor may have the field's name, because an alias is perhaps no Python name.
+        called = {id(field): key for key, field in reversed(keys.items())}
+        called |= {
+            id(field): name
+            for name, field in [*keys.items(), *self.model.model_fields.items()]
+            if name in constructor.accepts
         }
-        arguments = {
-            key: value
-            for key, value in (missing | set_here).items()
-            if key not in GIVEN_ELSEWHERE and (key in constructor.accepts or constructor.is_open)
-        }
-        return Effective(checked.model_dump(by_alias=True), set_here, arguments)
+        stored = {key_of(name, field): field for name, field in self.model.model_fields.items()}
+        arguments = {}
+        for key, value in values.items():
+            name = called.get(id(stored.get(key)), key)
+            is_missing = constructor.requires(name) and name not in self.recipe.arguments
+            takes_it = name in constructor.accepts or constructor.is_open
+            if (key in set_here or is_missing) and name not in GIVEN_ELSEWHERE and takes_it:
+                arguments[name] = value
+        return Effective(values_of(checked), set_here, arguments)
 
 
 def section_of(component: Any) -> Section | None:
@@ -170,9 +183,8 @@ def section_of(component: Any) -> Section | None:
     recipe = component if isinstance(component, Recipe) else recipe_of(component)
     if recipe is None:
         return None
-    model = options_model(recipe.cls)
-    takes_some = model.model_fields or takes_any_option(recipe.cls)
-    return Section(model, recipe) if takes_some else None
+    takes_some = options_model(recipe.cls).model_fields or takes_any_option(recipe.cls)
+    return Section(recipe) if takes_some else None
 
 
 def make_component(recipe: Recipe) -> Any:
@@ -203,16 +215,20 @@ def _derived_model(component: type) -> type[pydantic.BaseModel]:
     for index, (name, option) in enumerate(read_constructor(component).options.items()):
         parameter, _ = option
         type_ = _type_of(*option)
-        required = parameter.default is inspect.Parameter.empty
         # An alias, because an option may have the name of an attribute of pydantic's models.
-        fields[f"option_{index}"] = (
-            type_,
-            pydantic.Field(... if required else parameter.default, alias=name),
-        )
+        fields[f"option_{index}"] = (type_, pydantic.Field(**_default_of(parameter), alias=name))
     model: type[pydantic.BaseModel] = pydantic.create_model(
         component.__name__, __base__=_Derived, **fields
     )
     return model
+
+
+def _default_of(parameter: inspect.Parameter) -> dict[str, Any]:
+    if parameter.default is parameter.empty:
+        return {}
+    if isinstance(parameter.default, Factory):
+        return {"default_factory": parameter.default.make}
+    return {"default": parameter.default}
 
 
 def _type_of(parameter: inspect.Parameter, constructor: Any) -> Any:

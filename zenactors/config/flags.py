@@ -11,8 +11,9 @@ import pathlib
 import typing
 from typing import TYPE_CHECKING, Any, Literal
 
-from zenactors.config.checking import key_of, members_of
+from zenactors.config.checking import members_of
 from zenactors.config.options import GROUPS, flag_of
+from zenactors.core.recipe import key_of
 
 if TYPE_CHECKING:
     import pydantic

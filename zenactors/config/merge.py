@@ -8,6 +8,7 @@ Pure functions of layers; any thread.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -84,10 +85,9 @@ def load(
     ]
     if problems:
         raise ConfigurationError("\n".join(problems))
-    whole = set(merged.in_code())
     origins = {
         path: merged.origin(path) or merged.origin_within(path) or DEFAULT
-        for path in leaves(values, whole)
+        for path in leaves(values, merged.in_code)
     }
     return Configuration(values, origins, {name: merged.table(name) for name in sections})
 
@@ -138,7 +138,7 @@ class _Merged:
         components = layer.data.get(COMPONENTS)
         for name, table in components.items() if isinstance(components, Mapping) else ():
             findings += self._check_section(name, table)
-        self.wrong.update(canonical(path) for path, _ in findings)
+        self.wrong.update(self._standard(path) for path, _ in findings)
         self._put(layer.data, (), layer.place, nulls=not layer.is_file)
         # In the order of the file. The sort is stable: findings of one line keep their order.
         findings.sort(key=lambda finding: layer.line(finding[0]))
@@ -179,18 +179,21 @@ class _Merged:
         table = found.get(name) if isinstance(found, Mapping) else None
         return table if isinstance(table, Mapping) else {}
 
-    def in_code(self) -> Iterator[KeyPath]:
-        """Yield the paths of options that the program has given, and no layer."""
-        for name, section in self._sections.items():
-            if section is not None:
-                given = section.given.keys() - self.table(name).keys()
-                yield from ((COMPONENTS, name, key) for key in given)
+    @functools.cached_property
+    def in_code(self) -> frozenset[KeyPath]:
+        """The paths of options that the program has given, and no layer."""
+        return frozenset(
+            (COMPONENTS, name, key)
+            for name, section in self._sections.items()
+            if section is not None
+            for key in section.given.keys() - self.table(name).keys()
+        )
 
     def origin(self, path: KeyPath) -> str | None:
         """Return the origin of a value, or of the value that it is a part of."""
         if path in self._empty and path not in self._origins:
             return self._empty[path]
-        if path[:3] in set(self.in_code()):
+        if path[:3] in self.in_code:
             return PROGRAM
         while path and path not in self._origins:
             path = path[:-1]
@@ -198,7 +201,15 @@ class _Merged:
 
     def origin_within(self, path: KeyPath) -> str | None:
         """Return the origin of a part of a value, which is an object made from a table."""
-        return next((o for at, o in self._origins.items() if at[: len(path)] == path), None)
+        return self._origins_within.get(path)
+
+    @functools.cached_property
+    def _origins_within(self) -> dict[KeyPath, str]:
+        found: dict[KeyPath, str] = {}
+        for path, origin in self._origins.items():
+            for end in range(1, len(path) + 1):
+                found.setdefault(path[:end], origin)
+        return found
 
     def _put(
         self,
@@ -211,7 +222,7 @@ class _Merged:
     ) -> None:
         for key, value in table.items():
             written = (*within, key)
-            path = canonical((*kept_within, key))
+            path = self._standard((*kept_within, key))
             if value is None and not nulls:
                 continue
             into = self._table(path[:-1])
@@ -231,10 +242,18 @@ class _Merged:
         table: dict[Any, Any] = self.data
         for end, key in enumerate(path, 1):
             if not isinstance(table.get(key), dict):
-                self._forget(path[:end])
+                if key in table:
+                    self._forget(path[:end])
                 table[key] = {}
             table = table[key]
         return table
+
+    def _standard(self, path: KeyPath) -> KeyPath:
+        """Return the standard spelling of a path, those of options included."""
+        if path[:1] != (COMPONENTS,) or not path[2:]:
+            return canonical(path)
+        section = self._sections.get(str(path[1]))
+        return path if section is None else (*path[:2], section.standard(path[2]), *path[3:])
 
     def _forget(self, path: KeyPath) -> None:
         for origins in (self._origins, self._empty):

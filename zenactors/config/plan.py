@@ -15,6 +15,7 @@ import pydantic
 from zenactors.config.component_options import Effective, make_component, section_of
 from zenactors.config.merge import COMPONENTS, DEFAULT, PROGRAM, Configuration, load
 from zenactors.config.options import Table
+from zenactors.config.redaction import without_secrets
 from zenactors.config.sources import Layer
 from zenactors.config.wording import because
 from zenactors.core.component import change, make, recipe_of, remake
@@ -175,7 +176,7 @@ class Plan:
         try:
             return make(recipe, effective.options, effective.arguments)
         except (Exception, SystemExit) as cause:
-            raise self._explained(name, cause) from cause
+            raise self._explained(name, cause, effective) from cause
 
     def _change(self, name: str, component: Any) -> bool:
         if recipe_of(component) is None:
@@ -184,7 +185,7 @@ class Plan:
         try:
             return change(component, effective.options, effective.arguments)
         except (Exception, SystemExit) as cause:
-            raise self._explained(name, cause) from cause
+            raise self._explained(name, cause, effective) from cause
 
     def _effective(self, name: str, component: Any) -> Effective:
         section = section_of(component)
@@ -197,10 +198,13 @@ class Plan:
             )
         return effective
 
-    def _explained(self, name: str, cause: BaseException) -> ConfigurationError:
+    def _explained(
+        self, name: str, cause: BaseException, effective: Effective
+    ) -> ConfigurationError:
+        reason = without_secrets(because(cause), effective.options)
         return ConfigurationError(
             f"{place_of(self.places(name), cause)}component {name!r}: its constructor raises"
-            f" {because(cause)}"
+            f" {reason}"
         )
 
     def places(self, name: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ _WORDS = r"passw|passphrase|pwd|secret|token|api[_-]?key|credential|private|auth
 SECRET = re.compile(rf"{_WORDS}|(?<![a-z])pass$", re.IGNORECASE)
 REDACTED = "***"
 MAX_DEPTH = 20  # deeper values are cut
+_SHORTEST_SECRET = 4  # a shorter one would also be found inside of other words
 MAX_BITS = 8192  # of an integer; Python refuses to print much longer ones
 
 # Secrets inside a text. `short_repr` may have cut the text anywhere, so its end may replace a
@@ -94,9 +95,44 @@ def _without_arguments(values: Iterable[Any]) -> Iterator[Any]:
     """Yield the values; the one after an option like `--password` is redacted."""
     hide = False
     for value in values:
-        yield REDACTED if hide else value
+        yield REDACTED if hide else _without_value(value)
         is_option = isinstance(value, str) and _OPTION.fullmatch(value)
         hide = not hide and bool(is_option and SECRET.search(value))
+
+
+def _without_value(word: Any) -> Any:
+    """Return a word; `KEY=***` if it assigns to a secret key. The value may have spaces."""
+    if isinstance(word, str) and "=" in word:
+        key, _, value = word.removeprefix("--set=").partition("=")
+        if SECRET.search(key):
+            return f"{word.removesuffix(value)}{REDACTED}"
+    return word
+
+
+def without_secrets(text: str, table: Any) -> str:
+    """Return a text without the secrets of a table: an exception may name one in its own words.
+
+    Args:
+        text: The text.
+        table: Options, by name. Only texts that are secret by their names are looked for.
+    """
+    for secret in sorted(set(_secrets(table)), key=len, reverse=True):
+        text = text.replace(secret, REDACTED)
+    return redacted(text)
+
+
+def _secrets(value: Any, *, hidden: bool = False, depth: int = MAX_DEPTH) -> Iterator[str]:
+    if isinstance(value, str) and hidden and len(value) >= _SHORTEST_SECRET:
+        yield value
+    elif depth <= 0:
+        return
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            is_secret = hidden or bool(SECRET.search(str(key)))
+            yield from _secrets(each, hidden=is_secret, depth=depth - 1)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from _secrets(each, hidden=hidden, depth=depth - 1)
 
 
 def json_text(value: Any) -> str:

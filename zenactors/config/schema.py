@@ -12,9 +12,10 @@ from urllib.parse import quote
 import pydantic
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from zenactors.config.checking import key_of, keys_of
 from zenactors.config.merge import COMPONENTS, Sections
 from zenactors.config.options import NOT_IN_FILES
+from zenactors.config.redaction import SECRET, plain, redacted_to_last_at
+from zenactors.core.recipe import key_of, keys_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -79,6 +80,8 @@ class _Tables:
         for each in (schema, *definitions.values()):
             if "properties" in each:  # a table; its model may not forbid other keys
                 each.setdefault("additionalProperties", False)
+            for key, about in each.get("properties", {}).items():
+                _hide_secrets(key, about)
         self.definitions |= {prefix + name: each for name, each in definitions.items()}
         if "description" in schema:  # a docstring: only its first paragraph is for users
             schema["description"] = schema["description"].partition("\n\n")[0]
@@ -110,6 +113,14 @@ class _Tables:
 
     def _names(self) -> dict[str, str]:
         return {f"#/$defs/{_as_pointer(name)}": name for name in self.definitions}
+
+
+def _hide_secrets(key: str, about: dict[str, Any]) -> None:
+    """Remove a secret from the default of a key."""
+    if SECRET.search(key):
+        about.pop("default", None)
+    elif "default" in about:
+        about["default"] = plain(about["default"], redact=redacted_to_last_at)
 
 
 def _as_pointer(name: str) -> str:

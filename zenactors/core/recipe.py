@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import inspect
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 GIVEN_ELSEWHERE = ("name", "event_map", "clock")
@@ -34,6 +34,13 @@ the signature of its constructor. A reload that would change the value is refuse
 
 
 @dataclasses.dataclass(frozen=True)
+class Factory:
+    """The default of an argument that a dataclass makes anew for each object."""
+
+    make: Callable[[], Any]
+
+
+@dataclasses.dataclass(frozen=True)
 class Constructor:
     """The arguments of a component's constructor.
 
@@ -54,7 +61,11 @@ class Constructor:
         """Return the value of each option: the one given or, if it has one, its default."""
         values = {name: parameter.default for name, (parameter, _) in self.options.items()}
         values |= {name: value for name, value in given.items() if name in values}
-        return {n: value for n, value in values.items() if value is not inspect.Parameter.empty}
+        return {
+            name: value.make() if isinstance(value, Factory) else value
+            for name, value in values.items()
+            if value is not inspect.Parameter.empty
+        }
 
     def requires(self, name: str) -> bool:
         """Return True if `name` is an option without a default."""
@@ -74,11 +85,25 @@ def read_constructor(component: type) -> Constructor:
         parameters = list(inspect.signature(constructor).parameters.values())[1:]
         for parameter in parameters:
             if parameter.kind in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:
-                found.setdefault(parameter.name, (parameter, constructor))
+                found.setdefault(parameter.name, (_with_factory(cls, parameter), constructor))
         is_open = any(each.kind is each.VAR_KEYWORD for each in parameters)
-        if not is_open or "accepts_any_option" in vars(cls):
+        if not is_open or _is_base_of_all(cls):
             break
     return Constructor(found, is_open)
+
+
+def _with_factory(cls: type, parameter: inspect.Parameter) -> inspect.Parameter:
+    """Return a parameter; of a dataclass, with the factory that its signature only hints at."""
+    if type(parameter.default).__module__ != "dataclasses":
+        return parameter
+    field = vars(cls).get("__dataclass_fields__", {}).get(parameter.name)
+    return parameter if field is None else parameter.replace(default=Factory(field.default_factory))
+
+
+def _is_base_of_all(cls: type) -> bool:
+    """Return True for `ZenDaemonComponent`."""
+    inherits = any(hasattr(base, "accepts_any_option") for base in cls.__bases__)
+    return hasattr(cls, "accepts_any_option") and not inherits
 
 
 def own_model(component: type) -> Any:
@@ -87,13 +112,54 @@ def own_model(component: type) -> Any:
     return model if isinstance(model, type) and hasattr(model, "model_fields") else None
 
 
+def keys_of(model: Any) -> dict[str, Any]:
+    """Return a pydantic model's fields under every key that a table may use for them."""
+    by_name = any(map(model.model_config.get, ("populate_by_name", "validate_by_name")))
+    keys: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        alias = field.validation_alias or name
+        choices = [*getattr(alias, "choices", [alias]), *([name] if by_name else [])]
+        keys |= {choice: field for choice in choices if isinstance(choice, str)}
+    return keys
+
+
+def key_of(name: str, field: Any) -> str:
+    """Return the key under which a field's value is stored."""
+    key: str = field.serialization_alias or field.alias or name
+    return key
+
+
+@functools.lru_cache(maxsize=256)
+def spellings(component: type) -> dict[str, str]:
+    """Return the standard spelling of each option, under all names that it may be given by."""
+    model = own_model(component)
+    constructor = read_constructor(component)
+    if model is None:
+        return {name: name for name in constructor.options}
+    keys = keys_of(model)
+    found: dict[str, str] = {}
+    for name, field in model.model_fields.items():
+        names = [key for key, each in keys.items() if each is field]
+        stored_as = key_of(name, field)
+        standard = stored_as if stored_as in names else next(iter(names), name)
+        # A constructor may have the field's name, because an alias is perhaps no Python name.
+        names += [name] if name in constructor.accepts else []
+        found |= dict.fromkeys(names, standard)
+    return found
+
+
 def option_names(component: type) -> set[str]:
     """Return the names of the options of a class: of its `Options`, or of its constructor."""
-    model = own_model(component)
-    if model is None:
-        return set(read_constructor(component).options)
-    aliases = {field.alias for field in model.model_fields.values() if field.alias}
-    return {*model.model_fields, *aliases}
+    return set(spellings(component))
+
+
+def values_of(options: Any) -> dict[str, Any]:
+    """Return the values of a pydantic model, those that it excludes from its dumps too."""
+    values: dict[str, Any] = options.model_dump(by_alias=True)
+    for name, field in type(options).model_fields.items():
+        if field.exclude:
+            values[key_of(name, field)] = getattr(options, name)
+    return values
 
 
 def takes_any_option(component: type) -> bool:
@@ -174,9 +240,9 @@ class Recipe:
         constructor = read_constructor(self.cls)
         # An open constructor may take others out of its `**kwargs`; or it will refuse them.
         is_exact = takes_any_option(self.cls) or not constructor.is_open
-        names = option_names(self.cls)
+        names = spellings(self.cls)
         return {
-            name: value
+            names.get(name, name): value
             for name, value in self.arguments.items()
             if name not in GIVEN_ELSEWHERE
             and (name in names or (is_exact and name not in constructor.accepts))
@@ -191,8 +257,7 @@ class Recipe:
         model = own_model(self.cls)
         if model is None:
             return read_constructor(self.cls).values(self.options)
-        made: dict[str, Any] = model.model_validate(self.options).model_dump(by_alias=True)
-        return made
+        return values_of(model.model_validate(self.options))
 
     def call_with(self, changes: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the positional and the named arguments of the call, with changes.

@@ -246,6 +246,7 @@ def keys_in(
     """
     from zenactors.config import assignments, checking, options  # noqa: PLC0415 - slow to import
     from zenactors.config.flags import REPEATED, flags_of  # noqa: PLC0415
+    from zenactors.core import recipe  # noqa: PLC0415
 
     values: dict[str, Any] = {}
     for flag in flags_of(model):
@@ -255,7 +256,7 @@ def keys_in(
         if flag.value is None:
             values[flag.key] = given if flag.key == REPEATED else flag.sets
         else:
-            values[flag.key] = assignments.typed(checking.keys_of(model)[flag.key], given)
+            values[flag.key] = assignments.typed(recipe.keys_of(model)[flag.key], given)
     if values.get("quiet") and REPEATED in values:
         raise UsageError(f"--quiet and {options.flag_of(REPEATED)} exclude each other", doc)
     if "action" in values and actions is not None:

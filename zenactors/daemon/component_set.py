@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zenactors.config.plan import Plan, entries_of, made_early, sections_of
+from zenactors.config.redaction import without_secrets
 from zenactors.config.wording import because
 from zenactors.errors import ConfigurationError
 
@@ -86,6 +87,7 @@ class ComponentSet:
         try:
             return self._daemon.make_components()
         except ValueError as cause:  # of a component's constructor: it refuses an option
-            raise ConfigurationError(f"make_components() raises {because(cause)}") from cause
+            reason = without_secrets(because(cause), self._daemon.config)
+            raise ConfigurationError(f"make_components() raises {reason}") from cause
         finally:
             self.is_making = False

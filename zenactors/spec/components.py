@@ -16,10 +16,9 @@ from zenactors.config.checking import STRICT, Finding, check_table
 from zenactors.config.component_options import (
     Section,
     make_component,
-    options_model,
     overridden,
-    section_of,
 )
+from zenactors.config.redaction import without_secrets
 from zenactors.config.value_types import Text
 from zenactors.config.wording import because, nearest
 from zenactors.core.component import ZenDaemonComponent
@@ -98,7 +97,7 @@ def _import_component(use: str, app_dir: Path) -> type[ZenDaemonComponent]:
 def _arguments(
     cls: type[ZenDaemonComponent], options: Mapping[str, Any], assignments: Sequence[Assignment]
 ) -> tuple[dict[str, Any], list[Finding]]:
-    section = section_of(Recipe(cls)) or Section(options_model(cls), Recipe(cls))
+    section = Section(Recipe(cls))
     written = dict(options)
     for each in assignments:
         value = value_in(section.model, each.path[2:], each.text) if each.path[2:] else None
@@ -133,7 +132,8 @@ def _construct(
         # First without its event_map, to get its own names of its events.
         component = make_component(Recipe(cls, **arguments))
     except (Exception, SystemExit) as cause:
-        return None, [(("options",), f"its constructor raises {because(cause)}")]
+        reason = without_secrets(because(cause), arguments)
+        return None, [(("options",), f"its constructor raises {reason}")]
     try:
         own = handled_by(component)
         emitted = set(_emitted_by(component))

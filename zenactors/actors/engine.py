@@ -16,7 +16,7 @@ from loguru import logger
 from zenactors.actors.answers import Answer
 from zenactors.actors.claims import claim, other_holder, release
 from zenactors.actors.component_actor import ComponentActor
-from zenactors.actors.component_messages import Call, Open
+from zenactors.actors.component_messages import Call, LeaveProcess, Open
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.incidents import Incidents, survive_log
@@ -256,7 +256,16 @@ class Engine(Incidents):
             )
 
     def disown(self) -> None:
-        """In a forked child, which has none of the threads: be as after the end."""
+        """In a forked child, which has none of the threads: be as after the end.
+
+        If an actor's thread has forked, the child ends with the callback: see `exit_child`.
+        """
+        self.is_forked = True
+        for ref in self.refs:
+            if ref is not None:
+                ref.actor_inbox.disown(LeaveProcess())
+        for runner in list(self.runners.values()):
+            runner.disown()
         for reactor in list(self.reactors.values()):
             reactor.disown()
         self.loop.disown()

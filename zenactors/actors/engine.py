@@ -20,7 +20,7 @@ from zenactors.actors.component_messages import Call, LeaveProcess, Open
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.incidents import Incidents, survive_log
-from zenactors.actors.mailbox import InternalEnvelope
+from zenactors.actors.mailbox import InternalEnvelope, Mailbox
 from zenactors.actors.wiring import Wiring
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.clock import Deadline
@@ -262,8 +262,7 @@ class Engine(Incidents):
         """
         self.is_forked = True
         for ref in self.refs:
-            if ref is not None:
-                ref.actor_inbox.disown(LeaveProcess())
+            cast("Mailbox", ref.actor_inbox).disown(LeaveProcess())
         for runner in list(self.runners.values()):
             runner.disown()
         for reactor in list(self.reactors.values()):

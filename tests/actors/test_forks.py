@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.actors.fakes import Fake
-from tests.process.test_forks import in_child
+from tests.process.test_forks import DEADLINE, in_child
 from zenactors.actors.dispatcher import Dispatcher
 
 
@@ -86,6 +89,62 @@ def test_a_child_does_not_disturb_the_descriptors_that_its_parent_waits_for() ->
     os.close(reader)
     os.close(writer)
     assert seen == [b"!"]
+
+
+def leave(how: str) -> None:
+    if how == "raises":
+        raise ValueError("in the child")
+    if how == "exits":
+        sys.exit(5)
+
+
+@pytest.mark.parametrize(("how", "status"), [("returns", 0), ("raises", 1), ("exits", 5)])
+@pytest.mark.parametrize("where", ["event", "timer"])
+def test_a_child_that_leaves_the_callback_ends_and_handles_nothing_more(
+    where: str, how: str, status: int
+) -> None:
+    reader, writer = os.pipe()
+    children: list[int] = []
+
+    def fork(_daemon: Any, _args: Any = None) -> None:
+        os.write(writer, b"x")
+        if children:
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid:
+            children.append(os.pidfd_open(pid))
+        else:
+            children.append(-1)
+            leave(how)
+
+    def begin(daemon: Any, _args: Any) -> None:
+        for _ in range(3):  # one batch
+            daemon.queue.schedule("x")
+
+    def wait(daemon: Any, _args: Any) -> None:
+        daemon.io.call_later(0.0, fork)
+
+    component = Fake({"x": fork, "begin": begin, "wait": wait})
+    with Dispatcher([component]) as dispatcher:
+        if where == "event":
+            dispatcher.queue.schedule("begin")
+        else:
+            dispatcher.queue.schedule("wait")
+        assert dispatcher.wait_for_end(30.0)
+    [child] = children
+    ended, _, _ = select.select([child], [], [], DEADLINE)
+    if not ended:
+        signal.pidfd_send_signal(child, signal.SIGKILL)
+    result = os.waitid(os.P_PIDFD, child, os.WEXITED)
+    assert ended, "the child goes on"
+    assert result is not None
+    assert (result.si_code, result.si_status) == (os.CLD_EXITED, status)
+    os.close(writer)
+    assert os.read(reader, 9) == (b"xxx" if where == "event" else b"x")
+    os.close(reader)
+    os.close(child)
 
 
 def test_a_dispatcher_that_was_not_started_can_be_started_in_the_child() -> None:

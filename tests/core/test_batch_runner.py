@@ -386,6 +386,23 @@ def test_a_batch_of_the_control_lane_runs_between_two_strides() -> None:
     assert sum(batch.size for batch in driver.sink.reported) == 4
 
 
+@pytest.mark.parametrize("callbacks", [1, 2])
+def test_in_a_forked_child_the_callback_that_forked_is_the_last_that_runs(callbacks: int) -> None:
+    seen = []
+
+    def fork(_daemon: Any, args: Any) -> None:
+        seen.append(args)
+        if args == 40:
+            driver.runner.disown()
+
+    driver = RunnerDriver(fork, *[proceed] * (callbacks - 1))
+    driver.chain.steps[0].stride = MAX_STRIDE
+    driver.runner.arrive(driver.batch(*range(64)))
+    driver.runner.arrive(driver.batch("next", ticket=1))
+    driver.work()
+    assert seen == list(range(41))
+
+
 # --- strides and pieces -----------------------------------------------------------------------
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.running import ROOT
 from zenactors.daemon.paths import (
     ROOT_VARIABLE,
     advice_without_home,
@@ -111,3 +114,30 @@ def test_without_home_a_known_user_has_the_systems(monkeypatch: pytest.MonkeyPat
 
     found = pwd.getpwuid(known.pw_uid).pw_dir
     assert default_paths({})["cfg"] == str(Path(found, ".config"))
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["tail", "{file}", "--from", "beginning", "--exit-when-idle"], 0, "line"),
+        (["run", "spec.toml"], 78, "--app-dir '.' is relative, and the current directory is gone"),
+        (["simulate", "x:y"], 78, "--app-dir '.' is relative, and the current directory is gone"),
+    ],
+)
+def test_in_a_deleted_directory_a_command_works_or_says_what_it_needs(
+    words: list[str], status: int, said: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("line\n")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    program = (
+        "import os, sys; os.rmdir(os.getcwd());"
+        "from zenactors.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    argv = [sys.executable, "-c", program, *(word.format(file=file) for word in words)]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(argv, cwd=gone, env=env, capture_output=True, text=True, check=False)
+    assert result.returncode == status, result.stderr
+    assert said in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr

@@ -17,7 +17,7 @@ import pytest
 from loguru import logger
 
 from tests.logs.conftest import TIME, Capture, lines, messages
-from tests.running import run_python
+from tests.running import ROOT, run_python
 from zenactors.errors import ConfigurationError
 from zenactors.logs.levels import LEVELS
 from zenactors.logs.sinks import LogOptions, Logs
@@ -272,3 +272,26 @@ def test_a_programs_sink_with_the_default_sinks_number_stays() -> None:
     """
     result = run_python("-c", program, LOGURU_AUTOINIT="0")
     assert result.stdout == "mine opened\n"
+
+
+def test_started_without_standard_error_no_sink_is_taken_for_the_default_one(
+    tmp_path: Path,
+) -> None:
+    program = """if True:
+        import sys
+        from pathlib import Path
+        from loguru import logger
+        from zenactors.logs.sinks import LogOptions, Logs
+        if "mine" in sys.argv:
+            assert logger.add("mine.log", format="mine {message}") == 0
+        with Logs(LogOptions(file=Path("app.log"))):
+            logger.info("opened")
+        if "mine" in sys.argv:
+            logger.info("closed")
+    """
+    for word in ("", "mine"):
+        closed = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-c", program, word]
+        subprocess.run(closed, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+
+    assert messages(tmp_path / "app.log") == ["opened", "opened"]
+    assert lines(tmp_path / "mine.log") == ["mine opened", "mine closed"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.process.conftest import DEADLINE, Launch, Launched
+from tests.running import run_python
 from zenactors.errors import EXIT_START_FAILED
 
 
@@ -178,3 +179,17 @@ def test_a_signal_that_came_before_the_forks_is_passed_on(launch: Launch) -> Non
     launched = launch("early")
 
     assert launched.order("sigwait") == signal.SIGTERM
+
+
+def test_a_launching_process_that_may_open_no_more_files_waits_for_the_status() -> None:
+    program = """if True:
+        import os, socket, sys, time
+        from zenactors.process.launcher import DAEMON, FINAL, LaunchWatch
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        text, _writer = os.pipe2(os.O_NONBLOCK)
+        theirs.send(DAEMON)  # the kernel has left out the pidfd
+        theirs.send(FINAL + bytes([3]))
+        sys.exit(LaunchWatch(ours, text, time.monotonic, ()).status(30.0))
+    """
+    result = run_python("-c", program)
+    assert (result.returncode, result.stderr) == (3, "")

@@ -11,6 +11,7 @@ from zenactors.actors.component_messages import (
     Call,
     Change,
     ChangeTransaction,
+    LeaveProcess,
     Open,
     Quiesce,
     ReadState,
@@ -29,6 +30,7 @@ from zenactors.core.component import set_options, transfer_state
 from zenactors.core.messages import Batch
 from zenactors.core.text import short_repr
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
+from zenactors.process.streams import exit_child
 
 if TYPE_CHECKING:
     from zenactors.actors.runtime import Runtime
@@ -172,6 +174,8 @@ class ComponentActor(EngineActor):
         match message:
             case RunReactor():
                 self._call_back()
+            case LeaveProcess():
+                exit_child(0)
             case Open():
                 self._reactor.open()
             case Quiesce():

@@ -28,6 +28,11 @@ class TearDown:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class LeaveProcess:
+    """Order the end of a forked child whose callback has returned."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ReadStatistics:
     """Ask for a component's statistics, as seen by `reader`."""
 

@@ -16,11 +16,11 @@ from loguru import logger
 from zenactors.actors.answers import Answer
 from zenactors.actors.claims import claim, other_holder, release
 from zenactors.actors.component_actor import ComponentActor
-from zenactors.actors.component_messages import Call, Open
+from zenactors.actors.component_messages import Call, LeaveProcess, Open
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.incidents import Incidents, survive_log
-from zenactors.actors.mailbox import InternalEnvelope
+from zenactors.actors.mailbox import InternalEnvelope, Mailbox
 from zenactors.actors.wiring import Wiring
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.clock import Deadline
@@ -256,7 +256,15 @@ class Engine(Incidents):
             )
 
     def disown(self) -> None:
-        """In a forked child, which has none of the threads: be as after the end."""
+        """In a forked child, which has none of the threads: be as after the end.
+
+        If an actor's thread has forked, the child ends with the callback: see `exit_child`.
+        """
+        self.is_forked = True
+        for ref in self.refs:
+            cast("Mailbox", ref.actor_inbox).disown(LeaveProcess())
+        for runner in list(self.runners.values()):
+            runner.disown()
         for reactor in list(self.reactors.values()):
             reactor.disown()
         self.loop.disown()

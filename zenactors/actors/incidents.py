@@ -24,6 +24,7 @@ from zenactors.errors import (
     UnknownEventError,
     ZenDaemonStopException,
 )
+from zenactors.process.streams import exit_child
 
 if TYPE_CHECKING:
     from zenactors.actors.notifier import Notifier
@@ -56,6 +57,7 @@ class Incidents(abc.ABC):
         start_failure: The first `start` callback that failed.
         halted_with: The status with which a callback stopped everything, or None.
         ended_by: The first exception that ended everything, or None.
+        is_forked: This is a forked child: an exception of a callback ends it.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Incidents(abc.ABC):
         self._status: dict[str, int] = {}
         self.halted_with: int | None = None
         self.ended_by: BaseException | None = None
+        self.is_forked = False
 
     @abc.abstractmethod
     def halt(self) -> None:
@@ -101,9 +104,12 @@ class Incidents(abc.ABC):
         if not starting:  # the start raises the exception
             with survive_log():
                 self.dead_letters.log(letter, count)
+        self._end_child(letter.cause)
 
     def stop_at_once(self, status: int, cause: BaseException) -> None:
         """Stop the daemon in an orderly way, because a callback asked for it."""
+        if self.is_forked:
+            exit_child(status)
         self.halted_with = status
         self.ended_by = self.ended_by or cause
         self.set_exit_status(status)
@@ -112,12 +118,17 @@ class Incidents(abc.ABC):
             level = "DEBUG" if isinstance(cause, ZenDaemonStopException) else "INFO"
             logger.log(level, "A callback stops everything: {cause}", cause=short_repr(cause))
 
+    def _end_child(self, cause: BaseException) -> None:
+        # The other two have a status of their own, which `stop_at_once` gets.
+        if self.is_forked and not isinstance(cause, SystemExit | KeyboardInterrupt):
+            exit_child(EXIT_FAILURE)
+
     # --- everything else -----------------------------------------------------------------------
 
     def callback_failed(self, component: str, callback: str, cause: BaseException) -> None:
         """Log an exception that was raised outside of any event: ten times, then sum up."""
         count = self._failures.add((component, callback))
-        if not self._failures.is_worth_a_line(count):
+        if not self.is_forked and not self._failures.is_worth_a_line(count):
             return
         with survive_log():
             log_failure(
@@ -129,6 +140,7 @@ class Incidents(abc.ABC):
                 cause=short_repr(cause),
                 times=f"; {count:,} times by now, the next are summed up" * (count >= LOGGED),
             )
+        self._end_child(cause)
 
     def rollback_failed(self, index: int, cause: BaseException) -> None:
         """End everything: a component works neither with its new options nor with its old ones."""

@@ -120,6 +120,11 @@ class Mailbox(ControlLane):
             if reactor is not None:
                 reactor.wake()
 
+    def disown(self, message: Any) -> None:
+        """In a forked child: return this message next. Takes no lock."""
+        self._streak = 0
+        self._control.appendleft(InternalEnvelope(message))
+
     def pending(self) -> bool:
         """Return True if there may be anything to do besides due timers. Thread: own."""
         reactor = self.reactor

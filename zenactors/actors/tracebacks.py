@@ -10,6 +10,7 @@ show of it.
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -88,8 +89,13 @@ def traceback_text(cause: BaseException, found: TracebackType | None) -> str:
 
 
 def makes_default_sink() -> bool:
-    """Return True if loguru adds a sink of its own, unless the environment forbids it."""
-    return os.environ.get("LOGURU_AUTOINIT", "1").strip().lower() not in _FALSE
+    """Return True if loguru has added a sink of its own.
+
+    It does unless the environment forbids it, or the program was started with standard error
+    closed. Then the first sink that anybody adds has the number `DEFAULT_SINK`.
+    """
+    is_wanted = os.environ.get("LOGURU_AUTOINIT", "1").strip().lower() not in _FALSE
+    return is_wanted and sys.__stderr__ is not None
 
 
 def has_default_sink() -> bool:

@@ -14,6 +14,7 @@ from zenactors.core.recipe import Recipe
 from zenactors.core.text import short_repr
 from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import ConfigurationError
+from zenactors.spec.assemble import absolute_app_dir
 from zenactors.spec.importing import look_first_in
 from zenactors.spec.objects import call, import_object, make
 from zenactors.testing import Scenario
@@ -39,7 +40,7 @@ class Source:
     def __init__(self, spec: str, app_dir: Path, assignments: Sequence[Assignment] = ()) -> None:
         self._assignments = assignments
         self._spec = spec
-        self._app_dir = app_dir.absolute()
+        self._app_dir = absolute_app_dir(app_dir)
         self._made: Any = None  # for the first run, if SPEC had to be built to see its kind
         self._before: list[object] = []  # kept alive, so that no new object has their identity
 

@@ -114,6 +114,7 @@ class BatchRunner:
         self._position = 0
         self._dead = 0
         self._survivors: list[Any] = []
+        self._running: list[Any] = []  # the events of the stride that is being run
 
     def arrive(self, batch: Batch) -> None:
         """Accept a batch. Keep it until all batches with earlier tickets have arrived.
@@ -166,7 +167,9 @@ class BatchRunner:
         total = len(batch.items)
         begin, end = self._position, self._position + step.stride
         stride = batch.items if begin == 0 and end >= total else batch.items[begin:end]
+        self._running = stride
         self._dead += self._run(batch, step, stride, self._survivors)
+        self._running = []
         after = self._now()
         elapsed = after - now
         count = len(stride) - self._not_run
@@ -192,6 +195,11 @@ class BatchRunner:
             self._send_done(batch)
             self._begun = after
         return not self.stopped
+
+    def disown(self) -> None:
+        """In a forked child: run nothing more. All events are the parent's."""
+        self.stopped = True
+        self._running.clear()  # the loop over it ends with the callback that has forked
 
     def _send_done(self, batch: Batch) -> None:
         """Send on the finished events of a batch, and keep the rest."""

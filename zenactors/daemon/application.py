@@ -199,7 +199,9 @@ class BaseApp(ApplicationNames):
         return {key: value for key, value in files.items() if key not in searched}
 
     def _foreground_files(self) -> dict[str, Any]:
-        directory, name = self._directory or "", self._file_name
+        directory, name = self._directory, self._file_name
+        if directory is None:  # it is gone
+            return {self.CONFIG_NAME: name}
         return {
             self.CONFIG_NAME: name,
             self.CONFIG_STATE_FILE: str(Path(directory, f"{name}.state")),

@@ -183,12 +183,17 @@ class LaunchWatch:
                     self._ended = self._ended or self._daemon < 0
                     return
                 if message == DAEMON:
-                    [self._daemon] = descriptors
-                    self._poll.register(self._daemon, select.POLLIN)
-                    while self._unsent:
-                        self._send(self._unsent.pop(0))
+                    self._watch_daemon(descriptors)
                 else:
                     self._status = message[len(FINAL)]
+
+    def _watch_daemon(self, descriptors: list[int]) -> None:
+        if not descriptors:
+            return  # too many are open here; then the end of the messages is the daemon's end
+        [self._daemon] = descriptors
+        self._poll.register(self._daemon, select.POLLIN)
+        while self._unsent:
+            self._send(self._unsent.pop(0))
 
     def _show_text(self) -> None:
         with contextlib.suppress(BlockingIOError):

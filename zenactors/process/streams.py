@@ -110,6 +110,15 @@ def _give_up(stream: TextIO | None) -> None:
         os.close(null)
 
 
+def exit_child(status: int) -> NoReturn:
+    """Flush the standard streams and end a forked child whose code does not end it itself.
+
+    Exit handlers do not run: they are the parent's, as are multiprocessing's children.
+    """
+    flush_standard_streams()
+    os._exit(status & 0xFF)
+
+
 def exit_at_once(status: int) -> NoReturn:
     """Flush the standard streams and end the process, without waiting for a thread.
 

@@ -92,7 +92,7 @@ def load(
     Raises:
         ConfigurationError: One line for each problem.
     """
-    app_dir = app_dir.absolute()
+    app_dir = absolute_app_dir(app_dir)
     if not app_dir.is_dir():
         raise ConfigurationError(f"--app-dir {str(app_dir)!r} is not a directory")
     look_first_in(app_dir)
@@ -109,6 +109,21 @@ def load(
             " give it to the ZenDaemon in the code"
         )
     return _load_object(spec, app_dir, _Given(settings or {}, assignments))
+
+
+def absolute_app_dir(app_dir: Path) -> Path:
+    """Return the absolute path of a directory with modules.
+
+    Raises:
+        ConfigurationError: It is relative, and the current directory was deleted.
+    """
+    try:
+        return app_dir.absolute()
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"--app-dir {str(app_dir)!r} is relative, and the current directory is gone: give an"
+            " absolute path"
+        ) from None
 
 
 def _names_beside(path: Path) -> list[str]:

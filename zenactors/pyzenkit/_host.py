@@ -29,6 +29,7 @@ from zenactors.process.pidfile import PidFile
 from zenactors.process.privileges import enter
 from zenactors.process.signals import SignalTrap
 from zenactors.process.streams import connect_standard_streams, exit_at_once
+from zenactors.pyzenkit._callbacks import WiredCallbacks
 
 if TYPE_CHECKING:
     from zenactors.actors.notifier import Wait
@@ -64,13 +65,13 @@ class Loop(MainLoop):
     """A main loop that gives signals to the application's `_hnd_signal_*`.
 
     Args:
-        application: The application.
+        host: The daemon.
         options: Those of `MainLoop`.
     """
 
-    def __init__(self, application: Any, clock: Any, **options: Any) -> None:
+    def __init__(self, host: Host, clock: Any, **options: Any) -> None:
         super().__init__(clock, **options)
-        self._application = application
+        self._host = host
 
     @contextlib.contextmanager
     def subscribed(self) -> Iterator[Wait]:
@@ -82,7 +83,7 @@ class Loop(MainLoop):
     def interrupt(self) -> None:
         """Stop gracefully, or at once if it is asked for the third time. Thread: main."""
         assert self._dispatcher is not None
-        self._application.native.was_asked = True
+        self._host.asked += 1
         self._interrupt(self._dispatcher, "SIGINT")
 
     def post(self, event: Any) -> None:
@@ -94,7 +95,7 @@ class Loop(MainLoop):
             logger.warning("Ignored, because no callback handles it: event {event!r}", event=event)
 
     def _act(self, number: int, name: str) -> None:
-        handle = self._application.signal_handlers().get(number)
+        handle = self._host.replaced.get(number) or self._host.handlers().get(number)
         if handle is None or self._dispatcher is None or self._leaving:
             super()._act(number, name)
             return
@@ -109,18 +110,30 @@ class Host(NativeDaemon):
 
     Args:
         application: A `zenactors.pyzenkit.zendaemon.ZenDaemon`.
+        serve: Runs its stages in a harness, and returns the exit status.
+        handlers: Returns its method for each signal.
 
     Attributes:
-        was_asked: True if the daemon was asked to stop, and does not end for want of work.
+        asked: How often the daemon was asked to stop; 0 if it ends for want of work.
+        replaced: The handlers of signals that the program itself has set.
 
     Thread: main.
     """
 
-    was_asked = False
+    asked = 0
     _is_set_up = False
+    _works = False
 
-    def __init__(self, application: Any) -> None:
+    def __init__(
+        self,
+        application: Any,
+        serve: Callable[[], int],
+        handlers: Callable[[], dict[int, Any]],
+    ) -> None:
         self.application = application
+        self.handlers = handlers
+        self.replaced: dict[int, Any] = {}
+        self._serve = serve
         super().__init__(name=application.name, ordering="global", policy=POLICY)
         self._launcher: Launcher | None = None
         self._terminal: tuple[int, int] | None = None
@@ -147,12 +160,21 @@ class Host(NativeDaemon):
             runtime=self._runtime,
         )
         application.queue.connect(dispatcher.queue)
+        application.callbacks = WiredCallbacks(application.callbacks)
         return dispatcher
 
     @property
     def is_wired(self) -> bool:
         """True once the callbacks are in their chains."""
         return "dispatcher" in vars(self)
+
+    def ask(self, times: int) -> None:
+        """Note how often the daemon was asked to stop; if events are handled, stop gracefully."""
+        if not self._works:
+            self.asked = times
+        elif times:
+            self.asked = times
+            self.dispatcher.set_done()
 
     @property
     def loop(self) -> Loop:
@@ -162,13 +184,12 @@ class Host(NativeDaemon):
 
     def _make_main_loop(self, trap: Callable[[Iterable[int]], Trap] = SignalTrap) -> MainLoop:
         return Loop(
-            self.application, self._clock, runtime=self._runtime, answers=self._answers, trap=trap
+            self, self._clock, runtime=self._runtime, answers=self._answers, trap=trap
         )
 
     def serve(self) -> int:
-        """Run the application in a harness; see its `serve`."""
-        status: int = self.application.serve()
-        return status
+        """Run the application's stages in a harness."""
+        return self._serve()
 
     # --- the engine -----------------------------------------------------------------------------
 
@@ -186,7 +207,11 @@ class Host(NativeDaemon):
             function(self.application)
 
     def work(self) -> None:
-        """Let events happen until the application ends."""
+        """Let events happen until the application ends. Requests to stop from before are void."""
+        self.asked, self._works = 0, True
+        if not self._simulated:
+            ours = (self._catch, signal.default_int_handler)
+            self.replaced = {n: h for n, h in _handlers().items() if h not in ours}
         self._main_loop.serve(
             self.dispatcher,
             lambda: None,

@@ -54,7 +54,9 @@ DIFFERENT = (
     "threads",
     "the fork",
     "the launching process",
-    "`_init_event_callback`",
+    "`_init_event_callback`, changes of `callbacks`",
+    "`set_done()` three times, `flag_loop_done = 3`",
+    "`flag_loop_done = 0` after a request to stop",
     "SIGTERM",
     "a callback that runs when a stop takes longer than `MAX_STOP_TIMEOUT`, or at the third SIGINT",
     "SIGUSR1 without a callback",
@@ -70,6 +72,7 @@ DIFFERENT = (
     "a PID file",
     "`user`",
     "`json_save` of data that is not JSON",
+    "no `log_file`, a configuration file with `null`",
     "`.env` files",
     "`queue.events`, `queue.events_at`",
 )
@@ -217,6 +220,23 @@ def test_the_poller_fails(tmp_path: Path, failure: str) -> None:
     options = [*ON, f"--fail={failure}"]
     there, here = both(tmp_path, POLL, "poller.py", *options, signals=signals)
     assert_same(there, here)
+
+
+@needs_pyzenkit
+@WHERE
+def test_the_poller_sets_a_handler_itself(tmp_path: Path, where: str) -> None:
+    background = where == "background"
+    there, here = both(
+        tmp_path,
+        POLL,
+        "poller.py",
+        *(() if background else ON),
+        "--fail=handler",
+        signals=[signal.SIGTERM],
+        background=background,
+    )
+    assert_same(there, here)
+    assert "own handler of 15" in here.said
 
 
 @needs_pyzenkit

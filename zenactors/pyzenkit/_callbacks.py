@@ -19,7 +19,7 @@ class _Refusing:
     sort = update = _refuse
 
 
-class WiredCallbacks(_Refusing, dict[Any, Any]):  # type: ignore[misc]
+class WiredCallbacks(_Refusing, dict[Any, Any]):
     """The callbacks of each event. See `_Refusing`."""
 
     def __init__(self, callbacks: dict[Any, list[Any]]) -> None:
@@ -29,7 +29,7 @@ class WiredCallbacks(_Refusing, dict[Any, Any]):  # type: ignore[misc]
         return (dict, (dict(self),))
 
 
-class _WiredChain(_Refusing, list[Any]):  # type: ignore[misc]
+class _WiredChain(_Refusing, list[Any]):
     """The callbacks of one event."""
 
     def __reduce__(self) -> tuple[Any, ...]:

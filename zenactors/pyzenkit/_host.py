@@ -133,7 +133,7 @@ class Host(NativeDaemon):
         self.application = application
         self.handlers = handlers
         self.replaced: dict[int, Any] = {}
-        self._serve = serve
+        self._run_stages = serve
         super().__init__(name=application.name, ordering="global", policy=POLICY)
         self._launcher: Launcher | None = None
         self._terminal: tuple[int, int] | None = None
@@ -183,13 +183,11 @@ class Host(NativeDaemon):
         return self._main_loop
 
     def _make_main_loop(self, trap: Callable[[Iterable[int]], Trap] = SignalTrap) -> MainLoop:
-        return Loop(
-            self, self._clock, runtime=self._runtime, answers=self._answers, trap=trap
-        )
+        return Loop(self, self._clock, runtime=self._runtime, answers=self._answers, trap=trap)
 
     def serve(self) -> int:
         """Run the application's stages in a harness."""
-        return self._serve()
+        return self._run_stages()
 
     # --- the engine -----------------------------------------------------------------------------
 

@@ -378,9 +378,7 @@ class BaseApp:
         self.logger.setLevel(logs[self.CORE_LOGGING_LEVEL])
         if logs[self.CORE_LOGGING_TOCONS]:
             form = "%(asctime)s %(levelname)s: %(message)s"
-            _add_handler(
-                self.logger, logging.StreamHandler(), logs[self.CORE_LOGGING_LEVELC], form
-            )
+            _add_handler(self.logger, logging.StreamHandler(), logs[self.CORE_LOGGING_LEVELC], form)
         if logs[self.CORE_LOGGING_TOFILE]:
             form = f"%(asctime)s {self.name} [%(process)d] %(levelname)s: %(message)s"
             file = logging.handlers.WatchedFileHandler(self.c(self.CONFIG_LOG_FILE))
@@ -581,6 +579,30 @@ class BaseApp:
         """Print a progress bar over the last one."""
         sys.stdout.write(f"\r{BaseApp.format_progress_bar(percent, bar_len)}")
         sys.stdout.flush()
+
+
+class DemoBaseApp(BaseApp):
+    """An application that greets, with its files in /tmp.
+
+    Its configuration file and directory must exist there.
+
+    Args:
+        name: The application's name.
+        description: One line on its purpose.
+    """
+
+    def __init__(self, name: str | None = None, description: str | None = None) -> None:
+        super().__init__(
+            name=name or "demo-baseapp.py",
+            description=description or "A demonstration",
+            **{f"path_{kind}": "tmp" for kind in _DIRECTORIES},
+        )
+
+    def _sub_stage_process(self) -> None:
+        """Greet, and more so with `--verbose`."""
+        self.logger.info("The demonstration works; try --help, --verbose and --debug")
+        for level in range(4):
+            self.p(f"Hello, at verbosity {level}", level)
 
 
 def add_flag(parser: Any, name: str, meaning: str) -> None:

@@ -24,7 +24,7 @@ from zenactors.core import component as core_component
 from zenactors.core.batch_runner import exit_status
 from zenactors.core.clock import SystemClock
 from zenactors.core.event_queue import EventQueueManager
-from zenactors.core.statistics import calc_statistics, copy_counters
+from zenactors.core.statistics import CounterLock, calc_statistics, copy_counters
 from zenactors.daemon.actions import send_signal
 from zenactors.daemon.json_file import save_json
 from zenactors.errors import (
@@ -36,7 +36,7 @@ from zenactors.errors import (
 )
 from zenactors.process.privileges import parse_umask
 from zenactors.process.signals import SIGNALS_TO_NAMES_DICT
-from zenactors.pyzenkit import baseapp, daemonizer
+from zenactors.pyzenkit import baseapp, daemonizer  # noqa: F401 - pyzenkit's has it, too
 from zenactors.pyzenkit._host import Host
 from zenactors.pyzenkit._queue import DaemonQueue
 
@@ -110,12 +110,22 @@ class ZenDaemonComponent(core_component.ZenDaemonComponent):
         vars(self).update(before)
         self.statistics_cur = {}
         self.statistics_prev: dict[Any, Any] = {}
-        self.statistics_ts = self._clock.time()
+        self.statistics_ts = self.__now()
+        self.__counting = CounterLock()
+
+    def __now(self) -> float:
+        now: float = getattr(self._clock, "time", SystemClock().time)()
+        return now
+
+    def inc_statistic(self, key: Any, increment: float = 1) -> None:
+        """Add to a counter."""
+        with self.__counting.lock:
+            self.statistics_cur[key] = self.statistics_cur.get(key, 0) + increment
 
     def get_statistics(self) -> dict[Any, Any]:  # type: ignore[override]
         """Return the counters, with increase and rate since the last call."""
-        with self._counting.lock:
-            now, current = self._clock.time(), copy_counters(self.statistics_cur)
+        with self.__counting.lock:
+            now, current = self.__now(), copy_counters(self.statistics_cur)
             result = calc_statistics(current, self.statistics_prev, now - self.statistics_ts)
             self.statistics_prev, self.statistics_ts = current, now
         return result
@@ -640,7 +650,9 @@ class DemoDaemonComponent(ZenDaemonComponent):
 
 
 class DemoZenDaemon(ZenDaemon):
-    """A daemon with one `DemoDaemonComponent`, in the foreground, with files in /tmp.
+    """A daemon with one `DemoDaemonComponent`, in the foreground, with its files in /tmp.
+
+    Its configuration file and directory must exist there.
 
     Args:
         name: The daemon's name.
@@ -655,8 +667,6 @@ class DemoZenDaemon(ZenDaemon):
             description=description or "A demonstration",
             **{f"path_{kind}": "tmp" for kind in ("bin", "cfg", "var", "log", "run", "tmp")},
             default_no_daemon=True,
-            default_config_dir_silent=True,
-            default_config_file_silent=True,
             default_stats_interval=self.DEMO_INTERVAL_STATS,
             components=[DemoDaemonComponent()],
         )

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -287,6 +288,64 @@ def test_a_component_counts_whatever_its_attributes_are_called() -> None:
     vars(component).update(clock="noon", _counting=0, _clock="noon")
     component.inc_statistic("things", 2)
     assert component.get_statistics()["things"]["inc"] == 2
+
+
+class Property(Acting):
+    name = property(lambda _: "mine")
+    event_map = property(lambda _: 3)
+
+
+class Threaded(Acting, threading.Thread):
+    def __init__(self) -> None:
+        Acting.__init__(self)
+        threading.Thread.__init__(self, name="mine")
+
+
+class Constant(Acting):
+    name = "mine"
+
+
+class Uninitialized(Acting):
+    def __init__(self) -> None:
+        self.act, self.noted = None, []
+        self.statistics_cur, self.statistics_prev, self.statistics_ts = {}, {}, 0.0
+
+
+@pytest.mark.parametrize("cls", [Property, Threaded, Constant, Uninitialized])
+def test_a_component_has_no_attributes_but_its_statistics(cls: type[Any]) -> None:
+    component = cls()
+    component.inc_statistic("things")
+    assert component.get_statistics()["things"]["cnt"] == 1
+    assert getattr(component, "name", "mine") == "mine"
+    with Harness(daemon_of(component, schedule_after=[]).native) as harness:
+        assert harness.run() == 0
+    assert len(component.noted) == 1
+
+
+def test_a_component_that_is_listed_twice_gets_its_events_twice() -> None:
+    component = Acting()
+    with Harness(daemon_of(component, component, schedule_after=[]).native) as harness:
+        assert harness.run() == 0
+    assert len(component.noted) == 2
+
+
+def test_an_event_with_an_empty_list_of_callbacks_is_ignored() -> None:
+    daemon = daemon_of(Acting(), schedule=[("nothing", 1)], schedule_after=[])
+    daemon.callbacks["nothing"] = []
+    with Harness(daemon.native) as harness:
+        assert harness.run() == 0
+
+
+def test_an_overridden_wait_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    class Waiting(ZenDaemon):
+        def wait(self, period: float) -> None:
+            raise AssertionError("the event loop waits by itself")
+
+    for cls in (Waiting, ZenDaemon):
+        caplog.clear()
+        with Harness(cls(name="waiting", schedule_after=[]).native) as harness:
+            assert harness.run() == 0
+        assert ("overridden wait" in caplog.text) == (cls is Waiting)
 
 
 def test_a_component_may_take_its_own_attributes() -> None:

@@ -64,6 +64,7 @@ DIFFERENT = (
     "SIGUSR2",
     "a signal that comes just before a wait",
     "`wait(period)`",
+    "an overridden `wait` or `_hnd_signal_wakeup`",
     "delays",
     "events due at the same time",
     'a falsy event (`0`, `""`)',
@@ -74,7 +75,7 @@ DIFFERENT = (
     "`json_save` of data that is not JSON",
     "no `log_file`, a configuration file with `null`",
     "`.env` files",
-    "`queue.events`, `queue.events_at`",
+    "`queue.events`, `queue.events_at`, another `queue`",
 )
 
 needs_pyzenkit = pytest.mark.skipif(
@@ -279,6 +280,26 @@ def test_the_pipeline(tmp_path: Path, where: str) -> None:
 def test_the_pipelines_actions(tmp_path: Path, options: list[str]) -> None:
     there, here = both(tmp_path, PIPE, "pipeline.py", "--action", *options)
     assert_same(there, here)
+
+
+@needs_pyzenkit
+@WHERE
+@pytest.mark.parametrize("last", [signal.SIGINT, signal.SIGTERM])
+def test_signals_reach_a_daemon_with_an_event_loop_of_its_own(
+    tmp_path: Path, where: str, last: int
+) -> None:
+    background = where == "background"
+    there, here = both(
+        tmp_path,
+        {},
+        "looper.py",
+        *(() if background else ON),
+        signals=[signal.SIGHUP, last],
+        background=background,
+    )
+    assert_same(there, here)
+    assert here.said[:4] == ["event looper False", "ready", "event looper False", "ready"]
+    assert ("event looper True" in here.said) == (last == signal.SIGINT)
 
 
 def test_the_log_file_has_pyzenkits_form(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.core.callbacks import FLAG_CONTINUE
 from zenactors.core.clock import SystemClock
 from zenactors.core.policy import EventPolicy
 from zenactors.daemon.ending import log_report
@@ -82,15 +83,20 @@ class Loop(MainLoop):
 
     def interrupt(self) -> None:
         """Stop gracefully, or at once if it is asked for the third time. Thread: main."""
-        assert self._dispatcher is not None
         self._host.asked += 1
-        self._interrupt(self._dispatcher, "SIGINT")
+        if self._dispatcher is not None:
+            self._interrupt(self._dispatcher, "SIGINT")
+        else:  # the application has a loop of its own
+            self._host.dispatcher.set_done()
+            self._host.application.queue.schedule_next(Dispatcher.EVENT_STOP)
 
     def post(self, event: Any) -> None:
         """Schedule the event of a signal, unless no callback handles it. Thread: main."""
-        assert self._dispatcher is not None
-        if event in self._dispatcher.chains():
-            self._schedule(self._dispatcher, event)
+        if event in self._host.dispatcher.chains():
+            if self._dispatcher is not None:
+                self._schedule(self._dispatcher, event)
+            else:
+                self._host.application.queue.schedule_next(event)
         else:
             logger.warning("Ignored, because no callback handles it: event {event!r}", event=event)
 
@@ -123,6 +129,7 @@ class Host(NativeDaemon):
     asked = 0
     _is_set_up = False
     _works = False
+    _has_own_loop = False
 
     def __init__(
         self,
@@ -145,11 +152,12 @@ class Host(NativeDaemon):
     def dispatcher(self) -> Dispatcher:
         """The engine; wired when it is first used, by the application's `callbacks`."""
         application = self.application
+        components = {id(each): each for each in application.components}  # one may be there twice
         dispatcher = Dispatcher(
-            application.components,
+            list(components.values()),
             ordering=self.ordering,
             policy=POLICY,
-            chains=application.callbacks,
+            chains={e: chain or [_ignore] for e, chain in application.callbacks.items()},
             config=application.config,
             start_timeout=START_TIMEOUT,
             stop_timeout=MAX_STOP_TIMEOUT,
@@ -246,10 +254,13 @@ class Host(NativeDaemon):
         for stream, kept in zip((1, 2), self._terminal, strict=True):
             os.dup2(kept, stream)
 
-    def become(self, chroot_dir: Any, work_dir: Any, umask: Any, pid_file: Any) -> None:
+    def become(
+        self, chroot_dir: Any, work_dir: Any, umask: Any, pid_file: Any, *, own_loop: bool
+    ) -> None:
         """Enter the directories, write the PID file, and keep signals for the main loop.
 
-        In a harness it does nothing.
+        In a harness it does nothing. If the application may have a loop of its own, its methods
+        handle signals at once.
 
         Raises:
             ProcessSetupError: The system refuses.
@@ -257,6 +268,7 @@ class Host(NativeDaemon):
         """
         if self._simulated:
             return
+        self._has_own_loop = own_loop
         for number, event in SIGNAL_EVENTS.items():
             if event is not None:
                 signal.signal(number, self._catch)
@@ -274,8 +286,11 @@ class Host(NativeDaemon):
         for descriptor in kept:
             os.close(descriptor)
 
-    def _catch(self, number: int, _frame: FrameType | None) -> None:
-        self._caught.append(number)
+    def _catch(self, number: int, frame: FrameType | None) -> None:
+        if self._has_own_loop:
+            self.handlers()[number](number, frame)
+        else:
+            self._caught.append(number)
 
     def _raise_caught(self) -> None:
         caught, self._caught = self._caught, []
@@ -310,6 +325,11 @@ class Host(NativeDaemon):
                 format="{message}",
                 diagnose=False,
             )
+
+
+def _ignore(_daemon: Any, args: Any) -> tuple[int, Any]:
+    """Handle an event that has an empty list of callbacks."""
+    return (FLAG_CONTINUE, args)
 
 
 def _pass_on(record: Any, target: Any) -> None:

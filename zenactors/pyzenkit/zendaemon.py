@@ -104,14 +104,14 @@ class ZenDaemonComponent(core_component.ZenDaemonComponent):
 
     gen_event_handler: Any = staticmethod(_gen_event_handler)
 
+    _clock = SystemClock()
+    __counting = CounterLock()
+
     def __init__(self, **kwargs: Any) -> None:
-        before = dict(vars(self))  # what a subclass has set before it calls this
-        super().__init__()
-        vars(self).update(before)
+        # Nothing else is set: a subclass may have a method or a property of any other name.
         self.statistics_cur = {}
         self.statistics_prev: dict[Any, Any] = {}
         self.statistics_ts = self.__now()
-        self.__counting = CounterLock()
 
     def __now(self) -> float:
         now: float = getattr(self._clock, "time", SystemClock().time)()
@@ -327,6 +327,7 @@ class ZenDaemon(baseapp.BaseApp):
                 self.c(self.CONFIG_WORK_DIR),
                 umask if umask is None else parse_umask(umask),
                 pid_file,
+                own_loop=type(self)._event_loop is not ZenDaemon._event_loop,  # noqa: SLF001 - its own
             )
         except (ConfigurationError, ProcessSetupError) as cause:
             raise ZenDaemonException(str(cause)) from cause
@@ -335,11 +336,15 @@ class ZenDaemon(baseapp.BaseApp):
     def _event_loop(self) -> NoReturn:
         """Handle events until the daemon ends, and raise the reason.
 
+        It does not call `wait`: a subclass that overrides it is told so in the log.
+
         Raises:
             ZenDaemonStopException: It was asked to stop.
             QueueEmptyException: Nothing is left to do.
             BaseException: What a callback has raised.
         """
+        if type(self).wait is not ZenDaemon.wait:
+            self.logger.warning("The event loop never calls the overridden wait()")
         self.__host.work()
         dispatcher, report = self.__host.dispatcher, self.__host.stop_report
         cause = dispatcher.ended_by

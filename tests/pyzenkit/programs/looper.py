@@ -1,13 +1,14 @@
 """A daemon with an event loop of its own, as its author wrote it for pyzenkit."""
 
+import itertools
 import os
 import select
+import signal
 
 from pyzenkit.zendaemon import QueueEmptyException, ZenDaemon, ZenDaemonComponent
 
 TRACE = os.open(os.environ["TRACE"], os.O_WRONLY)
-PAUSE = 0.01  # seconds; a signal may come at any time
-TURNS = 2_000  # it ends after a while, even if no signal reaches it
+LONGEST = 20.0  # seconds; it ends after a while, even if no signal reaches it
 
 
 def say(*words):
@@ -34,15 +35,18 @@ class LoopDaemon(ZenDaemon):
     """The daemon."""
 
     def _event_loop(self):
-        for turn in range(TURNS):
+        signals, waker = os.pipe()
+        os.set_blocking(waker, False)
+        signal.set_wakeup_fd(waker)
+        for turn in itertools.count():
             try:
                 event, args = self.queue.next()
             except QueueEmptyException:
-                if self.is_done():
-                    break
                 if turn == 1:
                     say("ready")
-                select.select([], [], [], PAUSE)
+                if not select.select([signals], [], [], LONGEST)[0]:
+                    break
+                os.read(signals, 1)
                 continue
             for callback in self.callbacks[event]:
                 _, args = callback(self, args)

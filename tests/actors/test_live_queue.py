@@ -261,6 +261,23 @@ def test_in_a_callback_schedule_next_overtakes_the_components_waiting_events() -
     assert component.seen == ["first", "before", "behind"]
 
 
+def test_a_callback_finds_what_it_has_scheduled_in_the_queue() -> None:
+    found: list[Any] = []
+
+    def cbk(daemon: Any, _args: Any) -> None:
+        daemon.queue.schedule("y", "taken")
+        found.append(daemon.queue.next())
+        daemon.queue.schedule_after(600.0, "y", "later")
+        found.append(daemon.queue.count())
+
+    component = Fake({"x": cbk, "y": None})
+    with Dispatcher([component], ordering="global") as dispatcher:
+        dispatcher.queue.schedule("x")
+        assert dispatcher.drain(DEADLINE)
+    assert found == [("y", "taken"), 1]
+    assert component.seen == [None]
+
+
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), float("-inf")])
 def test_an_impossible_time_is_refused(seconds: float) -> None:
     queue = Dispatcher([Fake({"x": None})]).queue

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import signal
+import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +16,7 @@ from typing import Any
 import pytest
 
 from zenactors.pyzenkit import jsonconf
-from zenactors.pyzenkit.baseapp import ZenAppSetupException
+from zenactors.pyzenkit.baseapp import DemoBaseApp, ZenAppSetupException
 from zenactors.pyzenkit.zendaemon import (
     MAX_STOP_ATTEMPTS,
     QueueEmptyException,
@@ -178,6 +182,172 @@ def test_a_callback_that_comes_too_late_is_an_error() -> None:
         assert harness.run() == 0
 
 
+def test_callbacks_cannot_be_changed_while_they_are_used() -> None:
+    def change(daemon: Any) -> Any:
+        with pytest.raises(RuntimeError, match="too late"):
+            daemon.callbacks["new"] = []
+        with pytest.raises(RuntimeError, match="too late"):
+            daemon.callbacks["note"].append(print)
+        with pytest.raises(RuntimeError, match="too late"):
+            daemon.callbacks.setdefault("new", []).append(print)
+        copied = copy.copy(daemon.callbacks)
+        copied["new"] = [*copy.copy(copied["note"]), print]
+        assert "new" not in daemon.callbacks
+        assert json.loads(json.dumps(daemon.callbacks, default=str))["note"]
+        return (daemon.FLAG_CONTINUE, None)
+
+    assert run(change, schedule=[("act", "act")])[1] == 0
+
+
+def test_a_callback_sees_in_the_queue_what_it_has_scheduled() -> None:
+    seen: list[Any] = []
+
+    def fill(daemon: Any) -> Any:
+        for ask in (daemon.queue.when, daemon.queue.wait):
+            with pytest.raises(IndexError):
+                ask()
+        daemon.queue.schedule("note", "taken")
+        seen.append(daemon.queue.next())
+        for _ in range(3):
+            daemon.queue.schedule("note", daemon.queue.count())
+        daemon.queue.schedule_after(60.0, "note", "later")
+        seen.append(daemon.queue.count())
+        seen.append(daemon.queue.wait())
+        return (daemon.FLAG_CONTINUE, "filled")
+
+    component, status = run(fill, schedule=[("act", "act")])
+    assert status == 0
+    assert seen == [("note", "taken"), 4, 0]
+    assert [args for args, _ in component.noted] == ["act", 0, 1, 2, "later"]
+
+
+def test_the_requests_to_stop_are_counted() -> None:
+    seen: list[Any] = []
+
+    def stop(daemon: Any) -> Any:
+        seen.append((daemon.is_done(), daemon.flag_loop_done))
+        daemon.set_done()
+        daemon.flag_loop_done += 1
+        seen.append((daemon.is_done(), daemon.flag_loop_done))
+        daemon.flag_loop_done = 0
+        seen.append((daemon.is_done(), daemon.flag_loop_done))
+        return (daemon.FLAG_CONTINUE, None)
+
+    assert run(stop, schedule=[("act", "act")])[1] == 0
+    assert seen == [(False, 0), (True, 2), (True, 2)]
+
+
+def test_a_request_to_stop_during_the_setup_is_forgotten() -> None:
+    class Hasty(Acting):
+        def setup(self, daemon: Any) -> None:
+            daemon.set_done()
+            assert daemon.is_done()
+
+    component = Hasty()
+    later = [(60.0, "note", "later")]
+    with Harness(daemon_of(component, schedule_after=later).native) as harness:
+        assert harness.run() == 0
+    assert [args for args, _ in component.noted] == [None, "later"]
+
+
+def test_a_daemon_may_take_its_own_attributes() -> None:
+    class Taken(ZenDaemon):
+        signal_handlers = 1
+
+        def __init__(self, **kwargs: Any) -> None:
+            self._host = "localhost"
+            super().__init__(**kwargs)
+            self.behind = self.native
+            self.native = 2
+
+        def serve(self, port: int) -> None:
+            raise AssertionError("not a hook of pyzenkit")
+
+        def _own_file(self) -> None:
+            raise AssertionError("not a hook of pyzenkit")
+
+        def _add_handler(self) -> None:
+            raise AssertionError("not a hook of pyzenkit")
+
+    daemon = Taken(name="taken", components=[Acting()], default_log_file=os.devnull)
+    daemon._configure_postprocess()
+    daemon._stage_setup_logging()
+    for handler in list(daemon.logger.handlers):
+        daemon.logger.removeHandler(handler)
+        handler.close()
+    daemon.behind.close(0)
+    daemon = Taken(name="taken", components=[Acting()])
+    with Harness(daemon.behind) as harness:
+        harness.signal(signal.SIGINT)
+        assert harness.run() == 0
+    assert (daemon._host, daemon.native, daemon.signal_handlers) == ("localhost", 2, 1)
+
+
+def test_a_component_counts_whatever_its_attributes_are_called() -> None:
+    component = Acting()
+    vars(component).update(clock="noon", _counting=0, _clock="noon")
+    component.inc_statistic("things", 2)
+    assert component.get_statistics()["things"]["inc"] == 2
+
+
+class Property(Acting):
+    name = property(lambda _: "mine")
+    event_map = property(lambda _: 3)
+
+
+class Threaded(Acting, threading.Thread):
+    def __init__(self) -> None:
+        Acting.__init__(self)
+        threading.Thread.__init__(self, name="mine")
+
+
+class Constant(Acting):
+    name = "mine"
+
+
+class Uninitialized(Acting):
+    def __init__(self) -> None:
+        self.act, self.noted = None, []
+        self.statistics_cur, self.statistics_prev, self.statistics_ts = {}, {}, 0.0
+
+
+@pytest.mark.parametrize("cls", [Property, Threaded, Constant, Uninitialized])
+def test_a_component_has_no_attributes_but_its_statistics(cls: type[Any]) -> None:
+    component = cls()
+    component.inc_statistic("things")
+    assert component.get_statistics()["things"]["cnt"] == 1
+    assert getattr(component, "name", "mine") == "mine"
+    with Harness(daemon_of(component, schedule_after=[]).native) as harness:
+        assert harness.run() == 0
+    assert len(component.noted) == 1
+
+
+def test_a_component_that_is_listed_twice_gets_its_events_twice() -> None:
+    component = Acting()
+    with Harness(daemon_of(component, component, schedule_after=[]).native) as harness:
+        assert harness.run() == 0
+    assert len(component.noted) == 2
+
+
+def test_an_event_with_an_empty_list_of_callbacks_is_ignored() -> None:
+    daemon = daemon_of(Acting(), schedule=[("nothing", 1)], schedule_after=[])
+    daemon.callbacks["nothing"] = []
+    with Harness(daemon.native) as harness:
+        assert harness.run() == 0
+
+
+def test_an_overridden_wait_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    class Waiting(ZenDaemon):
+        def wait(self, period: float) -> None:
+            raise AssertionError("the event loop waits by itself")
+
+    for cls in (Waiting, ZenDaemon):
+        caplog.clear()
+        with Harness(cls(name="waiting", schedule_after=[]).native) as harness:
+            assert harness.run() == 0
+        assert ("overridden wait" in caplog.text) == (cls is Waiting)
+
+
 def test_a_component_may_take_its_own_attributes() -> None:
     class Taken(Acting):
         def __init__(self, **kwargs: Any) -> None:
@@ -239,6 +409,9 @@ def test_json_files_have_comments_and_are_written_whole(tmp_path: Path) -> None:
     assert jsonconf.json_load(str(file)) == {"a": 1, "b": None}
     assert jsonconf.config_load_dir(str(tmp_path)) == {"a": 1}
     assert jsonconf.config_load(str(tmp_path / "none"), silent=True) == {}
+    odd = tmp_path / "odd"
+    odd.write_text('{"a": "one\u2028two\x85three"}', encoding="utf-8")
+    assert jsonconf.json_load(str(odd)) == {"a": "one\u2028two\x85three"}
     with pytest.raises(TypeError):
         ZenDaemon.json_save(str(file), {("a", "tuple"): 1})
     assert "# one" in file.read_text()
@@ -246,3 +419,23 @@ def test_json_files_have_comments_and_are_written_whole(tmp_path: Path) -> None:
     with pytest.raises(jsonconf.JSONSchemaException, match="a text") as raised:
         jsonconf.config_load(str(file), schema)
     assert len(raised.value.errlist) == 1
+
+
+def test_the_demonstration_greets(capsys: pytest.CaptureFixture[str]) -> None:
+    silent = {"config_file": None, "config_dir": None, "log_file": None, "verbosity": 1}
+    app = DemoBaseApp("demo")
+    app.config.update(silent)
+    with pytest.raises(SystemExit) as raised:
+        app.run()
+    assert raised.value.code == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_one_import_brings_the_modules_that_pyzenkits_brings() -> None:
+    program = (
+        "import zenactors.pyzenkit.zendaemon\n"
+        "p = zenactors.pyzenkit\n"
+        "print(p.__version__, p.baseapp.LOGGER, p.daemonizer.read_pid, p.jsonconf, p.utils)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -54,7 +54,9 @@ DIFFERENT = (
     "threads",
     "the fork",
     "the launching process",
-    "`_init_event_callback`",
+    "`_init_event_callback`, changes of `callbacks`",
+    "`set_done()` three times, `flag_loop_done = 3`",
+    "`flag_loop_done = 0` after a request to stop",
     "SIGTERM",
     "a callback that runs when a stop takes longer than `MAX_STOP_TIMEOUT`, or at the third SIGINT",
     "SIGUSR1 without a callback",
@@ -62,6 +64,7 @@ DIFFERENT = (
     "SIGUSR2",
     "a signal that comes just before a wait",
     "`wait(period)`",
+    "an overridden `wait` or `_hnd_signal_wakeup`",
     "delays",
     "events due at the same time",
     'a falsy event (`0`, `""`)',
@@ -70,8 +73,9 @@ DIFFERENT = (
     "a PID file",
     "`user`",
     "`json_save` of data that is not JSON",
+    "no `log_file`, a configuration file with `null`",
     "`.env` files",
-    "`queue.events`, `queue.events_at`",
+    "`queue.events`, `queue.events_at`, another `queue`",
 )
 
 needs_pyzenkit = pytest.mark.skipif(
@@ -220,6 +224,23 @@ def test_the_poller_fails(tmp_path: Path, failure: str) -> None:
 
 
 @needs_pyzenkit
+@WHERE
+def test_the_poller_sets_a_handler_itself(tmp_path: Path, where: str) -> None:
+    background = where == "background"
+    there, here = both(
+        tmp_path,
+        POLL,
+        "poller.py",
+        *(() if background else ON),
+        "--fail=handler",
+        signals=[signal.SIGTERM],
+        background=background,
+    )
+    assert_same(there, here)
+    assert "own handler of 15" in here.said
+
+
+@needs_pyzenkit
 @pytest.mark.parametrize(
     "options",
     [["greet", "--greeting=hi"], ["paths"], ["greet", "--debug"]],
@@ -259,6 +280,26 @@ def test_the_pipeline(tmp_path: Path, where: str) -> None:
 def test_the_pipelines_actions(tmp_path: Path, options: list[str]) -> None:
     there, here = both(tmp_path, PIPE, "pipeline.py", "--action", *options)
     assert_same(there, here)
+
+
+@needs_pyzenkit
+@WHERE
+@pytest.mark.parametrize("last", [signal.SIGINT, signal.SIGTERM])
+def test_signals_reach_a_daemon_with_an_event_loop_of_its_own(
+    tmp_path: Path, where: str, last: int
+) -> None:
+    background = where == "background"
+    there, here = both(
+        tmp_path,
+        {},
+        "looper.py",
+        *(() if background else ON),
+        signals=[signal.SIGHUP, last],
+        background=background,
+    )
+    assert_same(there, here)
+    assert here.said[:4] == ["event looper False", "ready", "event looper False", "ready"]
+    assert ("event looper True" in here.said) == (last == signal.SIGINT)
 
 
 def test_the_log_file_has_pyzenkits_form(tmp_path: Path) -> None:

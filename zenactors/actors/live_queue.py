@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Literal
 
 from zenactors.actors.dispatch_loop import DispatchLoop
@@ -22,7 +22,8 @@ class LiveQueue:
     """The methods of `EventQueueManager`, safe from any thread.
 
     Events that a callback schedules are submitted after it has returned: with its batch, or after
-    about a millisecond. Events that other threads schedule are handed over at once.
+    about a millisecond; or before, if it asks a question such as `count()`. Events that other
+    threads schedule are handed over at once.
 
     A thread outside never holds the dispatcher's state: a question of it, such as `count()`, is
     answered by another thread, after everything that it has scheduled before.
@@ -164,7 +165,7 @@ class LiveQueue:
         """
         if self._loop.holds():
             raise RuntimeError("A finalizer cannot take events out of the queue.")
-        taken: tuple[Any, Any] = self._loop.ask(lambda state: state.take_next())
+        taken: tuple[Any, Any] = self._ask(lambda state: state.take_next())
         return taken
 
     def when(self) -> float:
@@ -173,7 +174,7 @@ class LiveQueue:
         Raises:
             QueueEmptyException: If the queue is empty.
         """
-        when: float = self._loop.ask(lambda state: state.queue.when())
+        when: float = self._ask(lambda state: state.queue.when())
         return when
 
     def wait(self) -> float:
@@ -182,13 +183,21 @@ class LiveQueue:
         Raises:
             QueueEmptyException: If the queue is empty.
         """
-        seconds: float = self._loop.ask(lambda state: state.queue.wait())
+        seconds: float = self._ask(lambda state: state.queue.wait())
         return seconds
 
     def count(self) -> int:
         """Return how many events are queued, timed ones included. Thread: any."""
-        count: int = self._loop.ask(lambda state: state.queue.count())
+        count: int = self._ask(lambda state: state.queue.count())
         return count
+
+    def _ask(self, look: Callable[[DispatchState], Any]) -> Any:
+        """Return `look(state)`; the state knows of everything that the thread has scheduled."""
+        runner = self._runners.get(self._ident())
+        if runner is not None and runner.children and not self._loop.holds():
+            children, runner.children = runner.children, []
+            self._loop.schedule(children)
+        return self._loop.ask(look)
 
     def _put(self, position: QueuePosition, event: Any, args: Any, when: float) -> Scheduled:
         # Looked up here, because it may run code of the event: not while the state is held.

@@ -6,3 +6,6 @@ Names, arguments and results are those of pyzenkit. The components are actors: e
 its own, and one event is handled at a time. Everything that exists for the sake of pyzenkit is in
 this package; importing `zenactors` does not import it.
 """
+
+__version__ = "0.67"
+"""The version of pyzenkit whose interface this is."""

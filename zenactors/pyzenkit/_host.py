@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.core.callbacks import FLAG_CONTINUE
 from zenactors.core.clock import SystemClock
 from zenactors.core.policy import EventPolicy
 from zenactors.daemon.ending import log_report
@@ -29,6 +30,7 @@ from zenactors.process.pidfile import PidFile
 from zenactors.process.privileges import enter
 from zenactors.process.signals import SignalTrap
 from zenactors.process.streams import connect_standard_streams, exit_at_once
+from zenactors.pyzenkit._callbacks import WiredCallbacks
 
 if TYPE_CHECKING:
     from zenactors.actors.notifier import Wait
@@ -64,13 +66,13 @@ class Loop(MainLoop):
     """A main loop that gives signals to the application's `_hnd_signal_*`.
 
     Args:
-        application: The application.
+        host: The daemon.
         options: Those of `MainLoop`.
     """
 
-    def __init__(self, application: Any, clock: Any, **options: Any) -> None:
+    def __init__(self, host: Host, clock: Any, **options: Any) -> None:
         super().__init__(clock, **options)
-        self._application = application
+        self._host = host
 
     @contextlib.contextmanager
     def subscribed(self) -> Iterator[Wait]:
@@ -81,20 +83,25 @@ class Loop(MainLoop):
 
     def interrupt(self) -> None:
         """Stop gracefully, or at once if it is asked for the third time. Thread: main."""
-        assert self._dispatcher is not None
-        self._application.native.was_asked = True
-        self._interrupt(self._dispatcher, "SIGINT")
+        self._host.asked += 1
+        if self._dispatcher is not None:
+            self._interrupt(self._dispatcher, "SIGINT")
+        else:  # the application has a loop of its own
+            self._host.dispatcher.set_done()
+            self._host.application.queue.schedule_next(Dispatcher.EVENT_STOP)
 
     def post(self, event: Any) -> None:
         """Schedule the event of a signal, unless no callback handles it. Thread: main."""
-        assert self._dispatcher is not None
-        if event in self._dispatcher.chains():
-            self._schedule(self._dispatcher, event)
+        if event in self._host.dispatcher.chains():
+            if self._dispatcher is not None:
+                self._schedule(self._dispatcher, event)
+            else:
+                self._host.application.queue.schedule_next(event)
         else:
             logger.warning("Ignored, because no callback handles it: event {event!r}", event=event)
 
     def _act(self, number: int, name: str) -> None:
-        handle = self._application.signal_handlers().get(number)
+        handle = self._host.replaced.get(number) or self._host.handlers().get(number)
         if handle is None or self._dispatcher is None or self._leaving:
             super()._act(number, name)
             return
@@ -109,18 +116,31 @@ class Host(NativeDaemon):
 
     Args:
         application: A `zenactors.pyzenkit.zendaemon.ZenDaemon`.
+        serve: Runs its stages in a harness, and returns the exit status.
+        handlers: Returns its method for each signal.
 
     Attributes:
-        was_asked: True if the daemon was asked to stop, and does not end for want of work.
+        asked: How often the daemon was asked to stop; 0 if it ends for want of work.
+        replaced: The handlers of signals that the program itself has set.
 
     Thread: main.
     """
 
-    was_asked = False
+    asked = 0
     _is_set_up = False
+    _works = False
+    _has_own_loop = False
 
-    def __init__(self, application: Any) -> None:
+    def __init__(
+        self,
+        application: Any,
+        serve: Callable[[], int],
+        handlers: Callable[[], dict[int, Any]],
+    ) -> None:
         self.application = application
+        self.handlers = handlers
+        self.replaced: dict[int, Any] = {}
+        self._run_stages = serve
         super().__init__(name=application.name, ordering="global", policy=POLICY)
         self._launcher: Launcher | None = None
         self._terminal: tuple[int, int] | None = None
@@ -132,11 +152,12 @@ class Host(NativeDaemon):
     def dispatcher(self) -> Dispatcher:
         """The engine; wired when it is first used, by the application's `callbacks`."""
         application = self.application
+        components = {id(each): each for each in application.components}  # one may be there twice
         dispatcher = Dispatcher(
-            application.components,
+            list(components.values()),
             ordering=self.ordering,
             policy=POLICY,
-            chains=application.callbacks,
+            chains={e: chain or [_ignore] for e, chain in application.callbacks.items()},
             config=application.config,
             start_timeout=START_TIMEOUT,
             stop_timeout=MAX_STOP_TIMEOUT,
@@ -147,12 +168,21 @@ class Host(NativeDaemon):
             runtime=self._runtime,
         )
         application.queue.connect(dispatcher.queue)
+        application.callbacks = WiredCallbacks(application.callbacks)
         return dispatcher
 
     @property
     def is_wired(self) -> bool:
         """True once the callbacks are in their chains."""
         return "dispatcher" in vars(self)
+
+    def ask(self, times: int) -> None:
+        """Note how often the daemon was asked to stop; if events are handled, stop gracefully."""
+        if not self._works:
+            self.asked = times
+        elif times:
+            self.asked = times
+            self.dispatcher.set_done()
 
     @property
     def loop(self) -> Loop:
@@ -161,14 +191,11 @@ class Host(NativeDaemon):
         return self._main_loop
 
     def _make_main_loop(self, trap: Callable[[Iterable[int]], Trap] = SignalTrap) -> MainLoop:
-        return Loop(
-            self.application, self._clock, runtime=self._runtime, answers=self._answers, trap=trap
-        )
+        return Loop(self, self._clock, runtime=self._runtime, answers=self._answers, trap=trap)
 
     def serve(self) -> int:
-        """Run the application in a harness; see its `serve`."""
-        status: int = self.application.serve()
-        return status
+        """Run the application's stages in a harness."""
+        return self._run_stages()
 
     # --- the engine -----------------------------------------------------------------------------
 
@@ -186,7 +213,11 @@ class Host(NativeDaemon):
             function(self.application)
 
     def work(self) -> None:
-        """Let events happen until the application ends."""
+        """Let events happen until the application ends. Requests to stop from before are void."""
+        self.asked, self._works = 0, True
+        if not self._simulated:
+            ours = (self._catch, signal.default_int_handler)
+            self.replaced = {n: h for n, h in _handlers().items() if h not in ours}
         self._main_loop.serve(
             self.dispatcher,
             lambda: None,
@@ -223,10 +254,13 @@ class Host(NativeDaemon):
         for stream, kept in zip((1, 2), self._terminal, strict=True):
             os.dup2(kept, stream)
 
-    def become(self, chroot_dir: Any, work_dir: Any, umask: Any, pid_file: Any) -> None:
+    def become(
+        self, chroot_dir: Any, work_dir: Any, umask: Any, pid_file: Any, *, own_loop: bool
+    ) -> None:
         """Enter the directories, write the PID file, and keep signals for the main loop.
 
-        In a harness it does nothing.
+        In a harness it does nothing. If the application may have a loop of its own, its methods
+        handle signals at once.
 
         Raises:
             ProcessSetupError: The system refuses.
@@ -234,6 +268,7 @@ class Host(NativeDaemon):
         """
         if self._simulated:
             return
+        self._has_own_loop = own_loop
         for number, event in SIGNAL_EVENTS.items():
             if event is not None:
                 signal.signal(number, self._catch)
@@ -251,8 +286,11 @@ class Host(NativeDaemon):
         for descriptor in kept:
             os.close(descriptor)
 
-    def _catch(self, number: int, _frame: FrameType | None) -> None:
-        self._caught.append(number)
+    def _catch(self, number: int, frame: FrameType | None) -> None:
+        if self._has_own_loop:
+            self.handlers()[number](number, frame)
+        else:
+            self._caught.append(number)
 
     def _raise_caught(self) -> None:
         caught, self._caught = self._caught, []
@@ -287,6 +325,11 @@ class Host(NativeDaemon):
                 format="{message}",
                 diagnose=False,
             )
+
+
+def _ignore(_daemon: Any, args: Any) -> tuple[int, Any]:
+    """Handle an event that has an empty list of callbacks."""
+    return (FLAG_CONTINUE, args)
 
 
 def _pass_on(record: Any, target: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zenactors.core.event_queue import EventQueueManager
+from zenactors.errors import QueueEmptyException
 
 if TYPE_CHECKING:
     from zenactors.actors.live_queue import LiveQueue
@@ -52,12 +53,26 @@ class DaemonQueue:
         return entry
 
     def when(self) -> float:
-        """Return the Unix time of the next event."""
-        return (self._live or self._replayed()).when()
+        """Return the Unix time of the next event.
+
+        Raises:
+            IndexError: The queue is empty.
+        """
+        try:
+            return (self._live or self._replayed()).when()
+        except QueueEmptyException as cause:
+            raise IndexError(str(cause)) from None
 
     def wait(self) -> float:
-        """Return the seconds until the next event is due. Does not wait."""
-        return (self._live or self._replayed()).wait()
+        """Return the seconds until the next event is due. Does not wait.
+
+        Raises:
+            IndexError: The queue is empty.
+        """
+        try:
+            return (self._live or self._replayed()).wait()
+        except QueueEmptyException as cause:
+            raise IndexError(str(cause)) from None
 
     def count(self) -> int:
         """Return how many events are queued."""

@@ -248,13 +248,13 @@ class BaseApp:
             (self.CONFIG_LIMIT, None),
             (self.CONFIG_USER, None),
             (self.CONFIG_GROUP, None),
-            (self.CONFIG_CFG_FILE, self._own_file(self.PATH_CFG, ".conf")),
-            (self.CONFIG_CFG_DIR, self._own_file(self.PATH_CFG, "")),
+            (self.CONFIG_CFG_FILE, own_file(self, self.PATH_CFG, ".conf")),
+            (self.CONFIG_CFG_DIR, own_file(self, self.PATH_CFG, "")),
             (self.CONFIG_CFG_FILE_S, False),
             (self.CONFIG_CFG_DIR_S, False),
-            (self.CONFIG_LOG_FILE, self._own_file(self.PATH_LOG, ".log")),
+            (self.CONFIG_LOG_FILE, own_file(self, self.PATH_LOG, ".log")),
             (self.CONFIG_LOG_LEVEL, "info"),
-            (self.CONFIG_PID_FILE, self._own_file(self.PATH_RUN, ".pid")),
+            (self.CONFIG_PID_FILE, own_file(self, self.PATH_RUN, ".pid")),
         )
         config = {
             key: kwargs.get(f"default_{key}", value) for key, value, *_ in (*base, *tuple(cfgs))
@@ -262,9 +262,6 @@ class BaseApp:
         for plugin in self._plugins:
             config = plugin.init_config(self, config, **kwargs)
         return config
-
-    def _own_file(self, kind: str, suffix: str) -> str:
-        return str(Path(self.paths[kind], f"{self.name}{suffix}"))
 
     # --- hooks of subclasses ----------------------------------------------------------------------
 
@@ -381,16 +378,11 @@ class BaseApp:
         self.logger.setLevel(logs[self.CORE_LOGGING_LEVEL])
         if logs[self.CORE_LOGGING_TOCONS]:
             form = "%(asctime)s %(levelname)s: %(message)s"
-            self._add_handler(logging.StreamHandler(), logs[self.CORE_LOGGING_LEVELC], form)
+            _add_handler(self.logger, logging.StreamHandler(), logs[self.CORE_LOGGING_LEVELC], form)
         if logs[self.CORE_LOGGING_TOFILE]:
             form = f"%(asctime)s {self.name} [%(process)d] %(levelname)s: %(message)s"
             file = logging.handlers.WatchedFileHandler(self.c(self.CONFIG_LOG_FILE))
-            self._add_handler(file, logs[self.CORE_LOGGING_LEVELF], form)
-
-    def _add_handler(self, handler: logging.Handler, level: str, form: str) -> None:
-        handler.setLevel(level)
-        handler.setFormatter(logging.Formatter(form))
-        self.logger.addHandler(handler)
+            _add_handler(self.logger, file, logs[self.CORE_LOGGING_LEVELF], form)
 
     def _stage_setup_plugins(self) -> None:
         """Set up the plugins."""
@@ -589,9 +581,44 @@ class BaseApp:
         sys.stdout.flush()
 
 
+class DemoBaseApp(BaseApp):
+    """An application that greets, with its files in /tmp.
+
+    Its configuration file and directory must exist there.
+
+    Args:
+        name: The application's name.
+        description: One line on its purpose.
+    """
+
+    def __init__(self, name: str | None = None, description: str | None = None) -> None:
+        super().__init__(
+            name=name or "demo-baseapp.py",
+            description=description or "A demonstration",
+            **{f"path_{kind}": "tmp" for kind in _DIRECTORIES},
+        )
+
+    def _sub_stage_process(self) -> None:
+        """Greet, and more so with `--verbose`."""
+        self.logger.info("The demonstration works; try --help, --verbose and --debug")
+        for level in range(4):
+            self.p(f"Hello, at verbosity {level}", level)
+
+
 def add_flag(parser: Any, name: str, meaning: str) -> None:
     """Add an option without a value to a parser or a group; None if it is not given."""
     parser.add_argument(name, action="store_true", default=None, help=meaning)
+
+
+def own_file(application: BaseApp, kind: str, suffix: str) -> str:
+    """Return the path of one of an application's own files: its name, in a directory."""
+    return str(Path(application.paths[kind], f"{application.name}{suffix}"))
+
+
+def _add_handler(logger: Any, handler: logging.Handler, level: str, form: str) -> None:
+    handler.setLevel(level)
+    handler.setFormatter(logging.Formatter(form))
+    logger.addHandler(handler)
 
 
 def _account(given: Any, by_name: Any, by_number: Any, what: str) -> list[Any]:

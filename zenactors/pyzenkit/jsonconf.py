@@ -74,7 +74,7 @@ def json_load(json_file: str, silent: bool = False) -> Any:  # noqa: FBT001, FBT
             return {}
         raise
     # A comment leaves an empty line, so that an error's line number is that of the file.
-    lines = ("" if line.lstrip().startswith(_COMMENTS) else line for line in text.splitlines())
+    lines = ("" if line.lstrip().startswith(_COMMENTS) else line for line in text.split("\n"))
     return json.loads("\n".join(lines))
 
 

@@ -24,7 +24,7 @@ from zenactors.core import component as core_component
 from zenactors.core.batch_runner import exit_status
 from zenactors.core.clock import SystemClock
 from zenactors.core.event_queue import EventQueueManager
-from zenactors.core.statistics import calc_statistics, copy_counters
+from zenactors.core.statistics import CounterLock, calc_statistics, copy_counters
 from zenactors.daemon.actions import send_signal
 from zenactors.daemon.json_file import save_json
 from zenactors.errors import (
@@ -36,7 +36,7 @@ from zenactors.errors import (
 )
 from zenactors.process.privileges import parse_umask
 from zenactors.process.signals import SIGNALS_TO_NAMES_DICT
-from zenactors.pyzenkit import baseapp
+from zenactors.pyzenkit import baseapp, daemonizer  # noqa: F401 - pyzenkit's has it, too
 from zenactors.pyzenkit._host import Host
 from zenactors.pyzenkit._queue import DaemonQueue
 
@@ -104,21 +104,38 @@ class ZenDaemonComponent(core_component.ZenDaemonComponent):
 
     gen_event_handler: Any = staticmethod(_gen_event_handler)
 
+    _clock = SystemClock()
+    __counting = CounterLock()
+
     def __init__(self, **kwargs: Any) -> None:
-        before = dict(vars(self))  # what a subclass has set before it calls this
-        super().__init__()
-        vars(self).update(before)
+        # Nothing else is set: a subclass may have a method or a property of any other name.
         self.statistics_cur = {}
         self.statistics_prev: dict[Any, Any] = {}
-        self.statistics_ts = self.clock.time()
+        self.statistics_ts = self.__now()
+
+    def __now(self) -> float:
+        now: float = getattr(self._clock, "time", SystemClock().time)()
+        return now
+
+    def inc_statistic(self, key: Any, increment: float = 1) -> None:
+        """Add to a counter."""
+        with self.__counting.lock:
+            self.statistics_cur[key] = self.statistics_cur.get(key, 0) + increment
 
     def get_statistics(self) -> dict[Any, Any]:  # type: ignore[override]
         """Return the counters, with increase and rate since the last call."""
-        with self._counting.lock:
-            now, current = self.clock.time(), copy_counters(self.statistics_cur)
+        with self.__counting.lock:
+            now, current = self.__now(), copy_counters(self.statistics_cur)
             result = calc_statistics(current, self.statistics_prev, now - self.statistics_ts)
             self.statistics_prev, self.statistics_ts = current, now
         return result
+
+
+class _Native:
+    """The attribute `native`, which a subclass may replace."""
+
+    def __get__(self, daemon: Any, _owner: Any = None) -> Any:
+        return self if daemon is None else vars(daemon)["_ZenDaemon__host"]
 
 
 class ZenDaemon(baseapp.BaseApp):
@@ -164,14 +181,14 @@ class ZenDaemon(baseapp.BaseApp):
 
     gen_event_handler = staticmethod(_gen_event_handler)
 
-    _is_program = False  # of `plugin()`, the process belongs to another program
+    __is_program = False  # of `plugin()`, the process belongs to another program
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.queue = DaemonQueue()
         self.components: list[Any] = []
         self.callbacks: dict[Any, list[Any]] = {}
-        self._host = Host(self)
+        self.__host = Host(self, self.__serve, self.__handlers)
         kwargs.setdefault(self.CONFIG_SCHEDULE, ((self.EVENT_START,),))
         statistics = (DFLT_INTERVAL_STATISTICS, self.EVENT_LOG_STATISTICS)
         kwargs.setdefault(self.CONFIG_SCHEDULE_AFTER, (statistics,))
@@ -181,15 +198,13 @@ class ZenDaemon(baseapp.BaseApp):
 
     def __getattr__(self, name: str) -> Any:
         # What zenactors' own daemons offer to callbacks: `io`, `spawn`, `retrying` …
-        host = self.__dict__.get("_host")
+        host = self.__dict__.get("_ZenDaemon__host")
         if host is None or name.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(host, name)
 
-    @property
-    def native(self) -> Host:
-        """The zenactors daemon behind this one, which `zenactors.testing.Harness` takes."""
-        return self._host
+    native = _Native()
+    """The zenactors daemon behind this one, which `zenactors.testing.Harness` takes."""
 
     # --- the constructor's steps ------------------------------------------------------------------
 
@@ -199,7 +214,7 @@ class ZenDaemon(baseapp.BaseApp):
             (self.CONFIG_NODAEMON, False),
             (self.CONFIG_CHROOT_DIR, None),
             (self.CONFIG_WORK_DIR, "/"),
-            (self.CONFIG_STATE_FILE, self._own_file(self.PATH_RUN, ".state")),
+            (self.CONFIG_STATE_FILE, baseapp.own_file(self, self.PATH_RUN, ".state")),
             (self.CONFIG_UMASK, 0o002),
             (self.CONFIG_STATS_INTERVAL, 300),
             (self.CONFIG_PARALEL, False),
@@ -226,11 +241,6 @@ class ZenDaemon(baseapp.BaseApp):
         Raises:
             RuntimeError: The components are being set up: the chains are complete.
         """
-        if self._host.is_wired:
-            raise RuntimeError(
-                f"The callback of event {event!r} comes too late: register it before the"
-                " components are set up, that is before super()._sub_stage_setup()."
-            )
         chain = self.callbacks.setdefault(event, [])
         chain.insert(0 if prepend else len(chain), callback)
 
@@ -270,7 +280,7 @@ class ZenDaemon(baseapp.BaseApp):
     def _stage_setup_logging(self) -> None:
         """Open the log."""
         super()._stage_setup_logging()
-        self._host.log_to(self.logger)
+        self.__host.log_to(self.logger)
 
     def _sub_stage_setup(self) -> None:
         """Set up the components, each in its own thread, one after the other.
@@ -279,16 +289,16 @@ class ZenDaemon(baseapp.BaseApp):
         The terminal, the directory and the umask stay as they are until the setup is over.
         """
         stays = self.c(self.CONFIG_NODAEMON) or self.c(self.CONFIG_ACTION)
-        if self._is_program and not stays:
+        if self.__is_program and not stays:
             self._get_process_serial()  # that of the process that the user has started
             try:
-                self._host.detach()
+                self.__host.detach()
             except ProcessSetupError as cause:
                 raise baseapp.ZenAppSetupException(str(cause)) from cause
-        self._host.set_up()
+        self.__host.set_up()
         for component in self.components:
             self.dbgout(f"Setting up component {type(component).__name__}")
-            self._host.call(component, component.setup)
+            self.__host.call(component, component.setup)
 
     def _stage_setup_dump(self) -> None:
         """Log how the daemon and its components are set up, at DEBUG."""
@@ -298,7 +308,7 @@ class ZenDaemon(baseapp.BaseApp):
             self.logger.debug("%s:\n%s", title, text)
         for component in self.components:
             self.logger.debug("Component %s:", type(component).__name__)
-            self._host.call(component, component.setup_dump)
+            self.__host.call(component, component.setup_dump)
 
     # --- the work ---------------------------------------------------------------------------------
 
@@ -310,13 +320,14 @@ class ZenDaemon(baseapp.BaseApp):
         """
         pid_file, umask = self._get_fn_pidfile(), self.c(self.CONFIG_UMASK)
         if not self.c(self.CONFIG_NODAEMON):
-            self._host.detach()
+            self.__host.detach()
         try:
-            self._host.become(
+            self.__host.become(
                 self.c(self.CONFIG_CHROOT_DIR),
                 self.c(self.CONFIG_WORK_DIR),
                 umask if umask is None else parse_umask(umask),
                 pid_file,
+                own_loop=type(self)._event_loop is not ZenDaemon._event_loop,  # noqa: SLF001 - its own
             )
         except (ConfigurationError, ProcessSetupError) as cause:
             raise ZenDaemonException(str(cause)) from cause
@@ -325,13 +336,17 @@ class ZenDaemon(baseapp.BaseApp):
     def _event_loop(self) -> NoReturn:
         """Handle events until the daemon ends, and raise the reason.
 
+        It does not call `wait`: a subclass that overrides it is told so in the log.
+
         Raises:
             ZenDaemonStopException: It was asked to stop.
             QueueEmptyException: Nothing is left to do.
             BaseException: What a callback has raised.
         """
-        self._host.work()
-        dispatcher, report = self._host.dispatcher, self._host.stop_report
+        if type(self).wait is not ZenDaemon.wait:
+            self.logger.warning("The event loop never calls the overridden wait()")
+        self.__host.work()
+        dispatcher, report = self.__host.dispatcher, self.__host.stop_report
         cause = dispatcher.ended_by
         if isinstance(cause, UnknownEventError):
             raise ZenDaemonException(f"No callback handles event {cause.event!r}")
@@ -342,7 +357,7 @@ class ZenDaemon(baseapp.BaseApp):
             raise ZenDaemonException("The engine has ended; its reason is in the log")
         if report is not None and (report.timed_out or report.stuck):
             raise ZenDaemonStopException("The work did not end in time")
-        if self._host.was_asked:
+        if self.__host.asked:
             raise ZenDaemonStopException("Stopped as requested")
         raise QueueEmptyException("Nothing is left to do")
 
@@ -363,16 +378,16 @@ class ZenDaemon(baseapp.BaseApp):
     def run(self) -> NoReturn:
         """Be the whole program, and end the process with `retc`."""
         status = self.RC_FAILURE
-        self._is_program = True
+        self.__is_program = True
         try:
             super().run()
         except SystemExit as cause:
             status = exit_status(cause)
             raise
         finally:
-            self._host.close(status)
+            self.__host.close(status)
 
-    def serve(self) -> int:
+    def __serve(self) -> int:
         """Run the stages here, for a harness, with defaults only; return the exit status.
 
         No file is read, no handler is added to the log, and the process stays as it is.
@@ -390,7 +405,7 @@ class ZenDaemon(baseapp.BaseApp):
 
     # --- signals ----------------------------------------------------------------------------------
 
-    def signal_handlers(self) -> dict[int, Any]:
+    def __handlers(self) -> dict[int, Any]:
         """Return the method that handles each signal. Thread: main."""
         return {
             signal.SIGHUP: self._hnd_signal_hup,
@@ -400,13 +415,17 @@ class ZenDaemon(baseapp.BaseApp):
             signal.SIGUSR2: self._hnd_signal_usr2,
         }
 
+    def _hnd_signal_wakeup(self, signum: int, frame: FrameType | None) -> None:
+        """Log SIGALRM. Nothing calls it: a wait needs no alarm."""
+        self.logger.info("Woken by signal %s", signum)
+
     def _hnd_signal_hup(self, signum: int, frame: FrameType | None) -> None:
         """Schedule the event of SIGHUP."""
-        self._host.loop.post(self.EVENT_SIGNAL_HUP)
+        self.__host.loop.post(self.EVENT_SIGNAL_HUP)
 
     def _hnd_signal_int(self, signum: int, frame: FrameType | None) -> None:
         """Stop gracefully; the third time, at once."""
-        self._host.loop.interrupt()
+        self.__host.loop.interrupt()
 
     def _hnd_signal_term(self, signum: int, frame: FrameType | None) -> None:
         """Stop at once."""
@@ -414,11 +433,11 @@ class ZenDaemon(baseapp.BaseApp):
 
     def _hnd_signal_usr1(self, signum: int, frame: FrameType | None) -> None:
         """Schedule the event of SIGUSR1."""
-        self._host.loop.post(self.EVENT_SIGNAL_USR1)
+        self.__host.loop.post(self.EVENT_SIGNAL_USR1)
 
     def _hnd_signal_usr2(self, signum: int, frame: FrameType | None) -> None:
         """Schedule the event of SIGUSR2."""
-        self._host.loop.post(self.EVENT_SIGNAL_USR2)
+        self.__host.loop.post(self.EVENT_SIGNAL_USR2)
 
     def send_signal(self, sign: int) -> None:
         """Send a signal to the running daemons of this name, and print what came of it."""
@@ -508,28 +527,28 @@ class ZenDaemon(baseapp.BaseApp):
 
     def is_done(self) -> bool:
         """Return True once the daemon was asked to stop."""
-        return self._host.is_wired and self._host.dispatcher.is_done()
+        return self.flag_loop_done > 0
 
     def set_done(self) -> None:
         """Ask for the end: the queued events are handled, but those for later are not."""
-        if self._host.is_wired:
-            self._host.was_asked = True
-            self._host.dispatcher.set_done()
+        self.flag_loop_done += 1
 
     @property
     def flag_loop_done(self) -> int:
-        """How often the daemon was asked to stop, as far as it matters: 0 or 1."""
-        return int(self.is_done())
+        """How often the daemon was asked to stop; forgotten when the event loop begins.
+
+        Once events are handled, 0 does not take it back.
+        """
+        return self.__host.asked
 
     @flag_loop_done.setter
     def flag_loop_done(self, value: int) -> None:
-        if value:
-            self.set_done()
+        self.__host.ask(value)
 
     def wait(self, period: float) -> None:
         """Wait for some seconds, or until the daemon is asked to stop."""
         if period > 0:
-            self._host.dispatcher.wait(period)
+            self.__host.dispatcher.wait(period)
 
     # --- state and statistics ---------------------------------------------------------------------
 
@@ -636,7 +655,9 @@ class DemoDaemonComponent(ZenDaemonComponent):
 
 
 class DemoZenDaemon(ZenDaemon):
-    """A daemon with one `DemoDaemonComponent`, in the foreground, with files in /tmp.
+    """A daemon with one `DemoDaemonComponent`, in the foreground, with its files in /tmp.
+
+    Its configuration file and directory must exist there.
 
     Args:
         name: The daemon's name.
@@ -651,8 +672,6 @@ class DemoZenDaemon(ZenDaemon):
             description=description or "A demonstration",
             **{f"path_{kind}": "tmp" for kind in ("bin", "cfg", "var", "log", "run", "tmp")},
             default_no_daemon=True,
-            default_config_dir_silent=True,
-            default_config_file_silent=True,
             default_stats_interval=self.DEMO_INTERVAL_STATS,
             components=[DemoDaemonComponent()],
         )

@@ -169,6 +169,15 @@ class PollDaemon(pyzenkit.zendaemon.ZenDaemon):
         self.logger.warning("> %s is set up with %d of %s", self.color, 1, {"a": 2})
         say("after setup", self.components[0].polls)
 
+    def _daemonize(self):
+        super()._daemonize()
+        if self.c("fail") == "handler":
+            signal.signal(signal.SIGTERM, self.stop_gracefully)
+
+    def stop_gracefully(self, number, frame):
+        say("own handler of", int(number))
+        self.set_done()
+
     def _sub_stage_process(self):
         say("before process", self.is_done())
         super()._sub_stage_process()

@@ -33,6 +33,7 @@ MODULES = {
     "F8": "f08_memory",
     "F9": "f09_growth",
     "F10": "f10_loop",
+    "F14": "f14_tokens",
     "V7": "v7_simulation",
 }
 STYLES = {"reached": "green", "missed": "red", "failed": "bold red", "not built": "yellow"}

@@ -51,7 +51,9 @@ PUBLIC: dict[str, Any] = {
     **{name: getattr(components, name) for name in components.__all__},
     **{name: getattr(testing, name) for name in testing.__all__},
     **{name: getattr(errors, name) for name in EXCEPTIONS},
-    **{name: getattr(daemon_api, name) for name in ("EventQueue", "Reactor", "Cancellable")},
+    **{
+        name: getattr(daemon_api, name) for name in ("EventQueue", "Reactor", "Cancellable", "Hold")
+    },
 }
 # Classes with members that only zenactors itself uses: those that the reference shows.
 SHOWN: dict[type, Iterable[str]] = {

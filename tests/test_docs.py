@@ -164,6 +164,16 @@ def test_whole_program_runs(block: Block, tmp_path: Path) -> None:
         assert shown in done.stdout
 
 
+@pytest.mark.parametrize("name", ["supervision", "delivery"])
+def test_the_first_program_of_a_page_prints_what_the_page_shows(name: str, tmp_path: Path) -> None:
+    program, output, *_ = blocks_of(ROOT / f"docs/{name}.md")
+    assert (program.language, output.language) == ("python", "")
+    (tmp_path / "first.py").write_text(program.text)
+    done = run_in(tmp_path, "first.py")
+    # Two components print, each in a thread of its own.
+    assert sorted(done.stdout.splitlines()) == sorted(output.text.splitlines()), done.stderr
+
+
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "toml"], ids=by_place)
 def test_toml_is_toml(block: Block) -> None:
     tomllib.loads(block.text)

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from zenactors.core.recipe import Recipe as Recipe
     from zenactors.core.replicas import Replicas as Replicas
     from zenactors.core.statistics import calc_statistics as calc_statistics
+    from zenactors.core.supervision import Retry as Retry
+    from zenactors.core.supervision import Supervision as Supervision
+    from zenactors.core.tokens import TokenOutcome as TokenOutcome
     from zenactors.daemon.actions import Outcome as Outcome
     from zenactors.daemon.main_loop import MAX_STOP_ATTEMPTS as MAX_STOP_ATTEMPTS
     from zenactors.daemon.zendaemon import MAX_STOP_TIMEOUT as MAX_STOP_TIMEOUT
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
     from zenactors.errors import NotRunningError as NotRunningError
     from zenactors.errors import QueueEmptyException as QueueEmptyException
     from zenactors.errors import QueueFullError as QueueFullError
+    from zenactors.errors import RestartComponent as RestartComponent
+    from zenactors.errors import RetryInterruptedError as RetryInterruptedError
     from zenactors.errors import UnknownEventError as UnknownEventError
     from zenactors.errors import UnknownKeyError as UnknownKeyError
     from zenactors.errors import ZenDaemonComponentException as ZenDaemonComponentException
@@ -73,13 +78,16 @@ else:
             "core.recipe": "NeedsRestart Recipe",
             "core.replicas": "Replicas",
             "core.statistics": "calc_statistics",
+            "core.supervision": "Retry Supervision",
+            "core.tokens": "TokenOutcome",
             "daemon.actions": "Outcome",
             "daemon.main_loop": "MAX_STOP_ATTEMPTS",
             "daemon.zendaemon": "MAX_STOP_TIMEOUT ZenDaemon",
             "demo": "DemoDaemonComponent DemoZenDaemon",
             "errors": "ComponentStartError ConfigurationError NotRunningError QueueEmptyException "
-            "QueueFullError UnknownEventError UnknownKeyError ZenDaemonComponentException "
-            "ZenDaemonException ZenDaemonStopException",
+            "QueueFullError RestartComponent RetryInterruptedError UnknownEventError "
+            "UnknownKeyError ZenDaemonComponentException ZenDaemonException "
+            "ZenDaemonStopException",
             "process.signals": "SIGNALS_TO_NAMES_DICT",
         },
     )

@@ -24,6 +24,7 @@ EXIT_OS_ERROR = 71  # EX_OSERR: the system refused to detach, write the PID file
 EXIT_ALREADY_RUNNING = 73  # EX_CANTCREAT: another process holds the PID file
 EXIT_IO_ERROR = 74  # EX_IOERR: output cannot be written
 EXIT_FORCED_STOP = 75  # EX_TEMPFAIL: the process ended before its work was done
+EXIT_GAVE_UP = 76  # a component failed, and its policy does not let the daemon go on without it
 EXIT_NO_PERMISSION = 77  # EX_NOPERM: an action may not signal the daemon, or not read its PID file
 EXIT_CONFIG = 78  # EX_CONFIG: the configuration is wrong
 
@@ -48,6 +49,15 @@ class ZenDaemonStopException(BaseException):
     """Raise in a callback to stop the daemon in order, but at once: queued events are not run.
 
     It is not an error: the exit status is 0. As a `BaseException`, it passes `except Exception`.
+    """
+
+
+class RestartComponent(ZenDaemonComponentException):
+    """Raise in a callback to have the component made anew, whatever its policy for errors is.
+
+    For a component that knows that it is of no use any more: its connection is gone, say. The event
+    is tried again by the new object if the component's policy has a `retry`, and becomes a dead
+    letter otherwise.
     """
 
 
@@ -152,6 +162,10 @@ class NotRunningError(ZenDaemonException):
 
     It is no failure of the dispatcher, and stopping one that has stopped does not raise it.
     """
+
+
+class RetryInterruptedError(NotRunningError):
+    """The daemon stops while a callback waits for its next attempt: its event is left undone."""
 
 
 def did_you_mean(name: Any, known: Iterable[str]) -> str:

@@ -16,10 +16,19 @@ from tests.actors.fakes import (
     in_threads,
     switch_interval,
 )
+from zenactors.actors import dispatcher_actor
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.core.dispatch_state import DispatchState, Ordering
 from zenactors.core.messages import Batch, Scheduled
 from zenactors.errors import QueueEmptyException
+
+A_DAY = 86_400.0
+
+
+@pytest.fixture
+def no_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the dispatcher sleep for as long as no event is due: no look for hangs wakes it."""
+    monkeypatch.setattr(dispatcher_actor, "LOOK_INTERVAL", A_DAY)
 
 
 @pytest.mark.parametrize("ordering", ["component", "event", "global"])
@@ -137,16 +146,18 @@ def test_a_submission_while_the_dispatcher_goes_to_sleep_is_not_overlooked() -> 
         component.await_seen(["goodnight"])
 
 
+@pytest.mark.usefixtures("no_looks")
 def test_a_timed_event_from_outside_wakes_a_dispatcher_that_sleeps_for_ever() -> None:
     ran = threading.Event()
     dispatcher = Dispatcher([Fake({"x": lambda *_: ran.set()})])
     wake_ups = dispatcher._engine.loop._outside = ObservedQueue()
     with dispatcher:
-        wake_ups.await_sleeper()
+        wake_ups.await_sleeper(A_DAY, A_DAY)
         dispatcher.queue.schedule_after(0.01, "x")
         assert ran.wait(DEADLINE)
 
 
+@pytest.mark.usefixtures("no_looks")
 def test_an_earlier_timed_event_wakes_a_dispatcher_that_sleeps_for_a_later_one() -> None:
     order: list[Any] = []
     ran = threading.Event()
@@ -180,6 +191,7 @@ def test_an_event_for_a_far_future_breaks_no_wait() -> None:
         component.await_seen(["soon", "again"])
 
 
+@pytest.mark.usefixtures("no_looks")
 def test_a_pending_timed_event_does_not_wake_the_dispatcher_for_every_other_event() -> None:
     dispatcher = Dispatcher([Fake({"x": None})])
     loop = dispatcher._engine.loop

@@ -148,16 +148,16 @@ def test_the_dispatchers_thread_is_not_parked_while_objects_of_users_die() -> No
 
     handle = driver.event(Asking(), QueuePosition.AFTER, driver.clock.monotonic() + 1.0)
     loop.hand_over(handle)
-    loop.run_and_park(messages=["sleep not"])
+    loop.run_and_park(["sleep not"], 1.0)
     loop._outside.put(Question(lambda state: state.cancel(handle)))
-    loop.run_and_park(messages=[])
+    loop.run_and_park([], DEADLINE)
     assert counts == [0]
 
 
 def test_the_dispatchers_thread_does_not_sleep_while_a_message_waits() -> None:
     driver = LoopDriver()
     # The wake-up that follows the message was taken by another holder.
-    within(DEADLINE, driver.loop.run_and_park, ["a message"])
+    within(DEADLINE, driver.loop.run_and_park, ["a message"], DEADLINE)
     assert not driver.loop._parked
 
 

@@ -41,7 +41,15 @@ def test_options_of_base_classes_count_as_long_as_kwargs_are_handed_on() -> None
     assert list(read_constructor(Closed).options) == ["path", "json"]
     found = read_constructor(Open)
     assert found.options["mode"][0].default == 5  # the subclass's, not the base's
-    assert found.accepts.keys() == {"mode", "copy", "path", "name", "event_map", "clock"}
+    assert found.accepts.keys() == {
+        "mode",
+        "copy",
+        "path",
+        "name",
+        "event_map",
+        "clock",
+        "supervision",
+    }
 
 
 def test_options_may_be_called_as_attributes_of_models_are() -> None:

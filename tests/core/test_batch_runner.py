@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import random
 import sys
 from collections.abc import Callable
@@ -7,16 +8,24 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.core.supervised import supervised, unsupervised
 from tests.policies import OTHER
 from zenactors import EventPolicy
-from zenactors.core.batch_runner import MAX_STRIDE, SPLIT_AFTER, BatchRunner, exit_status
+from zenactors.core.batch_runner import MAX_STRIDE, SPLIT_AFTER, BatchRunner
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, gen_event_handler
 from zenactors.core.chain import Chain, build_chains
 from zenactors.core.clock import VirtualClock
 from zenactors.core.dispatch_state import DispatchState
+from zenactors.core.failure_handler import TryAgain, exit_status
 from zenactors.core.messages import Batch, DeadLetter, QueuePosition, Scheduled
+from zenactors.core.supervision import Retry, Supervision, Supervisor
 from zenactors.core.text import short_repr
-from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
+from zenactors.errors import (
+    RestartComponent,
+    RetryInterruptedError,
+    ZenDaemonComponentException,
+    ZenDaemonStopException,
+)
 
 Callback = Callable[[Any, Any], Any]
 DAEMON = object()
@@ -31,6 +40,7 @@ class RecordingSink:
         self.scheduled: list[list[Scheduled]] = []
         self.letters: list[DeadLetter] = []
         self.stops: list[tuple[int, BaseException]] = []
+        self.given_up: list[tuple[int, BaseException]] = []
 
     def forward(self, component: int, batch: Batch) -> None:
         self.forwarded.append((component, batch))
@@ -47,12 +57,20 @@ class RecordingSink:
     def stop_at_once(self, status: int, cause: BaseException) -> None:
         self.stops.append((status, cause))
 
+    def gave_up(self, component: int, cause: BaseException) -> None:
+        self.given_up.append((component, cause))
+
 
 class RunnerDriver:
     """One runner with a chain of its own: `callbacks` on component 0, then one on component 1."""
 
     def __init__(
-        self, *callbacks: Callback, steps: int = 1, policy: EventPolicy | None = None
+        self,
+        *callbacks: Callback,
+        steps: int = 1,
+        supervisor: Supervisor | None = None,
+        try_again: TryAgain | None = None,
+        policy: EventPolicy | None = None,
     ) -> None:
         self.clock = VirtualClock()
         self.sink = RecordingSink()
@@ -64,7 +82,17 @@ class RunnerDriver:
         chains = build_chains(components)
         DispatchState(chains, clock=self.clock)  # gives the steps their orders
         self.chain: Chain = chains["x"]
-        self.runner = BatchRunner(0, "c", DAEMON, self.sink, self.sink, self.clock, policy=policy)
+        self.runner = BatchRunner(
+            0,
+            "c",
+            DAEMON,
+            self.sink,
+            self.sink,
+            self.clock,
+            supervisor=supervisor or unsupervised(),
+            try_again=try_again,
+            policy=policy,
+        )
 
     def batch(
         self, *items: Any, ticket: int = 0, last: bool = True, control: bool = False
@@ -628,3 +656,323 @@ def test_an_answer_that_exits_while_it_is_read_stops_like_its_callback() -> None
     driver = RunnerDriver(odd)
     assert driver.run(1, 2).dead == 1
     assert driver.runner.stopped
+
+
+# --- supervision: retries, restarts, the end ----------------------------------------------------
+
+
+RESTARTS = Supervision(on_error="restart")
+
+
+def again_at_once(call: Callable[[], Any], cause: BaseException, attempts: int) -> Any:
+    """Call again, without waiting, until three attempts are made."""
+    last = cause
+    for _ in range(attempts, 3):
+        try:
+            return call()
+        except Exception as failure:
+            last = failure
+    raise last
+
+
+def fails_on(*bad: Any, by: BaseException | None = None) -> tuple[Callback, list[Any]]:
+    """Return a callback that raises for some args, and the list of all calls."""
+    calls: list[Any] = []
+
+    def callback(_daemon: Any, args: Any) -> None:
+        calls.append(args)
+        if args in bad:
+            raise by or ValueError(args)
+
+    return callback, calls
+
+
+def test_a_failure_with_the_default_policy_goes_on() -> None:
+    callback, calls = fails_on(2)
+    driver = RunnerDriver(callback)
+    batch = driver.run(1, 2, 3)
+
+    assert (calls, batch.items, batch.dead) == ([1, 2, 3], [1, 3], 1)
+    assert driver.runner.failure is None
+
+
+@pytest.mark.parametrize("extra", [[], [proceed]])
+def test_a_component_that_restarts_runs_nothing_more_until_it_is_back(
+    extra: list[Callback],
+) -> None:
+    callback, calls = fails_on(2)
+    driver = RunnerDriver(callback, *extra, supervisor=supervised(RESTARTS))
+    driver.runner.arrive(driver.batch(1, 2, 3, 4))
+    driver.runner.arrive(driver.batch(5, ticket=1))
+    driver.work()
+
+    assert calls == [1, 2]
+    assert [letter.args for letter in driver.sink.letters] == [2]
+    assert isinstance(driver.runner.failure, ValueError)
+    (done,) = driver.sink.reported
+    assert (done.items, done.dead, done.size, done.last) == ([1], 1, 2, False)
+
+    driver.runner.failure = None
+    driver.work()
+    assert calls == [1, 2, 3, 4, 5]
+    assert [batch.items for batch in driver.sink.reported[1:]] == [[3, 4], [5]]
+    assert [batch.last for batch in driver.sink.reported[1:]] == [True, True]
+
+
+def test_a_component_that_is_down_leaves_control_events_unchanged() -> None:
+    callback, calls = fails_on("bad")
+    driver = RunnerDriver(callback, supervisor=supervised(RESTARTS))
+    driver.run("bad")
+    driver.runner.arrive(driver.batch("signal", control=True))
+
+    assert calls == ["bad"]
+    assert (driver.sink.reported[-1].items, driver.sink.reported[-1].dead) == (["signal"], 0)
+
+
+def test_a_stop_by_policy_runs_nothing_more() -> None:
+    callback, calls = fails_on(2)
+    driver = RunnerDriver(callback, supervisor=supervised(Supervision(on_error="stop")))
+    driver.runner.arrive(driver.batch(1, 2, 3))
+    driver.work()
+
+    assert calls == [1, 2]
+    assert [(index, str(cause)) for index, cause in driver.sink.given_up] == [(0, "2")]
+
+
+@pytest.mark.parametrize("extra", [[], [proceed]])
+def test_a_retry_that_helps_is_as_if_nothing_had_happened(extra: list[Callback]) -> None:
+    failures = [ValueError("once"), ValueError("twice")]
+    calls: list[Any] = []
+
+    def callback(_daemon: Any, args: Any) -> Any:
+        calls.append(args)
+        if args == 2 and failures:
+            raise failures.pop()
+        return FLAG_CONTINUE, args * 10
+
+    policy = supervised(Supervision(retry=Retry(attempts=3)))
+    driver = RunnerDriver(callback, *extra, supervisor=policy, try_again=again_at_once)
+    batch = driver.run(1, 2, 3)
+
+    assert calls == [1, 2, 2, 2, 3]
+    assert (batch.items, batch.dead) == ([10, 20, 30], 0)
+    assert driver.sink.letters == []
+
+
+def test_a_retry_may_end_the_event_with_flag_stop() -> None:
+    failures = [ValueError()]
+
+    def callback(_daemon: Any, args: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return FLAG_STOP, args
+
+    driver = RunnerDriver(
+        callback, supervisor=supervised(Supervision(retry=Retry())), try_again=again_at_once
+    )
+    assert driver.run(1).stopped == 1
+
+
+def test_retries_that_do_not_help_end_in_one_dead_letter_with_the_last_exception() -> None:
+    numbers = iter(range(10))
+
+    def callback(_daemon: Any, args: Any) -> None:
+        if args == 2:
+            raise ValueError(next(numbers))
+
+    driver = RunnerDriver(
+        callback, supervisor=supervised(Supervision(retry=Retry())), try_again=again_at_once
+    )
+    batch = driver.run(1, 2, 3)
+
+    (letter,) = driver.sink.letters
+    assert (str(letter.cause), batch.items, batch.dead) == ("2", [1, 3], 1)
+
+
+@pytest.mark.parametrize("answer", ["nonsense", (1, 2, 3)])
+def test_a_wrong_answer_is_not_tried_again(answer: Any) -> None:
+    calls: list[Any] = []
+
+    def callback(_daemon: Any, args: Any) -> Any:
+        calls.append(args)
+        return answer
+
+    driver = RunnerDriver(
+        callback, supervisor=supervised(Supervision(retry=Retry())), try_again=again_at_once
+    )
+    assert driver.run(1).dead == 1
+    assert calls == [1]
+
+
+def test_only_the_exceptions_that_the_policy_names_are_tried_again() -> None:
+    callback, calls = fails_on(1)
+    policy = supervised(Supervision(retry=Retry(on=(OSError,))))
+    assert RunnerDriver(callback, supervisor=policy, try_again=again_at_once).run(1).dead == 1
+    assert calls == [1]
+
+
+def test_an_event_whose_retry_a_stop_interrupts_is_left_and_is_no_dead_letter() -> None:
+    def interrupted(call: Callable[[], Any], cause: BaseException, attempts: int) -> Any:
+        raise RetryInterruptedError("The daemon stops.")
+
+    callback, calls = fails_on(2)
+    policy = supervised(Supervision(retry=Retry(), on_error="restart"))
+    driver = RunnerDriver(callback, supervisor=policy, try_again=interrupted)
+    batch = driver.run(1, 2, 3)
+
+    assert calls == [1, 2, 3]
+    assert (batch.items, batch.left, batch.dead, batch.stopped) == ([1, 3], 1, 0, 0)
+    assert driver.sink.letters == []
+    assert driver.runner.failure is None
+
+
+@pytest.mark.parametrize("extra", [[], [proceed]])
+def test_an_event_that_asks_for_a_restart_is_tried_again_after_it(extra: list[Callback]) -> None:
+    callback, calls = fails_on(2, by=RestartComponent("the connection is gone"))
+    policy = supervised(Supervision(retry=Retry(attempts=3)))
+    driver = RunnerDriver(callback, *extra, supervisor=policy, try_again=again_at_once)
+    driver.runner.arrive(driver.batch(1, 2, 3))
+    for expected in ([1, 2], [1, 2, 2], [1, 2, 2, 2]):
+        driver.work()
+        assert calls == expected
+        assert isinstance(driver.runner.failure, RestartComponent)
+        driver.runner.failure = None
+    assert [letter.args for letter in driver.sink.letters] == [2]
+
+    driver.work()
+    assert calls == [1, 2, 2, 2, 3]
+    assert sum(batch.size for batch in driver.sink.reported) == 3
+    assert sum(batch.dead for batch in driver.sink.reported) == 1
+
+
+def test_after_a_restart_a_step_goes_on_with_the_callback_that_failed() -> None:
+    first: list[Any] = []
+    failures = [RestartComponent("once")]
+
+    def begins(_daemon: Any, args: Any) -> Any:
+        first.append(args)
+        return FLAG_CONTINUE, args + 10
+
+    def fails_once(_daemon: Any, args: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return FLAG_CONTINUE, args + 100
+
+    policy = supervised(Supervision(retry=Retry()))
+    driver = RunnerDriver(begins, fails_once, supervisor=policy, try_again=again_at_once)
+    driver.runner.arrive(driver.batch(1, 2))
+    driver.work()
+    driver.runner.failure = None
+    driver.work()
+
+    assert first == [1, 2]
+    assert driver.sink.reported[-1].items == [111, 112]
+
+
+def test_without_a_retry_an_event_that_asks_for_a_restart_is_dead() -> None:
+    callback, _ = fails_on(1, by=RestartComponent("gone"))
+    driver = RunnerDriver(callback)
+    assert driver.run(1).dead == 1
+    assert isinstance(driver.runner.failure, RestartComponent)
+
+
+def test_a_component_that_stays_down_gives_everything_back() -> None:
+    callback, _ = fails_on(2)
+    driver = RunnerDriver(callback, supervisor=supervised(RESTARTS))
+    driver.runner.arrive(driver.batch(1, 2, 3, 4))
+    driver.work()
+    driver.runner.leaves = True
+    driver.runner.arrive(driver.batch(6, 7, ticket=2))  # before those with an earlier ticket
+    driver.runner.arrive(driver.batch(5, ticket=1))
+    assert not driver.runner.work()
+
+    left = [(batch.size, batch.left, batch.last) for batch in driver.sink.reported[1:]]
+    assert left == [(2, 2, True), (1, 1, True), (2, 2, True)]
+    assert not driver.runner.has_work()
+
+
+def test_a_control_event_between_two_attempts_does_not_count_as_one_of_them() -> None:
+    first: list[Any] = []
+
+    def begins(_daemon: Any, args: Any) -> None:
+        first.append(args)
+
+    callback, calls = fails_on(1, "signal", by=RestartComponent("gone"))
+    policy = supervised(Supervision(retry=Retry(attempts=2)))
+    driver = RunnerDriver(begins, callback, supervisor=policy, try_again=again_at_once)
+    driver.runner.arrive(driver.batch(1))
+    driver.work()
+    driver.runner.failure = None
+    driver.runner.arrive(driver.batch("signal", control=True))
+    assert (first, calls) == ([1, "signal"], [1, "signal"])
+
+    driver.runner.failure = None
+    driver.work()
+    assert (first, calls) == ([1, "signal"], [1, "signal", 1])
+    assert [letter.args for letter in driver.sink.letters] == ["signal", 1]
+
+
+def test_the_attempts_for_one_event_are_not_those_of_the_next() -> None:
+    tried: list[Any] = []
+
+    def fails_once(_daemon: Any, args: Any) -> None:
+        tried.append(args)
+        if tried.count(args) == 1:
+            raise RestartComponent("once for each")
+
+    policy = supervised(Supervision(retry=Retry(attempts=2)))
+    driver = RunnerDriver(fails_once, supervisor=policy, try_again=again_at_once)
+    driver.runner.arrive(driver.batch(1, 2))
+    driver.runner.arrive(driver.batch(3, ticket=1))
+    for _ in range(4):
+        driver.work()
+        driver.runner.failure = None
+
+    assert tried == [1, 1, 2, 2, 3, 3]
+    assert driver.sink.letters == []
+
+
+@pytest.mark.parametrize("extra", [[], [proceed]])
+def test_a_control_event_goes_on_although_a_stop_leaves_no_time_to_try_again(
+    extra: list[Callback],
+) -> None:
+    def interrupted(call: Callable[[], Any], cause: BaseException, attempts: int) -> Any:
+        raise RetryInterruptedError("The daemon stops.")
+
+    callback, _ = fails_on("stop")
+    policy = supervised(Supervision(retry=Retry()))
+    driver = RunnerDriver(callback, *extra, supervisor=policy, try_again=interrupted)
+    driver.chain = dataclasses.replace(driver.chain, is_control_event=True)
+    driver.runner.arrive(driver.batch("stop", control=True))
+
+    batch = driver.sink.reported[-1]
+    assert (batch.items, batch.left, batch.dead, batch.stopped) == (["stop"], 0, 0, 0)
+    assert [type(letter.cause) for letter in driver.sink.letters] == [ValueError]
+
+
+@pytest.mark.parametrize("extra", [[], [proceed]])
+def test_a_control_event_goes_on_although_its_callback_was_interrupted(
+    extra: list[Callback],
+) -> None:
+    callback, _ = fails_on("stop", by=RetryInterruptedError("The daemon stops."))
+    driver = RunnerDriver(callback, *extra)
+    driver.chain = dataclasses.replace(driver.chain, is_control_event=True)
+    driver.runner.arrive(driver.batch("stop", control=True))
+
+    batch = driver.sink.reported[-1]
+    assert (batch.items, batch.left, batch.dead, batch.stopped) == (["stop"], 0, 0, 0)
+    assert driver.sink.letters == []
+
+
+@pytest.mark.parametrize("attempts", [None, 3])
+def test_a_failure_is_known_before_its_event_is_reported(attempts: int | None) -> None:
+    callback, _ = fails_on(1, by=RestartComponent("gone"))
+    retry = Retry(attempts=attempts) if attempts else None
+    driver = RunnerDriver(
+        callback, supervisor=supervised(Supervision(retry=retry)), try_again=again_at_once
+    )
+    reported: list[int] = []
+    driver.runner.on_failure = lambda: reported.append(len(driver.sink.reported))
+    driver.runner.arrive(driver.batch(1))
+    driver.work()
+    assert reported == [0]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.core.supervised import unsupervised
 from tests.policies import OTHER
 from zenactors import EventPolicy
 from zenactors.core.batch_runner import BatchRunner
@@ -670,7 +671,7 @@ class Pair:
         self.state = DispatchState(build_chains(components), ordering=ordering, clock=self.clock)
         open_up(self.state)
         self.runners = [
-            BatchRunner(index, name, self, self, self, self.clock)
+            BatchRunner(index, name, self, self, self, self.clock, supervisor=unsupervised())
             for index, (name, _) in enumerate(components)
         ]
 
@@ -700,6 +701,9 @@ class Pair:
         raise AssertionError from letter.cause
 
     def stop_at_once(self, status: int, cause: BaseException) -> None:
+        raise AssertionError from cause
+
+    def gave_up(self, component: int, cause: BaseException) -> None:
         raise AssertionError from cause
 
     def settle(self) -> None:

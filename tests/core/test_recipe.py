@@ -274,4 +274,4 @@ def test_the_signature_of_a_class_is_that_of_its_constructor() -> None:
     assert list(inspect.signature(Base).parameters) == ["path", "rest", "mode", "kwargs"]
     assert list(inspect.signature(Frozen).parameters) == ["path", "size"]
     own = inspect.signature(ZenDaemonComponent).parameters
-    assert list(own) == ["name", "event_map", "clock", "options"]
+    assert list(own) == ["name", "event_map", "clock", "supervision", "options"]

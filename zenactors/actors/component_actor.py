@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zenactors.actors.component_messages import (
@@ -20,16 +21,31 @@ from zenactors.actors.component_messages import (
     Rollback,
     SetUp,
     TearDown,
+    TokensEnded,
 )
 from zenactors.actors.engine_actor import EngineActor
 from zenactors.actors.mailbox import Mailbox, Resume, RunReactor
 from zenactors.actors.reactor import ComponentReactor
-from zenactors.core.batch_runner import BatchRunner, exit_status
+from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.callbacks import callback_name
-from zenactors.core.component import set_options, transfer_state
+from zenactors.core.component import (
+    give_options,
+    options_of,
+    recipe_of,
+    renew,
+    set_incarnation,
+    set_options,
+    transfer_state,
+)
+from zenactors.core.failure_handler import exit_status
 from zenactors.core.messages import Batch
+from zenactors.core.supervision import NO_FAILURES
 from zenactors.core.text import short_repr
-from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
+from zenactors.errors import (
+    RetryInterruptedError,
+    ZenDaemonComponentException,
+    ZenDaemonStopException,
+)
 from zenactors.process.streams import exit_child
 
 if TYPE_CHECKING:
@@ -37,6 +53,7 @@ if TYPE_CHECKING:
     from zenactors.actors.wiring import Wiring
     from zenactors.core.clock import Clock
     from zenactors.core.messages import Scheduled
+    from zenactors.core.tokens import Token
 
 
 class ComponentListener(Protocol):
@@ -68,6 +85,10 @@ class ComponentListener(Protocol):
         """Accept events that the component scheduled outside of any event."""
         ...
 
+    def ends_told(self) -> None:
+        """Note that the component has called the callbacks of tokens that have ended."""
+        ...
+
     def source_changed(self, *, active: bool) -> None:
         """Note that the component became an active source, or ceased to be one."""
         ...
@@ -78,6 +99,26 @@ class ComponentListener(Protocol):
 
     def stop_at_once(self, status: int, cause: BaseException) -> None:
         """Stop the daemon in an orderly way: a callback of no event asked for it."""
+        ...
+
+    def component_down(self, index: int, cause: BaseException, delay: float, left: int) -> None:
+        """Note that a component is made anew in `delay` seconds; it has `left` more restarts."""
+        ...
+
+    def component_suspended(self, index: int, cause: BaseException) -> None:
+        """Note that a component has used up its restarts, and does nothing more."""
+        ...
+
+    def component_left_down(self, index: int, cause: BaseException) -> None:
+        """Note that a component is not made anew, because the daemon stops."""
+        ...
+
+    def component_up(self, index: int, incarnation: int) -> None:
+        """Note that a component works again."""
+        ...
+
+    def gave_up(self, component: int, cause: BaseException) -> None:
+        """Stop the daemon in an orderly way: a component has used up its restarts."""
         ...
 
     def rollback_failed(self, index: int, cause: BaseException) -> None:
@@ -120,11 +161,17 @@ class ComponentActor(EngineActor):
         self._wiring = wiring
         self._hook = runtime.hook
         self._runner = runner
+        self._clock = clock
         self._reactor = ComponentReactor(clock, self._active_changed, self._descriptors_failed)
         self._over = False  # torn down: nothing runs any more
         self._is_set_up = False
         self._calling_back = False
         self._active = self._reported_active = False
+        self._is_down = False  # it has failed, and waits for its restart or a reload
+        self._is_suspended = False  # it waits for a reload
+        self._ending = False  # the daemon stops
+        self._drains = False  # it stops in order: what waits is still to be handled
+        runner.on_failure = self._report_active
 
     @staticmethod
     def _create_actor_inbox() -> Mailbox:
@@ -160,6 +207,8 @@ class ComponentActor(EngineActor):
                 if inbox.interrupted():
                     inbox.busy = True  # after the interruption `get` returns `RESUME`
                     break
+            if runner.failure is not None:
+                self._go_down(runner.failure)
         except BaseException as cause:  # the exceptions of callbacks are contained
             if is_question:
                 raise
@@ -178,32 +227,79 @@ class ComponentActor(EngineActor):
                 exit_child(0)
             case Open():
                 self._reactor.open()
-            case Quiesce():
+            case Quiesce(drains):
                 self._reactor.quiesce()
+                self._reactor.set_alarm(None)
+                self._ending, self._drains = True, drains
+                if self._is_down:
+                    self._come_up_or_leave()
             case Reconfigure(transaction):
                 self._reconfigure(transaction)
             case Rollback(transaction):
                 self._roll_back(transaction)
+            case TokensEnded(tokens, is_last):
+                self._tell_ends(tokens)
+                if not is_last:
+                    self._listener.ends_told()
             case SetUp():
                 self._listener.setup_is_over(self._index, self._set_up())
             case TearDown():
-                try:
-                    if not self._over:
-                        self._tear_down()
-                    self._reactor.close()
-                finally:
-                    self._over = True
-                    self.actor_inbox.busy = False
-                    self._listener.teardown_is_over(self._index)
+                self._end()
+
+    def _end(self) -> None:
+        """Tear the component down for good."""
+        try:
+            if not self._over:
+                self._tear_down()
+            self._reactor.close()
+        finally:
+            self._reactor.set_alarm(None)
+            self._over = True
+            self.actor_inbox.busy = False
+            self._listener.teardown_is_over(self._index)
 
     def _call_back(self) -> None:
         self._calling_back = True
         try:
+            if self._reactor.alarm_rings() and not self._over:
+                self._restart()
             for callback in self._reactor.take_due():
-                self._contained(callback, self._daemon)
+                cause = self._contained(callback, self._daemon)
+                if cause is not None:
+                    self._runner.failed(cause)
+                if self._runner.failure is not None or self._runner.stopped:
+                    break
+            if self._runner.failure is not None:
+                self._go_down(self._runner.failure)
         finally:
             self._calling_back = False
         self._report_active()
+
+    def _tell_ends(self, tokens: list[Token]) -> None:
+        """Call the callbacks of tokens that have ended, unless their object was torn down."""
+        self._calling_back = True
+        try:
+            incarnation = self._runner.supervisor.incarnation
+            mine = [token for token in tokens if token.incarnation == incarnation]
+            each = iter(mine)
+            while not self._over and not self._is_down and operator.length_hint(each):
+                self._call_on_done(each)
+            if self._runner.failure is not None:
+                self._go_down(self._runner.failure)
+        finally:
+            self._calling_back = False
+        self._report_active()
+
+    def _call_on_done(self, each: Iterator[Token]) -> None:
+        """Call the callbacks of tokens, up to the first that raises."""
+
+        def on_done(_daemon: Any) -> None:
+            for token in each:
+                token.on_done(token.outcome)
+
+        cause = self._contained(on_done, self._daemon)
+        if cause is not None:
+            self._runner.failed(cause)
 
     def _descriptors_failed(self, cause: Exception) -> None:
         self._listener.descriptors_failed(self._runner.name, cause)
@@ -245,6 +341,87 @@ class ComponentActor(EngineActor):
             self._contained(teardown, self._daemon)
         self._is_set_up = False
 
+    # --- failures -------------------------------------------------------------------------------
+
+    def _go_down(self, cause: BaseException) -> None:
+        """Tear the component down, because it has failed, and plan its restart."""
+        if self._over:
+            return
+        if not self._is_down:
+            self._is_down = True
+            self._fail_holds()
+            self._tear_down()
+            self._reactor.close()
+            self._plan_restart(cause)
+        if self._ending:
+            self._come_up_or_leave()
+
+    def _fail_holds(self) -> None:
+        for hold in list(self._runner.holds):
+            hold.fail()
+
+    def _plan_restart(self, cause: BaseException) -> None:
+        supervisor = self._runner.supervisor
+        now = self._clock.monotonic()
+        in_vain = self._ending and not self._drains
+        delay = None if in_vain else supervisor.plan_restart(now)
+        if delay is not None:
+            delay = 0.0 if self._ending else delay
+            if not self._ending:
+                self.actor_inbox.reactor = self._reactor
+                self._reactor.set_alarm(delay)
+            self._listener.component_down(self._index, cause, delay, supervisor.restarts_left(now))
+        elif self._ending:
+            self._stay_down(cause)
+        elif supervisor.policy.when_exhausted == "suspend":
+            self._is_suspended = True
+            self._listener.component_suspended(self._index, cause)
+        else:
+            self._runner.stopped = True
+            self._listener.gave_up(self._index, cause)
+        self._report_active()
+
+    def _come_up_or_leave(self) -> None:
+        """The daemon stops: come up at once if events wait, or leave them."""
+        if self._runner.leaves:
+            return
+        if not self._drains or self._is_suspended:
+            self._leave_all()
+        elif self._runner.has_work():
+            self._restart()
+
+    def _stay_down(self, cause: BaseException) -> None:
+        """The daemon stops: leave the events that wait."""
+        self._leave_all()
+        self._listener.component_left_down(self._index, cause)
+
+    def _leave_all(self) -> None:
+        self._runner.leaves = True
+        self.actor_inbox.busy = True
+
+    def _restart(self) -> None:
+        """Make the component anew, and set it up."""
+        component = self._component
+        options = {} if recipe_of(component) is None else options_of(component)
+        failure = self._replace(None, options, lambda: renew(component))
+        if failure is None:
+            self._come_up()
+            return
+        self._end_by(failure)
+        if self._ending:
+            self._stay_down(failure)
+        elif not isinstance(failure, NO_FAILURES):  # otherwise the daemon is about to stop
+            self._plan_restart(failure)
+
+    def _come_up(self) -> None:
+        self._is_down = self._is_suspended = False
+        self._reactor.set_alarm(None)
+        supervisor = self._runner.supervisor
+        supervisor.came_up(self._clock.monotonic())
+        self._runner.failure = None
+        self.actor_inbox.busy = True
+        self._listener.component_up(self._index, supervisor.incarnation)
+
     # --- new options ----------------------------------------------------------------------------
 
     def _reconfigure(self, transaction: ChangeTransaction) -> None:
@@ -259,6 +436,8 @@ class ComponentActor(EngineActor):
         if cause is not None or not transaction.finish(self._index):
             self._restore(change, refused=cause is not None)
             transaction.rolled_back(self._index)
+        elif self._is_down:
+            self._come_up()
         self._calling_back = False
         self._report_active()
 
@@ -272,32 +451,43 @@ class ComponentActor(EngineActor):
         transaction.rolled_back(self._index)
 
     def _change(self, change: Change) -> BaseException | None:
-        if callable(getattr(self._component, "reconfigure", None)):
+        if not self._is_down and callable(getattr(self._component, "reconfigure", None)):
             return self._apply_options(change.new)
         change.previous = self._component
+        change.was_down = self._is_down
 
         def remake() -> None:
+            change.attributes = dict(vars(self._component))
             if change.remake is not None:
-                change.attributes = dict(vars(self._component))
                 change.remake(self._component, change.number)
+            elif self._is_down:
+                give_options(self._component, change.new)
+                renew(self._component)
 
         return self._replace(change.replacement, change.new, remake)
 
     def _restore(self, change: Change, *, refused: bool = False) -> None:
+        def restore() -> None:
+            if change.attributes is not None:
+                vars(self._component).clear()
+                vars(self._component).update(change.attributes)
+
+        if self._is_down:  # its restart is still to come
+            self._take(change.previous, change.old, restore)
+            return
         if change.previous is not None:
-
-            def restore() -> None:
-                if change.attributes is not None:
-                    vars(self._component).clear()
-                    vars(self._component).update(change.attributes)
-
             cause = self._replace(change.previous, change.old, restore)
         else:
             cause = self._apply_options(change.old)
             if cause is not None and refused:  # it refused both, and keeps what it has
                 self._listener.callback_failed(self._runner.name, "reconfigure", cause)
                 return
-        if cause is not None:
+        if cause is None:
+            return
+        if change.was_down:  # as before the transaction
+            self._runner.failure = cause
+            self._go_down(cause)
+        else:
             self._listener.rollback_failed(self._index, cause)
 
     def _apply_options(self, options: Mapping[str, Any]) -> BaseException | None:
@@ -305,19 +495,27 @@ class ComponentActor(EngineActor):
             self._component.reconfigure(daemon, dict(options))
 
         try:
-            self._hook(self._runner.name, reconfigure)(self._daemon)
+            with self._runner.calling():
+                self._hook(self._runner.name, reconfigure)(self._daemon)
         except BaseException as cause:  # for the transaction; pykka's loop would lose it
             return cause
         finally:
             self._flush()
-        set_options(self._component, options)
+        give_options(self._component, options)
         return None
 
     def _replace(
         self, component: Any, options: Mapping[str, Any], remake: Callable[[], None]
     ) -> BaseException | None:
         """Tear the component down. Set up `component` or, if that is None, the same one again."""
+        return self._take(component, options, remake) or self._set_up()
+
+    def _take(
+        self, component: Any, options: Mapping[str, Any], remake: Callable[[], None]
+    ) -> BaseException | None:
+        """Be another object from now on, with these options; it is not set up yet."""
         self._tear_down()
+        self._fail_holds()
         self._reactor.close()
         if component is None or component is self._component:
             try:
@@ -334,8 +532,11 @@ class ComponentActor(EngineActor):
                 return cause
             transfer_state(self._component, component)
             self._component = component
-        set_options(self._component, options)
-        return self._set_up()
+        if recipe_of(self._component) is not None:
+            set_options(self._component, options)
+        self._runner.supervisor.incarnation += 1
+        set_incarnation(self._component, self._runner.supervisor.incarnation)
+        return None
 
     # --- hooks ----------------------------------------------------------------------------------
 
@@ -347,7 +548,8 @@ class ComponentActor(EngineActor):
                 for hook in ("setup", "setup_dump"):
                     call = getattr(self._component, hook, None)
                     if call is not None:
-                        self._hook(self._runner.name, call)(self._daemon)
+                        with self._runner.calling():
+                            self._hook(self._runner.name, call)(self._daemon)
                     self._is_set_up = True  # it is torn down even if `setup_dump` raises
             finally:
                 self._flush()
@@ -355,22 +557,26 @@ class ComponentActor(EngineActor):
             return cause
         return None
 
-    def _contained(self, callback: Any, *args: Any) -> None:
-        """Call a hook or callback that belongs to no event, and contain its exceptions."""
+    def _contained(self, callback: Any, *args: Any) -> BaseException | None:
+        """Call a hook or callback that belongs to no event. Contain and return its exception."""
         try:
-            self._hook(self._runner.name, callback)(*args)
+            with self._runner.calling():
+                self._hook(self._runner.name, callback)(*args)
         except BaseException as cause:  # a SystemExit in pykka's loop would end every actor
-            name = callback_name(callback)
-            if isinstance(cause, ZenDaemonStopException):
-                self._runner.stopped = True
-                self._listener.stop_at_once(0, cause)
-                return
-            self._listener.callback_failed(self._runner.name, name, cause)
-            if isinstance(cause, SystemExit | KeyboardInterrupt):
-                self._runner.stopped = True
-                self._listener.stop_at_once(exit_status(cause), cause)
+            if not isinstance(cause, RetryInterruptedError | ZenDaemonStopException):
+                self._listener.callback_failed(self._runner.name, callback_name(callback), cause)
+            self._end_by(cause)
+            return cause
         finally:
             self._flush()
+        return None
+
+    def _end_by(self, cause: BaseException) -> None:
+        """Stop the daemon if the exception asks for it."""
+        if isinstance(cause, ZenDaemonStopException | SystemExit | KeyboardInterrupt):
+            self._runner.stopped = True
+            status = 0 if isinstance(cause, ZenDaemonStopException) else exit_status(cause)
+            self._listener.stop_at_once(status, cause)
 
     def _flush(self) -> None:
         children = self._runner.children
@@ -387,6 +593,8 @@ class ComponentActor(EngineActor):
             self._report_active()
 
     def _report_active(self) -> None:
-        if self._active != self._reported_active:
-            self._reported_active = self._active
-            self._listener.source_changed(active=self._active)
+        # A component that is down, or about to be, may be a source again.
+        active = self._active or self._is_down or self._runner.failure is not None
+        if active != self._reported_active:
+            self._reported_active = active
+            self._listener.source_changed(active=active)

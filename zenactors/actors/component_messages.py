@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from zenactors.core.tokens import Token
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -19,12 +22,31 @@ class Open:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Quiesce:
-    """Order descriptors and timers to call back no more."""
+    """Order descriptors and timers to call back no more.
+
+    Attributes:
+        drains: True: the events under way are handled before the end.
+    """
+
+    drains: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TearDown:
     """Order a component's `teardown`. Reported by `ComponentListener.teardown_is_over`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TokensEnded:
+    """Tell a component that tokens of its events have ended; it calls their `on_done`.
+
+    Attributes:
+        tokens: The tokens.
+        is_last: True: it is about to be torn down, and need not report that it has done so.
+    """
+
+    tokens: list[Token]
+    is_last: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,6 +88,7 @@ class Change:
         places: Where the configuration sets each option that is new, for errors.
         previous: The object that was replaced; set during the replacement.
         attributes: Its attributes, if it was initialised again.
+        was_down: True if it was down before, and was made anew for its new options.
     """
 
     old: Mapping[str, Any]
@@ -76,6 +99,7 @@ class Change:
     places: Mapping[str, str] = dataclasses.field(default_factory=dict)
     previous: Any = None
     attributes: dict[str, Any] | None = None
+    was_down: bool = False
 
 
 class ChangeTransaction(Protocol):

@@ -45,15 +45,19 @@ from collections import deque
 from collections.abc import Callable, Sized
 from typing import TYPE_CHECKING, Any, Protocol
 
+from zenactors.actors.component_messages import TokensEnded
+from zenactors.actors.mailbox import InternalEnvelope
 from zenactors.actors.questions import Question, Watch
 from zenactors.core.clock import LONGEST_SLEEP, Clock
 from zenactors.core.messages import (
     Batch,
+    EndsTold,
     QueuePosition,
     Scheduled,
     ScheduledEvents,
     SourceChanged,
 )
+from zenactors.core.tokens import by_owner
 from zenactors.errors import NotRunningError
 
 if TYPE_CHECKING:
@@ -70,7 +74,7 @@ MAX_BACKLOG = 2048  # a thread outside waits while the dispatcher's thread is th
 BACKLOG_PATIENCE = 0.1  # seconds that it waits at most, for each event
 PATIENCE = 0.25  # seconds that a thread waits for an answer before it asks again
 
-Submission = Batch | Scheduled | ScheduledEvents | SourceChanged | Question | Watch
+Submission = Batch | Scheduled | ScheduledEvents | SourceChanged | EndsTold | Question | Watch
 
 
 class LoopListener(Protocol):
@@ -331,6 +335,8 @@ class DispatchLoop:
                 batches += state.admit()
             if state.queue.timed or state.control_events.in_flight:
                 self._wake_for_timer()
+            if state.tokens.finished:
+                self._tell_ends()
             if self._watches and not self._inbox:
                 self._look_at_watches()
         except Exception as cause:  # a bug, or an event that no component handles
@@ -346,6 +352,14 @@ class DispatchLoop:
             self._mailboxes[batch.chain.steps[0].component].deliver(batch)
         for items in dropped:
             items.clear()  # objects of the user may die here, and run code of theirs
+
+    def _tell_ends(self) -> None:
+        """Tell the components that tokens of theirs have ended, before any watch is met."""
+        finished = self.state.tokens.finished
+        for owner, tokens in by_owner(finished).items():
+            self._mailboxes[owner].put(InternalEnvelope(TokensEnded(tokens)))
+            self.state.tokens.telling += 1
+        finished.clear()
 
     def _answer(self) -> None:
         questions, self._questions = self._questions, []
@@ -440,6 +454,8 @@ class DispatchLoop:
                 self._watches.append(weakref.ref(submission))
             case SourceChanged(change):
                 self.state.source_changed(change)
+            case EndsTold():
+                self.state.tokens.telling -= 1
 
     def _look_at_watches(self) -> None:
         state = self.state
@@ -503,11 +519,12 @@ class DispatchLoop:
         """Wake the dispatcher's thread."""
         self._outside.put(None)
 
-    def run_and_park(self, messages: Sized) -> None:
+    def run_and_park(self, messages: Sized, longest: float) -> None:
         """Run the state. If nothing is left, sleep until something is due or was submitted.
 
         Args:
             messages: It does not sleep while there are any. Their sender wakes it afterwards.
+            longest: It sleeps for so many seconds at most.
 
         Thread: the dispatcher's.
         """
@@ -525,7 +542,9 @@ class DispatchLoop:
             return
         if seconds is None or seconds > 0:
             try:  # noqa: SIM105 - `suppress` takes longer
-                self._arrived = self._outside.get(timeout=seconds)
+                self._arrived = self._outside.get(
+                    timeout=longest if seconds is None else min(seconds, longest)
+                )
             except queue.Empty:
                 pass  # something is due
             self._parked = False

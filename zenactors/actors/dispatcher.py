@@ -5,8 +5,9 @@ It touches no signal handlers, and shares nothing with other dispatchers of the 
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from zenactors.actors.component_messages import Change, ReadState, ReadStatistics
@@ -17,6 +18,7 @@ from zenactors.actors.reconfigure import Reconfiguration
 from zenactors.actors.runtime import Runtime
 from zenactors.actors.shutdown import Shutdown, StopReport
 from zenactors.actors.startup import Startup
+from zenactors.actors.token_holds import TokenHold
 from zenactors.config.plan import plan_for
 from zenactors.core.callbacks import callback_name
 from zenactors.core.chain_state import Counts
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from zenactors.actors.notifier import Notifier
     from zenactors.actors.reactor import ComponentReactor
+    from zenactors.core.batch_runner import BatchRunner
     from zenactors.core.callbacks import Callback
     from zenactors.core.messages import DeadLetter
 
@@ -376,15 +379,12 @@ class Dispatcher(DaemonNames):
             options: Those of tenacity, except `sleep`. Without `stop`, it tries for ever.
 
         Raises:
-            NotRunningError: Raised by the loop instead of another attempt once the daemon stops.
+            RetryInterruptedError: Raised by the loop instead of another attempt once the daemon
+                stops. If a callback lets it pass, its event counts as left undone.
         """
-        import tenacity  # noqa: PLC0415 - slow to import, and few components retry
+        from zenactors.actors.retries import retrying  # noqa: PLC0415 - slow to import
 
-        def sleep(seconds: float) -> None:
-            if self.wait(seconds):
-                raise NotRunningError("The daemon stops: not tried again.")
-
-        return tenacity.Retrying(sleep=sleep, **{"reraise": True, **options})
+        return retrying(self.wait, **options)
 
     def spawn(self, argv: Sequence[str], **popen_options: Any) -> subprocess.Popen[Any]:
         """Run a program that does not outlive the components: a stop ends it after the teardowns.
@@ -472,6 +472,73 @@ class Dispatcher(DaemonNames):
     def halted(self) -> bool:
         """True once no event starts any more: a callback stopped everything, or `stop` did."""
         return self._engine.halted
+
+    def hold(self) -> TokenHold:
+        """Keep the event under way from counting as done until the hold is released.
+
+        Raises:
+            RuntimeError: If the calling thread is not a component's.
+
+        Thread: own.
+        """
+        return TokenHold(self._own_runner("hold()"), self._runtime.ident)
+
+    @contextlib.contextmanager
+    def part_of(self, hold: TokenHold) -> Iterator[None]:
+        """Let what is scheduled in this block, in a timer say, count as part of a held event.
+
+        Raises:
+            RuntimeError: If the calling thread is not a component's, or if the hold is another's.
+
+        Thread: own.
+        """
+        runner = self._own_runner("part_of()")
+        hold.check_thread()
+        before, runner.token = runner.token, hold.token
+        open_until_the_end = self.hold()  # even if the block releases the other one
+        try:
+            yield
+        finally:
+            open_until_the_end.release()
+            runner.token = before
+
+    def open_tokens(self) -> tuple[int, float]:
+        """Return how many events with an `on_done` are not done, and the age of the oldest.
+
+        The age is in seconds; 0 if there is none.
+        """
+
+        def look(state: DispatchState) -> tuple[int, float | None]:
+            return state.tokens.count(), state.tokens.oldest()
+
+        count, oldest = self._engine.loop.ask(look)
+        return count, 0.0 if oldest is None else self.clock.monotonic() - oldest
+
+    @property
+    def incarnation(self) -> int:
+        """How many objects the calling component has been, from 1: a number for fencing.
+
+        Raises:
+            RuntimeError: If the calling thread is not a component's.
+
+        Thread: own.
+        """
+        return self._own_runner("incarnation").supervisor.incarnation
+
+    def _own_runner(self, what: str) -> BatchRunner:
+        runner = self._engine.runners.get(self._runtime.ident())
+        if runner is None:
+            raise RuntimeError(
+                f"daemon.{what} belongs to a component's own thread: use it in setup() and in"
+                " callbacks."
+            )
+        return runner
+
+    def readiness(self) -> list[str]:
+        """Return why the components do not all work now; empty if they do. Thread: any."""
+        engine = self._engine
+        reasons = [*engine.down.copy().items(), *engine.hanging.copy().items()]
+        return [why for _, why in sorted(reasons)]
 
     def is_idle(self) -> bool:
         """Return True if no event is queued or in flight and no source is active.

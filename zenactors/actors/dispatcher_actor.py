@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from zenactors.actors.dispatch_loop import DispatchLoop
@@ -16,9 +17,20 @@ class DispatcherListener(Protocol):
         """The thread runs."""
         ...
 
+    def look_for_hangs(self) -> None:
+        """Look for callbacks that do not return, if it is time to."""
+        ...
+
+    def any_calls(self) -> bool:
+        """Return True if components run callbacks now."""
+        ...
+
     def dispatcher_ended(self, cause: BaseException | None) -> None:
         """The thread is about to end; with `cause`, because it failed."""
         ...
+
+
+LOOK_INTERVAL = 2.5  # seconds between two looks for callbacks that do not return
 
 
 class DispatcherInbox(ControlLane):
@@ -27,6 +39,8 @@ class DispatcherInbox(ControlLane):
     def __init__(self) -> None:
         super().__init__()
         self.loop: DispatchLoop | None = None
+        self.look: Callable[[], None] = lambda: None
+        self.any_calls: Callable[[], bool] = lambda: False
 
     def put(self, envelope: Any, /, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - pykka's signature
         """Put a message, and wake the dispatcher. Never blocks. Thread: any."""
@@ -52,7 +66,8 @@ class DispatcherInbox(ControlLane):
         return not self._control
 
     def _run(self, loop: DispatchLoop) -> None:
-        loop.run_and_park(self._control)
+        loop.run_and_park(self._control, LOOK_INTERVAL)
+        self.look()
 
 
 class DispatcherActor(EngineActor):
@@ -64,6 +79,8 @@ class DispatcherActor(EngineActor):
         super().__init__()
         self._listener = listener
         self.actor_inbox.loop = loop
+        self.actor_inbox.look = listener.look_for_hangs
+        self.actor_inbox.any_calls = listener.any_calls
 
     @staticmethod
     def _create_actor_inbox() -> DispatcherInbox:

@@ -18,18 +18,21 @@ from zenactors.actors.claims import claim, other_holder, release
 from zenactors.actors.component_actor import ComponentActor
 from zenactors.actors.component_messages import Call, LeaveProcess, Open
 from zenactors.actors.dispatch_loop import DispatchLoop
-from zenactors.actors.dispatcher_actor import DispatcherActor
+from zenactors.actors.dispatcher_actor import LOOK_INTERVAL, DispatcherActor
 from zenactors.actors.incidents import Incidents, survive_log
 from zenactors.actors.mailbox import InternalEnvelope, Mailbox
 from zenactors.actors.wiring import Wiring
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.clock import Deadline
 from zenactors.core.dispatch_state import DispatchState, Ordering
-from zenactors.core.messages import SourceChanged
+from zenactors.core.failure_handler import TryAgain
+from zenactors.core.hangs import HangWatch
+from zenactors.core.messages import EndsTold, SourceChanged
 from zenactors.core.phase import Lifecycle, Phase
 from zenactors.core.replicas import ReplicaRouter, Replicas
-from zenactors.core.text import format_error
-from zenactors.errors import ComponentStartError
+from zenactors.core.supervision import DEFAULT, Supervision, Supervisor
+from zenactors.core.text import format_error, short_repr
+from zenactors.errors import ComponentStartError, ConfigurationError
 
 if TYPE_CHECKING:
     from zenactors.actors.mailbox import Mailbox
@@ -49,6 +52,16 @@ MORE_THREADS = (
 )
 
 A = TypeVar("A", bound="pykka.ThreadingActor")
+
+
+def _supervision_of(entry: ComponentEntry) -> Supervision:
+    supervision = getattr(entry.component, "supervision", DEFAULT)
+    if isinstance(supervision, Supervision):
+        return supervision
+    raise ConfigurationError(
+        f"The supervision of component {entry.name!r} is {short_repr(supervision)}, but a"
+        " Supervision is expected, such as Supervision(on_error='restart')."
+    )
 
 
 class ReplicaSink:
@@ -138,6 +151,10 @@ class Engine(Incidents):
         self.dispatcher_thread: Any = None
         self.refs: list[pykka.ActorRef[ComponentActor]] = []
         self._dispatcher: pykka.ActorRef[DispatcherActor] | None = None
+        self._next_look = 0.0
+        self._hangs = HangWatch(
+            {index: _supervision_of(entry).budget for index, entry in enumerate(entries)}
+        )
         self.done = runtime.event()
         self.stop_lock = runtime.lock()
         self.setup_results: dict[int, BaseException | None] = {}
@@ -452,6 +469,10 @@ class Engine(Incidents):
         """Submit events that a component scheduled outside of any event."""
         self.loop.schedule(children)
 
+    def ends_told(self) -> None:
+        """Note that a component has called the callbacks of tokens that have ended."""
+        self.loop.submit(EndsTold())
+
     def source_changed(self, *, active: bool) -> None:
         """Note that a component became an active source, or ceased to be one."""
         self.loop.submit(SourceChanged(1 if active else -1))
@@ -461,9 +482,45 @@ class Engine(Incidents):
     def _make_runner(self, index: int, entry: ComponentEntry, daemon: Any) -> BatchRunner:
         stopwatch = self.runtime.stopwatch(self.clock)
         if isinstance(entry.component, Replicas):
-            return ReplicaRouter(index, entry.name, entry.component, self.loop, self, stopwatch)
+            return ReplicaRouter(
+                index,
+                entry.name,
+                entry.component,
+                self.loop,
+                self,
+                stopwatch,
+                self._supervisor(DEFAULT),
+            )
         sink = self.loop if entry.router is None else ReplicaSink(self.loop, entry.router)
-        return BatchRunner(index, entry.name, daemon, sink, self, stopwatch, policy=self.policy)
+        supervision = _supervision_of(entry)
+        supervisor = self._supervisor(supervision)
+        return BatchRunner(
+            index,
+            entry.name,
+            daemon,
+            sink,
+            self,
+            stopwatch,
+            supervisor=supervisor,
+            try_again=self._retries(supervisor) if supervision.retry is not None else None,
+            policy=self.policy,
+        )
+
+    def _supervisor(self, supervision: Supervision) -> Supervisor:
+        def delay_of(number: int) -> float:
+            from zenactors.actors.retries import restart_delay  # noqa: PLC0415 - slow to import
+
+            return restart_delay(supervision, number)
+
+        return Supervisor(supervision, delay_of, self.runtime.chance)
+
+    def _retries(self, supervisor: Supervisor) -> TryAgain:
+        def try_again(call: Callable[[], Any], cause: BaseException, attempts: int) -> Any:
+            from zenactors.actors.retries import call_again  # noqa: PLC0415 - slow to import
+
+            return call_again(self.done.wait, supervisor, call, cause, attempts)
+
+        return try_again
 
     def dispatcher_started(self) -> None:
         """Register the calling thread as the dispatcher's."""
@@ -471,6 +528,24 @@ class Engine(Incidents):
         self.loop.begin_serving()
         self.dispatcher_thread = self.runtime.enter("zenactors:dispatcher")
         self.notifier.notify()
+
+    def look_for_hangs(self) -> None:
+        """Look for callbacks that do not return, now and then. Thread: the dispatcher's."""
+        now = self.clock.monotonic()
+        if now < self._next_look:  # that is all, each time the dispatcher wakes up
+            return
+        self._next_look = now + LOOK_INTERVAL
+        places = {}
+        for runner in list(self.runners.values()):  # an actor may start or end meanwhile
+            place = runner.place()
+            if place is not None:
+                places[runner.index] = place
+        for hang in self._hangs.look(now, places):
+            self.hang_changed(hang, self.runtime.stack(self.threads[hang.component]))
+
+    def any_calls(self) -> bool:
+        """Return True if components run callbacks now. Thread: the dispatcher's."""
+        return any(runner.place() is not None for runner in list(self.runners.values()))
 
     def dispatcher_ended(self, cause: BaseException | None) -> None:
         """Note that the dispatcher's thread is about to end."""

@@ -20,6 +20,7 @@ from zenactors.core.repetition import LOGGED, Repetitions
 from zenactors.core.text import short_repr
 from zenactors.errors import (
     EXIT_FAILURE,
+    EXIT_GAVE_UP,
     EXIT_SOFTWARE,
     UnknownEventError,
     ZenDaemonStopException,
@@ -28,6 +29,7 @@ from zenactors.process.streams import exit_child
 
 if TYPE_CHECKING:
     from zenactors.actors.notifier import Notifier
+    from zenactors.core.hangs import Hang
     from zenactors.core.messages import DeadLetter
     from zenactors.core.policy import EventPolicy
 
@@ -56,6 +58,9 @@ class Incidents(abc.ABC):
         dead_letters: The events that could not be handled.
         start_failure: The first `start` callback that failed.
         halted_with: The status with which a callback stopped everything, or None.
+        down: Why a component does not work now, by its index.
+        hanging: Which component's callback takes longer than its budget, by its index.
+        restarts: How many times a component was made anew after a failure.
         ended_by: The first exception that ended everything, or None.
         is_forked: This is a forked child: an exception of a callback ends it.
     """
@@ -72,6 +77,9 @@ class Incidents(abc.ABC):
         self.start_failure: DeadLetter | None = None
         self._status: dict[str, int] = {}
         self.halted_with: int | None = None
+        self.down: dict[int, str] = {}
+        self.hanging: dict[int, str] = {}
+        self.restarts = 0
         self.ended_by: BaseException | None = None
         self.is_forked = False
 
@@ -122,6 +130,94 @@ class Incidents(abc.ABC):
         # The other two have a status of their own, which `stop_at_once` gets.
         if self.is_forked and not isinstance(cause, SystemExit | KeyboardInterrupt):
             exit_child(EXIT_FAILURE)
+
+    # --- supervision (actors.component_actor.ComponentListener) ---------------------------------
+
+    def component_down(self, index: int, cause: BaseException, delay: float, left: int) -> None:
+        """Note that a component is made anew in `delay` seconds; it has `left` more restarts."""
+        name = self.names[index]
+        self.down[index] = f"component {name!r} is made anew after {short_repr(cause)}"
+        try_to_log(
+            "WARNING",
+            "Component {name!r} failed: {cause}. It is made anew in {delay:.1f} s; {left} more"
+            " restarts left",
+            name=name,
+            cause=short_repr(cause),
+            delay=delay,
+            left=left,
+        )
+
+    def component_suspended(self, index: int, cause: BaseException) -> None:
+        """Note that a component has used up its restarts, and does nothing more."""
+        name = self.names[index]
+        self.down[index] = f"component {name!r} is suspended after {short_repr(cause)}"
+        try_to_log(
+            "ERROR",
+            "Component {name!r} failed: {cause}. It has no restarts left and is suspended: its"
+            " events wait. A reload that changes its options makes it anew",
+            name=name,
+            cause=short_repr(cause),
+        )
+
+    def component_left_down(self, index: int, cause: BaseException) -> None:
+        """Note that a component is not made anew, because the daemon stops."""
+        name = self.names[index]
+        self.down[index] = f"component {name!r} is down after {short_repr(cause)}"
+        try_to_log(
+            "ERROR",
+            "Component {name!r} failed: {cause}. The daemon stops: its events are left",
+            name=name,
+            cause=short_repr(cause),
+        )
+
+    def component_up(self, index: int, incarnation: int) -> None:
+        """Note that a component works again. Thread: the component's."""
+        self.down.pop(index, None)
+        self.restarts += 1
+        try_to_log(
+            "INFO",
+            "Component {name!r} works again: incarnation {incarnation}",
+            name=self.names[index],
+            incarnation=incarnation,
+        )
+
+    def hang_changed(self, hang: Hang, stack: str) -> None:
+        """Note that a callback takes longer than its budget, or has returned after it did.
+
+        Args:
+            hang: Which one.
+            stack: The stack of its thread.
+        """
+        name = self.names[hang.component]
+        if hang.over:
+            self.hanging.pop(hang.component, None)
+            try_to_log(
+                "INFO",
+                "Component {name!r} has returned from its callback after {seconds:.0f} s",
+                name=name,
+                seconds=hang.seconds,
+            )
+            return
+        self.hanging[hang.component] = f"component {name!r} does not return from its callback"
+        try_to_log(
+            "WARNING",
+            "Component {name!r} has not returned from its callback for {seconds:.0f} s; its thread"
+            " is here:\n{stack}",
+            name=name,
+            seconds=hang.seconds,
+            stack=stack,
+        )
+
+    def gave_up(self, component: int, cause: BaseException) -> None:
+        """Stop the daemon in an orderly way, as the policy of a component that failed says."""
+        self.set_exit_status(EXIT_GAVE_UP)
+        self.halt()
+        try_to_log(
+            "CRITICAL",
+            "Component {name!r} failed: {cause}. Its policy ends the daemon; stopping",
+            name=self.names[component],
+            cause=short_repr(cause),
+        )
 
     # --- everything else -----------------------------------------------------------------------
 

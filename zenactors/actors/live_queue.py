@@ -8,11 +8,18 @@ from typing import Any, Literal
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.runtime import Runtime
 from zenactors.core.batch_runner import BatchRunner
+from zenactors.core.chain_state import ChainState
 from zenactors.core.clock import Clock, to_seconds
 from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.messages import QueuePosition, Scheduled
+from zenactors.core.text import short_repr
+from zenactors.core.tokens import OnDone, Token
 from zenactors.errors import NotRunningError, QueueFullError, UnknownEventError
 
+ON_DONE_ELSEWHERE = (
+    "on_done belongs to a component's own thread: give it in setup() and in callbacks, for an event"
+    " that is no control event."
+)
 STOP_CHECK = 1.0  # seconds: how often a blocked producer checks if the dispatcher has halted
 
 _LIMITED = (QueuePosition.BACK, QueuePosition.FRONT)
@@ -67,8 +74,15 @@ class LiveQueue:
         self._when_full = when_full
         self._room = runtime.notifier()
 
-    def schedule(self, event: Any, args: Any = None) -> Scheduled:
+    def schedule(self, event: Any, args: Any = None, *, on_done: OnDone | None = None) -> Scheduled:
         """Queue an event behind all others of this producer (this component, or this thread).
+
+        Args:
+            event: Any hashable object.
+            args: Passed unchanged to the first callback of the chain.
+            on_done: Called with a `TokenOutcome` when this event and everything that came of it has
+                ended, once, in the calling component's thread; unless the component is made anew
+                before. Only a component can give one.
 
         Returns:
             The handle that cancels it.
@@ -77,6 +91,8 @@ class LiveQueue:
             UnknownEventError: If no component handles the event.
             NotRunningError: In a thread outside, once no event starts any more.
             QueueFullError: If a limit is set and this thread has reached it.
+            RuntimeError: `on_done` is given by another thread than a component's.
+            TypeError: `on_done` cannot be called.
 
         Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
         """
@@ -84,8 +100,10 @@ class LiveQueue:
         ident, chain_state = self._ident(), self._chain_states.get(event)
         back = QueuePosition.BACK
         if chain_state is None or self._limit is not None or self._lifecycle.halted:
-            return self._put(back, event, args, 0.0)
+            return self._put(back, event, args, 0.0, on_done)
         if ident not in self._own_threads:
+            if on_done is not None:
+                raise RuntimeError(ON_DONE_ELSEWHERE)
             scheduled = Scheduled(
                 self, back, event, args, 0.0, self._producers.current, chain_state
             )
@@ -93,33 +111,46 @@ class LiveQueue:
             return scheduled
         runner = self._runners.get(ident)
         if runner is None or not runner.collects:
-            return self._put(back, event, args, 0.0)
-        scheduled = Scheduled(self, back, event, args, 0.0, runner.name, chain_state)
+            return self._put(back, event, args, 0.0, on_done)
+        token = runner.token
+        if token is not None or on_done is not None:
+            token = self._token_for(runner, on_done, chain_state)
+        scheduled = Scheduled(self, back, event, args, 0.0, runner.name, chain_state, token)
         runner.children.append(scheduled)
         return scheduled
 
-    def schedule_next(self, event: Any, args: Any = None) -> Scheduled:
+    def schedule_next(
+        self, event: Any, args: Any = None, *, on_done: OnDone | None = None
+    ) -> Scheduled:
         """Queue an event before all others of this producer. Otherwise as `schedule`."""
-        return self._put(QueuePosition.FRONT, event, args, 0.0)
+        return self._put(QueuePosition.FRONT, event, args, 0.0, on_done)
 
-    def schedule_at(self, tstamp: float, event: Any, args: Any = None) -> Scheduled:
+    def schedule_at(
+        self, tstamp: float, event: Any, args: Any = None, *, on_done: OnDone | None = None
+    ) -> Scheduled:
         """Queue an event for the Unix time `tstamp`. Never blocks. Thread: any.
+
+        `on_done` is as for `schedule`.
 
         Raises:
             UnknownEventError: If no component handles the event.
             ValueError: If `tstamp` is NaN or infinite.
         """
-        return self._put(QueuePosition.AT, event, args, to_seconds("tstamp", tstamp))
+        return self._put(QueuePosition.AT, event, args, to_seconds("tstamp", tstamp), on_done)
 
-    def schedule_after(self, delay: float, event: Any, args: Any = None) -> Scheduled:
+    def schedule_after(
+        self, delay: float, event: Any, args: Any = None, *, on_done: OnDone | None = None
+    ) -> Scheduled:
         """Queue an event for `delay` seconds from now. Never blocks. Thread: any.
+
+        `on_done` is as for `schedule`.
 
         Raises:
             UnknownEventError: If no component handles the event.
             ValueError: If `delay` is NaN or infinite.
         """
         when = self._clock.monotonic() + to_seconds("delay", delay)
-        return self._put(QueuePosition.AFTER, event, args, when)
+        return self._put(QueuePosition.AFTER, event, args, when, on_done)
 
     def schedule_priority(self, event: Any, args: Any = None) -> Scheduled:
         """Queue an event that overtakes all others, in the components' mailboxes too.
@@ -199,17 +230,31 @@ class LiveQueue:
             self._loop.schedule(children)
         return self._loop.ask(look)
 
-    def _put(self, position: QueuePosition, event: Any, args: Any, when: float) -> Scheduled:
+    def _put(
+        self,
+        position: QueuePosition,
+        event: Any,
+        args: Any,
+        when: float,
+        on_done: OnDone | None = None,
+    ) -> Scheduled:
         # Looked up here, because it may run code of the event: not while the state is held.
         chain_state = self._chain_states.get(event)
         if chain_state is None and not self._accepts_all:
             raise UnknownEventError(event, known=self._chain_states)
         ident = self._ident()
         if ident in self._own_threads:
+            runner = self._runners.get(ident)
+            token = None
+            if runner is not None and position is not QueuePosition.PRIORITY:
+                token = self._token_for(runner, on_done, chain_state)
+            elif on_done is not None:
+                raise RuntimeError(ON_DONE_ELSEWHERE)
             return self._put_inside(
-                Scheduled(self, position, event, args, when, None, chain_state),
-                self._runners.get(ident),
+                Scheduled(self, position, event, args, when, None, chain_state, token), runner
             )
+        if on_done is not None:
+            raise RuntimeError(ON_DONE_ELSEWHERE)
         producer = self._producers.current
         if self._lifecycle.halted:
             raise NotRunningError(f"Event {event!r} was not scheduled: the dispatcher has stopped.")
@@ -221,6 +266,21 @@ class LiveQueue:
         else:
             self._loop.hand_over(scheduled)
         return scheduled
+
+    def _token_for(
+        self, runner: BatchRunner, on_done: OnDone | None, chain_state: ChainState | None
+    ) -> Token | None:
+        """Return the token of an event that a component schedules; None if it has none."""
+        if chain_state is None or chain_state.chain.is_control_event:
+            if on_done is not None:
+                raise RuntimeError(ON_DONE_ELSEWHERE)
+            return None  # these belong to no event
+        if on_done is None:
+            return runner.token
+        if not callable(on_done):
+            raise TypeError(f"on_done must be callable, not {short_repr(on_done)}.")
+        now = self._clock.monotonic()
+        return Token(runner.index, runner.supervisor.incarnation, on_done, runner.token, now)
 
     def _put_inside(self, scheduled: Scheduled, runner: BatchRunner | None) -> Scheduled:
         scheduled.producer = self._producers.current if runner is None else runner.name

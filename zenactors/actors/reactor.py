@@ -114,6 +114,7 @@ class ComponentReactor:
         self._ready: list[tuple[int, int]] = []
         self._next_poll = 0.0
         self._quiet = True
+        self._alarm: float | None = None
 
     # --- for components (core.daemon_api.Reactor) -------------------------------------------
 
@@ -154,6 +155,17 @@ class ComponentReactor:
         """Call back no more, because the daemon stops. Registrations stay."""
         self._quiet = True
 
+    def set_alarm(self, delay: float | None) -> None:
+        """Be `due` in so many seconds, even while nothing calls back. None: do not."""
+        self._alarm = None if delay is None else self._clock.monotonic() + delay
+
+    def alarm_rings(self) -> bool:
+        """Return True, once, if the time of the alarm has come."""
+        if self._alarm is None or self._clock.monotonic() < self._alarm:
+            return False
+        self._alarm = None
+        return True
+
     def has_descriptors(self) -> bool:
         """Return True if there is a selector to wait for."""
         # While nothing is called back, a readable descriptor would end every wait at once.
@@ -161,6 +173,8 @@ class ComponentReactor:
 
     def due(self) -> bool:
         """Return True if `take_due` would return anything. Does not block."""
+        if self._alarm is not None and self._alarm <= self._clock.monotonic():
+            return True
         if self._quiet:
             return False
         if self._ready:
@@ -176,11 +190,13 @@ class ComponentReactor:
         return bool(self._ready)
 
     def timeout(self) -> float | None:
-        """Return the seconds until the next timer. None: there is none."""
-        if self._quiet or not self._timers:
+        """Return the seconds until the next timer, or the alarm. None: there is none."""
+        moments = [] if self._quiet or not self._timers else [self._timers[0][0]]
+        if self._alarm is not None:
+            moments.append(self._alarm)
+        if not moments:
             return None
-        seconds = self._timers[0][0] - self._clock.monotonic()
-        return min(max(0.0, seconds), LONGEST_SLEEP)
+        return min(max(0.0, min(moments) - self._clock.monotonic()), LONGEST_SLEEP)
 
     def park(self, nothing_new: Callable[[], bool]) -> None:
         """Wait for a descriptor, a timer or `wake`, unless `nothing_new()` is False."""

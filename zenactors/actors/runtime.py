@@ -7,6 +7,7 @@ real threads and real waits.
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -15,6 +16,7 @@ import pykka
 
 from zenactors.actors.notifier import Flag, Notifier, ThreadNotifier
 from zenactors.core.dispatch_state import DispatchState
+from zenactors.process.diagnostics import stacks
 
 if TYPE_CHECKING:
     from zenactors.core.batch_runner import BatchRunner
@@ -125,6 +127,14 @@ class Runtime:
     def lock(self) -> contextlib.AbstractContextManager[Any]:
         """Return a reentrant lock that may be held while its holder waits."""
         return threading.RLock()
+
+    def chance(self) -> float:
+        """Return a random number from 0 up to 1, for delays. Thread: any."""
+        return random.random()  # noqa: S311 - not for secrets
+
+    def stack(self, thread: Any) -> str:
+        """Return the stack of an actor's thread, as `enter` has returned it, for the log."""
+        return stacks(ident=thread.ident)  # not by its name: another dispatcher may have the same
 
     def event(self) -> Flag:
         """Return a flag that actors may wait for."""

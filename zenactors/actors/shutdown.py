@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from zenactors.actors.component_messages import Quiesce, ReadStatistics, TearDown
+from zenactors.actors.component_messages import Quiesce, ReadStatistics, TearDown, TokensEnded
 from zenactors.actors.engine import ASK_TIMEOUT
 from zenactors.actors.incidents import survive_log
 from zenactors.core.clock import Deadline
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.core.dispatch_state import DispatchState
     from zenactors.core.messages import Scheduled
+    from zenactors.core.tokens import Token
     from zenactors.process.children import Children
 
 HASTY_PATIENCE = 0.25  # seconds to wait for one teardown before the next, when in haste
@@ -33,12 +34,15 @@ class StopReport:
     """The work that a stop left undone.
 
     Attributes:
-        drained: True if all queued events were handled, except those for later.
+        drained: True if all queued events were handled, except those for later, and those that
+            components that were down have left.
         timed_out: True if the time ran out before all queued events were handled.
         stuck: Names of the components that did not stop; their threads were left behind.
         left: How many events were not handled, although they were queued or in flight.
         later: How many events still waited for their time, maintenance events excepted.
         dead_letters: How many events could not be handled, in the whole run.
+        restarts: How many times a component was made anew after a failure, in the whole run.
+        suspended: The components that were down at the end.
     """
 
     drained: bool = True
@@ -47,6 +51,8 @@ class StopReport:
     left: int = 0
     later: int = 0
     dead_letters: int = 0
+    restarts: int = 0
+    suspended: tuple[str, ...] = ()
 
 
 class Shutdown:
@@ -126,7 +132,7 @@ class Shutdown:
         engine.lifecycle.stop_requested = True
         engine.done.set()
         engine.notifier.notify()
-        engine.tell_all(Quiesce())
+        engine.tell_all(Quiesce(drains=not engine.halted))
         if engine.lifecycle.phase is Phase.OPEN:
             is_sent = engine.policy.start_and_stop == "sent"
             if is_sent and EVENT_STOP in engine.state.chain_states:
@@ -170,6 +176,9 @@ class Shutdown:
         for index in reversed(ordered):
             if index in engine.torn_down:
                 continue  # an earlier stop, which was interrupted, did it
+            # Reported first. The sinks, which come first, may have released them in their teardown.
+            if failed := engine.loop.ask(functools.partial(_fail_tokens, owner=index)):
+                engine.tell(index, TokensEnded(failed, is_last=True))
             engine.tell(index, TearDown())
             limit = deadline if patience is None else deadline.at_most(patience)
             engine.wait_for(functools.partial(engine.torn_down.__contains__, index), limit)
@@ -205,10 +214,18 @@ class Shutdown:
             left=left,
             later=later,
             dead_letters=engine.dead_letters.total(),
+            restarts=engine.restarts,
+            suspended=tuple(engine.names[index] for index in sorted(engine.down)),
         )
+
+
+def _fail_tokens(state: DispatchState, owner: int) -> list[Token]:
+    """End the open tokens of a component that is about to be torn down."""
+    return state.tokens.fail_those_of(owner)
 
 
 def _what_is_left(state: DispatchState) -> tuple[int, int]:
     """Return how many events were not handled, and how many wait for their time."""
     queue = state.queue
-    return queue.untimed + state.in_flight(), queue.timed - queue.timed_maintenance
+    left = sum(counts.left for _, counts in state.counts())
+    return queue.untimed + state.in_flight() + left, queue.timed - queue.timed_maintenance

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import operator
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
-from zenactors.core.callbacks import (
-    FLAG_CONTINUE,
-    Callback,
-    answer_error,
-    callback_name,
-    invalid_answer,
-    read_answer,
-)
+from zenactors.core.callbacks import FLAG_CONTINUE, Callback, invalid_answer, read_answer
 from zenactors.core.chain import Order, Step
 from zenactors.core.clock import Clock
-from zenactors.core.messages import Batch, DeadLetter, Scheduled
+from zenactors.core.failure_handler import (
+    UNHANDLED,
+    FailureHandler,
+    Fate,
+    IncidentHandler,
+    TryAgain,
+)
+from zenactors.core.messages import Batch, Scheduled
 from zenactors.core.policy import EventPolicy
-from zenactors.errors import ZenDaemonStopException
+from zenactors.core.supervision import Supervisor
+from zenactors.core.tokens import Tracked
 
 MAX_STRIDE = 64  # events between two looks at the clock and the control lane
 SHORT_STRIDE = 0.000_25  # seconds: a stride that takes less may double
@@ -47,19 +48,7 @@ class ResultSink(Protocol):
         ...
 
 
-class IncidentHandler(Protocol):
-    """Handles the exceptions of callbacks. None of its methods blocks."""
-
-    def dead_letter(self, letter: DeadLetter) -> None:
-        """Keep an event that could not be handled."""
-        ...
-
-    def stop_at_once(self, status: int, cause: BaseException) -> None:
-        """Stop the daemon in an orderly way, because a callback asked for it."""
-        ...
-
-
-class BatchRunner:
+class BatchRunner(FailureHandler):
     """Run one component's callbacks, batch by batch, in ticket order.
 
     Args:
@@ -69,14 +58,16 @@ class BatchRunner:
         sink: Takes the results.
         incidents: Takes dead letters and requests to stop.
         clock: The source of time.
-        policy: What callbacks may return, and how control events go on.
+        supervisor: As for `FailureHandler`.
+        try_again: As for `FailureHandler`.
+        policy: As for `FailureHandler`.
 
     Attributes:
-        policy: As above.
         children: The events that callbacks have scheduled and that are not sent on yet.
+        holds: The component's holds on tokens that have not ended.
         collects: True while the component's code may run: what it schedules goes to `children`.
-        stopped: True once a callback has asked for an immediate stop. The rest of its batch is not
-            run: an output that failed must not receive the events after the gap.
+        leaves: True: give back what arrives undone, because the component stays down and the daemon
+            stops.
 
     Thread: own.
     """
@@ -90,25 +81,30 @@ class BatchRunner:
         incidents: IncidentHandler,
         clock: Clock,
         *,
+        supervisor: Supervisor,
+        try_again: TryAgain | None = None,
         policy: EventPolicy | None = None,
     ) -> None:
-        self.index = index
-        self.name = name
+        super().__init__(
+            index,
+            name,
+            daemon,
+            incidents,
+            supervisor=supervisor,
+            try_again=try_again,
+            policy=policy or EventPolicy(),
+        )
         self.children: list[Scheduled] = []
+        self.holds: set[Any] = set()
         self.collects = False
-        self.stopped = False
+        self.leaves = False
         self._not_run = 0
-        self._daemon = daemon
         self._sink = sink
-        self._incidents = incidents
         self._now = clock.monotonic
-        self.policy = policy or EventPolicy()
-        self._unpacked = self.policy.answers == "unpacked"
-        self._guaranteed = self.policy.control_events == "guaranteed"
         self._ready: deque[Batch] = deque()
         self._expected: dict[Order, int] = {}
         self._early: dict[tuple[Order, int], list[Batch]] = {}
-        self._batch: Batch | None = None  # the current one, between two strides
+        self._resume: tuple[int, Any] | None = None  # where its current event goes on in its step
         self._begun = 0.0
         self._done = 0  # its events that were run since `_begun`
         self._position = 0
@@ -141,10 +137,17 @@ class BatchRunner:
             batch = early[-1]
 
     def run_control(self, batch: Batch) -> None:
-        """Run a batch of the control lane at once, between two strides."""
+        """Run a batch of the control lane at once, between two strides.
+
+        A component that is down leaves the event unchanged.
+        """
+        if self.failure is not None:
+            self._finish(batch, batch.items, 0, batch.size, last=True)
+            return
         step = batch.chain.steps[batch.step]
         survivors: list[Any] = []
         dead = self._run(batch, step, batch.items, survivors)
+        self._under_way = None
         # Children of the current batch are sent on too: they were scheduled before its own.
         self._finish(batch, survivors, dead, batch.size, last=True)
 
@@ -154,8 +157,11 @@ class BatchRunner:
         Returns:
             True if there is more to run.
         """
+        if self.leaves:
+            self._leave_all()
+            return False
         batch = self._batch
-        if self.stopped or (batch is None and not self._ready):
+        if self.stopped or self.failure is not None or (batch is None and not self._ready):
             return False
         now = self._now()
         if batch is None:
@@ -165,14 +171,20 @@ class BatchRunner:
             self._survivors = []
         step = batch.chain.steps[batch.step]
         total = len(batch.items)
-        begin, end = self._position, self._position + step.stride
+        # An event that was tried before has a stride of its own: its attempts are its alone.
+        tried_before = self._attempts > 0
+        begin, end = self._position, self._position + (1 if tried_before else step.stride)
         stride = batch.items if begin == 0 and end >= total else batch.items[begin:end]
+        self._not_run = 0
         self._running = stride
         self._dead += self._run(batch, step, stride, self._survivors)
+        self._under_way = None
         self._running = []
         after = self._now()
         elapsed = after - now
         count = len(stride) - self._not_run
+        if tried_before and count:
+            self._attempts = 0
         self._position += count
         self._done += count
         if elapsed < SHORT_STRIDE:
@@ -189,12 +201,34 @@ class BatchRunner:
             self._finish(batch, self._survivors, self._dead, batch.size, last=batch.last)
             self._survivors = []
             finished.clear()
-            return not self.stopped and bool(self._ready)
-        if self.stopped or after - self._begun >= SPLIT_AFTER:
+            return not self._pauses() and bool(self._ready)
+        if self._pauses() or after - self._begun >= SPLIT_AFTER:
             # If stopped, the rest stays in flight for good: it is reported as left.
             self._send_done(batch)
             self._begun = after
-        return not self.stopped
+        return not self._pauses()
+
+    def has_work(self) -> bool:
+        """Return True if there are batches whose turn has come."""
+        return self._batch is not None or bool(self._ready)
+
+    def _leave_all(self) -> None:
+        """Give back everything that has arrived, undone."""
+        self._attempts, self._resume = 0, None
+        while self._batch is not None or self._ready:
+            batch = self._batch
+            if batch is None:
+                batch = self._ready.popleft()
+                self._survivors, self._dead, self._position = [], 0, 0
+            self._batch = None
+            undone = batch.items[self._position :]
+            self._left += len(undone)
+            if batch.tracked:
+                failed = [item.token for item in undone if type(item) is Tracked]
+                batch.failed = [*(batch.failed or ()), *failed]
+            left_items, survivors, self._survivors = batch.items, self._survivors, []
+            self._finish(batch, survivors, self._dead, batch.size, last=batch.last)
+            left_items.clear()
 
     def disown(self) -> None:
         """In a forked child: run nothing more. All events are the parent's."""
@@ -202,7 +236,9 @@ class BatchRunner:
         self._running.clear()  # the loop over it ends with the callback that has forked
 
     def _send_done(self, batch: Batch) -> None:
-        """Send on the finished events of a batch, and keep the rest."""
+        """Send on the finished events of a batch, if there are any, and keep the rest."""
+        if not self._done:
+            return
         rest_size = batch.size - self._done
         done = Batch(
             batch.chain,
@@ -213,6 +249,8 @@ class BatchRunner:
             on_control_lane=batch.on_control_lane,
             last=False,
         )
+        done.tracked = batch.tracked
+        done.take_ends_of(batch)
         self._finish(done, self._survivors, self._dead, self._done, last=False)
         batch.size = rest_size
         self._survivors = []
@@ -223,7 +261,9 @@ class BatchRunner:
     ) -> None:
         """Send a batch on: to the next component, or back to the dispatcher."""
         batch.dead += dead
-        batch.stopped = size - len(survivors) - batch.dead
+        batch.left += self._left
+        self._left = 0
+        batch.stopped = size - len(survivors) - batch.dead - batch.left
         batch.items = survivors
         batch.size = size
         batch.last = last
@@ -241,13 +281,17 @@ class BatchRunner:
 
     def _run(self, batch: Batch, step: Step, items: list[Any], survivors: list[Any]) -> int:
         """Run a step's callbacks on each of `items`; return how many were dead-lettered."""
+        each = iter(items)
+        self._calls += 1
+        self._under_way = each
         if len(step.callbacks) > 1 or self._unpacked:
-            return self._run_several(batch, step.callbacks, iter(items), survivors)
+            return self._run_several(batch, step.callbacks, each, survivors)
         callback = step.callbacks[0]
+        if batch.tracked:
+            return self._run_tracked(batch, callback, each, survivors)
         daemon = self._daemon
         survive = survivors.append
         dead = 0
-        each = iter(items)
         args = result = None
         while True:
             # Everything is contained here: a SystemExit that reached pykka's loop would end
@@ -270,16 +314,56 @@ class BatchRunner:
                     if answer[0]:
                         survive(changed)
             except BaseException as cause:  # see above
-                died = self._contain(batch, callback, args, cause, result)
-                if died and self._goes_on(batch):
-                    survive(args)
-                else:
-                    dead += died
-                if self.stopped:
-                    self._not_run = operator.length_hint(each)
+                fate = self._contain(batch, callback, args, cause, result)
+                dead += self._dispose(batch, fate, args, survivors)
+                if self._pauses():
+                    self._not_run = operator.length_hint(each) + (fate is Fate.AGAIN)
                     return dead
             else:
                 args = result = changed = answer = None  # a dead letter keeps this frame
+                return dead
+
+    def _run_tracked(
+        self, batch: Batch, callback: Callback, each: Iterator[Any], survivors: list[Any]
+    ) -> int:
+        """Run a callback on each of some events that may carry tokens; see `_run`."""
+        daemon = self._daemon
+        survive = survivors.append
+        dead = 0
+        item = args = result = None
+        while True:
+            try:
+                for item in each:
+                    result = token = None
+                    args = item
+                    if type(item) is Tracked:
+                        token, args = item.token, item.args
+                    self.token = token
+                    result = callback(daemon, args)
+                    if result is None:
+                        survive(item)
+                        continue
+                    flag, changed = result
+                    if flag is FLAG_CONTINUE and type(result) is tuple:
+                        if token is not None:
+                            item.args = changed  # of nobody else: an event is in one place
+                            survive(item)
+                        else:
+                            survive(changed)
+                        continue
+                    answer = read_answer(result, unpacked=False)
+                    if answer is None:
+                        raise invalid_answer(callback, result)
+                    self._dispose(batch, answer, changed, survivors)
+            except BaseException as cause:  # contained, as in `_run`
+                fate = self._contain(batch, callback, args, cause, result)
+                dead += self._dispose(batch, fate, args, survivors)
+                if self._pauses():
+                    self._not_run = operator.length_hint(each) + (fate is Fate.AGAIN)
+                    self.token = None
+                    return dead
+            else:
+                item = args = result = changed = answer = self.token = None  # as in `_run`
                 return dead
 
     def _run_several(
@@ -289,69 +373,73 @@ class BatchRunner:
         each: Iterator[Any],
         survivors: list[Any],
     ) -> int:
-        daemon = self._daemon
-        unpacked = self._unpacked
         dead = 0
         for item in each:
-            args = item
-            for callback in callbacks:
-                result = None
-                try:
-                    result = callback(daemon, args)
-                    if result is None and not unpacked:
-                        continue
-                    answer = read_answer(result, unpacked=unpacked)
-                    if answer is None:
-                        raise invalid_answer(callback, result)
-                except BaseException as cause:  # contained, as in `_run`
-                    died = self._contain(batch, callback, args, cause, result)
-                    if died and self._goes_on(batch):
-                        continue
-                    dead += died
-                    break
-                if not answer[0]:
-                    break
-                args = answer[1]
-            else:
-                survivors.append(args)
-            if self.stopped:
-                self._not_run = operator.length_hint(each)
+            token = None
+            if type(item) is Tracked:
+                token, item = item.token, item.args  # noqa: PLW2901 - the event's own args
+            self.token = token
+            begin, args = 0, item
+            if self._resume is not None and batch is self._batch:
+                (begin, args), self._resume = self._resume, None
+            fate = self._run_all(batch, callbacks, begin, args)
+            dead += self._dispose(batch, fate, item, survivors)
+            self.token = None
+            if self._pauses():
+                self._not_run = operator.length_hint(each) + (fate is Fate.AGAIN)
                 break
-        item = args = result = answer = None  # as in `_run`
+        item = args = None  # as in `_run`
         return dead
 
-    def _goes_on(self, batch: Batch) -> bool:
-        """Return True if an event goes on although a callback raised: only control events do."""
-        return batch.chain.is_control_event and self._guaranteed and not self.stopped
+    def _run_all(
+        self, batch: Batch, callbacks: tuple[Callback, ...], begin: int, args: Any
+    ) -> Fate | tuple[bool, Any]:
+        """Run the callbacks of a step on one event, from the one with the number `begin` on.
 
-    def _contain(
-        self,
-        batch: Batch,
-        callback: Callable[..., Any],
-        args: Any,
-        cause: BaseException,
-        result: Any = None,
+        Returns:
+            Whether the event continues, and with which args; or its fate.
+        """
+        daemon = self._daemon
+        unpacked = self._unpacked
+        answer: Fate | tuple[bool, Any] | None
+        for position in range(begin, len(callbacks)):
+            callback, result = callbacks[position], None
+            try:
+                result = callback(daemon, args)
+                if result is None and not unpacked:
+                    continue
+                answer = read_answer(result, unpacked=unpacked)
+                if answer is None:
+                    raise invalid_answer(callback, result)
+            except BaseException as cause:  # contained, as in `_run`
+                answer = self._contain(batch, callback, args, cause, result)
+                if isinstance(answer, Fate):
+                    if answer in UNHANDLED and self._goes_on(batch):
+                        continue
+                    if answer is Fate.AGAIN:
+                        self._resume = position, args
+                    return answer
+            if not answer[0]:
+                return answer
+            args = answer[1]
+        return True, args
+
+    def _dispose(
+        self, batch: Batch, fate: Fate | tuple[bool, Any], args: Any, survivors: list[Any]
     ) -> int:
-        """Handle an exception of a callback. Return 1 if its event is dead, else 0."""
-        if isinstance(cause, ZenDaemonStopException):
-            self.stopped = True
-            self._incidents.stop_at_once(0, cause)
-            return 0
-        ends_everything = isinstance(cause, SystemExit | KeyboardInterrupt)
-        if result is not None:  # the callback returned: reading it failed
-            cause = answer_error(callback, result, cause)
-        name = callback_name(callback)
-        self._incidents.dead_letter(DeadLetter(batch.chain.event, args, self.name, name, cause))
-        if ends_everything:
-            self.stopped = True
-            self._incidents.stop_at_once(exit_status(cause), cause)
-        return 1
-
-
-def exit_status(cause: BaseException) -> int:
-    """Return the exit status that a SystemExit or KeyboardInterrupt asks for."""
-    if not isinstance(cause, SystemExit):
-        return 130  # what a shell reports for a program that SIGINT ended
-    if cause.code is None:
-        return 0
-    return cause.code if isinstance(cause.code, int) else 1
+        """Add an event to the survivors if it continues. Return 1 if it is dead, else 0."""
+        continues, args = fate if isinstance(fate, tuple) else (False, args)
+        is_dead = fate is Fate.DEAD
+        if fate in UNHANDLED and self._goes_on(batch):
+            continues, is_dead = True, False
+        token = self.token
+        if continues:
+            survivors.append(args if token is None else Tracked(args, token))
+        elif token is not None and fate is not Fate.AGAIN:
+            if isinstance(fate, tuple):  # it ended by FLAG_STOP
+                batch.done = batch.done or []
+                batch.done.append(token)
+            else:
+                batch.failed = batch.failed or []
+                batch.failed.append(token)
+        return int(is_dead)

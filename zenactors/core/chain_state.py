@@ -26,7 +26,7 @@ class Counts:
     """The counts of one chain's events. Two `Counts` can be added.
 
     Whenever no thread holds the dispatcher's state,
-    `accepted == completed + stopped + dead + waiting + in_flight`.
+    `accepted == completed + stopped + dead + left + waiting + in_flight`.
 
     Attributes:
         accepted: Accepted by the dispatcher, except those cancelled or taken out since.
@@ -35,6 +35,7 @@ class Counts:
         dead: Dead-lettered.
         waiting: In the queue.
         in_flight: Under way in the chain.
+        left: Left undone on their way, because the daemon stops.
     """
 
     accepted: int = 0
@@ -43,6 +44,7 @@ class Counts:
     dead: int = 0
     waiting: int = 0
     in_flight: int = 0
+    left: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
@@ -82,6 +84,7 @@ class ChainState:
         "held_back",
         "in_flight",
         "least_window",
+        "left",
         "orders",
         "passed",
         "stopped",
@@ -100,7 +103,7 @@ class ChainState:
         self.in_flight = 0
         self.control_in_flight = 0
         self.passed = 0
-        self.accepted = self.completed = self.stopped = self.dead = self.waiting = 0
+        self.accepted = self.completed = self.stopped = self.dead = self.left = self.waiting = 0
         self.held_back: deque[ProducerQueue] = deque()
         self._through_at: int | None = None  # `passed` when all events of a full window have left
         self._full_since = 0.0
@@ -121,6 +124,7 @@ class ChainState:
         self.completed += batch.completed
         self.stopped += batch.stopped
         self.dead += batch.dead
+        self.left += batch.left
         if batch.on_control_lane:
             self.control_in_flight -= size
             return
@@ -141,6 +145,7 @@ class ChainState:
             dead=self.dead,
             waiting=self.waiting,
             in_flight=self.in_flight + self.control_in_flight,
+            left=self.left,
         )
 
     def _adjust_window(self, elapsed: float) -> None:

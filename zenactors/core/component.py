@@ -5,6 +5,7 @@ In a unit test, call a component's callbacks with a mock daemon.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Hashable, Iterable, Mapping
@@ -21,6 +22,7 @@ from zenactors.core.recipe import (
     takes_any_option,
 )
 from zenactors.core.statistics import CounterLock, calc_statistics, copy_counters
+from zenactors.core.supervision import DEFAULT, Supervision
 from zenactors.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -45,6 +47,12 @@ def set_clock(component: ZenDaemonComponent, clock: Clock) -> None:
     """Give a component a clock. Its statistics start again."""
     component._clock = clock  # noqa: SLF001 - this module's own
     component._created = clock.monotonic()  # noqa: SLF001
+
+
+def set_incarnation(component: Any, incarnation: int) -> None:
+    """Tell a component how many times it was made."""
+    with contextlib.suppress(AttributeError):  # an object with slots has no place for it
+        object.__setattr__(component, "incarnation", incarnation)
 
 
 class _Options(_Default):
@@ -98,7 +106,7 @@ _CLOCK = ("_created", "_clock")
 _TRANSFERRED = ("statistics_cur", "_counting", "_readings", *_CLOCK)
 
 # These too, if they were given to it after its constructor.
-_INJECTED = ("random", "files")
+_INJECTED = ("random", "files", "supervision")
 
 
 def make(recipe: Recipe, options: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
@@ -150,6 +158,32 @@ def remake(
     _transfer(before, component, keep)
 
 
+def renew(component: Any) -> None:
+    """Initialise a component again as it was made, with the options that it has now.
+
+    An object that is no `ZenDaemonComponent` stays as it is.
+    """
+    recipe = recipe_of(component)
+    if recipe is not None:
+        arguments = vars(component).get("_arguments", {})
+        remake(component, recipe, options_of(component), arguments)
+
+
+def give_options(component: Any, options: Mapping[str, Any]) -> None:
+    """Replace a component's options, also for the next time that it is made.
+
+    An object that is no `ZenDaemonComponent` has none.
+    """
+    if recipe_of(component) is None:
+        return
+    set_options(component, options)
+    cls: Any = type(component)
+    constructor = read_constructor(cls)
+    names = {*constructor.options, *(option_names(cls) if constructor.is_open else ())}
+    accepted = {name: value for name, value in options.items() if name in names}
+    object.__setattr__(component, "_arguments", accepted)
+
+
 def _has(component: Any, options: Mapping[str, Any]) -> bool:
     try:
         return same(options_of(component), dict(options))
@@ -161,6 +195,7 @@ def _initialise(
     component: Any, recipe: Recipe, options: Mapping[str, Any], arguments: Mapping[str, Any]
 ) -> None:
     object.__setattr__(component, "_recipe", recipe)
+    object.__setattr__(component, "_arguments", dict(arguments))
     set_options(component, options)
     args, kwargs = recipe.call_with(arguments)
     component.__init__(*args, **kwargs)
@@ -194,6 +229,7 @@ class ZenDaemonComponent:
         name: The component's name in logs, statistics and state. Default: the class's name.
         event_map: Other names for this component's events, `{own name: name in this daemon}`.
         clock: The source of time. A harness replaces it by its virtual clock.
+        supervision: Its policy for its failures. Default: its class's.
 
     Attributes:
         statistics_cur: The counters.
@@ -226,6 +262,11 @@ class ZenDaemonComponent:
     A daemon closes them when it detaches.
     """
 
+    supervision: Supervision = DEFAULT
+    """This component's policy for its failures: retries, restarts, the end of the daemon."""
+
+    incarnation = 1
+    """How many objects this component has been: a restart makes a new one. From `setup` on."""
     accepts_any_option = False
     """True: the constructor ignores arguments that are no options, instead of refusing them."""
 
@@ -252,12 +293,15 @@ class ZenDaemonComponent:
         name: str | None = None,
         event_map: Mapping[Event, Event] | None = None,
         clock: Clock | None = None,
+        supervision: Supervision | None = None,
         **options: Any,  # the fields of `Options`, for subclasses that pass all of them on
     ) -> None:
         if options and not self.accepts_any_option:
             _refuse_unknown(type(self), options)
         self.name = name or type(self).__name__
         self.event_map = dict(event_map or {})
+        if supervision is not None:
+            self.supervision = supervision
         self.statistics_cur: dict[Any, Any] = {}
         self._counting = CounterLock()
         set_clock(self, clock or SystemClock())

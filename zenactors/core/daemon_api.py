@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zenactors.core.callbacks import Event, Flag
+from zenactors.core.tokens import OnDone
 
 if TYPE_CHECKING:
+    import contextlib
     import subprocess
 
     import tenacity
@@ -27,8 +29,16 @@ class Cancellable(Protocol):
 class EventQueue(Protocol):
     """The queue as callbacks see it, `daemon.queue`. Thread: any."""
 
-    def schedule(self, event: Event, args: Any = None) -> Cancellable:
+    def schedule(
+        self, event: Event, args: Any = None, *, on_done: OnDone | None = None
+    ) -> Cancellable:
         """Queue an event behind all others of this producer. The others raise the same errors.
+
+        Args:
+            event: The event.
+            args: For the first callback of its chain.
+            on_done: Called once with a `TokenOutcome`, in the calling component's thread, when the
+                event and everything that came of it has ended.
 
         Raises:
             UnknownEventError: No component handles the event.
@@ -37,15 +47,21 @@ class EventQueue(Protocol):
         """
         ...
 
-    def schedule_next(self, event: Event, args: Any = None) -> Cancellable:
+    def schedule_next(
+        self, event: Event, args: Any = None, *, on_done: OnDone | None = None
+    ) -> Cancellable:
         """Queue an event before all others of this producer."""
         ...
 
-    def schedule_at(self, tstamp: float, event: Event, args: Any = None) -> Cancellable:
+    def schedule_at(
+        self, tstamp: float, event: Event, args: Any = None, *, on_done: OnDone | None = None
+    ) -> Cancellable:
         """Queue an event for a Unix time."""
         ...
 
-    def schedule_after(self, delay: float, event: Event, args: Any = None) -> Cancellable:
+    def schedule_after(
+        self, delay: float, event: Event, args: Any = None, *, on_done: OnDone | None = None
+    ) -> Cancellable:
         """Queue an event for `delay` seconds from now."""
         ...
 
@@ -107,8 +123,24 @@ class Reactor(Protocol):
         ...
 
 
+class Hold(Protocol):
+    """A hold on an event: it does not count as done until this was released. Thread: own."""
+
+    def release(self) -> None:
+        """Let the event count as done, unless something else fails it. Once; then no effect."""
+        ...
+
+    def fail(self) -> None:
+        """Let the event count as failed. Once; then no effect."""
+        ...
+
+
 class Daemon(Protocol):
-    """The `daemon` that callbacks receive. Everything but `io` is safe from any thread."""
+    """The `daemon` that callbacks receive.
+
+    `io`, `incarnation`, `hold` and `part_of` belong to the calling component's thread; everything
+    else is safe from any thread.
+    """
 
     FLAG_CONTINUE: Flag
     FLAG_STOP: Flag
@@ -172,6 +204,27 @@ class Daemon(Protocol):
         """
         ...
 
+    @property
+    def incarnation(self) -> int:
+        """How many objects the calling component has been, from 1: restarts make new ones."""
+        ...
+
+    def readiness(self) -> list[str]:
+        """Return why the components do not all work now; empty if they do."""
+        ...
+
+    def hold(self) -> Hold:
+        """Keep the event under way from counting as done after the callback has returned."""
+        ...
+
+    def part_of(self, hold: Any) -> contextlib.AbstractContextManager[None]:
+        """Let what is scheduled in this block count as part of a held event."""
+        ...
+
+    def open_tokens(self) -> tuple[int, float]:
+        """Return how many events with an `on_done` are not done, and the seconds of the oldest."""
+        ...
+
     def set_exit_status(self, status: int) -> None:
         """Let the process end with this exit status instead of 0. The first one set counts."""
         ...
@@ -179,7 +232,7 @@ class Daemon(Protocol):
     def retrying(self, **options: Any) -> tenacity.Retrying:
         """Return tenacity's `Retrying`; its waits end when the daemon stops.
 
-        It raises `NotRunningError` then.
+        It raises `RetryInterruptedError` then.
         """
         ...
 

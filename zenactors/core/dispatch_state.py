@@ -25,10 +25,11 @@ from zenactors.core.clock import Clock, SystemClock
 from zenactors.core.control_events import ControlEvents
 from zenactors.core.event_queue import MAX_PRIORITY_STREAK, EventQueueManager
 from zenactors.core.events import EVENT_START, MAINTENANCE_EVENTS
-from zenactors.core.messages import GONE, NEW, Batch, QueuePosition, Scheduled
+from zenactors.core.messages import GONE, NEW, Batch, QueuePosition, Scheduled, TokenChange
 from zenactors.core.phase import Lifecycle
 from zenactors.core.policy import EventPolicy
 from zenactors.core.producer_queue import EventRun, ProducerQueue
+from zenactors.core.tokens import OpenTokens, TokenOutcome, Tracked
 from zenactors.errors import UnknownEventError
 
 Ordering = Literal["global", "component", "event"]
@@ -49,6 +50,7 @@ class DispatchState:
             maintenance events keep an idle daemon running.
 
     Attributes:
+        tokens: The tokens that have not ended.
         dropped: What is no longer needed, in lists. The holder empties it, and lets go of it once
             it has released the state: the end of a user's object may run code.
     """
@@ -88,6 +90,7 @@ class DispatchState:
         self._tickets: dict[Order, int] = {}
         self._held: dict[ProducerQueue, tuple[ChainState, deque[ProducerQueue]]] = {}
         self._sources = 0
+        self.tokens = OpenTokens()
 
     # --- what has happened -----------------------------------------------------------------
 
@@ -97,9 +100,12 @@ class DispatchState:
         Raises:
             UnknownEventError: If no component handles it, and the policy refuses it.
         """
+        token = scheduled.token
         if scheduled.location is not NEW:
-            self.dropped.append([scheduled])
+            self._take_back(scheduled)
             return
+        if token is not None:
+            self.tokens.add(token)
         chain_state = scheduled.chain_state
         if chain_state is None:
             chain_state = scheduled.chain_state = self.chain_states.get(scheduled.event)
@@ -115,12 +121,28 @@ class DispatchState:
         if scheduled.position is QueuePosition.FRONT and isinstance(location, EventRun):
             self._release(location.producer_queue)
 
+    def _take_back(self, submission: Scheduled) -> None:
+        """Take in a hold, or an event that was cancelled before it was accepted."""
+        tokens, token = self.tokens, submission.token
+        self.dropped.append([submission])
+        if token is None:
+            return
+        if not isinstance(submission, TokenChange):
+            tokens.add(token)  # it was cancelled before it counted
+            tokens.end(token, TokenOutcome.FAILED)
+        elif submission.outcome is None:
+            tokens.add(token)
+        else:
+            tokens.end(token, submission.outcome)
+
     def cancel(self, scheduled: Scheduled) -> bool:
         """Cancel an event. False: it was started or cancelled before."""
         location = scheduled.location
         cancelled = self.queue.cancel(scheduled)
         if cancelled and location is not NEW:
             self._withdraw(scheduled.chain_state)
+            if scheduled.token is not None:
+                self.tokens.end(scheduled.token, TokenOutcome.FAILED)
             if isinstance(location, EventRun):
                 # The producer's next event may wait for another chain, or for none.
                 self._release(location.producer_queue)
@@ -134,7 +156,11 @@ class DispatchState:
         if taken is None:
             return None, None
         self._withdraw(taken[0].chain_state)
-        return taken[0].event, taken[1]
+        args = taken[1]
+        if type(args) is Tracked:
+            self.tokens.end(args.token, TokenOutcome.FAILED)
+            args = args.args
+        return taken[0].event, args
 
     def complete(self, batch: Batch) -> Batch | None:
         """Note that a batch has left the last step of its chain.
@@ -151,6 +177,11 @@ class DispatchState:
         chain_state = self._by_number[batch.chain.number]
         self._in_flight -= batch.size
         chain_state.complete(batch, self._clock)
+        if batch.failed is not None:
+            for token in batch.failed:
+                self.tokens.end(token, TokenOutcome.FAILED)
+        if batch.done is not None:
+            self.tokens.end_done(batch.done)
         if chain_state.held_back and not chain_state.full:
             self._release(chain_state.held_back[0])
         return None
@@ -200,6 +231,7 @@ class DispatchState:
                 and not is_ready
                 and not (self._one_by_one and self._in_flight)
                 and arriving.location is NEW
+                and arriving.token is None
             ):
                 arriving.location = GONE
                 chain_state.accepted += 1
@@ -225,7 +257,7 @@ class DispatchState:
 
     def drained(self) -> bool:
         """Return True if nothing is in flight and only timed events wait."""
-        return not self._in_flight and not self.queue.waiting()
+        return not self._in_flight and not self.tokens.telling and not self.queue.waiting()
 
     def idle(self) -> bool:
         """Return True if no event is queued or in flight and no source is active.
@@ -234,7 +266,7 @@ class DispatchState:
         """
         counts_all = self.policy.maintenance == "busy"
         waiting = self.queue.count() if counts_all else self.queue.busy()
-        unfinished = self._in_flight or self.control_events.unanswered
+        unfinished = self._in_flight or self.control_events.unanswered or self.tokens.telling
         return not (unfinished or self._sources or waiting)
 
     def next_due(self) -> float | None:
@@ -286,11 +318,14 @@ class DispatchState:
                 return
             producer_queues = queue.due or queue.ready
             first = producer_queues[0]
-            chain_state = self._chain_of(first.runs[0])
+            run = first.runs[0]
+            chain_state = self._chain_of(run)
             items = queue.take(first, 1)
             queue.rotate(producer_queues)
             if items:
-                batches.append(self._start(chain_state, items))
+                batch = self._start(chain_state, items)
+                batch.tracked = run.tracked
+                batches.append(batch)
                 return
 
     def _serve(
@@ -315,11 +350,14 @@ class DispatchState:
             return
         items = self.queue.take(first, 1 if chain_state.chain.revisits else room)
         self.queue.rotate(producer_queues)
-        if items and not self._join(chain_state, items, latest):
-            batch = self._start(chain_state, items)
-            batches.append(batch)
-            for component in chain_state.components:
-                latest[component] = batch
+        if items:
+            if not self._join(chain_state, items, latest):
+                batch = self._start(chain_state, items)
+                batches.append(batch)
+                for component in chain_state.components:
+                    latest[component] = batch
+            if run.tracked:
+                latest[chain_state.components[0]].tracked = True
         if not chain_state.note_if_full(self._clock) and chain_state.held_back:
             self._release(chain_state.held_back[0])
 

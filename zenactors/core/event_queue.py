@@ -19,6 +19,7 @@ from typing import Any
 from zenactors.core.clock import Clock, SystemClock, to_seconds
 from zenactors.core.messages import GONE, NEW, QueuePosition, Scheduled
 from zenactors.core.producer_queue import EventRun, ProducerQueue
+from zenactors.core.tokens import Tracked
 from zenactors.errors import QueueEmptyException
 
 MAX_RUN = 1024  # the largest window: a longer run could never become one batch
@@ -370,7 +371,12 @@ class EventQueueManager:
         # Identity, not equality: 1 and True have one chain, but come out as they went in.
         if runs and (run := runs[-1]).event is scheduled.event and len(run.args) < MAX_RUN:
             scheduled.number = run.taken + len(run.args)
-            run.args.append(scheduled.args)
+            token = scheduled.token
+            if token is None:
+                run.args.append(scheduled.args)
+            else:
+                run.args.append(Tracked(scheduled.args, token))
+                run.tracked = True
         else:
             run = EventRun(producer_queue, scheduled)
             runs.append(run)

@@ -7,6 +7,8 @@ import enum
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from zenactors.core.tokens import Token, TokenOutcome, Tracked
+
 if TYPE_CHECKING:
     from zenactors.core.chain import Chain
 
@@ -32,6 +34,18 @@ class Owner(Protocol):
         ...
 
 
+class _NoOwner:
+    """The owner of what is never in a queue."""
+
+    @staticmethod
+    def cancel(_scheduled: Scheduled) -> bool:
+        """Return False: there is nothing to cancel."""
+        return False
+
+
+_NO_OWNER = _NoOwner()
+
+
 class Scheduled:
     """One scheduled event, and the handle that cancels it.
 
@@ -45,6 +59,7 @@ class Scheduled:
         location: Where it is now: `NEW`, `GONE`, a run, or a place of the queue's own.
         number: Its number in its run.
         chain_state: The `ChainState` of its event, for `DispatchState`; None: not looked up yet.
+        token: The token that it carries, or None.
     """
 
     __slots__ = (
@@ -56,6 +71,7 @@ class Scheduled:
         "owner",
         "position",
         "producer",
+        "token",
         "when",
     )
 
@@ -68,7 +84,9 @@ class Scheduled:
         when: float = 0.0,
         producer: Hashable = None,
         chain_state: Any = None,
+        token: Token | None = None,
     ) -> None:
+        self.token = token
         self.event = event
         self.args = args
         self.position = position
@@ -86,6 +104,26 @@ class Scheduled:
             True: it will not be started. False: it was started or cancelled before.
         """
         return self.owner.cancel(self)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EndsTold:
+    """Report that a component has called the callbacks of tokens that have ended."""
+
+
+class TokenChange(Scheduled):
+    """A hold on a token, or the end of one. Submitted among scheduled events, in their order.
+
+    Attributes:
+        outcome: With which outcome a hold ends; None for a new hold.
+    """
+
+    __slots__ = ("outcome",)
+
+    def __init__(self, token: Token, outcome: TokenOutcome | None) -> None:
+        super().__init__(_NO_OWNER, QueuePosition.BACK, None, None, token=token)
+        self.location = GONE  # it is not to be queued
+        self.outcome = outcome
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -116,11 +154,15 @@ class Batch:
         size: How many events it accounts for, ended ones included.
         stopped: How many of these ended with FLAG_STOP.
         dead: How many of these were dead-lettered.
+        left: How many of these were left undone, because the daemon stops.
         completed: How many have left the chain, set by `end`.
         last: False for a piece that is sent on before the rest: it does not advance the order.
         on_control_lane: True if it overtakes the batches in the data lanes of mailboxes.
         children: Events that callbacks scheduled meanwhile; set only on the way to the dispatcher.
         origin: Where its result belongs: a `ControlEvent`, or an event that a router has dealt.
+        tracked: True if some of its items are `Tracked`: args with a token.
+        done: The tokens of events that have ended well.
+        failed: The tokens of events that have failed.
     """
 
     __slots__ = (
@@ -128,14 +170,18 @@ class Batch:
         "children",
         "completed",
         "dead",
+        "done",
+        "failed",
         "items",
         "last",
+        "left",
         "on_control_lane",
         "origin",
         "size",
         "step",
         "stopped",
         "tickets",
+        "tracked",
     )
 
     def __init__(
@@ -161,7 +207,11 @@ class Batch:
         self.on_control_lane = on_control_lane
         self.children: list[Scheduled] | None = None
         self.completed = 0
+        self.left = 0
         self.origin: Any = None
+        self.tracked = False
+        self.done: list[Token] | None = None
+        self.failed: list[Token] | None = None
 
     def end(self) -> None:
         """Count the events that have left the chain, and let go of their args.
@@ -169,7 +219,15 @@ class Batch:
         Thread: the last component's, because the end of a user's object may run code.
         """
         self.completed = len(self.items)
+        if self.tracked:
+            done = [item.token for item in self.items if type(item) is Tracked]
+            self.done = done if self.done is None else self.done + done
         self.items.clear()
+
+    def take_ends_of(self, other: Batch) -> None:
+        """Take the tokens of ended events from another batch, to be reported first."""
+        self.done, other.done = other.done, None
+        self.failed, other.failed = other.failed, None
 
     reply_to = None
     """No thread waits for a reply to a batch."""

@@ -13,7 +13,7 @@ import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
-GIVEN_ELSEWHERE = ("name", "event_map", "clock")
+GIVEN_ELSEWHERE = ("name", "event_map", "clock", "supervision")
 """The arguments of every component that are no options."""
 
 

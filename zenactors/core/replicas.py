@@ -13,11 +13,14 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from zenactors.core.batch_runner import BatchRunner, IncidentHandler, ResultSink
+from zenactors.core.batch_runner import BatchRunner, ResultSink
 from zenactors.core.callbacks import Handler, gen_event_handler
 from zenactors.core.chain import ALL_CHAINS, Chain, Order, Step
 from zenactors.core.clock import Clock
+from zenactors.core.failure_handler import Fate, IncidentHandler
 from zenactors.core.messages import Batch
+from zenactors.core.supervision import Supervisor
+from zenactors.core.tokens import Tracked
 from zenactors.errors import ConfigurationError
 
 
@@ -139,6 +142,7 @@ class ReplicaRouter(BatchRunner):
         sink: Takes the results.
         incidents: Takes the events that could not be dealt.
         clock: The source of time.
+        supervisor: For failures of the `key` function.
     """
 
     def __init__(
@@ -149,8 +153,9 @@ class ReplicaRouter(BatchRunner):
         sink: ResultSink,
         incidents: IncidentHandler,
         clock: Clock,
+        supervisor: Supervisor,
     ) -> None:
-        super().__init__(index, name, None, sink, incidents, clock)
+        super().__init__(index, name, None, sink, incidents, clock, supervisor=supervisor)
         self._replicas = replicas
         self._first = index + 1
         self._dealings: dict[Order, deque[_Dealing]] = {}
@@ -175,10 +180,14 @@ class ReplicaRouter(BatchRunner):
         dealings.append(dealing)
         for position, args in enumerate(batch.items):
             try:
-                replica = self._choose(args)
+                replica = self._choose(args.args if type(args) is Tracked else args)
             except BaseException as cause:  # the user's key; contained like a callback
-                dead = self._contain(batch, self._replicas.key or self._choose, args, cause)
-                dealing.results[position] = Batch(batch.chain, batch.step, (), [], 1, dead=dead)
+                fate = self._contain(batch, self._replicas.key or self._choose, args, cause)
+                dead = int(fate is Fate.DEAD)
+                result = Batch(batch.chain, batch.step, (), [], 1, dead=dead)
+                if type(args) is Tracked:
+                    result.failed = [args.token]
+                dealing.results[position] = result
             else:
                 self._deal(replica, batch, (dealing, position), args)
         self._release(dealings)
@@ -223,6 +232,7 @@ class ReplicaRouter(BatchRunner):
             self._tickets[replica] += 1
         dealt = Batch(chains[replica], 0, tickets, [args], 1, on_control_lane=batch.on_control_lane)
         dealt.origin = origin
+        dealt.tracked = batch.tracked
         self._loads[replica] += 1
         self._sink.forward(self._first + replica, dealt)
 
@@ -248,6 +258,13 @@ class ReplicaRouter(BatchRunner):
                 survivors += result.items
                 result.items.clear()
                 dead += result.dead
+                self._left += result.left
+                if result.done is not None:
+                    batch.done = batch.done or []
+                    batch.done += result.done
+                if result.failed is not None:
+                    batch.failed = batch.failed or []
+                    batch.failed += result.failed
                 end += 1
             if end == len(results):
                 dealings.popleft()
@@ -260,6 +277,8 @@ class ReplicaRouter(BatchRunner):
                 size = end - begin
                 batch.size -= size
                 done = Batch(batch.chain, batch.step, batch.tickets, [], size)
+                done.tracked = batch.tracked
+                done.take_ends_of(batch)
                 self._finish(done, survivors, dead, size, last=False)
             return
 

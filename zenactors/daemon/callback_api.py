@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zenactors.actors.percent_logger import PercentLogger
 
 if TYPE_CHECKING:
+    import contextlib
     import subprocess
 
     import tenacity
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from zenactors.actors.dispatcher import Dispatcher
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.actors.reactor import ComponentReactor
+    from zenactors.actors.token_holds import TokenHold
 
 
 class CallbackApi:
@@ -68,6 +70,27 @@ class CallbackApi:
     def spawn(self, argv: Sequence[str], **popen_options: Any) -> subprocess.Popen[Any]:
         """Run a program that is ended with the daemon; see `Dispatcher.spawn`."""
         return self.dispatcher.spawn(argv, **popen_options)
+
+    @property
+    def incarnation(self) -> int:
+        """How many objects the calling component has been, from 1. Thread: own."""
+        return self.dispatcher.incarnation
+
+    def readiness(self) -> list[str]:
+        """Return why the components do not all work now; empty if they do."""
+        return self.dispatcher.readiness()
+
+    def hold(self) -> TokenHold:
+        """Keep the event under way from counting as done. Thread: own."""
+        return self.dispatcher.hold()
+
+    def part_of(self, hold: TokenHold) -> contextlib.AbstractContextManager[None]:
+        """Let what is scheduled in this block count as part of a held event. Thread: own."""
+        return self.dispatcher.part_of(hold)
+
+    def open_tokens(self) -> tuple[int, float]:
+        """Return how many events with an `on_done` are not done, and the age of the oldest."""
+        return self.dispatcher.open_tokens()
 
     def set_exit_status(self, status: int) -> None:
         """Let the process end with this exit status. The first one set counts."""

@@ -35,6 +35,10 @@ def log_report(report: StopReport, *, on_purpose: bool, threads: bool) -> None:
             try_to_log(
                 "ERROR", "What they are doing:\n{stacks}", stacks=stacks(names, is_idle=is_idle)
             )
+    if report.suspended:
+        try_to_log("ERROR", "Down at the end: {names}", names=", ".join(report.suspended))
+    if report.restarts:
+        try_to_log("INFO", "Restarts of components: {restarts}", restarts=report.restarts)
     level = "INFO" if on_purpose else "WARNING"
     if report.left:
         try_to_log(level, "Events not handled: {left}", left=report.left)

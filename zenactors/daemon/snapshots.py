@@ -71,6 +71,8 @@ class Snapshots:
             "reload": reload and {**reload, "time": time_text(reload["time"])},
             "chains": dispatcher.chains(),
             "queued": dispatcher.queue.count(),
+            "not_ready": dispatcher.readiness(),
+            "open_tokens": dispatcher.open_tokens()[0],
             "events": self._events(),
             "components": dispatcher.get_state(),
             "dead_letters": [_fields(letter) for letter in letters],

@@ -10,7 +10,10 @@ from types import FrameType
 
 
 def stacks(
-    names: Collection[str] = (), *, is_idle: Callable[[FrameType], bool] | None = None
+    names: Collection[str] = (),
+    *,
+    ident: int | None = None,
+    is_idle: Callable[[FrameType], bool] | None = None,
 ) -> str:
     """Return the stack of each thread, innermost call last: the main thread's first.
 
@@ -19,6 +22,7 @@ def stacks(
 
     Args:
         names: Only threads with these names. Default: all.
+        ident: Only the thread with this identity.
         is_idle: Returns True for the innermost frame of a thread that waits for work.
 
     Thread: any.
@@ -28,15 +32,15 @@ def stacks(
     idle: list[str] = []
     busy: dict[str, list[tuple[bool, str]]] = {}
     # All frames are taken at one moment; the threads run on while they are formatted.
-    for ident, frame in sys._current_frames().items():  # noqa: SLF001 - the documented way
-        name = threads.get(ident, f"thread {ident}")
-        if names and name not in names:
+    for number, frame in sys._current_frames().items():  # noqa: SLF001 - the documented way
+        name = threads.get(number, f"thread {number}")
+        if (names and name not in names) or ident not in (None, number):
             continue
-        if ident != main and is_idle is not None and is_idle(frame):
+        if number != main and is_idle is not None and is_idle(frame):
             idle.append(name)
         else:
             text = "".join(traceback.format_stack(frame))
-            busy.setdefault(text, []).append((ident != main, name))
+            busy.setdefault(text, []).append((number != main, name))
     found = sorted((sorted(same), text) for text, same in busy.items())
     texts = [f"{_title([name for _, name in same])}:\n{text}" for same, text in found]
     if idle:

@@ -21,9 +21,9 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from zenactors.core import component as core_component
-from zenactors.core.batch_runner import exit_status
 from zenactors.core.clock import SystemClock
 from zenactors.core.event_queue import EventQueueManager
+from zenactors.core.failure_handler import exit_status
 from zenactors.core.statistics import CounterLock, calc_statistics, copy_counters
 from zenactors.daemon.actions import send_signal
 from zenactors.daemon.json_file import save_json

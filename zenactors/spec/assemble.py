@@ -223,7 +223,7 @@ def _load_file(
     structure |= {
         f"component {number} ({key})": table.get(key)
         for number, table in enumerate(tables, start=1)
-        for key in ("use", "name", "events")
+        for key in ("use", "name", "events", "supervision")
     }
     at_start = default is None
     if default is None:

@@ -19,6 +19,7 @@ from zenactors.config.component_options import (
     overridden,
 )
 from zenactors.config.redaction import without_secrets
+from zenactors.config.supervision import read_supervision
 from zenactors.config.value_types import Text
 from zenactors.config.wording import because, nearest
 from zenactors.core.component import ZenDaemonComponent
@@ -31,6 +32,7 @@ _ELSEWHERE = {
     "name": "write it as a key of [[component]] itself",
     "event_map": "write it as [component.events]",
     "clock": "it cannot be given in a file",
+    "supervision": "write it as [component.supervision]",
 }
 
 
@@ -43,6 +45,7 @@ class ComponentTable(pydantic.BaseModel):
     name: Text | None = None
     options: dict[str, Any] = {}
     events: dict[str, str] = {}
+    supervision: dict[str, Any] = {}
 
 
 def build_component(
@@ -82,6 +85,11 @@ def build_component(
             if component is not None:
                 break
         findings += wrong
+    if isinstance(table.get("supervision"), dict):
+        supervision, wrong = read_supervision(table["supervision"])
+        findings += [(("supervision", *where), problem) for where, problem in wrong]
+        if component is not None and supervision is not None:
+            component.supervision = supervision
     return component, [
         (("component", index, *where), f"{label}: {problem}") for where, problem in findings
     ]

@@ -123,6 +123,7 @@ class Hub:
         moves: The number of moves so far.
         passed: Called with the seconds each time before time passes.
         look: Called when no task can move. Returns True if it has woken one.
+        call_waits: Called before a task waits for a flag, perhaps in a callback.
     """
 
     def __init__(self, clock: VirtualClock, rng: Random | None) -> None:
@@ -134,6 +135,7 @@ class Hub:
         self.closing = False
         self.passed: Callable[[float], None] | None = None
         self.look: Callable[[], bool] | None = None
+        self.call_waits: Callable[[], None] = lambda: None
         self._outside = greenlet.getcurrent()
         self._tasks: list[Task] = []
         self._numbers = OUTSIDE

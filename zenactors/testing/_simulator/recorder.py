@@ -17,7 +17,7 @@ from zenactors.core.callbacks import (
     invalid_answer,
     read_answer,
 )
-from zenactors.core.messages import QueuePosition, Scheduled
+from zenactors.core.messages import QueuePosition, Scheduled, TokenChange
 from zenactors.testing._simulator.hub import OUTSIDE, Abandoned, Hub, Task
 from zenactors.testing._simulator.preempt import code_of, interrupted
 from zenactors.testing._trace.describe import describe
@@ -64,7 +64,8 @@ class Recorder:
         runner = self.runners.get(self.hub.ident())
         if runner is not None:
             for scheduled in runner.children:
-                self.scheduled(scheduled)
+                if type(scheduled) is not TokenChange:
+                    self.scheduled(scheduled)
 
     def scheduled(self, scheduled: Scheduled) -> None:
         """Note a scheduled event, unless it was noted before."""

@@ -116,6 +116,14 @@ class SimulatedRuntime(Runtime):
         """Return a lock whose waiters let others move."""
         return SimulatedLock(self.hub)
 
+    def chance(self) -> float:
+        """Return a random number that the seed determines; without a seed, a half."""
+        return 0.5 if self.hub.rng is None else self.hub.rng.random()
+
+    def stack(self, thread: Any) -> str:
+        """Return that there is none: a simulated thread is no thread."""
+        return "A simulated thread has no stack."
+
     def event(self) -> Flag:
         """Return a flag whose waiters let others move."""
         return SimulatedFlag(self.hub)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pykka
 
-from zenactors.actors.dispatcher_actor import DispatcherInbox
+from zenactors.actors.dispatcher_actor import LOOK_INTERVAL, DispatcherInbox
 from zenactors.actors.mailbox import Mailbox
 from zenactors.actors.notifier import Flag
 
@@ -84,13 +84,24 @@ class SimulatedDispatcherInbox(DispatcherInbox):
     def __init__(self, hub: Hub) -> None:
         super().__init__()
         self._hub = hub
+        self._call_waits = False
+        hub.call_waits = self._note_call
+
+    def _note_call(self) -> None:
+        self._call_waits = True
 
     def _run(self, loop: DispatchLoop) -> None:
         seconds = loop.prepare_sleep()
+        self.look()
+        if self.any_calls() and (seconds is None or seconds > LOOK_INTERVAL):
+            seconds = LOOK_INTERVAL
         if loop.has_submissions() or (seconds is not None and seconds <= 0):
             self._hub.give_way()
         else:
-            self._hub.wait(lambda: self._control or loop.has_submissions(), seconds)
+            self._hub.wait(
+                lambda: self._control or loop.has_submissions() or self._call_waits, seconds
+            )
+            self._call_waits = False
         loop.unpark()
         loop.run_once()
 
@@ -155,6 +166,7 @@ class SimulatedFlag(Flag):
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set, or `timeout` virtual seconds have passed."""
         if not self.is_set():
+            self._hub.call_waits()
             self._hub.wait(self.is_set, timeout)
         elif self._hub.current is not None:
             self._hub.give_way()  # a loop that never ends must not hang the test

@@ -1,0 +1,64 @@
+"""`daemon.hold()`: keep an event from counting as done after its callback has returned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zenactors.core.batch_runner import BatchRunner
+from zenactors.core.messages import TokenChange
+from zenactors.core.tokens import Token, TokenOutcome
+
+
+class TokenHold:
+    """A hold on the event in whose callback it was made; for sinks that write in batches.
+
+        self.batch.append((args, daemon.hold()))  # in a callback
+        ...
+        hold.release()  # once it was written
+
+    Without `release` or `fail` the event never counts as done, however long that takes; but a
+    restart of this component, and the daemon's stop, fail it. On an event without a token it has no
+    effect.
+
+    Args:
+        runner: The calling component's.
+        ident: Returns the identity of the calling thread.
+
+    Thread: own.
+    """
+
+    def __init__(self, runner: BatchRunner, ident: Callable[[], int]) -> None:
+        self._runner = runner
+        self._ident = ident
+        self._thread = ident()
+        self._token: Token | None = runner.token
+        if self._token is not None:
+            runner.children.append(TokenChange(self._token, None))
+            runner.holds.add(self)
+
+    def release(self) -> None:
+        """Let the event count as done, unless something else fails it. Once; then no effect."""
+        self._end(TokenOutcome.DONE)
+
+    def fail(self) -> None:
+        """Let the event count as failed. Once; then no effect."""
+        self._end(TokenOutcome.FAILED)
+
+    @property
+    def token(self) -> Token | None:
+        """The event's token; None if it has none, or if the hold has ended."""
+        return self._token
+
+    def check_thread(self) -> None:
+        """Raise `RuntimeError` unless the calling thread is the one that made this hold."""
+        if self._ident() != self._thread:
+            raise RuntimeError(
+                "A hold belongs to the component's own thread: use it in a callback."
+            )
+
+    def _end(self, outcome: TokenOutcome) -> None:
+        self.check_thread()
+        token, self._token = self._token, None
+        if token is not None:
+            self._runner.holds.discard(self)
+            self._runner.children.append(TokenChange(token, outcome))

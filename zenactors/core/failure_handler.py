@@ -1,0 +1,238 @@
+"""What becomes of an event on which a callback fails, and of its component. Pure decisions."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import operator
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, Protocol
+
+from zenactors.core.callbacks import (
+    answer_error,
+    callback_name,
+    invalid_answer,
+    read_answer,
+)
+from zenactors.core.messages import Batch, DeadLetter
+from zenactors.core.policy import EventPolicy
+from zenactors.core.supervision import NO_FAILURES, Supervisor, Verdict
+from zenactors.core.tokens import Token
+from zenactors.errors import RestartComponent, RetryInterruptedError, ZenDaemonStopException
+
+
+class IncidentHandler(Protocol):
+    """Handles the exceptions of callbacks. None of its methods blocks."""
+
+    def dead_letter(self, letter: DeadLetter) -> None:
+        """Keep an event that could not be handled."""
+        ...
+
+    def stop_at_once(self, status: int, cause: BaseException) -> None:
+        """Stop the daemon in an orderly way, because a callback asked for it."""
+        ...
+
+    def gave_up(self, component: int, cause: BaseException) -> None:
+        """Stop the daemon in an orderly way, as the policy of a component that failed says."""
+        ...
+
+
+TryAgain = Callable[[Callable[[], Any], BaseException, int], Any]
+"""Call a function again, by a component's policy, after it has raised.
+
+Gets the function, its exception, and how often it was called so far. Returns its result, or raises
+the exception of the last attempt; `RetryInterruptedError`, if the daemon stops meanwhile. Blocks
+between the attempts.
+"""
+
+
+class Fate(enum.Enum):
+    """What became of an event on which a callback has failed."""
+
+    DEAD = enum.auto()  # it is a dead letter
+    ENDED = enum.auto()  # it has ended: a callback has asked to stop everything
+    LEFT = enum.auto()  # it was left undone, because the daemon stops
+    AGAIN = enum.auto()  # the component's next incarnation handles it
+
+
+UNHANDLED = (Fate.DEAD, Fate.LEFT)  # a control event goes on nevertheless
+
+
+class FailureHandler:
+    """The part of a runner that handles the exceptions of its component.
+
+    Args:
+        index: The component's index.
+        name: The component's name.
+        daemon: Passed to the callbacks as `daemon`.
+        incidents: Takes dead letters and requests to stop.
+        supervisor: Decides what follows a failure.
+        try_again: Calls a callback again that has failed. None: the component has no `retry`.
+        policy: What callbacks may return, and how control events go on.
+
+    Attributes:
+        index: As above.
+        name: As above.
+        supervisor: As above.
+        policy: As above.
+        failure: Why the component must be made anew; None otherwise. While it is set, nothing is
+            run, and what arrives waits: the owner resets it.
+        token: That of the event under way, or None.
+        on_failure: Called when `failure` is set, before the event that failed is reported.
+        stopped: True once a callback has asked for an immediate stop. The rest of its batch is not
+            run: an output that failed must not receive the events after the gap.
+
+    Thread: own.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        name: str,
+        daemon: Any,
+        incidents: IncidentHandler,
+        *,
+        supervisor: Supervisor,
+        try_again: TryAgain | None,
+        policy: EventPolicy,
+    ) -> None:
+        self.index = index
+        self.name = name
+        self.supervisor = supervisor
+        self.policy = policy
+        self.failure: BaseException | None = None
+        self.on_failure: Callable[[], None] = _ignore
+        self.stopped = False
+        self._daemon = daemon
+        self._incidents = incidents
+        self._try_again = try_again
+        self._unpacked = policy.answers == "unpacked"
+        self._guaranteed = policy.control_events == "guaranteed"
+        self._batch: Batch | None = None  # the current one, between two strides
+        self._attempts = 0  # those that earlier incarnations made for its current event
+        self._left = 0  # the events since the last report that were left undone
+        self.token: Token | None = None
+        self._calls = 0
+        self._under_way: Iterator[Any] | None = None
+
+    @contextlib.contextmanager
+    def calling(self) -> Iterator[None]:
+        """Note, for `place`, that code of the component runs that belongs to no event."""
+        self._calls += 1
+        self._under_way = iter(())
+        try:
+            yield
+        finally:
+            self._under_way = None
+
+    def place(self) -> Hashable:
+        """Return what identifies the call under way; None if none is. Thread: any."""
+        under_way = self._under_way
+        return None if under_way is None else (self._calls, operator.length_hint(under_way))
+
+    def failed(self, cause: BaseException) -> None:
+        """Do what the component's supervision says after an exception, if that is a failure."""
+        if isinstance(cause, NO_FAILURES):
+            return
+        verdict = self.supervisor.verdict(cause)
+        if verdict is Verdict.RESTART:
+            self._fail(cause)
+        elif verdict is Verdict.STOP:
+            self.stopped = True
+            self._incidents.gave_up(self.index, cause)
+
+    def _fail(self, cause: BaseException) -> None:
+        self.failure = cause
+        self.on_failure()
+
+    def _pauses(self) -> bool:
+        """Return True if the rest of the batch does not run now."""
+        return self.stopped or self.failure is not None
+
+    def _goes_on(self, batch: Batch) -> bool:
+        """Return True if an event goes on although a callback raised: only control events do."""
+        return batch.chain.is_control_event and self._guaranteed and not self.stopped
+
+    def _contain(
+        self,
+        batch: Batch,
+        callback: Callable[..., Any],
+        args: Any,
+        cause: BaseException,
+        result: Any = None,
+    ) -> Fate | tuple[bool, Any]:
+        """Handle an exception of a callback.
+
+        Returns:
+            The event's fate, or the answer of a later attempt.
+        """
+        attempts = 1 + (self._attempts if batch is self._batch else 0)
+
+        def call_again() -> Any:
+            nonlocal attempts
+            attempts += 1
+            return callback(self._daemon, args)
+
+        fate: Fate | tuple[bool, Any] | None = None
+        if result is not None:  # the callback returned: reading it failed
+            cause = answer_error(callback, result, cause)
+        elif self._try_again is not None and self.supervisor.may_retry(cause):
+            try:
+                again = self._try_again(call_again, cause, attempts)
+                fate = (
+                    (True, args) if again is None else read_answer(again, unpacked=self._unpacked)
+                )
+                if fate is None:
+                    raise invalid_answer(callback, again)
+            except BaseException as last:  # a SystemExit would end every actor of the process
+                # There is no time to try a control event again, but it does not wait for one.
+                interrupted = isinstance(last, RetryInterruptedError)
+                cause = cause if interrupted and batch.chain.is_control_event else last
+        fate = fate or self._decide(batch, callback, args, cause, attempts)
+        if batch is self._batch:
+            self._attempts = attempts if fate is Fate.AGAIN else 0
+        return fate
+
+    def _decide(
+        self,
+        batch: Batch,
+        callback: Callable[..., Any],
+        args: Any,
+        cause: BaseException,
+        attempts: int,
+    ) -> Fate:
+        if isinstance(cause, ZenDaemonStopException):
+            self.stopped = True
+            self._incidents.stop_at_once(0, cause)
+            return Fate.ENDED
+        if isinstance(cause, RetryInterruptedError):
+            self._left += not self._goes_on(batch)
+            return Fate.LEFT
+        if (
+            isinstance(cause, RestartComponent)
+            and self.supervisor.may_try_again(attempts)
+            and not batch.on_control_lane
+        ):
+            self._fail(cause)
+            return Fate.AGAIN
+        name = callback_name(callback)
+        self._incidents.dead_letter(DeadLetter(batch.chain.event, args, self.name, name, cause))
+        if isinstance(cause, SystemExit | KeyboardInterrupt):
+            self.stopped = True
+            self._incidents.stop_at_once(exit_status(cause), cause)
+        else:
+            self.failed(cause)
+        return Fate.DEAD
+
+
+def _ignore() -> None:
+    """Do nothing."""
+
+
+def exit_status(cause: BaseException) -> int:
+    """Return the exit status that a SystemExit or KeyboardInterrupt asks for."""
+    if not isinstance(cause, SystemExit):
+        return 130  # what a shell reports for a program that SIGINT ended
+    if cause.code is None:
+        return 0
+    return cause.code if isinstance(cause.code, int) else 1

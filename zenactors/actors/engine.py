@@ -416,7 +416,7 @@ class Engine(Incidents):
         has_begun = self._dispatcher is None or self.dispatcher_thread is not None
         return has_begun and len(self.threads) == len(self.refs)
 
-    # --- what components report (actors.component_actor.ComponentListener) ---------------------
+    # --- what components report (actors.component_listener.ComponentListener) ---------------------
 
     def thread_started(
         self, runner: BatchRunner, reactor: ComponentReactor, component: Any

@@ -131,7 +131,7 @@ class Incidents(abc.ABC):
         if self.is_forked and not isinstance(cause, SystemExit | KeyboardInterrupt):
             exit_child(EXIT_FAILURE)
 
-    # --- supervision (actors.component_actor.ComponentListener) ---------------------------------
+    # --- supervision (actors.component_listener.ComponentListener) --------------------------------
 
     def component_down(self, index: int, cause: BaseException, delay: float, left: int) -> None:
         """Note that a component is made anew in `delay` seconds; it has `left` more restarts."""

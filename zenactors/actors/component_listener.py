@@ -1,0 +1,88 @@
+"""What a component's actor reports: to the engine, which implements it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from zenactors.actors.reactor import ComponentReactor
+    from zenactors.core.batch_runner import BatchRunner
+    from zenactors.core.messages import Scheduled
+
+
+class ComponentListener(Protocol):
+    """Receives a component's reports. None of its methods blocks. Thread: the component's."""
+
+    def thread_started(
+        self, runner: BatchRunner, reactor: ComponentReactor, component: Any
+    ) -> None:
+        """Note that the actor's thread runs."""
+        ...
+
+    def object_taken(self, index: int, component: Any) -> None:
+        """Note which object the component is from now on; raise if that one runs already."""
+        ...
+
+    def thread_ended(self, cause: BaseException | None) -> None:
+        """Note that the actor's thread is about to end; with `cause`, because it failed."""
+        ...
+
+    def setup_is_over(self, index: int, cause: BaseException | None) -> None:
+        """Note that `setup` has returned, or raised `cause`."""
+        ...
+
+    def teardown_is_over(self, index: int) -> None:
+        """Note that `teardown` is over."""
+        ...
+
+    def schedule(self, children: list[Scheduled]) -> None:
+        """Accept events that the component scheduled outside of any event."""
+        ...
+
+    def ends_told(self) -> None:
+        """Note that the component has called the callbacks of tokens that have ended."""
+        ...
+
+    def source_changed(self, *, active: bool) -> None:
+        """Note that the component became an active source, or ceased to be one."""
+        ...
+
+    def callback_failed(self, component: str, callback: str, cause: BaseException) -> None:
+        """Log an exception of a timer's or descriptor's callback, or of a hook."""
+        ...
+
+    def stop_at_once(self, status: int, cause: BaseException) -> None:
+        """Stop the daemon in an orderly way: a callback of no event asked for it."""
+        ...
+
+    def component_down(self, index: int, cause: BaseException, delay: float, left: int) -> None:
+        """Note that a component is made anew in `delay` seconds; it has `left` more restarts."""
+        ...
+
+    def component_suspended(self, index: int, cause: BaseException) -> None:
+        """Note that a component has used up its restarts, and does nothing more."""
+        ...
+
+    def component_left_down(self, index: int, cause: BaseException) -> None:
+        """Note that a component is not made anew, because the daemon stops."""
+        ...
+
+    def component_up(self, index: int, incarnation: int) -> None:
+        """Note that a component works again."""
+        ...
+
+    def gave_up(self, component: int, cause: BaseException) -> None:
+        """Stop the daemon in an orderly way: a component has used up its restarts."""
+        ...
+
+    def rollback_failed(self, index: int, cause: BaseException) -> None:
+        """Note that the component works neither with its new options nor with its old ones."""
+        ...
+
+    def descriptors_failed(self, component: str, cause: Exception) -> None:
+        """Note that the system refuses to wait for the component's descriptors."""
+        ...
+
+    def broken(self, cause: BaseException, where: str) -> None:
+        """Note a bug in zenactors itself, or that the memory was not enough for its work."""
+        ...

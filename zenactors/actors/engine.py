@@ -21,18 +21,17 @@ from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher_actor import LOOK_INTERVAL, DispatcherActor
 from zenactors.actors.incidents import Incidents, survive_log
 from zenactors.actors.mailbox import InternalEnvelope, Mailbox
+from zenactors.actors.runners import RunnerMaker, supervision_of
 from zenactors.actors.wiring import Wiring
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.clock import Deadline
 from zenactors.core.dispatch_state import DispatchState, Ordering
-from zenactors.core.failure_handler import TryAgain
 from zenactors.core.hangs import HangWatch
 from zenactors.core.messages import EndsTold, SourceChanged
 from zenactors.core.phase import Lifecycle, Phase
-from zenactors.core.replicas import ReplicaRouter, Replicas
-from zenactors.core.supervision import DEFAULT, Supervision, Supervisor
-from zenactors.core.text import format_error, short_repr
-from zenactors.errors import ComponentStartError, ConfigurationError
+from zenactors.core.replicas import Replicas
+from zenactors.core.text import format_error
+from zenactors.errors import ComponentStartError
 
 if TYPE_CHECKING:
     from zenactors.actors.mailbox import Mailbox
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from zenactors.core.callbacks import Callback
     from zenactors.core.clock import Clock
     from zenactors.core.entries import ComponentEntry
-    from zenactors.core.messages import Batch, Scheduled
+    from zenactors.core.messages import Scheduled
     from zenactors.core.policy import EventPolicy
 
 ASK_TIMEOUT = 5.0  # seconds: how long a component may take to answer a question
@@ -52,32 +51,6 @@ MORE_THREADS = (
 )
 
 A = TypeVar("A", bound="pykka.ThreadingActor")
-
-
-def _supervision_of(entry: ComponentEntry) -> Supervision:
-    supervision = getattr(entry.component, "supervision", DEFAULT)
-    if isinstance(supervision, Supervision):
-        return supervision
-    raise ConfigurationError(
-        f"The supervision of component {entry.name!r} is {short_repr(supervision)}, but a"
-        " Supervision is expected, such as Supervision(on_error='restart')."
-    )
-
-
-class ReplicaSink:
-    """Takes a replica's results: batches go back to its router, scheduled events to the loop."""
-
-    def __init__(self, loop: DispatchLoop, router: int) -> None:
-        self.forward = loop.forward
-        self.schedule = loop.schedule
-        self._router = router
-
-    def report(self, batch: Batch) -> None:
-        """Hand a result to the router. Its children are submitted before it."""
-        if batch.children is not None:
-            self.schedule(batch.children)
-            batch.children = None
-        self.forward(self._router, batch)
 
 
 class Engine(Incidents):
@@ -153,7 +126,7 @@ class Engine(Incidents):
         self._dispatcher: pykka.ActorRef[DispatcherActor] | None = None
         self._next_look = 0.0
         self._hangs = HangWatch(
-            {index: _supervision_of(entry).budget for index, entry in enumerate(entries)}
+            {index: supervision_of(entry).budget for index, entry in enumerate(entries)}
         )
         self.done = runtime.event()
         self.stop_lock = runtime.lock()
@@ -223,12 +196,13 @@ class Engine(Incidents):
             ComponentStartError: There is no thread for an actor, or its component runs already.
         """
         self._dispatcher = self._start("dispatcher", DispatcherActor, self.loop, self)
+        runners = RunnerMaker(self.loop, self, self.runtime, self.clock, self.done, daemon)
         for index, entry in enumerate(self.entries):
             ref = self._start(
                 entry.name,
                 ComponentActor,
                 entry.component,
-                self._make_runner(index, entry, daemon),
+                runners.make(index, entry),
                 daemon=daemon,
                 listener=self,
                 wiring=self.wiring,
@@ -477,50 +451,7 @@ class Engine(Incidents):
         """Note that a component became an active source, or ceased to be one."""
         self.loop.submit(SourceChanged(1 if active else -1))
 
-    # --- making --------------------------------------------------------------------------------
-
-    def _make_runner(self, index: int, entry: ComponentEntry, daemon: Any) -> BatchRunner:
-        stopwatch = self.runtime.stopwatch(self.clock)
-        if isinstance(entry.component, Replicas):
-            return ReplicaRouter(
-                index,
-                entry.name,
-                entry.component,
-                self.loop,
-                self,
-                stopwatch,
-                self._supervisor(DEFAULT),
-            )
-        sink = self.loop if entry.router is None else ReplicaSink(self.loop, entry.router)
-        supervision = _supervision_of(entry)
-        supervisor = self._supervisor(supervision)
-        return BatchRunner(
-            index,
-            entry.name,
-            daemon,
-            sink,
-            self,
-            stopwatch,
-            supervisor=supervisor,
-            try_again=self._retries(supervisor) if supervision.retry is not None else None,
-            policy=self.policy,
-        )
-
-    def _supervisor(self, supervision: Supervision) -> Supervisor:
-        def delay_of(number: int) -> float:
-            from zenactors.actors.retries import restart_delay  # noqa: PLC0415 - slow to import
-
-            return restart_delay(supervision, number)
-
-        return Supervisor(supervision, delay_of, self.runtime.chance)
-
-    def _retries(self, supervisor: Supervisor) -> TryAgain:
-        def try_again(call: Callable[[], Any], cause: BaseException, attempts: int) -> Any:
-            from zenactors.actors.retries import call_again  # noqa: PLC0415 - slow to import
-
-            return call_again(self.done.wait, supervisor, call, cause, attempts)
-
-        return try_again
+    # --- what the dispatcher's actor reports (actors.dispatcher_actor.DispatcherListener) ------
 
     def dispatcher_started(self) -> None:
         """Register the calling thread as the dispatcher's."""

@@ -193,9 +193,9 @@ def check_end(dispatcher: Any, ledger: Ledger, seed: int) -> None:
 
 
 @pytest.mark.parametrize("ordering", ["component", "global", "event"])
-@pytest.mark.parametrize("first", range(0, 60, 20))
+@pytest.mark.parametrize("first", range(0, 30, 10))
 def test_in_virtual_time(first: int, ordering: Any) -> None:
-    for seed in range(first, first + 20):
+    for seed in range(first, first + 10):
         ledger = Ledger()
         stops_early = seed % 3 == 0
         harness = Harness(program(seed, ledger), seed=seed, ordering=ordering)

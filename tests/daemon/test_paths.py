@@ -135,7 +135,8 @@ def test_in_a_deleted_directory_a_command_works_or_says_what_it_needs(
         "import os, sys; os.rmdir(os.getcwd());"
         "from zenactors.cli import main; sys.exit(main(sys.argv[1:]))"
     )
-    argv = [sys.executable, "-c", program, *(word.format(file=file) for word in words)]
+    # -P: the search for modules does not begin in this directory, as with an installed command.
+    argv = [sys.executable, "-P", "-c", program, *(word.format(file=file) for word in words)]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     result = subprocess.run(argv, cwd=gone, env=env, capture_output=True, text=True, check=False)
     assert result.returncode == status, result.stderr

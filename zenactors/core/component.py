@@ -151,7 +151,7 @@ def remake(
     own.clear()
     try:
         _initialise(component, recipe, options, arguments)
-    except BaseException:
+    except BaseException:  # whatever it was, the object is as before
         own.clear()
         own.update(before)
         raise

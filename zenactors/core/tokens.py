@@ -88,14 +88,15 @@ class OpenTokens:
     def __init__(self) -> None:
         self.finished: list[Token] = []
         self.telling = 0
-        self._open: dict[Token, None] = {}  # the oldest first
+        # By owner, so that a stop looks at each token once; of an owner, the oldest first.
+        self._open: dict[int, dict[Token, None]] = {}
 
     def add(self, token: Token) -> None:
         """Count one more unfinished event, or hold."""
         if token.pending == ENDED:
             return  # a stop, or a late hold: nothing more counts
         if not token.pending:
-            self._open[token] = None
+            self._open.setdefault(token.owner, {})[token] = None
             if token.parent is not None:
                 self.add(token.parent)
         token.pending += 1
@@ -118,7 +119,7 @@ class OpenTokens:
 
     def _finish(self, token: Token) -> None:
         token.pending = ENDED
-        del self._open[token]
+        del self._open[token.owner][token]
         self.finished.append(token)
         if token.parent is not None:
             self.end(token.parent, token.outcome)
@@ -128,9 +129,8 @@ class OpenTokens:
 
         It is about to be torn down: what has not come by now does not come.
         """
-        left = [token for token in self._open if token.owner == owner]
+        left = list(self._open.pop(owner, ()))
         for token in left:
-            del self._open[token]
             token.pending = ENDED
             token.outcome = TokenOutcome.FAILED
             if token.parent is not None:
@@ -139,8 +139,8 @@ class OpenTokens:
 
     def count(self) -> int:
         """Return how many tokens are open."""
-        return len(self._open)
+        return sum(map(len, self._open.values()))
 
     def oldest(self) -> float | None:
         """Return when the oldest open token was made, on the monotonic clock; None if none is."""
-        return next(iter(self._open)).since if self._open else None
+        return min((next(iter(each)).since for each in self._open.values() if each), default=None)

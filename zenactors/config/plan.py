@@ -18,7 +18,7 @@ from zenactors.config.options import Table
 from zenactors.config.redaction import without_secrets
 from zenactors.config.sources import Layer
 from zenactors.config.wording import because
-from zenactors.core.component import change, make, recipe_of, remake
+from zenactors.core.component import ZenDaemonComponent, change, make, recipe_of, remake
 from zenactors.core.entries import ComponentEntry, component_entries
 from zenactors.core.recipe import Recipe, place_of
 from zenactors.core.replicas import Replicas
@@ -43,7 +43,7 @@ def made_early(components: Iterable[Any]) -> list[Any]:
 
 
 def _made_early(component: Any) -> Any:
-    if isinstance(component, type) and hasattr(component, "accepts_any_option"):
+    if isinstance(component, type) and issubclass(component, ZenDaemonComponent):
         component = Recipe(component)
     if not isinstance(component, Recipe):
         return component

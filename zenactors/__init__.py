@@ -45,8 +45,10 @@ if TYPE_CHECKING:
     from zenactors.daemon.zendaemon import ZenDaemon as ZenDaemon
     from zenactors.demo import DemoDaemonComponent as DemoDaemonComponent
     from zenactors.demo import DemoZenDaemon as DemoZenDaemon
+    from zenactors.errors import AbandonedError as AbandonedError
     from zenactors.errors import ComponentStartError as ComponentStartError
     from zenactors.errors import ConfigurationError as ConfigurationError
+    from zenactors.errors import HardLimitError as HardLimitError
     from zenactors.errors import NotRunningError as NotRunningError
     from zenactors.errors import QueueEmptyException as QueueEmptyException
     from zenactors.errors import QueueFullError as QueueFullError
@@ -84,7 +86,8 @@ else:
             "daemon.main_loop": "MAX_STOP_ATTEMPTS",
             "daemon.zendaemon": "MAX_STOP_TIMEOUT ZenDaemon",
             "demo": "DemoDaemonComponent DemoZenDaemon",
-            "errors": "ComponentStartError ConfigurationError NotRunningError QueueEmptyException "
+            "errors": "AbandonedError ComponentStartError ConfigurationError HardLimitError "
+            "NotRunningError QueueEmptyException "
             "QueueFullError RestartComponent RetryInterruptedError UnknownEventError "
             "UnknownKeyError ZenDaemonComponentException ZenDaemonException "
             "ZenDaemonStopException",

@@ -61,6 +61,13 @@ class RestartComponent(ZenDaemonComponentException):
     """
 
 
+class HardLimitError(ZenDaemonComponentException):
+    """A callback did not return within its component's hard limit: its thread was abandoned.
+
+    It is the cause of the dead letter. The callback may have done all of its work, or none.
+    """
+
+
 class QueueEmptyException(ZenDaemonException, LookupError):  # noqa: N818 - pyzenkit's name
     """The event queue holds no event. An event that is not due yet does not count as none."""
 
@@ -162,6 +169,19 @@ class NotRunningError(ZenDaemonException):
 
     It is no failure of the dispatcher, and stopping one that has stopped does not raise it.
     """
+
+
+class AbandonedError(NotRunningError):
+    """The calling thread was abandoned: its callback took longer than its hard limit.
+
+    Another thread goes on in its place. What this one still does has no effect in the daemon.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This thread was abandoned: its callback took longer than the hard limit of its"
+            " component, and another thread goes on in its place. Return from the callback."
+        )
 
 
 class RetryInterruptedError(NotRunningError):

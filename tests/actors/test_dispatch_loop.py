@@ -16,7 +16,7 @@ from tests.actors.fakes import (
     in_threads,
     switch_interval,
 )
-from zenactors.actors import dispatcher_actor
+from zenactors.actors import hang_guard
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.core.dispatch_state import DispatchState, Ordering
 from zenactors.core.messages import Batch, Scheduled
@@ -28,7 +28,7 @@ A_DAY = 86_400.0
 @pytest.fixture
 def no_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the dispatcher sleep for as long as no event is due: no look for hangs wakes it."""
-    monkeypatch.setattr(dispatcher_actor, "LOOK_INTERVAL", A_DAY)
+    monkeypatch.setattr(hang_guard, "LOOK_INTERVAL", A_DAY)
 
 
 @pytest.mark.parametrize("ordering", ["component", "event", "global"])

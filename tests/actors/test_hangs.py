@@ -9,7 +9,7 @@ import pytest
 from loguru import logger
 
 from tests.actors.fakes import DEADLINE, Fake, Gate
-from zenactors.actors import dispatcher_actor, engine
+from zenactors.actors import hang_guard
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.core.callbacks import handles
 from zenactors.core.clock import VirtualClock
@@ -78,8 +78,7 @@ def test_a_timer_and_its_own_budget() -> None:
 
 
 def test_the_report_shows_where_the_thread_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (dispatcher_actor, engine):
-        monkeypatch.setattr(module, "LOOK_INTERVAL", 0.02)
+    monkeypatch.setattr(hang_guard, "LOOK_INTERVAL", 0.02)
     reported, lines = threading.Event(), []
 
     def sink(message: Any) -> None:

@@ -24,6 +24,7 @@ from zenactors.actors.component_messages import (
 from zenactors.actors.mailbox import Resume, RunReactor
 from zenactors.core.messages import Batch
 from zenactors.core.text import short_repr
+from zenactors.core.turn import ThreadAbandoned
 from zenactors.errors import (
     ZenDaemonComponentException,
 )
@@ -41,7 +42,15 @@ class ComponentActor(ComponentLife):
 
     def on_start(self) -> None:
         """Report that the thread runs: pykka's `start()` returns a reference in any case."""
-        self._listener.thread_started(self._runner, self._reactor, self._component)
+        inheritance, self._inheritance = self._inheritance, None
+        component = self._component if inheritance is None else None
+        self._listener.thread_started(self, self._runner, self._reactor, component)
+        if inheritance is None:
+            return
+        try:
+            self._go_on(inheritance)
+        except BaseException as cause:  # pykka would only log it
+            self._listener.broken(cause, f"component {self._runner.name!r}")
 
     def on_end(self, cause: BaseException | None) -> None:
         """Close the inbox: from now on it answers every ask with `ActorDeadError`."""
@@ -71,6 +80,8 @@ class ComponentActor(ComponentLife):
                     break
             if runner.failure is not None:
                 self._go_down(runner.failure)
+        except ThreadAbandoned:
+            self._leave()
         except BaseException as cause:  # the exceptions of callbacks are contained
             if is_question:
                 raise
@@ -82,6 +93,9 @@ class ComponentActor(ComponentLife):
         return None
 
     def _handle(self, message: Any) -> None:
+        # The others have limits of their own: that of a start, a stop or a reload.
+        if isinstance(message, SetUp | TearDown | Reconfigure | Rollback):
+            self._runner.is_limited = False
         match message:
             case RunReactor():
                 self._call_back()
@@ -100,13 +114,16 @@ class ComponentActor(ComponentLife):
             case Rollback(transaction):
                 self._roll_back(transaction)
             case TokensEnded(tokens, is_last):
+                self._tells_ends = not is_last
                 self._tell_ends(tokens)
+                self._tells_ends = False
                 if not is_last:
                     self._listener.ends_told()
             case SetUp():
                 self._listener.setup_is_over(self._index, self._set_up())
             case TearDown():
                 self._end()
+        self._limit()
 
     def _end(self) -> None:
         """Tear the component down for good."""
@@ -170,7 +187,7 @@ class ComponentActor(ComponentLife):
             if isinstance(question, ReadStatistics):
                 return self._read_statistics(question.reader)
             read = getattr(self._component, "get_state", None)
-            return {} if read is None else read()
+            return {} if read is None or self._is_lost() else read()
         except Exception:
             raise  # pykka passes it to the asker
         except BaseException as cause:  # in pykka's loop it would end every actor, unanswered
@@ -182,7 +199,7 @@ class ComponentActor(ComponentLife):
 
     def _read_statistics(self, reader: str) -> Any:
         read = getattr(self._component, "get_statistics", None)
-        if read is None:
+        if read is None or self._is_lost():
             return {}
         if "reader" in inspect.signature(read).parameters:
             return read(reader=reader)

@@ -2,14 +2,20 @@
 
 A restart and a reload replace the object in the same way (`_replace`): teardown of the old one,
 then setup of the new one, between two strides of its runner. Batches and their tickets wait.
+
+If a callback does not return, its thread is abandoned, and the component's life goes on in another
+thread (`Inheritance`): the mailbox, the runner's work and the component's name stay the same. The
+old object belongs to the abandoned thread for ever, so the next one is a new object.
 """
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from zenactors.actors.component_listener import Inheritance
 from zenactors.actors.component_messages import (
     Change,
     ChangeTransaction,
@@ -20,7 +26,10 @@ from zenactors.actors.reactor import ComponentReactor
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.callbacks import callback_name
 from zenactors.core.component import (
+    arguments_for,
     give_options,
+    inherit_counters,
+    make,
     options_of,
     recipe_of,
     renew,
@@ -30,6 +39,7 @@ from zenactors.core.component import (
 )
 from zenactors.core.failure_handler import exit_status
 from zenactors.core.supervision import NO_FAILURES
+from zenactors.core.turn import ThreadAbandoned
 from zenactors.errors import (
     RetryInterruptedError,
     ZenDaemonComponentException,
@@ -41,6 +51,7 @@ if TYPE_CHECKING:
     from zenactors.actors.runtime import Runtime
     from zenactors.actors.wiring import Wiring
     from zenactors.core.clock import Clock
+    from zenactors.core.turn import Turn
 
 
 class ComponentLife(EngineActor):
@@ -61,8 +72,10 @@ class ComponentLife(EngineActor):
         wiring: Wiring,
         clock: Clock,
         runtime: Runtime,
+        inheritance: Inheritance | None = None,
     ) -> None:
         super().__init__()
+        self._inheritance = inheritance
         self._index = runner.index
         self._component = component
         self._daemon = daemon
@@ -80,11 +93,101 @@ class ComponentLife(EngineActor):
         self._is_suspended = False  # it waits for a reload
         self._ending = False  # the daemon stops
         self._drains = False  # it stops in order: what waits is still to be handled
+        self._tells_ends = False  # it is to report that it has told of the ends of tokens
+        self._lost: tuple[Any, ...] = ()  # the objects that abandoned threads still use
         runner.on_failure = self._report_active
+        if inheritance is None:
+            self._limit()
+        else:
+            self._inherit(inheritance)
 
     @staticmethod
     def _create_actor_inbox() -> Mailbox:
         return Mailbox()
+
+    # --- an abandoned thread and its successor ----------------------------------------------------
+
+    @property
+    def component(self) -> Any:
+        """The object. Thread: any."""
+        return self._component
+
+    def can_be_made_anew(self) -> bool:
+        """Return True if there is a recipe for another object. Thread: any."""
+        return recipe_of(self._component) is not None
+
+    def stops_when_exhausted(self) -> bool:
+        """Return True if the daemon ends rather than go on without the component. Thread: any."""
+        return self._runner.supervisor.policy.when_exhausted == "stop"
+
+    def abandon(self, cause: BaseException, turn: Turn) -> Inheritance:
+        """Let go of this actor's thread, and return what its successor needs.
+
+        Thread: the one that has ended `turn`, that of the call under way. From then on this actor's
+        thread only leaves: see `_leave`.
+        """
+        inheritance = Inheritance(
+            cause,
+            turn,
+            self._runner.abandon(),
+            self.actor_ref,
+            (*self._lost, self._component),
+            is_open=self._reactor.is_open(),
+            ending=self._ending,
+            drains=self._drains,
+            reported_active=self._reported_active,
+            tells_ends=self._tells_ends,
+        )
+        self._reactor.disown()
+        return inheritance
+
+    def _inherit(self, inheritance: Inheritance) -> None:
+        """Take over from an actor whose thread was abandoned. Thread: as `abandon`."""
+        ref = inheritance.ref
+        self._actor_ref = ref  # it names the component, whichever actor that is
+        self.actor_stopped = ref.actor_stopped
+        self.actor_inbox = cast("Mailbox", ref.actor_inbox)
+        self.actor_inbox.reactor = None
+        self.actor_inbox.busy = False
+        if inheritance.is_open:
+            self._reactor.open()
+        self._lost = inheritance.lost
+        self._is_down = True
+        self._ending, self._drains = inheritance.ending, inheritance.drains
+        self._reported_active = inheritance.reported_active
+
+    def _go_on(self, inheritance: Inheritance) -> None:
+        """Deal with what the abandoned thread has left, and plan the restart."""
+        self._runner.end_abandoned(inheritance.cause, inheritance.turn)
+        self._fail_holds()
+        self._flush()
+        if inheritance.tells_ends:
+            self._listener.ends_told()
+        if self._runner.supervisor.policy.on_error == "stop":
+            self._runner.stopped = True
+            self._listener.gave_up(self._index, inheritance.cause)
+        else:
+            self._plan_restart(inheritance.cause)
+        if self._ending:
+            self._come_up_or_leave()
+        self._report_active()
+
+    def _leave(self) -> None:
+        """End this actor's thread, which was abandoned.
+
+        Mailbox and reference are its successor's, perhaps already.
+        """
+        self.actor_inbox = self._create_actor_inbox()
+        self.actor_stopped = threading.Event()
+        self.actor_stopped.set()
+
+    def _limit(self) -> None:
+        """Let calls be limited by the policy. For those with another limit it is switched off."""
+        self._runner.is_limited = self._runner.supervisor.policy.hard_limit is not None
+
+    def _is_lost(self) -> bool:
+        """Return True if an abandoned thread still uses the object."""
+        return any(self._component is each for each in self._lost)
 
     # --- hooks ----------------------------------------------------------------------------------
 
@@ -107,6 +210,8 @@ class ComponentLife(EngineActor):
                     self._is_set_up = True  # it is torn down even if `setup_dump` raises
             finally:
                 self._flush()
+        except ThreadAbandoned:
+            raise
         except BaseException as cause:  # for the start; pykka's loop would lose it
             return cause
         return None
@@ -116,6 +221,8 @@ class ComponentLife(EngineActor):
         try:
             with self._runner.calling():
                 self._hook(self._runner.name, callback)(*args)
+        except ThreadAbandoned:
+            raise
         except BaseException as cause:  # a SystemExit in pykka's loop would end every actor
             if not isinstance(cause, RetryInterruptedError | ZenDaemonStopException):
                 self._listener.callback_failed(self._runner.name, callback_name(callback), cause)
@@ -134,7 +241,7 @@ class ComponentLife(EngineActor):
 
     def _flush(self) -> None:
         children = self._runner.children
-        if children:
+        if children and not self._runner.is_abandoned:
             self._runner.children = []
             self._listener.schedule(children)
 
@@ -149,6 +256,8 @@ class ComponentLife(EngineActor):
     def _report_active(self) -> None:
         # A component that is down, or about to be, may be a source again.
         active = self._active or self._is_down or self._runner.failure is not None
+        if self._runner.is_abandoned:
+            return
         if active != self._reported_active:
             self._reported_active = active
             self._listener.source_changed(active=active)
@@ -173,7 +282,7 @@ class ComponentLife(EngineActor):
 
     def _fail_holds(self) -> None:
         for hold in list(self._runner.holds):
-            hold.fail()
+            hold.give_up(self._runner)
 
     def _plan_restart(self, cause: BaseException) -> None:
         supervisor = self._runner.supervisor
@@ -218,7 +327,10 @@ class ComponentLife(EngineActor):
         """Make the component anew, and set it up."""
         component = self._component
         options = {} if recipe_of(component) is None else options_of(component)
-        failure = self._replace(None, options, lambda: renew(component))
+        if self._is_lost():
+            failure = self._make_anew(options)
+        else:
+            failure = self._replace(None, options, lambda: renew(component))
         if failure is None:
             self._come_up()
             return
@@ -227,6 +339,17 @@ class ComponentLife(EngineActor):
             self._stay_down(failure)
         elif not isinstance(failure, NO_FAILURES):  # otherwise the daemon is about to stop
             self._plan_restart(failure)
+
+    def _make_anew(self, options: Mapping[str, Any]) -> BaseException | None:
+        """Be a new object with these options, and set it up: the old one is lost."""
+        recipe = recipe_of(self._component)
+        assert recipe is not None
+        try:
+            arguments = arguments_for(recipe.cls, options)
+            component = make(recipe, options, arguments)
+        except BaseException as cause:  # of its constructor; returned, as by `_take`
+            return cause
+        return self._replace(component, options, _nothing)
 
     def _come_up(self) -> None:
         self._is_down = self._is_suspended = False
@@ -270,6 +393,8 @@ class ComponentLife(EngineActor):
             return self._apply_options(change.new)
         change.previous = self._component
         change.was_down = self._is_down
+        if self._is_lost() and change.replacement is None:
+            return self._make_anew(change.new)
 
         def remake() -> None:
             change.attributes = dict(vars(self._component))
@@ -346,9 +471,15 @@ class ComponentLife(EngineActor):
                     self._listener.object_taken(self._index, self._component)
                 return cause
             transfer_state(self._component, component)
+            if self._is_lost():
+                inherit_counters(component)
             self._component = component
         if recipe_of(self._component) is not None:
             set_options(self._component, options)
         self._runner.supervisor.incarnation += 1
         set_incarnation(self._component, self._runner.supervisor.incarnation)
         return None
+
+
+def _nothing() -> None:
+    """Do nothing: a new object needs no preparation."""

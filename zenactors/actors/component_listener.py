@@ -1,22 +1,76 @@
-"""What a component's actor reports: to the engine, which implements it."""
+"""What a component's actor reports to the engine, and what the engine may do with its thread."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import pykka
+
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.core.batch_runner import BatchRunner
     from zenactors.core.messages import Scheduled
+    from zenactors.core.turn import Turn
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What an abandoned thread leaves to its successor.
+
+    Attributes:
+        cause: Why it was abandoned.
+        turn: Its call under way.
+        runner: The runner of the successor.
+        ref: The reference that names the component, with its mailbox.
+        lost: The objects that abandoned threads still use.
+        is_open: True if descriptors and timers call back.
+        ending: True if the daemon stops.
+        drains: True if it stops in order.
+        reported_active: True if the component counts as an active source.
+        tells_ends: True if the end of some tokens was being told.
+    """
+
+    cause: BaseException
+    turn: Turn
+    runner: BatchRunner
+    ref: pykka.ActorRef[Any]
+    lost: tuple[Any, ...]
+    is_open: bool
+    ending: bool
+    drains: bool
+    reported_active: bool
+    tells_ends: bool
+
+
+class Life(Protocol):
+    """A component's life, for the one that may have to replace its thread. Thread: any."""
+
+    @property
+    def component(self) -> Any:
+        """The object."""
+        ...
+
+    def can_be_made_anew(self) -> bool:
+        """Return True if there is a recipe for another object."""
+        ...
+
+    def stops_when_exhausted(self) -> bool:
+        """Return True if the daemon ends rather than go on without the component."""
+        ...
+
+    def abandon(self, cause: BaseException, turn: Turn) -> Inheritance:
+        """Let go of the thread, and return what its successor needs."""
+        ...
 
 
 class ComponentListener(Protocol):
     """Receives a component's reports. None of its methods blocks. Thread: the component's."""
 
     def thread_started(
-        self, runner: BatchRunner, reactor: ComponentReactor, component: Any
+        self, life: Life, runner: BatchRunner, reactor: ComponentReactor, component: Any
     ) -> None:
-        """Note that the actor's thread runs."""
+        """Note that the actor's thread runs. `component` is None if another still uses it."""
         ...
 
     def object_taken(self, index: int, component: Any) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from zenactors.actors.component_messages import Change, ReadState, ReadStatistics
 from zenactors.actors.engine import Engine
+from zenactors.actors.hang_guard import abandoned_names
 from zenactors.actors.live_queue import LiveQueue
 from zenactors.actors.percent_logger import PercentLogger
 from zenactors.actors.reconfigure import Reconfiguration
@@ -346,12 +347,19 @@ class Dispatcher(DaemonNames):
 
     def set_done(self) -> None:
         """Ask the program that runs the dispatcher for a graceful stop. Returns at once."""
+        self._check_not_abandoned()
         self._engine.done.set()
         self._engine.notifier.notify()
 
     def is_done(self) -> bool:
-        """Return True once it is time to stop. Then produce no new work."""
-        return self._engine.done.is_set()
+        """Return True once it is time to stop. Then produce no new work.
+
+        It is also True in a thread that was abandoned.
+        """
+        if self._engine.done.is_set():
+            return True
+        runner = self._engine.runners.get(self._runtime.ident())
+        return runner is not None and runner.is_abandoned
 
     def wait(self, period: float | None) -> bool:
         """Wait `period` seconds, or until it is time to stop. Return True if it is.
@@ -362,10 +370,12 @@ class Dispatcher(DaemonNames):
 
         Raises:
             ValueError: `period` is NaN.
+            AbandonedError: The calling thread was abandoned before.
         """
         left = None
         if period is not None and period != math.inf:
             left = 0.0 if period == -math.inf else max(0.0, to_seconds("period", period))
+        self._check_not_abandoned()
         return self._engine.done.wait(left)
 
     def retrying(self, **options: Any) -> tenacity.Retrying:
@@ -400,6 +410,7 @@ class Dispatcher(DaemonNames):
             OSError: The program cannot be run.
             RuntimeError: The programs have been ended already.
         """
+        self._check_not_abandoned()
         return self._children.spawn(argv, **popen_options)
 
     def resolve_path(self, path: str) -> str:
@@ -412,6 +423,7 @@ class Dispatcher(DaemonNames):
 
     def set_exit_status(self, status: int) -> None:
         """Set the exit status. The first one set counts."""
+        self._check_not_abandoned()
         self._engine.set_exit_status(status)
 
     def reconfigure(self, changes: Mapping[str, Change], on_rollback: Callable[[], None]) -> None:
@@ -438,6 +450,7 @@ class Dispatcher(DaemonNames):
 
         Raises:
             RuntimeError: If the calling thread is not a component's.
+            AbandonedError: If it was abandoned.
 
         Thread: own.
         """
@@ -446,6 +459,7 @@ class Dispatcher(DaemonNames):
             raise RuntimeError(
                 "daemon.io belongs to a component's own thread: use it in setup() and in callbacks."
             )
+        self._check_not_abandoned()
         return reactor
 
     @property
@@ -532,7 +546,17 @@ class Dispatcher(DaemonNames):
                 f"daemon.{what} belongs to a component's own thread: use it in setup() and in"
                 " callbacks."
             )
+        runner.check_not_abandoned()
         return runner
+
+    def _check_not_abandoned(self) -> None:
+        runner = self._engine.runners.get(self._runtime.ident())
+        if runner is not None:
+            runner.check_not_abandoned()
+
+    def abandoned(self) -> list[str]:
+        """Return the component of each abandoned thread that still runs. Thread: any."""
+        return abandoned_names(self._engine.runners)
 
     def readiness(self) -> list[str]:
         """Return why the components do not all work now; empty if they do. Thread: any."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from zenactors.actors.dispatch_loop import DispatchLoop
@@ -17,20 +16,25 @@ class DispatcherListener(Protocol):
         """The thread runs."""
         ...
 
-    def look_for_hangs(self) -> None:
-        """Look for callbacks that do not return, if it is time to."""
-        ...
-
-    def any_calls(self) -> bool:
-        """Return True if components run callbacks now."""
-        ...
-
     def dispatcher_ended(self, cause: BaseException | None) -> None:
         """The thread is about to end; with `cause`, because it failed."""
         ...
 
 
-LOOK_INTERVAL = 2.5  # seconds between two looks for callbacks that do not return
+class Guard(Protocol):
+    """Looks for callbacks that do not return. Nothing on it blocks. Thread: the dispatcher's."""
+
+    def look(self) -> None:
+        """Look, if it is time to."""
+        ...
+
+    def interval(self) -> float:
+        """Return the seconds from one look to the next."""
+        ...
+
+    def any_calls(self) -> bool:
+        """Return True if components run callbacks now."""
+        ...
 
 
 class DispatcherInbox(ControlLane):
@@ -39,8 +43,7 @@ class DispatcherInbox(ControlLane):
     def __init__(self) -> None:
         super().__init__()
         self.loop: DispatchLoop | None = None
-        self.look: Callable[[], None] = lambda: None
-        self.any_calls: Callable[[], bool] = lambda: False
+        self.guard: Guard | None = None
 
     def put(self, envelope: Any, /, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - pykka's signature
         """Put a message, and wake the dispatcher. Never blocks. Thread: any."""
@@ -51,6 +54,7 @@ class DispatcherInbox(ControlLane):
     def get(self) -> Any:
         """Return the next message; until there is one, run the loop. Thread: own."""
         assert self.loop is not None
+        assert self.guard is not None
         while True:
             if self._control:
                 try:
@@ -59,15 +63,15 @@ class DispatcherInbox(ControlLane):
                     pass  # after `close`, another thread has refused the message
             if self._closed:
                 return InternalEnvelope(None)
-            self._run(self.loop)
+            self._run(self.loop, self.guard)
 
     def empty(self) -> bool:
         """Return True if no message waits."""
         return not self._control
 
-    def _run(self, loop: DispatchLoop) -> None:
-        loop.run_and_park(self._control, LOOK_INTERVAL)
-        self.look()
+    def _run(self, loop: DispatchLoop, guard: Guard) -> None:
+        loop.run_and_park(self._control, guard.interval())
+        guard.look()
 
 
 class DispatcherActor(EngineActor):
@@ -75,12 +79,11 @@ class DispatcherActor(EngineActor):
 
     actor_inbox: DispatcherInbox
 
-    def __init__(self, loop: DispatchLoop, listener: DispatcherListener) -> None:
+    def __init__(self, loop: DispatchLoop, listener: DispatcherListener, guard: Guard) -> None:
         super().__init__()
         self._listener = listener
         self.actor_inbox.loop = loop
-        self.actor_inbox.look = listener.look_for_hangs
-        self.actor_inbox.any_calls = listener.any_calls
+        self.actor_inbox.guard = guard
 
     @staticmethod
     def _create_actor_inbox() -> DispatcherInbox:

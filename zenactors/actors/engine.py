@@ -18,7 +18,8 @@ from zenactors.actors.claims import claim, other_holder, release
 from zenactors.actors.component_actor import ComponentActor
 from zenactors.actors.component_messages import Call, LeaveProcess, Open
 from zenactors.actors.dispatch_loop import DispatchLoop
-from zenactors.actors.dispatcher_actor import LOOK_INTERVAL, DispatcherActor
+from zenactors.actors.dispatcher_actor import DispatcherActor
+from zenactors.actors.hang_guard import HangGuard
 from zenactors.actors.incidents import Incidents, survive_log
 from zenactors.actors.mailbox import InternalEnvelope, Mailbox
 from zenactors.actors.runners import RunnerMaker, supervision_of
@@ -26,7 +27,6 @@ from zenactors.actors.wiring import Wiring
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.clock import Deadline
 from zenactors.core.dispatch_state import DispatchState, Ordering
-from zenactors.core.hangs import HangWatch
 from zenactors.core.messages import EndsTold, SourceChanged
 from zenactors.core.phase import Lifecycle, Phase
 from zenactors.core.replicas import Replicas
@@ -34,6 +34,7 @@ from zenactors.core.text import format_error
 from zenactors.errors import ComponentStartError
 
 if TYPE_CHECKING:
+    from zenactors.actors.component_listener import Inheritance, Life
     from zenactors.actors.mailbox import Mailbox
     from zenactors.actors.notifier import Notifier
     from zenactors.actors.reactor import ComponentReactor
@@ -69,9 +70,12 @@ class Engine(Incidents):
         wiring: The chains, and the callbacks in them.
         state: The dispatcher's state; used only by the thread that holds it.
         loop: Runs the state.
-        runners: The runner of each component's thread, by the thread's identity.
+        runners: The runner of each component's thread, by the thread's identity; of abandoned
+            threads too, until they end.
         reactors: The reactor of each component's thread, by the thread's identity.
+        lives: The life of each component, by its index.
         threads: The thread of each component, by its index.
+        hangs: Looks for callbacks that do not return.
         done: Set when it is time to stop.
         stop_lock: Held by a stop, and by each step of a start: no stop begins in the middle of one.
         setup_results: The exception of each setup that is over; None is success.
@@ -120,13 +124,21 @@ class Engine(Incidents):
             runtime=runtime,
         )
         self.reactors: dict[int, ComponentReactor] = {}
+        self.lives: dict[int, Life] = {}
         self.threads: dict[int, Any] = {}
         self.dispatcher_thread: Any = None
         self.refs: list[pykka.ActorRef[ComponentActor]] = []
         self._dispatcher: pykka.ActorRef[DispatcherActor] | None = None
-        self._next_look = 0.0
-        self._hangs = HangWatch(
-            {index: supervision_of(entry).budget for index, entry in enumerate(entries)}
+        supervisions = [supervision_of(entry) for entry in entries]
+        self.hangs = HangGuard(
+            self,
+            {index: (each.budget, each.hard_limit) for index, each in enumerate(supervisions)},
+            clock=clock,
+            runtime=runtime,
+            runners=self.runners,
+            lives=self.lives,
+            threads=self.threads,
+            start=self.start_component,
         )
         self.done = runtime.event()
         self.stop_lock = runtime.lock()
@@ -195,25 +207,47 @@ class Engine(Incidents):
         Raises:
             ComponentStartError: There is no thread for an actor, or its component runs already.
         """
-        self._dispatcher = self._start("dispatcher", DispatcherActor, self.loop, self)
+        self._daemon = daemon
+        self._dispatcher = self._start("dispatcher", DispatcherActor, self.loop, self, self.hangs)
         runners = RunnerMaker(self.loop, self, self.runtime, self.clock, self.done, daemon)
         for index, entry in enumerate(self.entries):
-            ref = self._start(
-                entry.name,
-                ComponentActor,
-                entry.component,
-                runners.make(index, entry),
-                daemon=daemon,
-                listener=self,
-                wiring=self.wiring,
-                clock=self.clock,
-                runtime=self.runtime,
-            )
+            ref = self.start_component(index, entry.component, runners.make(index, entry))
             self.refs.append(ref)
             self.mailboxes.append(cast("Mailbox", ref.actor_inbox))
         self._await_threads()
         for index, entry in enumerate(self.entries):
             self._check_not_in_use(index, entry.component, "start")
+
+    def start_component(
+        self,
+        index: int,
+        component: Any,
+        runner: BatchRunner,
+        inheritance: Inheritance | None = None,
+    ) -> pykka.ActorRef[ComponentActor]:
+        """Start an actor for a component. Does not wait until its thread runs.
+
+        Args:
+            index: The component's index.
+            component: The object.
+            runner: Its runner.
+            inheritance: What an abandoned thread has left to the new one; None at the start.
+
+        Raises:
+            ComponentStartError: There is no thread for it.
+        """
+        return self._start(
+            self.names[index],
+            ComponentActor,
+            component,
+            runner,
+            daemon=self._daemon,
+            listener=self,
+            wiring=self.wiring,
+            clock=self.clock,
+            runtime=self.runtime,
+            inheritance=inheritance,
+        )
 
     def _start(self, name: str, actor: type[A], *args: Any, **options: Any) -> pykka.ActorRef[A]:
         try:
@@ -393,7 +427,7 @@ class Engine(Incidents):
     # --- what components report (actors.component_listener.ComponentListener) ---------------------
 
     def thread_started(
-        self, runner: BatchRunner, reactor: ComponentReactor, component: Any
+        self, life: Life, runner: BatchRunner, reactor: ComponentReactor, component: Any
     ) -> None:
         """Register the calling thread as a component's."""
         ident = self.runtime.ident()
@@ -402,6 +436,7 @@ class Engine(Incidents):
         self.reactors[ident] = reactor
         thread = self.runtime.enter(f"zenactors:{runner.name}")
         claim(thread, component)
+        self.lives[runner.index] = life
         self.threads[runner.index] = thread
         self.notifier.notify()
 
@@ -422,6 +457,9 @@ class Engine(Incidents):
         runner = self.runners.pop(ident, None)
         self.reactors.pop(ident, None)
         if runner is None:
+            return
+        if runner.is_abandoned:
+            self.abandoned_thread_ended(runner.index)
             return
         release(self.threads.get(runner.index))
         if not self.halted:
@@ -459,24 +497,6 @@ class Engine(Incidents):
         self.loop.begin_serving()
         self.dispatcher_thread = self.runtime.enter("zenactors:dispatcher")
         self.notifier.notify()
-
-    def look_for_hangs(self) -> None:
-        """Look for callbacks that do not return, now and then. Thread: the dispatcher's."""
-        now = self.clock.monotonic()
-        if now < self._next_look:  # that is all, each time the dispatcher wakes up
-            return
-        self._next_look = now + LOOK_INTERVAL
-        places = {}
-        for runner in list(self.runners.values()):  # an actor may start or end meanwhile
-            place = runner.place()
-            if place is not None:
-                places[runner.index] = place
-        for hang in self._hangs.look(now, places):
-            self.hang_changed(hang, self.runtime.stack(self.threads[hang.component]))
-
-    def any_calls(self) -> bool:
-        """Return True if components run callbacks now. Thread: the dispatcher's."""
-        return any(runner.place() is not None for runner in list(self.runners.values()))
 
     def dispatcher_ended(self, cause: BaseException | None) -> None:
         """Note that the dispatcher's thread is about to end."""

@@ -29,7 +29,6 @@ from zenactors.process.streams import exit_child
 
 if TYPE_CHECKING:
     from zenactors.actors.notifier import Notifier
-    from zenactors.core.hangs import Hang
     from zenactors.core.messages import DeadLetter
     from zenactors.core.policy import EventPolicy
 
@@ -181,31 +180,74 @@ class Incidents(abc.ABC):
             incarnation=incarnation,
         )
 
-    def hang_changed(self, hang: Hang, stack: str) -> None:
-        """Note that a callback takes longer than its budget, or has returned after it did.
+    def hang_begins(self, index: int, seconds: float, stack: str) -> None:
+        """Note that a callback takes longer than its budget.
 
         Args:
-            hang: Which one.
+            index: The component's index.
+            seconds: For how long by now.
             stack: The stack of its thread.
         """
-        name = self.names[hang.component]
-        if hang.over:
-            self.hanging.pop(hang.component, None)
-            try_to_log(
-                "INFO",
-                "Component {name!r} has returned from its callback after {seconds:.0f} s",
-                name=name,
-                seconds=hang.seconds,
-            )
-            return
-        self.hanging[hang.component] = f"component {name!r} does not return from its callback"
+        name = self.names[index]
+        self.hanging[index] = f"component {name!r} does not return from its callback"
         try_to_log(
             "WARNING",
             "Component {name!r} has not returned from its callback for {seconds:.0f} s; its thread"
             " is here:\n{stack}",
             name=name,
-            seconds=hang.seconds,
+            seconds=seconds,
             stack=stack,
+        )
+
+    def hang_is_over(self, index: int, seconds: float) -> None:
+        """Note that a callback has returned after all."""
+        self.hanging.pop(index, None)
+        try_to_log(
+            "INFO",
+            "Component {name!r} has returned from its callback after {seconds:.0f} s",
+            name=self.names[index],
+            seconds=seconds,
+        )
+
+    def thread_abandoned(self, index: int, seconds: float, count: int) -> None:
+        """Note that a component's thread was abandoned, and that another takes its place.
+
+        Args:
+            index: The component's index.
+            seconds: For how long the callback had not returned.
+            count: How many threads of this component were abandoned and still run.
+        """
+        self.hanging.pop(index, None)
+        try_to_log(
+            "ERROR",
+            "Component {name!r} has not returned from its callback for {seconds:.1f} s: its thread"
+            " is abandoned ({count} of this component), and another takes its place",
+            name=self.names[index],
+            seconds=seconds,
+            count=count,
+        )
+
+    def thread_kept(self, index: int, why: str) -> None:
+        """Note that a component's thread cannot be replaced: its events wait.
+
+        Args:
+            index: The component's index.
+            why: The reason.
+        """
+        try_to_log(
+            "ERROR",
+            "The thread of component {name!r} cannot be replaced: {why}. Its events wait until its"
+            " callback returns",
+            name=self.names[index],
+            why=why,
+        )
+
+    def abandoned_thread_ended(self, index: int) -> None:
+        """Note that an abandoned thread has ended. Thread: that one."""
+        try_to_log(
+            "INFO",
+            "An abandoned thread of component {name!r} has ended",
+            name=self.names[index],
         )
 
     def gave_up(self, component: int, cause: BaseException) -> None:

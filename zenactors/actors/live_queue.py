@@ -89,7 +89,8 @@ class LiveQueue:
 
         Raises:
             UnknownEventError: If no component handles the event.
-            NotRunningError: In a thread outside, once no event starts any more.
+            NotRunningError: In a thread outside, once no event starts any more. `AbandonedError`:
+                in a component's thread that was abandoned.
             QueueFullError: If a limit is set and this thread has reached it.
             RuntimeError: `on_done` is given by another thread than a component's.
             TypeError: `on_done` cannot be called.
@@ -170,6 +171,7 @@ class LiveQueue:
         For a finalizer that runs in the middle of the dispatcher's own work, it is False as well:
         the event is cancelled right after that, unless it has been started.
         """
+        self._own_runner()
         args = scheduled.args  # kept until here: they die in this thread, not in the dispatcher's
         cancelled: bool = self._loop.change(lambda state: state.cancel(scheduled), refused=False)
         del args
@@ -180,8 +182,7 @@ class LiveQueue:
 
         With `ordering="global"` there is one order for all: it counts those of every producer.
         """
-        ident = self._ident()
-        runner = self._runners.get(ident)
+        runner = self._own_runner()
         unsent = len(runner.children) if runner else 0
         producer = runner.name if runner else self._producers.current
         sent: int = self._loop.ask(lambda state: state.ahead(producer))
@@ -224,7 +225,7 @@ class LiveQueue:
 
     def _ask(self, look: Callable[[DispatchState], Any]) -> Any:
         """Return `look(state)`; the state knows of everything that the thread has scheduled."""
-        runner = self._runners.get(self._ident())
+        runner = self._own_runner()
         if runner is not None and runner.children and not self._loop.holds():
             children, runner.children = runner.children, []
             self._loop.schedule(children)
@@ -242,9 +243,8 @@ class LiveQueue:
         chain_state = self._chain_states.get(event)
         if chain_state is None and not self._accepts_all:
             raise UnknownEventError(event, known=self._chain_states)
-        ident = self._ident()
-        if ident in self._own_threads:
-            runner = self._runners.get(ident)
+        if self._ident() in self._own_threads:
+            runner = self._own_runner()
             token = None
             if runner is not None and position is not QueuePosition.PRIORITY:
                 token = self._token_for(runner, on_done, chain_state)
@@ -266,6 +266,17 @@ class LiveQueue:
         else:
             self._loop.hand_over(scheduled)
         return scheduled
+
+    def _own_runner(self) -> BatchRunner | None:
+        """Return the runner of the calling thread; None if that is not a component's.
+
+        Raises:
+            AbandonedError: The thread was abandoned.
+        """
+        runner = self._runners.get(self._ident())
+        if runner is not None:
+            runner.check_not_abandoned()
+        return runner
 
     def _token_for(
         self, runner: BatchRunner, on_done: OnDone | None, chain_state: ChainState | None

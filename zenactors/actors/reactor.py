@@ -151,6 +151,10 @@ class ComponentReactor:
         """Begin to call back: every component has started."""
         self._quiet = False
 
+    def is_open(self) -> bool:
+        """Return True if descriptors and timers call back. Thread: any."""
+        return not self._quiet
+
     def quiesce(self) -> None:
         """Call back no more, because the daemon stops. Registrations stay."""
         self._quiet = True

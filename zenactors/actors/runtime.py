@@ -120,6 +120,11 @@ class Runtime:
         except RuntimeError:  # there is no thread to be had, or the interpreter ends
             function()
 
+    def help(self, function: Callable[[], None]) -> None:
+        """Run a function in a thread of its own, if there is one to be had. Does not wait."""
+        with contextlib.suppress(RuntimeError):
+            threading.Thread(target=function, name="zenactors:helper", daemon=True).start()
+
     def state_lock(self) -> StateLock:
         """Return the lock of the dispatcher's state. Its holders are quick and never wait."""
         return threading.RLock()  # type: ignore[return-value] # it has `_is_owned`

@@ -10,6 +10,7 @@ from loguru import logger
 
 from zenactors.actors.component_messages import Quiesce, ReadStatistics, TearDown, TokensEnded
 from zenactors.actors.engine import ASK_TIMEOUT
+from zenactors.actors.hang_guard import abandoned_names
 from zenactors.actors.incidents import survive_log
 from zenactors.core.clock import Deadline
 from zenactors.core.events import EVENT_STOP
@@ -43,6 +44,7 @@ class StopReport:
         dead_letters: How many events could not be handled, in the whole run.
         restarts: How many times a component was made anew after a failure, in the whole run.
         suspended: The components that were down at the end.
+        abandoned: The component of each thread that was abandoned and still runs.
     """
 
     drained: bool = True
@@ -53,6 +55,7 @@ class StopReport:
     dead_letters: int = 0
     restarts: int = 0
     suspended: tuple[str, ...] = ()
+    abandoned: tuple[str, ...] = ()
 
 
 class Shutdown:
@@ -95,6 +98,7 @@ class Shutdown:
         patience = None
         if halted or timed_out:
             if timed_out:  # nothing of its time is left
+                engine.hangs.interrupt_all()
                 deadline = Deadline(engine.clock, HASTY_TIMEOUT)
             deadline = deadline.at_most(HASTY_TIMEOUT)
             patience = (deadline.remaining() or 0.0) * HASTY_SHARE
@@ -167,7 +171,10 @@ class Shutdown:
     def _tear_down(
         self, deadline: Deadline, setting_up: int | None, *, patience: float | None
     ) -> list[int]:
-        """Tear down what is set up, in reverse; return the components that did not answer."""
+        """Tear down what is set up, in reverse; return the components that did not answer.
+
+        One that does not answer in time is interrupted, if it can be, and has a moment more.
+        """
         engine = self._engine
         up = [index for index, cause in list(engine.setup_results.items()) if cause is None]
         ordered = list(up)
@@ -181,7 +188,9 @@ class Shutdown:
                 engine.tell(index, TokensEnded(failed, is_last=True))
             engine.tell(index, TearDown())
             limit = deadline if patience is None else deadline.at_most(patience)
-            engine.wait_for(functools.partial(engine.torn_down.__contains__, index), limit)
+            is_down = functools.partial(engine.torn_down.__contains__, index)
+            if not engine.wait_for(is_down, limit):
+                engine.hangs.interrupt(index)
         # If one component used up the time, those after it must not look stuck.
         last = HASTY_PATIENCE if patience is None else patience
         engine.wait_for(lambda: engine.torn_down.issuperset(up), deadline.at_least(last))
@@ -216,6 +225,7 @@ class Shutdown:
             dead_letters=engine.dead_letters.total(),
             restarts=engine.restarts,
             suspended=tuple(engine.names[index] for index in sorted(engine.down)),
+            abandoned=tuple(abandoned_names(engine.runners)),
         )
 
 

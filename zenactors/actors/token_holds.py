@@ -33,8 +33,9 @@ class TokenHold:
         self._thread = ident()
         self._token: Token | None = runner.token
         if self._token is not None:
-            runner.children.append(TokenChange(self._token, None))
-            runner.holds.add(self)
+            with runner.undisturbed():
+                runner.children.append(TokenChange(self._token, None))
+                runner.holds.add(self)
 
     def release(self) -> None:
         """Let the event count as done, unless something else fails it. Once; then no effect."""
@@ -56,9 +57,25 @@ class TokenHold:
                 "A hold belongs to the component's own thread: use it in a callback."
             )
 
-    def _end(self, outcome: TokenOutcome) -> None:
-        self.check_thread()
+    def give_up(self, runner: BatchRunner) -> None:
+        """Fail, because the component is torn down.
+
+        Args:
+            runner: The component's. It is another one than before if the thread that made this hold
+                was abandoned.
+
+        Thread: the component's.
+        """
         token, self._token = self._token, None
         if token is not None:
-            self._runner.holds.discard(self)
-            self._runner.children.append(TokenChange(token, outcome))
+            runner.holds.discard(self)
+            runner.children.append(TokenChange(token, TokenOutcome.FAILED))
+
+    def _end(self, outcome: TokenOutcome) -> None:
+        self.check_thread()
+        runner = self._runner
+        with runner.undisturbed():
+            token, self._token = self._token, None
+            if token is not None:
+                runner.holds.discard(self)
+                runner.children.append(TokenChange(token, outcome))

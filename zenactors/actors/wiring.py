@@ -64,6 +64,15 @@ class Wiring:
                 self._entries[index + number] = dataclasses.replace(replica, component=instance)
             self._handlers(index, self._entries[index])  # rewires the instances
             return
+        if entry.router is not None:
+            router = self._entries[entry.router].component
+
+            def rewired(old: list[Handler], new: list[Handler]) -> list[Handler]:
+                return self._runtime.handlers(entry.name, new, instead_of=old)
+
+            router.replace(index - entry.router - 1, component, rewired)
+            self._entries[index] = dataclasses.replace(entry, component=component)
+            return
         old = self._wired[index]
         new = self._runtime.handlers(entry.name, component.get_events(), instead_of=old)
         becomes = {

@@ -6,12 +6,19 @@ in, and `work` for one stride at a time. In a simulation one thread does this fo
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from zenactors.core.callbacks import FLAG_CONTINUE, Callback, invalid_answer, read_answer
+from zenactors.core.callbacks import (
+    FLAG_CONTINUE,
+    Callback,
+    callback_name,
+    invalid_answer,
+    read_answer,
+)
 from zenactors.core.chain import Order, Step
 from zenactors.core.clock import Clock
 from zenactors.core.failure_handler import (
@@ -25,6 +32,7 @@ from zenactors.core.messages import Batch, Scheduled
 from zenactors.core.policy import EventPolicy
 from zenactors.core.supervision import Supervisor
 from zenactors.core.tokens import Tracked
+from zenactors.core.turn import Turn
 
 MAX_STRIDE = 64  # events between two looks at the clock and the control lane
 SHORT_STRIDE = 0.000_25  # seconds: a stride that takes less may double
@@ -111,6 +119,7 @@ class BatchRunner(FailureHandler):
         self._dead = 0
         self._survivors: list[Any] = []
         self._running: list[Any] = []  # the events of the stride that is being run
+        self._control: _ControlRun | None = None  # the batch of the control lane that is being run
 
     def arrive(self, batch: Batch) -> None:
         """Accept a batch. Keep it until all batches with earlier tickets have arrived.
@@ -145,11 +154,19 @@ class BatchRunner(FailureHandler):
             self._finish(batch, batch.items, 0, batch.size, last=True)
             return
         step = batch.chain.steps[batch.step]
-        survivors: list[Any] = []
-        dead = self._run(batch, step, batch.items, survivors)
+        run = _ControlRun(batch)
+        if self.is_limited:
+            self._control = run
+            while run.position < len(batch.items) and not self._pauses():
+                run.position += 1
+                run.dead += self._run(batch, step, [run.current], run.survivors)
+            run.survivors += batch.items[run.position :]
+            self._control = None
+        else:
+            run.dead = self._run(batch, step, batch.items, run.survivors)
         self._under_way = None
         # Children of the current batch are sent on too: they were scheduled before its own.
-        self._finish(batch, survivors, dead, batch.size, last=True)
+        self._finish(batch, run.survivors, run.dead, batch.size, last=True)
 
     def work(self) -> bool:
         """Run one stride: some events of the current batch, or of the next one.
@@ -171,9 +188,11 @@ class BatchRunner(FailureHandler):
             self._survivors = []
         step = batch.chain.steps[batch.step]
         total = len(batch.items)
-        # An event that was tried before has a stride of its own: its attempts are its alone.
+        # An event that was tried before has a stride of its own: its attempts are its alone. So has
+        # one in which the thread may be abandoned: no other event is under way then.
         tried_before = self._attempts > 0
-        begin, end = self._position, self._position + (1 if tried_before else step.stride)
+        is_alone = tried_before or self.is_limited
+        begin, end = self._position, self._position + (1 if is_alone else step.stride)
         stride = batch.items if begin == 0 and end >= total else batch.items[begin:end]
         self._not_run = 0
         self._running = stride
@@ -195,12 +214,7 @@ class BatchRunner(FailureHandler):
         if stride is not batch.items:
             stride.clear()
         if self._position >= total:
-            self._batch = None
-            # Cleared, because the traceback of a dead letter keeps the frames that hold the lists.
-            finished = batch.items
-            self._finish(batch, self._survivors, self._dead, batch.size, last=batch.last)
-            self._survivors = []
-            finished.clear()
+            self._finish_current(batch)
             return not self._pauses() and bool(self._ready)
         if self._pauses() or after - self._begun >= SPLIT_AFTER:
             # If stopped, the rest stays in flight for good: it is reported as left.
@@ -208,9 +222,75 @@ class BatchRunner(FailureHandler):
             self._begun = after
         return not self._pauses()
 
+    def _finish_current(self, batch: Batch) -> None:
+        """Send on the current batch: all of its events have been run."""
+        self._batch = None
+        # Cleared, because the traceback of a dead letter keeps the frames that hold the lists.
+        finished = batch.items
+        self._finish(batch, self._survivors, self._dead, batch.size, last=batch.last)
+        self._survivors = []
+        finished.clear()
+
     def has_work(self) -> bool:
         """Return True if there are batches whose turn has come."""
         return self._batch is not None or bool(self._ready)
+
+    # --- a thread that was abandoned ------------------------------------------------------------
+
+    def abandon(self) -> BatchRunner:
+        """Return a runner that goes on in place of this one. Its next call is `end_abandoned`.
+
+        Thread: the one that has ended the turn of the call under way.
+        """
+        successor = copy.copy(self)
+        # What the abandoned thread may still use is not shared; what only its runner uses is.
+        self.is_abandoned = True
+        self.collects = False
+        successor.children = self.children.copy()
+        self.children.clear()  # what it has sent on meanwhile is this very list
+        successor.holds = set(self.holds)
+        successor.collects = successor.is_abandoned = False
+        successor._turn = successor._under_way = None  # noqa: SLF001 - of this class
+        return successor
+
+    def end_abandoned(self, cause: BaseException, turn: Turn) -> None:
+        """Go on with what the abandoned thread has left: the event under way is dead.
+
+        Nothing more is run before the component was made anew. Thread: own.
+
+        Args:
+            cause: Why the thread was abandoned.
+            turn: That of the call under way.
+        """
+        self._fail(cause)
+        self._attempts, self._resume = 0, None
+        run, self._control = self._control, None
+        batch = self._batch
+        if run is not None:
+            survivors = run.survivors
+            dead = run.dead + self._end_event(run.batch, turn, cause, run.current, survivors)
+            survivors += run.batch.items[run.position :]
+            self._finish(run.batch, survivors, dead, run.batch.size, last=True)
+        elif batch is not None and self._running:
+            item = self._running[0]
+            self._dead += self._end_event(batch, turn, cause, item, self._survivors)
+            self._position += 1
+            self._done += 1
+            if self._position >= len(batch.items):
+                self._finish_current(batch)
+            else:
+                self._send_done(batch)
+        self._running = []
+
+    def _end_event(
+        self, batch: Batch, turn: Turn, cause: BaseException, item: Any, survivors: list[Any]
+    ) -> int:
+        self.token = item.token if type(item) is Tracked else None
+        self._bury(batch, turn.callback, turn.args, cause)
+        args = item.args if type(item) is Tracked else item
+        dead = self._dispose(batch, Fate.DEAD, args, survivors)
+        self.token = None
+        return dead
 
     def _leave_all(self) -> None:
         """Give back everything that has arrived, undone."""
@@ -284,9 +364,12 @@ class BatchRunner(FailureHandler):
         each = iter(items)
         self._calls += 1
         self._under_way = each
-        if len(step.callbacks) > 1 or self._unpacked:
-            return self._run_several(batch, step.callbacks, each, survivors)
-        callback = step.callbacks[0]
+        callbacks = step.callbacks
+        if self.is_limited:
+            callbacks = tuple(_Limited(self, callback) for callback in callbacks)
+        if len(callbacks) > 1 or self._unpacked:
+            return self._run_several(batch, callbacks, each, survivors)
+        callback = callbacks[0]
         if batch.tracked:
             return self._run_tracked(batch, callback, each, survivors)
         daemon = self._daemon
@@ -443,3 +526,49 @@ class BatchRunner(FailureHandler):
                 batch.failed = batch.failed or []
                 batch.failed.append(token)
         return int(is_dead)
+
+
+class _ControlRun:
+    """A batch of the control lane that is being run, event by event.
+
+    Attributes:
+        batch: The batch.
+        position: How many of its events were begun.
+        survivors: The args of those that go on.
+        dead: How many are dead.
+    """
+
+    __slots__ = ("batch", "dead", "position", "survivors")
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.position = 0
+        self.survivors: list[Any] = []
+        self.dead = 0
+
+    @property
+    def current(self) -> Any:
+        """The event that was begun last."""
+        return self.batch.items[self.position - 1]
+
+
+class _Limited:
+    """A callback of a component with a hard limit: each call has a turn."""
+
+    __slots__ = ("__name__", "_callback", "_runner")
+
+    def __init__(self, runner: BatchRunner, callback: Callback) -> None:
+        self.__name__ = callback_name(callback)
+        self._callback = callback
+        self._runner = runner
+
+    def __repr__(self) -> str:
+        return repr(self._callback)
+
+    def __call__(self, daemon: Any, args: Any) -> Any:
+        runner = self._runner
+        turn = runner.begin_turn(self, args)
+        try:
+            return self._callback(daemon, args)
+        finally:
+            runner.end_turn(turn)

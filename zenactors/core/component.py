@@ -177,11 +177,14 @@ def give_options(component: Any, options: Mapping[str, Any]) -> None:
     if recipe_of(component) is None:
         return
     set_options(component, options)
-    cls: Any = type(component)
+    object.__setattr__(component, "_arguments", arguments_for(type(component), options))
+
+
+def arguments_for(cls: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a class's options that its constructor takes."""
     constructor = read_constructor(cls)
     names = {*constructor.options, *(option_names(cls) if constructor.is_open else ())}
-    accepted = {name: value for name, value in options.items() if name in names}
-    object.__setattr__(component, "_arguments", accepted)
+    return {name: value for name, value in options.items() if name in names}
 
 
 def _has(component: Any, options: Mapping[str, Any]) -> bool:
@@ -204,6 +207,19 @@ def _initialise(
 def transfer_state(old: Any, new: Any) -> None:
     """Let an object that replaces another continue its counters. Thread: own."""
     _transfer(vars(old), new, _TRANSFERRED)
+
+
+def inherit_counters(component: Any) -> None:
+    """Let an object have counters of its own, and no longer those of the object before it.
+
+    For one that replaces an object which another thread still uses: see `transfer_state`.
+    """
+    own = vars(component)
+    if "_counting" in own:
+        object.__setattr__(component, "_counting", CounterLock())
+    for name in ("statistics_cur", "_readings"):
+        if name in own:
+            object.__setattr__(component, name, own[name].copy())
 
 
 def _transfer(before: Mapping[str, Any], component: Any, names: Iterable[str]) -> None:

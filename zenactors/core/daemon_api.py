@@ -225,6 +225,10 @@ class Daemon(Protocol):
         """Return how many events with an `on_done` are not done, and the seconds of the oldest."""
         ...
 
+    def abandoned(self) -> list[str]:
+        """Return the component of each abandoned thread that still runs: see `hard_limit`."""
+        ...
+
     def set_exit_status(self, status: int) -> None:
         """Let the process end with this exit status instead of 0. The first one set counts."""
         ...

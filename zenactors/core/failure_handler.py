@@ -18,7 +18,13 @@ from zenactors.core.messages import Batch, DeadLetter
 from zenactors.core.policy import EventPolicy
 from zenactors.core.supervision import NO_FAILURES, Supervisor, Verdict
 from zenactors.core.tokens import Token
-from zenactors.errors import RestartComponent, RetryInterruptedError, ZenDaemonStopException
+from zenactors.core.turn import ThreadAbandoned, Turn
+from zenactors.errors import (
+    AbandonedError,
+    RestartComponent,
+    RetryInterruptedError,
+    ZenDaemonStopException,
+)
 
 
 class IncidentHandler(Protocol):
@@ -81,6 +87,9 @@ class FailureHandler:
         on_failure: Called when `failure` is set, before the event that failed is reported.
         stopped: True once a callback has asked for an immediate stop. The rest of its batch is not
             run: an output that failed must not receive the events after the gap.
+        is_abandoned: True once the thread was abandoned: a successor goes on in its place.
+        is_limited: True while the thread may be abandoned in a call. The owner sets it: if its
+            policy has a hard limit, and the call under way no other limit, such as that of a stop.
 
     Thread: own.
     """
@@ -112,6 +121,9 @@ class FailureHandler:
         self._attempts = 0  # those that earlier incarnations made for its current event
         self._left = 0  # the events since the last report that were left undone
         self.token: Token | None = None
+        self.is_abandoned = False
+        self.is_limited = False
+        self._turn: Turn | None = None
         self._calls = 0
         self._under_way: Iterator[Any] | None = None
 
@@ -120,15 +132,65 @@ class FailureHandler:
         """Note, for `place`, that code of the component runs that belongs to no event."""
         self._calls += 1
         self._under_way = iter(())
+        turn = self.begin_turn() if self.is_limited else None
         try:
             yield
         finally:
             self._under_way = None
+            if turn is not None:
+                self.end_turn(turn)
 
     def place(self) -> Hashable:
-        """Return what identifies the call under way; None if none is. Thread: any."""
+        """Return what identifies the call under way; None if none is. Thread: any.
+
+        A `Turn`, if the thread can be abandoned in it.
+        """
         under_way = self._under_way
+        turn = self._turn
+        if turn is not None:
+            return turn
         return None if under_way is None else (self._calls, operator.length_hint(under_way))
+
+    # --- turns ---------------------------------------------------------------------------------
+
+    def begin_turn(self, callback: Any = None, args: Any = None) -> Turn:
+        """Note that a call begins in which the thread may be abandoned."""
+        turn = self._turn = Turn(callback, args)
+        return turn
+
+    def end_turn(self, turn: Turn) -> None:
+        """Note that a call has returned.
+
+        Raises:
+            ThreadAbandoned: It returned too late.
+        """
+        self._turn = None
+        if not turn.end():
+            self.is_abandoned = True  # perhaps before the watchdog has noted it
+            raise ThreadAbandoned
+
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Keep the thread from being abandoned meanwhile.
+
+        Raises:
+            AbandonedError: It was abandoned before.
+        """
+        turn = self._turn
+        if self.is_abandoned or (turn is not None and not turn.end()):
+            raise AbandonedError
+        try:
+            yield
+        finally:
+            if turn is not None:
+                turn.give_back()
+
+    def check_not_abandoned(self) -> None:
+        """Raise `AbandonedError` if the thread was abandoned."""
+        if self.is_abandoned:
+            raise AbandonedError
+
+    # --- failures ------------------------------------------------------------------------------
 
     def failed(self, cause: BaseException) -> None:
         """Do what the component's supervision says after an exception, if that is a failure."""
@@ -166,6 +228,8 @@ class FailureHandler:
         Returns:
             The event's fate, or the answer of a later attempt.
         """
+        if isinstance(cause, ThreadAbandoned):
+            raise cause
         attempts = 1 + (self._attempts if batch is self._batch else 0)
 
         def call_again() -> Any:
@@ -184,6 +248,8 @@ class FailureHandler:
                 )
                 if fate is None:
                     raise invalid_answer(callback, again)
+            except ThreadAbandoned:
+                raise
             except BaseException as last:  # a SystemExit would end every actor of the process
                 # There is no time to try a control event again, but it does not wait for one.
                 interrupted = isinstance(last, RetryInterruptedError)
@@ -215,14 +281,19 @@ class FailureHandler:
         ):
             self._fail(cause)
             return Fate.AGAIN
-        name = callback_name(callback)
-        self._incidents.dead_letter(DeadLetter(batch.chain.event, args, self.name, name, cause))
+        self._bury(batch, callback, args, cause)
         if isinstance(cause, SystemExit | KeyboardInterrupt):
             self.stopped = True
             self._incidents.stop_at_once(exit_status(cause), cause)
         else:
             self.failed(cause)
         return Fate.DEAD
+
+    def _bury(
+        self, batch: Batch, callback: Callable[..., Any], args: Any, cause: BaseException
+    ) -> None:
+        name = callback_name(callback)
+        self._incidents.dead_letter(DeadLetter(batch.chain.event, args, self.name, name, cause))
 
 
 def _ignore() -> None:

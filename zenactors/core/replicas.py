@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from zenactors.core.batch_runner import BatchRunner, ResultSink
-from zenactors.core.callbacks import Handler, gen_event_handler
+from zenactors.core.callbacks import Callback, Handler, gen_event_handler
 from zenactors.core.chain import ALL_CHAINS, Chain, Order, Step
 from zenactors.core.clock import Clock
 from zenactors.core.failure_handler import Fate, IncidentHandler
@@ -104,10 +104,38 @@ class Replicas:
             change(number, handlers) for number, handlers in enumerate(self._given, start=1)
         ]
 
+    def replace(
+        self,
+        replica: int,
+        instance: Any,
+        change: Callable[[list[Handler], list[Handler]], list[Handler]],
+    ) -> None:
+        """Replace one instance. Thread: that instance's.
+
+        Args:
+            replica: Its number, from 0.
+            instance: The new one.
+            change: Returns the handlers to use, from those of the old instance and those of the
+                new one.
+
+        Raises:
+            ConfigurationError: It handles other events.
+        """
+        given = list(instance.get_events())
+        if [each["event"] for each in given] != [each["event"] for each in self._given[replica]]:
+            raise ConfigurationError(f"The new replica of {self.name!r} handles other events.")
+        new = change(self._handlers[replica], given)
+        self._given[replica] = given
+        self._handlers[replica] = new
+        self.instances[replica] = instance
+
     def callbacks(self, replica: int, step: Step) -> tuple[Any, ...]:
         """Return the callbacks of one instance for a step of the router's."""
-        handlers = self._handlers[replica]
-        return tuple(handlers[each.number]["callback"] for each in step.callbacks)  # type: ignore[attr-defined] # _Dealt
+        return tuple(_OfInstance(self, replica, each) for each in step.callbacks)
+
+    def callback(self, replica: int, number: int) -> Callback:
+        """Return a callback of one instance, by its number."""
+        return self._handlers[replica][number]["callback"]
 
 
 class _Dealt:
@@ -119,6 +147,22 @@ class _Dealt:
 
     def __call__(self, daemon: Any, args: Any) -> None:
         raise AssertionError("A router deals events and runs none itself.")
+
+
+class _OfInstance:
+    """Calls the callback of whichever object the instance is now."""
+
+    def __init__(self, replicas: Replicas, replica: int, dealt: Any) -> None:
+        self.__name__ = dealt.__name__
+        self._replicas = replicas
+        self._replica = replica
+        self._number = dealt.number
+
+    def __repr__(self) -> str:
+        return repr(self._replicas.callback(self._replica, self._number))
+
+    def __call__(self, daemon: Any, args: Any) -> Any:
+        return self._replicas.callback(self._replica, self._number)(daemon, args)
 
 
 @dataclasses.dataclass(slots=True, eq=False)

@@ -122,6 +122,15 @@ class Supervision:
         healthy_after: Seconds without a failure after which the delay is short again.
         budget: Seconds that a callback may take. One that takes longer is logged once, with the
             stack of its thread, and `daemon.readiness()` names it until it returns.
+        hard_limit: Seconds after which a callback is not waited for any more; None: for ever. First
+            the component's own `interrupt()` is called, from another thread, so that it may close
+            the socket or end the program that the callback waits for. If the callback has not
+            returned a second later, its event becomes a dead letter and its thread is abandoned:
+            a new object of the component goes on in a new thread, with the events that wait, by
+            the same budget as after every other failure. Python cannot end a thread, so the old
+            one goes on until its callback returns; then it ends. Needs a component that can be made
+            anew, that is, a `ZenDaemonComponent`. Such a component looks at the clock after each
+            event, which costs about a microsecond.
         when_exhausted: The behavior when `max_restarts` are used up. `"stop"`: stop the daemon, as
             above. `"suspend"`: the component does nothing more. Its events wait, and so do their
             producers, until a reload that changes its options makes it anew, or the daemon stops.
@@ -139,6 +148,7 @@ class Supervision:
     wait: Callable[[Any], float] | None = None
     healthy_after: float = 60.0
     budget: float = 10.0
+    hard_limit: float | None = None
     when_exhausted: WhenExhausted = "stop"
 
     def __post_init__(self) -> None:
@@ -150,6 +160,8 @@ class Supervision:
         _check_seconds("max_delay", self.max_delay, least=0)
         _check_seconds("healthy_after", self.healthy_after, least=0)
         _check_seconds("budget", self.budget, least=0.001)
+        if self.hard_limit is not None:
+            _check_seconds("hard_limit", self.hard_limit, least=0.001)
         _check_retry(self.retry)
         if self.wait is not None and not callable(self.wait):
             raise ValueError(f"wait is {self.wait!r}, but a wait of tenacity's is expected.")

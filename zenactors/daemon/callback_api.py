@@ -92,6 +92,10 @@ class CallbackApi:
         """Return how many events with an `on_done` are not done, and the age of the oldest."""
         return self.dispatcher.open_tokens()
 
+    def abandoned(self) -> list[str]:
+        """Return the component of each abandoned thread that still runs."""
+        return self.dispatcher.abandoned()
+
     def set_exit_status(self, status: int) -> None:
         """Let the process end with this exit status. The first one set counts."""
         self.dispatcher.set_exit_status(status)

@@ -35,6 +35,12 @@ def log_report(report: StopReport, *, on_purpose: bool, threads: bool) -> None:
             try_to_log(
                 "ERROR", "What they are doing:\n{stacks}", stacks=stacks(names, is_idle=is_idle)
             )
+    if report.abandoned:
+        try_to_log(
+            "ERROR",
+            "Abandoned threads that still run, of: {names}",
+            names=", ".join(report.abandoned),
+        )
     if report.suspended:
         try_to_log("ERROR", "Down at the end: {names}", names=", ".join(report.suspended))
     if report.restarts:
@@ -61,7 +67,7 @@ def leave(status: int, report: StopReport | None, signals: Iterable[int]) -> NoR
         with suppress(ValueError):  # not on the main thread
             signal.signal(number, signal.SIG_IGN)
     give_up_unwritable_streams()
-    if report is not None and report.stuck:
+    if report is not None and (report.stuck or report.abandoned):
         # A thread that hangs in a callback would hang again when the interpreter waits for its
         # locks.
         exit_at_once(status)

@@ -72,6 +72,7 @@ class Snapshots:
             "chains": dispatcher.chains(),
             "queued": dispatcher.queue.count(),
             "not_ready": dispatcher.readiness(),
+            "abandoned_threads": dispatcher.abandoned(),
             "open_tokens": dispatcher.open_tokens()[0],
             "events": self._events(),
             "components": dispatcher.get_state(),

@@ -108,6 +108,10 @@ class SimulatedRuntime(Runtime):
         """Run a function at once: no signal handler interrupts a simulated thread."""
         function()
 
+    def help(self, function: Callable[[], None]) -> None:
+        """Run a function in a task of its own."""
+        self.hub.spawn("helper", function)
+
     def state_lock(self) -> StateLock:
         """Return a lock that is sometimes taken, by chance."""
         return SimulatedStateLock(self.hub.rng)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pykka
 
-from zenactors.actors.dispatcher_actor import LOOK_INTERVAL, DispatcherInbox
+from zenactors.actors.dispatcher_actor import DispatcherInbox
 from zenactors.actors.mailbox import Mailbox
 from zenactors.actors.notifier import Flag
 
 if TYPE_CHECKING:
     from zenactors.actors.dispatch_loop import DispatchLoop
+    from zenactors.actors.dispatcher_actor import Guard
     from zenactors.actors.notifier import Wait
     from zenactors.core.clock import Clock
     from zenactors.core.messages import Batch
@@ -90,11 +91,11 @@ class SimulatedDispatcherInbox(DispatcherInbox):
     def _note_call(self) -> None:
         self._call_waits = True
 
-    def _run(self, loop: DispatchLoop) -> None:
+    def _run(self, loop: DispatchLoop, guard: Guard) -> None:
         seconds = loop.prepare_sleep()
-        self.look()
-        if self.any_calls() and (seconds is None or seconds > LOOK_INTERVAL):
-            seconds = LOOK_INTERVAL
+        guard.look()
+        if guard.any_calls() and (seconds is None or seconds > guard.interval()):
+            seconds = guard.interval()
         if loop.has_submissions() or (seconds is not None and seconds <= 0):
             self._hub.give_way()
         else:

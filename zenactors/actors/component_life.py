@@ -112,6 +112,11 @@ class ComponentLife(EngineActor):
         """The object. Thread: any."""
         return self._component
 
+    @property
+    def runner(self) -> BatchRunner:
+        """The runner of this thread. Thread: any."""
+        return self._runner
+
     def can_be_made_anew(self) -> bool:
         """Return True if there is a recipe for another object. Thread: any."""
         return recipe_of(self._component) is not None

@@ -51,6 +51,11 @@ class Life(Protocol):
         """The object."""
         ...
 
+    @property
+    def runner(self) -> BatchRunner:
+        """The runner of the thread."""
+        ...
+
     def can_be_made_anew(self) -> bool:
         """Return True if there is a recipe for another object."""
         ...

@@ -137,7 +137,7 @@ class HangGuard:
         cause = HardLimitError(
             f"it did not return within {limit:g} s, so its thread was abandoned; it may have run"
         )
-        abandoned = [runner.index for runner in self._runners.values() if runner.is_abandoned]
+        abandoned = [runner.index for runner in list(self._runners.values()) if runner.is_abandoned]
         if not life.can_be_made_anew() or not may_be_replaced(
             abandoned.count(index), len(abandoned)
         ):
@@ -147,6 +147,7 @@ class HangGuard:
             return  # it has returned at this very moment
         self._watch.forget(index)
         self._incidents.thread_abandoned(index, hang.seconds, abandoned.count(index) + 1)
+        self._runtime.thread_abandoned(life.runner, cause)
         inheritance = life.abandon(cause, turn)
         try:
             self._start(index, life.component, inheritance.runner, inheritance)

@@ -125,6 +125,9 @@ class Runtime:
         with contextlib.suppress(RuntimeError):
             threading.Thread(target=function, name="zenactors:helper", daemon=True).start()
 
+    def thread_abandoned(self, runner: BatchRunner, cause: BaseException) -> None:
+        """Note that the thread of a runner was abandoned in its call under way."""
+
     def state_lock(self) -> StateLock:
         """Return the lock of the dispatcher's state. Its holders are quick and never wait."""
         return threading.RLock()  # type: ignore[return-value] # it has `_is_owned`

@@ -5,7 +5,8 @@ Callbacks are also interrupted here, in the middle of their code, by chance.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from zenactors.core.callbacks import (
     read_answer,
 )
 from zenactors.core.messages import QueuePosition, Scheduled, TokenChange
+from zenactors.core.turn import ThreadAbandoned
 from zenactors.testing._simulator.hub import OUTSIDE, Abandoned, Hub, Task
 from zenactors.testing._simulator.preempt import code_of, interrupted
 from zenactors.testing._trace.describe import describe
@@ -53,6 +55,7 @@ class Recorder:
         self.components: list[str] = []
         self.runners: Mapping[int, BatchRunner] = {}
         self.instructions = self._instructions_by_chance
+        self._under_way: dict[Any, tuple[str, Tracked]] = {}  # calls, by the identity of their task
         self._interrupt = interrupt if hub.rng is not None else 0.0
 
     def name(self, task: Task, name: str) -> None:
@@ -72,6 +75,29 @@ class Recorder:
         producer = scheduled.producer
         who = producer if isinstance(producer, str) else self.who(producer)
         self.trace.scheduled(who, scheduled, _how(scheduled, self.hub))
+
+    @contextlib.contextmanager
+    def under_way(self, component: str, tracked: Tracked) -> Iterator[None]:
+        """Remember the event of a call, for the case that its task is abandoned.
+
+        Raises:
+            ThreadAbandoned: It was abandoned meanwhile.
+        """
+        ident = self.hub.ident()
+        self._under_way[ident] = component, tracked
+        try:
+            yield
+        finally:
+            if self._under_way.pop(ident, None) is None and not self.hub.closing:
+                self.trace.note(component, "late", tracked.label)
+                raise ThreadAbandoned
+
+    def call_abandoned(self, runner: BatchRunner, cause: BaseException) -> None:
+        """Note that the task of a runner was abandoned in its call."""
+        ident = next(ident for ident, each in self.runners.items() if each is runner)
+        called = self._under_way.pop(ident, None)
+        if called is not None:  # otherwise it is no call of an event's callback
+            self.trace.raised(*called, cause)
 
     def who(self, ident: object) -> str:
         """Return the name of a task; `outside` for all others."""
@@ -129,9 +155,12 @@ class ObservedCallback:
             return FLAG_STOP, args  # the harness ends: no user code runs any more
         tracked = trace.called(self.component, self._event, self.position, args)
         try:
-            result = recorder.call(
-                self.component, tracked.label, self._code, lambda: self.callback(daemon, args)
-            )
+            with recorder.under_way(self.component, tracked):
+                result = recorder.call(
+                    self.component, tracked.label, self._code, lambda: self.callback(daemon, args)
+                )
+        except ThreadAbandoned:
+            raise
         except Abandoned:
             return FLAG_STOP, args
         except BaseException as cause:  # noted and raised again

@@ -112,6 +112,10 @@ class SimulatedRuntime(Runtime):
         """Run a function in a task of its own."""
         self.hub.spawn("helper", function)
 
+    def thread_abandoned(self, runner: BatchRunner, cause: BaseException) -> None:
+        """Note in the trace that the event under way is dead."""
+        self.recorder.call_abandoned(runner, cause)
+
     def state_lock(self) -> StateLock:
         """Return a lock that is sometimes taken, by chance."""
         return SimulatedStateLock(self.hub.rng)

@@ -7,6 +7,7 @@ import json
 import os
 import select
 import sys
+import threading
 from datetime import date
 from typing import Any
 
@@ -21,6 +22,7 @@ from zenactors.errors import EXIT_IO_ERROR, ZenDaemonComponentException
 from .fakes import FakeDaemon
 
 DAEMON: Any = FakeDaemon()
+DEADLINE = 10.0  # seconds: far more than anything here takes
 
 
 @pytest.fixture
@@ -321,21 +323,24 @@ def test_a_reader_that_left_on_purpose_is_no_error(open_writer, logged):
     assert logged.of("ERROR") == []
 
 
-def test_a_pipe_that_another_program_made_non_blocking_is_waited_for(open_writer, monkeypatch):
+def test_a_pipe_that_another_program_made_non_blocking_is_waited_for(open_writer):
     data = b"x" * 300_000 + b"\n"
-    got = []
+    got = bytearray()
     with stdout_to_pipe() as reader:
+
+        def read() -> None:
+            while len(got) < len(data):
+                got.extend(reader.read(65_536))
+
         writer = open_writer(RawWriter)
         os.set_blocking(sys.stdout.fileno(), False)
-        monkeypatch.setattr(select, "select", lambda *_: got.append(reader.read(65_536)))
+        thread = threading.Thread(target=read)
+        thread.start()
         write(writer, Lines("f", 0, data))
-        os.set_blocking(reader.fileno(), False)
-        while more := reader.read(65_536):
-            got.append(more)
+        thread.join(DEADLINE)
 
-    same = b"".join(got) == data  # no comparison for pytest to print
+    same = bytes(got) == data  # no comparison for pytest to print
     assert same
-    assert len(got) > 1
 
 
 def test_standard_output_to_a_file_is_cut_back_too(open_writer, tmp_path, monkeypatch):
@@ -350,3 +355,114 @@ def test_standard_output_to_a_file_is_cut_back_too(open_writer, tmp_path, monkey
         write(writer, Lines("f", 5, b"kept\n"))
 
     assert (tmp_path / "out").read_bytes() == b"before\nkept\n"
+
+
+# -- interrupts --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unread(tmp_path):
+    """The path of a named pipe that nothing reads yet, and its read end."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    yield path, reader
+    os.close(reader)
+
+
+def raw(data: bytes) -> Lines:
+    return Lines("a.log", 0, data)
+
+
+def read_all(reader: int) -> bytes:
+    return b"".join(iter(lambda: os.read(reader, 1 << 20), b""))
+
+
+def interrupted_write(writer, reader: int, long: bytes) -> bytes:
+    """Interrupt a write of more than a pipe takes, and return what it takes."""
+    errors = []
+
+    def write_long() -> None:
+        try:
+            writer.cbk_event_lines(DAEMON, raw(long))
+        except ZenDaemonComponentException as cause:
+            errors.append(str(cause))
+
+    thread = threading.Thread(target=write_long)
+    thread.start()
+    filled = select.poll()
+    filled.register(writer._fd, select.POLLOUT)
+    while filled.poll(0):
+        thread.join(0.0)
+    writer.interrupt()
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+    assert len(errors) == 1
+    assert "was interrupted: its reader does not read." in errors[0]
+    return os.read(reader, 1 << 20)
+
+
+def test_an_interrupt_breaks_a_write_off_in_the_middle(open_writer, unread, logged):
+    path, reader = unread
+    writer = open_writer(RawWriter, path)
+    long = b"x" * 200_000 + b"\n"
+    begun = interrupted_write(writer, reader, long)
+    assert 0 < len(begun) < len(long)
+
+    writer.teardown(DAEMON)
+    (warning,) = logged.of("WARNING")
+    rest = len(long) - len(begun)
+    assert warning.startswith(f"{rest} bytes of a record were not written to {path}")
+
+
+def test_what_an_interrupt_left_is_written_before_the_next_event(open_writer, unread):
+    path, reader = unread
+    writer = open_writer(RawWriter, path)
+    long = b"x" * 200_000 + b"\n"
+    begun = interrupted_write(writer, reader, long)
+    os.set_blocking(reader, True)
+    drained: list[bytes] = []
+    thread = threading.Thread(target=lambda: drained.append(read_all(reader)))
+    thread.start()
+    write(writer, raw(b"next\n"))
+    writer.teardown(DAEMON)
+    thread.join(DEADLINE)
+    assert begun + drained[0] == long + b"next\n"
+
+
+def test_an_interrupt_before_anything_was_written_leaves_nothing(open_writer, unread):
+    path, reader = unread
+    writer = open_writer(RawWriter, path)
+    filler = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(filler, b"f" * select.PIPE_BUF)
+
+    def write_in_vain() -> None:
+        with pytest.raises(ZenDaemonComponentException):
+            writer.cbk_event_lines(DAEMON, raw(b"lost\n"))
+
+    writer_waits = threading.Thread(target=write_in_vain)
+    writer_waits.start()
+    while writer_waits.is_alive():  # the first interrupts may come before the write
+        writer.interrupt()
+        writer_waits.join(0.0)
+    os.close(filler)
+    assert set(os.read(reader, 1 << 20)) == set(b"f")
+    write(writer, raw(b"next\n"))
+    assert os.read(reader, 1 << 20) == b"next\n"
+
+
+def test_an_interrupt_that_comes_too_late_has_no_effect(open_writer, unread):
+    path, reader = unread
+    writer = open_writer(RawWriter, path)
+    writer.interrupt()
+    write(writer, raw(b"a\n"))
+    assert os.read(reader, 100) == b"a\n"
+
+
+def test_a_file_cannot_block_so_an_interrupt_does_nothing(open_writer, tmp_path):
+    writer = open_writer(RawWriter, tmp_path / "out")
+    writer.interrupt()
+    write(writer, raw(b"a\n"))
+    assert (tmp_path / "out").read_bytes() == b"a\n"

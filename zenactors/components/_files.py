@@ -79,8 +79,8 @@ class Files(Protocol):
         """Let reads and writes block, or fail with `BlockingIOError` instead."""
         ...
 
-    def wait_writable(self, fd: int, /) -> None:
-        """Block until a descriptor accepts data."""
+    def wait_writable(self, fd: int, timeout: float, /) -> bool:
+        """Wait until a descriptor accepts data. False: `timeout` seconds were not enough."""
         ...
 
     def open_standard_output(self) -> tuple[int | None, Callable[[memoryview], int]] | None:
@@ -113,9 +113,11 @@ class SystemFiles:
         """Return True if the descriptor has `O_APPEND`."""
         return bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND)
 
-    def wait_writable(self, fd: int) -> None:
-        """Block without a time limit until the descriptor accepts data."""
-        select.select([], [fd], [])
+    def wait_writable(self, fd: int, timeout: float) -> bool:
+        """Wait until the descriptor accepts data, or has failed; at most `timeout` seconds."""
+        waiting = select.poll()  # not `select`, which takes no descriptor above 1,023
+        waiting.register(fd, select.POLLOUT)
+        return bool(waiting.poll(timeout * 1000))
 
     def open_standard_output(self) -> tuple[int | None, Callable[[memoryview], int]] | None:
         """Flush `sys.stdout`; return its descriptor, if it has one, and a function that writes."""

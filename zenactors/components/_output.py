@@ -32,6 +32,14 @@ def open_output(path: str, files: Files, *, append: bool = True) -> int:
     return fd
 
 
+def can_block(fd: int, files: Files) -> bool:
+    """Return True if a write to `fd` may wait for a reader: to a pipe, a socket, or a terminal."""
+    mode = files.fstat(fd).st_mode
+    if stat_bits.S_ISCHR(mode):
+        return os.isatty(fd)
+    return stat_bits.S_ISFIFO(mode) or stat_bits.S_ISSOCK(mode)
+
+
 def is_regular(fd: int, files: Files) -> bool:
     """Return True if `fd` is a regular file, not a pipe, a terminal or a device."""
     return stat_bits.S_ISREG(files.fstat(fd).st_mode)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
+import select
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from zenactors.components._files import SYSTEM_FILES, Files, located
 from zenactors.components._options import check_name
-from zenactors.components._output import is_regular, open_output
+from zenactors.components._output import can_block, is_regular, open_output
 from zenactors.components.tail.lines import Lines
 from zenactors.core.callbacks import handles
 from zenactors.core.component import ZenDaemonComponent
@@ -18,6 +19,8 @@ from zenactors.core.daemon_api import Daemon
 from zenactors.errors import EXIT_IO_ERROR, EXIT_OK, ZenDaemonComponentException
 
 _STANDARD_OUTPUT = "standard output"
+_LOOK_INTERVAL = 0.1  # seconds between two looks for an interrupt
+_PIPE_BUF = select.PIPE_BUF  # bytes: a pipe that can be written to takes as many without blocking
 
 
 class _Writer(ZenDaemonComponent):
@@ -50,6 +53,9 @@ class _Writer(ZenDaemonComponent):
         self.append = append
         self._place = self.path or _STANDARD_OUTPUT
         self._fd: int | None = None
+        self._blocks = False  # the output is one whose reader may not read
+        self._is_interrupted = False
+        self._unwritten = b""  # the rest of what an interrupt has broken off
         self._write_some: Callable[[memoryview], int] | None = None
         self._reported = False
 
@@ -64,6 +70,7 @@ class _Writer(ZenDaemonComponent):
             self._place = located(self.path, daemon)
             fd = self._fd = open_output(self._place, self.files, append=self.append)
             self._write_some = lambda data: self.files.write(fd, data)
+            self._prepare_interrupt()
             return
         standard_output = self.files.open_standard_output()
         if standard_output is None:
@@ -71,11 +78,29 @@ class _Writer(ZenDaemonComponent):
                 "Cannot write to standard output: there is none. Give this writer a path."
             )
         self._fd, self._write_some = standard_output
+        self._prepare_interrupt()
+
+    def _prepare_interrupt(self) -> None:
+        self._unwritten = b""
+        self._blocks = self._fd is not None and can_block(self._fd, self.files)
+
+    def interrupt(self) -> None:
+        """Break off a write to a pipe, a socket or a terminal that nothing reads. Thread: any.
+
+        Its event fails. If a part of it was written, the rest is written before the next one.
+        """
+        self._is_interrupted = True
 
     def teardown(self, daemon: Daemon) -> None:
         """Close the file; standard output stays open."""
         fd, self._fd = self._fd, None
         self._write_some = None
+        if self._unwritten:
+            self.log.warning(
+                "{bytes} bytes of a record were not written to {path}: its reader does not read",
+                bytes=len(self._unwritten),
+                path=self._place,
+            )
         if fd is not None and self.path is not None:
             self.files.close(fd)
 
@@ -84,19 +109,23 @@ class _Writer(ZenDaemonComponent):
         if self._write_some is None:
             raise ValueError(f"{self} is not open: setup() comes first.")
         begin = self._position()
-        rest = memoryview(data)
+        rest = memoryview(self._unwritten + data if self._unwritten else data)
         try:
+            self._is_interrupted = False  # that one came too late
             while rest:
+                if self._blocks and not self._may_write():
+                    self._break_off(rest, len(data))
+                some = rest[:_PIPE_BUF] if self._blocks else rest
                 try:
-                    rest = rest[self._write_some(rest) :]
+                    rest = rest[self._write_some(some) :]
                 except BlockingIOError:
-                    if self._fd is None:
+                    if not self._blocks:
                         raise
                     # Another program has made the shared terminal or pipe non-blocking.
-                    self.files.wait_writable(self._fd)
+            self._unwritten = b""
         except BrokenPipeError:
             if self.path is not None:
-                self._failed("its reader has left", lines, begin, len(data) - len(rest))
+                self._failed("its reader has left", lines, begin, max(0, len(data) - len(rest)))
                 raise SystemExit(EXIT_IO_ERROR) from None
             if not self._reported:
                 self._reported = True
@@ -104,10 +133,25 @@ class _Writer(ZenDaemonComponent):
             raise SystemExit(EXIT_OK) from None
         except OSError as cause:
             reason = cause.strerror or str(cause)
-            self._failed(reason, lines, begin, len(data) - len(rest))
+            self._failed(reason, lines, begin, max(0, len(data) - len(rest)))
             raise SystemExit(EXIT_IO_ERROR) from cause
         self.inc_statistic("lines", lines)
         self.inc_statistic("bytes", len(data))
+
+    def _may_write(self) -> bool:
+        """Wait until the output takes data. False: the wait was interrupted."""
+        assert self._fd is not None
+        while not self.files.wait_writable(self._fd, _LOOK_INTERVAL):
+            if self._is_interrupted:
+                return False
+        return True
+
+    def _break_off(self, rest: memoryview, size: int) -> None:
+        """Fail an event of `size` bytes. What was begun is written before the next one."""
+        self._unwritten = bytes(rest if len(rest) < size else rest[: len(rest) - size])
+        raise ZenDaemonComponentException(
+            f"The write to {self._place} was interrupted: its reader does not read."
+        )
 
     def _position(self) -> int | None:
         """Return the offset of the next write; None if the output cannot be truncated to it."""

@@ -232,9 +232,10 @@ class VirtualFiles:
         """Do nothing: memory never blocks."""
         self._descriptor(fd)
 
-    def wait_writable(self, fd: int) -> None:
-        """Do nothing: memory never blocks."""
+    def wait_writable(self, fd: int, timeout: float) -> bool:
+        """Return True: memory never blocks."""
         self._descriptor(fd)
+        return True
 
     def open_standard_output(self) -> tuple[int | None, Callable[[memoryview], int]] | None:
         """Return the descriptor behind `standard_output`, and the function that writes to it."""

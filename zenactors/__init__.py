@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from zenactors.core.clock import VirtualClock as VirtualClock
     from zenactors.core.component import ZenDaemonComponent as ZenDaemonComponent
     from zenactors.core.daemon_api import Daemon as Daemon
+    from zenactors.core.dead_letters import DeadLetter as DeadLetter
     from zenactors.core.event_queue import EventQueueManager as EventQueueManager
-    from zenactors.core.messages import DeadLetter as DeadLetter
     from zenactors.core.messages import Scheduled as Scheduled
     from zenactors.core.policy import EventPolicy as EventPolicy
     from zenactors.core.recipe import NeedsRestart as NeedsRestart
@@ -75,7 +75,8 @@ else:
             "core.component": "ZenDaemonComponent",
             "core.daemon_api": "Daemon",
             "core.event_queue": "EventQueueManager",
-            "core.messages": "DeadLetter Scheduled",
+            "core.dead_letters": "DeadLetter",
+            "core.messages": "Scheduled",
             "core.policy": "EventPolicy",
             "core.recipe": "NeedsRestart Recipe",
             "core.replicas": "Replicas",

@@ -104,7 +104,7 @@ def test_a_dead_letter_keeps_only_the_args_of_its_own_event() -> None:
         gate.set()
         assert dispatcher.drain(DEADLINE)
         (letter,) = dispatcher.dead_letters()
-        assert letter.cause.__traceback__ is not None  # it says where it was raised
+        assert "in fails_once" in letter.traceback  # it says where it was raised
         dispatcher.get_statistics()  # as above
         gc.collect()
         assert sum(each() is not None for each in references) == 0

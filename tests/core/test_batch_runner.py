@@ -15,9 +15,10 @@ from zenactors.core.batch_runner import MAX_STRIDE, SPLIT_AFTER, BatchRunner
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, gen_event_handler
 from zenactors.core.chain import Chain, build_chains
 from zenactors.core.clock import VirtualClock
+from zenactors.core.dead_letters import DeadLetter
 from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.failure_handler import TryAgain, exit_status
-from zenactors.core.messages import Batch, DeadLetter, QueuePosition, Scheduled
+from zenactors.core.messages import Batch, QueuePosition, Scheduled
 from zenactors.core.supervision import Retry, Supervision, Supervisor
 from zenactors.core.text import short_repr
 from zenactors.errors import (

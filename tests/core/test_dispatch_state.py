@@ -13,9 +13,10 @@ from zenactors.core.callbacks import gen_event_handler
 from zenactors.core.chain import build_chains
 from zenactors.core.chain_state import FAST_WINDOW, MAX_WINDOW, MIN_WINDOW, SLOW_WINDOW, Counts
 from zenactors.core.clock import VirtualClock
+from zenactors.core.dead_letters import DeadLetter
 from zenactors.core.dispatch_state import DispatchState, Ordering
 from zenactors.core.event_queue import MAX_PRIORITY_STREAK
-from zenactors.core.messages import Batch, DeadLetter, QueuePosition, Scheduled
+from zenactors.core.messages import Batch, QueuePosition, Scheduled
 from zenactors.core.phase import Lifecycle, Phase
 from zenactors.errors import QueueEmptyException, UnknownEventError
 

@@ -24,12 +24,17 @@ from zenactors.config.plan import plan_for
 from zenactors.core.callbacks import callback_name
 from zenactors.core.chain_state import Counts
 from zenactors.core.clock import Clock, Deadline, SystemClock, to_seconds
+from zenactors.core.dead_letters import DeadLetter
 from zenactors.core.dispatch_state import DispatchState, Ordering
 from zenactors.core.entries import component_entries
 from zenactors.core.names import DaemonNames
 from zenactors.core.phase import Phase
 from zenactors.core.policy import EventPolicy
-from zenactors.errors import ConfigurationError, NotRunningError
+from zenactors.errors import (
+    ConfigurationError,
+    NotRunningError,
+    ZenDaemonComponentException,
+)
 from zenactors.process.children import Children
 from zenactors.process.forks import disown_in_children
 
@@ -42,7 +47,6 @@ if TYPE_CHECKING:
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.core.batch_runner import BatchRunner
     from zenactors.core.callbacks import Callback
-    from zenactors.core.messages import DeadLetter
 
 STARTED_ONCE = "A dispatcher can be started once; make a new one."
 
@@ -586,6 +590,39 @@ class Dispatcher(DaemonNames):
             ]
             for event, chain_state in self._engine.state.chain_states.items()
         }
+
+    def dead_letter(
+        self, event: Any, args: Any, cause: BaseException | str, *, position: Any = None
+    ) -> DeadLetter:
+        """Make an event a dead letter that this component gives up by itself.
+
+        For a source that must not hand on a record: it is counted, logged and kept as an event is
+        whose callback raises, and policies do not apply. The event need not have been scheduled,
+        and no failure of a component is counted.
+
+        Args:
+            event: The event.
+            args: Its args.
+            cause: The reason: an exception, from which the traceback is taken, or a text.
+            position: Where the source has read it.
+
+        Returns:
+            The letter as it is kept.
+
+        Raises:
+            AbandonedError: The calling thread was abandoned.
+
+        Thread: any; a thread outside of components gives it up as `"outside"`.
+        """
+        self._check_not_abandoned()
+        runner = self._engine.runners.get(self._runtime.ident())
+        if not isinstance(cause, BaseException):
+            cause = ZenDaemonComponentException(str(cause))
+        if runner is None:
+            letter = DeadLetter(event, args, "outside", "", cause, attempts=0, position=position)
+        else:
+            letter = runner.letter(event, args, "", cause, 0, position)
+        return self._engine.event_given_up(letter)
 
     def dead_letters(self) -> list[DeadLetter]:
         """Return the last 1,000 events that could not be handled, oldest first."""

@@ -17,6 +17,7 @@ from zenactors.actors.answers import Answer
 from zenactors.actors.claims import claim, other_holder, release
 from zenactors.actors.component_actor import ComponentActor
 from zenactors.actors.component_messages import Call, LeaveProcess, Open
+from zenactors.actors.dead_letters import DeadLetters
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.hang_guard import HangGuard
@@ -94,7 +95,8 @@ class Engine(Incidents):
         runtime: Runtime,
     ) -> None:
         names = [entry.name for entry in entries]
-        super().__init__(names, Lifecycle(), notifier, policy=policy)
+        letters = DeadLetters(clock, runtime.lock())
+        super().__init__(names, Lifecycle(), notifier, letters, policy=policy)
         self.entries = entries
         self.clock = clock
         self.runtime = runtime

@@ -29,7 +29,7 @@ from zenactors.process.streams import exit_child
 
 if TYPE_CHECKING:
     from zenactors.actors.notifier import Notifier
-    from zenactors.core.messages import DeadLetter
+    from zenactors.core.dead_letters import DeadLetter
     from zenactors.core.policy import EventPolicy
 
 
@@ -51,10 +51,11 @@ class Incidents(abc.ABC):
         names: The components' names, by index.
         lifecycle: The phase of the engine.
         notifier: Notified of a failed start.
+        dead_letters: Keeps the events that could not be handled.
         policy: Whether the first dead letter ends the daemon.
 
     Attributes:
-        dead_letters: The events that could not be handled.
+        dead_letters: As above.
         start_failure: The first `start` callback that failed.
         halted_with: The status with which a callback stopped everything, or None.
         down: Why a component does not work now, by its index.
@@ -65,13 +66,19 @@ class Incidents(abc.ABC):
     """
 
     def __init__(
-        self, names: list[str], lifecycle: Lifecycle, notifier: Notifier, *, policy: EventPolicy
+        self,
+        names: list[str],
+        lifecycle: Lifecycle,
+        notifier: Notifier,
+        dead_letters: DeadLetters,
+        *,
+        policy: EventPolicy,
     ) -> None:
         self.names = names
         self.lifecycle = lifecycle
         self.notifier = notifier
         self.policy = policy
-        self.dead_letters = DeadLetters()
+        self.dead_letters = dead_letters
         self._failures = Repetitions()
         self.start_failure: DeadLetter | None = None
         self._status: dict[str, int] = {}
@@ -98,9 +105,9 @@ class Incidents(abc.ABC):
     # --- callbacks of events (core.batch_runner.IncidentHandler) -------------------------------
 
     def dead_letter(self, letter: DeadLetter) -> None:
-        """Keep an event that could not be handled."""
+        """Keep an event that could not be handled: its callback has raised the letter's cause."""
         starting = self.lifecycle.phase is Phase.STARTING
-        count = self.dead_letters.add(letter)
+        letter = self.dead_letters.add(letter)
         if starting and letter.event == EVENT_START:
             self.start_failure = self.start_failure or letter
             self.notifier.notify()
@@ -110,8 +117,18 @@ class Incidents(abc.ABC):
             self.halt()
         if not starting:  # the start raises the exception
             with survive_log():
-                self.dead_letters.log(letter, count)
+                self.dead_letters.log(letter)
+            if self.ended_by is not letter.cause:  # pyzenkit's caller gets that one
+                self.dead_letters.let_go(letter)
         self._end_child(letter.cause)
+
+    def event_given_up(self, letter: DeadLetter) -> DeadLetter:
+        """Keep an event that a component gives up by itself. Return it as it is kept."""
+        letter = self.dead_letters.add(letter)
+        with survive_log():
+            self.dead_letters.log(letter)
+        self.dead_letters.let_go(letter)
+        return letter
 
     def stop_at_once(self, status: int, cause: BaseException) -> None:
         """Stop the daemon in an orderly way, because a callback asked for it."""

@@ -74,7 +74,14 @@ class LiveQueue:
         self._when_full = when_full
         self._room = runtime.notifier()
 
-    def schedule(self, event: Any, args: Any = None, *, on_done: OnDone | None = None) -> Scheduled:
+    def schedule(
+        self,
+        event: Any,
+        args: Any = None,
+        *,
+        on_done: OnDone | None = None,
+        position: Any = None,
+    ) -> Scheduled:
         """Queue an event behind all others of this producer (this component, or this thread).
 
         Args:
@@ -83,6 +90,7 @@ class LiveQueue:
             on_done: Called with a `TokenOutcome` when this event and everything that came of it has
                 ended, once, in the calling component's thread; unless the component is made anew
                 before. Only a component can give one.
+            position: Where the source has read the event, for its dead letter; only with `on_done`.
 
         Returns:
             The handle that cancels it.
@@ -101,7 +109,7 @@ class LiveQueue:
         ident, chain_state = self._ident(), self._chain_states.get(event)
         back = QueuePosition.BACK
         if chain_state is None or self._limit is not None or self._lifecycle.halted:
-            return self._put(back, event, args, 0.0, on_done)
+            return self._put(back, event, args, 0.0, on_done, position)
         if ident not in self._own_threads:
             if on_done is not None:
                 raise RuntimeError(ON_DONE_ELSEWHERE)
@@ -112,46 +120,65 @@ class LiveQueue:
             return scheduled
         runner = self._runners.get(ident)
         if runner is None or not runner.collects:
-            return self._put(back, event, args, 0.0, on_done)
+            return self._put(back, event, args, 0.0, on_done, position)
         token = runner.token
         if token is not None or on_done is not None:
-            token = self._token_for(runner, on_done, chain_state)
+            token = self._token_for(runner, on_done, chain_state, position)
         scheduled = Scheduled(self, back, event, args, 0.0, runner.name, chain_state, token)
         runner.children.append(scheduled)
         return scheduled
 
     def schedule_next(
-        self, event: Any, args: Any = None, *, on_done: OnDone | None = None
+        self,
+        event: Any,
+        args: Any = None,
+        *,
+        on_done: OnDone | None = None,
+        position: Any = None,
     ) -> Scheduled:
         """Queue an event before all others of this producer. Otherwise as `schedule`."""
-        return self._put(QueuePosition.FRONT, event, args, 0.0, on_done)
+        return self._put(QueuePosition.FRONT, event, args, 0.0, on_done, position)
 
     def schedule_at(
-        self, tstamp: float, event: Any, args: Any = None, *, on_done: OnDone | None = None
+        self,
+        tstamp: float,
+        event: Any,
+        args: Any = None,
+        *,
+        on_done: OnDone | None = None,
+        position: Any = None,
     ) -> Scheduled:
         """Queue an event for the Unix time `tstamp`. Never blocks. Thread: any.
 
-        `on_done` is as for `schedule`.
+        `on_done` and `position` are as for `schedule`.
 
         Raises:
             UnknownEventError: If no component handles the event.
             ValueError: If `tstamp` is NaN or infinite.
         """
-        return self._put(QueuePosition.AT, event, args, to_seconds("tstamp", tstamp), on_done)
+        return self._put(
+            QueuePosition.AT, event, args, to_seconds("tstamp", tstamp), on_done, position
+        )
 
     def schedule_after(
-        self, delay: float, event: Any, args: Any = None, *, on_done: OnDone | None = None
+        self,
+        delay: float,
+        event: Any,
+        args: Any = None,
+        *,
+        on_done: OnDone | None = None,
+        position: Any = None,
     ) -> Scheduled:
         """Queue an event for `delay` seconds from now. Never blocks. Thread: any.
 
-        `on_done` is as for `schedule`.
+        `on_done` and `position` are as for `schedule`.
 
         Raises:
             UnknownEventError: If no component handles the event.
             ValueError: If `delay` is NaN or infinite.
         """
         when = self._clock.monotonic() + to_seconds("delay", delay)
-        return self._put(QueuePosition.AFTER, event, args, when, on_done)
+        return self._put(QueuePosition.AFTER, event, args, when, on_done, position)
 
     def schedule_priority(self, event: Any, args: Any = None) -> Scheduled:
         """Queue an event that overtakes all others, in the components' mailboxes too.
@@ -233,11 +260,12 @@ class LiveQueue:
 
     def _put(
         self,
-        position: QueuePosition,
+        where: QueuePosition,
         event: Any,
         args: Any,
         when: float,
         on_done: OnDone | None = None,
+        position: Any = None,
     ) -> Scheduled:
         # Looked up here, because it may run code of the event: not while the state is held.
         chain_state = self._chain_states.get(event)
@@ -246,22 +274,22 @@ class LiveQueue:
         if self._ident() in self._own_threads:
             runner = self._own_runner()
             token = None
-            if runner is not None and position is not QueuePosition.PRIORITY:
-                token = self._token_for(runner, on_done, chain_state)
+            if runner is not None and where is not QueuePosition.PRIORITY:
+                token = self._token_for(runner, on_done, chain_state, position)
             elif on_done is not None:
                 raise RuntimeError(ON_DONE_ELSEWHERE)
             return self._put_inside(
-                Scheduled(self, position, event, args, when, None, chain_state, token), runner
+                Scheduled(self, where, event, args, when, None, chain_state, token), runner
             )
         if on_done is not None:
             raise RuntimeError(ON_DONE_ELSEWHERE)
         producer = self._producers.current
         if self._lifecycle.halted:
             raise NotRunningError(f"Event {event!r} was not scheduled: the dispatcher has stopped.")
-        if self._limit is not None and position in _LIMITED and self._lifecycle.admits:
+        if self._limit is not None and where in _LIMITED and self._lifecycle.admits:
             self._make_room(event, producer, self._limit)
-        scheduled = Scheduled(self, position, event, args, when, producer, chain_state)
-        if position is QueuePosition.PRIORITY:
+        scheduled = Scheduled(self, where, event, args, when, producer, chain_state)
+        if where is QueuePosition.PRIORITY:
             self._loop.hand_over_urgent(scheduled)
         else:
             self._loop.hand_over(scheduled)
@@ -279,7 +307,11 @@ class LiveQueue:
         return runner
 
     def _token_for(
-        self, runner: BatchRunner, on_done: OnDone | None, chain_state: ChainState | None
+        self,
+        runner: BatchRunner,
+        on_done: OnDone | None,
+        chain_state: ChainState | None,
+        position: Any,
     ) -> Token | None:
         """Return the token of an event that a component schedules; None if it has none."""
         if chain_state is None or chain_state.chain.is_control_event:
@@ -291,7 +323,8 @@ class LiveQueue:
         if not callable(on_done):
             raise TypeError(f"on_done must be callable, not {short_repr(on_done)}.")
         now = self._clock.monotonic()
-        return Token(runner.index, runner.supervisor.incarnation, on_done, runner.token, now)
+        incarnation = runner.supervisor.incarnation
+        return Token(runner.index, incarnation, on_done, runner.token, now, position)
 
     def _put_inside(self, scheduled: Scheduled, runner: BatchRunner | None) -> Scheduled:
         scheduled.producer = self._producers.current if runner is None else runner.name

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from zenactors.core.dead_letters import users_part
 from zenactors.core.text import harmless
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SINK = 0  # the number of loguru's own sink, to standard error, by its documentation
 _FALSE = ("0", "false", "no", "n", "off", "nok")  # in loguru's variables of the environment
-_OWN = ("zenactors", "pykka", "threading")  # the frames between a thread's start and a callback
 
 
 def log_failure(
@@ -82,10 +82,7 @@ def _stand_in(cause: BaseException) -> StandIn:
 
 def traceback_text(cause: BaseException, found: TracebackType | None) -> str:
     """Return a traceback that begins where zenactors has called other code, if it has."""
-    first = found
-    while first is not None and _is_own(first.tb_frame.f_globals.get("__name__")):
-        first = first.tb_next
-    return "".join(traceback.format_exception(type(cause), cause, first or found))
+    return "".join(traceback.format_exception(type(cause), cause, users_part(found)))
 
 
 def makes_default_sink() -> bool:
@@ -102,7 +99,3 @@ def has_default_sink() -> bool:
     """Return True if loguru's own sink has not been removed, or if that cannot be known."""
     handlers = getattr(getattr(logger, "_core", None), "handlers", (DEFAULT_SINK,))
     return makes_default_sink() and DEFAULT_SINK in handlers
-
-
-def _is_own(module: object) -> bool:
-    return str(module).partition(".")[0] in _OWN

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import tenacity
 
+    from zenactors.core.dead_letters import DeadLetter
+
 
 class Cancellable(Protocol):
     """A registration or a scheduled event that can be cancelled."""
@@ -30,7 +32,12 @@ class EventQueue(Protocol):
     """The queue as callbacks see it, `daemon.queue`. Thread: any."""
 
     def schedule(
-        self, event: Event, args: Any = None, *, on_done: OnDone | None = None
+        self,
+        event: Event,
+        args: Any = None,
+        *,
+        on_done: OnDone | None = None,
+        position: Any = None,
     ) -> Cancellable:
         """Queue an event behind all others of this producer. The others raise the same errors.
 
@@ -39,6 +46,7 @@ class EventQueue(Protocol):
             args: For the first callback of its chain.
             on_done: Called once with a `TokenOutcome`, in the calling component's thread, when the
                 event and everything that came of it has ended.
+            position: Where the source has read the event, for its dead letter; only with `on_done`.
 
         Raises:
             UnknownEventError: No component handles the event.
@@ -48,19 +56,36 @@ class EventQueue(Protocol):
         ...
 
     def schedule_next(
-        self, event: Event, args: Any = None, *, on_done: OnDone | None = None
+        self,
+        event: Event,
+        args: Any = None,
+        *,
+        on_done: OnDone | None = None,
+        position: Any = None,
     ) -> Cancellable:
         """Queue an event before all others of this producer."""
         ...
 
     def schedule_at(
-        self, tstamp: float, event: Event, args: Any = None, *, on_done: OnDone | None = None
+        self,
+        tstamp: float,
+        event: Event,
+        args: Any = None,
+        *,
+        on_done: OnDone | None = None,
+        position: Any = None,
     ) -> Cancellable:
         """Queue an event for a Unix time."""
         ...
 
     def schedule_after(
-        self, delay: float, event: Event, args: Any = None, *, on_done: OnDone | None = None
+        self,
+        delay: float,
+        event: Event,
+        args: Any = None,
+        *,
+        on_done: OnDone | None = None,
+        position: Any = None,
     ) -> Cancellable:
         """Queue an event for `delay` seconds from now."""
         ...
@@ -227,6 +252,19 @@ class Daemon(Protocol):
 
     def abandoned(self) -> list[str]:
         """Return the component of each abandoned thread that still runs: see `hard_limit`."""
+        ...
+
+    def dead_letter(
+        self, event: Event, args: Any, cause: BaseException | str, *, position: Any = None
+    ) -> DeadLetter:
+        """Make an event a dead letter that this component gives up by itself, and return it.
+
+        Args:
+            event: The event; it need not have been scheduled.
+            args: Its args.
+            cause: The reason: an exception or a text.
+            position: Where the source has read it.
+        """
         ...
 
     def set_exit_status(self, status: int) -> None:

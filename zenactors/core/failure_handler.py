@@ -14,7 +14,8 @@ from zenactors.core.callbacks import (
     invalid_answer,
     read_answer,
 )
-from zenactors.core.messages import Batch, DeadLetter
+from zenactors.core.dead_letters import DeadLetter
+from zenactors.core.messages import Batch
 from zenactors.core.policy import EventPolicy
 from zenactors.core.supervision import NO_FAILURES, Supervisor, Verdict
 from zenactors.core.tokens import Token
@@ -203,6 +204,30 @@ class FailureHandler:
             self.stopped = True
             self._incidents.gave_up(self.index, cause)
 
+    def letter(
+        self,
+        event: Any,
+        args: Any,
+        callback: str,
+        cause: BaseException,
+        attempts: int,
+        position: Any = None,
+    ) -> DeadLetter:
+        """Return the dead letter of an event of this component."""
+        token = self.token
+        if position is None and token is not None:
+            position = token.source_position()
+        return DeadLetter(
+            event,
+            args,
+            self.name,
+            callback,
+            cause,
+            incarnation=self.supervisor.incarnation,
+            attempts=attempts,
+            position=position,
+        )
+
     def _fail(self, cause: BaseException) -> None:
         self.failure = cause
         self.on_failure()
@@ -281,7 +306,7 @@ class FailureHandler:
         ):
             self._fail(cause)
             return Fate.AGAIN
-        self._bury(batch, callback, args, cause)
+        self._bury(batch, callback, args, cause, attempts)
         if isinstance(cause, SystemExit | KeyboardInterrupt):
             self.stopped = True
             self._incidents.stop_at_once(exit_status(cause), cause)
@@ -290,10 +315,15 @@ class FailureHandler:
         return Fate.DEAD
 
     def _bury(
-        self, batch: Batch, callback: Callable[..., Any], args: Any, cause: BaseException
+        self,
+        batch: Batch,
+        callback: Callable[..., Any],
+        args: Any,
+        cause: BaseException,
+        attempts: int = 1,
     ) -> None:
         name = callback_name(callback)
-        self._incidents.dead_letter(DeadLetter(batch.chain.event, args, self.name, name, cause))
+        self._incidents.dead_letter(self.letter(batch.chain.event, args, name, cause, attempts))
 
 
 def _ignore() -> None:

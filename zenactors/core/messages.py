@@ -236,22 +236,3 @@ class Batch:
     def message(self) -> Batch:
         """The batch itself: with `reply_to`, it is its own envelope in an actor's inbox."""
         return self
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """An event that could not be handled.
-
-    Attributes:
-        event: The event's name.
-        args: The args of the callback that failed.
-        component: The component's name.
-        callback: The callback's name.
-        cause: The exception, with its traceback.
-    """
-
-    event: Any
-    args: Any
-    component: str
-    callback: str
-    cause: BaseException

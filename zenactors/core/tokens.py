@@ -34,6 +34,7 @@ class Token:
         incarnation: Which of its incarnations.
         on_done: Called in that component's thread, with the outcome.
         parent: The token of the event during whose callback this one was made, or None.
+        position: Where the source has read the event, for its dead letter; None: it did not say.
         since: When it was made, on the monotonic clock.
         pending: How many unfinished events, holds and tokens it waits for; `ENDED` once it has
             ended, for good.
@@ -42,18 +43,43 @@ class Token:
     Thread: the one that holds the dispatcher's state, except `__init__`.
     """
 
-    __slots__ = ("incarnation", "on_done", "outcome", "owner", "parent", "pending", "since")
+    __slots__ = (
+        "incarnation",
+        "on_done",
+        "outcome",
+        "owner",
+        "parent",
+        "pending",
+        "position",
+        "since",
+    )
 
     def __init__(
-        self, owner: int, incarnation: int, on_done: OnDone, parent: Token | None, since: float
+        self,
+        owner: int,
+        incarnation: int,
+        on_done: OnDone,
+        parent: Token | None,
+        since: float,
+        position: Any = None,
     ) -> None:
         self.owner = owner
         self.incarnation = incarnation
         self.on_done = on_done
         self.parent = parent
+        self.position = position
         self.since = since
         self.pending = 0
         self.outcome = TokenOutcome.DONE
+
+    def source_position(self) -> Any:
+        """Return the nearest position: this token's own, or that of one it came of. Thread: any."""
+        token: Token | None = self
+        while token is not None:
+            if token.position is not None:
+                return token.position
+            token = token.parent
+        return None
 
 
 class Tracked:

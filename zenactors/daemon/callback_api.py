@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.actors.token_holds import TokenHold
+    from zenactors.core.dead_letters import DeadLetter
 
 
 class CallbackApi:
@@ -95,6 +96,19 @@ class CallbackApi:
     def abandoned(self) -> list[str]:
         """Return the component of each abandoned thread that still runs."""
         return self.dispatcher.abandoned()
+
+    def dead_letter(
+        self, event: Any, args: Any, cause: BaseException | str, *, position: Any = None
+    ) -> DeadLetter:
+        """Make an event a dead letter that this component gives up by itself.
+
+        Args:
+            event: The event.
+            args: Its args.
+            cause: The reason: an exception or a text.
+            position: Where the source has read it.
+        """
+        return self.dispatcher.dead_letter(event, args, cause, position=position)
 
     def set_exit_status(self, status: int) -> None:
         """Let the process end with this exit status. The first one set counts."""

@@ -21,6 +21,7 @@ from zenactors.process.procfs import own_identity
 
 if TYPE_CHECKING:
     from zenactors.core.clock import Clock
+    from zenactors.core.dead_letters import DeadLetter
     from zenactors.daemon.daemon_base import DaemonBase
 
 SHOWN_DEAD_LETTERS = 20  # the newest, in the state
@@ -76,7 +77,7 @@ class Snapshots:
             "open_tokens": dispatcher.open_tokens()[0],
             "events": self._events(),
             "components": dispatcher.get_state(),
-            "dead_letters": [_fields(letter) for letter in letters],
+            "dead_letters": [_letter(letter) for letter in letters],
         }
 
     def runlog(self, status: int | None) -> dict[str, Any]:
@@ -184,6 +185,11 @@ def _readable(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration as people write it: the umask in octal."""
     umask = config.get("umask")
     return {**config, **({"umask": f"{umask:03o}"} if isinstance(umask, int) else {})}
+
+
+def _letter(letter: DeadLetter) -> dict[str, Any]:
+    fields = {**_fields(letter), "traceback": letter.traceback}
+    return {name: value for name, value in fields.items() if name not in ("trace", "number")}
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from zenactors.testing.probe import Probe
 if TYPE_CHECKING:
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.actors.shutdown import StopReport
-    from zenactors.core.messages import DeadLetter
+    from zenactors.core.dead_letters import DeadLetter
 
 INTERRUPT = 0.1  # with a seed, the probability that a callback is interrupted in the middle
 _STARTING = ("setup", "setup_dump")  # if they raise, the start fails and reports it
@@ -112,7 +112,7 @@ class Harness:
         self._spawned: set[Task] = set()
         self._hooks_read = 0
         self._interrupts = contextlib.ExitStack()
-        self._last_read: DeadLetter | None = None
+        self._last_read = 0
         self.daemon: Any
         if isinstance(what, ZenDaemon):
             self._main = SimulatedMain(what, self._runtime, self.clock, self._files)
@@ -354,7 +354,7 @@ class Harness:
     def dead_letters(self) -> list[DeadLetter]:
         """Return the events that could not be handled, oldest first, and mark them as read."""
         letters = self._dispatcher.dead_letters()
-        self._last_read = letters[-1] if letters else None
+        self._last_read = max((letter.number for letter in letters), default=0)
         return letters
 
     def unread_dead_letters(self) -> list[DeadLetter]:

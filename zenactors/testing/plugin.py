@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from zenactors.actors.dispatcher import Dispatcher
     from zenactors.actors.shutdown import StopReport
     from zenactors.core.clock import VirtualClock
-    from zenactors.core.messages import DeadLetter
+    from zenactors.core.dead_letters import DeadLetter
     from zenactors.daemon.zendaemon import ZenDaemon
     from zenactors.testing.faults import Fault
     from zenactors.testing.harness import Harness
@@ -287,12 +287,11 @@ def _reading_dispatcher() -> type[Any]:
     class ReadingDispatcher(Dispatcher):
         """Remembers which dead letters the test has read."""
 
-        _last_read: DeadLetter | None = None
+        _last_read = 0
 
         def dead_letters(self) -> list[DeadLetter]:
             letters = super().dead_letters()
-            if letters:
-                self._last_read = letters[-1]
+            self._last_read = max((letter.number for letter in letters), default=0)
             return letters
 
         def unread_dead_letters(self) -> list[DeadLetter]:
@@ -365,7 +364,7 @@ def _unread(letters: list[DeadLetter]) -> list[str]:
         f"Event {letter.event!r} with {describe(letter.args)} died in"
         f" {letter.component}.{letter.callback}:"
         f" {type(letter.cause).__name__}: {letter.cause}\n"
-        + "".join(f"  {line}" for line in _lines(letter.cause)).rstrip()
+        + "".join(f"  {line}" for line in letter.traceback.splitlines(keepends=True)).rstrip()
         for letter in letters[:SHOWN]
     ]
     if len(letters) > SHOWN:

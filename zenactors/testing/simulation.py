@@ -283,9 +283,11 @@ def _check(scenario: Scenario, harness: Harness, report: StopReport) -> None:
 def _check_dead_letters(scenario: Scenario, harness: Harness) -> None:
     for letter in harness.unread_dead_letters():
         if not _is_injected(letter.cause, scenario):
-            raise CheckFailed(
+            failure = CheckFailed(
                 f"event {letter.event!r} died in {letter.component}: {stable_error(letter.cause)}"
-            ) from letter.cause
+            )
+            failure.add_note(letter.traceback)
+            raise failure from letter.cause
 
 
 def _ended_by_crash(scenario: Scenario, harness: Harness) -> bool:

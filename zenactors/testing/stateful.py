@@ -179,10 +179,12 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
             raise AssertionError(problem)
         letters = [] if self.allow_dead_letters else self.harness.unread_dead_letters()
         for letter in letters:
-            raise AssertionError(
+            failure = AssertionError(
                 f"event {letter.event!r} died in {letter.component}:"
                 f" {type(letter.cause).__name__}: {letter.cause}"
-            ) from letter.cause
+            )
+            failure.add_note(letter.traceback)
+            raise failure from letter.cause
 
     def teardown(self) -> None:
         """Stop the daemon and look a last time; after a failure, show what happened."""

@@ -52,7 +52,8 @@ PUBLIC: dict[str, Any] = {
     **{name: getattr(testing, name) for name in testing.__all__},
     **{name: getattr(errors, name) for name in EXCEPTIONS},
     **{
-        name: getattr(daemon_api, name) for name in ("EventQueue", "Reactor", "Cancellable", "Hold")
+        name: getattr(daemon_api, name)
+        for name in ("EventQueue", "Reactor", "Cancellable", "Hold", "DeadLetterBox")
     },
 }
 # Classes with members that only zenactors itself uses: those that the reference shows.
@@ -218,7 +219,10 @@ def commands() -> Iterator[str]:
     yield fence("text", cli.USAGE.rstrip())
     for command in cli.COMMANDS:
         yield f"### zenactors {command}"
-        yield fence("text", importlib.import_module(f"zenactors.cli.{command}").USAGE.rstrip())
+        yield fence(
+            "text",
+            importlib.import_module(f"zenactors.cli.{command.replace('-', '_')}").USAGE.rstrip(),
+        )
 
 
 TABLES: dict[str, tuple[Row, Callable[[], Iterable[Row]]]] = {

@@ -32,7 +32,7 @@ options.path = "out.log"
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
-@pytest.mark.parametrize("command", ["", "run", "tail", "check", "simulate"])
+@pytest.mark.parametrize("command", ["", "run", "tail", "check", "simulate", "dead-letters"])
 def test_help_goes_to_standard_output(command: str, option: str, capsys: Capture) -> None:
     assert main([*command.split(), option]) == 0
 
@@ -51,7 +51,10 @@ def test_version_goes_to_standard_output(capsys: Capture) -> None:
     [
         ("", "COMMAND is missing"),
         ("rnu x.toml", "unknown command 'rnu'; did you mean 'run'?"),
-        ("serve x.toml", "unknown command 'serve'; commands: run, tail, check, simulate"),
+        (
+            "serve x.toml",
+            "unknown command 'serve'; commands: run, tail, check, simulate, dead-letters",
+        ),
         ("--verison", "unknown option '--verison'; did you mean '--version'?"),
         ("run", "SPEC is missing"),
         ("check", "SPEC is missing"),

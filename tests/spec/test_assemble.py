@@ -22,7 +22,8 @@ from zenactors.testing import Harness
         ("", ["x.toml:1: key 'name' is missing; it must be given"]),
         ("nmae = 'x'\n", ["x.toml:1: unknown key 'nmae'; did you mean 'name'?"]),
         ("name = 'x'\n\ncolour = 1\n",
-         ["x.toml:3: unknown key 'colour'; known: chroot_dir, component, debug,"
+         ["x.toml:3: unknown key 'colour'; known: chroot_dir, component,"
+          " dead_letter_file, debug,"
           " description, group, log_file, log_json, log_level, name, no_daemon, ordering, paralel,"
           " parallel, pid_file, quiet, runlog_dir, runlog_interval, schedule, schedule_after,"
           " schedule_at, schedule_next, signals, sigterm, start_timeout, state_file,"

@@ -24,6 +24,7 @@ from zenactors.actors.component_messages import (
 from zenactors.actors.mailbox import Resume, RunReactor
 from zenactors.core.messages import Batch
 from zenactors.core.text import short_repr
+from zenactors.core.tokens import ANY_INCARNATION
 from zenactors.core.turn import ThreadAbandoned
 from zenactors.errors import (
     ZenDaemonComponentException,
@@ -158,6 +159,9 @@ class ComponentActor(ComponentLife):
         """Call the callbacks of tokens that have ended, unless their object was torn down."""
         self._calling_back = True
         try:
+            for token in tokens:
+                if token.incarnation == ANY_INCARNATION:  # a replay's: no code of the component
+                    token.on_done(token.outcome)
             incarnation = self._runner.supervisor.incarnation
             mine = [token for token in tokens if token.incarnation == incarnation]
             each = iter(mine)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from zenactors.actors.component_messages import Change, ReadState, ReadStatistics
 from zenactors.actors.engine import Engine
 from zenactors.actors.hang_guard import abandoned_names
+from zenactors.actors.letter_box import LetterBox
 from zenactors.actors.live_queue import LiveQueue
 from zenactors.actors.percent_logger import PercentLogger
 from zenactors.actors.reconfigure import Reconfiguration
@@ -40,6 +42,7 @@ from zenactors.process.forks import disown_in_children
 
 if TYPE_CHECKING:
     import subprocess
+    from os import PathLike
 
     import tenacity
 
@@ -84,6 +87,8 @@ class Dispatcher(DaemonNames):
         queue_limit: How many events ahead a thread outside may be; None for no limit.
         queue_full: The behaviour of `schedule` at that limit: `"raise"` a `QueueFullError`, or
             `"block"`.
+        dead_letter_file: The file to which dead letters are appended, as JSON lines; opened by the
+            start.
         daemon: Passed to callbacks as `daemon` instead of the dispatcher.
         control: A component that comes before all others: the daemon's own callbacks.
         notifier: Ends the waits of `start` and `stop`. Default: the runtime's.
@@ -114,6 +119,7 @@ class Dispatcher(DaemonNames):
         stop_timeout: float = 30.0,
         queue_limit: int | None = None,
         queue_full: Literal["raise", "block"] = "raise",
+        dead_letter_file: str | PathLike[str] | None = None,
         daemon: Any = None,
         control: Any = None,
         notifier: Notifier | None = None,
@@ -129,6 +135,7 @@ class Dispatcher(DaemonNames):
         self.exit_when_idle = exit_when_idle
         self.stop_timeout = stop_timeout
         self.logger = PercentLogger()
+        self.dead_letter_file = dead_letter_file
         self._daemon = self if daemon is None else daemon
         self.clock: Clock = clock or SystemClock()
         self._runtime = runtime or Runtime()
@@ -150,6 +157,7 @@ class Dispatcher(DaemonNames):
             limit=queue_limit,
             when_full=queue_full,
         )
+        self._letters = LetterBox(engine, self.queue)
         self._children = Children(self.clock.monotonic)
         self._startup = Startup(engine, start_timeout)
         self._shutdown = Shutdown(engine, self.queue, self._children)
@@ -221,6 +229,7 @@ class Dispatcher(DaemonNames):
         Raises:
             ComponentStartError: A component failed, took longer than `start_timeout`, runs in a
                 dispatcher already, or gets no thread.
+            ConfigurationError: `dead_letter_file` cannot be opened.
             NotRunningError: It was started before, or another thread stopped it meanwhile.
         """
         if self._engine.lifecycle.phase is Phase.NEW:
@@ -240,6 +249,7 @@ class Dispatcher(DaemonNames):
 
         Raises:
             ComponentStartError: As for `start`.
+            ConfigurationError: As for `start`.
             NotRunningError: As for `start`.
         """
         if not self._engine.enter(Phase.SETTING_UP):
@@ -247,6 +257,9 @@ class Dispatcher(DaemonNames):
         if self._runtime.hands_over:
             disown_in_children(self)
         try:
+            if self.dead_letter_file:
+                path = os.fspath(self.dead_letter_file)
+                self._engine.dead_letters.file.open(path, self._runtime.record_files)
             self._startup.set_up(self._daemon)
         except BaseException:  # as in `start`
             self._shutdown.sweep(self.stop(drain=False))
@@ -313,6 +326,7 @@ class Dispatcher(DaemonNames):
                 report = self._shutdown.run(deadline, self._startup.setting_up)
                 # A signal handler may have stopped everything in the middle of that.
                 self._report = self._report or report
+                engine.dead_letters.file.close()
             return self._report
 
     def drain(self, timeout: float | None = None) -> bool:
@@ -624,9 +638,23 @@ class Dispatcher(DaemonNames):
             letter = runner.letter(event, args, "", cause, 0, position)
         return self._engine.event_given_up(letter)
 
-    def dead_letters(self) -> list[DeadLetter]:
-        """Return the last 1,000 events that could not be handled, oldest first."""
-        return self._engine.dead_letters.kept()
+    @property
+    def dead_letters(self) -> LetterBox:
+        """The last 1,000 events that could not be handled; called, it returns them as a list."""
+        return self._letters
+
+    @property
+    def replaying(self) -> DeadLetter | None:
+        """The dead letter whose replay the event under way is, or has come of; None otherwise.
+
+        Raises:
+            RuntimeError: If the calling thread is not a component's.
+
+        Thread: own.
+        """
+        token = self._own_runner("replaying").token
+        replay = None if token is None else token.replay()
+        return None if replay is None else replay.letter
 
     def dead_letter_count(self) -> int:
         """Return how many events could not be handled so far."""

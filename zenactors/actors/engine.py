@@ -95,7 +95,7 @@ class Engine(Incidents):
         runtime: Runtime,
     ) -> None:
         names = [entry.name for entry in entries]
-        letters = DeadLetters(clock, runtime.lock())
+        letters = DeadLetters(clock, runtime.lock)
         super().__init__(names, Lifecycle(), notifier, letters, policy=policy)
         self.entries = entries
         self.clock = clock
@@ -295,6 +295,7 @@ class Engine(Incidents):
         for reactor in list(self.reactors.values()):
             reactor.disown()
         self.loop.disown()
+        self.dead_letters.file.close()
         self.runners.clear()
         self.reactors.clear()
         self.threads.clear()

@@ -13,7 +13,7 @@ from zenactors.core.clock import Clock, to_seconds
 from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.messages import QueuePosition, Scheduled
 from zenactors.core.text import short_repr
-from zenactors.core.tokens import OnDone, Token
+from zenactors.core.tokens import OnDone, ReplayToken, Token
 from zenactors.errors import NotRunningError, QueueFullError, UnknownEventError
 
 ON_DONE_ELSEWHERE = (
@@ -186,6 +186,25 @@ class LiveQueue:
         Thread: any. A thread outside waits a moment if the dispatcher is thousands behind.
         """
         return self._put(QueuePosition.PRIORITY, event, args, 0.0)
+
+    def replay(self, token: ReplayToken) -> None:
+        """Queue the event of a dead letter's replay. Otherwise as `schedule`, but without a limit.
+
+        Raises:
+            NotRunningError: No event starts any more.
+        """
+        if self._lifecycle.halted:
+            raise NotRunningError(f"Event {token.event!r} is not replayed: the dispatcher stops.")
+        chain_state = self._chain_states[token.event]
+        producer, back = self._producers.current, QueuePosition.BACK
+        scheduled = Scheduled(
+            self, back, token.event, token.letter.args, 0.0, producer, chain_state, token
+        )
+        ident = self._ident()
+        if ident in self._own_threads:
+            self._put_inside(scheduled, self._runners.get(ident))
+        else:
+            self._loop.hand_over(scheduled)
 
     def prepare_priority(self, event: Any) -> Scheduled:
         """Return a priority event of the calling thread that is not submitted yet."""

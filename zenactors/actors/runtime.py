@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from zenactors.core.callbacks import Handler
     from zenactors.core.chain import Chain
     from zenactors.core.clock import Clock
+    from zenactors.process.record_file import RecordFiles
 
 A = TypeVar("A", bound="pykka.ThreadingActor")
 
@@ -84,6 +85,9 @@ class Runtime:
     """
 
     hands_over = True
+
+    record_files: RecordFiles | None = None
+    """The file operations for dead letters. None: the system's."""
 
     def __init__(self) -> None:
         self.producers: Producers = ThreadProducers()

@@ -38,17 +38,18 @@ Usage:
   zenactors (-h | --help | --version)
 
 Commands:
-  run       Run the daemon that a TOML file or a Python object describes.
-  tail      Follow files and write the data that is appended to them.
-  check     Validate such a description and show its components and chains.
-  simulate  Run it in virtual time, many times, each with another random seed.
+  run           Run the daemon that a TOML file or a Python object describes.
+  tail          Follow files and write the data that is appended to them.
+  check         Validate such a description and show its components and chains.
+  simulate      Run it in virtual time, many times, each with another random seed.
+  dead-letters  List, show, replay or purge the events that a daemon could not handle.
 
 Options:
   -h, --help  Show this help or, after a command, the help of that command.
   --version   Show the version.
 """
 
-COMMANDS = ("run", "tail", "check", "simulate")
+COMMANDS = ("run", "tail", "check", "simulate", "dead-letters")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -109,4 +110,4 @@ def _import_command(name: str) -> ModuleType:
     if name not in COMMANDS:
         hint = did_you_mean(name, COMMANDS) or f"; commands: {', '.join(COMMANDS)}"
         raise UsageError(f"unknown command {name!r}{hint}", USAGE)
-    return importlib.import_module(f"zenactors.cli.{name}")
+    return importlib.import_module(f"zenactors.cli.{name.replace('-', '_')}")

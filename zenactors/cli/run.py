@@ -55,6 +55,7 @@ Operation:
                              signal-int, signal-term, signal-usr1, signal-usr2, signal-alrm,
                              config-view, config-schema, runlog-view or runlogs-list.
   --state-file FILE          File to which SIGUSR2 writes the state.
+  --dead-letter-file FILE    Append events that fail to this file, as JSON lines.
   --runlog-dir DIR           Directory for runlogs: a summary of each run.
   --stats-interval SECONDS   Seconds between statistics in the log; 0: none.
   --runlog-interval SECONDS  Seconds between saves of the runlog; 0: only at the end.

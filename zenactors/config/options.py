@@ -150,6 +150,9 @@ class DaemonOptions(Table):
     state_file: MaybeText = pydantic.Field(
         default=None, description="File to which SIGUSR2 writes the state, as JSON."
     )
+    dead_letter_file: Annotated[MaybeText, NeedsRestart] = pydantic.Field(
+        default=None, description="Append events that fail to this file, as JSON lines."
+    )
     runlog_dir: MaybeText = pydantic.Field(
         default=None, description="Directory for runlogs: a summary of each run, as JSON."
     )
@@ -189,8 +192,8 @@ GROUPS = {
         "no_daemon", "paralel", "pid_file", "user", "group", "chroot_dir", "work_dir", "umask",
     ),
     "Operation": (
-        "action", "state_file", "runlog_dir", "stats_interval", "runlog_interval",
-        "start_timeout", "stop_timeout", "sigterm",
+        "action", "state_file", "dead_letter_file", "runlog_dir", "stats_interval",
+        "runlog_interval", "start_timeout", "stop_timeout", "sigterm",
     ),
 }  # fmt: skip
 """The groups of keys in the help; the keys that a subclass adds are a group of their own."""

@@ -421,6 +421,10 @@ class BatchRunner(FailureHandler):
                     args = item
                     if type(item) is Tracked:
                         token, args = item.token, item.args
+                        if token.skip:
+                            token.pass_over(1)
+                            survive(item)
+                            continue
                     self.token = token
                     result = callback(daemon, args)
                     if result is None:
@@ -463,6 +467,9 @@ class BatchRunner(FailureHandler):
                 token, item = item.token, item.args  # noqa: PLW2901 - the event's own args
             self.token = token
             begin, args = 0, item
+            if token is not None and token.skip:
+                begin = min(token.skip, len(callbacks))
+                token.pass_over(begin)
             if self._resume is not None and batch is self._batch:
                 (begin, args), self._resume = self._resume, None
             fate = self._run_all(batch, callbacks, begin, args)

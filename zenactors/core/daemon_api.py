@@ -160,6 +160,60 @@ class Hold(Protocol):
         ...
 
 
+class DeadLetterBox(Protocol):
+    """The last 1,000 events that could not be handled, `daemon.dead_letters`. Thread: any.
+
+    Without arguments, the methods choose all letters. `letters` are letters or their ids; `event`
+    and `component` choose those of one event, and of one component; `where` those for which
+    `where(letter)` is true.
+    """
+
+    def __call__(
+        self,
+        *,
+        event: Event | None = None,
+        component: str | None = None,
+        where: Callable[[DeadLetter], Any] | None = None,
+    ) -> list[DeadLetter]:
+        """Return the letters that are chosen, those that failed first before the others."""
+        ...
+
+    def show(self, letter_id: str) -> DeadLetter:
+        """Return the letter with an id, or raise `LookupError`."""
+        ...
+
+    def purge(
+        self,
+        letters: Any = None,
+        *,
+        event: Event | None = None,
+        component: str | None = None,
+        where: Callable[[DeadLetter], Any] | None = None,
+    ) -> list[DeadLetter]:
+        """Forget the letters that are chosen; return them."""
+        ...
+
+    def replay(
+        self,
+        letters: Any = None,
+        *,
+        event: Event | None = None,
+        component: str | None = None,
+        where: Callable[[DeadLetter], Any] | None = None,
+        into: Event | None = None,
+    ) -> list[DeadLetter]:
+        """Schedule the events of the letters that are chosen again; return these letters.
+
+        Args:
+            letters: As above; so are `event`, `component` and `where`.
+            event: As above.
+            component: As above.
+            where: As above.
+            into: Another event to schedule with their args.
+        """
+        ...
+
+
 class Daemon(Protocol):
     """The `daemon` that callbacks receive.
 
@@ -252,6 +306,16 @@ class Daemon(Protocol):
 
     def abandoned(self) -> list[str]:
         """Return the component of each abandoned thread that still runs: see `hard_limit`."""
+        ...
+
+    @property
+    def dead_letters(self) -> DeadLetterBox:
+        """The last 1,000 events that could not be handled; called, it returns them as a list."""
+        ...
+
+    @property
+    def replaying(self) -> DeadLetter | None:
+        """The dead letter whose replay the event under way is, or None. Thread: own."""
         ...
 
     def dead_letter(

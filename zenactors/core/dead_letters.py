@@ -127,6 +127,28 @@ class DeadLetter:
         except Exception as problem:
             return f"{type(self.cause).__name__}: its text raises {type(problem).__name__}"
 
+    def failed_again(self, failed: DeadLetter, *, is_own: bool) -> DeadLetter:
+        """Return this letter after a replay of it has failed.
+
+        Args:
+            failed: The letter of the event that failed in the replay.
+            is_own: True: that was this letter's event, and it goes on where it failed now. False:
+                it was another one that came of it, so that the next replay begins as this one did.
+        """
+        place = failed if is_own else self
+        return dataclasses.replace(
+            failed,
+            event=self.event,
+            args=place.args,
+            component=place.component,
+            callback=place.callback,
+            attempts=self.attempts + failed.attempts,
+            deliveries=self.deliveries + 1,
+            first=self.first,
+            position=self.position,
+            id=self.id,
+        )
+
     def kept(self, number: int, now: float) -> DeadLetter:
         """Return the letter as it is kept: numbered, dated, and without frames in its cause.
 

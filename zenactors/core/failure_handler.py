@@ -217,7 +217,7 @@ class FailureHandler:
         token = self.token
         if position is None and token is not None:
             position = token.source_position()
-        return DeadLetter(
+        letter = DeadLetter(
             event,
             args,
             self.name,
@@ -227,6 +227,9 @@ class FailureHandler:
             attempts=attempts,
             position=position,
         )
+        if token is None or (replay := token.replay()) is None:
+            return letter
+        return replay.failed_again(letter, token)
 
     def _fail(self, cause: BaseException) -> None:
         self.failure = cause

@@ -222,15 +222,22 @@ class ReplicaRouter(BatchRunner):
         dealing = _Dealing(batch, [None] * len(batch.items))
         dealings = self._dealings.setdefault(batch.chain.steps[batch.step].order, deque())
         dealings.append(dealing)
+        step = batch.chain.steps[batch.step]
         for position, args in enumerate(batch.items):
+            token = args.token if type(args) is Tracked else None
             try:
-                replica = self._choose(args.args if type(args) is Tracked else args)
+                if token is not None and token.skip >= len(step.callbacks):
+                    replica = self._idlest()  # it only passes over it: the key is not for its args
+                else:
+                    replica = self._choose(args if token is None else args.args)
             except BaseException as cause:  # the user's key; contained like a callback
+                self.token = token
                 fate = self._contain(batch, self._replicas.key or self._choose, args, cause)
                 dead = int(fate is Fate.DEAD)
                 result = Batch(batch.chain, batch.step, (), [], 1, dead=dead)
-                if type(args) is Tracked:
-                    result.failed = [args.token]
+                self.token = None
+                if token is not None:
+                    result.failed = [token]
                 dealing.results[position] = result
             else:
                 self._deal(replica, batch, (dealing, position), args)
@@ -263,6 +270,9 @@ class ReplicaRouter(BatchRunner):
         key = self._replicas.key
         if key is not None:
             return _stable_hash(key(args)) % len(self._loads)
+        return self._idlest()
+
+    def _idlest(self) -> int:
         return self._loads.index(min(self._loads))
 
     def _deal(self, replica: int, batch: Batch, origin: tuple[_Dealing, int], args: Any) -> None:

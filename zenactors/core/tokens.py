@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
+
+from zenactors.core.dead_letters import DeadLetter
 
 
 class TokenOutcome(enum.Enum):
@@ -24,6 +26,7 @@ class TokenOutcome(enum.Enum):
 OnDone = Callable[[TokenOutcome], Any]
 
 ENDED = -1
+ANY_INCARNATION = 0
 
 
 class Token:
@@ -39,6 +42,7 @@ class Token:
         pending: How many unfinished events, holds and tokens it waits for; `ENDED` once it has
             ended, for good.
         outcome: The worst outcome so far.
+        skip: How many callbacks of its event's chain are passed over first; only in a replay.
 
     Thread: the one that holds the dispatcher's state, except `__init__`.
     """
@@ -53,6 +57,8 @@ class Token:
         "position",
         "since",
     )
+
+    skip: ClassVar[int] = 0
 
     def __init__(
         self,
@@ -80,6 +86,61 @@ class Token:
                 return token.position
             token = token.parent
         return None
+
+    def pass_over(self, count: int) -> None:
+        """Count off callbacks that are passed over. Thread: that of their component."""
+        raise AssertionError("Only a replay passes over callbacks.")
+
+    def replay(self) -> ReplayToken | None:
+        """Return the token of the replay that this one is, or has come of. Thread: any."""
+        token: Token | None = self
+        while token is not None:
+            if isinstance(token, ReplayToken):
+                return token
+            token = token.parent
+        return None
+
+
+class ReplayToken(Token):
+    """The token of a dead letter's replay. Its end is for zenactors itself, in any incarnation.
+
+    Args:
+        owner: The index of the component in whose thread `on_done` is called.
+        on_done: As for `Token`.
+        since: As for `Token`.
+        letter: The letter, as it was before.
+        event: The event as which it is replayed.
+        skip: How many callbacks of the event's chain had handled the letter's event before it
+            failed: it begins behind them. The threads of their components count them off, one after
+            the other.
+    """
+
+    __slots__ = ("event", "letter", "skip")
+
+    skip: int  # type: ignore[misc] # of each replay
+
+    def __init__(
+        self, owner: int, on_done: OnDone, since: float, letter: DeadLetter, event: Any, skip: int
+    ) -> None:
+        super().__init__(owner, ANY_INCARNATION, on_done, None, since, letter.position)
+        self.letter = letter
+        self.event = event
+        self.skip = skip
+
+    def pass_over(self, count: int) -> None:
+        """Count off callbacks that are passed over. Thread: that of their component."""
+        self.skip -= count
+
+    def failed_again(self, failed: DeadLetter, token: Token) -> DeadLetter:
+        """Return the letter after its replay has failed, too.
+
+        Args:
+            failed: The letter of the event that failed: its own, or one that came of it.
+            token: The token of that event.
+        """
+        letter = self.letter
+        is_own = token is self and failed.event == self.event == letter.event
+        return letter.failed_again(failed, is_own=is_own)
 
 
 class Tracked:

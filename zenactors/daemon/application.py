@@ -28,7 +28,14 @@ _ARGUMENTS = ("components", "schedule", "schedule_next", "schedule_at", "schedul
 
 # These are made absolute at once, because a daemon changes its directory.
 _PATHS = ("config_file", "config_dir", "pid_file", "chroot_dir")
-_PATHS_INSIDE = ("log_file", "state_file", "runlog_dir", "work_dir")  # inside chroot_dir
+_PATHS_INSIDE = (  # inside chroot_dir
+    "log_file",
+    "state_file",
+    "dead_letter_file",
+    "runlog_dir",
+    "work_dir",
+)
+_OF_INSTANCE = ("state_file", "dead_letter_file")  # with `paralel`, each has its own
 
 
 class BaseApp(ApplicationNames):
@@ -159,9 +166,9 @@ class BaseApp(ApplicationNames):
         for key in _PATHS if config[self.CONFIG_CHROOT_DIR] else (*_PATHS, *_PATHS_INSIDE):
             if config[key]:
                 config[key] = self._absolute(key, config[key])
-        if self._pid is not None and config[self.CONFIG_STATE_FILE]:
-            own = with_serial(config[self.CONFIG_STATE_FILE], self._pid)
-            config[self.CONFIG_STATE_FILE] = str(own)
+        for key in _OF_INSTANCE:
+            if self._pid is not None and config[key]:
+                config[key] = str(with_serial(config[key], self._pid))
         config[self.CORE] = self._core(config, configuration)
         self.derive(config)
         self.name = config[self.CONFIG_NAME]

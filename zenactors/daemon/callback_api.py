@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import tenacity
 
     from zenactors.actors.dispatcher import Dispatcher
+    from zenactors.actors.letter_box import LetterBox
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.actors.token_holds import TokenHold
@@ -96,6 +97,16 @@ class CallbackApi:
     def abandoned(self) -> list[str]:
         """Return the component of each abandoned thread that still runs."""
         return self.dispatcher.abandoned()
+
+    @property
+    def dead_letters(self) -> LetterBox:
+        """The last 1,000 events that could not be handled; called, it returns them as a list."""
+        return self.dispatcher.dead_letters
+
+    @property
+    def replaying(self) -> DeadLetter | None:
+        """The dead letter whose replay the event under way is, or None. Thread: own."""
+        return self.dispatcher.replaying
 
     def dead_letter(
         self, event: Any, args: Any, cause: BaseException | str, *, position: Any = None

@@ -37,6 +37,7 @@ from zenactors.errors import (
     EXIT_FORCED_STOP,
     EXIT_START_FAILED,
     ComponentStartError,
+    ConfigurationError,
     NotRunningError,
     UnknownEventError,
 )
@@ -197,7 +198,7 @@ class MainLoop:
                 on_ready()
             dispatcher.wait_for_end()
             self.report = dispatcher.stop()
-        except UnknownEventError as cause:
+        except (UnknownEventError, ConfigurationError) as cause:
             try_to_log("ERROR", "{cause}", cause=cause)
             return self._leave(dispatcher, EXIT_CONFIG)
         except ComponentStartError as cause:

@@ -16,6 +16,7 @@ from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.incidents import try_to_log
 from zenactors.actors.runtime import Runtime
 from zenactors.core.clock import Clock, SystemClock, to_seconds
+from zenactors.core.events import CONTROL_EVENTS, EVENT_START
 from zenactors.daemon.builtin_events import BuiltinEvents, ControlComponent, MaintenanceEvents
 from zenactors.daemon.component_set import ComponentSet
 from zenactors.daemon.daemon_base import DaemonBase
@@ -206,6 +207,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             stop_timeout=self.c("stop_timeout"),
         )
         dispatcher.exit_when_idle = self.exit_when_idle
+        dispatcher.dead_letter_file = self.c("dead_letter_file")
         terminal = self.terminal or Terminal()
         with contextlib.nullcontext() if self._simulated else children_have_statuses():
             status = self._main_loop.serve(
@@ -260,6 +262,19 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             clock=self._clock,
             runtime=self._runtime,
         )
+
+    def only_handle(self, dead_letter_file: str, *, sources: bool) -> None:
+        """Run without initial events, to replay dead letters. For `zenactors dead-letters`.
+
+        Args:
+            dead_letter_file: Where what becomes of them is recorded.
+            sources: False: without the components that no event reaches.
+        """
+        self.__dict__.pop("dispatcher", None)
+        self._initial = {method: [] for method in self._initial}
+        self.config = {**self.config, "dead_letter_file": dead_letter_file}
+        if not sources:
+            self.components[:] = [each for each in self.components if _is_reached(each)]
 
     def attach_runtime(
         self,
@@ -375,6 +390,12 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             self.EVENT_LOG_STATISTICS: self.c(self.CONFIG_STATS_INTERVAL),
             self.EVENT_SAVE_RUNLOG: self.c(self.CONFIG_RUNLOG_INTERVAL) if keeps else 0.0,
         }
+
+
+def _is_reached(component: Any) -> bool:
+    """Return True if a component handles events of the program's own."""
+    events = {handler["event"] for handler in component.get_events()}
+    return not events <= CONTROL_EVENTS | {EVENT_START}
 
 
 def _timed(argument: str, entries: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:

@@ -29,6 +29,7 @@ from zenactors.testing.files import VirtualFiles
 from zenactors.testing.probe import Probe
 
 if TYPE_CHECKING:
+    from zenactors.actors.letter_box import LetterBox
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.actors.shutdown import StopReport
     from zenactors.core.dead_letters import DeadLetter
@@ -61,6 +62,7 @@ class Harness:
         policy: As for `Dispatcher`.
         config: As for `Dispatcher`.
         exit_when_idle: As for `Dispatcher`.
+        dead_letter_file: As for `Dispatcher`; among `files`, if these are given.
         clock: The virtual clock; `step()` lets its wall time jump. Also an attribute.
         files: The files that the stock components use instead of the disk: `VirtualFiles`, or
             contents by path. None: the disk.
@@ -85,6 +87,7 @@ class Harness:
         policy: EventPolicy | None = None,
         config: Mapping[str, Any] | None = None,
         exit_when_idle: bool = False,
+        dead_letter_file: str | None = None,
         clock: VirtualClock | None = None,
         files: VirtualFiles | Mapping[str, str | bytes] | None = None,
         faults: Sequence[Fault] = (),
@@ -108,6 +111,7 @@ class Harness:
         own = Random(rng.random()) if rng is not None else Random(0)  # noqa: S311
         self._faults = Faults(faults, own, self.clock, self._note_fault)
         self._runtime = SimulatedRuntime(self._hub, self.trace, self._faults, interrupt=interrupt)
+        self._runtime.record_files = self._files
         self._main: SimulatedMain | None = None
         self._spawned: set[Task] = set()
         self._hooks_read = 0
@@ -129,6 +133,7 @@ class Harness:
                 policy=policy,
                 config=config,
                 exit_when_idle=exit_when_idle,
+                dead_letter_file=dead_letter_file,
                 clock=self.clock,
                 runtime=self._runtime,
             )
@@ -351,11 +356,13 @@ class Harness:
             raise UnknownEventError(event, known=counts)
         return counts[event].completed
 
-    def dead_letters(self) -> list[DeadLetter]:
-        """Return the events that could not be handled, oldest first, and mark them as read."""
-        letters = self._dispatcher.dead_letters()
-        self._last_read = max((letter.number for letter in letters), default=0)
-        return letters
+    @property
+    def dead_letters(self) -> LetterBox:
+        """The events that could not be handled; called, it lists them and marks them as read."""
+        return self._dispatcher.dead_letters.read_by(self._note_read)
+
+    def _note_read(self, letters: Sequence[DeadLetter]) -> None:
+        self._last_read = max((letter.number for letter in letters), default=self._last_read)
 
     def unread_dead_letters(self) -> list[DeadLetter]:
         """Return the dead letters that `dead_letters()` has not returned yet."""

@@ -21,6 +21,7 @@ from zenactors.testing._leaks import Watch, stack_of
 
 if TYPE_CHECKING:
     from zenactors.actors.dispatcher import Dispatcher
+    from zenactors.actors.letter_box import LetterBox
     from zenactors.actors.shutdown import StopReport
     from zenactors.core.clock import VirtualClock
     from zenactors.core.dead_letters import DeadLetter
@@ -289,10 +290,12 @@ def _reading_dispatcher() -> type[Any]:
 
         _last_read = 0
 
-        def dead_letters(self) -> list[DeadLetter]:
-            letters = super().dead_letters()
-            self._last_read = max((letter.number for letter in letters), default=0)
-            return letters
+        @property
+        def dead_letters(self) -> LetterBox:
+            return super().dead_letters.read_by(self._note_read)
+
+        def _note_read(self, letters: Sequence[DeadLetter]) -> None:
+            self._last_read = max((letter.number for letter in letters), default=self._last_read)
 
         def unread_dead_letters(self) -> list[DeadLetter]:
             return letters_after(self._last_read, super().dead_letters())

@@ -1,0 +1,268 @@
+"""Dead letters as lines of JSON: a file to which lines are only appended. Pure: no I/O, no clock.
+
+Each line is an object with the keys `record` and `id`. A `letter` line is a whole letter; a later
+one with the same id takes its place. A `replayed` or `purged` line says that it is gone.
+
+Values that JSON does not have are objects with one key, which begins with `$`:
+
+    {"$bytes": "aGk="} {"$bytearray": "aGk="} {"$tuple": […]} {"$set": […]} {"$frozenset": […]}
+    {"$dict": [[key, value], …]} {"$float": "nan"} {"$int": "0x…"} {"$repr": "…"}
+
+All can be read back but the last one, which stands for any other object: a letter with one in its
+args can be shown, but not replayed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+from zenactors.core.dead_letters import DeadLetter
+from zenactors.core.text import short_repr
+
+MAX_DEPTH = 50
+"""How deep values may be nested. What is deeper becomes a `$repr`, and so does what is a ring."""
+
+_PLAIN_BITS = 63  # of a whole number that every reader of JSON takes
+_COLLECTIONS: dict[type, str] = {tuple: "$tuple", set: "$set", frozenset: "$frozenset"}
+_NUMBERS = ("incarnation", "attempts", "deliveries", "first", "last")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NotReplayable:
+    """Stands for an object that could not be written as JSON.
+
+    Attributes:
+        text: Its `repr`.
+    """
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+class RecordedError(Exception):
+    """Stands for an exception that was read from a file. Its class has the name of the original."""
+
+
+def to_json(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """Return what a value is as JSON. It never raises, unless the value's own `repr` is fatal."""
+    kind = type(value)
+    if value is None or kind is bool or kind is str:
+        return value
+    if kind is int:
+        return value if value.bit_length() <= _PLAIN_BITS else {"$int": hex(value)}
+    if kind is float:
+        return value if math.isfinite(value) else {"$float": str(value)}
+    if kind is bytes or kind is bytearray:
+        return {f"${kind.__name__}": base64.b64encode(value).decode()}
+    if depth > 0:
+        if kind is list:
+            return [to_json(each, depth - 1) for each in value]
+        if kind is dict:
+            return _table(value, depth - 1)
+        if kind in _COLLECTIONS:
+            return {_COLLECTIONS[kind]: [to_json(each, depth - 1) for each in value]}
+    return {"$repr": short_repr(value)}
+
+
+def _table(value: dict[Any, Any], depth: int) -> Any:
+    is_mark = len(value) == 1 and str(next(iter(value))).startswith("$")
+    if is_mark or any(type(key) is not str for key in value):
+        pairs = [[to_json(key, depth), to_json(each, depth)] for key, each in value.items()]
+        return {"$dict": pairs}
+    return {key: to_json(each, depth) for key, each in value.items()}
+
+
+def from_json(value: Any) -> Any:
+    """Return the value that `to_json` was given, as far as it can be known.
+
+    Raises:
+        ValueError: A mark is unknown, or its content is wrong.
+    """
+    if isinstance(value, list):
+        return [from_json(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        ((mark, content),) = value.items()
+        if mark.startswith("$"):
+            return _marked(mark, content)
+    return {key: from_json(each) for key, each in value.items()}
+
+
+def _marked(mark: str, content: Any) -> Any:
+    read = _MARKS.get(mark)
+    if read is None:
+        raise ValueError(f"unknown mark {mark!r}")
+    try:
+        return read(content)
+    except (TypeError, AttributeError, binascii.Error) as cause:
+        raise ValueError(f"wrong content of {mark!r}: {cause}") from cause
+
+
+_MARKS: dict[str, Callable[[Any], Any]] = {
+    "$bytes": lambda text: base64.b64decode(text, validate=True),
+    "$bytearray": lambda text: bytearray(base64.b64decode(text, validate=True)),
+    "$tuple": lambda items: tuple(map(from_json, items)),
+    "$set": lambda items: set(map(from_json, items)),
+    "$frozenset": lambda items: frozenset(map(from_json, items)),
+    "$dict": lambda pairs: {from_json(key): from_json(each) for key, each in pairs},
+    "$float": float,
+    "$int": lambda text: int(text, 16),
+    "$repr": lambda text: NotReplayable(str(text)),
+}
+
+
+def is_replayable(value: Any) -> bool:
+    """Return False if a part of a value could not be written as JSON when it was recorded."""
+    if isinstance(value, dict):
+        return all(is_replayable(key) and is_replayable(each) for key, each in value.items())
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(is_replayable, value))
+    return not isinstance(value, NotReplayable)
+
+
+# --- lines ------------------------------------------------------------------------------------
+
+
+def letter_line(letter: DeadLetter) -> bytes:
+    """Return the line of a letter, with its newline."""
+    record: dict[str, Any] = {"record": "letter", "id": letter.id}
+    record |= {"event": to_json(letter.event), "args": to_json(letter.args)}
+    record |= {"component": letter.component, "callback": letter.callback}
+    record["cause"] = {"type": type(letter.cause).__name__, "text": _text_of(letter.cause)}
+    record |= {name: getattr(letter, name) for name in _NUMBERS}
+    record |= {"position": to_json(letter.position), "traceback": letter.traceback}
+    return _line(record)
+
+
+def gone_line(how: Literal["replayed", "purged"], letter_id: str, now: float) -> bytes:
+    """Return the line that says since when a letter is gone, with its newline."""
+    return _line({"record": how, "id": letter_id, "time": now})
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, allow_nan=False).encode() + b"\n"
+
+
+def _text_of(cause: BaseException) -> str:
+    try:
+        return str(cause)
+    except Exception as problem:
+        return f"<its text raises {type(problem).__name__}>"
+
+
+def fields_of(letter: DeadLetter) -> dict[str, Any]:
+    """Return a letter as a value of JSON: what its line holds."""
+    fields: dict[str, Any] = json.loads(letter_line(letter))
+    del fields["record"]
+    return fields
+
+
+@dataclasses.dataclass(slots=True)
+class Records:
+    """The content of a file.
+
+    Attributes:
+        letters: The letters that are not gone, by id, in the order in which they first failed.
+        newest: The line of each of these.
+        lines: How many lines it has.
+        broken: The numbers of the lines that are no records, from 1: a line that a crash has torn,
+            say.
+    """
+
+    letters: dict[str, DeadLetter] = dataclasses.field(default_factory=dict)
+    newest: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    lines: int = 0
+    broken: list[int] = dataclasses.field(default_factory=list)
+
+
+def read_records(lines: Iterable[bytes]) -> Records:
+    """Return what lines hold. Lines that are no records are noted and left out; it never raises."""
+    records = Records()
+    for line in lines:
+        records.lines += 1
+        if not line.strip():
+            continue  # it repairs a torn one
+        try:
+            _take(records, line, json.loads(line))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            records.broken.append(records.lines)
+    return records
+
+
+def _take(records: Records, line: bytes, record: dict[str, Any]) -> None:
+    letter_id = record["id"]
+    if record["record"] == "letter":
+        records.letters[letter_id] = _letter(record)
+        records.newest[letter_id] = line
+    elif record["record"] in ("replayed", "purged"):
+        records.letters.pop(letter_id, None)
+        records.newest.pop(letter_id, None)
+    else:
+        raise ValueError("unknown record")
+
+
+def _letter(record: dict[str, Any]) -> DeadLetter:
+    cause = record["cause"]
+    kind = type(str(cause["type"]), (RecordedError,), {})
+    return DeadLetter(
+        from_json(record["event"]),
+        from_json(record["args"]),
+        str(record["component"]),
+        str(record["callback"]),
+        kind(str(cause["text"])),
+        **{name: record[name] for name in _NUMBERS},
+        position=from_json(record["position"]),
+        trace=str(record["traceback"]),
+        id=str(record["id"]),
+    )
+
+
+# --- filters ----------------------------------------------------------------------------------
+
+Where = Callable[[DeadLetter], Any]
+
+
+def matching(
+    letters: Iterable[DeadLetter],
+    *,
+    event: Any = None,
+    component: str | None = None,
+    where: Where | None = None,
+) -> list[DeadLetter]:
+    """Return the letters that meet all conditions.
+
+    Args:
+        letters: From these.
+        event: The name of their event. None: of any.
+        component: The component that failed. None: any.
+        where: Called with a letter; the result is true for those to return.
+    """
+    return [
+        letter
+        for letter in letters
+        if (event is None or letter.event == event)
+        and (component is None or letter.component == component)
+        and (where is None or where(letter))
+    ]
+
+
+def has_field(letter: DeadLetter, key: str, text: str) -> bool:
+    """Return True if a key of a letter's args, or else a field of the letter, has this text.
+
+    For the command line. The field `cause` is the class of the exception.
+    """
+    if isinstance(letter.args, dict) and key in letter.args:
+        return str(letter.args[key]) == text
+    if key == "cause":
+        return type(letter.cause).__name__ == text
+    fields = ("id", "event", "args", "component", "callback", "position", *_NUMBERS)
+    return key in fields and str(getattr(letter, key)) == text

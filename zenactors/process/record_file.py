@@ -1,0 +1,192 @@
+"""A file to which one process appends whole lines, so that a `kill -9` loses none of them.
+
+It is open for the process's life and locked, so that no other program rewrites it meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+MODE = 0o600  # of a new file: only its owner may read what events hold
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_MAX_REPLACED = 10  # times: whoever replaces the file more often while it is opened has a bug
+
+
+class RecordFiles(Protocol):
+    """The file operations that it needs; names and errors are those of `os`."""
+
+    def open(self, path: str, flags: int, mode: int = 0o777, /) -> int:
+        """Open a file."""
+        ...
+
+    def close(self, fd: int, /) -> None:
+        """Close a descriptor."""
+        ...
+
+    def read(self, fd: int, size: int, /) -> bytes:
+        """Read up to `size` bytes."""
+        ...
+
+    def write(self, fd: int, data: bytes, /) -> int:
+        """Write; return how many bytes were written."""
+        ...
+
+    def lseek(self, fd: int, offset: int, whence: int, /) -> int:
+        """Set the position; return it."""
+        ...
+
+    def fstat(self, fd: int, /) -> os.stat_result:
+        """Return the status of an open file."""
+        ...
+
+    def stat(self, path: str, /) -> os.stat_result:
+        """Return the status of the file at a path."""
+        ...
+
+
+class SystemRecordFiles:
+    """Those of the operating system. Thread: any."""
+
+    open = staticmethod(os.open)
+    close = staticmethod(os.close)
+    read = staticmethod(os.read)
+    write = staticmethod(os.write)
+    lseek = staticmethod(os.lseek)
+    fstat = staticmethod(os.fstat)
+    stat = staticmethod(os.stat)
+
+    @staticmethod
+    def lock(fd: int) -> None:
+        """Lock an open file until it is closed. Raises `BlockingIOError` if another has it."""
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class RecordFile:
+    """An open, locked file.
+
+    Args:
+        path: The file. It is made with mode 0600 if it does not exist. A symbolic link is refused.
+        files: The file operations.
+
+    Raises:
+        OSError: It cannot be opened; its `filename` is the path. `BlockingIOError`: another process
+            has it open.
+
+    Thread: one at a time.
+    """
+
+    def __init__(self, path: str, files: RecordFiles | None = None) -> None:
+        self.path = path
+        self._files = files or SystemRecordFiles()
+        self._fd: int | None = None
+        self._is_torn = False
+        self._open()
+
+    def _open(self) -> None:
+        for _ in range(_MAX_REPLACED):
+            fd = self._files.open(self.path, _FLAGS, MODE)
+            try:
+                self._take(fd)
+                if self._is_at_path(fd):  # else it was replaced before it was locked
+                    self._fd = fd
+                    return
+            except BlockingIOError as cause:
+                self._files.close(fd)
+                raise BlockingIOError(
+                    cause.errno, "Another program has it open", self.path
+                ) from cause
+            except BaseException:  # on any error, the descriptor is closed
+                self._files.close(fd)
+                raise
+            self._files.close(fd)
+        raise OSError(errno.EBUSY, "It is replaced again and again", self.path)
+
+    def _take(self, fd: int) -> None:
+        mode = self._files.fstat(fd).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):
+            raise OSError(errno.EINVAL, "It is not a regular file", self.path)
+        lock: Any = getattr(self._files, "lock", None)
+        if lock is not None:
+            lock(fd)
+        self._is_torn = False
+        if stat.S_ISREG(mode) and self._files.lseek(fd, 0, os.SEEK_END):
+            self._files.lseek(fd, -1, os.SEEK_END)
+            self._is_torn = self._files.read(fd, 1) != b"\n"
+
+    def _is_at_path(self, fd: int) -> bool:
+        try:
+            found = self._files.stat(self.path)
+        except FileNotFoundError:
+            return False
+        mine = self._files.fstat(fd)
+        return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
+
+    def append(self, line: bytes) -> None:
+        """Write a line: when it returns, the system has all of it. If a line before is torn, mend.
+
+        If the file was renamed or removed meanwhile, a new one is made at its path.
+
+        Raises:
+            OSError: It was not written, or not all of it.
+        """
+        if self._fd is not None and not self._is_at_path(self._fd):
+            self.close()
+        if self._fd is None:
+            self._open()
+        fd = self._fd
+        assert fd is not None
+        data = b"\n" + line if self._is_torn else line
+        written = 0
+        try:
+            while written < len(data):
+                written += self._files.write(fd, data[written:])
+        finally:
+            if written:
+                self._is_torn = data[written - 1 : written] != b"\n"
+
+    def rewrite(self, lines: Iterable[bytes]) -> None:
+        """Put other lines in place of the file's content: all of them, or none.
+
+        The file keeps its owner and mode. It stays locked until it is closed, and is not to be
+        appended to. For the operating system's files only. Blocks until the disk has it.
+
+        Raises:
+            OSError: The file is unchanged.
+        """
+        assert self._fd is not None
+        path = Path(self.path)
+        mine = os.fstat(self._fd)
+        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with open(fd, "wb") as file:  # noqa: PTH123 - a descriptor
+                file.writelines(lines)
+                file.flush()
+                os.fchmod(fd, stat.S_IMODE(mine.st_mode))
+                if (mine.st_uid, mine.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(fd, mine.st_uid, mine.st_gid)
+                os.fsync(fd)
+            os.replace(name, path)  # noqa: PTH105 - symmetrical to mkstemp
+        except BaseException:  # whatever it was, no half-written file remains
+            with contextlib.suppress(OSError):
+                os.unlink(name)  # noqa: PTH108
+            raise
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def close(self) -> None:
+        """Close and unlock it. A later `append` opens it again."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with contextlib.suppress(OSError):
+                self._files.close(fd)

@@ -134,6 +134,27 @@ class ConfigurationError(ZenDaemonException):
     """
 
 
+class StateStoreError(ZenDaemonException):
+    """A component's state store cannot be opened, read or written. The message is for the user.
+
+    What was saved before is still there.
+    """
+
+
+class ProcessDiedError(ZenDaemonException):
+    """The cause of a dead letter: earlier processes died while they handled the event.
+
+    Nothing raises it. The event was not handled again; see `Checkpoints`.
+
+    Attributes:
+        times: How many processes died.
+    """
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+        super().__init__(f"the process died here {times} time{'s' * (times != 1)}")
+
+
 class ReloadError(ZenDaemonException):
     """The new configuration cannot be applied. The daemon continues with the old one."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
+import secrets
 import stat
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from zenactors.components._files import SYSTEM_FILES
+from zenactors.components._replace_file import replace_file
 from zenactors.config.redaction import json_text
 
 
@@ -29,7 +29,9 @@ def save_json(path: Path, value: Any, mode: int = 0o600) -> None:
     try:
         if not _may_be_replaced(path):
             raise OSError(errno.EINVAL, "It is not a regular file")
-        _replace(path, text, mode)
+        # Its name cannot be foreseen: the directory may be one that others write to.
+        aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        replace_file(str(path), text.encode(), SYSTEM_FILES, aside=str(aside), mode=mode)
     except OSError as cause:
         raise OSError(cause.errno, cause.strerror, str(path)) from cause
 
@@ -40,18 +42,3 @@ def _may_be_replaced(path: Path) -> bool:
     except FileNotFoundError:
         return True
     return stat.S_ISREG(found) or stat.S_ISLNK(found)
-
-
-def _replace(path: Path, text: str, mode: int) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        os.replace(name, path)  # noqa: PTH105 - symmetrical to mkstemp
-    except BaseException:  # whatever it was, no half-written file remains
-        with contextlib.suppress(OSError):
-            os.unlink(name)  # noqa: PTH108
-        raise

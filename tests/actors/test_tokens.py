@@ -16,7 +16,7 @@ from zenactors.core.tokens import OpenTokens, Token, TokenOutcome
 from zenactors.errors import RestartComponent, ZenDaemonStopException
 from zenactors.testing.harness import Harness
 
-DONE, FAILED = TokenOutcome.DONE, TokenOutcome.FAILED
+DONE, FAILED, LEFT = TokenOutcome.DONE, TokenOutcome.FAILED, TokenOutcome.LEFT
 
 
 class Source(ZenDaemonComponent):
@@ -245,7 +245,7 @@ def test_an_event_with_on_done_inside_another_is_a_part_of_it() -> None:
         harness.dead_letters()
 
 
-def test_what_a_stop_leaves_undone_is_failed_before_the_source_is_torn_down() -> None:
+def test_what_a_stop_leaves_undone_is_left_before_the_source_is_torn_down() -> None:
     class Careful(Source):
         def teardown(self, daemon: Any) -> None:
             self.outcomes.append(("teardown", DONE))
@@ -254,10 +254,10 @@ def test_what_a_stop_leaves_undone_is_failed_before_the_source_is_torn_down() ->
     step = Step(lambda daemon, number: daemon.queue.schedule_after(60, "later", number) and None)
     with Harness([source, step, Step(None, "later", name="later")]) as harness:
         go(harness, 1)
-    assert source.outcomes == [(1, FAILED), ("teardown", DONE)]
+    assert source.outcomes == [(1, LEFT), ("teardown", DONE)]
 
 
-def test_what_follows_an_immediate_stop_is_failed() -> None:
+def test_what_follows_an_immediate_stop_is_left() -> None:
     def stop(_daemon: Any, number: int) -> None:
         if number == 2:
             raise ZenDaemonStopException
@@ -267,8 +267,8 @@ def test_what_follows_an_immediate_stop_is_failed() -> None:
         go(harness, 1, 2, 3)
     assert sorted(source.outcomes, key=lambda each: each[0]) == [
         (1, DONE),
-        (2, FAILED),
-        (3, FAILED),
+        (2, LEFT),
+        (3, LEFT),
     ]
 
 
@@ -280,7 +280,7 @@ def test_a_system_exit_does_not_complete_its_event() -> None:
     with Harness([source, Step(leave)]) as harness:
         go(harness, 1)
         harness.dead_letters()
-    assert source.outcomes == [(1, FAILED)]
+    assert source.outcomes == [(1, LEFT)]
 
 
 def test_replicas_report_each_of_their_events() -> None:
@@ -315,7 +315,7 @@ def test_a_replicas_key_gets_the_args_and_its_failure_fails_the_event() -> None:
         harness.dead_letters()
 
 
-def test_a_restart_of_the_sink_fails_its_holds_and_keeps_the_rest() -> None:
+def test_a_restart_of_the_sink_leaves_its_holds_and_keeps_the_rest() -> None:
     class Sink(Step):
         def cbk(self, daemon: Any, args: Any) -> None:
             if args == "restart":
@@ -326,11 +326,11 @@ def test_a_restart_of_the_sink_fails_its_holds_and_keeps_the_rest() -> None:
     sink = Sink(supervision=Supervision(delay=1.0, retry=Retry(attempts=2)))
     with Harness([source, sink]) as harness:
         go(harness, 1, "restart", 3)
-        assert source.outcomes == [(1, FAILED)]
+        assert source.outcomes == [(1, LEFT)]
         harness.advance(10)
-        assert source.outcomes == [(1, FAILED), ("restart", FAILED)]
+        assert source.outcomes == [(1, LEFT), ("restart", FAILED)]
         harness.dead_letters()
-    assert source.outcomes[2:] == [(3, FAILED)]  # its hold was never released
+    assert source.outcomes[2:] == [(3, LEFT)]  # its hold was never released
 
 
 def test_a_source_that_was_made_anew_does_not_hear_of_its_former_life() -> None:
@@ -476,7 +476,7 @@ def test_a_hold_of_another_component_cannot_be_used() -> None:
         harness.run_until_idle()
         (letter,) = harness.dead_letters()
         assert str(letter.cause).startswith("A hold belongs to the component's own thread")
-    assert source.outcomes == [(1, FAILED)]
+    assert source.outcomes == [(1, LEFT)]
 
 
 def test_a_source_that_is_down_hears_of_nothing() -> None:
@@ -499,7 +499,7 @@ def test_a_source_that_is_down_hears_of_nothing() -> None:
         harness.dead_letters()
 
 
-def test_a_reload_that_makes_a_sink_anew_fails_its_holds() -> None:
+def test_a_reload_that_makes_a_sink_anew_leaves_its_holds() -> None:
     class Sink(Step):
         def cbk(self, daemon: Any, args: Any) -> None:
             self.seen.append(daemon.hold())
@@ -513,7 +513,7 @@ def test_a_reload_that_makes_a_sink_anew_fails_its_holds() -> None:
         change = Change({}, {}, replacement=Sink())
         harness.spawn(lambda: harness.daemon.reconfigure({"step": change}, lambda: None))
         harness.run_until_idle()
-        assert source.outcomes == [(1, DONE), (2, FAILED)]
+        assert source.outcomes == [(1, DONE), (2, LEFT)]
 
 
 def test_on_done_must_be_callable() -> None:
@@ -540,4 +540,4 @@ def test_a_token_ends_once() -> None:
     assert tokens.fail_those_of(0) == [left]
     tokens.add(left)
     tokens.end(left, DONE)
-    assert (len(tokens.finished), tokens.count(), left.outcome) == (2, 0, FAILED)
+    assert (len(tokens.finished), tokens.count(), left.outcome) == (2, 0, LEFT)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from zenactors.core.tokens import OpenTokens, Token, TokenOutcome
 
 
@@ -26,7 +28,7 @@ def test_a_component_that_is_torn_down_takes_only_its_own_tokens_with_it() -> No
         tokens.add(each)
 
     assert tokens.fail_those_of(0) == [outer, inner]
-    assert outer.outcome is inner.outcome is TokenOutcome.FAILED
+    assert outer.outcome is inner.outcome is TokenOutcome.LEFT
     assert tokens.count() == 1
     tokens.end(other, TokenOutcome.DONE)
     tokens.end(inner, TokenOutcome.DONE)  # too late
@@ -34,7 +36,7 @@ def test_a_component_that_is_torn_down_takes_only_its_own_tokens_with_it() -> No
     assert tokens.fail_those_of(0) == []
 
 
-def test_a_token_of_another_component_fails_the_one_that_it_is_a_part_of() -> None:
+def test_a_token_of_another_component_leaves_the_one_that_it_is_a_part_of() -> None:
     tokens = OpenTokens()
     outer = token(0)
     inner = token(1, parent=outer)
@@ -44,4 +46,28 @@ def test_a_token_of_another_component_fails_the_one_that_it_is_a_part_of() -> No
 
     assert tokens.fail_those_of(1) == [inner]
     assert tokens.finished == [outer]
-    assert outer.outcome is TokenOutcome.FAILED
+    assert outer.outcome is TokenOutcome.LEFT
+
+
+@pytest.mark.parametrize("first", TokenOutcome)
+@pytest.mark.parametrize("second", TokenOutcome)
+def test_the_worst_outcome_counts_in_whatever_order_they_come(
+    first: TokenOutcome, second: TokenOutcome
+) -> None:
+    tokens = OpenTokens()
+    tokens.add(outer := token(0))
+    tokens.add(inner := token(1, parent=outer))
+    tokens.end(inner, first)
+    tokens.end(outer, second)
+
+    severity = list(TokenOutcome)
+    assert tokens.finished == [inner, outer]
+    assert outer.outcome is max(first, second, key=severity.index)
+
+
+def test_an_event_that_was_left_outweighs_how_its_report_calls_it() -> None:
+    tokens = OpenTokens()
+    tokens.add(event := token(0))
+    event.is_left = True
+    tokens.end(event, TokenOutcome.FAILED)
+    assert event.outcome is TokenOutcome.LEFT

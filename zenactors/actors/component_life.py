@@ -164,7 +164,7 @@ class ComponentLife(EngineActor):
     def _go_on(self, inheritance: Inheritance) -> None:
         """Deal with what the abandoned thread has left, and plan the restart."""
         self._runner.end_abandoned(inheritance.cause, inheritance.turn)
-        self._fail_holds()
+        self._leave_holds()
         self._flush()
         if inheritance.tells_ends:
             self._listener.ends_told()
@@ -278,14 +278,14 @@ class ComponentLife(EngineActor):
             return
         if not self._is_down:
             self._is_down = True
-            self._fail_holds()
+            self._leave_holds()
             self._tear_down()
             self._reactor.close()
             self._plan_restart(cause)
         if self._ending:
             self._come_up_or_leave()
 
-    def _fail_holds(self) -> None:
+    def _leave_holds(self) -> None:
         for hold in list(self._runner.holds):
             hold.give_up(self._runner)
 
@@ -460,7 +460,7 @@ class ComponentLife(EngineActor):
     ) -> BaseException | None:
         """Be another object from now on, with these options; it is not set up yet."""
         self._tear_down()
-        self._fail_holds()
+        self._leave_holds()
         self._reactor.close()
         if component is None or component is self._component:
             try:

@@ -16,9 +16,9 @@ class TokenHold:
         ...
         hold.release()  # once it was written
 
-    Without `release` or `fail` the event never counts as done, however long that takes; but a
-    restart of this component, and the daemon's stop, fail it. On an event without a token it has no
-    effect.
+    Without `release` or `fail` the event never counts as done, however long that takes; but at a
+    restart of this component, and at the daemon's stop, it counts as left undone. On an event
+    without a token it has no effect.
 
     Args:
         runner: The calling component's.
@@ -58,7 +58,7 @@ class TokenHold:
             )
 
     def give_up(self, runner: BatchRunner) -> None:
-        """Fail, because the component is torn down.
+        """Let the event count as left undone, because the component is torn down.
 
         Args:
             runner: The component's. It is another one than before if the thread that made this hold
@@ -69,7 +69,7 @@ class TokenHold:
         token, self._token = self._token, None
         if token is not None:
             runner.holds.discard(self)
-            runner.children.append(TokenChange(token, TokenOutcome.FAILED))
+            runner.children.append(TokenChange(token, TokenOutcome.LEFT))
 
     def _end(self, outcome: TokenOutcome) -> None:
         self.check_thread()

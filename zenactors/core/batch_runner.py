@@ -305,6 +305,8 @@ class BatchRunner(FailureHandler):
             self._left += len(undone)
             if batch.tracked:
                 failed = [item.token for item in undone if type(item) is Tracked]
+                for token in failed:
+                    token.is_left = True
                 batch.failed = [*(batch.failed or ()), *failed]
             left_items, survivors, self._survivors = batch.items, self._survivors, []
             self._finish(batch, survivors, self._dead, batch.size, last=batch.last)

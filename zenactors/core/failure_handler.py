@@ -231,6 +231,14 @@ class FailureHandler:
             return letter
         return replay.failed_again(letter, token)
 
+    def _leave_token(self) -> None:
+        """Note that the event under way was not handled, and that its source should send it again.
+
+        If it is a dead letter, too, that is because of the exception that has ended the daemon.
+        """
+        if self.token is not None:
+            self.token.is_left = True
+
     def _fail(self, cause: BaseException) -> None:
         self.failure = cause
         self.on_failure()
@@ -297,10 +305,12 @@ class FailureHandler:
     ) -> Fate:
         if isinstance(cause, ZenDaemonStopException):
             self.stopped = True
+            self._leave_token()
             self._incidents.stop_at_once(0, cause)
             return Fate.ENDED
         if isinstance(cause, RetryInterruptedError):
             self._left += not self._goes_on(batch)
+            self._leave_token()
             return Fate.LEFT
         if (
             isinstance(cause, RestartComponent)
@@ -312,6 +322,7 @@ class FailureHandler:
         self._bury(batch, callback, args, cause, attempts)
         if isinstance(cause, SystemExit | KeyboardInterrupt):
             self.stopped = True
+            self._leave_token()
             self._incidents.stop_at_once(exit_status(cause), cause)
         else:
             self.failed(cause)

@@ -20,10 +20,19 @@ class TokenOutcome(enum.Enum):
     """Each was handled by its whole chain, or ended by a callback's FLAG_STOP."""
 
     FAILED = "failed"
-    """One of them became a dead letter, was cancelled, or was left undone."""
+    """One of them became a dead letter or was cancelled, or a sink has failed its hold on it."""
+
+    LEFT = "left"
+    """One of them was left undone, and no dead letter has it: the source should send it again.
+
+    The daemon stops; a callback has ended it (`SystemExit`); or a component had a hold on the event
+    when it was made anew.
+    """
 
 
 OnDone = Callable[[TokenOutcome], Any]
+
+_SEVERITY = {each: number for number, each in enumerate(TokenOutcome)}
 
 ENDED = -1
 ANY_INCARNATION = 0
@@ -43,12 +52,15 @@ class Token:
             ended, for good.
         outcome: The worst outcome so far.
         skip: How many callbacks of its event's chain are passed over first; only in a replay.
+        is_left: One of its events was left undone. Set, before that event is reported, by the
+            thread of the component that had it.
 
-    Thread: the one that holds the dispatcher's state, except `__init__`.
+    Thread: the one that holds the dispatcher's state, except `__init__` and `is_left`.
     """
 
     __slots__ = (
         "incarnation",
+        "is_left",
         "on_done",
         "outcome",
         "owner",
@@ -77,6 +89,12 @@ class Token:
         self.since = since
         self.pending = 0
         self.outcome = TokenOutcome.DONE
+        self.is_left = False
+
+    def worsen(self, outcome: TokenOutcome) -> None:
+        """Let the outcome be at least as bad as this one."""
+        if _SEVERITY[outcome] > _SEVERITY[self.outcome]:
+            self.outcome = outcome
 
     def source_position(self) -> Any:
         """Return the nearest position: this token's own, or that of one it came of. Thread: any."""
@@ -190,8 +208,8 @@ class OpenTokens:
 
     def end(self, token: Token, outcome: TokenOutcome) -> None:
         """Note that an event, or a hold, has ended."""
-        if outcome is TokenOutcome.FAILED and token.pending != ENDED:
-            token.outcome = outcome
+        if outcome is not TokenOutcome.DONE and token.pending != ENDED:
+            token.worsen(TokenOutcome.LEFT if token.is_left else outcome)
         self.end_done((token,))
 
     def end_done(self, tokens: Iterable[Token]) -> None:
@@ -212,16 +230,16 @@ class OpenTokens:
             self.end(token.parent, token.outcome)
 
     def fail_those_of(self, owner: int) -> list[Token]:
-        """End the open tokens of a component as failed. Return them, the oldest first.
+        """End the open tokens of a component as left. Return them, the oldest first.
 
         It is about to be torn down: what has not come by now does not come.
         """
         left = list(self._open.pop(owner, ()))
         for token in left:
             token.pending = ENDED
-            token.outcome = TokenOutcome.FAILED
+            token.outcome = TokenOutcome.LEFT
             if token.parent is not None:
-                self.end(token.parent, TokenOutcome.FAILED)
+                self.end(token.parent, TokenOutcome.LEFT)
         return left
 
     def count(self) -> int:

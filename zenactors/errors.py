@@ -52,6 +52,10 @@ class ZenDaemonStopException(BaseException):
     """
 
 
+class TerminateException(ZenDaemonStopException):
+    """SIGTERM: the daemon's own callback raises it. The end is as clean as one by SIGINT."""
+
+
 class RestartComponent(ZenDaemonComponentException):
     """Raise in a callback to have the component made anew, whatever its policy for errors is.
 

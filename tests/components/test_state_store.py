@@ -76,7 +76,9 @@ def test_what_was_saved_is_there_for_the_next_process(place: tuple[Files, str]) 
     assert store.value is None
 
     store.save(VALUE)
-    store.value["offset"] = 99
+    copy = store.value
+    assert copy is not None
+    copy["offset"] = 99
     assert store.value == VALUE
     assert StateStore(path, files=files).value == VALUE
     store.save([1])
@@ -277,3 +279,39 @@ def test_a_store_that_was_opened_again_meanwhile_replaces_nothing() -> None:
         old.save("late")
     assert StateStore(PATH, files=files).value == "new"
     assert files.paths() == [PATH]
+
+
+class Noted(VirtualFiles):
+    """Notes what is done to which file, as the disk would see it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mkdir("/state")
+        self.done: list[tuple[str, str]] = []
+
+    def _path(self, fd: int) -> str:
+        return dict(self.open_descriptors())[fd]
+
+    def write(self, fd: int, data: bytes | memoryview) -> int:
+        self.done.append(("write", self._path(fd)))
+        return super().write(fd, data)
+
+    def fsync(self, fd: int) -> None:
+        self.done.append(("fsync", self._path(fd)))
+        super().fsync(fd)
+
+    def rename(self, old: str, new: str) -> None:
+        self.done.append(("rename", new))
+        super().rename(old, new)
+
+
+def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_save_returns() -> None:
+    files = Noted()
+    StateStore(PATH, files=files).save(1)
+    aside = "/state/.a.store.1"
+    assert files.done == [
+        ("write", aside),
+        ("fsync", aside),
+        ("rename", PATH),
+        ("fsync", "/state"),
+    ]

@@ -74,6 +74,7 @@ def test_a_right_value_is_kept_in_its_one_form(key: str, given: Any, kept: Any) 
                 "pid_file",
                 "log_file",
                 "state_file",
+                "state_dir",
                 "runlog_dir",
                 "work_dir",
                 "chroot_dir",

@@ -44,6 +44,7 @@ def settings(directory: Path) -> dict[str, Any]:
         "pid_file": "odd.pid",
         "work_dir": "work",
         "state_file": "odd.states",
+        "state_dir": "odd.kept",
         "runlog_dir": "odd.runs",
     }
     return SETTINGS | {key: str(directory / name) for key, name in files.items()}

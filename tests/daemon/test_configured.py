@@ -41,6 +41,7 @@ UNUSUAL: dict[str, Any] = {
     "umask": 0o037,
     "action": "config-view",
     "state_file": "/odd/state",
+    "state_dir": "/odd/kept",
     "runlog_dir": "/odd/runs",
     "stats_interval": 71.0,
     "runlog_interval": 72.0,

@@ -21,6 +21,7 @@ from zenactors.actors.reconfigure import Reconfiguration
 from zenactors.actors.runtime import Runtime
 from zenactors.actors.shutdown import Shutdown, StopReport
 from zenactors.actors.startup import Startup
+from zenactors.actors.state_directory import StateDirectory
 from zenactors.actors.token_holds import TokenHold
 from zenactors.config.plan import plan_for
 from zenactors.core.callbacks import callback_name
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from zenactors.actors.notifier import Notifier
     from zenactors.actors.reactor import ComponentReactor
+    from zenactors.components._state_store import StateStore
     from zenactors.core.batch_runner import BatchRunner
     from zenactors.core.callbacks import Callback
 
@@ -84,6 +86,7 @@ class Dispatcher(DaemonNames):
         exit_when_idle: True asks sources to finish when they have nothing more to read.
         start_timeout: Seconds that each component has for `setup`, and all for `start`.
         stop_timeout: Seconds that a stop may take.
+        state_dir: The directory of the components' state stores; see `state_store`.
         queue_limit: How many events ahead a thread outside may be; None for no limit.
         queue_full: The behaviour of `schedule` at that limit: `"raise"` a `QueueFullError`, or
             `"block"`.
@@ -117,6 +120,7 @@ class Dispatcher(DaemonNames):
         exit_when_idle: bool = False,
         start_timeout: float = 30.0,
         stop_timeout: float = 30.0,
+        state_dir: str | os.PathLike[str] | None = None,
         queue_limit: int | None = None,
         queue_full: Literal["raise", "block"] = "raise",
         dead_letter_file: str | PathLike[str] | None = None,
@@ -139,6 +143,7 @@ class Dispatcher(DaemonNames):
         self._daemon = self if daemon is None else daemon
         self.clock: Clock = clock or SystemClock()
         self._runtime = runtime or Runtime()
+        self._state = StateDirectory(_path(state_dir), self._runtime.files, self._runtime.lock())
         engine = self._engine = Engine(
             self.entries,
             ordering=ordering,
@@ -164,7 +169,12 @@ class Dispatcher(DaemonNames):
         self._report: StopReport | None = None
 
     def configure(
-        self, config: Mapping[str, Any], *, start_timeout: float, stop_timeout: float
+        self,
+        config: Mapping[str, Any],
+        *,
+        start_timeout: float,
+        stop_timeout: float,
+        state_dir: str | None,
     ) -> None:
         """Replace what the constructor was given; for a program that learns it later.
 
@@ -173,6 +183,7 @@ class Dispatcher(DaemonNames):
         self.config = dict(config)
         self.stop_timeout = stop_timeout
         self._startup.timeout = start_timeout
+        self._state.path = state_dir
 
     def exchange(self, components: Sequence[Any], changed: Collection[int]) -> None:
         """Replace components by others that handle the same events. For `zenactors.daemon`.
@@ -259,7 +270,7 @@ class Dispatcher(DaemonNames):
         try:
             if self.dead_letter_file:
                 path = os.fspath(self.dead_letter_file)
-                self._engine.dead_letters.file.open(path, self._runtime.record_files)
+                self._engine.dead_letters.file.open(path, self._runtime.files)
             self._startup.set_up(self._daemon)
         except BaseException:  # as in `start`
             self._shutdown.sweep(self.stop(drain=False))
@@ -287,6 +298,7 @@ class Dispatcher(DaemonNames):
         returns an empty report. Called by the fork.
         """
         self._children.disown()
+        self._state.disown()
         self._report = self._report or StopReport(drained=False)
         self._engine.disown()
 
@@ -327,6 +339,7 @@ class Dispatcher(DaemonNames):
                 # A signal handler may have stopped everything in the middle of that.
                 self._report = self._report or report
                 engine.dead_letters.file.close()
+                self._state.close()
             return self._report
 
     def drain(self, timeout: float | None = None) -> bool:
@@ -430,6 +443,29 @@ class Dispatcher(DaemonNames):
         """
         self._check_not_abandoned()
         return self._children.spawn(argv, **popen_options)
+
+    def state_store(self) -> StateStore:
+        """Return the calling component's state store: one JSON value that survives the process.
+
+        It is a file in `state_dir`, named after the component; each replica has its own. Blocks
+        while the file is read. Thread: own.
+
+        Raises:
+            ConfigurationError: There is no `state_dir`.
+            StateStoreError: The directory or the file cannot be used, or another daemon uses the
+                directory.
+            RuntimeError: If the calling thread is not a component's, or the daemon has stopped.
+        """
+        return self._state.open(self._own_runner("state_store()").name)
+
+    @property
+    def ends_cleanly(self) -> bool:
+        """False once an exception out of a callback, or a bug, ends the daemon."""
+        return self._engine.ends_cleanly
+
+    def release_state(self) -> None:
+        """Close the state stores, as the end of the process does. For `zenactors.testing`."""
+        self._state.close()
 
     def resolve_path(self, path: str) -> str:
         """Return `path`: it is relative to the current directory, unless a daemon has left that."""
@@ -675,3 +711,7 @@ class Dispatcher(DaemonNames):
     def get_state(self) -> dict[str, Any]:
         """Ask every component for its state. One that does not answer is left out."""
         return self._engine.ask_all(ReadState())
+
+
+def _path(state_dir: str | os.PathLike[str] | None) -> str | None:
+    return None if state_dir is None else os.fspath(state_dir)

@@ -22,6 +22,7 @@ from zenactors.errors import (
     EXIT_FAILURE,
     EXIT_GAVE_UP,
     EXIT_SOFTWARE,
+    TerminateException,
     UnknownEventError,
     ZenDaemonStopException,
 )
@@ -63,6 +64,7 @@ class Incidents(abc.ABC):
         restarts: How many times a component was made anew after a failure.
         ended_by: The first exception that ended everything, or None.
         is_forked: This is a forked child: an exception of a callback ends it.
+        ends_cleanly: False once an exception, or a bug, ends everything.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Incidents(abc.ABC):
         self.restarts = 0
         self.ended_by: BaseException | None = None
         self.is_forked = False
+        self.ends_cleanly = True
 
     @abc.abstractmethod
     def halt(self) -> None:
@@ -102,6 +105,12 @@ class Incidents(abc.ABC):
         """The exit status that was set first, or None."""
         return self._status.get("exit")
 
+    def _end(self, status: int, *, cleanly: bool = False) -> None:
+        """End everything, with this exit status if none is set already."""
+        self.ends_cleanly = self.ends_cleanly and cleanly
+        self.set_exit_status(status)
+        self.halt()
+
     # --- callbacks of events (core.batch_runner.IncidentHandler) -------------------------------
 
     def dead_letter(self, letter: DeadLetter) -> None:
@@ -113,8 +122,7 @@ class Incidents(abc.ABC):
             self.notifier.notify()
         if self.policy.on_failure == "stop":
             self.ended_by = self.ended_by or letter.cause
-            self.set_exit_status(EXIT_FAILURE)
-            self.halt()
+            self._end(EXIT_FAILURE)
         if not starting:  # the start raises the exception
             with survive_log():
                 self.dead_letters.log(letter)
@@ -136,8 +144,7 @@ class Incidents(abc.ABC):
             exit_child(status)
         self.halted_with = status
         self.ended_by = self.ended_by or cause
-        self.set_exit_status(status)
-        self.halt()
+        self._end(status, cleanly=isinstance(cause, TerminateException))
         with survive_log():
             level = "DEBUG" if isinstance(cause, ZenDaemonStopException) else "INFO"
             logger.log(level, "A callback stops everything: {cause}", cause=short_repr(cause))
@@ -269,8 +276,7 @@ class Incidents(abc.ABC):
 
     def gave_up(self, component: int, cause: BaseException) -> None:
         """Stop the daemon in an orderly way, as the policy of a component that failed says."""
-        self.set_exit_status(EXIT_GAVE_UP)
-        self.halt()
+        self._end(EXIT_GAVE_UP)
         try_to_log(
             "CRITICAL",
             "Component {name!r} failed: {cause}. Its policy ends the daemon; stopping",
@@ -299,8 +305,7 @@ class Incidents(abc.ABC):
 
     def rollback_failed(self, index: int, cause: BaseException) -> None:
         """End everything: a component works neither with its new options nor with its old ones."""
-        self.set_exit_status(EXIT_SOFTWARE)
-        self.halt()
+        self._end(EXIT_SOFTWARE)
         with survive_log():
             name = self.names[index]
             log_failure(
@@ -328,8 +333,7 @@ class Incidents(abc.ABC):
             self.broken(cause, "the dispatcher")
             return
         self.ended_by = self.ended_by or cause
-        self.set_exit_status(EXIT_FAILURE)
-        self.halt()
+        self._end(EXIT_FAILURE)
         with survive_log():
             logger.error("{cause}", cause=cause)
 
@@ -340,8 +344,7 @@ class Incidents(abc.ABC):
             what: Whose actor it was.
             cause: The exception that ended it, if one did.
         """
-        self.set_exit_status(EXIT_SOFTWARE)
-        self.halt()
+        self._end(EXIT_SOFTWARE)
         with survive_log():
             reason = "without being asked to" if cause is None else f"by {short_repr(cause)}"
             message = "The actor of {what} ended {reason}; stopping"
@@ -349,8 +352,7 @@ class Incidents(abc.ABC):
 
     def descriptors_failed(self, component: str, cause: Exception) -> None:
         """End everything: a component would wait for ever for what it has registered."""
-        self.set_exit_status(EXIT_SOFTWARE)
-        self.halt()
+        self._end(EXIT_SOFTWARE)
         with survive_log():
             logger.bind(component=component).critical(
                 "Component {name!r} cannot wait for its descriptors any more: {cause}; stopping."
@@ -366,8 +368,7 @@ class Incidents(abc.ABC):
             cause: The exception.
             where: The actor that met it.
         """
-        self.set_exit_status(EXIT_SOFTWARE)
-        self.halt()
+        self._end(EXIT_SOFTWARE)
         with survive_log():
             message = "A bug in zenactors, in {where}: {cause}; stopping. Please report it."
             if isinstance(cause, MemoryError):

@@ -19,11 +19,11 @@ from zenactors.core.dispatch_state import DispatchState
 from zenactors.process.diagnostics import stacks
 
 if TYPE_CHECKING:
+    from zenactors.components._files import Files
     from zenactors.core.batch_runner import BatchRunner
     from zenactors.core.callbacks import Handler
     from zenactors.core.chain import Chain
     from zenactors.core.clock import Clock
-    from zenactors.process.record_file import RecordFiles
 
 A = TypeVar("A", bound="pykka.ThreadingActor")
 
@@ -86,8 +86,8 @@ class Runtime:
 
     hands_over = True
 
-    record_files: RecordFiles | None = None
-    """The file operations for dead letters. None: the system's."""
+    files: Files | None = None
+    """The file operations for dead letters and state stores. None: the system's."""
 
     def __init__(self) -> None:
         self.producers: Producers = ThreadProducers()

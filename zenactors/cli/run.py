@@ -56,6 +56,8 @@ Operation:
                              config-view, config-schema, runlog-view or runlogs-list.
   --state-file FILE          File to which SIGUSR2 writes the state.
   --dead-letter-file FILE    Append events that fail to this file, as JSON lines.
+  --state-dir DIR            Directory of what components keep from one run to the next (state
+                             stores).
   --runlog-dir DIR           Directory for runlogs: a summary of each run.
   --stats-interval SECONDS   Seconds between statistics in the log; 0: none.
   --runlog-interval SECONDS  Seconds between saves of the runlog; 0: only at the end.

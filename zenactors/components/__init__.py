@@ -1,8 +1,31 @@
-"""Stock components: sources, parsers and sinks for common tasks."""
+"""Stock components: sources, parsers and sinks for common tasks.
 
-from zenactors.components.access_log import AccessLogParser
-from zenactors.components.statistics import Statistics
-from zenactors.components.tail import FileTailer, Lines
-from zenactors.components.writers import JsonLinesWriter, RawWriter
+The module of a name is imported when the name is first used: every daemon imports this package, for
+the file system.
+"""
 
-__all__ = ["AccessLogParser", "FileTailer", "JsonLinesWriter", "Lines", "RawWriter", "Statistics"]
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zenactors._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from zenactors.components.access_log import AccessLogParser as AccessLogParser
+    from zenactors.components.statistics import Statistics as Statistics
+    from zenactors.components.tail import FileTailer as FileTailer
+    from zenactors.components.tail import Lines as Lines
+    from zenactors.components.writers import JsonLinesWriter as JsonLinesWriter
+    from zenactors.components.writers import RawWriter as RawWriter
+
+    __all__: list[str]
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "access_log": "AccessLogParser",
+            "statistics": "Statistics",
+            "tail": "FileTailer Lines",
+            "writers": "JsonLinesWriter RawWriter",
+        },
+    )

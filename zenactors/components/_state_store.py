@@ -33,7 +33,7 @@ class StateStore:
 
     Args:
         path: The file. Its directory must exist.
-        files: The file system.
+        files: The file system. Default: the machine's.
         warn: Gets one line if a file was set aside.
         generation: How many stores of this file the process has opened, from 1.
 
@@ -51,13 +51,13 @@ class StateStore:
         self,
         path: str,
         *,
-        files: Files = SYSTEM_FILES,
+        files: Files | None = None,
         warn: Callable[[str], None] | None = None,
         generation: int = 1,
     ) -> None:
         self.path = path
         self.generation = generation
-        self._files = files
+        self._files = files or SYSTEM_FILES
         self._warn = warn
         self._closed: str | None = None
         directory, name = os.path.split(path)

@@ -153,6 +153,10 @@ class DaemonOptions(Table):
     dead_letter_file: Annotated[MaybeText, NeedsRestart] = pydantic.Field(
         default=None, description="Append events that fail to this file, as JSON lines."
     )
+    state_dir: Annotated[MaybeText, NeedsRestart] = pydantic.Field(
+        default=None,
+        description="Directory of what components keep from one run to the next (state stores).",
+    )
     runlog_dir: MaybeText = pydantic.Field(
         default=None, description="Directory for runlogs: a summary of each run, as JSON."
     )
@@ -192,7 +196,7 @@ GROUPS = {
         "no_daemon", "paralel", "pid_file", "user", "group", "chroot_dir", "work_dir", "umask",
     ),
     "Operation": (
-        "action", "state_file", "dead_letter_file", "runlog_dir", "stats_interval",
+        "action", "state_file", "dead_letter_file", "state_dir", "runlog_dir", "stats_interval",
         "runlog_interval", "start_timeout", "stop_timeout", "sigterm",
     ),
 }  # fmt: skip

@@ -214,11 +214,33 @@ class DeadLetterBox(Protocol):
         ...
 
 
+class Store(Protocol):
+    """A component's state store: one JSON value that survives the process. Thread: own."""
+
+    @property
+    def value(self) -> Any:
+        """The value that was saved last; None if there is none. A copy each time."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """How many times this process has opened the store: above 1, the component is anew."""
+        ...
+
+    def save(self, value: Any) -> None:
+        """Replace the value. Blocks until the disk has it.
+
+        Raises:
+            StateStoreError: It cannot be written; the old one is still there.
+        """
+        ...
+
+
 class Daemon(Protocol):
     """The `daemon` that callbacks receive.
 
-    `io`, `incarnation`, `hold` and `part_of` belong to the calling component's thread; everything
-    else is safe from any thread.
+    `io`, `incarnation`, `hold`, `part_of` and `state_store` belong to the calling component's
+    thread; everything else is safe from any thread.
     """
 
     FLAG_CONTINUE: Flag
@@ -298,6 +320,15 @@ class Daemon(Protocol):
 
     def part_of(self, hold: Any) -> contextlib.AbstractContextManager[None]:
         """Let what is scheduled in this block count as part of a held event."""
+        ...
+
+    def state_store(self) -> Store:
+        """Return the calling component's state store. Blocks while its file is read."""
+        ...
+
+    @property
+    def ends_cleanly(self) -> bool:
+        """False once an exception out of a callback, or a bug, ends the daemon."""
         ...
 
     def open_tokens(self) -> tuple[int, float]:

@@ -32,6 +32,7 @@ _PATHS_INSIDE = (  # inside chroot_dir
     "log_file",
     "state_file",
     "dead_letter_file",
+    "state_dir",
     "runlog_dir",
     "work_dir",
 )

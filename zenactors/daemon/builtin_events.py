@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from zenactors.actors.incidents import try_to_log
 from zenactors.daemon.names import ApplicationNames
-from zenactors.errors import ZenDaemonStopException
+from zenactors.errors import TerminateException
 
 if TYPE_CHECKING:
     from zenactors.core.callbacks import Handler
@@ -73,7 +73,7 @@ class BuiltinEvents(ApplicationNames):
 
     def cbk_event_terminate(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
         """Stop at once."""
-        raise ZenDaemonStopException("terminate")
+        raise TerminateException("terminate")
 
     def cbk_event_signal_hup(self, daemon: Daemon, args: Any = None) -> tuple[int, Any]:
         """Reload the configuration, unless the daemon stops."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.actors.token_holds import TokenHold
+    from zenactors.components._state_store import StateStore
     from zenactors.core.dead_letters import DeadLetter
 
 
@@ -89,6 +90,15 @@ class CallbackApi:
     def part_of(self, hold: TokenHold) -> contextlib.AbstractContextManager[None]:
         """Let what is scheduled in this block count as part of a held event. Thread: own."""
         return self.dispatcher.part_of(hold)
+
+    def state_store(self) -> StateStore:
+        """Return the calling component's state store; see `Dispatcher.state_store`. Thread: own."""
+        return self.dispatcher.state_store()
+
+    @property
+    def ends_cleanly(self) -> bool:
+        """False once an exception out of a callback, or a bug, ends the daemon."""
+        return self.dispatcher.ends_cleanly
 
     def open_tokens(self) -> tuple[int, float]:
         """Return how many events with an `on_done` are not done, and the age of the oldest."""

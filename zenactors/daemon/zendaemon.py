@@ -205,6 +205,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             self.config,
             start_timeout=self.c("start_timeout"),
             stop_timeout=self.c("stop_timeout"),
+            state_dir=self.c("state_dir"),
         )
         dispatcher.exit_when_idle = self.exit_when_idle
         dispatcher.dead_letter_file = self.c("dead_letter_file")
@@ -254,6 +255,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             config=self.config,
             start_timeout=self.c("start_timeout"),
             stop_timeout=self.c("stop_timeout"),
+            state_dir=self.c("state_dir"),
             queue_limit=self.queue_limit,
             queue_full=self.queue_full,
             daemon=self,

@@ -63,9 +63,10 @@ class Harness:
         config: As for `Dispatcher`.
         exit_when_idle: As for `Dispatcher`.
         dead_letter_file: As for `Dispatcher`; among `files`, if these are given.
+        state_dir: As for `Dispatcher`; a `ZenDaemon` has the configuration key.
         clock: The virtual clock; `step()` lets its wall time jump. Also an attribute.
-        files: The files that the stock components use instead of the disk: `VirtualFiles`, or
-            contents by path. None: the disk.
+        files: The files of the stock components, dead letters and state stores instead of the disk:
+            `VirtualFiles`, or contents by path. None: the disk.
         faults: Faults that happen on purpose.
         interrupt: With a seed, the probability that a callback is interrupted.
         keep: Remember the whole trace, not only its end.
@@ -88,6 +89,7 @@ class Harness:
         config: Mapping[str, Any] | None = None,
         exit_when_idle: bool = False,
         dead_letter_file: str | None = None,
+        state_dir: str | None = None,
         clock: VirtualClock | None = None,
         files: VirtualFiles | Mapping[str, str | bytes] | None = None,
         faults: Sequence[Fault] = (),
@@ -111,7 +113,7 @@ class Harness:
         own = Random(rng.random()) if rng is not None else Random(0)  # noqa: S311
         self._faults = Faults(faults, own, self.clock, self._note_fault)
         self._runtime = SimulatedRuntime(self._hub, self.trace, self._faults, interrupt=interrupt)
-        self._runtime.record_files = self._files
+        self._runtime.files = self._files
         self._main: SimulatedMain | None = None
         self._spawned: set[Task] = set()
         self._hooks_read = 0
@@ -134,6 +136,7 @@ class Harness:
                 config=config,
                 exit_when_idle=exit_when_idle,
                 dead_letter_file=dead_letter_file,
+                state_dir=state_dir,
                 clock=self.clock,
                 runtime=self._runtime,
             )
@@ -194,6 +197,7 @@ class Harness:
         """End every task where it is. Unfinished work is left undone."""
         self._dispatcher.set_done()  # ends loops on daemon.wait(), even those that catch all errors
         self._hub.close()
+        self._dispatcher.release_state()
         self._interrupts.close()
         self._logs.close()
 

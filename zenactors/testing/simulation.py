@@ -48,6 +48,7 @@ class Scenario:
         policy: As for `Dispatcher`.
         config: As for `Dispatcher`.
         exit_when_idle: As for `Dispatcher`.
+        state_dir: As for `Dispatcher`.
         interrupt: The probability that a callback is interrupted in the middle.
     """
 
@@ -62,6 +63,7 @@ class Scenario:
     policy: EventPolicy | None = None
     config: Mapping[str, Any] | None = None
     exit_when_idle: bool = False
+    state_dir: str | None = None
     interrupt: float = INTERRUPT
 
 
@@ -159,6 +161,7 @@ def simulate(
         policy=scenario.policy,
         config=scenario.config,
         exit_when_idle=scenario.exit_when_idle,
+        state_dir=scenario.state_dir,
         files=files,
         faults=scenario.faults,
         interrupt=scenario.interrupt,

@@ -164,7 +164,7 @@ def test_whole_program_runs(block: Block, tmp_path: Path) -> None:
         assert shown in done.stdout
 
 
-@pytest.mark.parametrize("name", ["supervision", "delivery"])
+@pytest.mark.parametrize("name", ["supervision", "delivery", "checkpoints"])
 def test_the_first_program_of_a_page_prints_what_the_page_shows(name: str, tmp_path: Path) -> None:
     program, output, *_ = blocks_of(ROOT / f"docs/{name}.md")
     assert (program.language, output.language) == ("python", "")

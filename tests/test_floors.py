@@ -40,9 +40,11 @@ GROUND = (
 ROOF = ("zenactors", "zenactors.__main__", "zenactors.demo")  # above all floors
 COMPONENTS_MAY = (
     "zenactors.core.callbacks",
+    "zenactors.core.checkpoint_flow",  # users import what is made of it, `Checkpoints`
     "zenactors.core.clock",
     "zenactors.core.component",
     "zenactors.core.daemon_api",
+    "zenactors.core.tokens",
     *GROUND,
 )
 CLOCK_CALLS = {

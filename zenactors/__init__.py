@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from zenactors._version import __version__ as __version__
     from zenactors.actors.dispatcher import Dispatcher as Dispatcher
     from zenactors.actors.shutdown import StopReport as StopReport
+    from zenactors.components._state_store import StateStore as StateStore
+    from zenactors.components.checkpoints import Checkpoints as Checkpoints
     from zenactors.core.callbacks import FLAG_CONTINUE as FLAG_CONTINUE
     from zenactors.core.callbacks import FLAG_STOP as FLAG_STOP
     from zenactors.core.callbacks import Flag as Flag
@@ -50,10 +52,12 @@ if TYPE_CHECKING:
     from zenactors.errors import ConfigurationError as ConfigurationError
     from zenactors.errors import HardLimitError as HardLimitError
     from zenactors.errors import NotRunningError as NotRunningError
+    from zenactors.errors import ProcessDiedError as ProcessDiedError
     from zenactors.errors import QueueEmptyException as QueueEmptyException
     from zenactors.errors import QueueFullError as QueueFullError
     from zenactors.errors import RestartComponent as RestartComponent
     from zenactors.errors import RetryInterruptedError as RetryInterruptedError
+    from zenactors.errors import StateStoreError as StateStoreError
     from zenactors.errors import UnknownEventError as UnknownEventError
     from zenactors.errors import UnknownKeyError as UnknownKeyError
     from zenactors.errors import ZenDaemonComponentException as ZenDaemonComponentException
@@ -69,6 +73,8 @@ else:
             "_version": "__version__",
             "actors.dispatcher": "Dispatcher",
             "actors.shutdown": "StopReport",
+            "components._state_store": "StateStore",
+            "components.checkpoints": "Checkpoints",
             "core.callbacks": "FLAG_CONTINUE FLAG_STOP Flag Handler gen_event_handler handles",
             "core.chain_state": "Counts",
             "core.clock": "Clock SystemClock VirtualClock",
@@ -88,9 +94,9 @@ else:
             "daemon.zendaemon": "MAX_STOP_TIMEOUT ZenDaemon",
             "demo": "DemoDaemonComponent DemoZenDaemon",
             "errors": "AbandonedError ComponentStartError ConfigurationError HardLimitError "
-            "NotRunningError QueueEmptyException "
-            "QueueFullError RestartComponent RetryInterruptedError UnknownEventError "
-            "UnknownKeyError ZenDaemonComponentException ZenDaemonException "
+            "NotRunningError ProcessDiedError QueueEmptyException "
+            "QueueFullError RestartComponent RetryInterruptedError StateStoreError "
+            "UnknownEventError UnknownKeyError ZenDaemonComponentException ZenDaemonException "
             "ZenDaemonStopException",
             "process.signals": "SIGNALS_TO_NAMES_DICT",
         },

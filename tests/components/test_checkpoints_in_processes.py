@@ -1,0 +1,90 @@
+"""Checkpoints in processes that are killed, or die of a record."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.running import LIMIT, ROOT, run_python
+
+PROGRAM = "tests.components.numbering_program"
+
+
+def run(directory: Path, *arguments: str) -> tuple[int, list[str]]:
+    """Run the daemon to its end. Return its status, and the lines about dead letters."""
+    done = run_python("-m", PROGRAM, directory, *arguments)
+    return done.returncode, [each for each in done.stdout.splitlines() if "dead" in each]
+
+
+def written(directory: Path) -> list[int]:
+    return [int(line) for line in (directory / "out").read_text().split()]
+
+
+def test_a_record_that_ends_the_process_is_passed_at_the_fourth_start(tmp_path: Path) -> None:
+    arguments = ("200", "20", "exit=77", "exit=140")
+    for _ in range(3):
+        assert run(tmp_path, *arguments) == (1, [])
+    # The second one is far behind the first: between them there was progress.
+    assert run(tmp_path, *arguments) == (1, [])
+    for _ in range(2):
+        assert run(tmp_path, *arguments) == (1, [])
+    assert run(tmp_path, *arguments) == (0, ["dead 140: the process died here 3 times"])
+
+    numbers = written(tmp_path)
+    assert {*numbers} == {*range(1, 201)} - {77, 140}
+    assert len(numbers) - 198 <= 6 * 20
+
+
+def test_a_record_that_raises_system_exit_is_passed_at_the_fourth_start(tmp_path: Path) -> None:
+    arguments = ("50", "10", "raise=5")
+    for _ in range(3):
+        assert run(tmp_path, *arguments) == (1, ["dead 5: 1"])
+    assert run(tmp_path, *arguments) == (0, ["dead 5: the process died here 3 times"])
+    assert {*written(tmp_path)} == {*range(1, 51)} - {5}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_no_number_is_lost_by_kills_at_random_moments(tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    kills, bound, limit = 5, 25, 3_000
+    for _ in range(kills):
+        count = random.randrange(100, 400)  # more than the bound: it is progress
+        with subprocess.Popen(
+            [sys.executable, "-m", PROGRAM, str(tmp_path), str(limit), str(bound)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            assert process.stdout is not None
+            for _ in range(count):
+                assert process.stdout.readline()
+            process.kill()
+            process.stdout.read()
+            process.wait(LIMIT)
+    assert run(tmp_path, str(limit), str(bound)) == (0, [])
+
+    numbers = written(tmp_path)
+    assert {*numbers} == {*range(1, limit + 1)}
+    assert len(numbers) - len({*numbers}) <= kills * bound
+
+
+def test_two_processes_with_one_directory_are_refused_until_the_first_is_killed(
+    tmp_path: Path,
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", PROGRAM, str(tmp_path), "100000000", "10"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"1\n"
+        second = run_python("-m", PROGRAM, tmp_path, "1", "10")
+        assert second.returncode == 69
+        assert "state_dir: another daemon uses" in second.stderr
+        process.kill()
+    assert run(tmp_path, "1", "10")[0] == 0

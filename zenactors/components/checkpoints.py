@@ -1,0 +1,306 @@
+"""`Checkpoints`: what a source needs so that no event is lost, and none kills for ever."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from zenactors.core.checkpoint_flow import CheckpointFlow, Item
+from zenactors.core.tokens import TokenOutcome
+from zenactors.errors import EXIT_GAVE_UP, ProcessDiedError, StateStoreError
+
+if TYPE_CHECKING:
+    from zenactors.core.daemon_api import Cancellable, Daemon, Store
+
+ON_FAILED = ("go-on", "hold", "stop")
+MOST_LEFT = 3  # times that components may leave an event undone before it is a dead letter
+_SIMPLE = (int, str)  # are JSON values without a closer look
+_KNOWN = {"positions", "careful", "data"}
+
+
+class Checkpoints:
+    """Schedule a source's events, and remember across runs up to where they are done.
+
+        def setup(self, daemon):
+            self.checkpoints = Checkpoints(daemon, on_room=self.read)
+            self.file.seek(self.checkpoints.resume() or 0)
+
+        def read(self):
+            while not self.checkpoints.is_full and (line := self.file.readline()):
+                self.checkpoints.schedule("line", line, self.file.tell())
+
+        def teardown(self, daemon):
+            self.checkpoints.close()
+
+    An event is delivered at least once: what is behind the saved checkpoint when the process ends
+    is scheduled again in the next run. The checkpoint moves when an event, and all before it, are
+    done. It is saved when a quarter of `bound` is done, after `save_interval`, and at `close`. If a
+    save fails, that is logged, and the source is full until one succeeds.
+
+    After two processes in a row that ended uncleanly and without progress, the third one hands the
+    events over one at a time, and saves which one it is. If the process dies of it, the next one
+    makes it a dead letter, with a `ProcessDiedError`, and goes on behind it.
+
+    Args:
+        daemon: What `setup` gets.
+        store: The state store, which this object alone uses. Default: the component's,
+            `daemon.state_store()`.
+        bound: How many events may be handed over and not behind a saved checkpoint: as many may
+            come twice.
+        save_interval: Seconds until a checkpoint that has moved is saved at the latest.
+        on_failed: An event became a dead letter. `"go-on"`: the checkpoint moves on, because the
+            letter has the event. `"hold"`: it stays before the event, which comes again in the next
+            run; the source goes on until it is full. `"stop"`: as `"hold"`, and the daemon stops,
+            with status 76.
+        on_room: Called without arguments when the source was full, and may read again.
+
+    Raises:
+        ConfigurationError: There is no `state_dir`.
+        StateStoreError: The store cannot be opened.
+        ValueError: An argument is wrong.
+
+    Thread: own.
+    """
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        store: Store | None = None,
+        *,
+        bound: int = 1_000,
+        save_interval: float = 1.0,
+        on_failed: Literal["go-on", "hold", "stop"] = "go-on",
+        on_room: Callable[[], object] | None = None,
+    ) -> None:
+        if bound < 1:
+            raise ValueError(f"bound must be at least 1, not {bound!r}.")
+        if not save_interval > 0:
+            raise ValueError(f"save_interval must be greater than 0, not {save_interval!r}.")
+        if on_failed not in ON_FAILED:
+            expected = ", ".join(map(repr, ON_FAILED))
+            raise ValueError(f"on_failed must be one of {expected}, not {on_failed!r}.")
+        self._daemon = daemon
+        self._store = daemon.state_store() if store is None else store
+        self._save_interval = save_interval
+        self._on_failed = on_failed
+        self._on_room = on_room
+        self._was_full = False
+        self._saves_fail = False
+        self._timer: Cancellable | None = None
+        self._is_closed = False
+        self._flow = self._make_flow(bound)
+
+    def _make_flow(self, bound: int) -> CheckpointFlow:
+        stored = self._store.value
+        continued = self._store.generation > 1
+        effects = _Effects(self)
+        try:
+            if stored is not None and not stored.keys() <= _KNOWN:
+                raise ValueError("other keys")
+            return CheckpointFlow(stored, effects, bound=bound, continued=continued)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            self._daemon.logger.warning(
+                "The state store holds something else than checkpoints: the source begins anew"
+            )
+            return CheckpointFlow(None, effects, bound=bound)
+
+    # --- for the source -------------------------------------------------------------------------
+
+    def resume(self, key: str = "") -> Any:
+        """Return the position to go on at; None if there is none. Everything before it is done."""
+        return self._flow.positions.get(key)
+
+    def keys(self) -> list[str]:
+        """Return the keys that have a position."""
+        return list(self._flow.positions)
+
+    @property
+    def is_full(self) -> bool:
+        """True if the source should read no more at the moment; see `on_room`."""
+        return self._flow.is_full
+
+    @property
+    def data(self) -> Any:
+        """A JSON value of the source's own, saved together with the checkpoints. Assign it."""
+        return self._flow.data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self._flow.data = value
+        self._flow.is_dirty = True
+        self._plan_save()
+
+    def schedule(self, event: Any, args: Any, position: Any, *, key: str = "") -> None:
+        """Hand an event over, or keep it until that may be done. Returns at once, or after a save.
+
+        If the source is full, the event waits, and so do all that come after it. Once the daemon
+        stops nothing is handed over any more: it comes in the next run.
+
+        Args:
+            event: The event.
+            args: Its args. No callback may change them in place, because an event that a component
+                has left undone, when it was made anew, is scheduled again, up to two times.
+            position: Where to go on once this event, and all before it, are done: any JSON value.
+                No two events of a key have the same.
+            key: Which of the source's positions it is, if it has several: of each file one, say.
+
+        Raises:
+            UnknownEventError: No component handles the event.
+            TypeError: The position is no JSON value.
+            ValueError: The position contains NaN or an infinite number.
+            RuntimeError: It is closed.
+        """
+        if self._is_closed:
+            raise RuntimeError("These checkpoints are closed: schedule before teardown.")
+        if type(position) not in _SIMPLE:
+            json.dumps(position, allow_nan=False)  # now, and not at a save
+        self._flow.add(Item(key, event, args, position))
+        self._go_on()
+
+    def forget(self, key: str) -> None:
+        """Forget the position of a key, if nothing of it is under way: its file is gone, say."""
+        self._flow.forget(key)
+        self._plan_save()
+
+    def save(self) -> bool:
+        """Save now what has changed. Blocks. Return False if that failed, which is logged."""
+        saved = self._flow.save()
+        self._go_on()
+        return saved
+
+    def close(self) -> None:
+        """Save for the last time; for `teardown`. Blocks. Nothing is scheduled after it."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._stop_timer()
+        if self._daemon.is_done() and self._daemon.ends_cleanly:
+            self._flow.end_cleanly()
+        self._flow.save()
+
+    def get_state(self) -> dict[str, Any]:
+        """Return figures for the component's `get_state`."""
+        return {
+            "unacknowledged": self._flow.ahead,
+            "waiting": self._flow.waiting,
+            "careful": self._flow.careful_keys(),
+            "full": self.is_full,
+        }
+
+    # --- the way of an event ----------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Hand over what may be handed over, and see to it that the rest is saved."""
+        if not self._is_closed and not self._daemon.is_done():
+            self._flow.pump()
+        self._plan_save()
+        was_full, self._was_full = self._was_full, self._flow.is_full
+        if was_full and not self._was_full and self._on_room is not None and not self._is_closed:
+            self._on_room()
+
+    def _hand_over(self, item: Item) -> None:
+        self._daemon.queue.schedule(
+            item.event,
+            item.args,
+            on_done=functools.partial(self._ended, item),
+            position=item.position,
+        )
+
+    def _give_up(self, item: Item, times: int) -> None:
+        cause = ProcessDiedError(times)
+        self._daemon.dead_letter(item.event, item.args, cause, position=item.position)
+
+    def _ended(self, item: Item, outcome: TokenOutcome) -> None:
+        if outcome is TokenOutcome.LEFT:
+            # No dead letter has it. If the daemon stops, it is as if it had not ended: the event
+            # may be the reason, and if it was noted, the next run must know.
+            if self._daemon.is_done():
+                return
+            item.times_left += 1
+            if item.times_left < MOST_LEFT:
+                self._hand_over(item)
+                return
+            # It may be the reason that they are made anew: it must not do that for ever.
+            cause = f"components that had it were made anew {item.times_left} times"
+            self._daemon.dead_letter(item.event, item.args, cause, position=item.position)
+            outcome = TokenOutcome.FAILED
+        done = outcome is TokenOutcome.DONE
+        if outcome is TokenOutcome.FAILED:
+            done = self._on_failed == "go-on"
+            if not done:
+                self._hold(item)
+        self._flow.ended(item, done=done)
+        self._flow.save_if_due()
+        self._go_on()
+
+    def _hold(self, item: Item) -> None:
+        stops = self._on_failed == "stop"
+        self._daemon.logger.error(
+            "Event %r at %r failed: the checkpoint stays before it, and it comes again in the next"
+            " run%s",
+            item.event,
+            item.position,
+            "; stopping" * stops,
+        )
+        if stops:
+            self._daemon.set_exit_status(EXIT_GAVE_UP)
+            self._daemon.set_done()
+
+    # --- saving -----------------------------------------------------------------------------------
+
+    def _save(self, stored: dict[str, Any]) -> bool:
+        try:
+            self._store.save(stored)
+        except StateStoreError as cause:
+            if not self._saves_fail:
+                self._daemon.logger.error("%s Trying again until it works.", cause)  # noqa: TRY400 - of the system's doing
+            self._saves_fail = True
+            return False
+        if self._saves_fail:
+            self._saves_fail = False
+            self._daemon.logger.info("Checkpoints are saved again")
+        return True
+
+    def _plan_save(self) -> None:
+        # It counts as activity: a daemon that has nothing else to do ends after it. One that is to
+        # end when it is idle saves at its end instead, unless something waits for the save.
+        wanted = self._flow.is_dirty and (not self._daemon.exit_when_idle or self._saves_fail)
+        if wanted and self._timer is None and not self._is_closed:
+            self._timer = self._daemon.io.call_later(self._save_interval, self._save_is_due)
+
+    def _save_is_due(self, _daemon: Any) -> None:
+        self._timer = None
+        self.save()
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+
+class _Effects:
+    """What the flow of a source's events lets be done."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.save = checkpoints._save  # noqa: SLF001 - this module's own
+        self.hand_over = checkpoints._hand_over  # noqa: SLF001
+        self.give_up = checkpoints._give_up  # noqa: SLF001
+        self._logger = checkpoints._daemon.logger  # noqa: SLF001
+
+    def goes_carefully(self, key: str, times: int) -> None:
+        """Log that a key goes carefully."""
+        self._logger.warning(
+            "The process ended %d times without progress%s: events go one at a time now",
+            times,
+            _of(key),
+        )
+
+    def goes_on(self, key: str) -> None:
+        """Log that a key goes carefully no more."""
+        self._logger.info("Progress%s: events go at full speed again", _of(key))
+
+
+def _of(key: str) -> str:
+    return f" of {key!r}" if key else ""

@@ -21,8 +21,8 @@ from zenactors.actors.shutdown import Shutdown, StopReport
 from zenactors.actors.startup import Startup
 from zenactors.actors.token_holds import TokenHold
 from zenactors.config.plan import plan_for
+from zenactors.core.accounting import Accounting, Counts
 from zenactors.core.callbacks import callback_name
-from zenactors.core.chain_state import Counts
 from zenactors.core.clock import Clock, Deadline, SystemClock, to_seconds
 from zenactors.core.dispatch_state import DispatchState, Ordering
 from zenactors.core.entries import component_entries
@@ -572,8 +572,23 @@ class Dispatcher(DaemonNames):
         idle: bool = self._engine.loop.ask(lambda state: state.idle())
         return idle
 
+    def accounting(self) -> Accounting:
+        """Return the books: where each accepted event is, and what each component has done.
+
+        They are balanced at each moment, through restarts, reloads, cancels and stops, and after a
+        stop. An event counts from its acceptance on: not yet while the callback that schedules it
+        runs. Thread: any.
+        """
+
+        def look(state: DispatchState) -> tuple[list[tuple[Any, Counts]], int, float | None]:
+            return state.counts(), state.tokens.count(), state.tokens.oldest()
+
+        counts, open_tokens, oldest = self._engine.loop.ask(look)
+        age = 0.0 if oldest is None else self.clock.monotonic() - oldest
+        return Accounting(dict(counts), self._engine.component_counts(), open_tokens, age)
+
     def counts(self) -> dict[Any, Counts]:
-        """Return the counts of each chain's events."""
+        """Return the counts of each chain's events: those of `accounting()`, without the rest."""
         return dict(self._engine.loop.ask(DispatchState.counts))
 
     def chains(self) -> dict[Any, list[tuple[str, str]]]:

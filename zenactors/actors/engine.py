@@ -24,6 +24,7 @@ from zenactors.actors.incidents import Incidents, survive_log
 from zenactors.actors.mailbox import InternalEnvelope, Mailbox
 from zenactors.actors.runners import RunnerMaker, supervision_of
 from zenactors.actors.wiring import Wiring
+from zenactors.core.accounting import ComponentCounts
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.clock import Deadline
 from zenactors.core.dispatch_state import DispatchState, Ordering
@@ -413,6 +414,18 @@ class Engine(Incidents):
     def is_idle(self, state: DispatchState) -> bool:
         """Return True if nothing is left to do, and no source is active. Thread: a holder."""
         return not self.loop.has_submissions() and state.idle()
+
+    def component_counts(self) -> dict[str, ComponentCounts]:
+        """Return what each component has done, by its name. Thread: any."""
+        failed, lives = self.dead_letters.by_component(), self.lives.copy()
+        return {
+            name: ComponentCounts(
+                handled=lives[index].runner.handled if index in lives else 0,
+                failed=failed.get(name, 0),
+                restarts=self.restarts.get(index, 0),
+            )
+            for index, name in enumerate(self.names)
+        }
 
     def drained(self) -> bool:
         """Return True if nothing is in flight and only events for later wait. Thread: any."""

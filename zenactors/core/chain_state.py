@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from zenactors.core.accounting import Counts
 from zenactors.core.chain import Chain
 from zenactors.core.clock import Clock
 from zenactors.core.messages import Batch
@@ -19,36 +19,6 @@ MAX_WINDOW = 1024
 REFILL = 4  # a full window is refilled when 1/REFILL of it is free
 FAST_WINDOW = 0.005  # seconds: a full window that takes no longer lets the window double
 SLOW_WINDOW = 0.020  # seconds: one that takes longer halves it
-
-
-@dataclasses.dataclass(slots=True)
-class Counts:
-    """The counts of one chain's events. Two `Counts` can be added.
-
-    Whenever no thread holds the dispatcher's state,
-    `accepted == completed + stopped + dead + left + waiting + in_flight`.
-
-    Attributes:
-        accepted: Accepted by the dispatcher, except those cancelled or taken out since.
-        completed: Handled by the whole chain.
-        stopped: Ended by a callback's FLAG_STOP, or by a request to stop everything.
-        dead: Dead-lettered.
-        waiting: In the queue.
-        in_flight: Under way in the chain.
-        left: Left undone on their way, because the daemon stops.
-    """
-
-    accepted: int = 0
-    completed: int = 0
-    stopped: int = 0
-    dead: int = 0
-    waiting: int = 0
-    in_flight: int = 0
-    left: int = 0
-
-    def __add__(self, other: Counts) -> Counts:
-        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
-        return Counts(*(a + b for a, b in pairs))
 
 
 class ChainState:
@@ -67,6 +37,7 @@ class ChainState:
         in_flight: How many data events are in flight. The window limits this number.
         control_in_flight: How many events are in flight on the control lane.
         waiting: How many events are in the queue.
+        cancelled: How many events were cancelled, or taken out of the queue.
         passed: How many data events have left the chain, however they ended.
         held_back: The producers whose next event waits for the window, first come first served.
     """
@@ -75,6 +46,7 @@ class ChainState:
         "_full_since",
         "_through_at",
         "accepted",
+        "cancelled",
         "chain",
         "completed",
         "components",
@@ -104,6 +76,7 @@ class ChainState:
         self.control_in_flight = 0
         self.passed = 0
         self.accepted = self.completed = self.stopped = self.dead = self.left = self.waiting = 0
+        self.cancelled = 0
         self.held_back: deque[ProducerQueue] = deque()
         self._through_at: int | None = None  # `passed` when all events of a full window have left
         self._full_since = 0.0
@@ -146,6 +119,7 @@ class ChainState:
             waiting=self.waiting,
             in_flight=self.in_flight + self.control_in_flight,
             left=self.left,
+            cancelled=self.cancelled,
         )
 
     def _adjust_window(self, elapsed: float) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import tenacity
 
+    from zenactors.core.accounting import Accounting
+
 
 class Cancellable(Protocol):
     """A registration or a scheduled event that can be cancelled."""
@@ -227,6 +229,10 @@ class Daemon(Protocol):
 
     def abandoned(self) -> list[str]:
         """Return the component of each abandoned thread that still runs: see `hard_limit`."""
+        ...
+
+    def accounting(self) -> Accounting:
+        """Return the books: where each accepted event is, and what each component has done."""
         ...
 
     def set_exit_status(self, status: int) -> None:

@@ -19,8 +19,9 @@ from collections import deque
 from collections.abc import Hashable, Mapping
 from typing import Any, Literal
 
+from zenactors.core.accounting import Counts
 from zenactors.core.chain import ALL_CHAINS, Chain, Order
-from zenactors.core.chain_state import ChainState, Counts
+from zenactors.core.chain_state import ChainState
 from zenactors.core.clock import Clock, SystemClock
 from zenactors.core.control_events import ControlEvents
 from zenactors.core.event_queue import MAX_PRIORITY_STREAK, EventQueueManager
@@ -139,14 +140,21 @@ class DispatchState:
         """Cancel an event. False: it was started or cancelled before."""
         location = scheduled.location
         cancelled = self.queue.cancel(scheduled)
-        if cancelled and location is not NEW:
+        if not cancelled:
+            return False
+        if location is NEW:  # it is on its way here: `accept` drops it
+            chain_state = scheduled.chain_state or self.chain_states.get(scheduled.event)
+            if chain_state is not None:
+                chain_state.accepted += 1
+                chain_state.cancelled += 1
+        else:
             self._withdraw(scheduled.chain_state)
             if scheduled.token is not None:
                 self.tokens.end(scheduled.token, TokenOutcome.FAILED)
             if isinstance(location, EventRun):
                 # The producer's next event may wait for another chain, or for none.
                 self._release(location.producer_queue)
-        return cancelled
+        return True
 
     def take_next(self) -> tuple[Any, Any]:
         """Take the next event out of the queue, so that it is not started."""
@@ -420,7 +428,7 @@ class DispatchState:
     @staticmethod
     def _withdraw(chain_state: ChainState | None) -> None:
         if chain_state is not None:
-            chain_state.accepted -= 1
+            chain_state.cancelled += 1
             chain_state.waiting -= 1
 
     def _chain_of(self, next_in_turn: Scheduled | EventRun) -> ChainState:

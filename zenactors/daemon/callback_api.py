@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zenactors.actors.live_queue import LiveQueue
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.actors.token_holds import TokenHold
+    from zenactors.core.accounting import Accounting
 
 
 class CallbackApi:
@@ -95,6 +96,10 @@ class CallbackApi:
     def abandoned(self) -> list[str]:
         """Return the component of each abandoned thread that still runs."""
         return self.dispatcher.abandoned()
+
+    def accounting(self) -> Accounting:
+        """Return the books: where each accepted event is, and what each component has done."""
+        return self.dispatcher.accounting()
 
     def set_exit_status(self, status: int) -> None:
         """Let the process end with this exit status. The first one set counts."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zenactors.actors.dispatcher import Dispatcher as Dispatcher
     from zenactors.actors.shutdown import StopReport as StopReport
     from zenactors.core.accounting import Accounting as Accounting
+    from zenactors.core.accounting import BestEffortCounts as BestEffortCounts
     from zenactors.core.accounting import ComponentCounts as ComponentCounts
     from zenactors.core.accounting import Counts as Counts
     from zenactors.core.callbacks import FLAG_CONTINUE as FLAG_CONTINUE
@@ -71,7 +72,7 @@ else:
             "_version": "__version__",
             "actors.dispatcher": "Dispatcher",
             "actors.shutdown": "StopReport",
-            "core.accounting": "Accounting ComponentCounts Counts",
+            "core.accounting": "Accounting BestEffortCounts ComponentCounts Counts",
             "core.callbacks": "FLAG_CONTINUE FLAG_STOP Flag Handler gen_event_handler handles",
             "core.clock": "Clock SystemClock VirtualClock",
             "core.component": "ZenDaemonComponent",

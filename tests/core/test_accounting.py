@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from zenactors.core.accounting import Accounting, ComponentCounts, Counts
+from zenactors.core.accounting import Accounting, BestEffortCounts, ComponentCounts, Counts
 
 WHOLE = Counts(
     accepted=1234,
@@ -26,7 +26,10 @@ def test_counts_are_balanced_if_each_event_is_in_one_place() -> None:
     assert (WHOLE + WHOLE).accepted == 2468
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Counts)])
+@pytest.mark.parametrize(
+    "field",
+    [field.name for field in dataclasses.fields(Counts) if field.name != "lost"],
+)
 @pytest.mark.parametrize("change", [-1, 1])
 def test_each_count_is_part_of_the_balance(field: str, change: int) -> None:
     off = dataclasses.replace(WHOLE, **{field: getattr(WHOLE, field) + change})
@@ -75,3 +78,18 @@ def test_books_are_a_text_for_people() -> None:
         "sink: 3 handled, 1 failed, 1 restarts",
         "open tokens: 2, the oldest 61.2 s",
     ]
+
+
+def test_what_best_effort_components_lose_is_apart_from_the_balance() -> None:
+    counts = Counts(3, 3, lost=2)
+    assert counts.is_balanced
+    assert str(counts) == "3 accepted = 3 completed; 2 lost by best effort"
+    copies = BestEffortCounts(offered=10, handled=3, failed=1, left=1, lost=2)
+    assert copies.pending == 3
+    assert str(copies) == "10 offered = 3 handled + 1 failed + 1 left + 2 lost + 3 pending"
+    assert (copies + copies).pending == 6
+    books = Accounting({"x": counts}, {}, best_effort={"tap": copies})
+    assert books.is_balanced
+    assert str(books).splitlines()[-1] == f"tap, best effort: {copies}"
+    more = dataclasses.replace(copies, handled=7)
+    assert "tap" in Accounting({}, {}, best_effort={"tap": more}).imbalance()

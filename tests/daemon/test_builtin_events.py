@@ -13,7 +13,15 @@ import pytest
 from loguru import logger
 
 from tests.policies import OTHER
-from zenactors import FLAG_CONTINUE, Counts, Dispatcher, ZenDaemon, ZenDaemonComponent, handles
+from zenactors import (
+    FLAG_CONTINUE,
+    Counts,
+    Dispatcher,
+    Supervision,
+    ZenDaemon,
+    ZenDaemonComponent,
+    handles,
+)
 from zenactors.core.callbacks import Handler, gen_event_handler
 from zenactors.errors import EXIT_CONFIG, EXIT_FAILURE, EXIT_OK
 from zenactors.testing import Harness, Probe, VirtualFiles
@@ -198,6 +206,31 @@ def test_the_books_are_in_the_state_in_the_runlog_and_at_the_end_of_the_log() ->
         assert (books["total"]["dead"], books["total"]["waiting"]) >= (1, 1), name
     lines = [each.message for each in harness.logs]
     assert f"Events: {daemon.accounting().total}" in lines
+
+
+def test_what_a_best_effort_component_lost_is_in_the_runlog_and_at_the_end_of_the_log() -> None:
+    class Dashboard(ZenDaemonComponent):
+        supervision = Supervision(best_effort=True, best_effort_limit=2)
+
+        def setup(self, daemon: Any) -> None:
+            daemon.io.keep_alive()
+
+        @handles("work")
+        def cbk_work(self, daemon: Any, args: Any) -> None:
+            daemon.wait(100.0)
+
+    files = VirtualFiles(below=True)
+    daemon = daemon_of(Dashboard(), default_runlog_dir="/runlogs")
+    with Harness(daemon, files=files) as harness:
+        for number in range(5):
+            harness.queue.schedule("work", number)
+        harness.advance(1.0)
+        harness.stop()
+    books = json.loads(files.content("/runlogs/d.runlog"))["accounting"]
+    counts = {"offered": 5, "handled": 2, "failed": 0, "left": 0, "lost": 3, "pending": 0}
+    assert books["best_effort"] == {"Dashboard": counts}
+    (line,) = [each.message for each in harness.logs if "Lost to" in each.message]
+    assert line.startswith("Lost to Dashboard, by best effort: 5 offered = 2 handled")
 
 
 def test_a_state_is_readable() -> None:

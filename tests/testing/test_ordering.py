@@ -48,6 +48,7 @@ class ProgramRun:
         seed: Chooses the task that moves next, the producers' calls, and the waits.
         outside: The events that threads outside schedule meanwhile.
         interrupt: The probability that a callback is interrupted.
+        others: Returns all components, given the program's: those between them, and around them.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class ProgramRun:
         outside: dict[str, list[tuple[str, Tag]]],
         *,
         interrupt: float = 0.1,
+        others: Callable[[list[Any]], list[Any]] = list,
     ) -> None:
         self.program = program
         self.ordering = ordering
@@ -69,7 +71,7 @@ class ProgramRun:
             Player(program, index, self.calls, pause=self._pause, unit=UNIT)
             for index in range(len(program.handlers))
         ]
-        self.harness = Harness(players, seed=seed, ordering=ordering, interrupt=interrupt)
+        self.harness = Harness(others(players), seed=seed, ordering=ordering, interrupt=interrupt)
         self.engine: Engine = self.harness._dispatcher._engine
         self.state: DispatchState = self.engine.state
         self.log: list[tuple[str, list[Tag]]] = log_starts(self.state)

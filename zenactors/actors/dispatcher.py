@@ -585,7 +585,14 @@ class Dispatcher(DaemonNames):
 
         counts, open_tokens, oldest = self._engine.loop.ask(look)
         age = 0.0 if oldest is None else self.clock.monotonic() - oldest
-        return Accounting(dict(counts), self._engine.component_counts(), open_tokens, age)
+        engine = self._engine
+        return Accounting(
+            dict(counts),
+            engine.component_counts(),
+            open_tokens,
+            age,
+            engine.best_effort_counts(),
+        )
 
     def counts(self) -> dict[Any, Counts]:
         """Return the counts of each chain's events: those of `accounting()`, without the rest."""
@@ -596,7 +603,7 @@ class Dispatcher(DaemonNames):
         return {
             event: [
                 (self.names[step.component], callback_name(callback))
-                for step in chain_state.chain.steps
+                for step in chain_state.chain.all_steps()
                 for callback in step.callbacks
             ]
             for event, chain_state in self._engine.state.chain_states.items()

@@ -22,9 +22,9 @@ from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.hang_guard import HangGuard
 from zenactors.actors.incidents import Incidents, survive_log
 from zenactors.actors.mailbox import InternalEnvelope, Mailbox
-from zenactors.actors.runners import RunnerMaker, supervision_of
+from zenactors.actors.runners import RunnerMaker, best_effort_limits, supervision_of
 from zenactors.actors.wiring import Wiring
-from zenactors.core.accounting import ComponentCounts
+from zenactors.core.accounting import BestEffortCounts, ComponentCounts
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.clock import Deadline
 from zenactors.core.dispatch_state import DispatchState, Ordering
@@ -210,6 +210,8 @@ class Engine(Incidents):
         """
         self._daemon = daemon
         self._dispatcher = self._start("dispatcher", DispatcherActor, self.loop, self, self.hangs)
+        if limits := best_effort_limits(self.entries):
+            self.state.pass_by(limits)
         runners = RunnerMaker(self.loop, self, self.runtime, self.clock, self.done, daemon)
         for index, entry in enumerate(self.entries):
             ref = self.start_component(index, entry.component, runners.make(index, entry))
@@ -426,6 +428,14 @@ class Engine(Incidents):
             )
             for index, name in enumerate(self.names)
         }
+
+    def best_effort_counts(self) -> dict[str, BestEffortCounts]:
+        """Return the counts of each best-effort component, by its name. Thread: any."""
+        counts: dict[str, BestEffortCounts] = {}
+        for tap in self.state.taps:  # complete before any event starts
+            name = self.names[tap.component]
+            counts[name] = counts.get(name, BestEffortCounts()) + tap.counts()
+        return counts
 
     def drained(self) -> bool:
         """Return True if nothing is in flight and only events for later wait. Thread: any."""

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from zenactors.core.best_effort import offer
 from zenactors.core.callbacks import (
     FLAG_CONTINUE,
     Callback,
@@ -356,6 +357,9 @@ class BatchRunner(FailureHandler):
         if children:
             self.children = []
         batch.step += 1
+        taps = batch.chain.taps
+        if taps is not None:
+            offer(taps[batch.step], batch, self._sink.forward)
         if batch.step == len(batch.chain.steps):
             batch.children = children or None
             self._sink.report(batch)

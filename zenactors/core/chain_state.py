@@ -30,7 +30,7 @@ class ChainState:
     Attributes:
         chain: The chain.
         orders: The order to which each step belongs.
-        components: The component of each step.
+        components: The component of each step; one that is none if there are no steps.
         window: How many events may be in flight.
         least_window: The minimum of the window.
         full: True while no event may start. Any thread may read it as a hint.
@@ -68,8 +68,7 @@ class ChainState:
         self.chain = chain
         width = max(widths.get(step.component, 1) for step in chain.steps)
         self.least_window = min(MAX_WINDOW, MIN_WINDOW * width)
-        self.orders = tuple(step.order for step in chain.steps)
-        self.components = tuple(step.component for step in chain.steps)
+        self.read_steps()
         self.window = self.least_window
         self.full = False
         self.in_flight = 0
@@ -80,6 +79,13 @@ class ChainState:
         self.held_back: deque[ProducerQueue] = deque()
         self._through_at: int | None = None  # `passed` when all events of a full window have left
         self._full_since = 0.0
+
+    def read_steps(self) -> None:
+        """Take over the steps of the chain."""
+        steps = self.chain.steps
+        self.orders = tuple(step.order for step in steps)
+        # Without any, a number that no component has, so that its batches are told from others.
+        self.components = tuple(step.component for step in steps) or (-1 - self.chain.number,)
 
     def note_if_full(self, clock: Clock) -> bool:
         """Return True if no event may start, and begin to measure the time of this window."""
@@ -120,6 +126,7 @@ class ChainState:
             in_flight=self.in_flight + self.control_in_flight,
             left=self.left,
             cancelled=self.cancelled,
+            lost=sum(tap.lost for taps in self.chain.taps or () for tap in taps),
         )
 
     def _adjust_window(self, elapsed: float) -> None:

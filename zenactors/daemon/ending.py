@@ -54,6 +54,11 @@ def log_report(report: StopReport, books: Accounting, *, on_purpose: bool, threa
         try_to_log("INFO", "Events still waiting for their time: {later}", later=report.later)
     if report.dead_letters:
         try_to_log(level, "Dead letters: {dead}", dead=report.dead_letters)
+    for name, counts in books.best_effort.items():
+        if counts.lost:
+            try_to_log(
+                "WARNING", "Lost to {name}, by best effort: {counts}", name=name, counts=counts
+            )
     try_to_log("INFO", "Events: {counts}", counts=books.total)
     if problem := books.imbalance():
         try_to_log("ERROR", "A bug of zenactors: {problem}", problem=problem)

@@ -32,8 +32,10 @@ def runlog_text(runlog: Mapping[str, Any]) -> str:
     lines = [f"{key:<{width}}  {_cell(value)}" for key, value in rows.items()]
     for title in ("events", "statistics"):
         lines += _table(title, runlog.get(title))
-        if title == "events" and accounting.get("components"):
-            lines += _table("components", accounting["components"])
+        if title == "events":
+            for part in ("components", "best_effort"):
+                if accounting.get(part):
+                    lines += _table(part.replace("_", " "), accounting[part])
     if runlog.get("statistics"):
         lines += ["", "inc, spd: the increase, and its rate per second, before the last saving"]
     return "\n".join(map(printable, lines)) + "\n"

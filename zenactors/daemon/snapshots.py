@@ -170,6 +170,10 @@ def _summary(books: Accounting) -> dict[str, Any]:
         "open_tokens": books.open_tokens,
         "oldest_token": books.oldest_token,
         "components": {name: _fields(each) for name, each in books.components.items()},
+        "best_effort": {
+            name: {**_fields(each), "pending": each.pending}
+            for name, each in books.best_effort.items()
+        },
     }
 
 

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from zenactors.actors.shutdown import StopReport as StopReport
     from zenactors.components._state_store import StateStore as StateStore
     from zenactors.components.checkpoints import Checkpoints as Checkpoints
+    from zenactors.core.accounting import Accounting as Accounting
+    from zenactors.core.accounting import BestEffortCounts as BestEffortCounts
+    from zenactors.core.accounting import ComponentCounts as ComponentCounts
+    from zenactors.core.accounting import Counts as Counts
     from zenactors.core.callbacks import FLAG_CONTINUE as FLAG_CONTINUE
     from zenactors.core.callbacks import FLAG_STOP as FLAG_STOP
     from zenactors.core.callbacks import Flag as Flag
     from zenactors.core.callbacks import Handler as Handler
     from zenactors.core.callbacks import gen_event_handler as gen_event_handler
     from zenactors.core.callbacks import handles as handles
-    from zenactors.core.chain_state import Counts as Counts
     from zenactors.core.clock import Clock as Clock
     from zenactors.core.clock import SystemClock as SystemClock
     from zenactors.core.clock import VirtualClock as VirtualClock
@@ -75,8 +78,8 @@ else:
             "actors.shutdown": "StopReport",
             "components._state_store": "StateStore",
             "components.checkpoints": "Checkpoints",
+            "core.accounting": "Accounting BestEffortCounts ComponentCounts Counts",
             "core.callbacks": "FLAG_CONTINUE FLAG_STOP Flag Handler gen_event_handler handles",
-            "core.chain_state": "Counts",
             "core.clock": "Clock SystemClock VirtualClock",
             "core.component": "ZenDaemonComponent",
             "core.daemon_api": "Daemon",

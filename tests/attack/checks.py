@@ -63,11 +63,7 @@ class Beacon(ZenDaemonComponent):
 
 def unbalanced(dispatcher: Dispatcher) -> list[str]:
     """Return the events whose counts do not add up."""
-    return [
-        f"{event}: {c}"
-        for event, c in dispatcher.counts().items()
-        if c.accepted != c.completed + c.stopped + c.dead + c.waiting + c.in_flight
-    ]
+    return [f"{event}: {c}" for event, c in dispatcher.counts().items() if not c.is_balanced]
 
 
 def assert_answers(dispatcher: Dispatcher, patience: float = PATIENCE) -> None:

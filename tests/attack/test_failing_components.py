@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+from collections import Counter
 from random import Random
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from tests.actors.fakes import DEADLINE
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.core.accounting import Accounting
 from zenactors.core.callbacks import FLAG_STOP, gen_event_handler
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.replicas import Replicas
@@ -43,6 +45,9 @@ class Ledger:
         self.stops: list[str] = []  # the events that ended with FLAG_STOP
         self.up: set[int] = set()  # the components that are set up
         self.overlaps: list[str] = []
+        self.scheduled: list[str] = []
+        self.cancelled: list[str] = []
+        self.completed: list[str] = []  # the events that the last component has let pass
 
     def expected(self, root: int) -> TokenOutcome:
         """Return the outcome of a root of which nothing is under way any more."""
@@ -85,6 +90,12 @@ class Failing(ZenDaemonComponent):
         self._ledger.left_roots.update(self._held)  # nobody releases these any more
 
     def cbk(self, event: str, daemon: Any, args: Any) -> Any:
+        answer = self._decide(event, daemon, args)
+        if answer is None and self.name == "last":
+            self._ledger.completed.append(event)
+        return answer
+
+    def _decide(self, event: str, daemon: Any, args: Any) -> Any:
         root, path = args
         rng = Random(f"{self._seed}{self.name}{root}{path}")
         what = rng.random()
@@ -101,13 +112,7 @@ class Failing(ZenDaemonComponent):
             self._ledger.stops.append(event)
             return FLAG_STOP, args
         if what < 0.5 and len(path) < MAX_DEPTH:
-            for number in range(rng.randrange(1, 3)):
-                child = root, (*path, number)
-                event = rng.choice(EVENTS)
-                if rng.random() < 0.3:
-                    daemon.queue.schedule_after(rng.random() / 100, event, child)
-                else:
-                    daemon.queue.schedule(event, child)
+            self._send_children(daemon, rng, root, path)
         elif what < 0.6:
             hold = daemon.hold()
             if rng.random() < 0.1:
@@ -117,6 +122,26 @@ class Failing(ZenDaemonComponent):
                 self._held.append(root)
                 daemon.io.call_later(rng.random() / 100, lambda _: self._release(hold, root))
         return None
+
+    def _send_children(self, daemon: Any, rng: Random, root: int, path: tuple[int, ...]) -> None:
+        for number in range(rng.randrange(1, 3)):
+            child = root, (*path, number)
+            event = rng.choice(EVENTS)
+            self._ledger.scheduled.append(event)
+            if rng.random() < 0.3:
+                handle = daemon.queue.schedule_after(rng.random() / 100, event, child)
+            else:
+                handle = daemon.queue.schedule(event, child)
+            if rng.random() < 0.05:
+                self._cancel(handle, event, root)
+            elif rng.random() < 0.2:
+                cancel = functools.partial(self._cancel, handle, event, root)
+                daemon.io.call_later(rng.random() / 100, lambda _, cancel=cancel: cancel())
+
+    def _cancel(self, handle: Any, event: str, root: int) -> None:
+        if handle.cancel():
+            self._ledger.cancelled.append(event)
+            self._ledger.failed_roots.add(root)
 
     def _release(self, hold: Any, root: int) -> None:
         self._held.remove(root)
@@ -137,6 +162,7 @@ class Source(ZenDaemonComponent):
     def cbk_send(self, daemon: Any, root: int) -> None:
         event = Random(f"{self._seed}{root}").choice(EVENTS)
         self._ledger.sent.append(root)
+        self._ledger.scheduled.append(event)
         daemon.queue.schedule(
             event, (root, ()), on_done=lambda end: self._ledger.outcomes.append((root, end))
         )
@@ -182,13 +208,44 @@ def check_tokens(dispatcher: Any, ledger: Ledger, seed: int) -> None:
     ], seed
 
 
+def check_books(dispatcher: Any, seed: int) -> Accounting:
+    """Check the books at any moment at which nothing runs."""
+    books: Accounting = dispatcher.accounting()
+    assert books.is_balanced, (seed, books.imbalance())
+    assert books.total.waiting == dispatcher.queue.count(), (seed, str(books))
+    return books
+
+
+def check_books_of(ledger: Ledger, books: Accounting, letters: list[Any], seed: int) -> None:
+    """Compare the books with what the components have written down themselves."""
+    for event in EVENTS:
+        counts = books.events[event]
+        dead = sum(letter.event == event for letter in letters)
+        assert (
+            counts.accepted,
+            counts.completed,
+            counts.stopped,
+            counts.dead,
+            counts.cancelled,
+        ) == (
+            ledger.scheduled.count(event),
+            ledger.completed.count(event),
+            ledger.stops.count(event),
+            dead,
+            ledger.cancelled.count(event),
+        ), (seed, event, str(counts))
+    failed = Counter(letter.component for letter in letters)
+    assert {name: each.failed for name, each in books.components.items() if each.failed} == failed
+
+
 def check_end(dispatcher: Any, ledger: Ledger, seed: int) -> None:
     """Check a daemon that was stopped, at whatever moment."""
     assert ledger.overlaps == [], seed
     assert ledger.up == set(), seed
+    report = dispatcher.stop()
+    total = check_books(dispatcher, seed).total
+    assert total.pending + total.left == report.left + report.later, (seed, report, str(total))
     for event, counts in dispatcher.counts().items():
-        ended = counts.completed + counts.stopped + counts.dead + counts.left
-        assert counts.accepted == ended + counts.waiting + counts.in_flight, (seed, event, counts)
         assert counts.in_flight == 0, (seed, event, counts)
         assert counts.stopped == ledger.stops.count(event), (seed, event, counts)
     assert sorted(root for root, _ in ledger.outcomes) == sorted(ledger.sent), seed
@@ -208,12 +265,18 @@ def test_in_virtual_time(first: int, ordering: Any) -> None:
         with harness:
             for root in range(ROOTS):
                 harness.queue.schedule("send", root)
-            harness.advance(0.003 if stops_early else 60)
+            for _ in range(6):
+                harness.advance(0.0005)
+                check_books(harness.daemon, seed)
             if not stops_early:
+                harness.advance(60)
+                assert check_books(harness.daemon, seed).total.pending == 0
                 check_tokens(harness.daemon, ledger, seed)
             harness.stop()
-            harness.dead_letters()
+            letters = harness.dead_letters()
             check_end(harness.daemon, ledger, seed)
+            if not stops_early:
+                check_books_of(ledger, harness.accounting(), letters, seed)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -238,6 +301,7 @@ def run_on_threads(seed: int) -> None:
     if not stops_early:
         assert dispatcher.wait_for_end(DEADLINE)
         check_tokens(dispatcher, ledger, seed)
+        check_books_of(ledger, check_books(dispatcher, seed), dispatcher.dead_letters(), seed)
     report = dispatcher.stop()
     assert not report.stuck, (seed, report)
     assert not report.timed_out, (seed, report)

@@ -120,11 +120,15 @@ def behave(program: Program, state: tuple[int, int], call: Call) -> Reaction:
 
 @dataclasses.dataclass
 class Run:
-    """A finished run: every call in order, the ends of events, the children of each event."""
+    """A finished run: every call in order, the ends of events, the children of each event.
+
+    `completed` holds the events that came through their whole chain, with their last args.
+    """
 
     calls: list[Call] = dataclasses.field(default_factory=list)
     ends: Counter[tuple[str, str]] = dataclasses.field(default_factory=Counter)
     children: list[list[tuple[str, Tag]]] = dataclasses.field(default_factory=list)
+    completed: list[tuple[str, Tag]] = dataclasses.field(default_factory=list)
 
 
 def replay(program: Program, log: Iterable[tuple[str, list[Tag]]]) -> Run:
@@ -146,6 +150,8 @@ def replay(program: Program, log: Iterable[tuple[str, list[Tag]]]) -> Run:
                     end = "stopped" if reaction.answer == "stop" else "dead"
                     break
             run.ends[event, end] += 1
+            if end == "completed":
+                run.completed.append((event, args))
     return run
 
 

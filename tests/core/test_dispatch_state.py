@@ -8,10 +8,11 @@ import pytest
 from tests.core.supervised import unsupervised
 from tests.policies import OTHER
 from zenactors import EventPolicy
+from zenactors.core.accounting import Counts
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.callbacks import gen_event_handler
 from zenactors.core.chain import build_chains
-from zenactors.core.chain_state import FAST_WINDOW, MAX_WINDOW, MIN_WINDOW, SLOW_WINDOW, Counts
+from zenactors.core.chain_state import FAST_WINDOW, MAX_WINDOW, MIN_WINDOW, SLOW_WINDOW
 from zenactors.core.clock import VirtualClock
 from zenactors.core.dead_letters import DeadLetter
 from zenactors.core.dispatch_state import DispatchState, Ordering
@@ -185,26 +186,26 @@ def test_every_event_is_counted_in_its_place() -> None:
 
 @pytest.mark.parametrize("position", list(QueuePosition))
 @pytest.mark.parametrize("ordering", ORDERINGS)
-def test_a_cancelled_event_was_never_accepted(position: QueuePosition, ordering: Ordering) -> None:
+def test_a_cancelled_event_is_counted_as_such(position: QueuePosition, ordering: Ordering) -> None:
     driver = DispatchDriver(ordering, x=[0])
     handle = driver.add("x", 1, position=position)
     driver.add("x", 2, position=position)
     assert handle.cancel()
     assert not handle.cancel()
-    assert driver.counts("x") == Counts(accepted=1, waiting=1)
+    assert driver.counts("x") == Counts(accepted=2, waiting=1, cancelled=1)
     (batch,) = driver.admit()
     assert batch.items == [2]
     driver.finish(batch)
-    assert driver.counts("x") == Counts(accepted=1, completed=1)
+    assert driver.counts("x") == Counts(accepted=2, completed=1, cancelled=1)
 
 
-def test_an_event_cancelled_before_it_is_queued_is_not_accepted() -> None:
+def test_an_event_cancelled_before_it_is_queued_counts_once() -> None:
     driver = DispatchDriver(x=[0])
     scheduled = Scheduled(driver.state, QueuePosition.BACK, "x", 1)
     assert scheduled.cancel()
     driver.state.accept(scheduled)
     assert driver.state.admit(scheduled) == []
-    assert driver.counts("x") == Counts()
+    assert driver.counts("x") == Counts(accepted=1, cancelled=1)
     assert driver.admit() == []
 
 
@@ -229,16 +230,16 @@ def test_cancelling_the_event_that_holds_a_producer_back() -> None:
     assert driver.started() == [("y", ["y"])]
 
 
-def test_taking_an_event_out_withdraws_it() -> None:
+def test_an_event_that_is_taken_out_counts_as_cancelled() -> None:
     driver = DispatchDriver(x=[0])
     driver.add("x", 1)
     assert driver.state.take_next() == ("x", 1)
-    assert driver.counts("x") == Counts()
+    assert driver.counts("x") == Counts(accepted=1, cancelled=1)
     with pytest.raises(QueueEmptyException):
         driver.state.take_next()
     driver.after(5.0, "x")
     assert driver.state.take_next() == (None, None)
-    assert driver.counts("x") == Counts(accepted=1, waiting=1)
+    assert driver.counts("x") == Counts(accepted=2, waiting=1, cancelled=1)
 
 
 def test_an_event_that_a_full_window_holds_back_can_be_taken_out_too() -> None:

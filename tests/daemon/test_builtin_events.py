@@ -13,7 +13,15 @@ import pytest
 from loguru import logger
 
 from tests.policies import OTHER
-from zenactors import FLAG_CONTINUE, Dispatcher, ZenDaemon, ZenDaemonComponent, handles
+from zenactors import (
+    FLAG_CONTINUE,
+    Counts,
+    Dispatcher,
+    Supervision,
+    ZenDaemon,
+    ZenDaemonComponent,
+    handles,
+)
 from zenactors.core.callbacks import Handler, gen_event_handler
 from zenactors.errors import EXIT_CONFIG, EXIT_FAILURE, EXIT_OK
 from zenactors.testing import Harness, Probe, VirtualFiles
@@ -166,6 +174,63 @@ def test_the_state_and_the_runlog_are_saved_by_signals() -> None:
 
     assert state["components"]["one"] == {"statistics": {}}
     assert (runlog["status"], runlog["events"]["signal_usr1"]["accepted"]) == (None, 1)
+
+
+def test_the_books_are_in_the_state_in_the_runlog_and_at_the_end_of_the_log() -> None:
+    class Worker(ZenDaemonComponent):
+        def setup(self, daemon: Any) -> None:
+            daemon.io.keep_alive()
+
+        @handles("work")
+        def cbk_work(self, daemon: Any, args: Any) -> None:
+            if args == "bad":
+                raise ValueError("as told")
+
+    files = VirtualFiles(below=True)
+    daemon = daemon_of(Worker(), state_file="/d.state", default_runlog_dir="/runlogs")
+    with Harness(daemon, files=files) as harness:
+        for args in ("good", "bad", "good"):
+            harness.queue.schedule("work", args)
+        harness.queue.schedule_after(500.0, "work")
+        harness.advance(1.0)
+        harness.signal(signal.SIGUSR2)
+        harness.advance(1.0)
+        assert daemon.accounting().events["work"] == Counts(4, 2, dead=1, waiting=1)
+        harness.stop()
+        harness.dead_letters()
+    for name in ("/d.state", "/runlogs/d.runlog"):
+        books = json.loads(files.content(name))["accounting"]
+        assert books["balanced"], name
+        assert books["components"]["Worker"] == {"handled": 3, "failed": 1, "restarts": 0}
+        assert books["text"] == str(Counts(**books["total"])), name
+        assert (books["total"]["dead"], books["total"]["waiting"]) >= (1, 1), name
+    lines = [each.message for each in harness.logs]
+    assert f"Events: {daemon.accounting().total}" in lines
+
+
+def test_what_a_best_effort_component_lost_is_in_the_runlog_and_at_the_end_of_the_log() -> None:
+    class Dashboard(ZenDaemonComponent):
+        supervision = Supervision(best_effort=True, best_effort_limit=2)
+
+        def setup(self, daemon: Any) -> None:
+            daemon.io.keep_alive()
+
+        @handles("work")
+        def cbk_work(self, daemon: Any, args: Any) -> None:
+            daemon.wait(100.0)
+
+    files = VirtualFiles(below=True)
+    daemon = daemon_of(Dashboard(), default_runlog_dir="/runlogs")
+    with Harness(daemon, files=files) as harness:
+        for number in range(5):
+            harness.queue.schedule("work", number)
+        harness.advance(1.0)
+        harness.stop()
+    books = json.loads(files.content("/runlogs/d.runlog"))["accounting"]
+    counts = {"offered": 5, "handled": 2, "failed": 0, "left": 0, "lost": 3, "pending": 0}
+    assert books["best_effort"] == {"Dashboard": counts}
+    (line,) = [each.message for each in harness.logs if "Lost to" in each.message]
+    assert line.startswith("Lost to Dashboard, by best effort: 5 offered = 2 handled")
 
 
 def test_a_state_is_readable() -> None:

@@ -275,7 +275,7 @@ def test_a_runlog_has_the_result_of_a_run() -> None:
     assert runlog["start_text"] == "2026-11-24T10:15:00.000+00:00"
     assert runlog["end_text"] == "2026-11-24T10:16:15.500+00:00"
     assert (runlog["duration"], runlog["status"], runlog["result"]) == (75.5, 0, "stopped in order")
-    assert set(runlog["units"]) <= {*runlog, "cnt", "inc", "spd", "pct"}
+    assert set(runlog["units"]) <= {*runlog, "cnt", "inc", "spd", "pct", "oldest_token"}
     assert run(status=None)["result"] == "running"
     assert run(status=75)["result"] == "stopped by force"
     assert run(status=42)["result"] == "ended with status 42"

@@ -34,6 +34,7 @@ def test_a_table_is_the_component_s_policy(tmp_path: Path) -> None:
     policy = loaded(
         tmp_path,
         'on_error = "restart"\nmax_restarts = 2\nwhen_exhausted = "suspend"\nbudget = 3\n'
+        "best_effort = true\nbest_effort_limit = 7\n"
         "retry = { attempts = 5, delay = 0.5 }",
     )
     assert policy == Supervision(
@@ -41,6 +42,8 @@ def test_a_table_is_the_component_s_policy(tmp_path: Path) -> None:
         max_restarts=2,
         when_exhausted="suspend",
         budget=3,
+        best_effort=True,
+        best_effort_limit=7,
         retry=Retry(attempts=5, delay=0.5),
     )
 

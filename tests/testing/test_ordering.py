@@ -26,8 +26,8 @@ from tests.core.programs import (
 from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_as_pyzenkit
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.engine import Engine
+from zenactors.core.accounting import Counts
 from zenactors.core.batch_runner import BatchRunner
-from zenactors.core.chain_state import Counts
 from zenactors.core.dispatch_state import DispatchState, Ordering
 from zenactors.core.messages import NEW, Batch, Scheduled, ScheduledEvents
 from zenactors.testing import Harness
@@ -48,6 +48,7 @@ class ProgramRun:
         seed: Chooses the task that moves next, the producers' calls, and the waits.
         outside: The events that threads outside schedule meanwhile.
         interrupt: The probability that a callback is interrupted.
+        others: Returns all components, given the program's: those between them, and around them.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class ProgramRun:
         outside: dict[str, list[tuple[str, Tag]]],
         *,
         interrupt: float = 0.1,
+        others: Callable[[list[Any]], list[Any]] = list,
     ) -> None:
         self.program = program
         self.ordering = ordering
@@ -69,7 +71,7 @@ class ProgramRun:
             Player(program, index, self.calls, pause=self._pause, unit=UNIT)
             for index in range(len(program.handlers))
         ]
-        self.harness = Harness(players, seed=seed, ordering=ordering, interrupt=interrupt)
+        self.harness = Harness(others(players), seed=seed, ordering=ordering, interrupt=interrupt)
         self.engine: Engine = self.harness._dispatcher._engine
         self.state: DispatchState = self.engine.state
         self.log: list[tuple[str, list[Tag]]] = log_starts(self.state)
@@ -204,6 +206,7 @@ class EventCounter:
         self._state = state = run.state
         self._accepted: Counter[Any] = Counter()
         self._started: Counter[Any] = Counter()
+        self._cancelled: Counter[Any] = Counter()
         accept, admit, cancel = state.accept, state.admit, state.cancel
         start, control = state._start, state._start_control
         join = state._join
@@ -225,7 +228,8 @@ class EventCounter:
 
         def counting_cancel(scheduled: Scheduled) -> bool:
             cancelled = cancel(scheduled)
-            self._accepted[scheduled.event] -= cancelled and scheduled in inside
+            self._cancelled[scheduled.event] += cancelled
+            self._accepted[scheduled.event] += cancelled and scheduled not in inside
             return cancelled
 
         def counting_start(chain_state: Any, items: list[Any]) -> Batch:
@@ -249,18 +253,25 @@ class EventCounter:
         state._start_control = counting_control  # type: ignore[method-assign]
 
     def check(self) -> None:
-        """accepted == completed + stopped + dead + waiting + in flight, for each chain."""
+        """Each accepted event has ended, was cancelled, waits, or is in flight, for each chain."""
         in_flight: Counter[Any] = Counter()
         for batch in self._batches():
             in_flight[batch.chain.event] += batch.size
         all_counts = dict(self._state.counts())
         for event, counts in all_counts.items():
             accepted = self._accepted[event]
-            waiting = accepted - self._started[event]
-            done = counts.completed + counts.stopped + counts.dead
+            cancelled = self._cancelled[event]
+            waiting = accepted - self._started[event] - cancelled
+            done = counts.completed + counts.stopped + counts.dead + cancelled
             assert accepted == done + waiting + in_flight[event], (event, counts, in_flight)
             assert counts == Counts(
-                accepted, counts.completed, counts.stopped, counts.dead, waiting, in_flight[event]
+                accepted,
+                counts.completed,
+                counts.stopped,
+                counts.dead,
+                waiting,
+                in_flight[event],
+                cancelled=cancelled,
             )
         total = sum(all_counts.values(), Counts())
         assert total.in_flight == self._state.in_flight()

@@ -56,6 +56,7 @@ class DeadLetters:
         self._kept: dict[str, DeadLetter] = {}
         self._replays: dict[str, bool] = {}  # those under way; True: it has failed again
         self._total = 0
+        self._by_component: dict[str, int] = {}
         self._summaries = Summaries()
         self.file = LetterFile(clock, make_lock())
         self.when_replayed: Callable[[], Any] | None = None
@@ -69,6 +70,8 @@ class DeadLetters:
         now = self._clock.time()
         with self._lock:
             self._total += 1
+            count = self._by_component.get(letter.component, 0)
+            self._by_component[letter.component] = count + 1
             letter = letter.kept(self._total, now)
             if letter.id in self._replays:
                 self._replays[letter.id] = True
@@ -126,6 +129,11 @@ class DeadLetters:
         """Return the last letters, those that failed first before the others."""
         with self._lock:
             return list(self._kept.values())
+
+    def by_component(self) -> dict[str, int]:
+        """Return how many letters each component has had, by its name."""
+        with self._lock:
+            return self._by_component.copy()
 
     def total(self) -> int:
         """Return how many failures there were in all."""

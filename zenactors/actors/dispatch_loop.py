@@ -51,6 +51,7 @@ from zenactors.actors.questions import Question, Watch
 from zenactors.core.clock import LONGEST_SLEEP, Clock
 from zenactors.core.messages import (
     Batch,
+    CopiesHandled,
     EndsTold,
     QueuePosition,
     Scheduled,
@@ -74,7 +75,16 @@ MAX_BACKLOG = 2048  # a thread outside waits while the dispatcher's thread is th
 BACKLOG_PATIENCE = 0.1  # seconds that it waits at most, for each event
 PATIENCE = 0.25  # seconds that a thread waits for an answer before it asks again
 
-Submission = Batch | Scheduled | ScheduledEvents | SourceChanged | EndsTold | Question | Watch
+Submission = (
+    Batch
+    | Scheduled
+    | ScheduledEvents
+    | SourceChanged
+    | EndsTold
+    | CopiesHandled
+    | Question
+    | Watch
+)
 
 
 class LoopListener(Protocol):
@@ -333,6 +343,8 @@ class DispatchLoop:
             if self._questions:
                 self._answer()
                 batches += state.admit()
+            if state.taps:
+                self._pass_best_effort()
             if state.queue.timed or state.control_events.in_flight:
                 self._wake_for_timer()
             if state.tokens.finished:
@@ -352,6 +364,19 @@ class DispatchLoop:
             self._mailboxes[batch.chain.steps[0].component].deliver(batch)
         for items in dropped:
             items.clear()  # objects of the user may die here, and run code of theirs
+
+    def _pass_best_effort(self) -> None:
+        """Deliver copies to best-effort components: during the hold, because they have no tickets.
+
+        Submit the batches that have no other components.
+        """
+        copies, passed = self.state.copies, self.state.passed
+        while copies:
+            component, copy = copies[0]
+            self._mailboxes[component].deliver(copy)
+            copies.popleft()  # if an exception came between: its second copy never has its turn
+        while passed:
+            self._inbox.append(passed.popleft())
 
     def _tell_ends(self) -> None:
         """Tell the components that tokens of theirs have ended, before any watch is met."""

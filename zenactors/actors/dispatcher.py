@@ -24,8 +24,8 @@ from zenactors.actors.startup import Startup
 from zenactors.actors.state_directory import StateDirectory
 from zenactors.actors.token_holds import TokenHold
 from zenactors.config.plan import plan_for
+from zenactors.core.accounting import Accounting, Counts
 from zenactors.core.callbacks import callback_name
-from zenactors.core.chain_state import Counts
 from zenactors.core.clock import Clock, Deadline, SystemClock, to_seconds
 from zenactors.core.dead_letters import DeadLetter
 from zenactors.core.dispatch_state import DispatchState, Ordering
@@ -626,8 +626,30 @@ class Dispatcher(DaemonNames):
         idle: bool = self._engine.loop.ask(lambda state: state.idle())
         return idle
 
+    def accounting(self) -> Accounting:
+        """Return the books: where each accepted event is, and what each component has done.
+
+        They are balanced at each moment, through restarts, reloads, cancels and stops, and after a
+        stop. An event counts from its acceptance on: not yet while the callback that schedules it
+        runs. Thread: any.
+        """
+
+        def look(state: DispatchState) -> tuple[list[tuple[Any, Counts]], int, float | None]:
+            return state.counts(), state.tokens.count(), state.tokens.oldest()
+
+        counts, open_tokens, oldest = self._engine.loop.ask(look)
+        age = 0.0 if oldest is None else self.clock.monotonic() - oldest
+        engine = self._engine
+        return Accounting(
+            dict(counts),
+            engine.component_counts(),
+            open_tokens,
+            age,
+            engine.best_effort_counts(),
+        )
+
     def counts(self) -> dict[Any, Counts]:
-        """Return the counts of each chain's events."""
+        """Return the counts of each chain's events: those of `accounting()`, without the rest."""
         return dict(self._engine.loop.ask(DispatchState.counts))
 
     def chains(self) -> dict[Any, list[tuple[str, str]]]:
@@ -635,7 +657,7 @@ class Dispatcher(DaemonNames):
         return {
             event: [
                 (self.names[step.component], callback_name(callback))
-                for step in chain_state.chain.steps
+                for step in chain_state.chain.all_steps()
                 for callback in step.callbacks
             ]
             for event, chain_state in self._engine.state.chain_states.items()

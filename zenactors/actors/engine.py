@@ -23,8 +23,9 @@ from zenactors.actors.dispatcher_actor import DispatcherActor
 from zenactors.actors.hang_guard import HangGuard
 from zenactors.actors.incidents import Incidents, survive_log
 from zenactors.actors.mailbox import InternalEnvelope, Mailbox
-from zenactors.actors.runners import RunnerMaker, supervision_of
+from zenactors.actors.runners import RunnerMaker, best_effort_limits, supervision_of
 from zenactors.actors.wiring import Wiring
+from zenactors.core.accounting import BestEffortCounts, ComponentCounts
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.clock import Deadline
 from zenactors.core.dispatch_state import DispatchState, Ordering
@@ -211,6 +212,8 @@ class Engine(Incidents):
         """
         self._daemon = daemon
         self._dispatcher = self._start("dispatcher", DispatcherActor, self.loop, self, self.hangs)
+        if limits := best_effort_limits(self.entries):
+            self.state.pass_by(limits)
         runners = RunnerMaker(self.loop, self, self.runtime, self.clock, self.done, daemon)
         for index, entry in enumerate(self.entries):
             ref = self.start_component(index, entry.component, runners.make(index, entry))
@@ -416,6 +419,26 @@ class Engine(Incidents):
     def is_idle(self, state: DispatchState) -> bool:
         """Return True if nothing is left to do, and no source is active. Thread: a holder."""
         return not self.loop.has_submissions() and state.idle()
+
+    def component_counts(self) -> dict[str, ComponentCounts]:
+        """Return what each component has done, by its name. Thread: any."""
+        failed, lives = self.dead_letters.by_component(), self.lives.copy()
+        return {
+            name: ComponentCounts(
+                handled=lives[index].runner.handled if index in lives else 0,
+                failed=failed.get(name, 0),
+                restarts=self.restarts.get(index, 0),
+            )
+            for index, name in enumerate(self.names)
+        }
+
+    def best_effort_counts(self) -> dict[str, BestEffortCounts]:
+        """Return the counts of each best-effort component, by its name. Thread: any."""
+        counts: dict[str, BestEffortCounts] = {}
+        for tap in self.state.taps:  # complete before any event starts
+            name = self.names[tap.component]
+            counts[name] = counts.get(name, BestEffortCounts()) + tap.counts()
+        return counts
 
     def drained(self) -> bool:
         """Return True if nothing is in flight and only events for later wait. Thread: any."""

@@ -61,7 +61,7 @@ class Incidents(abc.ABC):
         halted_with: The status with which a callback stopped everything, or None.
         down: Why a component does not work now, by its index.
         hanging: Which component's callback takes longer than its budget, by its index.
-        restarts: How many times a component was made anew after a failure.
+        restarts: How many times a component was made anew after a failure, by its index.
         ended_by: The first exception that ended everything, or None.
         is_forked: This is a forked child: an exception of a callback ends it.
         ends_cleanly: False once an exception, or a bug, ends everything.
@@ -87,7 +87,7 @@ class Incidents(abc.ABC):
         self.halted_with: int | None = None
         self.down: dict[int, str] = {}
         self.hanging: dict[int, str] = {}
-        self.restarts = 0
+        self.restarts: dict[int, int] = {}
         self.ended_by: BaseException | None = None
         self.is_forked = False
         self.ends_cleanly = True
@@ -196,7 +196,7 @@ class Incidents(abc.ABC):
     def component_up(self, index: int, incarnation: int) -> None:
         """Note that a component works again. Thread: the component's."""
         self.down.pop(index, None)
-        self.restarts += 1
+        self.restarts[index] = self.restarts.get(index, 0) + 1  # in its own thread: none is lost
         try_to_log(
             "INFO",
             "Component {name!r} works again: incarnation {incarnation}",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from zenactors.core.batch_runner import BatchRunner
+from loguru import logger
+
+from zenactors.actors.incidents import survive_log
+from zenactors.core.batch_runner import BatchRunner, ResultSink
 from zenactors.core.failure_handler import TryAgain
+from zenactors.core.messages import Batch, CopiesHandled
 from zenactors.core.replicas import ReplicaRouter, Replicas
 from zenactors.core.supervision import DEFAULT, Supervision, Supervisor
 from zenactors.core.text import short_repr
@@ -19,7 +23,6 @@ if TYPE_CHECKING:
     from zenactors.actors.runtime import Runtime
     from zenactors.core.clock import Clock
     from zenactors.core.entries import ComponentEntry
-    from zenactors.core.messages import Batch
 
 
 class RunnerMaker:
@@ -68,12 +71,17 @@ class RunnerMaker:
                 self._supervisor(DEFAULT),
             )
         supervision = supervision_of(entry)
+        sink: ResultSink = self._loop
+        if entry.router is not None:
+            sink = ReplicaSink(self._loop, entry.router)
+        elif supervision.best_effort:
+            sink = BestEffortSink(self._loop, index, entry.name)
         supervisor = self._supervisor(supervision)
         return BatchRunner(
             index,
             entry.name,
             self._daemon,
-            self._loop if entry.router is None else ReplicaSink(self._loop, entry.router),
+            sink,
             self._incidents,
             stopwatch,
             supervisor=supervisor,
@@ -111,6 +119,84 @@ def supervision_of(entry: ComponentEntry) -> Supervision:
         f"The supervision of component {entry.name!r} is {short_repr(supervision)}, but a"
         " Supervision is expected, such as Supervision(on_error='restart')."
     )
+
+
+def best_effort_limits(entries: Sequence[ComponentEntry]) -> dict[int, int]:
+    """Return how many events of a chain may be pending in each best-effort component, by its index.
+
+    Raises:
+        ConfigurationError: One of them has replicas.
+    """
+    limits = {}
+    for index, entry in enumerate(entries):
+        supervision = supervision_of(entry)
+        if not supervision.best_effort:
+            continue
+        if entry.router is not None or isinstance(entry.component, Replicas):
+            raise ConfigurationError(
+                f"Component {entry.name!r} is best effort and has replicas: the router of replicas"
+                " keeps every event. Declare best_effort=False, or use one component."
+            )
+        limits[index] = supervision.best_effort_limit
+    return limits
+
+
+class BestEffortSink:
+    """Takes a best-effort component's results. Its copies of events end here.
+
+    Args:
+        loop: Takes everything else.
+        index: The component's index.
+        name: The component's name.
+
+    Thread: the component's.
+    """
+
+    def __init__(self, loop: DispatchLoop, index: int, name: str) -> None:
+        self.forward = loop.forward
+        self.schedule = loop.schedule
+        self._loop = loop
+        self._name = name
+        self._taps = {tap.chain: tap for tap in loop.state.taps if tap.component == index}
+        self._has_lost = self._has_answered = False
+
+    def report(self, batch: Batch) -> None:
+        """Count a copy. Its children are submitted before it."""
+        tap = self._taps.get(batch.chain)
+        if tap is None:  # a control event, or `start`
+            self._loop.report(batch)
+            return
+        if batch.children is not None:
+            self.schedule(batch.children)
+            batch.children = None
+        if tap.end(batch):
+            self._log_answer(batch)
+        counts = tap.counts()
+        if counts.lost and not self._has_lost:
+            self._log_loss(batch)
+        if not counts.pending:
+            self._loop.submit(CopiesHandled())
+
+    def _log_answer(self, batch: Batch) -> None:
+        if not self._has_answered:
+            self._has_answered = True
+            with survive_log():
+                logger.bind(component=self._name).warning(
+                    "Component {name!r} is best effort, so what its callback answers on event"
+                    " {event} has no effect: neither FLAG_STOP nor other args",
+                    name=self._name,
+                    event=short_repr(batch.chain.event),
+                )
+
+    def _log_loss(self, batch: Batch) -> None:
+        self._has_lost = True
+        with survive_log():
+            logger.bind(component=self._name).warning(
+                "Component {name!r} is best effort, and too slow: events {event} are lost to it."
+                " daemon.accounting() counts them",
+                name=self._name,
+                event=short_repr(batch.chain.event),
+            )
 
 
 class ReplicaSink:

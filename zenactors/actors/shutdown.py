@@ -223,7 +223,7 @@ class Shutdown:
             left=left,
             later=later,
             dead_letters=engine.dead_letters.total(),
-            restarts=engine.restarts,
+            restarts=sum(engine.restarts.copy().values()),
             suspended=tuple(engine.names[index] for index in sorted(engine.down)),
             abandoned=tuple(abandoned_names(engine.runners)),
         )

@@ -80,7 +80,7 @@ class Wiring:
             for before, after in zip(old, new, strict=True)
         }
         for event, chain in self.chains.items():
-            for step in chain.steps:
+            for step in chain.all_steps():
                 if step.component == index:
                     step.callbacks = tuple(becomes[event, id(each)] for each in step.callbacks)
         self._wired[index] = new

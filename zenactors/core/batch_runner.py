@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from zenactors.core.best_effort import offer
 from zenactors.core.callbacks import (
     FLAG_CONTINUE,
     Callback,
@@ -72,6 +73,7 @@ class BatchRunner(FailureHandler):
 
     Attributes:
         children: The events that callbacks have scheduled and that are not sent on yet.
+        handled: How many events the component's callbacks were called with.
         holds: The component's holds on tokens that have not ended.
         collects: True while the component's code may run: what it schedules goes to `children`.
         leaves: True: give back what arrives undone, because the component stays down and the daemon
@@ -103,6 +105,7 @@ class BatchRunner(FailureHandler):
             policy=policy or EventPolicy(),
         )
         self.children: list[Scheduled] = []
+        self.handled = 0
         self.holds: set[Any] = set()
         self.collects = False
         self.leaves = False
@@ -154,6 +157,7 @@ class BatchRunner(FailureHandler):
             self._finish(batch, batch.items, 0, batch.size, last=True)
             return
         step = batch.chain.steps[batch.step]
+        self.handled += len(batch.items)
         run = _ControlRun(batch)
         if self.is_limited:
             self._control = run
@@ -204,6 +208,7 @@ class BatchRunner(FailureHandler):
         count = len(stride) - self._not_run
         if tried_before and count:
             self._attempts = 0
+        self.handled += count
         self._position += count
         self._done += count
         if elapsed < SHORT_STRIDE:
@@ -274,6 +279,7 @@ class BatchRunner(FailureHandler):
         elif batch is not None and self._running:
             item = self._running[0]
             self._dead += self._end_event(batch, turn, cause, item, self._survivors)
+            self.handled += 1
             self._position += 1
             self._done += 1
             if self._position >= len(batch.items):
@@ -353,6 +359,9 @@ class BatchRunner(FailureHandler):
         if children:
             self.children = []
         batch.step += 1
+        taps = batch.chain.taps
+        if taps is not None:
+            offer(taps[batch.step], batch, self._sink.forward)
         if batch.step == len(batch.chain.steps):
             batch.children = children or None
             self._sink.report(batch)

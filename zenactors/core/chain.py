@@ -40,9 +40,12 @@ class Chain:
     Attributes:
         event: The event's name.
         number: Identifies the chain; counts from 0.
-        steps: The steps in order; at least one.
+        steps: The steps in order; at least one, unless all components are best effort.
         revisits: True if it returns to a component that it has left before.
         is_control_event: True if it continues after a callback that raises.
+        taps: The taps (see `best_effort.Tap`) of the components that the chain passes before each
+            of its steps and at its end; None if it passes none.
+        visits: The steps with those of these components; empty if it passes none.
     """
 
     event: Any
@@ -50,6 +53,12 @@ class Chain:
     steps: tuple[Step, ...]
     revisits: bool
     is_control_event: bool = False
+    taps: tuple[tuple[Any, ...], ...] | None = None
+    visits: tuple[Step, ...] = ()
+
+    def all_steps(self) -> tuple[Step, ...]:
+        """Return the steps, best-effort components included; there may be no others."""
+        return self.visits or self.steps
 
 
 class _Link(NamedTuple):

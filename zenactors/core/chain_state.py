@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from zenactors.core.accounting import Counts
 from zenactors.core.chain import Chain
 from zenactors.core.clock import Clock
 from zenactors.core.messages import Batch
@@ -21,36 +21,6 @@ FAST_WINDOW = 0.005  # seconds: a full window that takes no longer lets the wind
 SLOW_WINDOW = 0.020  # seconds: one that takes longer halves it
 
 
-@dataclasses.dataclass(slots=True)
-class Counts:
-    """The counts of one chain's events. Two `Counts` can be added.
-
-    Whenever no thread holds the dispatcher's state,
-    `accepted == completed + stopped + dead + left + waiting + in_flight`.
-
-    Attributes:
-        accepted: Accepted by the dispatcher, except those cancelled or taken out since.
-        completed: Handled by the whole chain.
-        stopped: Ended by a callback's FLAG_STOP, or by a request to stop everything.
-        dead: Dead-lettered.
-        waiting: In the queue.
-        in_flight: Under way in the chain.
-        left: Left undone on their way, because the daemon stops.
-    """
-
-    accepted: int = 0
-    completed: int = 0
-    stopped: int = 0
-    dead: int = 0
-    waiting: int = 0
-    in_flight: int = 0
-    left: int = 0
-
-    def __add__(self, other: Counts) -> Counts:
-        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
-        return Counts(*(a + b for a, b in pairs))
-
-
 class ChainState:
     """The window and the counters of one chain.
 
@@ -60,13 +30,14 @@ class ChainState:
     Attributes:
         chain: The chain.
         orders: The order to which each step belongs.
-        components: The component of each step.
+        components: The component of each step; one that is none if there are no steps.
         window: How many events may be in flight.
         least_window: The minimum of the window.
         full: True while no event may start. Any thread may read it as a hint.
         in_flight: How many data events are in flight. The window limits this number.
         control_in_flight: How many events are in flight on the control lane.
         waiting: How many events are in the queue.
+        cancelled: How many events were cancelled, or taken out of the queue.
         passed: How many data events have left the chain, however they ended.
         held_back: The producers whose next event waits for the window, first come first served.
     """
@@ -75,6 +46,7 @@ class ChainState:
         "_full_since",
         "_through_at",
         "accepted",
+        "cancelled",
         "chain",
         "completed",
         "components",
@@ -96,17 +68,24 @@ class ChainState:
         self.chain = chain
         width = max(widths.get(step.component, 1) for step in chain.steps)
         self.least_window = min(MAX_WINDOW, MIN_WINDOW * width)
-        self.orders = tuple(step.order for step in chain.steps)
-        self.components = tuple(step.component for step in chain.steps)
+        self.read_steps()
         self.window = self.least_window
         self.full = False
         self.in_flight = 0
         self.control_in_flight = 0
         self.passed = 0
         self.accepted = self.completed = self.stopped = self.dead = self.left = self.waiting = 0
+        self.cancelled = 0
         self.held_back: deque[ProducerQueue] = deque()
         self._through_at: int | None = None  # `passed` when all events of a full window have left
         self._full_since = 0.0
+
+    def read_steps(self) -> None:
+        """Take over the steps of the chain."""
+        steps = self.chain.steps
+        self.orders = tuple(step.order for step in steps)
+        # Without any, a number that no component has, so that its batches are told from others.
+        self.components = tuple(step.component for step in steps) or (-1 - self.chain.number,)
 
     def note_if_full(self, clock: Clock) -> bool:
         """Return True if no event may start, and begin to measure the time of this window."""
@@ -146,6 +125,8 @@ class ChainState:
             waiting=self.waiting,
             in_flight=self.in_flight + self.control_in_flight,
             left=self.left,
+            cancelled=self.cancelled,
+            lost=sum(tap.lost for taps in self.chain.taps or () for tap in taps),
         )
 
     def _adjust_window(self, elapsed: float) -> None:

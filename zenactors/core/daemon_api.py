@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import tenacity
 
+    from zenactors.core.accounting import Accounting
     from zenactors.core.dead_letters import DeadLetter
 
 
@@ -360,6 +361,10 @@ class Daemon(Protocol):
             cause: The reason: an exception or a text.
             position: Where the source has read it.
         """
+        ...
+
+    def accounting(self) -> Accounting:
+        """Return the books: where each accepted event is, and what each component has done."""
         ...
 
     def set_exit_status(self, status: int) -> None:

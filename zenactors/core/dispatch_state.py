@@ -19,8 +19,10 @@ from collections import deque
 from collections.abc import Hashable, Mapping
 from typing import Any, Literal
 
+from zenactors.core.accounting import Counts
+from zenactors.core.best_effort import Tap, offer, pass_by
 from zenactors.core.chain import ALL_CHAINS, Chain, Order
-from zenactors.core.chain_state import ChainState, Counts
+from zenactors.core.chain_state import ChainState
 from zenactors.core.clock import Clock, SystemClock
 from zenactors.core.control_events import ControlEvents
 from zenactors.core.event_queue import MAX_PRIORITY_STREAK, EventQueueManager
@@ -51,6 +53,11 @@ class DispatchState:
 
     Attributes:
         tokens: The tokens that have not ended.
+        taps: Where chains pass best-effort components.
+        copies: The batches for these, with their components. The holder delivers them in this order
+            before it releases the state, and empties it.
+        passed: The batches of chains without other components. They have left their chains: the
+            holder submits them, and empties it.
         dropped: What is no longer needed, in lists. The holder empties it, and lets go of it once
             it has released the state: the end of a user's object may run code.
     """
@@ -91,6 +98,21 @@ class DispatchState:
         self._held: dict[ProducerQueue, tuple[ChainState, deque[ProducerQueue]]] = {}
         self._sources = 0
         self.tokens = OpenTokens()
+        self.taps: list[Tap] = []
+        self.copies: deque[tuple[int, Batch]] = deque()
+        self.passed: deque[Batch] = deque()
+
+    def pass_by(self, limits: Mapping[int, int]) -> None:
+        """Let the chains of data events pass best-effort components. Before any event starts.
+
+        Args:
+            limits: How many events of one chain may be pending in the component, by its index.
+        """
+        start = self.chain_states.get(EVENT_START)
+        for chain_state in self.chain_states.values():
+            if not chain_state.chain.is_control_event and chain_state is not start:
+                self.taps += pass_by(chain_state.chain, limits, len(self.taps))
+                chain_state.read_steps()
 
     # --- what has happened -----------------------------------------------------------------
 
@@ -139,14 +161,21 @@ class DispatchState:
         """Cancel an event. False: it was started or cancelled before."""
         location = scheduled.location
         cancelled = self.queue.cancel(scheduled)
-        if cancelled and location is not NEW:
+        if not cancelled:
+            return False
+        if location is NEW:  # it is on its way here: `accept` drops it
+            chain_state = scheduled.chain_state or self.chain_states.get(scheduled.event)
+            if chain_state is not None:
+                chain_state.accepted += 1
+                chain_state.cancelled += 1
+        else:
             self._withdraw(scheduled.chain_state)
             if scheduled.token is not None:
                 self.tokens.end(scheduled.token, TokenOutcome.FAILED)
             if isinstance(location, EventRun):
                 # The producer's next event may wait for another chain, or for none.
                 self._release(location.producer_queue)
-        return cancelled
+        return True
 
     def take_next(self) -> tuple[Any, Any]:
         """Take the next event out of the queue, so that it is not started."""
@@ -239,7 +268,7 @@ class DispatchState:
                 batch = self._start(chain_state, [arriving.args])
                 if chain_state.in_flight >= chain_state.window:
                     chain_state.note_if_full(self._clock)
-                return [batch]
+                return self._pass_first([batch]) if self.taps else [batch]
             self.accept(arriving)
             is_ready = True
         batches: list[Batch] = []
@@ -251,13 +280,15 @@ class DispatchState:
             self._admit_one(batches)
         else:
             self._admit_all(batches)
-        return batches
+        return self._pass_first(batches) if self.taps else batches
 
     # --- queries ---------------------------------------------------------------------------
 
     def drained(self) -> bool:
         """Return True if nothing is in flight and only timed events wait."""
-        return not self._in_flight and not self.tokens.telling and not self.queue.waiting()
+        return not (
+            self._in_flight or self.tokens.telling or self.queue.waiting() or self._copies_pend()
+        )
 
     def idle(self) -> bool:
         """Return True if no event is queued or in flight and no source is active.
@@ -267,7 +298,7 @@ class DispatchState:
         counts_all = self.policy.maintenance == "busy"
         waiting = self.queue.count() if counts_all else self.queue.busy()
         unfinished = self._in_flight or self.control_events.unanswered or self.tokens.telling
-        return not (unfinished or self._sources or waiting)
+        return not (unfinished or self._sources or waiting or self._copies_pend())
 
     def next_due(self) -> float | None:
         """Return the seconds until a timed event is due or a component is overdue.
@@ -291,6 +322,10 @@ class DispatchState:
     def ahead(self, producer: Hashable) -> int:
         """Return how many events of a producer wait to be started."""
         return self.queue.ahead(None if self._one_by_one else producer)
+
+    def _copies_pend(self) -> bool:
+        """Return True if best-effort components have yet to handle what they got."""
+        return any(tap.counts().pending for tap in self.taps)
 
     # --- admission -------------------------------------------------------------------------
 
@@ -403,6 +438,27 @@ class DispatchState:
             return self.control_events.start(chain, args)
         return Batch(chain, 0, (), [args], 1, on_control_lane=True)
 
+    def _pass_first(self, batches: list[Batch]) -> list[Batch]:
+        """Offer started batches to the best-effort components before their first steps.
+
+        Returns:
+            The batches that have a first step.
+        """
+        onward = []
+        for batch in batches:
+            chain = batch.chain
+            if chain.taps is not None:
+                offer(chain.taps[0], batch, lambda *copy: self.copies.append(copy))
+            if chain.steps:
+                onward.append(batch)
+                continue
+            batch.completed = len(batch.items)
+            if batch.tracked:
+                batch.done = [each.token for each in batch.items if type(each) is Tracked]
+            self.dropped.append(batch.items)
+            self.passed.append(batch)
+        return onward
+
     def _skip_overdue(self, batches: list[Batch]) -> None:
         for batch in self.control_events.skip_overdue():
             onward = self.complete(batch)
@@ -420,7 +476,7 @@ class DispatchState:
     @staticmethod
     def _withdraw(chain_state: ChainState | None) -> None:
         if chain_state is not None:
-            chain_state.accepted -= 1
+            chain_state.cancelled += 1
             chain_state.waiting -= 1
 
     def _chain_of(self, next_in_turn: Scheduled | EventRun) -> ChainState:

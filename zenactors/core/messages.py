@@ -111,6 +111,11 @@ class EndsTold:
     """Report that a component has called the callbacks of tokens that have ended."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class CopiesHandled:
+    """Report that a best-effort component has handled all that it got of a chain."""
+
+
 class TokenChange(Scheduled):
     """A hold on a token, or the end of one. Submitted among scheduled events, in their order.
 

@@ -134,6 +134,11 @@ class Supervision:
         when_exhausted: The behavior when `max_restarts` are used up. `"stop"`: stop the daemon, as
             above. `"suspend"`: the component does nothing more. Its events wait, and so do their
             producers, until a reload that changes its options makes it anew, or the daemon stops.
+        best_effort: True: chains pass the component without waiting for it. It gets a copy of each
+            list of events, with the same args, and its answers have no effect. What it cannot take
+            is lost to it, and counted. Not for control events and `start`, and not for `Replicas`.
+        best_effort_limit: How many events of one chain may wait for it, or be under way in it; 1 or
+            more. Further ones are lost.
 
     Raises:
         ValueError: A value makes no sense.
@@ -150,6 +155,8 @@ class Supervision:
     budget: float = 10.0
     hard_limit: float | None = None
     when_exhausted: WhenExhausted = "stop"
+    best_effort: bool = False
+    best_effort_limit: int = 1024
 
     def __post_init__(self) -> None:
         _check_choice("on_error", self.on_error, ("dead-letter", "restart", "stop"))
@@ -162,6 +169,12 @@ class Supervision:
         _check_seconds("budget", self.budget, least=0.001)
         if self.hard_limit is not None:
             _check_seconds("hard_limit", self.hard_limit, least=0.001)
+        if not isinstance(self.best_effort, bool):  # a ValueError, as for every other value
+            raise ValueError(  # noqa: TRY004
+                f"best_effort is {self.best_effort!r}, but True or False is expected. The number"
+                " of events is best_effort_limit."
+            )
+        _check_count("best_effort_limit", self.best_effort_limit, least=1)
         _check_retry(self.retry)
         if self.wait is not None and not callable(self.wait):
             raise ValueError(f"wait is {self.wait!r}, but a wait of tenacity's is expected.")

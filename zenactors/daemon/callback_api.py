@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.actors.token_holds import TokenHold
     from zenactors.components._state_store import StateStore
+    from zenactors.core.accounting import Accounting
     from zenactors.core.dead_letters import DeadLetter
 
 
@@ -130,6 +131,10 @@ class CallbackApi:
             position: Where the source has read it.
         """
         return self.dispatcher.dead_letter(event, args, cause, position=position)
+
+    def accounting(self) -> Accounting:
+        """Return the books: where each accepted event is, and what each component has done."""
+        return self.dispatcher.accounting()
 
     def set_exit_status(self, status: int) -> None:
         """Let the process end with this exit status. The first one set counts."""

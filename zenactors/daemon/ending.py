@@ -15,13 +15,15 @@ from zenactors.process.streams import exit_at_once, give_up_unwritable_streams
 
 if TYPE_CHECKING:
     from zenactors.actors.shutdown import StopReport
+    from zenactors.core.accounting import Accounting
 
 
-def log_report(report: StopReport, *, on_purpose: bool, threads: bool) -> None:
+def log_report(report: StopReport, books: Accounting, *, on_purpose: bool, threads: bool) -> None:
     """Log what a stop has left undone.
 
     Args:
         report: The result of the stop.
+        books: The books at the end.
         on_purpose: True: a callback ended the daemon and has logged the reason, so that lost
             events are no warning.
         threads: Log the stacks of the threads that did not stop.
@@ -52,6 +54,14 @@ def log_report(report: StopReport, *, on_purpose: bool, threads: bool) -> None:
         try_to_log("INFO", "Events still waiting for their time: {later}", later=report.later)
     if report.dead_letters:
         try_to_log(level, "Dead letters: {dead}", dead=report.dead_letters)
+    for name, counts in books.best_effort.items():
+        if counts.lost:
+            try_to_log(
+                "WARNING", "Lost to {name}, by best effort: {counts}", name=name, counts=counts
+            )
+    try_to_log("INFO", "Events: {counts}", counts=books.total)
+    if problem := books.imbalance():
+        try_to_log("ERROR", "A bug of zenactors: {problem}", problem=problem)
 
 
 def leave(status: int, report: StopReport | None, signals: Iterable[int]) -> NoReturn:

@@ -71,6 +71,7 @@ UNITS = {
     "start_by_clock": "as start, before the clock was set",
     "end": "seconds since 1970 (Unix time)",
     "duration": "seconds",
+    "oldest_token": "seconds",
     "process_start": "clock ticks since the boot boot_id",
     "cnt": "since the start of the run",
     "inc": "since the last saving of the runlog",
@@ -235,6 +236,7 @@ def make_runlog(
     status: int | None = None,
     statistics: Mapping[Any, Any] | None = None,
     events: Mapping[Any, Any] | None = None,
+    accounting: Mapping[str, Any] | None = None,
     dead_letters: int = 0,
     left: Any = None,
     argv: Sequence[str] = (),
@@ -252,6 +254,7 @@ def make_runlog(
         status: The exit status; None while it runs.
         statistics: The counters, as `get_statistics` returns them.
         events: For each event, the numbers of those accepted, completed and so on.
+        accounting: The sum of these, the open tokens, and what each component has done.
         dead_letters: The number of dead letters.
         left: The report of the stop, if it left anything undone.
         argv: The command line.
@@ -276,6 +279,7 @@ def make_runlog(
         "result": _RESULTS.get(status, f"ended with status {status}"),
         "argv": list(argv),
         "events": dict(events or {}),
+        "accounting": dict(accounting or {}),
         "dead_letter_count": dead_letters,
         "units": dict(UNITS),
         "left": left,

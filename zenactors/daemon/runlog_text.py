@@ -12,7 +12,8 @@ from zenactors.daemon.runlog import RunlogEntry
 
 def runlog_text(runlog: Mapping[str, Any]) -> str:
     """Return a runlog as text for people."""
-    status = runlog.get("status")
+    status, books = runlog.get("status"), runlog.get("accounting")
+    accounting = books if isinstance(books, Mapping) else {}
     rows = {
         "daemon": runlog["name"],
         "process": str(runlog["pid"]),
@@ -23,6 +24,7 @@ def runlog_text(runlog: Mapping[str, Any]) -> str:
         "duration": _duration(_spent(runlog)),
         "result": runlog.get("result") or "unknown",
         "exit status": "none yet" if status is None else str(status),
+        **({"all events": accounting["text"]} if accounting.get("text") else {}),
         "dead letters": runlog.get("dead_letter_count", 0),
         **{f"left: {' '.join(path)}": value for path, value in _leaves(runlog.get("left"))},
     }
@@ -30,6 +32,10 @@ def runlog_text(runlog: Mapping[str, Any]) -> str:
     lines = [f"{key:<{width}}  {_cell(value)}" for key, value in rows.items()]
     for title in ("events", "statistics"):
         lines += _table(title, runlog.get(title))
+        if title == "events":
+            for part in ("components", "best_effort"):
+                if accounting.get(part):
+                    lines += _table(part.replace("_", " "), accounting[part])
     if runlog.get("statistics"):
         lines += ["", "inc, spd: the increase, and its rate per second, before the last saving"]
     return "\n".join(map(printable, lines)) + "\n"

@@ -20,6 +20,7 @@ from zenactors.daemon.runlog import RunlogStore, make_runlog, time_text
 from zenactors.process.procfs import own_identity
 
 if TYPE_CHECKING:
+    from zenactors.core.accounting import Accounting
     from zenactors.core.clock import Clock
     from zenactors.core.dead_letters import DeadLetter
     from zenactors.daemon.daemon_base import DaemonBase
@@ -59,6 +60,7 @@ class Snapshots:
             reload: The outcome of the last reload.
         """
         daemon, dispatcher = self._daemon, self._daemon.dispatcher
+        books = dispatcher.accounting()
         letters = dispatcher.dead_letters()[-SHOWN_DEAD_LETTERS:]
         return {
             "time": time_text(self._now()),
@@ -74,15 +76,16 @@ class Snapshots:
             "queued": dispatcher.queue.count(),
             "not_ready": dispatcher.readiness(),
             "abandoned_threads": dispatcher.abandoned(),
-            "open_tokens": dispatcher.open_tokens()[0],
-            "events": self._events(),
+            "open_tokens": books.open_tokens,
+            "events": _events(books),
+            "accounting": _summary(books),
             "components": dispatcher.get_state(),
             "dead_letters": [_letter(letter) for letter in letters],
         }
 
     def runlog(self, status: int | None) -> dict[str, Any]:
         """Return the summary of this run so far; with the exit status, at its end."""
-        daemon = self._daemon
+        daemon, books = self._daemon, self._daemon.dispatcher.accounting()
         return make_runlog(
             name=daemon.name,
             pid=os.getpid(),
@@ -92,7 +95,8 @@ class Snapshots:
             identity=None if self._simulated else daemon.identity or own_identity(),
             status=status,
             statistics=daemon.get_statistics("runlog"),
-            events=self._events(),
+            events=_events(books),
+            accounting=_summary(books),
             dead_letters=daemon.dispatcher.dead_letter_count(),
             left=_fields(daemon.stop_report) if daemon.stop_report else None,
             argv=sys.argv,
@@ -152,9 +156,26 @@ class Snapshots:
     def _uptime(self) -> float:
         return self._monotonic() - self._begun_monotonic
 
-    def _events(self) -> dict[str, Any]:
-        counts = self._daemon.dispatcher.counts()
-        return {str(event): _fields(each) for event, each in counts.items()}
+
+def _events(books: Accounting) -> dict[str, Any]:
+    return {str(event): _fields(each) for event, each in books.events.items()}
+
+
+def _summary(books: Accounting) -> dict[str, Any]:
+    """Return everything of the books but the counts of each event."""
+    total = books.total
+    return {
+        "text": str(total),
+        "balanced": books.is_balanced,
+        "total": _fields(total),
+        "open_tokens": books.open_tokens,
+        "oldest_token": books.oldest_token,
+        "components": {name: _fields(each) for name, each in books.components.items()},
+        "best_effort": {
+            name: {**_fields(each), "pending": each.pending}
+            for name, each in books.best_effort.items()
+        },
+    }
 
 
 def _log_not_written(what: str, path: Path, cause: OSError, instead: str) -> None:

@@ -225,7 +225,12 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             self.save_runlog(status)
         if self.stop_report is not None:
             on_purpose = self._main_loop.ended_by_callback()
-            log_report(self.stop_report, on_purpose=on_purpose, threads=not self._simulated)
+            log_report(
+                self.stop_report,
+                dispatcher.accounting(),
+                on_purpose=on_purpose,
+                threads=not self._simulated,
+            )
             try_to_log("INFO", "{name} ended with status {status}", name=self.name, status=status)
         if not self._simulated and terminal.is_gone():
             give_up_unwritable_streams()

@@ -229,7 +229,12 @@ class Host(NativeDaemon):
         )
         self.stop_report = self._main_loop.report
         if self.stop_report is not None:
-            log_report(self.stop_report, on_purpose=True, threads=not self._simulated)
+            log_report(
+                self.stop_report,
+                self.dispatcher.accounting(),
+                on_purpose=True,
+                threads=not self._simulated,
+            )
 
     # --- the process ----------------------------------------------------------------------------
 

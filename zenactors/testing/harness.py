@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from zenactors.actors.dead_letters import letters_after
 from zenactors.actors.dispatcher import Dispatcher
-from zenactors.core.chain_state import Counts
+from zenactors.core.accounting import Accounting, Counts
 from zenactors.core.clock import VirtualClock
 from zenactors.core.dispatch_state import Ordering
 from zenactors.core.policy import EventPolicy
@@ -344,6 +344,10 @@ class Harness:
     def statistics(self) -> dict[str, Any]:
         """The statistics of each component, as `get_statistics` returns them."""
         return self._dispatcher.get_statistics("harness")
+
+    def accounting(self) -> Accounting:
+        """Return the books: where each event is that was accepted; see `Dispatcher.accounting`."""
+        return self._dispatcher.accounting()
 
     def counts(self) -> dict[Any, Counts]:
         """Return the counts of each chain's events."""

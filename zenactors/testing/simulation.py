@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zenactors.core.chain_state import Counts
 from zenactors.core.dispatch_state import Ordering
 from zenactors.core.policy import EventPolicy
 from zenactors.core.text import format_error
@@ -273,7 +272,7 @@ def _check(scenario: Scenario, harness: Harness, report: StopReport) -> None:
         raise CheckFailed(f"did not stop: {', '.join(report.stuck)}")
     if report.timed_out and harness.status is None:  # a daemon's status shows it
         raise CheckFailed(f"did not come to an end: {report.left} events were not handled")
-    if problem := imbalance(harness.counts()):
+    if problem := harness.accounting().imbalance():
         raise CheckFailed(problem)
     if harness.status not in (None, scenario.status) and not _ended_by_crash(scenario, harness):
         errors = [each.message for each in harness.logs if each.level in ("ERROR", "CRITICAL")]
@@ -314,15 +313,6 @@ def _is_injected(cause: BaseException | None, scenario: Scenario) -> bool:
     return any(
         cause is error or (isinstance(error, type) and type(cause) is error) for error in errors
     )
-
-
-def imbalance(counts: Mapping[Any, Counts]) -> str:
-    """Return the first event of which some were lost or counted twice; empty if there is none."""
-    for event, count in counts.items():
-        known = count.completed + count.stopped + count.dead + count.waiting + count.in_flight
-        if known != count.accepted:
-            return f"events {event!r} do not add up: {count}"
-    return ""
 
 
 def _failures() -> tuple[type[BaseException], ...]:

@@ -27,7 +27,6 @@ from zenactors.core.policy import EventPolicy
 from zenactors.testing._simulator.hub import Task
 from zenactors.testing._trace.diagram import draw
 from zenactors.testing.harness import Harness
-from zenactors.testing.simulation import imbalance
 
 if TYPE_CHECKING:
     from zenactors.daemon.zendaemon import ZenDaemon
@@ -174,7 +173,7 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
 
     def _look(self) -> None:
         # Not an invariant of hypothesis, which would print its name after every rule.
-        problem = imbalance(self.harness.counts())
+        problem = self.harness.accounting().imbalance()
         if problem:  # no assert statement: `python -O` drops those
             raise AssertionError(problem)
         letters = [] if self.allow_dead_letters else self.harness.unread_dead_letters()

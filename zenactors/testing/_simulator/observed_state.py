@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zenactors.core.chain_state import ChainState
@@ -16,9 +17,21 @@ if TYPE_CHECKING:
 class ObservedDispatchState(DispatchState):
     """A `DispatchState` whose decisions are noted in the trace."""
 
-    def __init__(self, chains: dict[Any, Chain], recorder: Recorder, **options: Any) -> None:
+    def __init__(
+        self,
+        chains: dict[Any, Chain],
+        recorder: Recorder,
+        place: Callable[[dict[Any, Chain]], None],
+        **options: Any,
+    ) -> None:
         super().__init__(chains, **options)
         self._recorder = recorder
+        self._place = place
+
+    def pass_by(self, limits: Mapping[int, int]) -> None:
+        """Let chains pass best-effort components."""
+        super().pass_by(limits)
+        self._place({event: each.chain for event, each in self.chain_states.items()})
 
     def accept(self, scheduled: Scheduled) -> None:
         """Accept a scheduled event."""
@@ -64,5 +77,8 @@ class ObservedDispatchState(DispatchState):
         return joined
 
     def _note(self, chain_state: ChainState, items: list[Any]) -> None:
-        to = self._recorder.component(chain_state.components[0])
-        self._recorder.trace.started(chain_state.chain.event, items, to)
+        chain = chain_state.chain
+        to = self._recorder.component(chain.all_steps()[0].component)
+        if chain.steps:
+            to = self._recorder.component(chain.steps[0].component)
+        self._recorder.trace.started(chain.event, items, to, ends=not chain.steps)

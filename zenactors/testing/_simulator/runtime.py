@@ -37,12 +37,13 @@ from zenactors.testing._trace.trace import Trace, stable_error
 
 if TYPE_CHECKING:
     from zenactors.core.batch_runner import BatchRunner
-    from zenactors.core.chain import Chain
+    from zenactors.core.chain import Chain, Step
     from zenactors.core.clock import Clock
     from zenactors.testing.faults import Faults
 
 A = TypeVar("A", bound=pykka.ThreadingActor)
 
+BESIDE = -2  # the position of a callback that no event visits on its way
 FIRST_WINDOWS = (1, 2, 3, 5, 16)  # a seed begins with one of these: small windows find more
 
 
@@ -156,7 +157,7 @@ class SimulatedRuntime(Runtime):
         """Return a `DispatchState` whose decisions are noted in the trace."""
         self.recorder.components, self.recorder.runners = names, runners
         self._place_in_chains(chains)
-        state = ObservedDispatchState(chains, self.recorder, **options)
+        state = ObservedDispatchState(chains, self.recorder, self._place_in_chains, **options)
         if self.hub.rng is not None:
             for chain_state in state.chain_states.values():
                 width = max(1, chain_state.least_window // MIN_WINDOW)  # room for each replica
@@ -213,6 +214,9 @@ class SimulatedRuntime(Runtime):
     def _place_in_chains(self, chains: dict[Any, Chain]) -> None:
         """Give each callback its position in its chain, and the next component."""
         for chain in chains.values():
+            for taps in chain.taps or ():
+                for tap in taps:
+                    self._place_beside(tap.chain.steps[0])
             route = [(step.component, each) for step in chain.steps for each in step.callbacks]
             for position, (component, callback) in enumerate(route):
                 following = route[position + 1 : position + 2]
@@ -221,6 +225,12 @@ class SimulatedRuntime(Runtime):
                 for watched in self._behind(name, callback):
                     watched.position = position
                     watched.to = watched.component if to == name else to
+
+    def _place_beside(self, step: Step) -> None:
+        """Let the trace know that a callback is not on the way of its event."""
+        for callback in step.callbacks:
+            for watched in self._behind(self.recorder.components[step.component], callback):
+                watched.position, watched.to = BESIDE, ""
 
     def _behind(self, component: str, callback: Any) -> list[ObservedCallback]:
         if isinstance(callback, ObservedCallback):

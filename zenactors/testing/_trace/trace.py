@@ -168,8 +168,15 @@ class Trace:
             tracked.place = f"taken out by {who}"
             self.note(who, "cancel", tracked.label, DISPATCHER, "taken out")
 
-    def started(self, event: Any, items: list[Any], to: str) -> None:
-        """Note that the dispatcher sends a batch to the first component of its chain."""
+    def started(self, event: Any, items: list[Any], to: str, *, ends: bool = False) -> None:
+        """Note that the dispatcher sends a batch to the first component of its chain.
+
+        Args:
+            event: The event.
+            items: The args of each.
+            to: The component.
+            ends: True: the events end at once, because only best-effort components handle them.
+        """
         batch = []
         for args in items:
             tracked = self._take_from_queue(event, args)
@@ -179,7 +186,10 @@ class Trace:
                 self._last.append(tracked)
             tracked.position = 0
             tracked.place = f"on its way to {to}"
-            self._add((event, id(args), 0), tracked)
+            if ends:
+                tracked.place = "completed"
+            else:
+                self._add((event, id(args), 0), tracked)
             batch.append(tracked.label)
         self.note(DISPATCHER, "start", batch[0] if batch else "", to, _others(batch))
 

@@ -121,6 +121,19 @@ class Side:
     def do_set_blocking(self, which: int) -> Any:
         return self._on_fd("set_blocking", which, True)  # noqa: FBT003 - as in `os`
 
+    def do_mkdir(self, path: str) -> Any:
+        result = self.result(self.files.mkdir, self.path(path), 0o700)
+        return result[:3] if isinstance(result, tuple) else result
+
+    def do_fsync(self, which: int) -> Any:
+        return self._on_fd("fsync", which)
+
+    def do_lock(self, which: int) -> Any:
+        return self._on_fd("lock", which)
+
+    def do_fchmod(self, which: int, mode: int) -> Any:
+        return self._on_fd("fchmod", which, mode)
+
     def do_fstat(self, which: int) -> Any:
         return self.described(self._on_fd("fstat", which))
 
@@ -215,12 +228,15 @@ STEPS = st.one_of(
     st.tuples(st.just("write"), WHICH, DATA),
     st.tuples(st.just("lseek"), WHICH, st.integers(-4, 9), st.integers(0, 2)),
     st.tuples(st.just("ftruncate"), WHICH, SIZES),
-    st.tuples(st.sampled_from(["fstat", "is_append", "set_blocking"]), WHICH),
+    st.tuples(st.just("open"), PATHS, st.just(os.O_RDONLY | os.O_DIRECTORY)),
+    st.tuples(st.sampled_from(["fstat", "is_append", "set_blocking", "fsync", "lock"]), WHICH),
+    st.tuples(st.just("fchmod"), WHICH, st.sampled_from([0o600, 0o644, 0o700])),
     st.tuples(st.sampled_from(["stat", "lexists"]), PATHS),
     st.tuples(st.just("world"), st.sampled_from(["put", "append"]), PLAIN, DATA),
     st.tuples(st.just("world"), st.just("mkdir"), PLAIN),
     st.tuples(st.just("world"), st.sampled_from(["remove", "content"]), PATHS),
     st.tuples(st.just("world"), st.just("truncate"), PATHS, SIZES),
+    st.tuples(st.just("mkdir"), PLAIN),
     st.tuples(st.just("rename"), SPELLED, SPELLED),
     st.tuples(st.just("rename"), PLAIN, PLAIN),
     st.tuples(st.just("glob"), PATTERNS),
@@ -266,6 +282,15 @@ SLASHES = [
 ]
 
 
+LOCKED = [
+    ("open", "a", os.O_RDWR | os.O_CREAT),
+    ("open", "a", os.O_RDWR | os.O_CREAT),
+    ("lock", 0),
+    ("lock", 0),
+    ("lock", 1),
+    ("close", 0),
+    ("lock", 1),
+]
 REPEATED_STARS = ["**/**", "**/**/", "**/**/**", "a/**/**", "**/**/*", "./**/**"]
 
 
@@ -273,6 +298,7 @@ REPEATED_STARS = ["**/**", "**/**/", "**/**/**", "a/**/**", "**/**/*", "./**/**"
 @given(steps=st.lists(STEPS, min_size=1, max_size=25))
 @example(steps=BEHIND_THE_END)
 @example(steps=SLASHES)
+@example(steps=LOCKED)
 def test_whatever_is_done_the_system_would_have_given_the_same(steps):
     files = VirtualFiles()
     files.mkdir("/top/of/all")

@@ -51,6 +51,25 @@ class Files(Protocol):
         """Truncate an open file to `size` bytes."""
         ...
 
+    def fsync(self, fd: int, /) -> None:
+        """Write a file, or the entries of a directory, through to the disk; blocks until done.
+
+        The descriptor of a directory is opened with `O_RDONLY | O_DIRECTORY`.
+        """
+        ...
+
+    def fchmod(self, fd: int, mode: int, /) -> None:
+        """Give an open file its permissions, whatever the umask."""
+        ...
+
+    def lock(self, fd: int, /) -> None:
+        """Lock an open file for this descriptor alone, until it is closed or the process ends.
+
+        Raises:
+            BlockingIOError: Another descriptor has the lock, in this process or another one.
+        """
+        ...
+
     def fstat(self, fd: int, /) -> os.stat_result:
         """Return the status of an open file. `STANDARD_OUTPUT` counts as open."""
         ...
@@ -61,6 +80,21 @@ class Files(Protocol):
 
     def lexists(self, path: str, /) -> bool:
         """Return True if a path exists, even as a broken link."""
+        ...
+
+    def rename(self, old: str, new: str, /) -> None:
+        """Rename a file; it replaces a file that has the new name. Atomic."""
+        ...
+
+    def remove(self, path: str, /) -> None:
+        """Remove a file. Open descriptors can still use it."""
+        ...
+
+    def mkdir(self, path: str, mode: int = 0o777, /) -> None:
+        """Make a directory and the missing ones above it, if it does not exist.
+
+        `mode` is for the last one; the umask is taken off. Those above get the default.
+        """
         ...
 
     def glob(self, pattern: str, unreadable: dict[str, OSError] | None = None, /) -> list[str]:
@@ -104,10 +138,22 @@ class SystemFiles:
     ftruncate = staticmethod(os.ftruncate)
     fstat = staticmethod(os.fstat)
     stat = staticmethod(os.stat)
+    fsync = staticmethod(os.fsync)
+    fchmod = staticmethod(os.fchmod)
+    rename = staticmethod(os.rename)
+    remove = staticmethod(os.remove)
     lexists = staticmethod(os.path.lexists)
     set_blocking = staticmethod(os.set_blocking)
 
     glob = staticmethod(expand)
+
+    def mkdir(self, path: str, mode: int = 0o777) -> None:
+        """Make a directory and the missing ones above it, if it does not exist."""
+        os.makedirs(path, mode, exist_ok=True)  # noqa: PTH103 - as all else here
+
+    def lock(self, fd: int) -> None:
+        """Take the file's `flock`, which a process loses however it ends."""
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def is_append(self, fd: int) -> bool:
         """Return True if the descriptor has `O_APPEND`."""

@@ -8,7 +8,7 @@ import dataclasses
 import errno
 import os
 from collections.abc import Callable
-from stat import S_IFDIR, S_IFIFO, S_IFREG
+from stat import S_IFDIR, S_IFIFO, S_IFMT, S_IFREG
 from typing import TYPE_CHECKING
 
 from zenactors.components._files import STANDARD_OUTPUT
@@ -59,6 +59,7 @@ class VirtualFiles:
         self._tree = Tree(below=below, now=self._now)
         self._printed = Node(0, S_IFIFO | 0o600, self._now())
         self._open = {STANDARD_OUTPUT: _Descriptor(self._printed, "-", os.O_WRONLY)}
+        self._locked: dict[Node, int] = {}  # by which descriptor; free once that is closed
         self._next_fd = _FIRST_FD
 
     # -- for tests -------------------------------------------------------------------------
@@ -84,9 +85,9 @@ class VirtualFiles:
             raise error(errno.EINVAL, path)
         self._resize(self._reach(path, os.O_WRONLY), size)
 
-    def mkdir(self, path: str) -> None:
-        """Make a directory and those above it, if they do not exist."""
-        self._tree.make_directories(path)
+    def mkdir(self, path: str, mode: int = 0o777) -> None:
+        """Make a directory and those above it, if they do not exist. `mode` is for the last one."""
+        self._tree.make_directories(path, mode)
 
     def remove(self, path: str) -> None:
         """Remove a file, as `os.remove` does. Open descriptors can still read it."""
@@ -147,8 +148,10 @@ class VirtualFiles:
 
     def close(self, fd: int) -> None:
         """Close a descriptor; its number is not used again."""
-        self._descriptor(fd)
+        node = self._descriptor(fd).node
         del self._open[fd]
+        if self._locked.get(node) == fd:
+            del self._locked[node]
 
     def read(self, fd: int, size: int) -> bytes:
         """Read up to `size` bytes; fewer only at the end of the file."""
@@ -208,6 +211,24 @@ class VirtualFiles:
             raise error(errno.EINVAL)
         self._resize(node, size)
 
+    def fsync(self, fd: int) -> None:
+        """Do nothing: the content of memory is where it belongs."""
+        if self._descriptor(fd).node is self._printed:
+            raise error(errno.EINVAL)
+
+    def fchmod(self, fd: int, mode: int) -> None:
+        """Give an open file its permissions."""
+        node = self._descriptor(fd).node
+        node.mode = S_IFMT(node.mode) | mode & 0o7777
+
+    def lock(self, fd: int) -> None:
+        """Lock a file for this descriptor, until it is closed."""
+        node = self._descriptor(fd).node
+        holder = self._locked.get(node, fd)
+        if holder != fd and holder in self._open:
+            raise error(errno.EWOULDBLOCK)
+        self._locked[node] = fd
+
     def fstat(self, fd: int) -> os.stat_result:
         """Describe an open file, and standard output as a pipe."""
         return self._descriptor(fd).node.stat()
@@ -265,6 +286,8 @@ class VirtualFiles:
             if create or changes:
                 raise error(errno.EISDIR, path)
             return node
+        if flags & os.O_DIRECTORY:
+            raise error(errno.ENOTDIR, path)
         if not node.is_a(S_IFREG):
             raise error(errno.EACCES, path)
         if flags & os.O_TRUNC:

@@ -179,8 +179,8 @@ class Tree:
         self.put(place, node)
         return node
 
-    def make_directories(self, path: str) -> None:
-        """Make a directory and those above it, if they do not exist."""
+    def make_directories(self, path: str, mode: int = 0o777) -> None:
+        """Make a directory and those above it, if they do not exist. `mode` is for the last."""
         path = path.rstrip("/") or path
         try:
             place, node = self.walk(path)
@@ -191,12 +191,12 @@ class Tree:
             self.make_directories(above)
             place, node = self.walk(path)
         if node is None:
-            self.put(place, self._new_directory())
+            self.put(place, self._new_directory(mode))
         elif not node.is_a(S_IFDIR):
             raise error(errno.EEXIST, path)
 
-    def _new_directory(self) -> Node:
-        return Node(next(self._directory_inodes), S_IFDIR | 0o755)
+    def _new_directory(self, mode: int = 0o777) -> Node:
+        return Node(next(self._directory_inodes), S_IFDIR | mode & ~_UMASK & 0o7777)
 
     def put(self, place: str, node: Node) -> None:
         """Give a file, directory or link this place."""

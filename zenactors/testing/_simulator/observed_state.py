@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from zenactors.core.chain_state import ChainState
 from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.messages import NEW, Batch, Scheduled
+from zenactors.core.tokens import Tracked
 from zenactors.testing._simulator.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -65,4 +66,5 @@ class ObservedDispatchState(DispatchState):
 
     def _note(self, chain_state: ChainState, items: list[Any]) -> None:
         to = self._recorder.component(chain_state.components[0])
-        self._recorder.trace.started(chain_state.chain.event, items, to)
+        args = [item.args if type(item) is Tracked else item for item in items]
+        self._recorder.trace.started(chain_state.chain.event, args, to)

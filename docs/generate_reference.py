@@ -69,6 +69,7 @@ ALSO: dict[type, type] = {
     zenactors.Dispatcher: zenactors.Daemon,
     zenactors.SystemClock: zenactors.Clock,
     zenactors.VirtualClock: zenactors.Clock,
+    testing.VirtualFiles: Files,
 }
 INTERNAL = "For `zenactors."
 """In a docstring: only the named room calls this member, so the reference leaves it out."""

@@ -102,12 +102,38 @@ interrupted = Scenario(build=lambda: [Interrupting()], drive=drive)
 """
 
 
+KEPT = """
+import os
+from zenactors import ZenDaemonComponent
+from zenactors.components import SYSTEM_FILES
+from zenactors.testing import Scenario
+class Log(ZenDaemonComponent):
+    files = SYSTEM_FILES
+    count = 0
+    def setup(self, daemon):
+        daemon.io.call_every(1, self.write)
+    def write(self, daemon):
+        files = self.files
+        fd = files.open("log", os.O_WRONLY | os.O_APPEND)
+        files.write(fd, b"x")
+        files.fsync(fd)
+        files.close(fd)
+        self.count += 1
+def check(harness):
+    written = sum(life.component("Log").count for life in harness.lives)
+    assert len(harness.files.content("log")) >= written, "lost"
+lines = Scenario(
+    build=lambda: [Log()], files={"log": ""}, drive=lambda harness: harness.advance(30), check=check
+)
+"""
+
+
 @pytest.fixture(autouse=True)
 def modules(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write the modules into the current directory; forget those imported by another test."""
     write("bank.py", BANK)
     write("forms.py", FORMS)
-    for name in ("bank", "forms", "again", "paced"):
+    for name in ("bank", "forms", "again", "paced", "kept"):
         sys.modules.pop(name, None)
 
 
@@ -176,6 +202,26 @@ def test_faults_by_chance_are_no_failures(option: str, capsys: Capture) -> None:
         argv = ["simulate", what, option, "0.8", "--seeds", "20", "--for", "300", "--trace", "t"]
         assert main(argv) == 0, capsys.readouterr().out
     assert ": fault " in Path("t").read_text()
+
+
+def test_the_process_is_killed_and_started_again(capsys: Capture) -> None:
+    write("kept.py", KEPT)
+    argv = ["simulate", "--kills", "2", "--power-failures=1", "kept:lines", "--trace", "t"]
+    assert main([*argv, "--seeds", "30"]) == 0, capsys.readouterr().out
+    capsys.readouterr()
+
+    write("kept.py", KEPT.replace("files.fsync(fd)", ""))
+    del sys.modules["kept"]
+    assert main([*argv, "--seeds", "300"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    seed = re.fullmatch(r"seed (\d+) fails: AssertionError: lost", lines[0])
+    assert seed
+    assert any("power failure" in line for line in lines)
+    assert ": fault power failure" in Path("t").read_text()
+    assert shlex.split(lines[-1]) == [
+        *("zenactors", "simulate", "--kills", "2", "--power-failures", "1"),
+        *("--seed", seed[1], "kept:lines"),
+    ]
 
 
 def test_one_seed_is_shown_also_if_it_does_not_fail(capsys: Capture) -> None:
@@ -259,6 +305,8 @@ def test_what_standard_output_cannot_hold_is_drawn_otherwise(
         ("--crash 2", "--crash must be a probability from 0 to 1, not '2'"),
         ("--delay -0.1", "--delay must be a probability from 0 to 1, not '-0.1'"),
         ("--interrupt nan", "--interrupt must be a probability from 0 to 1, not 'nan'"),
+        ("--kills -1", "--kills must be a whole number from 0 up, not '-1'"),
+        ("--power-failures x", "--power-failures must be a whole number from 0 up, not 'x'"),
         ("--trace=", "--trace is empty; give a path"),
         ("--see 1", "unknown option '--see'; did you mean '--seeds' or '--seed'?"),
     ],

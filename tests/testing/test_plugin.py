@@ -259,7 +259,7 @@ def test_faults_happen_on_threads_too(zen_daemon: Callable[..., Dispatcher]) -> 
 def test_faults_that_cannot_be_on_threads_are_refused(
     zen_daemon: Callable[..., Dispatcher],
 ) -> None:
-    with pytest.raises(ValueError, match="where time is not virtual: use zen_harness"):
+    with pytest.raises(ValueError, match="process are not virtual: use zen_harness"):
         zen_daemon([Fake()], faults=[ClockJump(point="time", nth=1, seconds=1.0)])
     with pytest.raises(ValueError, match="give either faults or a runtime"):
         zen_daemon([Fake()], faults=[Crash(nth=1)], runtime=object())

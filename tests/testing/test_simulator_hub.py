@@ -278,3 +278,34 @@ def test_an_abandoned_task_that_starts_over_is_ended_all_the_same(quiet: Hub) ->
     quiet.step()
     quiet.close()
     assert task.done
+
+
+def test_after_a_death_no_task_moves_any_more() -> None:
+    hub = Hub(VirtualClock(), None)
+    moved: list[str] = []
+    death = KeyError("dead")
+
+    def die() -> None:
+        try:
+            hub.die(death)
+        finally:
+            moved.append("cleared away")
+
+    def live_on() -> None:
+        hub.give_way()
+        moved.append("moved")
+
+    hub.spawn("other", live_on)
+    hub.spawn("dying", die)
+    for _ in range(2):
+        with pytest.raises(KeyError, match="dead"):
+            hub.wait(lambda: False, 1.0)
+        assert moved == []
+    hub.close()
+    assert moved == ["cleared away"]
+
+
+def test_outside_itself_can_die() -> None:
+    hub = Hub(VirtualClock(), None)
+    with pytest.raises(KeyError, match="dead"):
+        hub.die(KeyError("dead"))

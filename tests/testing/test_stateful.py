@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from tests.running import run_python
 from zenactors import Daemon, Replicas, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.actors.dispatch_loop import DispatchLoop
+from zenactors.components import SYSTEM_FILES, Files
 from zenactors.core.messages import Batch
 from zenactors.testing import DaemonMachine
 
@@ -43,6 +45,71 @@ def steps(shown: str) -> list[str]:
 
 def passes(machine: type[RuleBasedStateMachine]) -> None:
     run_state_machine_as_test(machine, settings=FEW)
+
+
+# --- crashes ------------------------------------------------------------------------------------
+
+
+class Log(ZenDaemonComponent):
+    """Append numbers to a file, and tell the world of each that is written."""
+
+    files: Files = SYSTEM_FILES
+
+    def __init__(self, told: list[int], *, sync: bool) -> None:
+        super().__init__(name="log")
+        self.told, self.sync = told, sync
+
+    def setup(self, daemon: Any) -> None:
+        self.fd = self.files.open("log", os.O_WRONLY | os.O_APPEND)
+
+    def teardown(self, daemon: Any) -> None:
+        self.files.close(self.fd)
+
+    @handles("number")
+    def cbk_event_number(self, daemon: Any, number: int) -> None:
+        self.files.write(self.fd, bytes([number]))
+        if self.sync:
+            self.files.fsync(self.fd)
+        self.told.append(number)
+
+
+class LogMachine(DaemonMachine):
+    events: ClassVar = {"number": st.integers(1, 100)}
+    files: ClassVar = {"log": ""}
+    crashes = True
+    sync = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[int] = []
+
+    def build(self) -> Sequence[Any]:
+        return [Log(self.told, sync=self.sync)]
+
+    def check(self) -> None:
+        assert set(self.told) <= set(self.harness.files.content("log"))
+
+
+class SyncedMachine(LogMachine):
+    sync = True
+
+
+class CarelessMachine(LogMachine):
+    crashes = False
+
+
+def test_a_write_that_a_power_failure_takes_is_found() -> None:
+    unshrunk = settings(SETTINGS, phases=(Phase.generate,))
+    with pytest.raises(AssertionError) as failure:
+        run_state_machine_as_test(LogMachine, settings=unshrunk)
+    shown = "\n".join(getattr(failure.value, "__notes__", ()))
+    assert "crash(power_failure=True)" in shown
+    assert "power failure" in shown.partition("teardown()")[2]  # in the picture
+
+
+@pytest.mark.parametrize("machine", [SyncedMachine, CarelessMachine])
+def test_a_machine_survives_crashes_or_has_none(machine: type[DaemonMachine]) -> None:
+    run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=200))
 
 
 # --- races --------------------------------------------------------------------------------------

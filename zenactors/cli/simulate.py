@@ -47,6 +47,10 @@ Options:
                     last run, one line each. Replaces FILE; - is standard output.
   --crash P         Let each callback fail with probability P, from 0 to 1.
   --delay P         Let each callback take a second longer with probability P.
+  --kills N         Kill the process up to N times a run, at any moment, as kill -9 does, and
+                    start it again with the files that are left; default: those of SPEC.
+  --power-failures N
+                    The same, but writes that were not synced are kept, torn or lost.
   --interrupt P     Interrupt each callback in the middle with probability P; default: 0.1.
   -h, --help        Show this help.
 
@@ -59,7 +63,15 @@ SEEDS = 100
 ROWS = 40  # of the picture that the first failure shows
 ROWS_OF_ONE = 400  # the same with --seed
 
-_OPTIONS_THAT_MATTER = ("--app-dir", "--for", "--crash", "--delay", "--interrupt")
+_OPTIONS_THAT_MATTER = (
+    "--app-dir",
+    "--for",
+    "--crash",
+    "--delay",
+    "--kills",
+    "--power-failures",
+    "--interrupt",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,6 +88,8 @@ class Options:
         crash: The probability that a callback fails.
         delay: The probability that a callback takes longer.
         interrupt: The probability that a callback is interrupted; None: that of the scenario.
+        kills: How many times the process is killed at most; None: as in the scenario.
+        power_failures: How many times the power fails at most; None: as in the scenario.
         exit_when_idle: End each run when there is nothing more to read.
         trace: The file for the trace.
         replay: The command that repeats a run, without the seed.
@@ -90,6 +104,8 @@ class Options:
     crash: float
     delay: float
     interrupt: float | None
+    kills: int | None
+    power_failures: int | None
     exit_when_idle: bool
     trace: str | None
     replay: Sequence[str]
@@ -154,6 +170,10 @@ def _read(arguments: dict[str, Any]) -> Options:
         name: None if arguments[name] is None else _probability(name, arguments[name])
         for name in ("--crash", "--delay", "--interrupt")
     }
+    crashes = {
+        name: None if arguments[name] is None else _whole(name, arguments[name], 0)
+        for name in ("--kills", "--power-failures")
+    }
     seconds = arguments["--for"]
     return Options(
         spec=arguments["SPEC"],
@@ -165,6 +185,8 @@ def _read(arguments: dict[str, Any]) -> Options:
         crash=chances["--crash"] or 0.0,
         delay=chances["--delay"] or 0.0,
         interrupt=chances["--interrupt"],
+        kills=crashes["--kills"],
+        power_failures=crashes["--power-failures"],
         exit_when_idle=arguments["--exit-when-idle"],
         trace=arguments["--trace"],
         replay=_replay(arguments),
@@ -229,10 +251,10 @@ def _scenario(options: Options) -> Scenario:
     if options.delay:
         faults.append(Delay(chance=options.delay, seconds=1.0))
     changes: dict[str, Any] = {"faults": faults}
-    if options.seconds is not None:
-        changes["seconds"] = options.seconds
-    if options.interrupt is not None:
-        changes["interrupt"] = options.interrupt
+    for name in ("seconds", "interrupt", "kills", "power_failures"):
+        value = getattr(options, name)
+        if value is not None:
+            changes[name] = value
     return dataclasses.replace(scenario, **changes)
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from zenactors._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from zenactors.components._files import SYSTEM_FILES as SYSTEM_FILES
+    from zenactors.components._files import Files as Files
     from zenactors.components.access_log import AccessLogParser as AccessLogParser
     from zenactors.components.statistics import Statistics as Statistics
     from zenactors.components.tail import FileTailer as FileTailer
@@ -23,6 +25,7 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
+            "_files": "SYSTEM_FILES Files",
             "access_log": "AccessLogParser",
             "statistics": "Statistics",
             "tail": "FileTailer Lines",

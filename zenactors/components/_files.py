@@ -25,7 +25,11 @@ def located(path: str, daemon: Daemon) -> str:
 
 
 class Files(Protocol):
-    """The file operations that the stock components need; names and errors are those of `os`."""
+    """The file operations of the stock components; names and errors are those of `os`.
+
+    A component of yours with the class attribute `files: Files = SYSTEM_FILES`, that uses only
+    these operations, gets a harness's or simulation's files, too.
+    """
 
     def open(self, path: str, flags: int, mode: int = 0o777, /) -> int:
         """Open a file as `os.open` does; return the descriptor."""
@@ -184,3 +188,4 @@ def _write_to_stream(data: memoryview) -> int:
 
 
 SYSTEM_FILES = SystemFiles()
+"""The file system of the operating system, as `Files`."""

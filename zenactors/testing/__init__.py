@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from zenactors.testing._simulator.hub import EndlessMotionError as EndlessMotionError
     from zenactors.testing._simulator.hub import NothingMovesError as NothingMovesError
     from zenactors.testing._trace.log_capture import LogRecord as LogRecord
+    from zenactors.testing.crashes import nothing_lost as nothing_lost
     from zenactors.testing.faults import ClockJump as ClockJump
     from zenactors.testing.faults import Crash as Crash
     from zenactors.testing.faults import Delay as Delay
     from zenactors.testing.faults import Fault as Fault
     from zenactors.testing.faults import InjectedCrash as InjectedCrash
+    from zenactors.testing.faults import Kill as Kill
+    from zenactors.testing.faults import PowerFailure as PowerFailure
+    from zenactors.testing.faults import ProcessCrashed as ProcessCrashed
     from zenactors.testing.files import VirtualFiles as VirtualFiles
     from zenactors.testing.harness import Harness as Harness
     from zenactors.testing.probe import ANY as ANY
@@ -37,7 +41,8 @@ else:
         {
             "_simulator.hub": "EndlessMotionError NothingMovesError",
             "_trace.log_capture": "LogRecord",
-            "faults": "ClockJump Crash Delay Fault InjectedCrash",
+            "crashes": "nothing_lost",
+            "faults": "ClockJump Crash Delay Fault InjectedCrash Kill PowerFailure ProcessCrashed",
             "files": "VirtualFiles",
             "harness": "Harness",
             "probe": "ANY Probe Received",

@@ -20,7 +20,7 @@ _USED = "_zenactors_in_a_harness"  # set on a component: no other harness takes 
 
 
 def adopt(
-    name: str, component: Any, *, clock: Clock, seed: object, files: VirtualFiles | None
+    name: str, component: Any, *, clock: Clock, seed: object, files: VirtualFiles | None, life: int
 ) -> None:
     """Prepare a component for its run.
 
@@ -30,6 +30,7 @@ def adopt(
         clock: Its new clock.
         seed: With the name, the seed of its random numbers; 0 unless it is a whole number.
         files: The files of a stock component; None: the disk.
+        life: Counts the starts of the process; each has random numbers of its own.
 
     Raises:
         ConfigurationError: The component was in a harness before.
@@ -49,7 +50,8 @@ def adopt(
     inherits = type(component).random is ZenDaemonComponent.random
     if inherits and (own is None or type(own) is Unseeded):
         number = seed if isinstance(seed, int) else 0
-        give("random", Random(f"{number}:{name}"))  # noqa: S311 - no secret
+        text = f"{number}:{name}" if life == 1 else f"{number}:{name}:{life}"
+        give("random", Random(text))  # noqa: S311 - no secret
     if files is not None and getattr(type(component), "files", None) is SYSTEM_FILES:
         give("files", files)
 

@@ -3,7 +3,7 @@
 A fault happens at a *point*: `"callback"`, before a component's callback runs on an event;
 `"timer"`, before the callback of a timer or descriptor (`daemon.io`); `"setup"`, `"reconfigure"`
 and `"teardown"`, before the component's hook of that name; and, if time is virtual, `"time"`,
-before time passes.
+before time passes, `"step"`, before a task moves, and `"file"`, in a call of `VirtualFiles`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,18 @@ from zenactors.core.callbacks import Handler
 from zenactors.core.clock import Clock
 from zenactors.errors import ConfigurationError, did_you_mean
 
-Point = Literal["callback", "timer", "setup", "reconfigure", "teardown", "time"]
+Point = Literal["callback", "timer", "setup", "reconfigure", "teardown", "time", "step", "file"]
 POINTS = get_args(Point)
+FILE_CALLS = (
+    "open",
+    "read",
+    "write",
+    "ftruncate",
+    "fsync",
+    "rename",
+    "remove",
+    "mkdir",
+)
 _HOOKS: dict[str, Point | None] = {
     "setup": "setup",
     "setup_dump": None,
@@ -41,9 +51,10 @@ class Fault:
     """The place and time of a fault.
 
     Args:
-        point: `"callback"`, `"timer"`, `"setup"`, `"reconfigure"`, `"teardown"` or `"time"`.
+        point: `"callback"`, `"timer"`, `"setup"`, `"reconfigure"`, `"teardown"`, `"time"`,
+            `"step"` or `"file"`.
         component: The component's name; None: any.
-        event: The event, for callbacks; None: any.
+        event: The event, for callbacks; at `"file"` the call, such as `"fsync"`; None: any.
         nth: Happen only the nth time that all of the above fits, counted from 1.
         chance: The probability each time, from 0 to 1, if `nth` is None.
     """
@@ -63,8 +74,18 @@ class Fault:
             raise ValueError(f"nth must be at least 1, not {self.nth!r}.")
         if not 0 <= self.chance <= 1:
             raise ValueError(f"chance must be between 0 and 1, not {self.chance!r}.")
-        if self.event is not None and self.point != "callback":
+        if self.point == "file" and self.event not in (None, *FILE_CALLS):
+            raise ValueError(
+                f"event must be one of {', '.join(FILE_CALLS)} at the point 'file', not"
+                f" {self.event!r}."
+            )
+        if self.event is not None and self.point not in ("callback", "file"):
             raise ValueError(f"There is no event at the point {self.point!r}: leave out event=.")
+        if self.point in ("step", "file") and not self._may_be_at(self.point):
+            raise ValueError(f"A {type(self).__name__} cannot happen at the point {self.point!r}.")
+
+    def _may_be_at(self, point: Literal["step", "file"]) -> bool:
+        return False
 
     def fits(self, point: Point, component: str, event: Any) -> bool:
         """Return True if the fault may happen here."""
@@ -89,6 +110,9 @@ class Crash(Fault):
                 f"error must be an exception or a class of exceptions, not {self.error!r}."
             )
 
+    def _may_be_at(self, point: Literal["step", "file"]) -> bool:
+        return point == "file"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Delay(Fault):
@@ -98,8 +122,7 @@ class Delay(Fault):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (math.isfinite(self.seconds) and self.seconds >= 0):
-            raise ValueError(f"seconds must be finite and not negative, not {self.seconds!r}.")
+        _check_seconds(self.seconds)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,6 +130,54 @@ class ClockJump(Fault):
     """Set the wall clock forward by `seconds`, or back if they are negative."""
 
     seconds: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Kill(Fault):
+    """Kill the process, as `kill -9` does: memory is lost, and the files stay as they are.
+
+    Needs a harness or a simulation. In a call of `write`, a part of the bytes is written; any other
+    call takes effect, or it does not.
+
+    Args:
+        seconds: How long it is until the next start.
+    """
+
+    seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_seconds(self.seconds)
+
+    def _may_be_at(self, point: Literal["step", "file"]) -> bool:
+        return True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PowerFailure(Kill):
+    """Cut the power: memory is lost, and what was not synced is kept, torn or lost, by chance."""
+
+
+class ProcessCrashed(BaseException):
+    """The process has died of a `Kill` or `PowerFailure`. The call that let it run raises this.
+
+    Args:
+        fault: The fault.
+    """
+
+    def __init__(self, fault: Kill) -> None:
+        self.fault = fault
+        super().__init__(f"{in_words(fault)} at the point {fault.point!r}")
+
+
+def in_words(fault: Kill) -> str:
+    """Return what happens, as the trace shows it."""
+    return "power failure" if isinstance(fault, PowerFailure) else "process killed"
+
+
+def _check_seconds(seconds: float) -> None:
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ValueError(f"seconds must be finite and not negative, not {seconds!r}.")
 
 
 class SteppableClock(Protocol):
@@ -148,7 +219,12 @@ class Faults:
         rng: Decides by chance.
         clock: The clock that a `ClockJump` changes; None: there is none.
         note: Called with the component and a text when a fault happens.
+
+    Attributes:
+        kill: Called when the process is to die; None: it cannot.
     """
+
+    kill: Callable[[Kill], object] | None = None
 
     def __init__(
         self,
@@ -160,7 +236,9 @@ class Faults:
         self._faults = list(faults)
         for fault in self._faults:
             if not isinstance(fault, Fault):
-                raise TypeError(f"faults must be Crash, Delay or ClockJump, not {fault!r}.")
+                raise TypeError(
+                    f"faults must be Crash, Delay, ClockJump, Kill or PowerFailure, not {fault!r}."
+                )
         self._rng = rng
         self._clock = clock
         self._note = note
@@ -171,6 +249,10 @@ class Faults:
 
     def __bool__(self) -> bool:
         return bool(self._faults)
+
+    def any_at(self, point: Point) -> bool:
+        """Return True if a fault may happen at this point."""
+        return any(fault.point == point for fault in self._faults)
 
     def check(self, components: Collection[str], events: Collection[Any]) -> None:
         """Check that the components and events of the faults exist.
@@ -184,7 +266,7 @@ class Faults:
                 raise ConfigurationError(
                     f"{fault} never happens: no component is called {fault.component!r}{hint}"
                 )
-            if fault.event is not None and fault.event not in events:
+            if fault.point == "callback" and fault.event is not None and fault.event not in events:
                 hint = did_you_mean(str(fault.event), map(str, events))
                 raise ConfigurationError(
                     f"{fault} never happens: no component handles {fault.event!r}{hint}"
@@ -217,6 +299,10 @@ class Faults:
                 self._note(component, f"wall clock jumps by {seconds:+g} s")
                 assert self._clock is not None
                 self._clock.step(seconds)
+            case Kill():
+                self._note(component, in_words(fault))
+                assert self.kill is not None
+                self.kill(fault)
             case Crash(error=error):
                 cause = error() if isinstance(error, type) else error
                 self._note(component, f"crash: {cause!r}")

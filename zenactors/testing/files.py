@@ -4,20 +4,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from random import Random
 from stat import S_IFDIR, S_IFIFO, S_IFMT, S_IFREG
 from typing import TYPE_CHECKING
 
 from zenactors.components._files import STANDARD_OUTPUT
-from zenactors.testing._files.tree import Node, Tree, error
+from zenactors.testing._files.tree import Change, Node, Tree, error
 
 if TYPE_CHECKING:
     from zenactors.core.clock import Clock
 
 _FIRST_FD = 10_000  # a process's own descriptors count from 0, and stay below its limit
+
+
+def _lives(*_: object) -> None:
+    """Let a call end as usual."""
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -56,11 +63,8 @@ class VirtualFiles:
 
     def __init__(self, *, below: bool = False, clock: Clock | None = None) -> None:
         self._now: Callable[[], float] = float if clock is None else clock.time
-        self._tree = Tree(below=below, now=self._now)
-        self._printed = Node(0, S_IFIFO | 0o600, self._now())
-        self._open = {STANDARD_OUTPUT: _Descriptor(self._printed, "-", os.O_WRONLY)}
-        self._locked: dict[Node, int] = {}  # by which descriptor; free once that is closed
         self._next_fd = _FIRST_FD
+        self._hold(Tree(below=below, now=self._now), Node(0, S_IFIFO | 0o600, self._now()))
 
     # -- for tests -------------------------------------------------------------------------
 
@@ -83,11 +87,14 @@ class VirtualFiles:
         """Cut a file off, or extend it with zeros, as `os.truncate` does."""
         if size < 0:
             raise error(errno.EINVAL, path)
-        self._resize(self._reach(path, os.O_WRONLY), size)
+        node = self._reach(path, os.O_WRONLY)
+        node.change(Change(size), self._now())
+        node.sync()
 
     def mkdir(self, path: str, mode: int = 0o777) -> None:
         """Make a directory and those above it, if they do not exist. `mode` is for the last one."""
-        self._tree.make_directories(path, mode)
+        with self._calling("mkdir"):
+            self._tree.make_directories(path, mode)
 
     def remove(self, path: str) -> None:
         """Remove a file, as `os.remove` does. Open descriptors can still read it."""
@@ -96,8 +103,9 @@ class VirtualFiles:
             raise error(errno.ENOENT, path)
         if node.is_a(S_IFDIR):
             raise error(errno.EISDIR, path)
-        node.links = 0
-        self._tree.take(place)
+        with self._calling("remove"):
+            node.links = 0
+            self._tree.take(place)
 
     def rename(self, old: str, new: str) -> None:
         """Rename a file, as `os.rename` does: it replaces a file that has the new name.
@@ -118,10 +126,10 @@ class VirtualFiles:
             raise error(errno.ENOTEMPTY if inside else errno.EISDIR, old, new)
         if node is replaced:
             return
-        if replaced is not None:
-            replaced.links = 0
-        self._tree.take(source)
-        self._tree.put(target, node)
+        with self._calling("rename"):
+            if replaced is not None:
+                replaced.links = 0
+            self._tree.move(source, target, node)
 
     def paths(self) -> list[str]:
         """Return the absolute paths of all files in memory, sorted."""
@@ -130,6 +138,32 @@ class VirtualFiles:
     def open_descriptors(self) -> list[tuple[int, str]]:
         """Return all open descriptors, each with the path that was opened."""
         return [(fd, d.path) for fd, d in self._open.items() if fd != STANDARD_OUTPUT]
+
+    def crash(self, power: Random | None = None) -> VirtualFiles:
+        """Return the files as the next process finds them, without descriptors and locks.
+
+        This object stays as it is, for what still runs of the process that died. What is left, see
+        [process crashes](testing.md#process-crashes).
+
+        Args:
+            power: For a power failure, chooses what is left of each change that was not synced.
+                None: the process is killed, and all of them are left.
+        """
+        after = copy.copy(self)
+        tree, printed = self._tree.after_crash(power), self._printed.after_crash(None)
+        after._hold(tree, printed)  # noqa: SLF001 - of its own class
+        return after
+
+    def observe(self, called: Callable[[str, int], int | None], die: Callable[[], object]) -> None:
+        """For `zenactors.testing`: observe the calls, and let the process die in one of them.
+
+        Args:
+            called: Called at the beginning of a call with its name, and how many bytes it writes.
+                It may raise the call's error. It returns None, or how many bytes are written
+                before the process dies; for other calls than `write` 0 or 1.
+            die: Called when the process is to die. In a harness it does not return.
+        """
+        self._called, self._die = called, die
 
     @property
     def standard_output(self) -> bytes:
@@ -140,7 +174,8 @@ class VirtualFiles:
 
     def open(self, path: str, flags: int, mode: int = 0o777) -> int:
         """Open a file. Flags without a meaning in memory are ignored."""
-        node = self._reach(path, flags, mode)
+        with self._calling("open"):
+            node = self._reach(path, flags, mode)
         fd = self._next_fd
         self._next_fd += 1
         self._open[fd] = _Descriptor(node, path, flags)
@@ -162,7 +197,8 @@ class VirtualFiles:
             raise error(errno.EBADF)
         if descriptor.node.is_a(S_IFDIR):
             raise error(errno.EISDIR)
-        data = descriptor.node.read(descriptor.offset, size)
+        with self._calling("read"):
+            data = descriptor.node.read(descriptor.offset, size)
         descriptor.offset += len(data)
         return data
 
@@ -175,14 +211,13 @@ class VirtualFiles:
         block = bytes(data)
         if not block:
             return 0
-        end = len(node.data)
         if descriptor.flags & os.O_APPEND or node is self._printed:
-            descriptor.offset = end
-        elif descriptor.offset > end:
-            node.data += bytes(descriptor.offset - end)
-        node.data[descriptor.offset : descriptor.offset + len(block)] = block
-        descriptor.offset += len(block)
-        node.mtime = self._now()
+            descriptor.offset = len(node.data)
+        with self._calling("write", len(block)) as done:
+            node.change(Change(descriptor.offset, block[:done]), self._now())
+            descriptor.offset += len(block)
+            if node is self._printed:
+                node.sync()  # it is gone
         return len(block)
 
     def lseek(self, fd: int, offset: int, whence: int) -> int:
@@ -209,12 +244,19 @@ class VirtualFiles:
         node = descriptor.node
         if not descriptor.writable or node.is_a(S_IFDIR) or node is self._printed:
             raise error(errno.EINVAL)
-        self._resize(node, size)
+        with self._calling("ftruncate"):
+            node.change(Change(size), self._now())
 
     def fsync(self, fd: int) -> None:
-        """Do nothing: the content of memory is where it belongs."""
-        if self._descriptor(fd).node is self._printed:
+        """Bring the content of a file, or the names in a directory, to the disk."""
+        node = self._descriptor(fd).node
+        if node is self._printed:
             raise error(errno.EINVAL)
+        with self._calling("fsync"):
+            if node.is_a(S_IFDIR):
+                self._tree.sync(node)
+            else:
+                node.sync()
 
     def fchmod(self, fd: int, mode: int) -> None:
         """Give an open file its permissions."""
@@ -264,6 +306,13 @@ class VirtualFiles:
 
     # -- inside ----------------------------------------------------------------------------
 
+    def _hold(self, tree: Tree, printed: Node) -> None:
+        self._tree = tree
+        self._printed = printed
+        self._open = {STANDARD_OUTPUT: _Descriptor(printed, "-", os.O_WRONLY)}
+        self._locked: dict[Node, int] = {}  # by which descriptor; free once that is closed
+        self.observe(_lives, _lives)
+
     def _descriptor(self, fd: int) -> _Descriptor:
         try:
             return self._open[fd]
@@ -291,19 +340,27 @@ class VirtualFiles:
         if not node.is_a(S_IFREG):
             raise error(errno.EACCES, path)
         if flags & os.O_TRUNC:
-            node.below = None
-            self._resize(node, 0)
+            node.lift()
+            node.change(Change(0), self._now())
         elif changes:
             node.lift()
         return node
 
     def _fill(self, path: str, flags: int, data: bytes | str) -> None:
+        known = self._tree.unsynced
         self._tree.make_directories(os.path.dirname(path) or ".")
         file = self._reach(path, os.O_WRONLY | flags)
-        file.data += data.encode() if isinstance(data, str) else data
-        file.mtime = self._now()
+        block = data.encode() if isinstance(data, str) else bytes(data)
+        file.change(Change(len(file.data), block), self._now())
+        file.sync()
+        self._tree.sync_from(known)
 
-    def _resize(self, file: Node, size: int) -> None:
-        del file.data[size:]
-        file.data += bytes(size - len(file.data))
-        file.mtime = self._now()
+    @contextlib.contextmanager
+    def _calling(self, call: str, size: int = 1) -> Iterator[int]:
+        """Surround what a call does; yield how many of its bytes are written."""
+        done = self._called(call, size)
+        if done == 0:
+            self._die()
+        yield size if done is None else done
+        if done is not None:
+            self._die()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,15 @@ from zenactors.testing._simulator.runtime import HookFailure, SimulatedRuntime
 from zenactors.testing._trace.describe import describe, without_addresses
 from zenactors.testing._trace.log_capture import LogCapture, LogRecord
 from zenactors.testing._trace.trace import SHOWN, Trace
-from zenactors.testing.faults import Fault, Faults, InjectedCrash
+from zenactors.testing.faults import (
+    Fault,
+    Faults,
+    InjectedCrash,
+    Kill,
+    PowerFailure,
+    ProcessCrashed,
+    in_words,
+)
 from zenactors.testing.files import VirtualFiles
 from zenactors.testing.probe import Probe
 
@@ -75,6 +84,8 @@ class Harness:
     Attributes:
         daemon: The daemon that callbacks get.
         trace: Everything that happened, in order.
+        lives: The harnesses of all starts of the program, each after a crash but the first; the
+            last is this one.
 
     Thread: one.
     """
@@ -97,22 +108,41 @@ class Harness:
         keep: bool = False,
         sink: Callable[[str], object] | None = None,
     ) -> None:
-        self.clock = clock or VirtualClock()
-        self._files = virtual_files(files)
-        self._report: StopReport | None = None
         if seed is not None and not isinstance(seed, int | Random):
             raise TypeError(f"seed must be a whole number or a random.Random, not {seed!r}.")
-        rng = Random(seed) if isinstance(seed, int) else seed  # noqa: S311 - to be repeated
+        self.clock = clock or VirtualClock()
         self._seed = seed
+        self._rng = Random(seed) if isinstance(seed, int) else seed  # noqa: S311 - to be repeated
         self._thread = threading.get_ident()
         self._begun = self.clock.monotonic()
-        self._hub = Hub(self.clock, rng)
         self.trace = Trace(lambda: self.now, keep=keep, sink=sink)
+        own = 0 if self._rng is None else self._rng.random()
+        self._chance = Random(own)  # noqa: S311 - to be repeated
+        self._faults = Faults(faults, self._chance, self.clock, self._note_fault)
+        self._interrupt = interrupt
+        self._options: dict[str, Any] = {
+            "ordering": ordering,
+            "policy": policy,
+            "config": config,
+            "exit_when_idle": exit_when_idle,
+            "dead_letter_file": dead_letter_file,
+            "state_dir": state_dir,
+        }
+        self.lives = [self]
+        self._make_process(what, virtual_files(files))
+
+    def _make_process(self, what: Sequence[Any] | ZenDaemon, files: VirtualFiles | None) -> None:
+        """Make all that is in the memory of the process."""
+        self._files = files
+        self._report: StopReport | None = None
+        self._crash: ProcessCrashed | None = None
+        self._left: VirtualFiles | None = None  # after the crash
+        self._hub = Hub(self.clock, self._rng)
         self._logs = LogCapture(self.trace)
         self._hub.passed = self._time_passes
-        own = Random(rng.random()) if rng is not None else Random(0)  # noqa: S311
-        self._faults = Faults(faults, own, self.clock, self._note_fault)
-        self._runtime = SimulatedRuntime(self._hub, self.trace, self._faults, interrupt=interrupt)
+        self._runtime = SimulatedRuntime(
+            self._hub, self.trace, self._faults, interrupt=self._interrupt
+        )
         self._runtime.files = self._files
         self._main: SimulatedMain | None = None
         self._spawned: set[Task] = set()
@@ -130,21 +160,22 @@ class Harness:
                     f"A harness takes a list of components, or a ZenDaemon, not {describe(what)}."
                 )
             self.daemon = self._dispatcher = Dispatcher(
-                what,
-                ordering=ordering,
-                policy=policy,
-                config=config,
-                exit_when_idle=exit_when_idle,
-                dead_letter_file=dead_letter_file,
-                state_dir=state_dir,
-                clock=self.clock,
-                runtime=self._runtime,
+                what, clock=self.clock, runtime=self._runtime, **self._options
             )
-        self._faults.check(self._dispatcher.names, self._dispatcher.chains())
+        if len(self.lives) == 1:
+            self._faults.check(self._dispatcher.names, self._dispatcher.chains())
+        self._let_crash()
         for entry in self._dispatcher.entries:
             if isinstance(entry.component, Probe):
                 entry.component.attach(self._hub.wait, self.situation)
-            adopt(entry.name, entry.component, clock=self.clock, seed=seed, files=self._files)
+            adopt(
+                entry.name,
+                entry.component,
+                clock=self.clock,
+                seed=self._seed,
+                files=self._files,
+                life=len(self.lives),
+            )
 
     @property
     def policy(self) -> EventPolicy:
@@ -195,11 +226,54 @@ class Harness:
 
     def close(self) -> None:
         """End every task where it is. Unfinished work is left undone."""
+        if self._crash is not None:
+            self._logs.close()  # what it says as it is cleared away is not heard
         self._dispatcher.set_done()  # ends loops on daemon.wait(), even those that catch all errors
         self._hub.close()
         self._dispatcher.release_state()
         self._interrupts.close()
         self._logs.close()
+
+    # --- crashes ------------------------------------------------------------------------------
+
+    def kill(self, *, power_failure: bool = False, seconds: float = 1.0) -> None:
+        """Let the process die now, as a `Kill` or `PowerFailure` does, and close the harness.
+
+        Args:
+            power_failure: Cut the power.
+            seconds: How long it is until the next start.
+
+        In a callback, it does not return.
+        """
+        self._check_runs()
+        fault = (PowerFailure if power_failure else Kill)(point="step", nth=1, seconds=seconds)
+        self._note_fault("outside", in_words(fault))
+        with contextlib.suppress(ProcessCrashed):
+            self._kill(fault)
+        self.close()
+
+    def next_life(self, what: Sequence[Any] | ZenDaemon) -> Harness:
+        """Return a harness for the next start of a program whose process has died.
+
+        It has the clock, seed, faults and trace of this one, and the files as the crash left
+        them. This one keeps those of the dead process.
+
+        Args:
+            what: New components, or a new `ZenDaemon`.
+
+        Raises:
+            RuntimeError: The process has not died.
+        """
+        if self._crash is None:
+            raise RuntimeError("next_life() is for after a crash, and this process has not died.")
+        self.close()
+        fault = self._crash.fault
+        after = copy.copy(self)
+        after.lives = [*self.lives, after]
+        self.trace.note("time", "passes", text=f"{fault.seconds:.6f}")
+        self.clock.advance(fault.seconds)
+        after._make_process(what, self._left)  # noqa: SLF001 - of its own class
+        return after
 
     @property
     def files(self) -> VirtualFiles:
@@ -414,9 +488,40 @@ class Harness:
             )
 
     def _time_passes(self, seconds: float) -> None:
-        self.trace.note("time", "passes", text=f"{seconds:.6f}")
         if self._faults:
             self._faults.at("time", "time")
+        self.trace.note("time", "passes", text=f"{seconds:.6f}")
+
+    def _let_crash(self) -> None:
+        self._faults.kill = self._kill
+        if self._faults.any_at("step"):
+            who = self._runtime.recorder.who
+            self._hub.moving = lambda task: self._faults.at("step", who(task.number))
+        if self._faults.any_at("file"):
+            self.files.observe(self._file_called, self._die)
+
+    def _file_called(self, call: str, size: int) -> int | None:
+        task = self._hub.current
+        if task is None or self._crash is not None:
+            return None  # the test itself, or what is left of the process
+        self._faults.at("file", self._runtime.recorder.who(task.number), call)
+        return None if self._crash is None else self._chance.randint(0, size)
+
+    def _kill(self, fault: Kill) -> None:
+        if self._crash is None:
+            self._crash = ProcessCrashed(fault)
+            if fault.point != "file":  # otherwise it dies within the call
+                self._die()
+
+    def _die(self) -> None:
+        assert self._crash is not None
+        if self._files is not None:  # now, because what is left of the process goes on for a while
+            power = self._chance if isinstance(self._crash.fault, PowerFailure) else None
+            self._left = self._files.crash(power)
+        self._runtime.recorder.note_scheduled()
+        self.trace.crashed()
+        self._runtime.note_in(Trace(lambda: self.now))  # what is left of the process
+        self._hub.die(self._crash)
 
     def _note_fault(self, component: str, text: str) -> None:
         self.trace.note(component, "fault", text=without_addresses(text))

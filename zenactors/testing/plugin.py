@@ -261,13 +261,18 @@ def _faulty(faults: Sequence[Fault], options: dict[str, Any]) -> dict[str, Any]:
     from loguru import logger  # noqa: PLC0415
 
     from zenactors.core.clock import SystemClock  # noqa: PLC0415
-    from zenactors.testing.faults import Faults, FaultyRuntime, SteppedClock  # noqa: PLC0415
+    from zenactors.testing.faults import (  # noqa: PLC0415
+        Faults,
+        FaultyRuntime,
+        Kill,
+        SteppedClock,
+    )
 
     for fault in faults:
-        if fault.point == "time":
+        if fault.point in ("time", "step", "file") or isinstance(fault, Kill):
             raise ValueError(
-                f"{fault} cannot happen on real threads, where time is not virtual: use"
-                " zen_harness, or another point."
+                f"{fault} cannot happen on real threads, where time, files and the process are not"
+                " virtual: use zen_harness, or another fault."
             )
     if "runtime" in options:
         raise ValueError("Faults need a runtime of their own: give either faults or a runtime.")

@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from zenactors.core.dispatch_state import Ordering
@@ -17,7 +18,8 @@ from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import EXIT_OK, EXIT_START_FAILED, ComponentStartError, did_you_mean
 from zenactors.testing._trace.diagram import draw
 from zenactors.testing._trace.trace import SHOWN, stable_error
-from zenactors.testing.faults import Crash, Fault, InjectedCrash
+from zenactors.testing.crashes import crashes_by_chance
+from zenactors.testing.faults import Crash, Fault, InjectedCrash, Kill, ProcessCrashed
 from zenactors.testing.files import VirtualFiles
 from zenactors.testing.harness import INTERRUPT, Harness
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 SEED_VARIABLE = "ZENACTORS_SEED"
 DRAWN = 40  # rows of a failure's picture
+MAX_LIVES = 100  # starts of a process that dies again and again
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,10 @@ class Scenario:
         exit_when_idle: As for `Dispatcher`.
         state_dir: As for `Dispatcher`.
         interrupt: The probability that a callback is interrupted in the middle.
+        kills: How many times, at most, the process is killed and started again, at moments that
+            the seed chooses. Each start calls `build` and `drive`; `check` is called once, after
+            the last. The files are as the crash left them.
+        power_failures: As `kills`, but what was not synced is kept, torn or lost.
     """
 
     build: Callable[[], Sequence[Any] | ZenDaemon]
@@ -64,6 +71,8 @@ class Scenario:
     exit_when_idle: bool = False
     state_dir: str | None = None
     interrupt: float = INTERRUPT
+    kills: int = 0
+    power_failures: int = 0
 
 
 class SimulationFailure(AssertionError):  # noqa: N818 - the failure of a test
@@ -127,6 +136,9 @@ def simulate(
 ) -> Harness:
     """Run a scenario once with a seed.
 
+    If the process dies, by a fault or by chance, it is started again: `build` and `drive` are
+    called once more, and so on until a start comes to its end.
+
     It fails if `drive` or `check` raises; if an event dies, but not of an injected crash, and
     `drive` or `check` does not read `dead_letters()`; if a component hangs; if an event is lost
     or counted twice; or if a daemon ends with the wrong status.
@@ -141,7 +153,7 @@ def simulate(
         options: Arguments of `Scenario`.
 
     Returns:
-        The harness, closed; its `trace` shows everything that happened.
+        The harness of the last start, closed; its `trace` shows everything that happened.
 
     Raises:
         SimulationFailure: The run failed.
@@ -162,13 +174,14 @@ def simulate(
         exit_when_idle=scenario.exit_when_idle,
         state_dir=scenario.state_dir,
         files=files,
-        faults=scenario.faults,
+        faults=[*scenario.faults, *_crashes(scenario, seed)],
         interrupt=scenario.interrupt,
         keep=keep,
         sink=sink,
     )
     try:
-        _run(scenario, harness)
+        while not _survives(scenario, harness):
+            harness = harness.next_life(scenario.build())
     except _failures() as cause:
         reason = str(cause) if isinstance(cause, CheckFailed) else format_error(cause)
         first = reason.splitlines()[0] if reason else type(cause).__name__
@@ -233,6 +246,23 @@ def _only_seed() -> list[int]:
     if not only.isdecimal():
         raise ValueError(f"{SEED_VARIABLE} must be a whole number, not {only!r}.")
     return [int(only)]
+
+
+def _crashes(scenario: Scenario, seed: int) -> list[Kill]:
+    chance = Random(f"{seed}:crashes")  # noqa: S311 - to be repeated
+    return crashes_by_chance(scenario.kills, scenario.power_failures, chance)
+
+
+def _survives(scenario: Scenario, harness: Harness) -> bool:
+    """Run the program from a start to its end. Return False if the process has died."""
+    __tracebackhide__ = True
+    try:
+        _run(scenario, harness)
+    except ProcessCrashed as crash:
+        if len(harness.lives) < MAX_LIVES:
+            return False
+        raise CheckFailed(f"the process has died {MAX_LIVES} times, last of a {crash}") from None
+    return True
 
 
 def _run(scenario: Scenario, harness: Harness) -> None:

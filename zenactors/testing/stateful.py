@@ -60,7 +60,8 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
         TestBank = BankMachine.TestCase
 
     Its rules schedule events (`schedule_deposit` …), let tasks move, interrupt callbacks in the
-    middle, let time pass, or let everything happen that can. After each of them no event may be
+    middle, let time pass, or let everything happen that can; and with `crashes` they kill the
+    process, or cut the power, and start it again with `build`. After each of them no event may be
     lost or counted twice, and none may have died. A subclass adds rules and invariants of its own,
     as to any state machine of hypothesis; they use `harness`.
 
@@ -71,6 +72,7 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
         events: The events that rules schedule, each with a strategy for its args.
         allow_dead_letters: True: events may die. Otherwise a rule must read them with
             `harness.dead_letters()`.
+        crashes: True: the process may die at any moment.
         ordering: As for `Harness`, as are the others.
         harness: The harness that runs the daemon, from the first rule on.
 
@@ -79,6 +81,7 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
 
     events: ClassVar[Mapping[Any, st.SearchStrategy[Any]]] = {}
     allow_dead_letters: ClassVar[bool] = False
+    crashes: ClassVar[bool] = False
     ordering: ClassVar[Ordering] = "component"
     policy: ClassVar[EventPolicy | None] = None
     config: ClassVar[Mapping[str, Any] | None] = None
@@ -89,6 +92,8 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "crashes" in vars(cls):  # no rule that is never possible: hypothesis would try it
+            cls.crash = _crash_rule() if cls.crashes else None
         if "events" not in vars(cls):
             return
         for base in cls.__mro__[1:]:
@@ -108,7 +113,7 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
 
     @abc.abstractmethod
     def build(self) -> Sequence[Any] | ZenDaemon:
-        """Return new components, or a new `ZenDaemon`. Called once for each run."""
+        """Return new components, or a new `ZenDaemon`. Called for each start of the program."""
 
     def check(self) -> None:
         """Raise if something is wrong. Called whenever no task can move before time passes."""
@@ -118,7 +123,7 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
     @initialize(noise=st.integers(0, MAX_NOISE))
     def begin(self, noise: int) -> None:
         """Start the daemon. With `noise` 0 the machine is quiet, and only rules disturb it."""
-        self.harness = Harness(
+        harness = Harness(
             self.build(),
             seed=Random(noise) if noise else None,  # noqa: S311 - to be repeated
             ordering=self.ordering,
@@ -127,6 +132,10 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
             files=self.files,
             faults=self.faults,
         )
+        self._start(harness)
+
+    def _start(self, harness: Harness) -> None:
+        self.harness = harness
         hub, runtime = self.harness._hub, self.harness._runtime  # noqa: SLF001 - it is ours
         otherwise = hub.choose
 
@@ -222,6 +231,14 @@ class _Trace:
         entries = list(self._harness.trace.entries)[-DRAWN:]
         for line in [self._harness.situation(), *draw(entries).splitlines()]:
             printer.text(line + "\n")
+
+
+def _crash_rule() -> Any:
+    def crash(self: DaemonMachine, power_failure: bool) -> None:  # noqa: FBT001 - hypothesis's
+        self.harness.kill(power_failure=power_failure)
+        self._start(self.harness.next_life(self.build()))
+
+    return precondition(_runs)(rule(power_failure=st.booleans())(crash))
 
 
 def _schedule_rule(event: Any) -> Callable[[DaemonMachine, Any], None]:

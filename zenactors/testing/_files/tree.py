@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import errno
 import fnmatch
@@ -14,7 +15,9 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
+from random import Random
 from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
+from typing import NamedTuple
 
 DEVICE = 1
 _UMASK = 0o022  # never the process's own: results must not depend on where a test runs
@@ -30,6 +33,21 @@ def error(code: int, path: str | None = None, other: str | None = None) -> OSErr
     return OSError(code, os.strerror(code), path, None, other)
 
 
+class Change(NamedTuple):
+    """A change of a file's content: bytes that are written, or a new size if there are none."""
+
+    offset: int
+    block: bytes | None = None
+
+    def apply(self, content: bytearray) -> None:
+        """Make the change. A gap before the bytes becomes zeros."""
+        content += bytes(max(0, self.offset - len(content)))
+        if self.block is None:
+            del content[self.offset :]
+        else:
+            content[self.offset : self.offset + len(self.block)] = self.block
+
+
 @dataclasses.dataclass(slots=True, eq=False)
 class Node:
     """A file, directory or link.
@@ -38,6 +56,8 @@ class Node:
         data: The content of a file, if `below` is None.
         links: 1, or 0 once it is removed.
         below: Its path on the real disk, where it is only read. A file loses it once written to.
+        disk: The content at the last `fsync`.
+        unsynced: The changes since then, in order.
     """
 
     inode: int
@@ -47,6 +67,8 @@ class Node:
     data: bytearray = dataclasses.field(default_factory=bytearray)
     links: int = 1
     below: str | None = None
+    disk: bytearray = dataclasses.field(default_factory=bytearray)
+    unsynced: list[Change] = dataclasses.field(default_factory=list)
     described: tuple[tuple[int, float, int, int], os.stat_result] | None = None
 
     def is_a(self, kind: int) -> bool:
@@ -79,7 +101,44 @@ class Node:
         """Take a file's content into memory, if it is not there. The inode remains the same."""
         if self.below is not None:
             self.data[:] = self.read(0, -1)
+            self.disk[:] = self.data
             self.below = None
+
+    def change(self, change: Change, now: float) -> None:
+        """Change the content of a file, but not on the disk."""
+        change.apply(self.data)
+        self.unsynced.append(change)
+        self.mtime = now
+
+    def sync(self) -> None:
+        """Bring the content to the disk."""
+        for change in self.unsynced:
+            change.apply(self.disk)
+        self.unsynced.clear()
+
+    def after_crash(self, chance: Random | None) -> Node:
+        """Return a file as the next process finds it; everything that it finds is on the disk.
+
+        Args:
+            chance: Chooses what is left of each unsynced change; None: all of it.
+        """
+        disk = bytearray(self.disk)
+        for change in self.unsynced:
+            kept = change if chance is None else _survivor(change, chance)
+            if kept is not None:
+                kept.apply(disk)
+        return dataclasses.replace(self, data=bytearray(disk), disk=disk, unsynced=[], links=1)
+
+
+def _survivor(change: Change, chance: Random) -> Change | None:
+    """Return what is left of an unsynced change after a power failure: all, a part, or nothing."""
+    fate = chance.choice(("kept", "torn", "lost"))
+    if fate == "kept":
+        return change
+    block = change.block or b""
+    if fate == "lost" or len(block) <= 1:
+        return None
+    return Change(change.offset, block[: chance.randrange(1, len(block))])
 
 
 class Tree:
@@ -95,11 +154,17 @@ class Tree:
         self._below = below
         self._inodes = itertools.count(1)
         self._directory_inodes = itertools.count(_FIRST_DIRECTORY)
-        self._nodes: dict[str, Node] = {"/": self._new_directory()}
-        self._gone: set[str] = set()  # the real paths that do not show through any more
-        self._globs: dict[str, list[str]] = {}
+        self._hold({"/": self._new_directory()}, set())
         self._working = os.getcwd()
         self.make_directories(self._working)
+        self.sync_from(0)
+
+    def _hold(self, nodes: dict[str, Node], gone: set[str]) -> None:
+        self._nodes = nodes
+        self._gone = gone  # the real paths that do not show through any more
+        # For each change of names that is not on the disk yet: what they led to before.
+        self._unsynced: list[dict[str, Node | None]] = []
+        self._globs: dict[str, list[str]] = {}
 
     # -- looking ---------------------------------------------------------------------------
 
@@ -200,14 +265,69 @@ class Tree:
 
     def put(self, place: str, node: Node) -> None:
         """Give a file, directory or link this place."""
-        self._nodes[place] = node
-        self._globs.clear()
+        self._name({place: node})
 
     def take(self, place: str) -> None:
         """Remove the file or link at a place. It remains as it is."""
-        self._nodes.pop(place, None)
-        self._gone.add(place)
+        self._name({place: None})
+
+    def move(self, source: str, target: str, node: Node) -> None:
+        """Give the file or link at a place another one, in one change."""
+        self._name({source: None, target: node})
+
+    def _name(self, nodes: dict[str, Node | None]) -> None:
+        self._unsynced.append({place: self._nodes.get(place) for place in nodes})
+        for place, node in nodes.items():
+            if node is None:
+                self._nodes.pop(place, None)
+                self._gone.add(place)
+            else:
+                self._nodes[place] = node
         self._globs.clear()
+
+    # -- the disk --------------------------------------------------------------------------
+
+    def sync(self, directory: Node) -> None:
+        """Bring the names in a directory to the disk.
+
+        If a file was renamed from another directory, the changes there until then go with it.
+        """
+        self._sync({next(place for place, node in self._nodes.items() if node is directory)})
+
+    @property
+    def unsynced(self) -> int:
+        """The number of changes of names that are not on the disk."""
+        return len(self._unsynced)
+
+    def sync_from(self, number: int) -> None:
+        """Bring the changes of names from this one on to the disk, with their directories."""
+        places = itertools.chain.from_iterable(self._unsynced[number:])
+        self._sync({*map(os.path.dirname, places)})
+
+    def _sync(self, together: set[str]) -> None:
+        left = []
+        for names in reversed(self._unsynced):
+            directories = {*map(os.path.dirname, names)}
+            if directories & together:
+                together |= directories
+            else:
+                left.append(names)
+        self._unsynced = left[::-1]
+
+    def after_crash(self, chance: Random | None) -> Tree:
+        """Return the tree as the next process finds it. See `Node.after_crash`."""
+        nodes = dict(self._nodes)
+        kept = len(self._unsynced) if chance is None else chance.randint(0, len(self._unsynced))
+        for names in reversed(self._unsynced[kept:]):
+            for place, node in names.items():
+                if node is not None:
+                    nodes[place] = node
+                elif nodes.pop(place).is_a(S_IFDIR):  # with it goes what is in it
+                    nodes = {p: n for p, n in nodes.items() if not p.startswith(f"{place}/")}
+        after = copy.copy(self)
+        found = {place: node.after_crash(chance) for place, node in nodes.items()}
+        after._hold(found, set(self._gone))  # noqa: SLF001 - of its own class
+        return after
 
     # -- globs: the rules of the module `glob` ---------------------------------------------
 

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from random import Random
+from typing import NoReturn
 
 import greenlet
 
@@ -74,9 +75,11 @@ class Task:
         # would go on in other tasks, and stay.
         trace = sys.gettrace()
         self._greenlet.parent = greenlet.getcurrent()
-        self._greenlet.switch()
-        if sys.gettrace() is not trace:
-            sys.settrace(trace)
+        try:
+            self._greenlet.switch()
+        finally:
+            if sys.gettrace() is not trace:
+                sys.settrace(trace)
 
     def abandon(self) -> None:
         """End it where it waits. Its `finally` and `with` blocks are run."""
@@ -122,6 +125,7 @@ class Hub:
         current: The task that moves; None: the test itself.
         moves: The number of moves so far.
         passed: Called with the seconds each time before time passes.
+        moving: Called with the task that is about to move.
         look: Called when no task can move. Returns True if it has woken one.
         call_waits: Called before a task waits for a flag, perhaps in a callback.
     """
@@ -134,12 +138,14 @@ class Hub:
         self.moves = 0
         self.closing = False
         self.passed: Callable[[float], None] | None = None
+        self.moving: Callable[[Task], None] | None = None
         self.look: Callable[[], bool] | None = None
         self.call_waits: Callable[[], None] = lambda: None
         self._outside = greenlet.getcurrent()
         self._tasks: list[Task] = []
         self._numbers = OUTSIDE
         self._at_this_moment = 0
+        self._death: BaseException | None = None
 
     def ident(self) -> int:
         """Return the identity of the running task."""
@@ -196,6 +202,8 @@ class Hub:
                 "step(), run_until_idle() and advance() belong to the test itself. A callback waits"
                 " by daemon.wait(seconds), a function given to spawn() by that or wait_until()."
             )
+        if self._death is not None:
+            raise self._death
         now = self.clock.monotonic()
         able = [
             task
@@ -214,6 +222,8 @@ class Hub:
                 " callback schedule its own event without a delay, or does a loop ignore that"
                 " daemon.wait() returns True at once when the daemon stops?"
             )
+        if self.moving is not None:
+            self.moving(task)
         self.moves += 1
         task.moved = self.moves
         task.awake = False
@@ -269,9 +279,13 @@ class Hub:
 
     def interrupt(self, *_: object) -> None:
         """Raise KeyboardInterrupt outside, whichever task moves. A signal handler."""
-        if greenlet.getcurrent() is not self._outside:
-            self._outside.throw(KeyboardInterrupt)
-        raise KeyboardInterrupt
+        self._raise_outside(KeyboardInterrupt())
+
+    def die(self, cause: BaseException) -> NoReturn:
+        """Raise `cause` outside, whichever task moves; from now on no task goes on."""
+        self.closing = True
+        self._death = cause
+        self._raise_outside(cause)
 
     def close(self) -> None:
         """End every task where it waits."""
@@ -285,6 +299,11 @@ class Hub:
     def waiting(self) -> list[str]:
         """Return the names of the tasks that have not ended."""
         return [task.name for task in self._tasks]
+
+    def _raise_outside(self, cause: BaseException) -> NoReturn:
+        if greenlet.getcurrent() is not self._outside:
+            self._outside.throw(cause)
+        raise cause
 
     def _by_chance(self, able: list[Task]) -> Task:
         assert self.rng is not None

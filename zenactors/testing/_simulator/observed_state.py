@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zenactors.core.chain_state import ChainState
 from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.messages import NEW, Batch, Scheduled
+from zenactors.core.tokens import Tracked
 from zenactors.testing._simulator.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -81,4 +82,5 @@ class ObservedDispatchState(DispatchState):
         to = self._recorder.component(chain.all_steps()[0].component)
         if chain.steps:
             to = self._recorder.component(chain.steps[0].component)
-        self._recorder.trace.started(chain.event, items, to, ends=not chain.steps)
+        args = [item.args if type(item) is Tracked else item for item in items]
+        self._recorder.trace.started(chain.event, args, to, ends=not chain.steps)

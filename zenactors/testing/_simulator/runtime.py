@@ -145,6 +145,10 @@ class SimulatedRuntime(Runtime):
         """Return a clock that shows callbacks to take a time that the seed chooses."""
         return clock if self.hub.rng is None else Stopwatch(clock, self.hub.rng)
 
+    def note_in(self, trace: Trace) -> None:
+        """Note everything in another trace from now on."""
+        self.trace = self.recorder.trace = trace
+
     # --- events and callbacks -----------------------------------------------------------------
 
     def dispatch_state(

@@ -239,6 +239,14 @@ class Trace:
             before = list(itertools.islice(reversed(self.entries), KEPT_AT_DEATH))
             self.deaths.append(Death(cause, before[::-1], self.last_events()))
 
+    def crashed(self) -> None:
+        """Note that the process is dead, with all events that were on their way."""
+        for tracked in self._last:
+            if tracked.place.startswith(("queued", "on its way", "in ")):
+                tracked.place += " when the process died"
+        self._by_scheduled.clear()
+        self._in_flight.clear()
+
     def _add(self, key: tuple[Any, int, int], tracked: Tracked) -> None:
         self._in_flight.setdefault(key, deque()).append(tracked)
 

@@ -295,11 +295,11 @@ class ComponentLife(EngineActor):
         in_vain = self._ending and not self._drains
         delay = None if in_vain else supervisor.plan_restart(now)
         if delay is not None:
-            delay = 0.0 if self._ending else delay
+            left = supervisor.restarts_left(now)
             if not self._ending:
                 self.actor_inbox.reactor = self._reactor
                 self._reactor.set_alarm(delay)
-            self._listener.component_down(self._index, cause, delay, supervisor.restarts_left(now))
+            self._listener.component_down(self._index, cause, None if self._ending else delay, left)
         elif self._ending:
             self._stay_down(cause)
         elif supervisor.policy.when_exhausted == "suspend":
@@ -339,6 +339,8 @@ class ComponentLife(EngineActor):
         if failure is None:
             self._come_up()
             return
+        if not isinstance(failure, RetryInterruptedError | ZenDaemonStopException):
+            self._listener.callback_failed(self._runner.name, "The restart", failure)
         self._end_by(failure)
         if self._ending:
             self._stay_down(failure)

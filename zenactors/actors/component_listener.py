@@ -114,8 +114,13 @@ class ComponentListener(Protocol):
         """Stop the daemon in an orderly way: a callback of no event asked for it."""
         ...
 
-    def component_down(self, index: int, cause: BaseException, delay: float, left: int) -> None:
-        """Note that a component is made anew in `delay` seconds; it has `left` more restarts."""
+    def component_down(
+        self, index: int, cause: BaseException, delay: float | None, left: int
+    ) -> None:
+        """Note that a component is made anew in `delay` seconds; it has `left` more restarts.
+
+        `delay` is None while the daemon stops: then it is made anew if events wait for it.
+        """
         ...
 
     def component_suspended(self, index: int, cause: BaseException) -> None:

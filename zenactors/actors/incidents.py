@@ -97,11 +97,12 @@ class Incidents(abc.ABC):
 
     # --- callbacks of events (core.batch_runner.IncidentHandler) -------------------------------
 
-    def dead_letter(self, letter: DeadLetter) -> None:
-        """Keep an event that could not be handled."""
+    def dead_letter(self, letter: DeadLetter) -> bool:
+        """Keep an event that could not be handled. Return True if the start-up fails by it."""
         starting = self.lifecycle.phase is Phase.STARTING
         count = self.dead_letters.add(letter)
-        if starting and letter.event == EVENT_START:
+        start_fails = starting and letter.event == EVENT_START
+        if start_fails:
             self.start_failure = self.start_failure or letter
             self.notifier.notify()
         if self.policy.on_failure == "stop":
@@ -112,6 +113,7 @@ class Incidents(abc.ABC):
             with survive_log():
                 self.dead_letters.log(letter, count)
         self._end_child(letter.cause)
+        return start_fails
 
     def stop_at_once(self, status: int, cause: BaseException) -> None:
         """Stop the daemon in an orderly way, because a callback asked for it."""
@@ -132,17 +134,28 @@ class Incidents(abc.ABC):
 
     # --- supervision (actors.component_listener.ComponentListener) --------------------------------
 
-    def component_down(self, index: int, cause: BaseException, delay: float, left: int) -> None:
-        """Note that a component is made anew in `delay` seconds; it has `left` more restarts."""
+    def component_down(
+        self, index: int, cause: BaseException, delay: float | None, left: int
+    ) -> None:
+        """Note that a component is to be made anew, and has `left` more restarts.
+
+        Args:
+            index: The component's index.
+            cause: Its failure.
+            delay: The seconds until then. None: the daemon stops, and only an event that waits for
+                the component, or that still comes to it, makes it anew.
+            left: How many more restarts it has.
+        """
         name = self.names[index]
         self.down[index] = f"component {name!r} is made anew after {short_repr(cause)}"
         try_to_log(
             "WARNING",
-            "Component {name!r} failed: {cause}. It is made anew in {delay:.1f} s; {left} more"
-            " restarts left",
+            "Component {name!r} failed: {cause}. {what}; {left} more restarts left",
             name=name,
             cause=short_repr(cause),
-            delay=delay,
+            what="The daemon stops: it is made anew only if there are events for it"
+            if delay is None
+            else f"It is made anew in {delay:.1f} s",
             left=left,
         )
 

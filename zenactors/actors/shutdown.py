@@ -35,8 +35,7 @@ class StopReport:
     """The work that a stop left undone.
 
     Attributes:
-        drained: True if all queued events were handled, except those for later, and those that
-            components that were down have left.
+        drained: True if all queued events were handled, except those for later.
         timed_out: True if the time ran out before all queued events were handled.
         stuck: Names of the components that did not stop; their threads were left behind.
         left: How many events were not handled, although they were queued or in flight.
@@ -215,9 +214,9 @@ class Shutdown:
 
     def _report(self, stuck: list[int], *, drained: bool, timed_out: bool) -> StopReport:
         engine = self._engine
-        left, later = engine.loop.ask(_what_is_left)
+        left, later, given_back = engine.loop.ask(_what_is_left)
         return StopReport(
-            drained=drained,
+            drained=drained and not given_back,
             timed_out=timed_out,
             stuck=tuple(engine.names[index] for index in stuck),
             left=left,
@@ -234,8 +233,12 @@ def _fail_tokens(state: DispatchState, owner: int) -> list[Token]:
     return state.tokens.fail_those_of(owner)
 
 
-def _what_is_left(state: DispatchState) -> tuple[int, int]:
-    """Return how many events were not handled, and how many wait for their time."""
+def _what_is_left(state: DispatchState) -> tuple[int, int, int]:
+    """Return how many events were not handled, and how many wait for their time.
+
+    The third number is that of the events among the first that components have given back undone.
+    """
     queue = state.queue
-    left = sum(counts.left for _, counts in state.counts())
-    return queue.untimed + state.in_flight() + left, queue.timed - queue.timed_maintenance
+    given_back = sum(counts.left for _, counts in state.counts())
+    left = queue.untimed + state.in_flight() + given_back
+    return left, queue.timed - queue.timed_maintenance, given_back

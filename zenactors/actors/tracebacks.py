@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DEFAULT_SINK = 0  # the number of loguru's own sink, to standard error, by its documentation
 _FALSE = ("0", "false", "no", "n", "off", "nok")  # in loguru's variables of the environment
 _OWN = ("zenactors", "pykka", "threading")  # the frames between a thread's start and a callback
+
+_COMPONENTS = ("zenactors.components", "zenactors.demo")
 
 
 def log_failure(
@@ -102,6 +104,12 @@ def has_default_sink() -> bool:
     """Return True if loguru's own sink has not been removed, or if that cannot be known."""
     handlers = getattr(getattr(logger, "_core", None), "handlers", (DEFAULT_SINK,))
     return makes_default_sink() and DEFAULT_SINK in handlers
+
+
+def is_outer(frame: FrameType) -> bool:
+    """Return True for a frame on the way from a thread's start to the code of a component."""
+    module = str(frame.f_globals.get("__name__"))
+    return _is_own(module) and not module.startswith(_COMPONENTS)
 
 
 def _is_own(module: object) -> bool:

@@ -30,8 +30,8 @@ from zenactors.errors import (
 class IncidentHandler(Protocol):
     """Handles the exceptions of callbacks. None of its methods blocks."""
 
-    def dead_letter(self, letter: DeadLetter) -> None:
-        """Keep an event that could not be handled."""
+    def dead_letter(self, letter: DeadLetter) -> bool | None:
+        """Keep an event that could not be handled. Return True if the start-up fails by it."""
         ...
 
     def stop_at_once(self, status: int, cause: BaseException) -> None:
@@ -281,19 +281,21 @@ class FailureHandler:
         ):
             self._fail(cause)
             return Fate.AGAIN
-        self._bury(batch, callback, args, cause)
+        start_fails = self._bury(batch, callback, args, cause)
         if isinstance(cause, SystemExit | KeyboardInterrupt):
             self.stopped = True
             self._incidents.stop_at_once(exit_status(cause), cause)
-        else:
+        elif not start_fails:  # otherwise everything ends, with this exception as the reason
             self.failed(cause)
         return Fate.DEAD
 
     def _bury(
         self, batch: Batch, callback: Callable[..., Any], args: Any, cause: BaseException
-    ) -> None:
+    ) -> bool | None:
+        """Make an event a dead letter. Return True if the start-up fails by it."""
         name = callback_name(callback)
-        self._incidents.dead_letter(DeadLetter(batch.chain.event, args, self.name, name, cause))
+        letter = DeadLetter(batch.chain.event, args, self.name, name, cause)
+        return self._incidents.dead_letter(letter)
 
 
 def _ignore() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from tests.policies import OTHER
+from tests.policies import OTHER, STOPS
 from zenactors import FLAG_CONTINUE, Dispatcher, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.core.callbacks import Handler, gen_event_handler
 from zenactors.errors import EXIT_CONFIG, EXIT_FAILURE, EXIT_OK
@@ -94,7 +94,8 @@ def test_maintenance_events_repeat_though_a_callback_raises(event: str) -> None:
 
 def test_with_another_policy_an_exception_ends_everything() -> None:
     one, two = Listener("one", fails="signal_usr2"), Listener("two")
-    with in_memory(daemon_of(one, two, ordering="global", policy=OTHER)) as harness:
+    daemon = daemon_of(one, two, ordering="global", policy=OTHER, supervision=STOPS)
+    with in_memory(daemon) as harness:
         harness.signal(signal.SIGUSR2)
         harness.advance(1.0)
         assert harness.status == EXIT_FAILURE

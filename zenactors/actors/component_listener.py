@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.core.batch_runner import BatchRunner
     from zenactors.core.messages import Scheduled
+    from zenactors.core.supervision import Supervision
     from zenactors.core.turn import Turn
 
 
@@ -133,6 +134,10 @@ class ComponentListener(Protocol):
 
     def component_up(self, index: int, incarnation: int) -> None:
         """Note that a component works again."""
+        ...
+
+    def supervision_changed(self, index: int, policy: Supervision) -> None:
+        """Note the component's new policy."""
         ...
 
     def gave_up(self, component: int, cause: BaseException) -> None:

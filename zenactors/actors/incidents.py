@@ -20,7 +20,6 @@ from zenactors.core.repetition import LOGGED, Repetitions
 from zenactors.core.text import short_repr
 from zenactors.errors import (
     EXIT_FAILURE,
-    EXIT_GAVE_UP,
     EXIT_SOFTWARE,
     UnknownEventError,
     ZenDaemonStopException,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from zenactors.actors.notifier import Notifier
     from zenactors.core.messages import DeadLetter
     from zenactors.core.policy import EventPolicy
+    from zenactors.core.supervision import Supervision
 
 
 def survive_log() -> contextlib.suppress:
@@ -51,12 +51,13 @@ class Incidents(abc.ABC):
         names: The components' names, by index.
         lifecycle: The phase of the engine.
         notifier: Notified of a failed start.
-        policy: Whether the first dead letter ends the daemon.
+        policy: What callbacks may return, and how control events go on.
 
     Attributes:
         dead_letters: The events that could not be handled.
         start_failure: The first `start` callback that failed.
         halted_with: The status with which a callback stopped everything, or None.
+        supervisions: The policy of each component, by its index.
         down: Why a component does not work now, by its index.
         hanging: Which component's callback takes longer than its budget, by its index.
         restarts: How many times a component was made anew after a failure.
@@ -76,6 +77,7 @@ class Incidents(abc.ABC):
         self.start_failure: DeadLetter | None = None
         self._status: dict[str, int] = {}
         self.halted_with: int | None = None
+        self.supervisions: list[Supervision] = []
         self.down: dict[int, str] = {}
         self.hanging: dict[int, str] = {}
         self.restarts = 0
@@ -105,10 +107,6 @@ class Incidents(abc.ABC):
         if start_fails:
             self.start_failure = self.start_failure or letter
             self.notifier.notify()
-        if self.policy.on_failure == "stop":
-            self.ended_by = self.ended_by or letter.cause
-            self.set_exit_status(EXIT_FAILURE)
-            self.halt()
         if not starting:  # the start raises the exception
             with survive_log():
                 self.dead_letters.log(letter, count)
@@ -166,7 +164,7 @@ class Incidents(abc.ABC):
         try_to_log(
             "ERROR",
             "Component {name!r} failed: {cause}. It has no restarts left and is suspended: its"
-            " events wait. A reload that changes its options makes it anew",
+            " events wait. A reload that changes its options or its policy makes it anew",
             name=name,
             cause=short_repr(cause),
         )
@@ -265,7 +263,8 @@ class Incidents(abc.ABC):
 
     def gave_up(self, component: int, cause: BaseException) -> None:
         """Stop the daemon in an orderly way, as the policy of a component that failed says."""
-        self.set_exit_status(EXIT_GAVE_UP)
+        self.ended_by = self.ended_by or cause
+        self.set_exit_status(self.supervisions[component].status)
         self.halt()
         try_to_log(
             "CRITICAL",

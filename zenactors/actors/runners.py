@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.failure_handler import TryAgain
 from zenactors.core.replicas import ReplicaRouter, Replicas
-from zenactors.core.supervision import DEFAULT, Supervision, Supervisor
+from zenactors.core.supervision import Supervision, Supervisor, declared_by, with_values
 from zenactors.core.text import short_repr
 from zenactors.errors import ConfigurationError
 
@@ -50,12 +50,8 @@ class RunnerMaker:
         self._done = done
         self._daemon = daemon
 
-    def make(self, index: int, entry: ComponentEntry) -> BatchRunner:
-        """Return the runner of a component.
-
-        Raises:
-            ConfigurationError: The component's supervision is none.
-        """
+    def make(self, index: int, entry: ComponentEntry, supervision: Supervision) -> BatchRunner:
+        """Return the runner of a component with a policy."""
         stopwatch = self._runtime.stopwatch(self._clock)
         if isinstance(entry.component, Replicas):
             return ReplicaRouter(
@@ -65,9 +61,8 @@ class RunnerMaker:
                 self._loop,
                 self._incidents,
                 stopwatch,
-                self._supervisor(DEFAULT),
+                self._supervisor(supervision),
             )
-        supervision = supervision_of(entry)
         supervisor = self._supervisor(supervision)
         return BatchRunner(
             index,
@@ -77,7 +72,7 @@ class RunnerMaker:
             self._incidents,
             stopwatch,
             supervisor=supervisor,
-            try_again=self._retries(supervisor) if supervision.retry is not None else None,
+            try_again=self._retries(supervisor),
             policy=self._incidents.policy,
         )
 
@@ -85,9 +80,10 @@ class RunnerMaker:
         def delay_of(number: int) -> float:
             from zenactors.actors.retries import restart_delay  # noqa: PLC0415 - slow to import
 
-            return restart_delay(supervision, number)
+            return restart_delay(supervisor.policy, number)
 
-        return Supervisor(supervision, delay_of, self._runtime.chance)
+        supervisor = Supervisor(supervision, delay_of, self._runtime.chance)
+        return supervisor  # its policy may change
 
     def _retries(self, supervisor: Supervisor) -> TryAgain:
         def try_again(call: Callable[[], Any], cause: BaseException, attempts: int) -> Any:
@@ -98,17 +94,25 @@ class RunnerMaker:
         return try_again
 
 
-def supervision_of(entry: ComponentEntry) -> Supervision:
-    """Return a component's supervision.
+def supervision_of(
+    name: str, component: Any, default: Supervision, configured: Mapping[str, Any]
+) -> Supervision:
+    """Return the policy of a component.
+
+    Args:
+        name: The component's name.
+        component: The component, which may declare one.
+        default: That of a component that declares none.
+        configured: The values that the configuration sets instead.
 
     Raises:
-        ConfigurationError: It is something else.
+        ConfigurationError: The component declares something else.
     """
-    supervision = getattr(entry.component, "supervision", DEFAULT)
-    if isinstance(supervision, Supervision):
-        return supervision
+    declared = declared_by(component, default)
+    if isinstance(declared, Supervision):
+        return with_values(declared, configured)
     raise ConfigurationError(
-        f"The supervision of component {entry.name!r} is {short_repr(supervision)}, but a"
+        f"The supervision of component {name!r} is {short_repr(declared)}, but a"
         " Supervision is expected, such as Supervision(on_error='restart')."
     )
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from zenactors.config.plan import Plan
     from zenactors.core.dispatch_state import Ordering
     from zenactors.core.policy import EventPolicy
+    from zenactors.core.supervision import Supervision
     from zenactors.daemon.main_loop import Trap
 
 MAX_STOP_TIMEOUT = 30.0
@@ -66,6 +67,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         schedule_after: The same with a delay in seconds, `(delay, event[, args])`.
         ordering: How far callbacks may overlap: `"component"`, `"global"` or `"event"`.
         policy: What becomes of events in special cases; see `EventPolicy`.
+        supervision: The policy for the failures of components that declare none.
         state_file: The file that SIGUSR2 writes the state to. Default: for `run`, among the
             system's files of running daemons; for `serve`, `NAME.state` in the directory in
             which the daemon was made.
@@ -100,6 +102,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         schedule_after: Iterable[Sequence[Any]] = (),
         ordering: Ordering = "component",
         policy: EventPolicy | None = None,
+        supervision: Supervision | None = None,
         state_file: str | Path | None = None,
         stats_interval: float | None = None,
         exit_when_idle: bool = False,
@@ -125,6 +128,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         self.exit_when_idle = exit_when_idle
         self.ordering = ordering
         self.policy = policy
+        self.supervision = supervision
         self.queue_limit = queue_limit
         self.queue_full = queue_full
         self.switch_interval = switch_interval
@@ -204,6 +208,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             self.config,
             start_timeout=self.c("start_timeout"),
             stop_timeout=self.c("stop_timeout"),
+            policies=self.configuration.supervision,
         )
         dispatcher.exit_when_idle = self.exit_when_idle
         terminal = self.terminal or Terminal()
@@ -249,6 +254,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             self.components,
             ordering=self.ordering,
             policy=self.policy,
+            supervision=self.supervision,
             config=self.config,
             start_timeout=self.c("start_timeout"),
             stop_timeout=self.c("stop_timeout"),

@@ -15,6 +15,7 @@ from zenactors.core.chain_state import Counts
 from zenactors.core.clock import VirtualClock
 from zenactors.core.dispatch_state import Ordering
 from zenactors.core.policy import EventPolicy
+from zenactors.core.supervision import Supervision
 from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import NotRunningError, UnknownEventError, did_you_mean
 from zenactors.testing._adopt import adopt, virtual_files
@@ -59,6 +60,7 @@ class Harness:
         seed: A number, or a `random.Random` that makes the choices.
         ordering: As for `Dispatcher`; a `ZenDaemon` has its own.
         policy: As for `Dispatcher`.
+        supervision: As for `Dispatcher`; a `ZenDaemon` has its own.
         config: As for `Dispatcher`.
         exit_when_idle: As for `Dispatcher`.
         clock: The virtual clock; `step()` lets its wall time jump. Also an attribute.
@@ -83,6 +85,7 @@ class Harness:
         seed: int | Random | None = None,
         ordering: Ordering = "component",
         policy: EventPolicy | None = None,
+        supervision: Supervision | None = None,
         config: Mapping[str, Any] | None = None,
         exit_when_idle: bool = False,
         clock: VirtualClock | None = None,
@@ -127,6 +130,7 @@ class Harness:
                 what,
                 ordering=ordering,
                 policy=policy,
+                supervision=supervision,
                 config=config,
                 exit_when_idle=exit_when_idle,
                 clock=self.clock,
@@ -142,6 +146,11 @@ class Harness:
     def policy(self) -> EventPolicy:
         """What the engine makes of events in special cases."""
         return self._dispatcher.policy
+
+    @property
+    def ended_by(self) -> BaseException | None:
+        """The first exception that ended everything, or None."""
+        return self._dispatcher.ended_by
 
     # --- life -------------------------------------------------------------------------------
 

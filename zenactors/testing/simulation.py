@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zenactors.core.chain_state import Counts
 from zenactors.core.dispatch_state import Ordering
 from zenactors.core.policy import EventPolicy
+from zenactors.core.supervision import Supervision
 from zenactors.core.text import format_error
 from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import EXIT_OK, EXIT_START_FAILED, ComponentStartError, did_you_mean
@@ -46,6 +47,7 @@ class Scenario:
         status: The exit status that a `ZenDaemon` must end with.
         ordering: As for `Dispatcher`; a `ZenDaemon` has its own.
         policy: As for `Dispatcher`.
+        supervision: As for `Dispatcher`; a `ZenDaemon` has its own.
         config: As for `Dispatcher`.
         exit_when_idle: As for `Dispatcher`.
         interrupt: The probability that a callback is interrupted in the middle.
@@ -60,6 +62,7 @@ class Scenario:
     status: int = EXIT_OK
     ordering: Ordering = "component"
     policy: EventPolicy | None = None
+    supervision: Supervision | None = None
     config: Mapping[str, Any] | None = None
     exit_when_idle: bool = False
     interrupt: float = INTERRUPT
@@ -157,6 +160,7 @@ def simulate(
         seed=seed,
         ordering=scenario.ordering,
         policy=scenario.policy,
+        supervision=scenario.supervision,
         config=scenario.config,
         exit_when_idle=scenario.exit_when_idle,
         files=files,
@@ -289,10 +293,8 @@ def _check_dead_letters(scenario: Scenario, harness: Harness) -> None:
 
 
 def _ended_by_crash(scenario: Scenario, harness: Harness) -> bool:
-    """Return True if an injected crash has ended a daemon, by its policy."""
-    return harness.policy.on_failure == "stop" and any(
-        _is_injected(letter.cause, scenario) for letter in harness.unread_dead_letters()
-    )
+    """Return True if an injected crash has ended a daemon, by the policy of a component."""
+    return _is_injected(harness.ended_by, scenario)
 
 
 def _start_crashed(scenario: Scenario, harness: Harness) -> bool:

@@ -110,7 +110,7 @@ def test_a_callback_that_hangs_does_not_keep_others_from_stopping(event: str) ->
         def callback_of(self, event: str) -> Any:
             if event != self.fails:
                 return super().callback_of(event)
-            return lambda daemon, args: daemon.wait(1e9) and daemon.wait(1e9)
+            return lambda daemon, args: daemon.wait(1e9) and daemon.wait(1e9) and None
 
     hanging, other = Hanging("hanging", fails=event), Listener("other")
     with in_memory(daemon_of(hanging, other)) as harness:

@@ -18,8 +18,8 @@ class DeadLetters:
     """Count every dead letter, log the first of each component, and keep the last 1,000.
 
     Thread: any, but `add` only the component's own. It has no lock that an exception could leave
-    held. Atomic operations relied on: `deque.append` and `copy`, storing and listing items of a
-    dict.
+    held. Atomic operations relied on: `deque.append` and `copy`, storing, listing and copying
+    items of a dict.
     """
 
     def __init__(self) -> None:
@@ -56,6 +56,10 @@ class DeadLetters:
     def kept(self) -> list[DeadLetter]:
         """Return the last letters, oldest first."""
         return list(self._kept.copy())
+
+    def by_component(self) -> dict[str, int]:
+        """Return how many letters each component has."""
+        return self._by_component.copy()
 
     def total(self) -> int:
         """Return how many letters there were in all."""

@@ -31,7 +31,7 @@ from zenactors.core.phase import Phase
 from zenactors.core.policy import EventPolicy
 from zenactors.core.replicas import Replicas
 from zenactors.core.supervision import DEFAULT, Supervision, differs
-from zenactors.errors import ConfigurationError, NotRunningError
+from zenactors.errors import ConfigurationError, NotRunningError, ZenDaemonStopException
 from zenactors.process.children import Children
 from zenactors.process.forks import disown_in_children
 
@@ -523,6 +523,18 @@ class Dispatcher(DaemonNames):
     def status(self) -> int:
         """The exit status that was set first, or 0."""
         return self._engine.exit_status or 0
+
+    @property
+    def lost_events(self) -> bool:
+        """True if there are dead letters, and nothing has chosen an exit status.
+
+        A callback does by `set_exit_status(0)` or `sys.exit(0)`, not by a `ZenDaemonStopException`.
+        """
+        engine = self._engine
+        chosen = engine.exit_status is not None
+        if chosen and not isinstance(engine.ended_by, ZenDaemonStopException):
+            return False
+        return any(engine.dead_letters.by_component().values())
 
     @property
     def halted_with(self) -> int | None:

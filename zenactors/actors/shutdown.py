@@ -41,6 +41,8 @@ class StopReport:
         left: How many events were not handled, although they were queued or in flight.
         later: How many events still waited for their time, maintenance events excepted.
         dead_letters: How many events could not be handled, in the whole run.
+        dead_letters_of: For each component that could not handle some, its name and how many; the
+            most first.
         restarts: How many times a component was made anew after a failure, in the whole run.
         suspended: The components that were down at the end.
         abandoned: The component of each thread that was abandoned and still runs.
@@ -55,6 +57,7 @@ class StopReport:
     restarts: int = 0
     suspended: tuple[str, ...] = ()
     abandoned: tuple[str, ...] = ()
+    dead_letters_of: tuple[tuple[str, int], ...] = ()
 
 
 class Shutdown:
@@ -225,7 +228,13 @@ class Shutdown:
             restarts=engine.restarts,
             suspended=tuple(engine.names[index] for index in sorted(engine.down)),
             abandoned=tuple(abandoned_names(engine.runners)),
+            dead_letters_of=_most_first(engine.dead_letters.by_component()),
         )
+
+
+def _most_first(counts: dict[str, int]) -> tuple[tuple[str, int], ...]:
+    found = [(name, count) for name, count in counts.items() if count]
+    return tuple(sorted(found, key=lambda each: (-each[1], each[0])))
 
 
 def _fail_tokens(state: DispatchState, owner: int) -> list[Token]:

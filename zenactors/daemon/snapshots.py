@@ -20,6 +20,7 @@ from zenactors.daemon.runlog import RunlogStore, make_runlog, time_text
 from zenactors.process.procfs import own_identity
 
 if TYPE_CHECKING:
+    from zenactors.actors.shutdown import StopReport
     from zenactors.core.clock import Clock
     from zenactors.daemon.daemon_base import DaemonBase
 
@@ -93,7 +94,7 @@ class Snapshots:
             statistics=daemon.get_statistics("runlog"),
             events=self._events(),
             dead_letters=daemon.dispatcher.dead_letter_count(),
-            left=_fields(daemon.stop_report) if daemon.stop_report else None,
+            left=_left(daemon.stop_report) if daemon.stop_report else None,
             argv=sys.argv,
         )
 
@@ -184,6 +185,10 @@ def _readable(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration as people write it: the umask in octal."""
     umask = config.get("umask")
     return {**config, **({"umask": f"{umask:03o}"} if isinstance(umask, int) else {})}
+
+
+def _left(report: StopReport) -> dict[str, Any]:
+    return {**_fields(report), "dead_letters_of": dict(report.dead_letters_of)}
 
 
 def _fields(value: Any) -> dict[str, Any]:

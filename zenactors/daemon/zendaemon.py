@@ -26,7 +26,7 @@ from zenactors.daemon.paths import current_directory
 from zenactors.daemon.reload import Reloader
 from zenactors.daemon.signal_events import SignalAnswers, mapped_signals
 from zenactors.daemon.snapshots import SaveJson, Snapshots
-from zenactors.errors import EXIT_CONFIG, ConfigurationError
+from zenactors.errors import EXIT_CONFIG, EXIT_DATA_ERROR, EXIT_OK, ConfigurationError
 from zenactors.logs.sinks import replaced_default_sink
 from zenactors.process.signals import SignalTrap, children_have_statuses
 from zenactors.process.streams import give_up_unwritable_streams
@@ -222,13 +222,22 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
                 on_ready=self.on_ready,
                 hung_up=(lambda: False) if self._simulated else terminal.is_gone,
             )
+        has_lost = status == EXIT_OK and dispatcher.lost_events
+        status = EXIT_DATA_ERROR if has_lost else status
         self.stop_report = self._main_loop.report
         if self._snapshots.keeps_runlogs():
             self.save_runlog(status)
         if self.stop_report is not None:
-            on_purpose = self._main_loop.ended_by_callback()
+            on_purpose = not has_lost and self._main_loop.ended_by_callback()
             log_report(self.stop_report, on_purpose=on_purpose, threads=not self._simulated)
-            try_to_log("INFO", "{name} ended with status {status}", name=self.name, status=status)
+            lost = ", because events became dead letters" if has_lost else ""
+            try_to_log(
+                "INFO",
+                "{name} ended with status {status}{lost}",
+                name=self.name,
+                status=status,
+                lost=lost,
+            )
         if not self._simulated and terminal.is_gone():
             give_up_unwritable_streams()
         return status

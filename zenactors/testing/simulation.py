@@ -16,7 +16,13 @@ from zenactors.core.policy import EventPolicy
 from zenactors.core.supervision import Supervision
 from zenactors.core.text import format_error
 from zenactors.daemon.zendaemon import ZenDaemon
-from zenactors.errors import EXIT_OK, EXIT_START_FAILED, ComponentStartError, did_you_mean
+from zenactors.errors import (
+    EXIT_DATA_ERROR,
+    EXIT_OK,
+    EXIT_START_FAILED,
+    ComponentStartError,
+    did_you_mean,
+)
 from zenactors.testing._trace.diagram import draw
 from zenactors.testing._trace.trace import SHOWN, stable_error
 from zenactors.testing.faults import Crash, Fault, InjectedCrash
@@ -276,12 +282,16 @@ def _check(scenario: Scenario, harness: Harness, report: StopReport) -> None:
         raise CheckFailed(f"did not come to an end: {report.left} events were not handled")
     if problem := imbalance(harness.counts()):
         raise CheckFailed(problem)
-    if harness.status not in (None, scenario.status) and not _ended_by_crash(scenario, harness):
+    expected = (None, scenario.status, *_WITH_DEAD_LETTERS.get(scenario.status, ()))
+    if harness.status not in expected and not _ended_by_crash(scenario, harness):
         errors = [each.message for each in harness.logs if each.level in ("ERROR", "CRITICAL")]
         why = f": {errors[-1]}" if errors else ""
         raise CheckFailed(
             f"the daemon ended with status {harness.status}, not {scenario.status}{why}"
         )
+
+
+_WITH_DEAD_LETTERS = {EXIT_OK: (EXIT_DATA_ERROR,)}  # the letters themselves were checked before
 
 
 def _check_dead_letters(scenario: Scenario, harness: Harness) -> None:

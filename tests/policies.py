@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from zenactors import EventPolicy
+from zenactors import EventPolicy, Supervision
 
 OTHER = EventPolicy(
     unknown_events="fail",
-    on_failure="stop",
     answers="unpacked",
     control_events="ordinary",
     maintenance="busy",
 )
+
+STOPS = Supervision(on_error="stop", status=1)
+"""The first failure ends everything, with status 1."""

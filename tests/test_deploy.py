@@ -29,6 +29,7 @@ from zenactors import spec
 from zenactors.errors import (
     EXIT_ALREADY_RUNNING,
     EXIT_CONFIG,
+    EXIT_DATA_ERROR,
     EXIT_NO_INPUT,
     EXIT_NOT_RUNNING,
     EXIT_START_FAILED,
@@ -285,6 +286,10 @@ def test_statuses_that_a_restart_does_not_mend_prevent_it_in_the_foreground() ->
     assert unit()["Type"] == ["forking"]
     assert "RestartPreventExitStatus" not in unit()
     assert unit("foreground.conf")["Type"] == ["exec"]
+
+
+def test_a_stop_with_dead_letters_is_no_failure_of_the_unit() -> None:
+    assert unit()["SuccessExitStatus"] == [str(EXIT_DATA_ERROR)]
 
 
 def test_the_umask_is_set_where_it_holds() -> None:

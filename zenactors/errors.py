@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 # Exit statuses. From 64 on they have the numbers, and nearly the meanings, of sysexits.h.
 EXIT_OK = 0  # stopped as requested; a launched daemon is ready; an action reached its daemons
-EXIT_FAILURE = 1  # by policy: an error in a callback; simulate: a seed fails
+EXIT_FAILURE = 1  # by policy: an unknown event; simulate: a seed fails
 EXIT_NOT_RUNNING = 3  # an action found no daemon; init scripts use this number
 EXIT_USAGE = 64  # EX_USAGE: the command line is wrong
-EXIT_DATA_ERROR = 65  # EX_DATAERR: a PID file or runlog is malformed
+EXIT_DATA_ERROR = 65  # EX_DATAERR: events became dead letters; a PID file or runlog is malformed
 EXIT_NO_INPUT = 66  # EX_NOINPUT: an input file is missing or cannot be read
 EXIT_START_FAILED = 69  # EX_UNAVAILABLE: a component or the daemon did not start in time
 EXIT_SOFTWARE = 70  # EX_SOFTWARE: a bug in zenactors or in a component ended the daemon

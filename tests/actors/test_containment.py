@@ -12,7 +12,7 @@ from tests.actors.fakes import (
     assert_conserved,
     raising,
 )
-from tests.policies import OTHER
+from tests.policies import OTHER, STOPS
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.core.callbacks import FLAG_CONTINUE
 from zenactors.errors import ZenDaemonComponentException, ZenDaemonStopException
@@ -180,7 +180,7 @@ def test_an_event_that_stops_everything_while_others_run_is_conserved() -> None:
 )
 def test_with_another_policy_a_failing_callback_ends_the_daemon_with_1(callback: Any) -> None:
     component = Fake({"x": callback})
-    dispatcher = Dispatcher([component], ordering="global", policy=OTHER)
+    dispatcher = Dispatcher([component], ordering="global", policy=OTHER, supervision=STOPS)
     for number in range(5):
         dispatcher.queue.schedule("x", number)
     with dispatcher:
@@ -206,7 +206,9 @@ def test_with_another_policy_an_unknown_event_ends_the_daemon_with_1(logged: Log
 
 
 def test_with_another_policy_none_is_no_answer() -> None:
-    with Dispatcher([Fake({"x": None})], ordering="global", policy=OTHER) as dispatcher:
+    with Dispatcher(
+        [Fake({"x": None})], ordering="global", policy=OTHER, supervision=STOPS
+    ) as dispatcher:
         dispatcher.queue.schedule("x", 1)
         assert dispatcher.wait(DEADLINE)
     assert dispatcher.status == 1
@@ -222,7 +224,10 @@ def test_with_another_policy_an_unknown_event_for_later_is_counted_as_for_later(
 
 def test_with_another_policy_a_requested_stop_ends_with_0() -> None:
     with Dispatcher(
-        [Fake({"x": raising(ZenDaemonStopException())})], ordering="global", policy=OTHER
+        [Fake({"x": raising(ZenDaemonStopException())})],
+        ordering="global",
+        policy=OTHER,
+        supervision=STOPS,
     ) as one:
         one.queue.schedule("x")
         assert one.wait(DEADLINE)

@@ -72,7 +72,7 @@ def test_an_event_that_is_given_up_follows_no_policy() -> None:
 
     source = Fake({"read": read}, name="source")
     source.supervision = Supervision(on_error="stop")
-    with Harness([source], policy=EventPolicy(on_failure="stop")) as harness:
+    with Harness([source]) as harness:
         harness.queue.schedule("read")
         harness.run_until_idle()
         assert not harness.daemon.halted

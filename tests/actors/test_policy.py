@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.actors.fakes import DEADLINE, Fake
+from tests.policies import STOPS
 from zenactors import EventPolicy, NotRunningError, SystemClock
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.runtime import Runtime
@@ -134,8 +135,7 @@ def test_given_chains_replace_those_of_the_components() -> None:
 
 @pytest.mark.parametrize("cause", [ValueError("no"), ZenDaemonStopException("enough")])
 def test_the_exception_that_ended_everything_is_kept(cause: BaseException) -> None:
-    policy = EventPolicy(on_failure="stop")
-    with Dispatcher([Fake({"x": fail(cause)})], policy=policy) as dispatcher:
+    with Dispatcher([Fake({"x": fail(cause)})], supervision=STOPS) as dispatcher:
         assert dispatcher.ended_by is None
         dispatcher.queue.schedule("x")
         assert dispatcher.wait(DEADLINE)

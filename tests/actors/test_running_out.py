@@ -9,8 +9,8 @@ import pytest
 from pykka import messages
 
 from tests.actors.fakes import DEADLINE, Fake, raising
-from tests.policies import OTHER
-from zenactors import Dispatcher, EventPolicy
+from tests.policies import OTHER, STOPS
+from zenactors import Dispatcher, EventPolicy, Supervision
 from zenactors.core.clock import Clock, SystemClock, VirtualClock
 from zenactors.errors import EXIT_SOFTWARE
 
@@ -73,7 +73,8 @@ def test_an_answer_for_which_there_is_no_memory_is_not_called_a_wrong_one(
         def get_events(self) -> list[Any]:
             return [self.gen_event_handler("x", each) for each in handlers]
 
-    with Dispatcher([Several()], policy=policy) as dispatcher:
+    supervision = STOPS if policy else Supervision()
+    with Dispatcher([Several()], policy=policy, supervision=supervision) as dispatcher:
         dispatcher.queue.schedule("x")
         assert dispatcher.wait(DEADLINE) if policy else dispatcher.drain(DEADLINE)
         (letter,) = dispatcher.dead_letters()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from loguru import logger
 from tenacity import retry_always, wait_fixed
 
 from tests.actors.fakes import DEADLINE, Gate
@@ -18,6 +20,7 @@ from zenactors.core.replicas import Replicas
 from zenactors.core.supervision import Retry, Supervision
 from zenactors.errors import (
     EXIT_GAVE_UP,
+    ComponentStartError,
     ConfigurationError,
     ReloadError,
     RestartComponent,
@@ -215,7 +218,7 @@ def test_a_retry_waits_in_place_and_a_stop_ends_the_wait() -> None:
         report = harness.stop()
         assert harness.dead_letters() == []
     assert fragile.life[1:] == ["1 in 1", "1 in 1", "2 in 1", "teardown 1"]
-    assert (harness.now - before, report.left, report.drained) == (0.0, 1, True)
+    assert (harness.now - before, report.left, report.drained) == (0.0, 1, False)
 
 
 def test_a_timer_that_fails_is_under_the_same_policy() -> None:
@@ -440,6 +443,7 @@ def test_during_a_stop_the_budget_counts_and_without_one_the_rest_is_left() -> N
         harness.dead_letters()
     assert [each for each in fragile.life if " in " in each] == ["1 in 1", "2 in 2"]
     assert (report.left, report.suspended, report.timed_out) == (2, ("fragile",), False)
+    assert not report.drained
 
 
 def test_a_component_that_is_down_comes_up_for_an_event_that_reaches_it_during_the_stop() -> None:
@@ -633,3 +637,154 @@ def test_a_daemon_never_looks_idle_between_a_failure_and_the_restart() -> None:
         assert down.wait(DEADLINE)
         assert not dispatcher.is_idle()
         assert not watch.met
+
+
+class Starting(Fragile):
+    """Has a callback for `start`, which fails."""
+
+    @handles("start")
+    def cbk_start(self, daemon: Any, args: Any) -> None:
+        self.life.append(f"start in {self.incarnation}")
+        raise self._cause("cannot start")
+
+
+@pytest.mark.parametrize("cause", [ValueError, RestartComponent])
+@pytest.mark.parametrize("on_error", ["restart", "stop", "dead-letter"])
+def test_a_start_that_fails_is_followed_by_no_restart(
+    on_error: Any, cause: type[Exception]
+) -> None:
+    starting = Starting(Supervision(on_error=on_error, delay=0), cause=cause, life=[])
+    harness = Harness([starting])
+    with pytest.raises(
+        ComponentStartError, match=r"'fragile' failed in start: .*cannot start"
+    ) as no:
+        harness.start()
+    assert type(no.value.__cause__) is cause
+    assert starting.life == ["setup 1", "start in 1", "teardown 1"]
+    assert [each.args for each in harness.dead_letters()] == [None]
+    assert not [each for each in harness.logs if "made anew" in each.message]
+    harness.close()
+
+
+def test_a_setup_that_fails_at_a_restart_is_logged_with_its_traceback_ten_times() -> None:
+    policy = restarts(max_restarts=100, delay=0.0)
+    fragile = Fragile(policy, fails_on=[1], setups_fail=set(range(2, 20)), life=[])
+    failed: list[Any] = []
+    number = logger.add(
+        lambda line: failed.append(line.record), filter="zenactors.actors.incidents"
+    )
+    try:
+        with Harness([fragile]) as harness:
+            harness.queue.schedule("x", 1)
+            harness.advance(1)
+            harness.dead_letters()
+            assert harness.daemon.readiness() == []
+    finally:
+        logger.remove(number)
+    failed = [each for each in failed if each["message"].startswith("The restart failed")]
+    assert failed[0]["message"] == "The restart failed: OSError('not yet')"
+    assert failed[0]["extra"]["component"] == "fragile"
+    assert len(failed) == 10
+    assert all(each["exception"] is not None for each in failed)
+
+
+def test_a_component_that_fails_on_its_last_event_during_a_stop_stays_down() -> None:
+    fragile = Fragile(restarts(), fails_on=[1], life=[])
+    with Harness([fragile]) as harness:
+        harness.queue.schedule("x", 1)
+        report = harness.stop()
+        harness.dead_letters()
+        (line,) = [each.message for each in harness.logs if "failed: ValueError" in each.message]
+    assert line == (
+        "Component 'fragile' failed: ValueError('cannot do 1'). The daemon stops: it is made anew"
+        " only if there are events for it; 4 more restarts left"
+    )
+    assert fragile.life == ["setup 1", "1 in 1", "teardown 1"]
+    assert (report.drained, report.left, report.suspended) == (True, 0, ("fragile",))
+
+
+class Telling(Fragile):
+    """Has two callbacks for `stop`; the first one fails."""
+
+    def get_events(self) -> list[Any]:
+        events = super().get_events()
+        events.append(self.gen_event_handler("stop", self.first))
+        events.append(self.gen_event_handler("stop", self.second))
+        return events
+
+    def first(self, daemon: Any, args: Any) -> None:
+        self.life.append(f"first in {self.incarnation}")
+        raise ValueError("first")
+
+    def second(self, daemon: Any, args: Any) -> None:
+        self.life.append(f"second in {self.incarnation}")
+
+
+def test_a_control_event_goes_on_in_the_next_incarnation() -> None:
+    telling, other = Telling(restarts(), life=[]), Probe("stop")
+    with Harness([telling, other]) as harness:
+        harness.queue.schedule("x", 1)
+        report = harness.stop()
+        harness.dead_letters()
+    assert telling.life == [
+        "setup 1", "first in 1", "teardown 1", "setup 2", "second in 2", "1 in 2", "teardown 2",
+    ]  # fmt: skip
+    assert (report.drained, len(other.received)) == (True, 1)
+
+
+def test_a_control_event_does_not_wait_for_ever_for_a_component_that_is_suspended() -> None:
+    policy = restarts(max_restarts=0, when_exhausted="suspend")
+    telling, other = Telling(policy, life=[]), Probe("stop")
+    with Harness([telling, other]) as harness:
+        report = harness.stop()
+        harness.dead_letters()
+    assert telling.life == ["setup 1", "first in 1", "teardown 1"]
+    assert (report.timed_out, len(other.received)) == (False, 1)
+
+
+class Retrying(ZenDaemonComponent):
+    """Retries by itself, for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(name="retrying")
+        self.attempts = 0
+        self.waits = threading.Event()
+
+    @handles("x")
+    def cbk_x(self, daemon: Any, args: Any) -> None:
+        for attempt in daemon.retrying(wait=wait_fixed(3600)):
+            with attempt:
+                self.attempts += 1
+                self.waits.set()
+                raise OSError("not there")
+
+
+def test_a_stop_ends_retries_at_once_and_reports_their_events_as_left() -> None:
+    retrying = Retrying()
+    with Harness([retrying]) as harness:
+        harness.queue.schedule("x", 1)
+        harness.queue.schedule("x", 2)
+        harness.advance(7300)
+        assert retrying.attempts == 3
+        before = harness.now
+        report = harness.stop()
+        assert harness.dead_letters() == []
+        counts = harness.counts()["x"]
+    assert harness.now - before == 0.0
+    assert (report.left, report.drained, report.dead_letters) == (2, False, 0)
+    assert (counts.left, counts.dead, counts.in_flight) == (2, 0, 0)
+    assert [each for each in harness.logs if each.level == "ERROR"] == []
+
+
+def test_a_retry_ends_within_a_tenth_of_a_second_of_a_stop() -> None:
+    took = []
+    for _ in range(5):  # the machine may be busy with something else
+        retrying = Retrying()
+        with Dispatcher([retrying]) as dispatcher:
+            dispatcher.queue.schedule("x", 1)
+            assert retrying.waits.wait(DEADLINE)
+            before = time.monotonic()
+            report = dispatcher.stop()
+            took.append(time.monotonic() - before)
+        assert (report.left, report.timed_out, report.dead_letters) == (1, False, 0)
+    assert min(took) < 0.1

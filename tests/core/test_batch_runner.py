@@ -730,6 +730,49 @@ def test_a_component_that_is_down_leaves_control_events_unchanged() -> None:
     assert (driver.sink.reported[-1].items, driver.sink.reported[-1].dead) == (["signal"], 0)
 
 
+def test_a_restart_comes_between_two_callbacks_of_a_control_event() -> None:
+    first, calls = fails_on("signal")
+    after: list[Any] = []
+    driver = RunnerDriver(
+        first, lambda _, args: after.append(args), supervisor=supervised(RESTARTS)
+    )
+    driver.chain = dataclasses.replace(driver.chain, is_control_event=True)
+    driver.runner.arrive(driver.batch("signal", control=True))
+    assert (calls, after, driver.sink.reported) == (["signal"], [], [])
+    assert driver.runner.has_work()
+
+    driver.runner.arrive(driver.batch(1))
+    driver.runner.failure = None  # it was made anew
+    driver.work()
+    assert (calls, after) == (["signal", 1], ["signal", 1])
+    batch, _ = driver.sink.reported
+    assert (batch.items, batch.dead, batch.stopped, batch.left) == (["signal"], 0, 0, 0)
+    assert not driver.runner.has_work()
+
+
+def test_a_control_event_may_need_several_restarts() -> None:
+    first, calls = fails_on("signal")
+    driver = RunnerDriver(first, first, first, proceed, supervisor=supervised(RESTARTS))
+    driver.chain = dataclasses.replace(driver.chain, is_control_event=True)
+    driver.runner.arrive(driver.batch("signal", control=True))
+    for number in (1, 2, 3):
+        assert (len(calls), driver.sink.reported) == (number, [])
+        driver.runner.failure = None
+        driver.work()
+    assert [batch.items for batch in driver.sink.reported] == [["signal"]]
+
+
+def test_a_control_event_that_waits_for_a_restart_goes_on_if_none_comes() -> None:
+    first, calls = fails_on("signal")
+    driver = RunnerDriver(first, first, supervisor=supervised(RESTARTS))
+    driver.chain = dataclasses.replace(driver.chain, is_control_event=True)
+    driver.runner.arrive(driver.batch("signal", control=True))
+    driver.runner.leaves = True
+    driver.work()
+    (batch,) = driver.sink.reported
+    assert (calls, batch.items, batch.left, batch.dead) == (["signal"], ["signal"], 0, 0)
+
+
 def test_a_stop_by_policy_runs_nothing_more() -> None:
     callback, calls = fails_on(2)
     driver = RunnerDriver(callback, supervisor=supervised(Supervision(on_error="stop")))

@@ -10,7 +10,7 @@ from typing import Any
 
 from loguru import logger
 
-from zenactors import EventPolicy, ZenDaemon, ZenDaemonComponent, ZenDaemonStopException, handles
+from zenactors import Supervision, ZenDaemon, ZenDaemonComponent, ZenDaemonStopException, handles
 from zenactors.daemon.ending import leave
 from zenactors.daemon.signal_events import SIGNAL_EVENTS
 
@@ -114,7 +114,7 @@ def main() -> None:
         default_runlog_dir=f"{state_file}.runlogs",
         stop_timeout=float(options[0]) if options else 30.0,
         ordering="global" if "policy" in options else "component",
-        policy=EventPolicy(on_failure="stop") if "policy" in options else None,
+        supervision=Supervision(on_error="stop", status=1) if "policy" in options else None,
     )
     status = daemon.serve()
     leave(status, daemon.stop_report, SIGNAL_EVENTS)

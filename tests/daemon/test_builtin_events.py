@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from tests.policies import OTHER
+from tests.policies import OTHER, STOPS
 from zenactors import (
     FLAG_CONTINUE,
     Counts,
@@ -102,7 +102,8 @@ def test_maintenance_events_repeat_though_a_callback_raises(event: str) -> None:
 
 def test_with_another_policy_an_exception_ends_everything() -> None:
     one, two = Listener("one", fails="signal_usr2"), Listener("two")
-    with in_memory(daemon_of(one, two, ordering="global", policy=OTHER)) as harness:
+    daemon = daemon_of(one, two, ordering="global", policy=OTHER, supervision=STOPS)
+    with in_memory(daemon) as harness:
         harness.signal(signal.SIGUSR2)
         harness.advance(1.0)
         assert harness.status == EXIT_FAILURE
@@ -117,7 +118,7 @@ def test_a_callback_that_hangs_does_not_keep_others_from_stopping(event: str) ->
         def callback_of(self, event: str) -> Any:
             if event != self.fails:
                 return super().callback_of(event)
-            return lambda daemon, args: daemon.wait(1e9) and daemon.wait(1e9)
+            return lambda daemon, args: daemon.wait(1e9) and daemon.wait(1e9) and None
 
     hanging, other = Hanging("hanging", fails=event), Listener("other")
     with in_memory(daemon_of(hanging, other)) as harness:

@@ -26,7 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.daemon import pyzenkit_program
-from tests.policies import OTHER
+from tests.policies import OTHER, STOPS
 from tests.running import LIMIT, ROOT, run_python
 from zenactors import (
     FLAG_CONTINUE,
@@ -125,6 +125,7 @@ def run_here(components: list[Any], **options: Any) -> tuple[ZenDaemon, int | No
         components=components,
         ordering="global",
         policy=OTHER,
+        supervision=STOPS,
         stats_interval=0,
         **options,
     )

@@ -21,6 +21,7 @@ from tests.daemon.program import BACKLOG
 from zenactors import ConfigurationError, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.errors import (
     EXIT_CONFIG,
+    EXIT_DATA_ERROR,
     EXIT_FAILURE,
     EXIT_FORCED_STOP,
     EXIT_OK,
@@ -254,7 +255,9 @@ def test_an_initial_event_without_a_handler_is_a_start_up_error(launch: Launch) 
     assert "Event 'unheard' was scheduled, but no component handles it" in log
 
 
-@pytest.mark.parametrize(("mode", "expected"), [("exits", 3), ("stops", EXIT_OK), ("raises", 0)])
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("exits", 3), ("stops", EXIT_OK), ("raises", EXIT_DATA_ERROR)]
+)
 def test_the_exception_of_a_callback_decides_the_status(
     launch: Launch, mode: str, expected: int
 ) -> None:

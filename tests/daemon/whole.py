@@ -17,7 +17,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from typing import Any
 
-from zenactors import EventPolicy, ZenDaemon, ZenDaemonComponent, ZenDaemonStopException, handles
+from zenactors import Supervision, ZenDaemon, ZenDaemonComponent, ZenDaemonStopException, handles
 from zenactors.config.options import DaemonOptions, Table
 
 NAME = "whole"
@@ -238,7 +238,7 @@ def daemon() -> WholeDaemon:
         components=[Subject(chosen), *([Counting()] if busy else []), *busy],
         schedule=[("unheard",)] if "unknown-event" in chosen else [],
         ordering="global" if "policy" in chosen else "component",
-        policy=EventPolicy(on_failure="stop") if "policy" in chosen else None,
+        supervision=Supervision(on_error="stop", status=1) if "policy" in chosen else None,
         path_run=directory,
         path_log=directory,
         path_cfg=directory,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from zenactors import ZenDaemonComponent, handles
+from zenactors.config.assignments import parse
+from zenactors.config.view import config_tree
 from zenactors.core.supervision import Retry, Supervision
 from zenactors.errors import ConfigurationError
 from zenactors.spec import load
+from zenactors.testing import Harness
 
 HEAD = """
 name = "supervised"
@@ -65,3 +71,65 @@ def test_a_wrong_table_is_one_line_with_its_place(tmp_path: Path, table: str, pr
     assert line.startswith(f"{tmp_path}/spec.toml:")
     assert "component 1 (writer)" in line
     assert problem in line
+
+
+COUNTS = """
+name = "d"
+
+[[component]]
+use = "tests.spec.test_supervision:Declares"
+{}
+"""
+
+
+class Declares(ZenDaemonComponent):
+    supervision = Supervision(on_error="restart", max_restarts=9, delay=0)
+
+    def setup(self, daemon: Any) -> None:
+        daemon.io.keep_alive()
+
+    @handles("x")
+    def cbk_event_x(self, daemon: Any, args: Any) -> None:
+        raise ValueError(args)
+
+
+def write(path: Path, table: str = "") -> str:
+    path.write_text(COUNTS.format(table and f"[component.supervision]\n{table}"))
+    return str(path)
+
+
+def test_a_table_overrides_single_values_of_the_class(tmp_path: Path) -> None:
+    (component,) = load(write(tmp_path / "d.toml", "max_restarts = 1")).components
+    assert component.supervision == Supervision(on_error="restart", max_restarts=1, delay=0)
+
+
+def test_set_overrides_the_table(tmp_path: Path) -> None:
+    sets = parse(["components.Declares.supervision.on_error=stop"])
+    daemon = load(
+        write(tmp_path / "d.toml", "on_error = 'dead-letter'\nstatus = 4"), assignments=sets
+    )
+    with Harness(daemon) as harness:
+        harness.queue.schedule("x")
+        harness.run_until_idle()
+        assert len(harness.dead_letters()) == 1
+        assert harness.status == 4
+
+
+def test_a_reload_changes_the_table(tmp_path: Path) -> None:
+    with Harness(load(write(tmp_path / "d.toml"))) as harness:
+        for table, incarnation in (("", 2), ("on_error = 'dead-letter'", 2), ("", 3)):
+            write(tmp_path / "d.toml", table)
+            harness.signal(signal.SIGHUP)
+            harness.advance(1)
+            harness.queue.schedule("x")
+            harness.advance(1)
+            assert harness.component("Declares").incarnation == incarnation
+        harness.dead_letters()
+        assert sum("Configuration reloaded" in each.message for each in harness.logs) == 3
+
+
+def test_the_table_is_shown_with_its_place(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.toml", "max_restarts = 1")
+    shown = config_tree(load(path).configuration)
+    rows = [line.split() for line in shown.splitlines()]
+    assert ["max_restarts", "1", f"{path}:7"] in rows

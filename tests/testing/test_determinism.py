@@ -48,7 +48,7 @@ def test_the_traces_are_those_of_runs_in_which_much_happens(printed: list[Any]) 
     assert kinds >= {"passes", "interrupt", "fault", "log"}
     for fault in ("InjectedCrash", "not there", "delay of 0.5 s", "wall clock jumps"):
         assert fault in text
-    for seen in ("hook tick", "hook _log", '{"text":"line 2"}', "status 0", "Plain object>"):
+    for seen in ("hook tick", "hook _log", '{"text":"line 2"}', "status 65", "Plain object>"):
         assert seen in text
     assert "#?" not in text  # every event is known by its number
     assert len(set(printed[0]["sound"].values())) == SEEDS  # the seeds differ

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from tests.policies import OTHER
+from tests.policies import OTHER, STOPS
 from zenactors import (
     Daemon,
     Dispatcher,
@@ -255,7 +255,7 @@ def test_a_policy_may_stop_everything_when_a_callback_raises() -> None:
     def fail(daemon: Daemon, args: Any) -> None:
         raise LookupError("no")
 
-    with Harness([Work(fail)], ordering="global", policy=OTHER) as harness:
+    with Harness([Work(fail)], supervision=STOPS) as harness:
         harness.queue.schedule("x")
         assert harness.run() is None
         assert harness.daemon.halted

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from zenactors.actors.runtime import Runtime
     from zenactors.actors.wiring import Wiring
     from zenactors.core.clock import Clock
+    from zenactors.core.supervision import Supervision
     from zenactors.core.turn import Turn
 
 
@@ -295,11 +296,11 @@ class ComponentLife(EngineActor):
         in_vain = self._ending and not self._drains
         delay = None if in_vain else supervisor.plan_restart(now)
         if delay is not None:
-            delay = 0.0 if self._ending else delay
+            left = supervisor.restarts_left(now)
             if not self._ending:
                 self.actor_inbox.reactor = self._reactor
                 self._reactor.set_alarm(delay)
-            self._listener.component_down(self._index, cause, delay, supervisor.restarts_left(now))
+            self._listener.component_down(self._index, cause, None if self._ending else delay, left)
         elif self._ending:
             self._stay_down(cause)
         elif supervisor.policy.when_exhausted == "suspend":
@@ -339,6 +340,8 @@ class ComponentLife(EngineActor):
         if failure is None:
             self._come_up()
             return
+        if not isinstance(failure, RetryInterruptedError | ZenDaemonStopException):
+            self._listener.callback_failed(self._runner.name, "The restart", failure)
         self._end_by(failure)
         if self._ending:
             self._stay_down(failure)
@@ -394,6 +397,11 @@ class ComponentLife(EngineActor):
         transaction.rolled_back(self._index)
 
     def _change(self, change: Change) -> BaseException | None:
+        if change.supervision:
+            change.policy = self._runner.supervisor.policy
+            self._supervise(change.supervision[change.number])
+        if change.only_supervision and not self._is_down:
+            return None
         if not self._is_down and callable(getattr(self._component, "reconfigure", None)):
             return self._apply_options(change.new)
         change.previous = self._component
@@ -411,7 +419,16 @@ class ComponentLife(EngineActor):
 
         return self._replace(change.replacement, change.new, remake)
 
+    def _supervise(self, policy: Supervision) -> None:
+        self._runner.supervisor.policy = policy
+        self._listener.supervision_changed(self._index, policy)
+
     def _restore(self, change: Change, *, refused: bool = False) -> None:
+        if change.policy is not None:
+            self._supervise(change.policy)
+        if change.only_supervision and change.previous is None:
+            return
+
         def restore() -> None:
             if change.attributes is not None:
                 vars(self._component).clear()

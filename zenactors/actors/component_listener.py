@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from zenactors.actors.reactor import ComponentReactor
     from zenactors.core.batch_runner import BatchRunner
     from zenactors.core.messages import Scheduled
+    from zenactors.core.supervision import Supervision
     from zenactors.core.turn import Turn
 
 
@@ -114,8 +115,13 @@ class ComponentListener(Protocol):
         """Stop the daemon in an orderly way: a callback of no event asked for it."""
         ...
 
-    def component_down(self, index: int, cause: BaseException, delay: float, left: int) -> None:
-        """Note that a component is made anew in `delay` seconds; it has `left` more restarts."""
+    def component_down(
+        self, index: int, cause: BaseException, delay: float | None, left: int
+    ) -> None:
+        """Note that a component is made anew in `delay` seconds; it has `left` more restarts.
+
+        `delay` is None while the daemon stops: then it is made anew if events wait for it.
+        """
         ...
 
     def component_suspended(self, index: int, cause: BaseException) -> None:
@@ -128,6 +134,10 @@ class ComponentListener(Protocol):
 
     def component_up(self, index: int, incarnation: int) -> None:
         """Note that a component works again."""
+        ...
+
+    def supervision_changed(self, index: int, policy: Supervision) -> None:
+        """Note the component's new policy."""
         ...
 
     def gave_up(self, component: int, cause: BaseException) -> None:

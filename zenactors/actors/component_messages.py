@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
+
+from zenactors.core.supervision import Supervision
 
 if TYPE_CHECKING:
     from zenactors.core.tokens import Token
@@ -84,8 +86,11 @@ class Change:
             itself is torn down and set up again.
         remake: Initialises the component itself again; for replicas, with the number of one, from
             0. None: it stays as it is.
-        number: The number for `remake`.
+        number: The number for `remake`, and in `supervision`.
         places: Where the configuration sets each option that is new, for errors.
+        supervision: Its policy from now on; for `Replicas`, that of each. Empty: as it is.
+        only_supervision: True: its options stay as they are, and so does its object if it works.
+        policy: Its policy until now; set during the change.
         previous: The object that was replaced; set during the replacement.
         attributes: Its attributes, if it was initialised again.
         was_down: True if it was down before, and was made anew for its new options.
@@ -97,6 +102,9 @@ class Change:
     remake: Callable[[Any, int], None] | None = None
     number: int = 0
     places: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    supervision: Sequence[Supervision] = ()
+    only_supervision: bool = False
+    policy: Supervision | None = None
     previous: Any = None
     attributes: dict[str, Any] | None = None
     was_down: bool = False

@@ -57,6 +57,8 @@ class DeadLetters:
         self._replays: dict[str, bool] = {}  # those under way; True: it has failed again
         self._total = 0
         self._by_component: dict[str, int] = {}
+        self._unresolved = 0
+        self._taken: set[str] = set()  # the letters of earlier runs
         self._summaries = Summaries()
         self.file = LetterFile(clock, make_lock())
         self.when_replayed: Callable[[], Any] | None = None
@@ -75,6 +77,8 @@ class DeadLetters:
             letter = letter.kept(self._total, now)
             if letter.id in self._replays:
                 self._replays[letter.id] = True
+            else:
+                self._unresolved += 1
             self._keep(letter)
         self.file.add(letter)
         return letter
@@ -83,6 +87,7 @@ class DeadLetters:
         """Keep letters of an earlier run; they count and are recorded already."""
         with self._lock:
             self._kept.update((letter.id, letter) for letter in letters)  # even more than 1,000
+            self._taken.update(letter.id for letter in letters)
 
     def _keep(self, letter: DeadLetter) -> None:
         self._kept[letter.id] = letter
@@ -135,6 +140,10 @@ class DeadLetters:
         with self._lock:
             return self._by_component.copy()
 
+    def unresolved(self) -> int:
+        """Return how many events of this run died and were not replayed well since."""
+        return self._unresolved
+
     def total(self) -> int:
         """Return how many failures there were in all."""
         return self._total
@@ -166,6 +175,7 @@ class DeadLetters:
             failed = self._replays.pop(letter.id, True) or outcome is not TokenOutcome.DONE
             if not failed:
                 self._kept.pop(letter.id, None)
+                self._unresolved -= letter.id not in self._taken
             is_last = not self._replays
         if not failed:
             self.file.remove("replayed", letter)

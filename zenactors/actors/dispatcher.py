@@ -33,10 +33,14 @@ from zenactors.core.entries import component_entries
 from zenactors.core.names import DaemonNames
 from zenactors.core.phase import Phase
 from zenactors.core.policy import EventPolicy
+from zenactors.core.replicas import Replicas
+from zenactors.core.supervision import DEFAULT, Supervision, differs
 from zenactors.errors import (
     ConfigurationError,
     NotRunningError,
+    ReloadError,
     ZenDaemonComponentException,
+    ZenDaemonStopException,
 )
 from zenactors.process.children import Children
 from zenactors.process.forks import disown_in_children
@@ -78,11 +82,12 @@ class Dispatcher(DaemonNames):
             dispatcher at a time. A class, or a `Recipe`, is made here.
         ordering: Which events may overlap: `"global"`, `"component"` or `"event"`.
         policy: What becomes of events in special cases; see `EventPolicy`.
+        supervision: The policy for the failures of components that declare none.
         chains: The callbacks of each event, in order, instead of those that the components'
             `get_events()` list. A method of a component runs in that component's thread, every
             other callback in the first component's.
         config: The configuration that `daemon.c(key)` reads. Its table `components` overrides
-            the options of components, by name.
+            the options of components, and their policies, by name.
         exit_when_idle: True asks sources to finish when they have nothing more to read.
         start_timeout: Seconds that each component has for `setup`, and all for `start`.
         stop_timeout: Seconds that a stop may take.
@@ -115,6 +120,7 @@ class Dispatcher(DaemonNames):
         *,
         ordering: Ordering = "component",
         policy: EventPolicy | None = None,
+        supervision: Supervision | None = None,
         chains: Mapping[Any, Sequence[Callback]] | None = None,
         config: Mapping[str, Any] | None = None,
         exit_when_idle: bool = False,
@@ -131,8 +137,11 @@ class Dispatcher(DaemonNames):
         runtime: Runtime | None = None,
     ) -> None:
         self.policy = policy or EventPolicy()
+        policies: Mapping[str, Mapping[str, Any]] = {}
         if daemon is None:  # a ZenDaemon has given its components their options
-            components, _ = plan_for(components, config or {}).make()
+            plan = plan_for(components, config or {})
+            components, _ = plan.make()
+            policies = plan.configuration.supervision
         self.entries = component_entries(components, control)
         self.names = [entry.name for entry in self.entries]
         self.config = dict(config or {})
@@ -148,11 +157,13 @@ class Dispatcher(DaemonNames):
             self.entries,
             ordering=ordering,
             policy=self.policy,
+            supervision=supervision or DEFAULT,
             chains=chains,
             notifier=notifier or self._runtime.notifier(),
             clock=self.clock,
             runtime=self._runtime,
         )
+        engine.supervise(policies)
         self.queue = LiveQueue(
             engine.loop,
             self.clock,
@@ -175,11 +186,21 @@ class Dispatcher(DaemonNames):
         start_timeout: float,
         stop_timeout: float,
         state_dir: str | None,
+        policies: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         """Replace what the constructor was given; for a program that learns it later.
 
         Call it before the start.
+
+        Args:
+            config: The configuration.
+            start_timeout: As for the constructor.
+            stop_timeout: As for the constructor.
+            policies: What the configuration sets in the policies of components, by their names.
+                None: as before.
         """
+        if policies is not None:
+            self._engine.supervise(policies)
         self.config = dict(config)
         self.stop_timeout = stop_timeout
         self._startup.timeout = start_timeout
@@ -480,6 +501,42 @@ class Dispatcher(DaemonNames):
         self._check_not_abandoned()
         self._engine.set_exit_status(status)
 
+    def supervisions(
+        self, components: Mapping[str, Any], policies: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, tuple[Supervision, ...]]:
+        """Return the policies that differ from those in force. For `zenactors.daemon`.
+
+        Args:
+            components: The components, or their replacements, by name.
+            policies: What the configuration sets in their policies, by name.
+
+        Returns:
+            For each component with another policy that, and for `Replicas` those of all of them.
+
+        Raises:
+            ConfigurationError: A component declares something else than a policy.
+            ReloadError: Only a restart can make it so.
+        """
+        engine = self._engine
+        found = {}
+        for name, component in components.items():
+            index = engine.names.index(name)
+            objects = component.instances if isinstance(component, Replicas) else [component]
+            first = index + isinstance(component, Replicas)
+            new = [
+                engine.supervision_for(first + number, each, policies)
+                for number, each in enumerate(objects)
+            ]
+            old = engine.supervisions[first : first + len(new)]
+            if [each.wiring for each in old] != [each.wiring for each in new]:
+                raise ReloadError(
+                    f"Only a restart can change: components.{name}.supervision.best_effort and"
+                    " best_effort_limit"
+                )
+            if any(map(differs, old, new)):
+                found[name] = tuple(new)
+        return found
+
     def reconfigure(self, changes: Mapping[str, Change], on_rollback: Callable[[], None]) -> None:
         """Give components new options: all of them, or none.
 
@@ -525,6 +582,18 @@ class Dispatcher(DaemonNames):
     def status(self) -> int:
         """The exit status that was set first, or 0."""
         return self._engine.exit_status or 0
+
+    @property
+    def lost_events(self) -> bool:
+        """True if events died, were not replayed well, and nothing has chosen an exit status.
+
+        A callback does by `set_exit_status(0)` or `sys.exit(0)`, not by a `ZenDaemonStopException`.
+        """
+        engine = self._engine
+        chosen = engine.exit_status is not None
+        if chosen and not isinstance(engine.ended_by, ZenDaemonStopException):
+            return False
+        return engine.dead_letters.unresolved() > 0
 
     @property
     def halted_with(self) -> int | None:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from zenactors.core.entries import ComponentEntry
     from zenactors.core.messages import Scheduled
     from zenactors.core.policy import EventPolicy
+    from zenactors.core.supervision import Supervision
 
 ASK_TIMEOUT = 5.0  # seconds: how long a component may take to answer a question
 MORE_THREADS = (
@@ -63,6 +64,7 @@ class Engine(Incidents):
         entries: The components, in order.
         ordering: What may overlap.
         policy: What becomes of events; see `EventPolicy`.
+        supervision: The policy of components that declare none.
         chains: As for `Dispatcher`.
         notifier: Ends the waits for facts about the engine.
         clock: The source of time.
@@ -90,6 +92,7 @@ class Engine(Incidents):
         *,
         ordering: Ordering,
         policy: EventPolicy,
+        supervision: Supervision,
         chains: Mapping[Any, Sequence[Callback]] | None,
         notifier: Notifier,
         clock: Clock,
@@ -132,10 +135,9 @@ class Engine(Incidents):
         self.dispatcher_thread: Any = None
         self.refs: list[pykka.ActorRef[ComponentActor]] = []
         self._dispatcher: pykka.ActorRef[DispatcherActor] | None = None
-        supervisions = [supervision_of(entry) for entry in entries]
         self.hangs = HangGuard(
             self,
-            {index: (each.budget, each.hard_limit) for index, each in enumerate(supervisions)},
+            {},
             clock=clock,
             runtime=runtime,
             runners=self.runners,
@@ -143,10 +145,47 @@ class Engine(Incidents):
             threads=self.threads,
             start=self.start_component,
         )
+        self._default_supervision = supervision
         self.done = runtime.event()
         self.stop_lock = runtime.lock()
         self.setup_results: dict[int, BaseException | None] = {}
         self.torn_down: set[int] = set()
+
+    # --- policies ------------------------------------------------------------------------------
+
+    def supervise(self, configured: Mapping[str, Mapping[str, Any]]) -> None:
+        """Decide the policy of each component. Call it before the start, at least once.
+
+        Args:
+            configured: The values that the configuration sets, by the component's name.
+
+        Raises:
+            ConfigurationError: A component declares something else than a policy.
+        """
+        self.supervisions = [
+            self.supervision_for(index, entry.component, configured)
+            for index, entry in enumerate(self.entries)
+        ]
+        for index, policy in enumerate(self.supervisions):
+            self.hangs.limit(index, policy)
+
+    def supervision_for(
+        self, index: int, component: Any, configured: Mapping[str, Mapping[str, Any]]
+    ) -> Supervision:
+        """Return the policy of an object that is, or is to be, the component of an index.
+
+        Raises:
+            ConfigurationError: It declares something else.
+        """
+        router = self.entries[index].router
+        name = self.names[index if router is None else router]
+        values = configured.get(name, {})
+        return supervision_of(self.names[index], component, self._default_supervision, values)
+
+    def supervision_changed(self, index: int, policy: Supervision) -> None:
+        """Note the new policy of a component. Thread: the component's."""
+        self.supervisions[index] = policy
+        self.hangs.limit(index, policy)
 
     # --- phases --------------------------------------------------------------------------------
 
@@ -212,11 +251,12 @@ class Engine(Incidents):
         """
         self._daemon = daemon
         self._dispatcher = self._start("dispatcher", DispatcherActor, self.loop, self, self.hangs)
-        if limits := best_effort_limits(self.entries):
+        if limits := best_effort_limits(self.entries, self.supervisions):
             self.state.pass_by(limits)
         runners = RunnerMaker(self.loop, self, self.runtime, self.clock, self.done, daemon)
         for index, entry in enumerate(self.entries):
-            ref = self.start_component(index, entry.component, runners.make(index, entry))
+            runner = runners.make(index, entry, self.supervisions[index])
+            ref = self.start_component(index, entry.component, runner)
             self.refs.append(ref)
             self.mailboxes.append(cast("Mailbox", ref.actor_inbox))
         self._await_threads()

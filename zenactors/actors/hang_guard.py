@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from zenactors.actors.runtime import Runtime
     from zenactors.core.batch_runner import BatchRunner
     from zenactors.core.clock import Clock
+    from zenactors.core.supervision import Supervision
 
 LOOK_INTERVAL = 2.5  # seconds between two looks
 HASTY_INTERVAL = 0.5  # the longest, if a component has a hard limit
@@ -65,6 +66,10 @@ class HangGuard:
         self._watch = HangWatch(limits)
         self._next_look = 0.0
         self._kept: set[int] = set()  # the components whose threads cannot be replaced
+
+    def limit(self, index: int, policy: Supervision) -> None:
+        """Note how long a component's callbacks may take. Thread: any."""
+        self._watch.limits[index] = policy.budget, policy.hard_limit
 
     def interval(self) -> float:
         """Return the seconds from one look to the next."""

@@ -20,7 +20,6 @@ from zenactors.core.repetition import LOGGED, Repetitions
 from zenactors.core.text import short_repr
 from zenactors.errors import (
     EXIT_FAILURE,
-    EXIT_GAVE_UP,
     EXIT_SOFTWARE,
     TerminateException,
     UnknownEventError,
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from zenactors.actors.notifier import Notifier
     from zenactors.core.dead_letters import DeadLetter
     from zenactors.core.policy import EventPolicy
+    from zenactors.core.supervision import Supervision
 
 
 def survive_log() -> contextlib.suppress:
@@ -53,12 +53,13 @@ class Incidents(abc.ABC):
         lifecycle: The phase of the engine.
         notifier: Notified of a failed start.
         dead_letters: Keeps the events that could not be handled.
-        policy: Whether the first dead letter ends the daemon.
+        policy: What callbacks may return, and how control events go on.
 
     Attributes:
         dead_letters: As above.
         start_failure: The first `start` callback that failed.
         halted_with: The status with which a callback stopped everything, or None.
+        supervisions: The policy of each component, by its index.
         down: Why a component does not work now, by its index.
         hanging: Which component's callback takes longer than its budget, by its index.
         restarts: How many times a component was made anew after a failure, by its index.
@@ -85,6 +86,7 @@ class Incidents(abc.ABC):
         self.start_failure: DeadLetter | None = None
         self._status: dict[str, int] = {}
         self.halted_with: int | None = None
+        self.supervisions: list[Supervision] = []
         self.down: dict[int, str] = {}
         self.hanging: dict[int, str] = {}
         self.restarts: dict[int, int] = {}
@@ -113,22 +115,30 @@ class Incidents(abc.ABC):
 
     # --- callbacks of events (core.batch_runner.IncidentHandler) -------------------------------
 
-    def dead_letter(self, letter: DeadLetter) -> None:
-        """Keep an event that could not be handled: its callback has raised the letter's cause."""
+    def dead_letter(self, letter: DeadLetter) -> bool:
+        """Keep an event that could not be handled: its callback has raised the letter's cause.
+
+        Returns:
+            True if the start-up fails by it.
+        """
         starting = self.lifecycle.phase is Phase.STARTING
         letter = self.dead_letters.add(letter)
-        if starting and letter.event == EVENT_START:
+        start_fails = starting and letter.event == EVENT_START
+        if start_fails:
             self.start_failure = self.start_failure or letter
             self.notifier.notify()
-        if self.policy.on_failure == "stop":
-            self.ended_by = self.ended_by or letter.cause
-            self._end(EXIT_FAILURE)
         if not starting:  # the start raises the exception
             with survive_log():
                 self.dead_letters.log(letter)
-            if self.ended_by is not letter.cause:  # pyzenkit's caller gets that one
+            if not self._may_end_by(letter):  # pyzenkit's caller gets that exception
                 self.dead_letters.let_go(letter)
         self._end_child(letter.cause)
+        return start_fails
+
+    def _may_end_by(self, letter: DeadLetter) -> bool:
+        """Return True if the policy of a letter's component ends the daemon."""
+        policy = self.supervisions[self.names.index(letter.component)]
+        return policy.on_error == "stop"
 
     def event_given_up(self, letter: DeadLetter) -> DeadLetter:
         """Keep an event that a component gives up by itself. Return it as it is kept."""
@@ -156,17 +166,28 @@ class Incidents(abc.ABC):
 
     # --- supervision (actors.component_listener.ComponentListener) --------------------------------
 
-    def component_down(self, index: int, cause: BaseException, delay: float, left: int) -> None:
-        """Note that a component is made anew in `delay` seconds; it has `left` more restarts."""
+    def component_down(
+        self, index: int, cause: BaseException, delay: float | None, left: int
+    ) -> None:
+        """Note that a component is to be made anew, and has `left` more restarts.
+
+        Args:
+            index: The component's index.
+            cause: Its failure.
+            delay: The seconds until then. None: the daemon stops, and only an event that waits for
+                the component, or that still comes to it, makes it anew.
+            left: How many more restarts it has.
+        """
         name = self.names[index]
         self.down[index] = f"component {name!r} is made anew after {short_repr(cause)}"
         try_to_log(
             "WARNING",
-            "Component {name!r} failed: {cause}. It is made anew in {delay:.1f} s; {left} more"
-            " restarts left",
+            "Component {name!r} failed: {cause}. {what}; {left} more restarts left",
             name=name,
             cause=short_repr(cause),
-            delay=delay,
+            what="The daemon stops: it is made anew only if there are events for it"
+            if delay is None
+            else f"It is made anew in {delay:.1f} s",
             left=left,
         )
 
@@ -177,7 +198,7 @@ class Incidents(abc.ABC):
         try_to_log(
             "ERROR",
             "Component {name!r} failed: {cause}. It has no restarts left and is suspended: its"
-            " events wait. A reload that changes its options makes it anew",
+            " events wait. A reload that changes its options or its policy makes it anew",
             name=name,
             cause=short_repr(cause),
         )
@@ -276,7 +297,8 @@ class Incidents(abc.ABC):
 
     def gave_up(self, component: int, cause: BaseException) -> None:
         """Stop the daemon in an orderly way, as the policy of a component that failed says."""
-        self._end(EXIT_GAVE_UP)
+        self.ended_by = self.ended_by or cause
+        self._end(self.supervisions[component].status)
         try_to_log(
             "CRITICAL",
             "Component {name!r} failed: {cause}. Its policy ends the daemon; stopping",

@@ -11,6 +11,7 @@ moment; `on_rollback` is called once, before any component rolls back.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import threading
 from collections.abc import Callable, Mapping
@@ -198,4 +199,4 @@ def _of_replica(change: Change, instance: Any, number: int) -> Change:
         key: value if not same(change.old.get(key), value) else old.get(key, value)
         for key, value in change.new.items()
     }
-    return Change(old, new, remake=change.remake, number=number, places=change.places)
+    return dataclasses.replace(change, old=old, new=new, number=number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -12,7 +12,7 @@ from zenactors.core.batch_runner import BatchRunner, ResultSink
 from zenactors.core.failure_handler import TryAgain
 from zenactors.core.messages import Batch, CopiesHandled
 from zenactors.core.replicas import ReplicaRouter, Replicas
-from zenactors.core.supervision import DEFAULT, Supervision, Supervisor
+from zenactors.core.supervision import Supervision, Supervisor, declared_by, with_values
 from zenactors.core.text import short_repr
 from zenactors.errors import ConfigurationError
 
@@ -53,12 +53,8 @@ class RunnerMaker:
         self._done = done
         self._daemon = daemon
 
-    def make(self, index: int, entry: ComponentEntry) -> BatchRunner:
-        """Return the runner of a component.
-
-        Raises:
-            ConfigurationError: The component's supervision is none.
-        """
+    def make(self, index: int, entry: ComponentEntry, supervision: Supervision) -> BatchRunner:
+        """Return the runner of a component with a policy."""
         stopwatch = self._runtime.stopwatch(self._clock)
         if isinstance(entry.component, Replicas):
             return ReplicaRouter(
@@ -68,9 +64,8 @@ class RunnerMaker:
                 self._loop,
                 self._incidents,
                 stopwatch,
-                self._supervisor(DEFAULT),
+                self._supervisor(supervision),
             )
-        supervision = supervision_of(entry)
         sink: ResultSink = self._loop
         if entry.router is not None:
             sink = ReplicaSink(self._loop, entry.router)
@@ -85,7 +80,7 @@ class RunnerMaker:
             self._incidents,
             stopwatch,
             supervisor=supervisor,
-            try_again=self._retries(supervisor) if supervision.retry is not None else None,
+            try_again=self._retries(supervisor),
             policy=self._incidents.policy,
         )
 
@@ -93,9 +88,10 @@ class RunnerMaker:
         def delay_of(number: int) -> float:
             from zenactors.actors.retries import restart_delay  # noqa: PLC0415 - slow to import
 
-            return restart_delay(supervision, number)
+            return restart_delay(supervisor.policy, number)
 
-        return Supervisor(supervision, delay_of, self._runtime.chance)
+        supervisor = Supervisor(supervision, delay_of, self._runtime.chance)
+        return supervisor  # its policy may change
 
     def _retries(self, supervisor: Supervisor) -> TryAgain:
         def try_again(call: Callable[[], Any], cause: BaseException, attempts: int) -> Any:
@@ -106,30 +102,43 @@ class RunnerMaker:
         return try_again
 
 
-def supervision_of(entry: ComponentEntry) -> Supervision:
-    """Return a component's supervision.
+def supervision_of(
+    name: str, component: Any, default: Supervision, configured: Mapping[str, Any]
+) -> Supervision:
+    """Return the policy of a component.
+
+    Args:
+        name: The component's name.
+        component: The component, which may declare one.
+        default: That of a component that declares none.
+        configured: The values that the configuration sets instead.
 
     Raises:
-        ConfigurationError: It is something else.
+        ConfigurationError: The component declares something else.
     """
-    supervision = getattr(entry.component, "supervision", DEFAULT)
-    if isinstance(supervision, Supervision):
-        return supervision
+    declared = declared_by(component, default)
+    if isinstance(declared, Supervision):
+        return with_values(declared, configured)
     raise ConfigurationError(
-        f"The supervision of component {entry.name!r} is {short_repr(supervision)}, but a"
+        f"The supervision of component {name!r} is {short_repr(declared)}, but a"
         " Supervision is expected, such as Supervision(on_error='restart')."
     )
 
 
-def best_effort_limits(entries: Sequence[ComponentEntry]) -> dict[int, int]:
+def best_effort_limits(
+    entries: Sequence[ComponentEntry], supervisions: Sequence[Supervision]
+) -> dict[int, int]:
     """Return how many events of a chain may be pending in each best-effort component, by its index.
+
+    Args:
+        entries: The components.
+        supervisions: Their policies.
 
     Raises:
         ConfigurationError: One of them has replicas.
     """
     limits = {}
-    for index, entry in enumerate(entries):
-        supervision = supervision_of(entry)
+    for index, (entry, supervision) in enumerate(zip(entries, supervisions, strict=True)):
         if not supervision.best_effort:
             continue
         if entry.router is not None or isinstance(entry.component, Replicas):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import pykka
 
 from zenactors.actors.notifier import Flag, Notifier, ThreadNotifier
+from zenactors.actors.tracebacks import is_outer
 from zenactors.core.dispatch_state import DispatchState
 from zenactors.process.diagnostics import stacks
 
@@ -146,7 +147,8 @@ class Runtime:
 
     def stack(self, thread: Any) -> str:
         """Return the stack of an actor's thread, as `enter` has returned it, for the log."""
-        return stacks(ident=thread.ident)  # not by its name: another dispatcher may have the same
+        # Not by its name: another dispatcher may have the same.
+        return stacks(ident=thread.ident, is_outer=is_outer)
 
     def event(self) -> Flag:
         """Return a flag that actors may wait for."""

@@ -35,13 +35,14 @@ class StopReport:
     """The work that a stop left undone.
 
     Attributes:
-        drained: True if all queued events were handled, except those for later, and those that
-            components that were down have left.
+        drained: True if all queued events were handled, except those for later.
         timed_out: True if the time ran out before all queued events were handled.
         stuck: Names of the components that did not stop; their threads were left behind.
         left: How many events were not handled, although they were queued or in flight.
         later: How many events still waited for their time, maintenance events excepted.
         dead_letters: How many events could not be handled, in the whole run.
+        dead_letters_of: For each component that could not handle some, its name and how many; the
+            most first.
         restarts: How many times a component was made anew after a failure, in the whole run.
         suspended: The components that were down at the end.
         abandoned: The component of each thread that was abandoned and still runs.
@@ -56,6 +57,7 @@ class StopReport:
     restarts: int = 0
     suspended: tuple[str, ...] = ()
     abandoned: tuple[str, ...] = ()
+    dead_letters_of: tuple[tuple[str, int], ...] = ()
 
 
 class Shutdown:
@@ -215,9 +217,9 @@ class Shutdown:
 
     def _report(self, stuck: list[int], *, drained: bool, timed_out: bool) -> StopReport:
         engine = self._engine
-        left, later = engine.loop.ask(_what_is_left)
+        left, later, given_back = engine.loop.ask(_what_is_left)
         return StopReport(
-            drained=drained,
+            drained=drained and not given_back,
             timed_out=timed_out,
             stuck=tuple(engine.names[index] for index in stuck),
             left=left,
@@ -226,7 +228,13 @@ class Shutdown:
             restarts=sum(engine.restarts.copy().values()),
             suspended=tuple(engine.names[index] for index in sorted(engine.down)),
             abandoned=tuple(abandoned_names(engine.runners)),
+            dead_letters_of=_most_first(engine.dead_letters.by_component()),
         )
+
+
+def _most_first(counts: dict[str, int]) -> tuple[tuple[str, int], ...]:
+    found = [(name, count) for name, count in counts.items() if count]
+    return tuple(sorted(found, key=lambda each: (-each[1], each[0])))
 
 
 def _fail_tokens(state: DispatchState, owner: int) -> list[Token]:
@@ -234,8 +242,12 @@ def _fail_tokens(state: DispatchState, owner: int) -> list[Token]:
     return state.tokens.fail_those_of(owner)
 
 
-def _what_is_left(state: DispatchState) -> tuple[int, int]:
-    """Return how many events were not handled, and how many wait for their time."""
+def _what_is_left(state: DispatchState) -> tuple[int, int, int]:
+    """Return how many events were not handled, and how many wait for their time.
+
+    The third number is that of the events among the first that components have given back undone.
+    """
     queue = state.queue
-    left = sum(counts.left for _, counts in state.counts())
-    return queue.untimed + state.in_flight() + left, queue.timed - queue.timed_maintenance
+    given_back = sum(counts.left for _, counts in state.counts())
+    left = queue.untimed + state.in_flight() + given_back
+    return left, queue.timed - queue.timed_maintenance, given_back

@@ -12,12 +12,12 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from zenactors.core.dead_letters import users_part
+from zenactors.core.dead_letters import is_own, users_part
 from zenactors.core.text import harmless
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 DEFAULT_SINK = 0  # the number of loguru's own sink, to standard error, by its documentation
 _FALSE = ("0", "false", "no", "n", "off", "nok")  # in loguru's variables of the environment
+
+_COMPONENTS = ("zenactors.components", "zenactors.demo")
 
 
 def log_failure(
@@ -99,3 +101,9 @@ def has_default_sink() -> bool:
     """Return True if loguru's own sink has not been removed, or if that cannot be known."""
     handlers = getattr(getattr(logger, "_core", None), "handlers", (DEFAULT_SINK,))
     return makes_default_sink() and DEFAULT_SINK in handlers
+
+
+def is_outer(frame: FrameType) -> bool:
+    """Return True for a frame on the way from a thread's start to the code of a component."""
+    module = str(frame.f_globals.get("__name__"))
+    return is_own(module) and not module.startswith(_COMPONENTS)

@@ -25,6 +25,7 @@ from zenactors.config.checking import (
 )
 from zenactors.config.redaction import REDACTED, SECRET
 from zenactors.config.sources import Layer
+from zenactors.config.supervision import SUPERVISION, is_own_option, supervision_model
 from zenactors.core.recipe import keys_of
 from zenactors.core.text import short_repr
 
@@ -112,6 +113,8 @@ def _value(
     path: Sequence[str | int] = assignment.path
     if path[0] == "components" and len(path) > 2:  # noqa: PLR2004 - the table, and a name in it
         section = sections.get(str(path[1]))
+        if path[2] == SUPERVISION and not is_own_option(section):
+            return value_in(supervision_model(), path[3:], assignment.text)
         return (
             assignment.text
             if section is None
@@ -122,6 +125,8 @@ def _value(
 
 def value_in(model: type[pydantic.BaseModel], path: Sequence[str | int], text: str) -> Any:
     """Return the value of a text at a place in a table; the text itself, if it fits nothing."""
+    if not path:  # the whole table
+        return _structured(text)
     type_: Any = model
     for part in path[:-1]:
         type_ = _type_under(type_, part)

@@ -16,6 +16,7 @@ from zenactors.config.assignments import layers_of
 from zenactors.config.checking import Finding, as_key, check_table, default_tables
 from zenactors.config.component_options import Section
 from zenactors.config.options import NOT_IN_FILES, as_flag, canonical
+from zenactors.config.supervision import SUPERVISION, is_own_option, read_supervision
 from zenactors.config.wording import nearest
 from zenactors.errors import ConfigurationError
 
@@ -43,11 +44,14 @@ class Configuration:
         origins: The origin of every value that is no table, or is an empty one: `default`,
             `program`, `command line`, `--set x.y`, or a file with the line, `/etc/x.conf:12`.
         tables: The options that the sources set for each component, as they are written.
+        supervision: The values that the sources set in the policies of components, for
+            `zenactors.core.supervision.with_values`.
     """
 
     values: dict[str, Any]
     origins: dict[KeyPath, str]
     tables: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    supervision: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
 
 def load(
@@ -89,7 +93,8 @@ def load(
         path: merged.origin(path) or merged.origin_within(path) or DEFAULT
         for path in leaves(values, merged.in_code)
     }
-    return Configuration(values, origins, {name: merged.table(name) for name in sections})
+    tables = {name: merged.table(name) for name in sections}
+    return Configuration(values, origins, tables, merged.supervision)
 
 
 def leaves(
@@ -120,6 +125,7 @@ class _Merged:
         self.wrong: set[KeyPath] = set()  # places of errors that a layer has
         self._origins: dict[KeyPath, str] = {}  # of values that are no tables
         self._empty: dict[KeyPath, str] = {}  # of empty tables
+        self.supervision: dict[str, Mapping[str, Any]] = {}
         self._model = model
         self._sections = sections
         self._complete = complete
@@ -151,12 +157,18 @@ class _Merged:
             return [((COMPONENTS, name), problem)] if self._complete else []
         if not isinstance(table, Mapping):
             return []  # the model has reported it
-        if section is None:
-            return [
-                ((COMPONENTS, name, key), f"component {name!r} takes no options, but got {key!r}")
-                for key in table
-            ]
-        return _of_component(name, section.check(table))
+        findings: list[Finding] = []
+        if SUPERVISION in table and not is_own_option(section):
+            table = dict(table)
+            if (policy := table.pop(SUPERVISION)) is not None:
+                _, wrong = read_supervision(policy, SUPERVISION, partial=True)
+                findings = [((SUPERVISION, *path), problem) for path, problem in wrong]
+        if section is not None:
+            return _of_component(name, findings + section.check(table))
+        return _of_component(name, findings) + [
+            ((COMPONENTS, name, key), f"component {name!r} takes no options, but got {key!r}")
+            for key in table
+        ]
 
     def result(self) -> tuple[dict[str, Any], list[Finding]]:
         """Return all values, and what is wrong with them together."""
@@ -169,12 +181,27 @@ class _Merged:
                 effective, wrong = section.resolve(self.table(name))
                 findings += _of_component(name, wrong)
                 options = {} if effective is None else effective.options
+            if policy := self._policy(name):
+                self.supervision[name], wrong = read_supervision(policy, SUPERVISION)
+                findings += _of_component(name, [((SUPERVISION, *path), p) for path, p in wrong])
+                options = {**options, SUPERVISION: self.supervision[name]}
             if COMPONENTS in values:
                 values[COMPONENTS][name] = options
         return values, findings
 
     def table(self, name: str) -> Mapping[str, Any]:
         """Return the options that the layers set for a component."""
+        table = self._everything(name)
+        if is_own_option(self._sections.get(name)):
+            return table
+        return {key: value for key, value in table.items() if key != SUPERVISION}
+
+    def _policy(self, name: str) -> Any:
+        """Return what the layers set in the policy of a component, if they do."""
+        is_option = is_own_option(self._sections.get(name))
+        return None if is_option else self._everything(name).get(SUPERVISION)
+
+    def _everything(self, name: str) -> Mapping[str, Any]:
         found: Any = self.data.get(COMPONENTS)
         table = found.get(name) if isinstance(found, Mapping) else None
         return table if isinstance(table, Mapping) else {}

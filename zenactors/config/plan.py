@@ -17,6 +17,7 @@ from zenactors.config.merge import COMPONENTS, DEFAULT, PROGRAM, Configuration, 
 from zenactors.config.options import Table
 from zenactors.config.redaction import without_secrets
 from zenactors.config.sources import Layer
+from zenactors.config.supervision import SUPERVISION
 from zenactors.config.wording import because
 from zenactors.core.component import ZenDaemonComponent, change, make, recipe_of, remake
 from zenactors.core.entries import ComponentEntry, component_entries
@@ -84,7 +85,10 @@ class Plan:
     def options(self) -> dict[str, dict[str, Any]]:
         """The options of each component; of replicas, those of the first."""
         components: Mapping[str, dict[str, Any]] = self.configuration.values[COMPONENTS]
-        return {entry.name: components.get(entry.name, {}) for entry in self.entries}
+        found = {entry.name: dict(components.get(entry.name, {})) for entry in self.entries}
+        for name in self.configuration.supervision:
+            found[name].pop(SUPERVISION, None)
+        return found
 
     def make(self) -> tuple[list[Any], set[int]]:
         """Give all components their options; return them, and the indexes of those that changed.
@@ -215,6 +219,7 @@ class Plan:
             for path, origin in self.configuration.origins.items()
             if path[:2] == (COMPONENTS, name)
             and path[2:]
+            and (path[2] != SUPERVISION or path[2] in table)
             # Of a SPEC, the file gives the options instead of the program.
             and (path[2] in table or origin not in {DEFAULT, PROGRAM})
         }

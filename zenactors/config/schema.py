@@ -6,7 +6,7 @@ the value to the other layers. Pure functions of models; any thread.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pydantic
@@ -15,7 +15,11 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from zenactors.config.merge import COMPONENTS, Sections
 from zenactors.config.options import NOT_IN_FILES
 from zenactors.config.redaction import SECRET, plain, redacted_to_last_at
+from zenactors.config.supervision import SUPERVISION, is_own_option, supervision_model
 from zenactors.core.recipe import key_of, keys_of
+
+if TYPE_CHECKING:
+    from zenactors.config.component_options import Section
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -43,8 +47,7 @@ def json_schema(
             properties[key] = properties[key_of(name, field)]
     if COMPONENTS in properties:
         components = {
-            name: tables.add(section.model, f"{COMPONENTS}.{name}.") if section else _table({})
-            for name, section in (sections or {}).items()
+            name: tables.of_component(name, section) for name, section in (sections or {}).items()
         }
         about = {key: each for key, each in properties[COMPONENTS].items() if key in _ABOUT}
         properties[COMPONENTS] = about | _table(components)
@@ -85,6 +88,14 @@ class _Tables:
         self.definitions |= {prefix + name: each for name, each in definitions.items()}
         if "description" in schema:  # a docstring: only its first paragraph is for users
             schema["description"] = schema["description"].partition("\n\n")[0]
+        return schema
+
+    def of_component(self, name: str, section: Section | None) -> dict[str, Any]:
+        """Return the schema of a component's options, and of its policy."""
+        schema = self.add(section.model, f"{COMPONENTS}.{name}.") if section else _table({})
+        if not is_own_option(section):
+            policy = self.add(supervision_model(), f"{SUPERVISION}.")
+            schema["properties"] = {**schema.get("properties", {}), SUPERVISION: policy}
         return schema
 
     def as_layer(self, schema: dict[str, Any]) -> dict[str, Any]:

@@ -123,6 +123,8 @@ class BatchRunner(FailureHandler):
         self._survivors: list[Any] = []
         self._running: list[Any] = []  # the events of the stride that is being run
         self._control: _ControlRun | None = None  # the batch of the control lane that is being run
+        # Control events of which the next incarnation runs the other callbacks: where, with what.
+        self._held: deque[tuple[Batch, int, Any]] = deque()
 
     def arrive(self, batch: Batch) -> None:
         """Accept a batch. Keep it until all batches with earlier tickets have arrived.
@@ -169,8 +171,32 @@ class BatchRunner(FailureHandler):
         else:
             run.dead = self._run(batch, step, batch.items, run.survivors)
         self._under_way = None
-        # Children of the current batch are sent on too: they were scheduled before its own.
-        self._finish(batch, run.survivors, run.dead, batch.size, last=True)
+        if not self._is_held(batch):
+            # Children of the current batch are sent on too: they were scheduled before its own.
+            self._finish(batch, run.survivors, run.dead, batch.size, last=True)
+
+    def _is_held(self, batch: Batch) -> bool:
+        return bool(self._held) and self._held[-1][0] is batch
+
+    def _run_held(self) -> None:
+        """Go on with control events that a restart has interrupted."""
+        while self._held and not self._pauses():
+            batch, begin, args = self._held.popleft()
+            run = self._control = _ControlRun(batch)
+            run.position = 1  # a batch of the control lane has one event
+            item = run.current
+            if type(item) is Tracked:
+                self.token, item = item.token, item.args
+            self._calls += 1
+            self._under_way = iter(())
+            callbacks = batch.chain.steps[batch.step].callbacks
+            if self.is_limited:
+                callbacks = self._limited(callbacks)
+            fate = self._run_all(batch, callbacks, begin, args)
+            dead = self._dispose(batch, fate, item, run.survivors)
+            self.token = self._under_way = self._control = None
+            if not self._is_held(batch):
+                self._finish(batch, run.survivors, dead, batch.size, last=True)
 
     def work(self) -> bool:
         """Run one stride: some events of the current batch, or of the next one.
@@ -181,6 +207,8 @@ class BatchRunner(FailureHandler):
         if self.leaves:
             self._leave_all()
             return False
+        if self._held:
+            self._run_held()
         batch = self._batch
         if self.stopped or self.failure is not None or (batch is None and not self._ready):
             return False
@@ -237,8 +265,8 @@ class BatchRunner(FailureHandler):
         finished.clear()
 
     def has_work(self) -> bool:
-        """Return True if there are batches whose turn has come."""
-        return self._batch is not None or bool(self._ready)
+        """Return True if there is anything to run now."""
+        return self._batch is not None or bool(self._ready) or bool(self._held)
 
     # --- a thread that was abandoned ------------------------------------------------------------
 
@@ -301,6 +329,9 @@ class BatchRunner(FailureHandler):
     def _leave_all(self) -> None:
         """Give back everything that has arrived, undone."""
         self._attempts, self._resume = 0, None
+        while self._held:
+            held, _, _ = self._held.popleft()
+            self._finish(held, held.items, 0, held.size, last=True)
         while self._batch is not None or self._ready:
             batch = self._batch
             if batch is None:
@@ -377,7 +408,7 @@ class BatchRunner(FailureHandler):
         self._under_way = each
         callbacks = step.callbacks
         if self.is_limited:
-            callbacks = tuple(_Limited(self, callback) for callback in callbacks)
+            callbacks = self._limited(callbacks)
         if len(callbacks) > 1 or self._unpacked:
             return self._run_several(batch, callbacks, each, survivors)
         callback = callbacks[0]
@@ -416,6 +447,9 @@ class BatchRunner(FailureHandler):
             else:
                 args = result = changed = answer = None  # a dead letter keeps this frame
                 return dead
+
+    def _limited(self, callbacks: tuple[Callback, ...]) -> tuple[Callback, ...]:
+        return tuple(_Limited(self, callback) for callback in callbacks)
 
     def _run_tracked(
         self, batch: Batch, callback: Callback, each: Iterator[Any], survivors: list[Any]
@@ -516,7 +550,10 @@ class BatchRunner(FailureHandler):
                 answer = self._contain(batch, callback, args, cause, result)
                 if isinstance(answer, Fate):
                     if answer in UNHANDLED and self._goes_on(batch):
-                        continue
+                        if self.failure is None or position + 1 == len(callbacks):
+                            continue
+                        self._held.append((batch, position + 1, args))
+                        return Fate.AGAIN
                     if answer is Fate.AGAIN:
                         self._resume = position, args
                     return answer

@@ -46,12 +46,13 @@ class Traceback:
 def users_part(found: TracebackType | None) -> TracebackType | None:
     """Return a traceback from where zenactors has called other code; all of it, if it has not."""
     first = found
-    while first is not None and _is_own(first.tb_frame.f_globals.get("__name__")):
+    while first is not None and is_own(first.tb_frame.f_globals.get("__name__")):
         first = first.tb_next
     return first or found
 
 
-def _is_own(module: object) -> bool:
+def is_own(module: object) -> bool:
+    """Return True for the name of a module between a thread's start and a callback."""
     return str(module).partition(".")[0] in _OWN
 
 

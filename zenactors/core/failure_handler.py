@@ -31,8 +31,8 @@ from zenactors.errors import (
 class IncidentHandler(Protocol):
     """Handles the exceptions of callbacks. None of its methods blocks."""
 
-    def dead_letter(self, letter: DeadLetter) -> None:
-        """Keep an event that could not be handled."""
+    def dead_letter(self, letter: DeadLetter) -> bool | None:
+        """Keep an event that could not be handled. Return True if the start-up fails by it."""
         ...
 
     def stop_at_once(self, status: int, cause: BaseException) -> None:
@@ -319,12 +319,12 @@ class FailureHandler:
         ):
             self._fail(cause)
             return Fate.AGAIN
-        self._bury(batch, callback, args, cause, attempts)
+        start_fails = self._bury(batch, callback, args, cause, attempts)
         if isinstance(cause, SystemExit | KeyboardInterrupt):
             self.stopped = True
             self._leave_token()
             self._incidents.stop_at_once(exit_status(cause), cause)
-        else:
+        elif not start_fails:  # otherwise everything ends, with this exception as the reason
             self.failed(cause)
         return Fate.DEAD
 
@@ -335,9 +335,11 @@ class FailureHandler:
         args: Any,
         cause: BaseException,
         attempts: int = 1,
-    ) -> None:
+    ) -> bool | None:
+        """Make an event a dead letter. Return True if the start-up fails by it."""
         name = callback_name(callback)
-        self._incidents.dead_letter(self.letter(batch.chain.event, args, name, cause, attempts))
+        letter = self.letter(batch.chain.event, args, name, cause, attempts)
+        return self._incidents.dead_letter(letter)
 
 
 def _ignore() -> None:

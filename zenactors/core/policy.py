@@ -17,8 +17,6 @@ class EventPolicy:
         unknown_events: An event that no component handles: `"refuse"` raises an
             `UnknownEventError` where it is scheduled; `"fail"` queues it, and ends everything
             with status 1 when its turn comes.
-        on_failure: A callback raises. Its event becomes a dead letter in any case. `"continue"`:
-            the other events go on. `"stop"`: everything ends, with status 1.
         answers: What a callback may return. `"strict"`: None, or a tuple of exactly
             `FLAG_CONTINUE`, `FLAG_STOP`, 1 or 0 and the args. `"unpacked"`: anything that unpacks
             into two values, of which the first continues the chain if it equals `FLAG_CONTINUE`;
@@ -36,7 +34,6 @@ class EventPolicy:
     """
 
     unknown_events: Literal["refuse", "fail"] = "refuse"
-    on_failure: Literal["continue", "stop"] = "continue"
     answers: Literal["strict", "unpacked"] = "strict"
     control_events: Literal["guaranteed", "ordinary"] = "guaranteed"
     start_and_stop: Literal["sent", "scheduled"] = "sent"

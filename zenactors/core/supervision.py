@@ -12,7 +12,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from zenactors.errors import RestartComponent, RetryInterruptedError, ZenDaemonStopException
+from zenactors.core.recipe import same
+from zenactors.errors import (
+    EXIT_GAVE_UP,
+    RestartComponent,
+    RetryInterruptedError,
+    ZenDaemonStopException,
+)
 
 OnError = Literal["dead-letter", "restart", "stop"]
 WhenExhausted = Literal["stop", "suspend"]
@@ -37,11 +43,11 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         )
 
 
-def _check_count(name: str, value: object, *, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(
-            f"{name} is {value!r}, but a whole number of at least {least} is expected."
-        )
+def _check_count(name: str, value: object, *, least: int, most: int | None = None) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):  # type: ignore[operator]
+        allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name} is {value!r}, but a whole number {allowed} is expected.")
 
 
 def _check_seconds(name: str, value: object, *, least: float) -> None:
@@ -110,7 +116,7 @@ class Supervision:
             waits of more than a second rather schedule the event again. Only for events.
         on_error: If that did not help, the event becomes a dead letter. Then `"dead-letter"`: go
             on with the next event. `"restart"`: first make the component anew. `"stop"`: stop the
-            daemon in order but at once, with status 76.
+            daemon in order but at once, with `status`.
         max_restarts: How many restarts, failed ones included, are tried within `period`; 0: none.
         period: Seconds.
         delay: Seconds between a failure and the restart. It doubles with each restart after less
@@ -133,7 +139,9 @@ class Supervision:
             event, which costs about a microsecond.
         when_exhausted: The behavior when `max_restarts` are used up. `"stop"`: stop the daemon, as
             above. `"suspend"`: the component does nothing more. Its events wait, and so do their
-            producers, until a reload that changes its options makes it anew, or the daemon stops.
+            producers, until a reload that changes its options or its policy makes it anew, or the
+            daemon stops.
+        status: The exit status of a daemon that this policy stops, from 0 to 255.
         best_effort: True: chains pass the component without waiting for it. It gets a copy of each
             list of events, with the same args, and its answers have no effect. What it cannot take
             is lost to it, and counted. Not for control events and `start`, and not for `Replicas`.
@@ -155,8 +163,14 @@ class Supervision:
     budget: float = 10.0
     hard_limit: float | None = None
     when_exhausted: WhenExhausted = "stop"
+    status: int = EXIT_GAVE_UP
     best_effort: bool = False
     best_effort_limit: int = 1024
+
+    @property
+    def wiring(self) -> tuple[bool, int]:
+        """What the chains are wired by: only a restart of the daemon changes it."""
+        return self.best_effort, self.best_effort_limit
 
     def __post_init__(self) -> None:
         _check_choice("on_error", self.on_error, ("dead-letter", "restart", "stop"))
@@ -175,12 +189,49 @@ class Supervision:
                 " of events is best_effort_limit."
             )
         _check_count("best_effort_limit", self.best_effort_limit, least=1)
+        _check_count("status", self.status, least=0, most=255)
         _check_retry(self.retry)
         if self.wait is not None and not callable(self.wait):
             raise ValueError(f"wait is {self.wait!r}, but a wait of tenacity's is expected.")
 
 
 DEFAULT = Supervision()
+
+
+def with_values(policy: Supervision, values: Mapping[str, Any]) -> Supervision:
+    """Return a policy with some values replaced by those of a configuration.
+
+    Args:
+        policy: What the code declares.
+        values: By the names of `Supervision`. A table `retry` replaces single values of a `Retry`,
+            and a `delay` takes the place of a `wait`.
+
+    Raises:
+        ValueError: A value makes no sense.
+    """
+    replaced = dict(values)
+    retry = replaced.get("retry")
+    if isinstance(retry, Mapping):
+        own = policy.retry if isinstance(policy.retry, Retry) else Retry()
+        replaced["retry"] = dataclasses.replace(own, **retry)
+    if "delay" in replaced:
+        replaced.setdefault("wait", None)
+    return dataclasses.replace(policy, **replaced)
+
+
+def differs(one: Supervision, other: Supervision) -> bool:
+    """Return True if two policies are different, as far as they can be compared."""
+    return not all(
+        same(getattr(one, field.name), getattr(other, field.name))
+        for field in dataclasses.fields(Supervision)
+    )
+
+
+def declared_by(component: Any, default: Supervision = DEFAULT) -> Any:
+    """Return the policy that a component declares; `default`, if it declares none."""
+    declared = getattr(component, "supervision", DEFAULT)
+    return default if declared is DEFAULT else declared
+
 
 # They end the daemon, or report its end.
 NO_FAILURES = (RetryInterruptedError, ZenDaemonStopException, SystemExit, KeyboardInterrupt)
@@ -205,7 +256,7 @@ class Supervisor:
         chance: Returns a random number from 0 up to 1, for that part.
 
     Attributes:
-        policy: As given.
+        policy: As given; a reload may replace it. The counts go on.
         incarnation: How many times the component was set up, or is to be, from 1. Its owner counts.
 
     Thread: the component's; another may read `incarnation`.
@@ -234,6 +285,8 @@ class Supervisor:
     def may_retry(self, cause: BaseException) -> bool:
         """Return True if the policy's `retry` is for such exceptions."""
         retry = self.policy.retry
+        if retry is None:
+            return False
         on = retry.on if isinstance(retry, Retry) else (Exception,)
         return isinstance(cause, on) and not isinstance(cause, ON_PURPOSE)
 

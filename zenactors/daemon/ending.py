@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,6 +16,8 @@ from zenactors.process.streams import exit_at_once, give_up_unwritable_streams
 if TYPE_CHECKING:
     from zenactors.actors.shutdown import StopReport
     from zenactors.core.accounting import Accounting
+
+SHOWN = 5  # components with dead letters
 
 
 def log_report(report: StopReport, books: Accounting, *, on_purpose: bool, threads: bool) -> None:
@@ -53,7 +55,13 @@ def log_report(report: StopReport, books: Accounting, *, on_purpose: bool, threa
     if report.later:
         try_to_log("INFO", "Events still waiting for their time: {later}", later=report.later)
     if report.dead_letters:
-        try_to_log(level, "Dead letters: {dead}", dead=report.dead_letters)
+        try_to_log(
+            level,
+            "Dead letters: {dead} ({components}); for the first of each component, look for 'dead"
+            " letter no.' in this log",
+            dead=report.dead_letters,
+            components=_counted(report.dead_letters_of),
+        )
     for name, counts in books.best_effort.items():
         if counts.lost:
             try_to_log(
@@ -62,6 +70,13 @@ def log_report(report: StopReport, books: Accounting, *, on_purpose: bool, threa
     try_to_log("INFO", "Events: {counts}", counts=books.total)
     if problem := books.imbalance():
         try_to_log("ERROR", "A bug of zenactors: {problem}", problem=problem)
+
+
+def _counted(components: Sequence[tuple[str, int]]) -> str:
+    """Return the components and their counts, those with the most."""
+    more = len(components) - SHOWN
+    shown = [f"{name!r}: {count:,}" for name, count in components[:SHOWN]]
+    return ", ".join(shown + ([f"and {more:,} more components"] if more > 0 else []))
 
 
 def leave(status: int, report: StopReport | None, signals: Iterable[int]) -> NoReturn:

@@ -20,7 +20,7 @@ from zenactors.actors.incidents import survive_log, try_to_log
 from zenactors.actors.tracebacks import log_failure
 from zenactors.config.checking import restart_paths
 from zenactors.core.component import recipe_of
-from zenactors.core.recipe import same
+from zenactors.core.recipe import Recipe, same
 from zenactors.core.replicas import Replicas
 from zenactors.errors import ConfigurationError, ReloadError
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from zenactors.config.merge import Configuration
     from zenactors.config.places import KeyPath
     from zenactors.config.plan import Plan
+    from zenactors.core.supervision import Supervision
     from zenactors.daemon.component_set import ComponentSet
     from zenactors.daemon.daemon_base import DaemonBase
 
@@ -102,12 +103,19 @@ class Reloader:
             try_to_log("DEBUG", "Reload: looking for changes that need a restart")
             self._refuse_what_needs_restart(before.configuration, components.plan, plan)
 
-            names = self._changed(components.plan, plan)
+            policies = self._policies(plan)
+            options = self._changed(components.plan, plan)
+            names = sorted({*options, *policies})
             try_to_log("DEBUG", "Reload: components that change: {names}", names=_listed(names))
 
             try_to_log("DEBUG", "Reload: applying the configuration")
             daemon.apply_configuration(plan.configuration)
-            changes = self._changes(names, components.plan, plan)
+            changes = self._changes(options, components.plan, plan)
+            for name, supervision in policies.items():
+                if name not in changes:
+                    same_as_before = components.plan.options[name]
+                    changes[name] = Change(same_as_before, same_as_before, only_supervision=True)
+                changes[name].supervision = supervision
             components.plan = plan
 
             try_to_log("DEBUG", "Reload: reopening the logs")
@@ -155,6 +163,19 @@ class Reloader:
             if not same(old.options[entry.name], new.options[entry.name])
             or not _of_one_recipe(running[entry.name], entry.component)
         )
+
+    def _policies(self, plan: Plan) -> dict[str, tuple[Supervision, ...]]:
+        """Return the policies that are new, of the components that get one."""
+        running = self._running()
+        components = {
+            # A recipe that could not be made yet is that of the running component.
+            entry.name: running[entry.name]
+            if isinstance(entry.component, Recipe)
+            else entry.component
+            for entry in plan.entries
+        }
+        dispatcher = self._daemon.dispatcher
+        return dispatcher.supervisions(components, plan.configuration.supervision)
 
     def _changes(self, names: list[str], old: Plan, new: Plan) -> dict[str, Change]:
         """Return the change of each of these components."""

@@ -30,6 +30,7 @@ from zenactors.daemon.json_file import save_json
 from zenactors.errors import (
     EXIT_ALREADY_RUNNING,
     EXIT_CONFIG,
+    EXIT_DATA_ERROR,
     EXIT_FAILURE,
     EXIT_FORCED_STOP,
     EXIT_OK,
@@ -59,6 +60,7 @@ _RESULTS = {
     None: "running",
     EXIT_OK: "stopped in order",
     EXIT_FAILURE: "failed",
+    EXIT_DATA_ERROR: "stopped in order, but not all data could be handled",
     EXIT_START_FAILED: "did not start",
     EXIT_SOFTWARE: "ended by an error",
     EXIT_OS_ERROR: "refused by the system",

@@ -20,6 +20,7 @@ from zenactors.daemon.runlog import RunlogStore, make_runlog, time_text
 from zenactors.process.procfs import own_identity
 
 if TYPE_CHECKING:
+    from zenactors.actors.shutdown import StopReport
     from zenactors.core.accounting import Accounting
     from zenactors.core.clock import Clock
     from zenactors.core.dead_letters import DeadLetter
@@ -98,7 +99,7 @@ class Snapshots:
             events=_events(books),
             accounting=_summary(books),
             dead_letters=daemon.dispatcher.dead_letter_count(),
-            left=_fields(daemon.stop_report) if daemon.stop_report else None,
+            left=_left(daemon.stop_report) if daemon.stop_report else None,
             argv=sys.argv,
         )
 
@@ -211,6 +212,10 @@ def _readable(config: Mapping[str, Any]) -> dict[str, Any]:
 def _letter(letter: DeadLetter) -> dict[str, Any]:
     fields = {**_fields(letter), "traceback": letter.traceback}
     return {name: value for name, value in fields.items() if name not in ("trace", "number")}
+
+
+def _left(report: StopReport) -> dict[str, Any]:
+    return {**_fields(report), "dead_letters_of": dict(report.dead_letters_of)}
 
 
 def _fields(value: Any) -> dict[str, Any]:

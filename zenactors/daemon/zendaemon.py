@@ -27,7 +27,7 @@ from zenactors.daemon.paths import current_directory
 from zenactors.daemon.reload import Reloader
 from zenactors.daemon.signal_events import SignalAnswers, mapped_signals
 from zenactors.daemon.snapshots import SaveJson, Snapshots
-from zenactors.errors import EXIT_CONFIG, ConfigurationError
+from zenactors.errors import EXIT_CONFIG, EXIT_DATA_ERROR, EXIT_OK, ConfigurationError
 from zenactors.logs.sinks import replaced_default_sink
 from zenactors.process.signals import SignalTrap, children_have_statuses
 from zenactors.process.streams import give_up_unwritable_streams
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from zenactors.config.plan import Plan
     from zenactors.core.dispatch_state import Ordering
     from zenactors.core.policy import EventPolicy
+    from zenactors.core.supervision import Supervision
     from zenactors.daemon.main_loop import Trap
 
 MAX_STOP_TIMEOUT = 30.0
@@ -67,6 +68,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         schedule_after: The same with a delay in seconds, `(delay, event[, args])`.
         ordering: How far callbacks may overlap: `"component"`, `"global"` or `"event"`.
         policy: What becomes of events in special cases; see `EventPolicy`.
+        supervision: The policy for the failures of components that declare none.
         state_file: The file that SIGUSR2 writes the state to. Default: for `run`, among the
             system's files of running daemons; for `serve`, `NAME.state` in the directory in
             which the daemon was made.
@@ -101,6 +103,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         schedule_after: Iterable[Sequence[Any]] = (),
         ordering: Ordering = "component",
         policy: EventPolicy | None = None,
+        supervision: Supervision | None = None,
         state_file: str | Path | None = None,
         stats_interval: float | None = None,
         exit_when_idle: bool = False,
@@ -126,6 +129,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
         self.exit_when_idle = exit_when_idle
         self.ordering = ordering
         self.policy = policy
+        self.supervision = supervision
         self.queue_limit = queue_limit
         self.queue_full = queue_full
         self.switch_interval = switch_interval
@@ -206,6 +210,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             start_timeout=self.c("start_timeout"),
             stop_timeout=self.c("stop_timeout"),
             state_dir=self.c("state_dir"),
+            policies=self.configuration.supervision,
         )
         dispatcher.exit_when_idle = self.exit_when_idle
         dispatcher.dead_letter_file = self.c("dead_letter_file")
@@ -220,18 +225,27 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
                 on_ready=self.on_ready,
                 hung_up=(lambda: False) if self._simulated else terminal.is_gone,
             )
+        has_lost = status == EXIT_OK and dispatcher.lost_events
+        status = EXIT_DATA_ERROR if has_lost else status
         self.stop_report = self._main_loop.report
         if self._snapshots.keeps_runlogs():
             self.save_runlog(status)
         if self.stop_report is not None:
-            on_purpose = self._main_loop.ended_by_callback()
+            on_purpose = not has_lost and self._main_loop.ended_by_callback()
             log_report(
                 self.stop_report,
                 dispatcher.accounting(),
                 on_purpose=on_purpose,
                 threads=not self._simulated,
             )
-            try_to_log("INFO", "{name} ended with status {status}", name=self.name, status=status)
+            lost = ", because events became dead letters" if has_lost else ""
+            try_to_log(
+                "INFO",
+                "{name} ended with status {status}{lost}",
+                name=self.name,
+                status=status,
+                lost=lost,
+            )
         if not self._simulated and terminal.is_gone():
             give_up_unwritable_streams()
         return status
@@ -257,6 +271,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             self.components,
             ordering=self.ordering,
             policy=self.policy,
+            supervision=self.supervision,
             config=self.config,
             start_timeout=self.c("start_timeout"),
             stop_timeout=self.c("stop_timeout"),

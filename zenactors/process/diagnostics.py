@@ -14,6 +14,7 @@ def stacks(
     *,
     ident: int | None = None,
     is_idle: Callable[[FrameType], bool] | None = None,
+    is_outer: Callable[[FrameType], bool] | None = None,
 ) -> str:
     """Return the stack of each thread, innermost call last: the main thread's first.
 
@@ -24,6 +25,8 @@ def stacks(
         names: Only threads with these names. Default: all.
         ident: Only the thread with this identity.
         is_idle: Returns True for the innermost frame of a thread that waits for work.
+        is_outer: Returns True for a frame to leave out, as long as all around it are left out too.
+            If there are only such frames, all are shown.
 
     Thread: any.
     """
@@ -39,13 +42,23 @@ def stacks(
         if number != main and is_idle is not None and is_idle(frame):
             idle.append(name)
         else:
-            text = "".join(traceback.format_stack(frame))
+            text = "".join(traceback.format_stack(frame, limit=_inner(frame, is_outer)))
             busy.setdefault(text, []).append((number != main, name))
     found = sorted((sorted(same), text) for text, same in busy.items())
     texts = [f"{_title([name for _, name in same])}:\n{text}" for same, text in found]
     if idle:
         texts.append(f"Idle: {_title(sorted(idle))}")
     return "\n".join(texts).rstrip()
+
+
+def _inner(frame: FrameType, is_outer: Callable[[FrameType], bool] | None) -> int | None:
+    """Return how many of the innermost frames to show; None for all."""
+    if is_outer is None:
+        return None
+    frames = [each for each, _ in traceback.walk_stack(frame)]
+    while frames and is_outer(frames[-1]):
+        frames.pop()
+    return len(frames) or None
 
 
 def _title(names: list[str]) -> str:

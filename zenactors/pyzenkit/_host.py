@@ -17,12 +17,13 @@ from zenactors.actors.dispatcher import Dispatcher
 from zenactors.core.callbacks import FLAG_CONTINUE
 from zenactors.core.clock import SystemClock
 from zenactors.core.policy import EventPolicy
+from zenactors.core.supervision import Supervision
 from zenactors.daemon.ending import log_report
 from zenactors.daemon.main_loop import MainLoop
 from zenactors.daemon.signal_events import SIGNAL_EVENTS
 from zenactors.daemon.zendaemon import MAX_STOP_TIMEOUT
 from zenactors.daemon.zendaemon import ZenDaemon as NativeDaemon
-from zenactors.errors import ZenDaemonStopException
+from zenactors.errors import EXIT_FAILURE, ZenDaemonStopException
 from zenactors.logs.sinks import remove_default_sink
 from zenactors.process.daemonize import detach
 from zenactors.process.forks import disown_in_children
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 POLICY = EventPolicy(
     unknown_events="fail",
-    on_failure="stop",
     answers="unpacked",
     control_events="ordinary",
     start_and_stop="scheduled",
@@ -47,6 +47,11 @@ POLICY = EventPolicy(
     hooks="program",
 )
 """What pyzenkit makes of events."""
+
+SUPERVISION = Supervision(on_error="stop", status=EXIT_FAILURE)
+"""What pyzenkit makes of a callback that raises: the first one ends the daemon."""
+
+_DEAD_LETTERS = "zenactors.actors.dead_letters"
 
 START_TIMEOUT = 1e6  # seconds that a setup may take; pyzenkit has no limit
 
@@ -157,6 +162,7 @@ class Host(NativeDaemon):
             list(components.values()),
             ordering=self.ordering,
             policy=POLICY,
+            supervision=SUPERVISION,
             chains={e: chain or [_ignore] for e, chain in application.callbacks.items()},
             config=application.config,
             start_timeout=START_TIMEOUT,
@@ -339,7 +345,8 @@ def _ignore(_daemon: Any, args: Any) -> tuple[int, Any]:
 
 def _pass_on(record: Any, target: Any) -> None:
     # The application logs the exception that ends it itself.
-    if record["name"] != "zenactors.actors.dead_letters":
+    is_its_own = record["function"] == "gave_up" or record["name"] == _DEAD_LETTERS
+    if not is_its_own:
         cause = record["exception"]
         info = (cause.type, cause.value, cause.traceback) if cause else None
         target.log(record["level"].no, "%s", record["message"], exc_info=info)

@@ -19,12 +19,13 @@ import pydantic
 
 from zenactors.config.assignments import Assignment, value_in
 from zenactors.config.checking import check_table
-from zenactors.config.merge import PROGRAM
+from zenactors.config.merge import COMPONENTS, PROGRAM
 from zenactors.config.merge import load as load_layers
 from zenactors.config.options import NOT_IN_FILES, DaemonOptions
 from zenactors.config.places import KeyPath, line_of
 from zenactors.config.plan import Plan, entries_of, sections_of
 from zenactors.config.sources import Layer, read_file
+from zenactors.config.supervision import SUPERVISION, is_own_option
 from zenactors.config.wording import nearest
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.text import short_repr
@@ -39,6 +40,7 @@ from zenactors.spec.importing import DANGER, look_first_in
 from zenactors.spec.objects import import_object, make
 
 if TYPE_CHECKING:
+    from zenactors.config.merge import Sections
     from zenactors.daemon.zendaemon import ZenDaemon
 
 # For each list of events, the first value of an entry, if it is not the event's name.
@@ -223,7 +225,7 @@ def _load_file(
     structure |= {
         f"component {number} ({key})": table.get(key)
         for number, table in enumerate(tables, start=1)
-        for key in ("use", "name", "events", "supervision")
+        for key in ("use", "name", "events")
     }
     at_start = default is None
     if default is None:
@@ -262,14 +264,16 @@ def _plan_of(
         own["parallel"] = file.data["parallel"]
     settings = {key: value for key, value in given.settings.items() if key != "ordering"}
     entries = entries_of(components)
+    sections = sections_of(entries)
+    policies, lines = _policies_of(file, sections)
     configuration = load_layers(
         DaemonOptions,
         [
             Layer(kind="default", label="default", data={"no_daemon": True, **default}),
-            Layer(kind="file", label=str(file.path), data=own, lines=file.lines),
+            Layer(kind="file", label=str(file.path), data=own | policies, lines=lines),
             Layer(kind="command line", label="command line", data=settings),
         ],
-        sections_of(entries),
+        sections,
         given.assignments,
     )
     # The program that gives the components their options is the file.
@@ -280,6 +284,22 @@ def _plan_of(
                 line = line_of(file.lines, ("component", index, "options", *path[2:]))
                 origins[path] = f"{file.path}:{line}"
     return Plan(entries, dataclasses.replace(configuration, origins=origins))
+
+
+def _policies_of(file: _File, sections: Sections) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    """Return the policies in a file as a part of a configuration, and the line of each key."""
+    found: dict[str, Any] = {}
+    lines = dict(file.lines)
+    tables = _tables(file.data.get("component"))
+    for index, (name, table) in enumerate(zip(sections, tables, strict=True)):
+        if SUPERVISION in table and not is_own_option(sections[name]):
+            found[name] = {SUPERVISION: table[SUPERVISION]}
+            lines |= {
+                (COMPONENTS, name, *path[2:]): line
+                for path, line in file.lines.items()
+                if path[:3] == ("component", index, SUPERVISION)
+            }
+    return ({COMPONENTS: found} if found else {}), lines
 
 
 def _read(path: Path, app_dir: Path) -> _File:

@@ -24,6 +24,7 @@ from zenactors.config.value_types import Text
 from zenactors.config.wording import because, nearest
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.recipe import Recipe, read_constructor
+from zenactors.core.supervision import with_values
 from zenactors.core.text import short_repr
 from zenactors.spec.importing import Problem, import_attribute
 
@@ -86,10 +87,10 @@ def build_component(
                 break
         findings += wrong
     if isinstance(table.get("supervision"), dict):
-        supervision, wrong = read_supervision(table["supervision"])
+        policy, wrong = read_supervision(table["supervision"])
         findings += [(("supervision", *where), problem) for where, problem in wrong]
-        if component is not None and supervision is not None:
-            component.supervision = supervision
+        if component is not None and not wrong:
+            component.supervision = with_values(component.supervision, policy)
     return component, [
         (("component", index, *where), f"{label}: {problem}") for where, problem in findings
     ]

@@ -16,6 +16,7 @@ from zenactors.core.accounting import Accounting, Counts
 from zenactors.core.clock import VirtualClock
 from zenactors.core.dispatch_state import Ordering
 from zenactors.core.policy import EventPolicy
+from zenactors.core.supervision import Supervision
 from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import NotRunningError, UnknownEventError, did_you_mean
 from zenactors.testing._adopt import adopt, virtual_files
@@ -69,6 +70,7 @@ class Harness:
         seed: A number, or a `random.Random` that makes the choices.
         ordering: As for `Dispatcher`; a `ZenDaemon` has its own.
         policy: As for `Dispatcher`.
+        supervision: As for `Dispatcher`; a `ZenDaemon` has its own.
         config: As for `Dispatcher`.
         exit_when_idle: As for `Dispatcher`.
         dead_letter_file: As for `Dispatcher`; among `files`, if these are given.
@@ -97,6 +99,7 @@ class Harness:
         seed: int | Random | None = None,
         ordering: Ordering = "component",
         policy: EventPolicy | None = None,
+        supervision: Supervision | None = None,
         config: Mapping[str, Any] | None = None,
         exit_when_idle: bool = False,
         dead_letter_file: str | None = None,
@@ -123,6 +126,7 @@ class Harness:
         self._options: dict[str, Any] = {
             "ordering": ordering,
             "policy": policy,
+            "supervision": supervision,
             "config": config,
             "exit_when_idle": exit_when_idle,
             "dead_letter_file": dead_letter_file,
@@ -181,6 +185,11 @@ class Harness:
     def policy(self) -> EventPolicy:
         """What the engine makes of events in special cases."""
         return self._dispatcher.policy
+
+    @property
+    def ended_by(self) -> BaseException | None:
+        """The first exception that ended everything, or None."""
+        return self._dispatcher.ended_by
 
     # --- life -------------------------------------------------------------------------------
 

@@ -13,9 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from zenactors.core.dispatch_state import Ordering
 from zenactors.core.policy import EventPolicy
+from zenactors.core.supervision import Supervision
 from zenactors.core.text import format_error
 from zenactors.daemon.zendaemon import ZenDaemon
-from zenactors.errors import EXIT_OK, EXIT_START_FAILED, ComponentStartError, did_you_mean
+from zenactors.errors import (
+    EXIT_DATA_ERROR,
+    EXIT_OK,
+    EXIT_START_FAILED,
+    ComponentStartError,
+    did_you_mean,
+)
 from zenactors.testing._trace.diagram import draw
 from zenactors.testing._trace.trace import SHOWN, stable_error
 from zenactors.testing.crashes import crashes_by_chance
@@ -48,6 +55,7 @@ class Scenario:
         status: The exit status that a `ZenDaemon` must end with.
         ordering: As for `Dispatcher`; a `ZenDaemon` has its own.
         policy: As for `Dispatcher`.
+        supervision: As for `Dispatcher`; a `ZenDaemon` has its own.
         config: As for `Dispatcher`.
         exit_when_idle: As for `Dispatcher`.
         state_dir: As for `Dispatcher`.
@@ -67,6 +75,7 @@ class Scenario:
     status: int = EXIT_OK
     ordering: Ordering = "component"
     policy: EventPolicy | None = None
+    supervision: Supervision | None = None
     config: Mapping[str, Any] | None = None
     exit_when_idle: bool = False
     state_dir: str | None = None
@@ -170,6 +179,7 @@ def simulate(
         seed=seed,
         ordering=scenario.ordering,
         policy=scenario.policy,
+        supervision=scenario.supervision,
         config=scenario.config,
         exit_when_idle=scenario.exit_when_idle,
         state_dir=scenario.state_dir,
@@ -304,12 +314,16 @@ def _check(scenario: Scenario, harness: Harness, report: StopReport) -> None:
         raise CheckFailed(f"did not come to an end: {report.left} events were not handled")
     if problem := harness.accounting().imbalance():
         raise CheckFailed(problem)
-    if harness.status not in (None, scenario.status) and not _ended_by_crash(scenario, harness):
+    expected = (None, scenario.status, *_WITH_DEAD_LETTERS.get(scenario.status, ()))
+    if harness.status not in expected and not _ended_by_crash(scenario, harness):
         errors = [each.message for each in harness.logs if each.level in ("ERROR", "CRITICAL")]
         why = f": {errors[-1]}" if errors else ""
         raise CheckFailed(
             f"the daemon ended with status {harness.status}, not {scenario.status}{why}"
         )
+
+
+_WITH_DEAD_LETTERS = {EXIT_OK: (EXIT_DATA_ERROR,)}  # the letters themselves were checked before
 
 
 def _check_dead_letters(scenario: Scenario, harness: Harness) -> None:
@@ -323,10 +337,8 @@ def _check_dead_letters(scenario: Scenario, harness: Harness) -> None:
 
 
 def _ended_by_crash(scenario: Scenario, harness: Harness) -> bool:
-    """Return True if an injected crash has ended a daemon, by its policy."""
-    return harness.policy.on_failure == "stop" and any(
-        _is_injected(letter.cause, scenario) for letter in harness.unread_dead_letters()
-    )
+    """Return True if an injected crash has ended a daemon, by the policy of a component."""
+    return _is_injected(harness.ended_by, scenario)
 
 
 def _start_crashed(scenario: Scenario, harness: Harness) -> bool:

@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 
 from zenactors.core.dispatch_state import Ordering
 from zenactors.core.policy import EventPolicy
+from zenactors.core.supervision import Supervision
 from zenactors.testing._simulator.hub import Task
 from zenactors.testing._trace.diagram import draw
 from zenactors.testing.harness import Harness
@@ -84,6 +85,7 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
     crashes: ClassVar[bool] = False
     ordering: ClassVar[Ordering] = "component"
     policy: ClassVar[EventPolicy | None] = None
+    supervision: ClassVar[Supervision | None] = None
     config: ClassVar[Mapping[str, Any] | None] = None
     files: ClassVar[Mapping[str, str | bytes] | None] = None
     faults: ClassVar[Sequence[Fault]] = ()
@@ -128,6 +130,7 @@ class DaemonMachine(RuleBasedStateMachine, metaclass=_AbstractMachineType):
             seed=Random(noise) if noise else None,  # noqa: S311 - to be repeated
             ordering=self.ordering,
             policy=self.policy,
+            supervision=self.supervision,
             config=self.config,
             files=self.files,
             faults=self.faults,

@@ -150,11 +150,19 @@ class BatchRunner(FailureHandler):
 
         A component that is down leaves the event unchanged.
         """
+        run = _ControlRun(batch, self._left)
+        self._left = 0
         if self.failure is not None:
-            self._finish(batch, batch.items, 0, batch.size, last=True)
-            return
+            run.survivors = batch.items
+        else:
+            self._run_control(run)
+        # Children of the current batch are sent on too: they were scheduled before its own.
+        self._finish(batch, run.survivors, run.dead, batch.size, last=True)
+        self._left = run.left_before
+
+    def _run_control(self, run: _ControlRun) -> None:
+        batch = run.batch
         step = batch.chain.steps[batch.step]
-        run = _ControlRun(batch)
         if self.is_limited:
             self._control = run
             while run.position < len(batch.items) and not self._pauses():
@@ -165,8 +173,6 @@ class BatchRunner(FailureHandler):
         else:
             run.dead = self._run(batch, step, batch.items, run.survivors)
         self._under_way = None
-        # Children of the current batch are sent on too: they were scheduled before its own.
-        self._finish(batch, run.survivors, run.dead, batch.size, last=True)
 
     def work(self) -> bool:
         """Run one stride: some events of the current batch, or of the next one.
@@ -271,6 +277,7 @@ class BatchRunner(FailureHandler):
             dead = run.dead + self._end_event(run.batch, turn, cause, run.current, survivors)
             survivors += run.batch.items[run.position :]
             self._finish(run.batch, survivors, dead, run.batch.size, last=True)
+            self._left = run.left_before
         elif batch is not None and self._running:
             item = self._running[0]
             self._dead += self._end_event(batch, turn, cause, item, self._survivors)
@@ -536,12 +543,14 @@ class _ControlRun:
         position: How many of its events were begun.
         survivors: The args of those that go on.
         dead: How many are dead.
+        left_before: How many events the batch that it has interrupted has left undone.
     """
 
-    __slots__ = ("batch", "dead", "position", "survivors")
+    __slots__ = ("batch", "dead", "left_before", "position", "survivors")
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, left_before: int) -> None:
         self.batch = batch
+        self.left_before = left_before
         self.position = 0
         self.survivors: list[Any] = []
         self.dead = 0

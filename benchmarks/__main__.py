@@ -34,6 +34,8 @@ MODULES = {
     "F9": "f09_growth",
     "F10": "f10_loop",
     "F14": "f14_tokens",
+    "F15": "f15_supervision",
+    "F16": "f16_neighbours",
     "V7": "v7_simulation",
 }
 STYLES = {"reached": "green", "missed": "red", "failed": "bold red", "not built": "yellow"}

@@ -43,7 +43,7 @@ def run(options: Options) -> Iterator[Row]:
         )
     for length in TARGETS:
         samples = interleave(
-            lambda length=length: _live_rate(length, count),  # type: ignore[misc]
+            lambda length=length: live_rate(length, count),  # type: ignore[misc]
             lambda length=length: _pyzenkit_rate_with_scheduling(length, count),  # type: ignore[misc]
             options.repeats(3),
         )
@@ -65,7 +65,8 @@ def _check_same_work(length: int) -> None:
     require(peers == expected, "pyzenkit lost or reordered events")
 
 
-def _live_rate(length: int, count: int) -> float:
+def live_rate(length: int, count: int) -> float:
+    """Return events/s, with a producer in a thread outside."""
     dispatcher = Dispatcher([ours.Noop() for _ in range(length)])
     began: list[float] = []
 

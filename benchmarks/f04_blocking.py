@@ -47,7 +47,7 @@ class PeerBlocking(pyzenkit_peer.PeerNoop):
 def run(options: Options) -> Iterator[Row]:
     count = options.size(EVENTS, quick=100)
     samples = interleave(
-        lambda: _our_rate(count), lambda: _pyzenkit_rate(count), options.repeats(PAIRS)
+        lambda: our_rate(count), lambda: _pyzenkit_rate(count), options.repeats(PAIRS)
     )
     yield paired_row(
         ID,
@@ -60,7 +60,7 @@ def run(options: Options) -> Iterator[Row]:
     )
     count = options.size(REPLICATED_EVENTS, quick=800)
     samples = interleave(
-        lambda: _our_rate(count, replicas=REPLICAS),
+        lambda: our_rate(count, replicas=REPLICAS),
         lambda: _pyzenkit_rate(options.size(EVENTS, quick=100)),
         options.repeats(PAIRS),
     )
@@ -75,7 +75,8 @@ def run(options: Options) -> Iterator[Row]:
     )
 
 
-def _our_rate(count: int, replicas: int = 1) -> float:
+def our_rate(count: int, replicas: int = 1) -> float:
+    """Return events/s."""
     chain = [Replicas(Blocking, replicas) if replicas > 1 else Blocking() for _ in range(LENGTH)]
     dispatcher = ours.prefilled(chain, count)
     begin = time.perf_counter()

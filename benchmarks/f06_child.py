@@ -1,6 +1,6 @@
 """The daemon whose signal latency F6 measures: 8 busy actors, 1,000 circulating events or a flood.
 
-    python -m benchmarks.f06_child BOARD wait|compute|flood own|busy
+    python -m benchmarks.f06_child BOARD wait|compute|flood own|busy default|supervised|limited
 
 It records its measurements in BOARD, a file of 64-bit integers that the parent maps too.
 """
@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ours import supervision
 from zenactors.core.callbacks import gen_event_handler, handles
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.daemon.zendaemon import ZenDaemon
@@ -117,7 +118,12 @@ class Busy(SignalStopwatch, ZenDaemonComponent):
 
 
 def main() -> None:
-    path, work, handler = sys.argv[1:]
+    path, work, handler, policy = sys.argv[1:]
+    with supervision(policy):
+        _serve(path, work, handler)
+
+
+def _serve(path: str, work: str, handler: str) -> None:
     board = Board(path)
     busy = [
         Busy(

@@ -60,7 +60,7 @@ def run(options: Options) -> Iterator[Row]:
             note = "zenactors.daemon.zendaemon is missing"
             yield Row(id=ID, case=case, target=target, verdict="not built", note=note)
             continue
-        latencies, work_rate = _measure(work, handler, options.size(SIGNALS[handler], quick=40))
+        latencies, work_rate = measure(work, handler, options.size(SIGNALS[handler], quick=40))
         p50, p99, worst = (percentile(latencies, p) for p in (50, 99, 100))
         yield single_row(
             ID,
@@ -73,7 +73,10 @@ def run(options: Options) -> Iterator[Row]:
         )
 
 
-def _measure(work: str, handler: str, count: int) -> tuple[list[float], float]:
+def measure(
+    work: str, handler: str, count: int, policy: str = "default"
+) -> tuple[list[float], float]:
+    """Return the latencies in milliseconds, and the work events per second meanwhile."""
     # Not at the top: the child's module needs the daemon, which may be missing.
     from benchmarks.f06_child import ACTORS, CAUGHT, LATENCIES, SENT, WORK  # noqa: PLC0415
 
@@ -86,7 +89,7 @@ def _measure(work: str, handler: str, count: int) -> tuple[list[float], float]:
             cells = memoryview(mmap.mmap(file.fileno(), 0)).cast("q")
         with log.open("wb") as output:
             child = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.f06_child", str(path), work, handler],
+                [sys.executable, "-m", "benchmarks.f06_child", str(path), work, handler, policy],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -49,7 +49,7 @@ def run(options: Options) -> Iterator[Row]:
         yield paired_row(
             ID,
             case,
-            interleave(_measured(kind, count), _measured("pyzenkit", count), pairs),
+            interleave(measured(kind, count), measured("pyzenkit", count), pairs),
             unit="bytes",
             peer_name="pyzenkit 0.67",
             target=Target(bound=1.5, at_least=False),
@@ -58,7 +58,7 @@ def run(options: Options) -> Iterator[Row]:
     yield paired_row(
         ID,
         "idle component",
-        interleave(_measured("idle", COMPONENTS), _measured("pykka", COMPONENTS), pairs),
+        interleave(measured("idle", COMPONENTS), measured("pykka", COMPONENTS), pairs),
         unit="KB",
         peer_name="bare pykka actor",
         target=Target(bound=100, at_least=False, of="ours", unit="KB"),
@@ -66,8 +66,9 @@ def run(options: Options) -> Iterator[Row]:
     )
 
 
-def _measured(kind: str, count: int) -> Callable[[], float]:
-    return lambda: float(in_fresh_process("f08_memory", kind, count))
+def measured(kind: str, count: int, policy: str = "default") -> Callable[[], float]:
+    """Return a measure: bytes for each event, or KB for each component, in a fresh process."""
+    return lambda: float(in_fresh_process("f08_memory", kind, count, policy))
 
 
 # --- in the fresh process ---------------------------------------------------------------------
@@ -194,4 +195,7 @@ KINDS: dict[str, Callable[[int], float]] = {
 }
 
 if __name__ == "__main__":
-    print(json.dumps(KINDS[sys.argv[1]](int(sys.argv[2]))))
+    from benchmarks.ours import supervision
+
+    with supervision(sys.argv[3]):
+        print(json.dumps(KINDS[sys.argv[1]](int(sys.argv[2]))))

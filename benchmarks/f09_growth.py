@@ -57,7 +57,7 @@ def run(options: Options) -> Iterator[Row]:
         maker: Maker, events: list[str], count: int, *, steps: int | None = None
     ) -> Callable[[], float]:
         def measure() -> float:
-            scheduling, handling = _seconds(maker(), events, count)
+            scheduling, handling = seconds_of(maker(), events, count)
             if steps is None:
                 return (scheduling + handling) / count * 1e9
             return handling / (count * steps) * 1e9
@@ -106,7 +106,8 @@ def _mixed(components: int, *, block: int) -> list[str]:
     return [_event(number) for number in range(components) for _ in range(block)]
 
 
-def _seconds(components: list[Any], events: list[str], count: int) -> tuple[float, float]:
+def seconds_of(components: list[Any], events: list[str], count: int) -> tuple[float, float]:
+    """Return the seconds of all `schedule()` calls, and of the handling."""
     opened = OpenedAt()
     dispatcher = Dispatcher([*components, opened])
     schedule = dispatcher.queue.schedule

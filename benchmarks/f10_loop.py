@@ -67,7 +67,7 @@ def run(options: Options) -> Iterator[Row]:
             ID,
             f"chain of {length}, {which} re-schedules",
             interleave(
-                lambda case=(length, place): _our_rate(*case, options),  # type: ignore[misc]
+                lambda case=(length, place): our_rate(*case, options),  # type: ignore[misc]
                 lambda case=(length, place): _pyzenkit_rate(*case, options),  # type: ignore[misc]
                 options.repeats(PAIRS),
             ),
@@ -77,7 +77,8 @@ def run(options: Options) -> Iterator[Row]:
         )
 
 
-def _our_rate(length: int, place: int, options: Options) -> float:
+def our_rate(length: int, place: int, options: Options) -> float:
+    """Return events/s."""
     again = Again()
     components: list[Any] = [Noop() for _ in range(length)]
     components[place] = again

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.common import require
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.core.callbacks import handles
 from zenactors.core.component import ZenDaemonComponent
+from zenactors.core.supervision import Retry, Supervision
 
 EVENT = "x"
+POLICIES = {
+    "default": Supervision(),
+    "supervised": Supervision(retry=Retry(attempts=3), on_error="restart"),
+    "limited": Supervision(retry=Retry(attempts=3), on_error="restart", hard_limit=30.0),
+}
+
+
+@contextlib.contextmanager
+def supervision(policy: str) -> Iterator[None]:
+    """Let all components that declare nothing have one of the `POLICIES` meanwhile."""
+    before = ZenDaemonComponent.supervision
+    ZenDaemonComponent.supervision = POLICIES[policy]
+    try:
+        yield
+    finally:
+        ZenDaemonComponent.supervision = before
 
 
 class Noop(ZenDaemonComponent):

@@ -223,6 +223,22 @@ def test_a_component_that_can_neither_change_nor_roll_back_stops_the_daemon() ->
     harness.close()
 
 
+def test_a_component_that_cannot_roll_back_handles_nothing_more() -> None:
+    class Sending(Plain):
+        def teardown(self, daemon: Any) -> None:
+            daemon.queue.schedule("work")  # it is under way when the component is down
+
+    steps: list[str] = []
+    old, new = Sending(log=steps), Plain(level=2)
+    new.fails = True
+    with Harness([old, Reloader({"plain": change(new)})]) as harness:
+        old.fails = True
+        harness.queue.schedule("reload")
+        harness.run_until_idle()
+        assert harness.daemon.counts()["work"].in_flight == 1
+    assert steps == ["setup 1"]
+
+
 def test_a_component_that_refuses_new_and_old_options_keeps_what_it_has() -> None:
     class Stubborn(Hooked):
         def reconfigure(self, daemon: Any, config: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from zenactors.core.tokens import OpenTokens, Token, TokenOutcome
 from zenactors.errors import RestartComponent, ZenDaemonStopException
 from zenactors.testing.harness import Harness
 
+LATE = 0.4  # virtual seconds: a hasty stop ends tokens before, and waits for longer
 DONE, FAILED, LEFT = TokenOutcome.DONE, TokenOutcome.FAILED, TokenOutcome.LEFT
 
 
@@ -541,3 +542,30 @@ def test_a_token_ends_once() -> None:
     tokens.add(left)
     tokens.end(left, DONE)
     assert (len(tokens.finished), tokens.count(), left.outcome) == (2, 0, LEFT)
+
+
+def test_a_token_that_a_callback_makes_while_its_component_is_torn_down_ends() -> None:
+    outcomes: list[TokenOutcome] = []
+
+    def late(daemon: Any, args: Any) -> None:
+        daemon.wait(60)  # until the stop
+        harness._runtime.event().wait(LATE)  # then the stop ends the tokens of this component
+        daemon.queue.schedule("x", on_done=outcomes.append)
+
+    with Harness([Step(late)]) as harness:
+        harness.queue.schedule("x")
+        harness.run_until_idle()
+        assert harness.daemon.stop(drain=False).stuck == ()
+        assert outcomes == [LEFT]
+        assert harness.daemon.open_tokens()[0] == 0
+
+
+def test_a_teardown_gets_no_token() -> None:
+    class Late(Step):
+        def teardown(self, daemon: Any) -> None:
+            daemon.queue.schedule("x", on_done=outcomes.append)
+
+    outcomes: list[TokenOutcome] = []
+    with Harness([Late()]) as harness:
+        harness.daemon.stop(drain=False)
+        assert (outcomes, harness.daemon.open_tokens()[0]) == ([], 0)

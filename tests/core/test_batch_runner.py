@@ -870,6 +870,23 @@ def test_an_event_whose_retry_a_stop_interrupts_is_left_and_is_no_dead_letter() 
     assert driver.runner.failure is None
 
 
+@pytest.mark.parametrize("failure", [None, OSError()])
+def test_a_control_event_does_not_take_over_what_the_current_batch_has_left(
+    failure: BaseException | None,
+) -> None:
+    callback, _ = fails_on(1, by=RetryInterruptedError("The daemon stops."))
+    driver = RunnerDriver(callback)
+    driver.runner.arrive(driver.batch(1, 2))
+    assert driver.runner.work()
+    driver.runner.failure = failure
+    driver.runner.arrive(driver.batch("stop", control=True))
+    driver.runner.failure = None
+    driver.work()
+
+    left = [(batch.items, batch.left, batch.stopped) for batch in driver.sink.reported]
+    assert left == [(["stop"], 0, 0), ([2], 1, 0)]
+
+
 @pytest.mark.parametrize("extra", [[], [proceed]])
 def test_an_event_that_asks_for_a_restart_is_tried_again_after_it(extra: list[Callback]) -> None:
     callback, calls = fails_on(2, by=RestartComponent("the connection is gone"))

@@ -130,6 +130,9 @@ class ComponentActor(ComponentLife):
         """Tear the component down for good."""
         try:
             if not self._over:
+                # Those of events that it has scheduled since the stop has failed the others.
+                self._flush()
+                self._tell_ends(self._listener.close_tokens(self._index))
                 self._tear_down()
             self._reactor.close()
         finally:

@@ -450,6 +450,7 @@ class ComponentLife(EngineActor):
             self._runner.failure = cause
             self._go_down(cause)
         else:
+            self._runner.stopped = True  # what is under way must not meet an object without setup
             self._listener.rollback_failed(self._index, cause)
 
     def _apply_options(self, options: Mapping[str, Any]) -> BaseException | None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from zenactors.core.batch_runner import BatchRunner
     from zenactors.core.messages import Scheduled
     from zenactors.core.supervision import Supervision
+    from zenactors.core.tokens import Token
     from zenactors.core.turn import Turn
 
 
@@ -101,6 +102,10 @@ class ComponentListener(Protocol):
 
     def ends_told(self) -> None:
         """Note that the component has called the callbacks of tokens that have ended."""
+        ...
+
+    def close_tokens(self, index: int) -> list[Token]:
+        """End the component's open tokens as failed, and let it have no more; return them."""
         ...
 
     def source_changed(self, *, active: bool) -> None:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from zenactors.core.messages import Scheduled
     from zenactors.core.policy import EventPolicy
     from zenactors.core.supervision import Supervision
+    from zenactors.core.tokens import Token
 
 ASK_TIMEOUT = 5.0  # seconds: how long a component may take to answer a question
 MORE_THREADS = (
@@ -550,6 +551,11 @@ class Engine(Incidents):
     def ends_told(self) -> None:
         """Note that a component has called the callbacks of tokens that have ended."""
         self.loop.submit(EndsTold())
+
+    def close_tokens(self, index: int) -> list[Token]:
+        """End a component's open tokens as failed, and let it have no more; return them."""
+        failed: list[Token] = self.loop.ask(lambda state: state.tokens.close(index))
+        return failed
 
     def source_changed(self, *, active: bool) -> None:
         """Note that a component became an active source, or ceased to be one."""

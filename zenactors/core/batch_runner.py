@@ -155,12 +155,17 @@ class BatchRunner(FailureHandler):
 
         A component that is down leaves the event unchanged.
         """
+        run = self._begin_control(batch)
         if self.failure is not None:
-            self._finish(batch, batch.items, 0, batch.size, last=True)
-            return
+            run.survivors = batch.items
+        else:
+            self._run_control(run)
+        self._end_control(run)
+
+    def _run_control(self, run: _ControlRun) -> None:
+        batch = run.batch
         step = batch.chain.steps[batch.step]
         self.handled += len(batch.items)
-        run = _ControlRun(batch)
         if self.is_limited:
             self._control = run
             while run.position < len(batch.items) and not self._pauses():
@@ -171,9 +176,18 @@ class BatchRunner(FailureHandler):
         else:
             run.dead = self._run(batch, step, batch.items, run.survivors)
         self._under_way = None
-        if not self._is_held(batch):
+
+    def _begin_control(self, batch: Batch) -> _ControlRun:
+        run = _ControlRun(batch, self._left)
+        self._left = 0
+        return run
+
+    def _end_control(self, run: _ControlRun) -> None:
+        """Send a batch of the control lane on, unless it is held until the restart."""
+        if not self._is_held(run.batch):
             # Children of the current batch are sent on too: they were scheduled before its own.
-            self._finish(batch, run.survivors, run.dead, batch.size, last=True)
+            self._finish(run.batch, run.survivors, run.dead, run.batch.size, last=True)
+        self._left = run.left_before
 
     def _is_held(self, batch: Batch) -> bool:
         return bool(self._held) and self._held[-1][0] is batch
@@ -182,7 +196,7 @@ class BatchRunner(FailureHandler):
         """Go on with control events that a restart has interrupted."""
         while self._held and not self._pauses():
             batch, begin, args = self._held.popleft()
-            run = self._control = _ControlRun(batch)
+            run = self._control = self._begin_control(batch)
             run.position = 1  # a batch of the control lane has one event
             item = run.current
             if type(item) is Tracked:
@@ -193,10 +207,9 @@ class BatchRunner(FailureHandler):
             if self.is_limited:
                 callbacks = self._limited(callbacks)
             fate = self._run_all(batch, callbacks, begin, args)
-            dead = self._dispose(batch, fate, item, run.survivors)
+            run.dead = self._dispose(batch, fate, item, run.survivors)
             self.token = self._under_way = self._control = None
-            if not self._is_held(batch):
-                self._finish(batch, run.survivors, dead, batch.size, last=True)
+            self._end_control(run)
 
     def work(self) -> bool:
         """Run one stride: some events of the current batch, or of the next one.
@@ -304,6 +317,7 @@ class BatchRunner(FailureHandler):
             dead = run.dead + self._end_event(run.batch, turn, cause, run.current, survivors)
             survivors += run.batch.items[run.position :]
             self._finish(run.batch, survivors, dead, run.batch.size, last=True)
+            self._left = run.left_before
         elif batch is not None and self._running:
             item = self._running[0]
             self._dead += self._end_event(batch, turn, cause, item, self._survivors)
@@ -591,12 +605,14 @@ class _ControlRun:
         position: How many of its events were begun.
         survivors: The args of those that go on.
         dead: How many are dead.
+        left_before: How many events the batch that it has interrupted has left undone.
     """
 
-    __slots__ = ("batch", "dead", "position", "survivors")
+    __slots__ = ("batch", "dead", "left_before", "position", "survivors")
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, left_before: int) -> None:
         self.batch = batch
+        self.left_before = left_before
         self.position = 0
         self.survivors: list[Any] = []
         self.dead = 0

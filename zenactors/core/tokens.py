@@ -195,10 +195,11 @@ class OpenTokens:
         self.telling = 0
         # By owner, so that a stop looks at each token once; of an owner, the oldest first.
         self._open: dict[int, dict[Token, None]] = {}
+        self._closed: set[int] = set()
 
     def add(self, token: Token) -> None:
         """Count one more unfinished event, or hold."""
-        if token.pending == ENDED:
+        if token.pending == ENDED or token.owner in self._closed:
             return  # a stop, or a late hold: nothing more counts
         if not token.pending:
             self._open.setdefault(token.owner, {})[token] = None
@@ -241,6 +242,14 @@ class OpenTokens:
             if token.parent is not None:
                 self.end(token.parent, TokenOutcome.LEFT)
         return left
+
+    def close(self, owner: int) -> list[Token]:
+        """End the open tokens of a component as failed, and from now on open none. Return them.
+
+        It is being torn down, and hears of no other.
+        """
+        self._closed.add(owner)
+        return self.fail_those_of(owner)
 
     def count(self) -> int:
         """Return how many tokens are open."""

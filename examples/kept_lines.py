@@ -5,13 +5,14 @@ simulation kills the process and cuts the power at any moment, and checks that n
 
     zenactors simulate --app-dir examples kept_lines:scenario --seeds 1000
     zenactors simulate --app-dir examples kept_lines:hasty --seeds 1000       # this one loses lines
+    zenactors simulate --app-dir examples kept_lines:short --seeds 1000       # by Checkpoints
 """
 
 import functools
 import os
 from typing import Any
 
-from zenactors import Daemon, TokenOutcome, ZenDaemonComponent, handles
+from zenactors import Checkpoints, Daemon, TokenOutcome, ZenDaemonComponent, handles
 from zenactors.components import SYSTEM_FILES, Files
 from zenactors.testing import Harness, Scenario, nothing_lost
 
@@ -86,6 +87,34 @@ class Reader(ZenDaemonComponent):
         sync_directory(files, STATE)
 
 
+class ShortReader(ZenDaemonComponent):
+    """The same as `Reader`; `Checkpoints` does what that one does by itself."""
+
+    emits = ("line",)
+    files: Files = SYSTEM_FILES
+
+    def setup(self, daemon: Daemon) -> None:
+        self.fd = self.files.open(GIVEN, os.O_RDONLY)
+        self.checkpoints = Checkpoints(daemon, bound=AHEAD, on_room=self.go_on)
+        self.read = self.checkpoints.resume() or 0
+
+    def teardown(self, daemon: Daemon) -> None:
+        self.checkpoints.close()
+        self.files.close(self.fd)
+
+    @handles("start")
+    def cbk_event_start(self, daemon: Daemon, args: Any) -> None:
+        self.go_on()
+
+    def go_on(self) -> None:
+        self.files.lseek(self.fd, self.read, os.SEEK_SET)
+        for line in self.files.read(self.fd, 1000).splitlines(keepends=True):
+            if self.checkpoints.is_full or not line.endswith(b"\n"):
+                return
+            self.read += len(line)
+            self.checkpoints.schedule("line", line, self.read)
+
+
 class Writer(ZenDaemonComponent):
     """Append each line to a file. When its callback returns, the line is on the disk."""
 
@@ -141,4 +170,14 @@ hasty = Scenario(
     files=scenario.files,
     kills=2,
     power_failures=2,
+)
+
+short = Scenario(
+    build=lambda: [ShortReader(), Writer()],
+    drive=drive,
+    check=scenario.check,
+    files={GIVEN: scenario.files[GIVEN], f"{OUT}/.keep": ""},
+    state_dir=f"{STATE}/of/lines",
+    kills=1,
+    power_failures=1,
 )

@@ -61,9 +61,17 @@ def test_a_program_that_saves_its_mark_behind_what_is_done_loses_nothing(kept_li
     assert crashes > SEEDS
 
 
+def test_a_source_with_checkpoints_loses_nothing(kept_lines):
+    crashes = 0
+    for seed in range(SEEDS):
+        crashes += len(simulate(kept_lines.short, seed=seed).lives) - 1
+    assert crashes > SEEDS / 2
+
+
+@pytest.mark.parametrize("name", ["scenario", "short"])
 @pytest.mark.parametrize("point", ["file", "step"])
-def test_wherever_it_is_killed_it_loses_nothing(kept_lines, point):
-    scenario = dataclasses.replace(kept_lines.scenario, kills=0, power_failures=0)
+def test_wherever_it_is_killed_it_loses_nothing(kept_lines, name, point):
+    scenario = dataclasses.replace(getattr(kept_lines, name), kills=0, power_failures=0)
     for nth in itertools.count(1):
         faults = [Kill(point=point, nth=nth)]
         if len(simulate(scenario, seed=1, faults=faults).lives) == 1:

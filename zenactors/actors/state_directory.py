@@ -5,6 +5,7 @@ Not to be confused with the daemon's state file, a snapshot for debugging that n
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from zenactors.actors.incidents import try_to_log
 from zenactors.advice import advice_for, reason
 from zenactors.components._files import SYSTEM_FILES, Files
+from zenactors.components._replace_file import sync_directory
 from zenactors.components._state_store import StateStore
 from zenactors.errors import ConfigurationError, StateStoreError
 
@@ -98,7 +100,7 @@ class StateDirectory:
             )
         if self._descriptor is None:
             try:
-                self._files.mkdir(path, 0o700)
+                self._make(path)
                 self._descriptor = self._lock(path)
             except BlockingIOError as cause:
                 raise StateStoreError(
@@ -111,6 +113,19 @@ class StateDirectory:
                     f" {advice_for(cause, path, 'write')}."
                 ) from cause
         return path
+
+    def _make(self, path: str) -> None:
+        """Make the directory and those above it. Their names are on the disk when it returns."""
+        missing = []
+        while not self._files.lexists(path):
+            missing.append(path)
+            path = os.path.dirname(path) or "."  # noqa: PTH120 - a string
+        if missing:
+            self._files.mkdir(missing[0], 0o700)
+        for directory in missing:
+            # One may make a directory in another that one may not list.
+            with contextlib.suppress(PermissionError):
+                sync_directory(os.path.dirname(directory) or ".", self._files)  # noqa: PTH120
 
     def _lock(self, path: str) -> int:
         descriptor = self._files.open(os.path.join(path, LOCK_NAME), _AS_USUAL, 0o600)  # noqa: PTH118

@@ -65,6 +65,8 @@ class AccessLogParser(ZenDaemonComponent):
     taken for a record. If the daemon exits when idle, and not one line of a file was a record, its
     exit status is 65.
 
+    The page "Guarantees" (docs/guarantees.md) says what is promised about loss, order and memory.
+
     Statistics: `lines`, `records`, `unmatched`, `pieces` (of lines that were cut off or too long),
     `bad_utf8` (lines decoded with replacement) and `rejects_failed` (lines that could not be
     written to `rejects`).

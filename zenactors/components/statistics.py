@@ -21,6 +21,8 @@ class Statistics(ZenDaemonComponent):
     Takes `lines` events with a list of dicts, and passes them on unchanged. Values are counted as
     text, cut to 200 characters; a key that a record lacks counts as "(none)".
 
+    The page "Guarantees" (docs/guarantees.md) says what is promised about loss, order and memory.
+
     Statistics: `records`, and `by` with a counter for each value of each key.
 
     Args:

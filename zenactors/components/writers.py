@@ -203,6 +203,8 @@ class JsonLinesWriter(_Writer):
     cut off, and the daemon stops at once with status 74; if the reader of standard output has left,
     with status 0. Let only one writer write to a file.
 
+    The page "Guarantees" (docs/guarantees.md) says what is promised about loss, order and memory.
+
     Statistics: `lines` and `bytes` written.
 
     Args:
@@ -238,6 +240,8 @@ class RawWriter(_Writer):
     Each event is written completely before the next begins. If a write fails, an incomplete end is
     cut off, and the daemon stops at once with status 74; if the reader of standard output has left,
     with status 0. Let only one writer write to a file.
+
+    The page "Guarantees" (docs/guarantees.md) says what is promised about loss, order and memory.
 
     Statistics: `lines` (a piece of a line counts as one) and `bytes` written.
 

@@ -49,6 +49,8 @@ class FileTailer(ZenDaemonComponent):
     without one when the daemon stops or the file is deleted, as a piece (`Lines.complete` is
     False). So is the rest of a line in whose middle the reading begins.
 
+    The page "Guarantees" (docs/guarantees.md) says what is promised about loss, order and memory.
+
     If the daemon exits when idle, the tailer finishes as soon as every file was read to its end.
     It sets exit status 66 if a named file is missing or a file could not be read.
 

@@ -232,6 +232,16 @@ class LetterFile:
         if file is not None:
             file.close()
 
+    def sync(self) -> None:
+        """Bring what was recorded to the disk: a checkpoint may be about to pass its event. Blocks.
+
+        Raises:
+            OSError: It did not work.
+        """
+        with self._lock:
+            if self._file is not None:
+                self._file.sync()
+
     def add(self, letter: DeadLetter) -> None:
         """Record a letter."""
         if self._file is None:

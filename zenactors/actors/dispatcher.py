@@ -152,7 +152,12 @@ class Dispatcher(DaemonNames):
         self._daemon = self if daemon is None else daemon
         self.clock: Clock = clock or SystemClock()
         self._runtime = runtime or Runtime()
-        self._state = StateDirectory(_path(state_dir), self._runtime.files, self._runtime.lock())
+        self._state = StateDirectory(
+            _path(state_dir),
+            self._runtime.files,
+            self._runtime.lock(),
+            lambda: self._engine.dead_letters.file.sync(),  # noqa: PLW0108 - made later
+        )
         engine = self._engine = Engine(
             self.entries,
             ordering=ordering,

@@ -19,6 +19,7 @@ from zenactors.components._state_store import StateStore
 from zenactors.errors import ConfigurationError, StateStoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
 LOCK_NAME = "lock"
@@ -37,14 +38,20 @@ class StateDirectory:
         path: The directory; None: there is none, and opening a store is an error.
         files: The file system.
         lock: A lock for the threads of the components.
+        before_save: Called first in each save: it brings to the disk what a checkpoint relies on.
 
     Thread: any.
     """
 
     def __init__(
-        self, path: str | None, files: Files | None, lock: AbstractContextManager[object]
+        self,
+        path: str | None,
+        files: Files | None,
+        lock: AbstractContextManager[object],
+        before_save: Callable[[], None],
     ) -> None:
         self.path = path
+        self._before_save = before_save
         self._files = files or SYSTEM_FILES
         self._mutex = lock
         self._stores: dict[str, StateStore] = {}
@@ -71,6 +78,7 @@ class StateDirectory:
                 files=self._files,
                 warn=lambda line: try_to_log("WARNING", "{line}", line=line),
                 generation=1 if before is None else before.generation + 1,
+                before_save=self._before_save,
             )
             return store
 

@@ -36,6 +36,7 @@ class StateStore:
         files: The file system. Default: the machine's.
         warn: Gets one line if a file was set aside.
         generation: How many stores of this file the process has opened, from 1.
+        before_save: Called first in each save. If it raises an `OSError`, nothing is saved.
 
     Attributes:
         path: As given.
@@ -54,8 +55,10 @@ class StateStore:
         files: Files | None = None,
         warn: Callable[[str], None] | None = None,
         generation: int = 1,
+        before_save: Callable[[], None] | None = None,
     ) -> None:
         self.path = path
+        self._before_save = before_save
         self.generation = generation
         self._files = files or SYSTEM_FILES
         self._warn = warn
@@ -86,6 +89,8 @@ class StateStore:
         content = f'{{"store": {VERSION}, "sha256": "{_digest(text)}", "value": {text}}}\n'
         self._check_open()
         try:
+            if self._before_save is not None:
+                self._before_save()
             replace_file(
                 self.path,
                 content.encode(),

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 MODE = 0o600  # of a new file: only its owner may read what events hold
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP)  # of a device, or a file system that cannot do it
 _MAX_REPLACED = 10  # times: whoever replaces the file more often while it is opened has a bug
 
 
@@ -39,6 +40,10 @@ class RecordFiles(Protocol):
         """Write; return how many bytes were written."""
         ...
 
+    def fsync(self, fd: int, /) -> None:
+        """Bring a file, or the names in a directory, to the disk."""
+        ...
+
     def lseek(self, fd: int, offset: int, whence: int, /) -> int:
         """Set the position; return it."""
         ...
@@ -59,6 +64,7 @@ class SystemRecordFiles:
     close = staticmethod(os.close)
     read = staticmethod(os.read)
     write = staticmethod(os.write)
+    fsync = staticmethod(os.fsync)
     lseek = staticmethod(os.lseek)
     fstat = staticmethod(os.fstat)
     stat = staticmethod(os.stat)
@@ -88,6 +94,8 @@ class RecordFile:
         self._files = files or SystemRecordFiles()
         self._fd: int | None = None
         self._is_torn = False
+        self._is_synced = True  # the lines
+        self._is_named = False  # the file's name
         self._open()
 
     def _open(self) -> None:
@@ -97,6 +105,7 @@ class RecordFile:
                 self._take(fd)
                 if self._is_at_path(fd):  # else it was replaced before it was locked
                     self._fd = fd
+                    self._is_named = False
                     return
             except BlockingIOError as cause:
                 self._files.close(fd)
@@ -138,6 +147,8 @@ class RecordFile:
             OSError: It was not written, or not all of it.
         """
         if self._fd is not None and not self._is_at_path(self._fd):
+            with contextlib.suppress(OSError):  # the new file is to be written nevertheless
+                self._sync_lines()
             self.close()
         if self._fd is None:
             self._open()
@@ -150,7 +161,38 @@ class RecordFile:
                 written += self._files.write(fd, data[written:])
         finally:
             if written:
+                self._is_synced = False
                 self._is_torn = data[written - 1 : written] != b"\n"
+
+    def sync(self) -> None:
+        """Bring the lines, and the file's name, to the disk. Blocks until that is done.
+
+        Raises:
+            OSError: It did not work.
+        """
+        if self._is_synced:
+            return
+        if not self._is_named:
+            directory = os.path.dirname(self.path) or "."  # noqa: PTH120 - a string
+            fd = self._files.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                self._fsync(fd)
+            finally:
+                self._files.close(fd)
+            self._is_named = True
+        self._sync_lines()
+
+    def _sync_lines(self) -> None:
+        if self._fd is not None and not self._is_synced:
+            self._fsync(self._fd)
+            self._is_synced = True
+
+    def _fsync(self, fd: int) -> None:
+        try:
+            self._files.fsync(fd)
+        except OSError as cause:
+            if cause.errno not in _NO_SYNC:
+                raise
 
     def rewrite(self, lines: Iterable[bytes]) -> None:
         """Put other lines in place of the file's content: all of them, or none.

@@ -59,6 +59,7 @@ class Scenario:
         config: As for `Dispatcher`.
         exit_when_idle: As for `Dispatcher`.
         state_dir: As for `Dispatcher`.
+        dead_letter_file: As for `Dispatcher`, but among the files of the run.
         interrupt: The probability that a callback is interrupted in the middle.
         kills: How many times, at most, the process is killed and started again, at moments that
             the seed chooses. Each start calls `build` and `drive`; `check` is called once, after
@@ -79,6 +80,7 @@ class Scenario:
     config: Mapping[str, Any] | None = None
     exit_when_idle: bool = False
     state_dir: str | None = None
+    dead_letter_file: str | None = None
     interrupt: float = INTERRUPT
     kills: int = 0
     power_failures: int = 0
@@ -183,6 +185,7 @@ def simulate(
         config=scenario.config,
         exit_when_idle=scenario.exit_when_idle,
         state_dir=scenario.state_dir,
+        dead_letter_file=scenario.dead_letter_file,
         files=files,
         faults=[*scenario.faults, *_crashes(scenario, seed)],
         interrupt=scenario.interrupt,

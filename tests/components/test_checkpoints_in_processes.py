@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from tests.running import LIMIT, ROOT, run_python
+from zenactors.errors import EXIT_DATA_ERROR
 
 PROGRAM = "tests.components.numbering_program"
 
@@ -32,7 +33,10 @@ def test_a_record_that_ends_the_process_is_passed_at_the_fourth_start(tmp_path: 
     assert run(tmp_path, *arguments) == (1, [])
     for _ in range(2):
         assert run(tmp_path, *arguments) == (1, [])
-    assert run(tmp_path, *arguments) == (0, ["dead 140: the process died here 3 times"])
+    assert run(tmp_path, *arguments) == (
+        EXIT_DATA_ERROR,
+        ["dead 140: the process died here 3 times"],
+    )
 
     numbers = written(tmp_path)
     assert {*numbers} == {*range(1, 201)} - {77, 140}
@@ -43,7 +47,7 @@ def test_a_record_that_raises_system_exit_is_passed_at_the_fourth_start(tmp_path
     arguments = ("50", "10", "raise=5")
     for _ in range(3):
         assert run(tmp_path, *arguments) == (1, ["dead 5: 1"])
-    assert run(tmp_path, *arguments) == (0, ["dead 5: the process died here 3 times"])
+    assert run(tmp_path, *arguments) == (EXIT_DATA_ERROR, ["dead 5: the process died here 3 times"])
     assert {*written(tmp_path)} == {*range(1, 51)} - {5}
 
 

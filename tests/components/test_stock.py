@@ -13,7 +13,9 @@ import zenactors.components as stock
 from zenactors.core.component import ZenDaemonComponent
 
 COMPONENTS = [
-    value for name in stock.__all__ if issubclass(value := getattr(stock, name), ZenDaemonComponent)
+    value
+    for name in stock.__all__
+    if isinstance(value := getattr(stock, name), type) and issubclass(value, ZenDaemonComponent)
 ]
 REQUIRED = {"FileTailer": {"patterns": ["x"]}, "Statistics": {"by": ["x"]}}
 

@@ -11,7 +11,13 @@ from loguru import logger
 
 from zenactors import ZenDaemon, ZenDaemonComponent, handles
 from zenactors.daemon.main_loop import MAX_STOP_ATTEMPTS
-from zenactors.errors import EXIT_CONFIG, EXIT_FORCED_STOP, EXIT_OK, EXIT_START_FAILED
+from zenactors.errors import (
+    EXIT_CONFIG,
+    EXIT_DATA_ERROR,
+    EXIT_FORCED_STOP,
+    EXIT_OK,
+    EXIT_START_FAILED,
+)
 from zenactors.testing import Harness, VirtualFiles
 
 
@@ -74,7 +80,7 @@ def test_signals_are_handled_and_the_status_is_the_same(broken_log: list[str]) -
             harness.signal(number)
             harness.advance(1.0)
         harness.signal(signal.SIGINT)
-        assert harness.run(60.0) == EXIT_OK
+        assert harness.run(60.0) == EXIT_DATA_ERROR
         assert len(harness.dead_letters()) == 1
     assert subject.heard == ["signal", "signal", "signal", "teardown"]
     assert harness.report is not None

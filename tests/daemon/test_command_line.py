@@ -87,6 +87,9 @@ Process:
 Operation:
   --action ACTION            Perform this action instead of running; see the list of actions.
   --state-file FILE          File to which SIGUSR2 writes the state, as JSON.
+  --dead-letter-file FILE    Append events that fail to this file, as JSON lines.
+  --state-dir DIR            Directory of what components keep from one run to the next (state
+                             stores).
   --runlog-dir DIR           Directory for runlogs: a summary of each run, as JSON.
   --stats-interval SECONDS   Seconds between statistics in the log; 0: none. Default: 300.
   --runlog-interval SECONDS  Seconds between saves of the runlog; 0: only at the end. Default: 300.

@@ -41,6 +41,7 @@ UNUSUAL: dict[str, Any] = {
     "umask": 0o037,
     "action": "config-view",
     "state_file": "/odd/state",
+    "dead_letter_file": "/odd/letters",
     "state_dir": "/odd/kept",
     "runlog_dir": "/odd/runs",
     "stats_interval": 71.0,

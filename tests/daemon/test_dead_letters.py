@@ -89,8 +89,9 @@ def test_report_and_last_lines_name_the_components_and_where_to_look() -> None:
     assert harness.report is not None
     assert harness.report.dead_letters == 3
     assert harness.report.dead_letters_of == (("b", 2), ("a", 1))
-    level, last = [(each.level, each.message) for each in harness.logs][-2:]
-    assert level == (
+    letters, events, last = [(each.level, each.message) for each in harness.logs][-3:]
+    assert events[1].startswith("Events: ")
+    assert letters == (
         "WARNING",
         "Dead letters: 3 ('b': 2, 'a': 1); for the first of each component, look for 'dead letter"
         " no.' in this log",

@@ -25,13 +25,17 @@ def explain(failure: SimulationFailure, rows: int) -> Iterator[str]:
         failure: The failure of a seed.
         rows: The most rows that the picture may have.
     """
-    causes = _users_frames(failure.__cause__)
+    cause = failure.__cause__
+    summary = None if failure.death is None else failure.death.summary
+    if summary is None and cause is not None:
+        summary = traceback.TracebackException.from_exception(cause)
+    causes = _users_frames(summary)
     reason = failure.reason
-    if type(failure.__cause__) is AssertionError and not str(failure.__cause__) and causes:
+    if type(cause) is AssertionError and not str(cause) and causes:
         reason = f"AssertionError: {causes[-1][1][-1].line}"  # it has no message
     yield f"seed {failure.seed} fails: {reason}"
-    for cause, frames in causes:
-        lines = [*traceback.format_list(frames), *traceback.format_exception_only(cause)]
+    for each, frames in causes:
+        lines = [*traceback.format_list(frames), *each.format_exception_only()]
         yield from "".join(lines).splitlines()
     yield ""
     if failure.death is None:
@@ -62,12 +66,12 @@ def fit(text: str) -> str:
 
 
 def _users_frames(
-    cause: BaseException | None,
-) -> list[tuple[BaseException, list[traceback.FrameSummary]]]:
+    cause: traceback.TracebackException | None,
+) -> list[tuple[traceback.TracebackException, list[traceback.FrameSummary]]]:
     """Return an exception and its causes, the root first, as far as users' code raised them."""
-    found: list[tuple[BaseException, list[traceback.FrameSummary]]] = []
+    found: list[tuple[traceback.TracebackException, list[traceback.FrameSummary]]] = []
     while cause is not None:
-        frames = [frame for frame in traceback.extract_tb(cause.__traceback__) if _is_theirs(frame)]
+        frames = [frame for frame in cause.stack if _is_theirs(frame)]
         if frames:
             found.insert(0, (cause, frames))
         context = None if cause.__suppress_context__ else cause.__context__

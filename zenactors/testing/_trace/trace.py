@@ -6,6 +6,7 @@ Its text is the same, byte for byte, for the same seed in every process.
 from __future__ import annotations
 
 import itertools
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
@@ -57,11 +58,14 @@ class Death(NamedTuple):
 
     Attributes:
         cause: The exception.
+        summary: The same as text, with the frames that a dead letter's cause loses. None: its own
+            code raises.
         entries: The entries before it, and its own.
         events: The last events, and where each was.
     """
 
     cause: BaseException
+    summary: traceback.TracebackException | None
     entries: list[Entry]
     events: str
 
@@ -237,7 +241,7 @@ class Trace:
         self.note(who, "raise", tracked.label, "", text)
         if len(self.deaths) < MAX_DEATHS:
             before = list(itertools.islice(reversed(self.entries), KEPT_AT_DEATH))
-            self.deaths.append(Death(cause, before[::-1], self.last_events()))
+            self.deaths.append(Death(cause, _summary(cause), before[::-1], self.last_events()))
 
     def crashed(self) -> None:
         """Note that the process is dead, with all events that were on their way."""
@@ -285,6 +289,13 @@ class Trace:
             found.remove(tracked)
             if not found:
                 del self._in_flight[key]
+
+
+def _summary(cause: BaseException) -> traceback.TracebackException | None:
+    try:
+        return traceback.TracebackException.from_exception(cause, lookup_lines=False)
+    except Exception:  # of the exception's own code
+        return None
 
 
 def stable_error(cause: BaseException) -> str:

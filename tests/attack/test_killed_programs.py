@@ -77,6 +77,7 @@ class Middle(ZenDaemonComponent):
             retry=Retry(attempts=2, delay=0.001),
             on_error=rng.choice(["dead-letter", "restart"]),
             delay=rng.choice([0.0, 0.01]),
+            max_delay=0.1,
             max_restarts=10_000,
             hard_limit=5.0,
         )

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import tenacity
 
-from tests.actors.fakes import DEADLINE, Fake, Gate
+from tests.actors.fakes import DEADLINE, Fake, Gate, await_fact
 from zenactors import Dispatcher
 from zenactors.actors.component_messages import Change
 from zenactors.core import hangs
@@ -538,6 +539,208 @@ def test_a_reload_that_is_refused_leaves_it_to_its_restart() -> None:
         assert [(args, word) for args, word, _ in seen] == [(1, "old")]
 
 
+def test_a_late_cancel_does_not_touch_the_timers_of_the_new_object() -> None:
+    refused: list[str] = []
+
+    class Timer(Stuck):
+        def setup(self, daemon: Any) -> None:
+            super().setup(daemon)
+            self.io = daemon.io
+            self.timer = self.io.call_every(1, self.tick)
+
+        def tick(self, daemon: Any) -> None:
+            self.life.append(f"tick {self.incarnation}")
+            if self.incarnation == 1:
+                daemon.wait(20)
+                calls: dict[str, Callable[[], Any]] = {
+                    "cancel": self.timer.cancel,
+                    "later": lambda: self.io.call_later(1, self.tick),
+                    "every": lambda: self.io.call_every(1, self.tick),
+                    "alive": self.io.keep_alive,
+                    "reader": lambda: self.io.add_reader(0, self.tick),
+                }
+                for name, call in calls.items():
+                    try:
+                        call()
+                    except AbandonedError:
+                        refused.append(name)
+                assert refused == list(calls)
+
+    life: list[str] = []
+    with Harness([Timer(life)]) as harness:
+        harness.advance(100)
+        assert len(refused) == 5
+        assert life.count("tick 1") == 1
+        assert life.count("tick 2") > 80
+        assert harness.daemon.abandoned() == []
+
+
+def test_a_timer_that_hangs_as_part_of_an_event_leaves_no_trace_of_that_event() -> None:
+    class Source(ZenDaemonComponent):
+        def setup(self, daemon: Any) -> None:
+            daemon.io.call_later(0, self.send)
+
+        def send(self, daemon: Any) -> None:
+            daemon.queue.schedule("x", "a", on_done=lambda _: None, position="of a")
+
+    class Batching(Stuck):
+        @handles("x")
+        def cbk_x(self, daemon: Any, args: Any) -> None:
+            self.holding = daemon.hold()
+            daemon.io.call_later(1, self.flush)
+
+        def flush(self, daemon: Any) -> None:
+            with daemon.part_of(self.holding):
+                daemon.wait(FOR_EVER)
+
+        @handles("y")
+        def cbk_y(self, daemon: Any, args: Any) -> None:
+            daemon.queue.schedule("z", args)
+
+        @handles("z")
+        def cbk_z(self, daemon: Any, args: Any) -> None:
+            raise ValueError(args)
+
+    with Harness([Source(), Batching([])]) as harness:
+        harness.advance(20)
+        harness.queue.schedule("y", "b")
+        harness.advance(1)
+        (letter,) = harness.daemon.dead_letters()
+        assert (letter.event, letter.args, letter.position) == ("z", "b", None)
+
+
+def test_an_abandoned_thread_tries_nothing_again_whatever_the_retry_says() -> None:
+    class Again(Stuck):
+        supervision = Supervision(
+            hard_limit=5.0,
+            delay=0.0,
+            retry={
+                "stop": tenacity.stop_after_attempt(5),
+                "retry": tenacity.retry_if_not_exception_type(KeyError),
+            },
+        )
+
+        @handles("x")
+        def cbk_x(self, daemon: Any, args: Any) -> None:
+            self.life.append(f"{args} in {self.incarnation}")
+            if self.life.count("a in 1") == 1:
+                raise OSError("first attempt")
+            if args == "a":
+                daemon.wait(20)
+                raise OSError("second attempt, too late")
+
+    life: list[str] = []
+    probe = Fake({"x": None})
+    with Harness([Again(life), probe]) as harness:
+        for args in ("a", "b"):
+            harness.queue.schedule("x", args)
+        harness.advance(60)
+        assert life == ["setup 1", "a in 1", "a in 1", "setup 2", "b in 2"]
+        assert probe.seen == ["b"]
+        assert harness.daemon.abandoned() == []
+        assert not harness.daemon.is_done()
+
+
+def test_the_other_callbacks_of_a_control_event_run_in_the_new_object() -> None:
+    class Twice(Stuck):
+        supervision = Supervision(hard_limit=1.0, delay=0.0)
+
+        @handles("signal_usr1")
+        def cbk_first(self, daemon: Any, args: Any) -> None:
+            self.life.append(f"first in {self.incarnation}")
+            daemon.wait(FOR_EVER)
+
+        @handles("signal_usr1")
+        def cbk_second(self, daemon: Any, args: Any) -> None:
+            self.life.append(f"second in {self.incarnation}")
+            if self.incarnation == 2:
+                daemon.wait(FOR_EVER)
+
+        @handles("signal_usr1")
+        def cbk_third(self, daemon: Any, args: Any) -> None:
+            self.life.append(f"third in {self.incarnation}")
+
+    life: list[str] = []
+    probe = Fake({"signal_usr1": None})
+    with Harness([Twice(life), probe]) as harness:
+        harness.queue.schedule_priority("signal_usr1")
+        harness.advance(60)
+        assert [each for each in life if "setup" not in each] == [
+            "first in 1",
+            "second in 2",
+            "third in 3",
+        ]
+        assert len(probe.seen) == 1
+        counts = harness.daemon.counts()["signal_usr1"]
+        assert (counts.completed, counts.dead, counts.in_flight) == (1, 0, 0)
+        assert harness.daemon.dead_letter_count() == 2
+
+
+def test_a_setup_past_its_hard_limit_while_the_daemon_drains() -> None:
+    class Slow(Stuck):
+        supervision = Supervision(hard_limit=1.0, delay=0.0)
+
+        def setup(self, daemon: Any) -> None:
+            super().setup(daemon)
+            if self.incarnation == 2:
+                harness._runtime.event().wait(10)
+
+        def hang(self, daemon: Any) -> None:
+            harness._runtime.event().wait(10)
+
+    life: list[str] = []
+    with Harness([Slow(life)]) as harness:
+        for args in ("stuck", *range(20)):
+            harness.queue.schedule("x", args)
+        report = harness.stop()
+        assert report.drained
+        assert life[-2:] == ["19 in 3", "teardown 3"]
+        assert harness.daemon.status == 0
+    assert not texts(harness, "A bug")
+
+
+class RefusingLater(ZenDaemonComponent):
+    """Refuses its new options after a second."""
+
+    def __init__(self, *, word: str = "old") -> None:
+        super().__init__()
+
+    def reconfigure(self, daemon: Any, options: Any) -> None:
+        daemon.wait(1)
+        if options["word"] == "new":
+            raise ValueError("never")
+
+
+def test_a_rollback_does_not_give_a_new_thread_the_object_of_an_abandoned_one() -> None:
+    objects: list[int] = []
+
+    class Noting(Tuned):
+        def setup(self, daemon: Any) -> None:
+            objects.append(id(self))
+
+    seen: list[Any] = []
+    with Harness([noting := Noting(seen=seen), RefusingLater()]) as harness:
+        harness.queue.schedule("x", "stuck")
+        harness.queue.schedule("x", 1)
+        harness.advance(20)
+        changes = {
+            "Noting": Change({"seen": seen, "word": "old"}, {"seen": seen, "word": "new"}),
+            "RefusingLater": Change({"word": "old"}, {"word": "new"}),
+        }
+
+        def reload() -> None:
+            with pytest.raises(ReloadError):
+                harness.daemon.reconfigure(changes, lambda: None)
+
+        harness.spawn(reload)
+        harness.advance(20)
+        harness.queue.schedule("x", 2)
+        harness.advance(200)
+        assert seen[-1][:2] == (2, "old")
+        assert objects.count(id(noting)) == 1
+        assert (noting.word, noting.incarnation) == ("old", 1)
+
+
 def test_a_stop_past_its_deadline_interrupts_what_hangs() -> None:
     class Socket(Stuck):
         supervision = Supervision()
@@ -628,6 +831,41 @@ def test_real_threads_are_replaced_and_the_old_one_changes_nothing(
         assert dispatcher.drain(DEADLINE)
         assert other.seen == []
     assert seen[-1] == ("d", 2)
+
+
+def test_options_that_a_new_object_cannot_be_set_up_with_are_rolled_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With real threads, because a thread claims its object, which nothing else can take then."""
+    monkeypatch.setattr(hangs, "INTERRUPT_GRACE", 0.05)
+    gate = Gate()
+    was_set_up: list[str] = []
+
+    class Picky(ZenDaemonComponent):
+        supervision = Supervision(hard_limit=0.05, delay=1000.0, max_delay=1000.0)
+
+        def __init__(self, *, word: str = "old") -> None:
+            super().__init__()
+            self.word = word
+
+        def setup(self, daemon: Any) -> None:
+            was_set_up.append(self.word)
+            if self.word == "new":
+                raise ValueError("not this word")
+
+        @handles("x")
+        def cbk_x(self, daemon: Any, args: Any) -> None:
+            gate(daemon, args)
+
+    with Dispatcher([Picky()]) as dispatcher:
+        for number in range(2):
+            dispatcher.queue.schedule("x", number)
+        assert await_fact(dispatcher, lambda: bool(dispatcher.readiness()))
+        change = Change({"word": "old"}, {"word": "new"})
+        with pytest.raises(ReloadError, match="not this word"):
+            dispatcher.reconfigure({"Picky": change}, lambda: None)
+        gate.open()
+    assert was_set_up == ["old", "new", "old"]
 
 
 @pytest.mark.parametrize("seed", range(3))

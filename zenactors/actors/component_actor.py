@@ -50,6 +50,8 @@ class ComponentActor(ComponentLife):
             return
         try:
             self._go_on(inheritance)
+        except ThreadAbandoned:  # in a `setup` while the daemon stops
+            self._leave()
         except BaseException as cause:  # pykka would only log it
             self._listener.broken(cause, f"component {self._runner.name!r}")
 
@@ -194,7 +196,7 @@ class ComponentActor(ComponentLife):
             if isinstance(question, ReadStatistics):
                 return self._read_statistics(question.reader)
             read = getattr(self._component, "get_state", None)
-            return {} if read is None or self._is_lost() else read()
+            return {} if read is None or self._is_lost(self._component) else read()
         except Exception:
             raise  # pykka passes it to the asker
         except BaseException as cause:  # in pykka's loop it would end every actor, unanswered
@@ -206,7 +208,7 @@ class ComponentActor(ComponentLife):
 
     def _read_statistics(self, reader: str) -> Any:
         read = getattr(self._component, "get_statistics", None)
-        if read is None or self._is_lost():
+        if read is None or self._is_lost(self._component):
             return {}
         if "reader" in inspect.signature(read).parameters:
             return read(reader=reader)

@@ -144,7 +144,7 @@ class ComponentLife(EngineActor):
             reported_active=self._reported_active,
             tells_ends=self._tells_ends,
         )
-        self._reactor.disown()
+        self._reactor.abandon()
         return inheritance
 
     def _inherit(self, inheritance: Inheritance) -> None:
@@ -191,9 +191,9 @@ class ComponentLife(EngineActor):
         """Let calls be limited by the policy. For those with another limit it is switched off."""
         self._runner.is_limited = self._runner.supervisor.policy.hard_limit is not None
 
-    def _is_lost(self) -> bool:
-        """Return True if an abandoned thread still uses the object."""
-        return any(self._component is each for each in self._lost)
+    def _is_lost(self, component: Any) -> bool:
+        """Return True if an abandoned thread still uses an object."""
+        return any(component is each for each in self._lost)
 
     # --- hooks ----------------------------------------------------------------------------------
 
@@ -252,12 +252,13 @@ class ComponentLife(EngineActor):
             self._listener.schedule(children)
 
     def _active_changed(self, active: bool) -> None:  # noqa: FBT001 - a callback
-        self.actor_inbox.reactor = self._reactor
-        self._active = active
-        # During a callback the end of activity is reported later: the callback may schedule or
-        # register more, and the daemon must not look idle before that is known.
-        if active or not self._calling_back:
-            self._report_active()
+        with self._runner.undisturbed():  # the mailbox may be a successor's by now
+            self.actor_inbox.reactor = self._reactor
+            self._active = active
+            # During a callback the end of activity is reported later: the callback may schedule or
+            # register more, and the daemon must not look idle before that is known.
+            if active or not self._calling_back:
+                self._report_active()
 
     def _report_active(self) -> None:
         # A component that is down, or about to be, may be a source again.
@@ -333,7 +334,7 @@ class ComponentLife(EngineActor):
         """Make the component anew, and set it up."""
         component = self._component
         options = {} if recipe_of(component) is None else options_of(component)
-        if self._is_lost():
+        if self._is_lost(self._component):
             failure = self._make_anew(options)
         else:
             failure = self._replace(None, options, lambda: renew(component))
@@ -406,7 +407,7 @@ class ComponentLife(EngineActor):
             return self._apply_options(change.new)
         change.previous = self._component
         change.was_down = self._is_down
-        if self._is_lost() and change.replacement is None:
+        if self._is_lost(self._component) and change.replacement is None:
             return self._make_anew(change.new)
 
         def remake() -> None:
@@ -434,10 +435,16 @@ class ComponentLife(EngineActor):
                 vars(self._component).clear()
                 vars(self._component).update(change.attributes)
 
+        is_lost = change.previous is not None and self._is_lost(change.previous)
         if self._is_down:  # its restart is still to come
-            self._take(change.previous, change.old, restore)
+            if is_lost:
+                self._forget_options(change.old)
+            else:
+                self._take(change.previous, change.old, restore)
             return
-        if change.previous is not None:
+        if is_lost:
+            cause = self._make_anew(change.old)
+        elif change.previous is not None:
             cause = self._replace(change.previous, change.old, restore)
         else:
             cause = self._apply_options(change.old)
@@ -452,6 +459,11 @@ class ComponentLife(EngineActor):
         else:
             self._runner.stopped = True  # what is under way must not meet an object without setup
             self._listener.rollback_failed(self._index, cause)
+
+    def _forget_options(self, options: Mapping[str, Any]) -> None:
+        """Have these options again at the restart, because the object before is lost."""
+        if not self._is_lost(self._component):  # otherwise there was no other object yet
+            self._take(None, options, lambda: give_options(self._component, options))
 
     def _apply_options(self, options: Mapping[str, Any]) -> BaseException | None:
         def reconfigure(daemon: Any) -> None:
@@ -494,7 +506,7 @@ class ComponentLife(EngineActor):
                     self._listener.object_taken(self._index, self._component)
                 return cause
             transfer_state(self._component, component)
-            if self._is_lost():
+            if self._is_lost(self._component):
                 inherit_counters(component)
             self._component = component
         if recipe_of(self._component) is not None:

@@ -17,6 +17,7 @@ from typing import Any
 from zenactors.advice import advice_for, reason
 from zenactors.core.clock import LONGEST_SLEEP, Clock, to_seconds
 from zenactors.core.event_queue import MIN_PRUNED
+from zenactors.errors import AbandonedError
 
 MIN_INTERVAL = 0.000_001  # seconds: a smaller one would overflow the count of missed calls
 BUSY_POLL = 0.001  # seconds between two looks at the descriptors while there are batches to run
@@ -115,6 +116,7 @@ class ComponentReactor:
         self._next_poll = 0.0
         self._quiet = True
         self._alarm: float | None = None
+        self._is_abandoned = False
 
     # --- for components (core.daemon_api.Reactor) -------------------------------------------
 
@@ -143,6 +145,7 @@ class ComponentReactor:
 
     def keep_alive(self) -> Registration:
         """Count the component as an active source until the result is cancelled."""
+        self._check_not_abandoned()
         return self._register(Registration(self, lambda _daemon: None))
 
     # --- for the component's actor ----------------------------------------------------------
@@ -260,7 +263,12 @@ class ComponentReactor:
             yield registration.callback
 
     def forget(self, registration: Registration) -> bool:
-        """Cancel a registration. False: it is not registered."""
+        """Cancel a registration. False: it is not registered.
+
+        Raises:
+            AbandonedError: The calling thread was abandoned.
+        """
+        self._check_not_abandoned()
         if registration not in self._registered:
             return False
         if registration.mask:
@@ -275,6 +283,8 @@ class ComponentReactor:
 
     def close(self) -> None:
         """Forget everything, and close the selector."""
+        if self._is_abandoned:  # `abandon` has closed the selector
+            return
         for registration in list(self._registered):
             registration.cancel()
         self._timers.clear()
@@ -285,9 +295,22 @@ class ComponentReactor:
         self._quiet = True
         self._close_selector()
 
+    def abandon(self) -> None:
+        """Wait for nothing more, and refuse what the abandoned thread still asks for.
+
+        Thread: the one that has ended the turn of the call under way.
+        """
+        self._is_abandoned = True
+        self.disown()
+
     # --- inside -----------------------------------------------------------------------------
 
+    def _check_not_abandoned(self) -> None:
+        if self._is_abandoned:
+            raise AbandonedError
+
     def _add_timer(self, delay: float, timer: Registration) -> Registration:
+        self._check_not_abandoned()
         self._push(self._clock.monotonic() + delay, timer)
         return self._register(timer)
 
@@ -301,6 +324,7 @@ class ComponentReactor:
         heapq.heappush(self._timers, (when, next(self._order), timer))
 
     def _add_descriptor(self, fd: Any, mask: int, callback: ReactorCallback) -> Registration:
+        self._check_not_abandoned()
         number = fd if isinstance(fd, int) else fd.fileno()
         wanted = self._by_fd.get(number, {})
         if mask in wanted:

@@ -11,6 +11,7 @@ import tenacity
 from zenactors.actors.incidents import try_to_log
 from zenactors.core.supervision import ON_PURPOSE, Retry, Supervision, Supervisor
 from zenactors.core.text import short_repr
+from zenactors.core.turn import ThreadAbandoned
 from zenactors.errors import RetryInterruptedError
 
 
@@ -75,7 +76,7 @@ def _never_on_purpose(
     def decide(state: tenacity.RetryCallState) -> bool:
         outcome = state.outcome
         cause = None if outcome is None else outcome.exception()
-        return not isinstance(cause, ON_PURPOSE) and wanted(state)
+        return not isinstance(cause, (*ON_PURPOSE, ThreadAbandoned)) and wanted(state)
 
     return decide
 

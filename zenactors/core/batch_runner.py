@@ -294,7 +294,12 @@ class BatchRunner(CallbackRunner):
         self._attempts, self._resume = 0, None
         run, self._control = self._control, None
         batch = self._batch
-        if run is not None:
+        if run is not None and self._goes_on(run.batch) and not turn.callback.is_last:
+            # As after every other failure, the rest of them run in the new object.
+            self._bury(run.batch, turn.callback, turn.args, cause)
+            self._held.append((run.batch, turn.callback.number + 1, turn.args))
+            self._left = run.left_before
+        elif run is not None:
             survivors = run.survivors
             dead = run.dead + self._end_event(run.batch, turn, cause, run.current, survivors)
             survivors += run.batch.items[run.position :]
@@ -311,14 +316,14 @@ class BatchRunner(CallbackRunner):
             else:
                 self._send_done(batch)
         self._running = []
+        self.token = None  # of a timer's `part_of`
 
     def _end_event(
         self, batch: Batch, turn: Turn, cause: BaseException, item: Any, survivors: list[Any]
     ) -> int:
         self.token = item.token if type(item) is Tracked else None
         self._bury(batch, turn.callback, turn.args, cause)
-        args = item.args if type(item) is Tracked else item
-        dead = self._dispose(batch, Fate.DEAD, args, survivors)
+        dead = self._dispose(batch, Fate.DEAD, turn.args, survivors)
         self.token = None
         return dead
 

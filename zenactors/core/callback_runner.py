@@ -116,7 +116,11 @@ class CallbackRunner(FailureHandler):
                 return dead
 
     def _limited(self, callbacks: tuple[Callback, ...]) -> tuple[Callback, ...]:
-        return tuple(_Limited(self, callback) for callback in callbacks)
+        last = len(callbacks) - 1
+        return tuple(
+            _Limited(self, callback, number, is_last=number == last)
+            for number, callback in enumerate(callbacks)
+        )
 
     def _run_tracked(
         self, batch: Batch, callback: Callback, each: Iterator[Any], survivors: list[Any]
@@ -251,12 +255,21 @@ class CallbackRunner(FailureHandler):
 
 
 class _Limited:
-    """A callback of a component with a hard limit: each call has a turn."""
+    """A callback of a component with a hard limit: each call has a turn.
 
-    __slots__ = ("__name__", "_callback", "_runner")
+    Attributes:
+        number: Its place among the callbacks of its step.
+        is_last: True for the last of them.
+    """
 
-    def __init__(self, runner: CallbackRunner, callback: Callback) -> None:
+    __slots__ = ("__name__", "_callback", "_runner", "is_last", "number")
+
+    def __init__(
+        self, runner: CallbackRunner, callback: Callback, number: int, *, is_last: bool
+    ) -> None:
         self.__name__ = callback_name(callback)
+        self.number = number
+        self.is_last = is_last
         self._callback = callback
         self._runner = runner
 

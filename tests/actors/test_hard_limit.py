@@ -124,6 +124,7 @@ def test_an_abandoned_thread_reaches_nothing_of_the_daemon() -> None:
         def hang(self, daemon: Any) -> None:
             handle = daemon.queue.schedule_after(1000, "y")
             daemon.wait(20)
+            letters = daemon.dead_letters
             calls: dict[str, Callable[[], Any]] = {
                 "schedule": lambda: daemon.queue.schedule("y"),
                 "next": lambda: daemon.queue.schedule_next("y"),
@@ -140,6 +141,9 @@ def test_an_abandoned_thread_reaches_nothing_of_the_daemon() -> None:
                 "io": lambda: daemon.io,
                 "set_done": daemon.set_done,
                 "set_exit_status": lambda: daemon.set_exit_status(3),
+                "replay": lambda: letters.replay(into="y"),
+                "purge": letters.purge,
+                "reload": lambda: daemon.reconfigure({}, lambda: None),
             }
             for name, call in calls.items():
                 try:
@@ -154,7 +158,7 @@ def test_an_abandoned_thread_reaches_nothing_of_the_daemon() -> None:
     with Harness([Late([]), other]) as harness:
         harness.queue.schedule("x", "stuck")
         harness.advance(100)
-        assert len(refused) == 15
+        assert len(refused) == 18
         assert answers == [True]
         assert other.seen == []
         assert harness.daemon.dead_letter_count() == 1

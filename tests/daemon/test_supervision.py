@@ -287,3 +287,28 @@ def test_a_default_policy_is_that_of_components_that_declare_none(site: Site) ->
         harness.advance(0.5)
         assert (harness.status, len(harness.dead_letters())) == (7, 1)
         assert harness.dead_letters()[0].component == "worker"
+
+
+class Slow(ZenDaemonComponent):
+    """Takes five seconds for new options."""
+
+    def __init__(self, level: int = 1) -> None:
+        super().__init__(name="slow")
+
+    def reconfigure(self, daemon: Any, config: Any) -> None:
+        daemon.wait(5)
+
+    @handles("never")
+    def cbk_event_never(self, daemon: Any, args: Any) -> None: ...
+
+
+def test_the_hard_limit_of_a_program_does_not_end_its_reload(site: Site) -> None:
+    policy = Supervision(hard_limit=1.0, best_effort=True)
+    with site.start(Worker(name="worker"), Slow(), supervision=policy) as harness:
+        assert site.reload(harness, {}, slow={"level": 2}) == []
+        harness.advance(10)
+        lines = [each.message for each in harness.logs]
+        (line,) = [line for line in lines if line.startswith("Configuration ")]
+        assert line.startswith("Configuration reloaded")
+        assert "hard_limit" not in "".join(lines)
+        assert harness.status is None

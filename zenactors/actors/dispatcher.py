@@ -443,7 +443,9 @@ class Dispatcher(CallbackSide):
         Raises:
             ReloadError: A component could not change, or not in time. All have their old options
                 again, or will have them as soon as they are free.
+            AbandonedError: The calling thread was abandoned.
         """
+        self._check_not_abandoned()
         Reconfiguration(self._engine, changes, on_rollback).run()
 
     # --- state -------------------------------------------------------------------------------

@@ -95,7 +95,12 @@ class LetterBox:
         component: str | None = None,
         where: Where | None = None,
     ) -> list[DeadLetter]:
-        """Forget the letters that are chosen; return them."""
+        """Forget the letters that are chosen; return them.
+
+        Raises:
+            AbandonedError: The calling thread was abandoned.
+        """
+        self._queue.check_not_abandoned()
         found = matching(self._of(letters), event=event, component=component, where=where)
         return self._engine.dead_letters.purge(found)
 
@@ -133,8 +138,10 @@ class LetterBox:
                 replayed.
             ValueError: A letter cannot be replayed: it was read from a file that does not hold all
                 of its args, it is of a control event, or its callback is not in the chain any more.
-            NotRunningError: No event starts any more.
+            NotRunningError: No event starts any more. `AbandonedError`: the calling thread was
+                abandoned.
         """
+        self._queue.check_not_abandoned()
         found = matching(self._of(letters), event=event, component=component, where=where)
         begins = [self._begin(letter, into) for letter in found]
         return [

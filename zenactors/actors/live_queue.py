@@ -191,8 +191,9 @@ class LiveQueue:
         """Queue the event of a dead letter's replay. Otherwise as `schedule`, but without a limit.
 
         Raises:
-            NotRunningError: No event starts any more.
+            NotRunningError: No event starts any more. `AbandonedError`: as for `schedule`.
         """
+        runner = self._own_runner()
         if self._lifecycle.halted:
             raise NotRunningError(f"Event {token.event!r} is not replayed: the dispatcher stops.")
         chain_state = self._chain_states[token.event]
@@ -200,11 +201,14 @@ class LiveQueue:
         scheduled = Scheduled(
             self, back, token.event, token.letter.args, 0.0, producer, chain_state, token
         )
-        ident = self._ident()
-        if ident in self._own_threads:
-            self._put_inside(scheduled, self._runners.get(ident))
+        if self._ident() in self._own_threads:
+            self._put_inside(scheduled, runner)
         else:
             self._loop.hand_over(scheduled)
+
+    def check_not_abandoned(self) -> None:
+        """Raise `AbandonedError` if the calling thread was abandoned. Thread: any."""
+        self._own_runner()
 
     def prepare_priority(self, event: Any) -> Scheduled:
         """Return a priority event of the calling thread that is not submitted yet."""

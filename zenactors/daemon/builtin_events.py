@@ -7,10 +7,12 @@ component is `ControlComponent`.
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from zenactors.actors.incidents import try_to_log
+from zenactors.core.supervision import Supervision
 from zenactors.daemon.names import ApplicationNames
 from zenactors.errors import TerminateException
 
@@ -146,10 +148,19 @@ class MaintenanceEvents:
 
 
 class ControlComponent:
-    """The component of the control actor: it has the daemon's own callbacks."""
+    """The component of the control actor: it has the daemon's own callbacks.
 
-    def __init__(self, daemon: BuiltinEvents) -> None:
+    Args:
+        daemon: The daemon.
+        supervision: The policy of components that declare none. It is the daemon's own too, but for
+            hard limits: a reload has a limit of its own, and nothing could replace the daemon.
+    """
+
+    def __init__(self, daemon: BuiltinEvents, supervision: Supervision | None) -> None:
         self.name = daemon.name
+        self.supervision = dataclasses.replace(
+            supervision or Supervision(), hard_limit=None, best_effort=False
+        )
         self._daemon = daemon
 
     def get_events(self) -> list[Handler]:

@@ -279,7 +279,7 @@ class ZenDaemon(BuiltinEvents, DaemonBase):
             queue_limit=self.queue_limit,
             queue_full=self.queue_full,
             daemon=self,
-            control=ControlComponent(self),
+            control=ControlComponent(self, self.supervision),
             notifier=self._main_loop,
             clock=self._clock,
             runtime=self._runtime,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -382,6 +384,22 @@ def test_no_more_than_four_threads_of_a_component_are_abandoned(when_exhausted: 
         else:
             assert harness.daemon.readiness()
             assert len(texts(harness, "cannot be replaced: too many threads")) == 1
+
+
+def test_each_thread_that_cannot_be_replaced_is_logged() -> None:
+    class Returns(Stuck):
+        supervision = Supervision(
+            hard_limit=5.0, max_restarts=100, delay=0.0, when_exhausted="suspend"
+        )
+
+        def hang(self, daemon: Any) -> None:
+            harness._runtime.event().wait(40)
+
+    with Harness([Returns([])]) as harness:
+        for _ in range(20):
+            harness.queue.schedule("x", "stuck")
+        harness.advance(200)
+        assert len(texts(harness, "cannot be replaced: too many threads")) > 1
 
 
 def test_an_abandoned_thread_gives_its_place_back_when_it_ends() -> None:
@@ -835,6 +853,44 @@ def test_real_threads_are_replaced_and_the_old_one_changes_nothing(
         assert dispatcher.drain(DEADLINE)
         assert other.seen == []
     assert seen[-1] == ("d", 2)
+
+
+def test_the_object_of_an_abandoned_thread_goes_with_the_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hangs, "INTERRUPT_GRACE", 0.05)
+    gate = Gate()
+    objects: list[weakref.ref[Any]] = []
+
+    class Heavy(ZenDaemonComponent):
+        supervision = Supervision(hard_limit=0.05, delay=0.0)
+
+        def setup(self, daemon: Any) -> None:
+            objects.append(weakref.ref(self))
+
+        @handles("x")
+        def cbk_x(self, daemon: Any, args: Any) -> None:
+            if args == "stuck":
+                gate(daemon, args)
+
+    with Dispatcher([Heavy()]) as dispatcher:
+        dispatcher.queue.schedule("x", "stuck")
+        dispatcher.queue.schedule("x", "b")
+        assert dispatcher.drain(DEADLINE)
+        gate.open()
+        dispatcher.dead_letters.purge()
+
+        def is_gone() -> bool:
+            gc.collect()
+            return objects[0]() is None
+
+        for _ in range(100):  # its thread has yet to end
+            if is_gone():
+                break
+            dispatcher.queue.schedule("x", "c")
+            assert dispatcher.drain(DEADLINE)
+        assert is_gone()
+        assert objects[1]() is not None
 
 
 def test_options_that_a_new_object_cannot_be_set_up_with_are_rolled_back(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from loguru import logger
-from tenacity import retry_always, wait_fixed
+from tenacity import retry_always, stop_after_attempt, stop_after_delay, wait_fixed
 
 from tests.actors.fakes import DEADLINE, Gate
 from zenactors import Dispatcher
@@ -204,6 +204,40 @@ def test_a_restart_can_be_asked_for_and_the_event_is_tried_again() -> None:
         assert [letter.args for letter in harness.dead_letters()] == ["lost"]
     tried = [each for each in fragile.life if " in " in each]
     assert tried == ["lost in 1", "lost in 2", "fine in 3"]
+
+
+class _BrokenStop:
+    def __call__(self, state: Any) -> bool:
+        raise OSError("no idea")
+
+
+@pytest.mark.parametrize(
+    ("retry", "attempts"),
+    [
+        (Retry(attempts=2), 2),
+        ({"stop": stop_after_attempt(2)}, 2),
+        ({"stop": stop_after_delay(60) | stop_after_attempt(3)}, 3),
+        ({"stop": _BrokenStop()}, 1),
+    ],
+)
+def test_a_restart_that_is_asked_for_uses_up_the_attempts(retry: Any, attempts: int) -> None:
+    calls: list[Any] = []
+
+    class Asking(ZenDaemonComponent):
+        supervision = Supervision(retry=retry, delay=0.0, max_restarts=10)
+
+        @handles("x")
+        def cbk_x(self, daemon: Any, args: Any) -> None:
+            calls.append(args)
+            if args == "bad":
+                raise RestartComponent("asked for")
+
+    with Harness([Asking()]) as harness:
+        for args in ("bad", "good"):
+            harness.queue.schedule("x", args)
+        harness.advance(30)
+        assert calls == [*["bad"] * attempts, "good"]
+        harness.dead_letters()
 
 
 def test_a_retry_waits_in_place_and_a_stop_ends_the_wait() -> None:

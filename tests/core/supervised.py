@@ -12,4 +12,9 @@ def unsupervised() -> Supervisor:
 
 def supervised(policy: Supervision, *, chance: float = 0.0) -> Supervisor:
     """Return a supervisor whose waits are `delay`, twice that, four times that, and so on."""
-    return Supervisor(policy, lambda number: policy.delay * 2 ** (number - 1), lambda: chance)
+    return Supervisor(
+        policy,
+        lambda number: policy.delay * 2 ** (number - 1),
+        lambda: chance,
+        lambda retry, attempts: attempts >= retry.get("stop", 1_000),
+    )

@@ -67,6 +67,7 @@ def test_after_a_time_of_health_the_delay_is_short_again() -> None:
 def test_an_event_is_tried_again_as_often_as_the_policy_says(attempts: int, *, more: bool) -> None:
     assert supervised(Supervision(retry=Retry(attempts=3))).may_try_again(attempts) is more
     assert supervised(Supervision(retry={})).may_try_again(attempts)  # tenacity's own options
+    assert supervised(Supervision(retry={"stop": 3})).may_try_again(attempts) is more
     assert not unsupervised().may_try_again(attempts)
 
 

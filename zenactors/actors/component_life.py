@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -95,7 +96,8 @@ class ComponentLife(EngineActor):
         self._ending = False  # the daemon stops
         self._drains = False  # it stops in order: what waits is still to be handled
         self._tells_ends = False  # it is to report that it has told of the ends of tokens
-        self._lost: tuple[Any, ...] = ()  # the objects that abandoned threads still use
+        # The objects that abandoned threads still use. Weak, so that they go with the threads.
+        self._lost: tuple[weakref.ref[Any], ...] = ()
         runner.on_failure = self._report_active
         if inheritance is None:
             self._limit()
@@ -137,7 +139,7 @@ class ComponentLife(EngineActor):
             turn,
             self._runner.abandon(),
             self.actor_ref,
-            (*self._lost, self._component),
+            (*(each for each in self._lost if each() is not None), weakref.ref(self._component)),
             is_open=self._reactor.is_open(),
             ending=self._ending,
             drains=self._drains,
@@ -193,7 +195,7 @@ class ComponentLife(EngineActor):
 
     def _is_lost(self, component: Any) -> bool:
         """Return True if an abandoned thread still uses an object."""
-        return any(component is each for each in self._lost)
+        return any(component is each() for each in self._lost)
 
     # --- hooks ----------------------------------------------------------------------------------
 

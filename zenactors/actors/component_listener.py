@@ -6,6 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import weakref
+
     import pykka
 
     from zenactors.actors.reactor import ComponentReactor
@@ -37,7 +39,7 @@ class Inheritance:
     turn: Turn
     runner: BatchRunner
     ref: pykka.ActorRef[Any]
-    lost: tuple[Any, ...]
+    lost: tuple[weakref.ref[Any], ...]
     is_open: bool
     ending: bool
     drains: bool

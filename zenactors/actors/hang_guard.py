@@ -139,6 +139,8 @@ class HangGuard:
         index = hang.component
         life = self._lives[index]
         limit = self._watch.limits[index][1]
+        if limit is None:
+            return  # it has returned at this very moment, and has another policy already
         cause = HardLimitError(
             f"it did not return within {limit:g} s, so its thread was abandoned; it may have run"
         )
@@ -151,6 +153,7 @@ class HangGuard:
         if not turn.end():
             return  # it has returned at this very moment
         self._watch.forget(index)
+        self._kept.discard(index)
         self._incidents.thread_abandoned(index, hang.seconds, abandoned.count(index) + 1)
         self._runtime.thread_abandoned(life.runner, cause)
         inheritance = life.abandon(cause, turn)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tenacity
@@ -79,6 +79,22 @@ def _never_on_purpose(
         return not isinstance(cause, (*ON_PURPOSE, ThreadAbandoned)) and wanted(state)
 
     return decide
+
+
+def is_over(retry: Mapping[str, Any], attempts: int) -> bool:
+    """Return True if tenacity's own options allow no further attempt after so many."""
+    stop = retry.get("stop")
+    if stop is None:
+        return False
+    state = tenacity.RetryCallState(None, None, (), {})  # type: ignore[arg-type] # of no call
+    state.attempt_number = attempts
+    state.outcome_timestamp = state.start_time  # no time counts: each incarnation begins anew
+    try:
+        return bool(stop(state))
+    except Exception as cause:  # of the user's own
+        problem = short_repr(cause)
+        try_to_log("ERROR", "The stop of a retry failed: {problem}", problem=problem)
+        return True
 
 
 def restart_delay(policy: Supervision, number: int) -> float:

@@ -90,7 +90,12 @@ class RunnerMaker:
 
             return restart_delay(supervisor.policy, number)
 
-        supervisor = Supervisor(supervision, delay_of, self._runtime.chance)
+        def is_over(retry: Mapping[str, Any], attempts: int) -> bool:
+            from zenactors.actors.retries import is_over  # noqa: PLC0415 - slow to import
+
+            return is_over(retry, attempts)
+
+        supervisor = Supervisor(supervision, delay_of, self._runtime.chance, is_over)
         return supervisor  # its policy may change
 
     def _retries(self, supervisor: Supervisor) -> TryAgain:

@@ -254,6 +254,8 @@ class Supervisor:
         delay_of: Returns the wait before the n-th restart in a row, from 1, without its random
             part.
         chance: Returns a random number from 0 up to 1, for that part.
+        is_over: Returns True if a `retry` of tenacity's own options, which is given, makes no
+            further attempt after so many.
 
     Attributes:
         policy: As given; a reload may replace it. The counts go on.
@@ -267,8 +269,10 @@ class Supervisor:
         policy: Supervision,
         delay_of: Callable[[int], float],
         chance: Callable[[], float],
+        is_over: Callable[[Mapping[str, Any], int], bool],
     ) -> None:
         self.policy = policy
+        self._is_over = is_over
         self.incarnation = 1
         self._delay_of = delay_of
         self._chance = chance
@@ -293,7 +297,9 @@ class Supervisor:
     def may_try_again(self, attempts: int) -> bool:
         """Return True if an event may be tried again after so many attempts."""
         retry = self.policy.retry
-        return attempts < retry.attempts if isinstance(retry, Retry) else retry is not None
+        if isinstance(retry, Retry):
+            return attempts < retry.attempts
+        return retry is not None and not self._is_over(retry, attempts)
 
     def plan_restart(self, now: float) -> float | None:
         """Take a restart from the budget.

@@ -298,3 +298,36 @@ def test_one_that_blocks_does_not_hold_up_a_flood_on_real_threads() -> None:
         assert dispatcher.drain(DEADLINE)
         assert blocked.seen == list(range(1024))
         assert dispatcher.accounting().events["x"] == Counts(20_000, 20_000, lost=20_000 - 1024)
+
+
+def test_a_letter_of_a_best_effort_component_is_not_handled_again_by_the_others() -> None:
+    sink, probe = Sink(), Fake({"x": None})
+    with Harness([sink, probe]) as harness:
+        harness.queue.schedule("x", "fail")
+        harness.advance(1)
+        (letter,) = harness.dead_letters()
+        with pytest.raises(ValueError, match="is best effort") as refused:
+            harness.dead_letters.replay()
+        assert letter.id in str(refused.value)
+        harness.advance(1)
+        assert probe.seen == ["fail"]
+        assert sink.seen == ["fail"]
+
+
+def test_a_letter_is_replayed_into_an_event_that_only_best_effort_components_handle() -> None:
+    sink = Sink()
+    other = Fake({"x": None})
+    with Harness([sink, other]) as harness:
+        harness.queue.schedule("x", "fail")
+        harness.advance(1)
+        (letter,) = harness.dead_letters.replay(into="only")
+        harness.advance(1)
+        assert sink.seen == ["fail", "fail"]
+        assert other.seen == ["fail"]
+        (again,) = harness.dead_letters()  # the component does not take part in the outcome
+        assert again.id != letter.id
+        harness.dead_letters.replay(again)
+        harness.advance(1)
+        assert sink.seen == ["fail"] * 3
+        assert other.seen == ["fail"]
+        harness.dead_letters()

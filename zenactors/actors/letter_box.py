@@ -137,7 +137,8 @@ class LetterBox:
             UnknownEventError: No component handles the event. As after all errors, nothing is
                 replayed.
             ValueError: A letter cannot be replayed: it was read from a file that does not hold all
-                of its args, it is of a control event, or its callback is not in the chain any more.
+                of its args, it is of a control event, its callback is not in the chain any more, or
+                its component is best effort and others have handled the event.
             NotRunningError: No event starts any more. `AbandonedError`: the calling thread was
                 abandoned.
         """
@@ -200,7 +201,7 @@ class LetterBox:
                 " could not. Schedule its event anew, with args of your own, and purge it."
             )
         skip = 0 if into is not None else self._done_before(letter, chain)
-        return event, chain.steps[0].component, skip
+        return event, chain.all_steps()[0].component, skip
 
     def _done_before(self, letter: DeadLetter, chain: Chain) -> int:
         """Return how many callbacks of its chain had handled a letter's event before it failed."""
@@ -208,6 +209,14 @@ class LetterBox:
         index = next((i for i, each in enumerate(entries) if each.name == letter.component), None)
         if index is not None and (router := entries[index].router) is not None:
             index = router
+        if any(tap.component == index for taps in chain.taps or () for tap in taps):
+            if len(chain.all_steps()) == 1:
+                return 0
+            raise ValueError(
+                f"Dead letter {letter.id} cannot be replayed: {letter.component!r} is best effort,"
+                " and the others have handled its event. Purge it, or replay it into an event that"
+                " only this component handles (into=)."
+            )
         links = [
             (step.component, callback_name(callback))
             for step in chain.steps

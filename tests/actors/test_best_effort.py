@@ -331,3 +331,25 @@ def test_a_letter_is_replayed_into_an_event_that_only_best_effort_components_han
         assert sink.seen == ["fail"] * 3
         assert other.seen == ["fail"]
         harness.dead_letters()
+
+
+def test_a_replay_shows_a_best_effort_component_nothing_that_lies_before_its_beginning() -> None:
+    class Mended(Sink):
+        mended = False
+
+        @handles("x")
+        def cbk(self, daemon: Any, args: Any) -> None:
+            if not self.mended:
+                raise ValueError(args)
+
+    before, behind, last = Sink(name="before"), Sink(name="behind"), Mended(Supervision(), "last")
+    parser = Fake({"x": lambda _daemon, args: (FLAG_CONTINUE, f"parsed {args}")})
+    with Harness([before, parser, last, behind]) as harness:
+        harness.queue.schedule("x", "line")
+        harness.advance(1)
+        last.mended = True
+        assert len(harness.dead_letters.replay()) == 1
+        harness.advance(1)
+        assert before.seen == ["line"]
+        assert behind.seen == ["parsed line"]
+        assert harness.daemon.accounting().best_effort["before"].offered == 1

@@ -464,6 +464,23 @@ def test_on_error_stop_ends_the_daemon() -> None:
         assert harness.daemon.status == EXIT_GAVE_UP
 
 
+def test_on_error_stop_makes_nothing_anew_while_the_daemon_drains() -> None:
+    class Strict(Stuck):
+        supervision = Supervision(hard_limit=5.0, on_error="stop")
+
+        def hang(self, daemon: Any) -> None:
+            harness._runtime.event().wait()
+
+    life: list[str] = []
+    with Harness([Strict(life)]) as harness:
+        harness.queue.schedule("x", "stuck")
+        harness.queue.schedule("x", "b")
+        report = harness.stop()
+        assert report.left == 1
+        assert life == ["setup 1", "stuck in 1"]
+        assert harness.daemon.status == EXIT_GAVE_UP
+
+
 @pytest.mark.parametrize("seed", [None, *range(5)])
 def test_a_replica_is_replaced_as_well_and_the_order_holds(seed: int | None) -> None:
     lives: list[list[str]] = []

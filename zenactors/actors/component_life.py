@@ -318,7 +318,7 @@ class ComponentLife(EngineActor):
         """The daemon stops: come up at once if events wait, or leave them."""
         if self._runner.leaves:
             return
-        if not self._drains or self._is_suspended:
+        if not self._drains or self._is_suspended or self._runner.stopped:
             self._leave_all()
         elif self._runner.has_work():
             self._restart()

@@ -65,7 +65,10 @@ class Tap:
 
         None: it loses all of them, or there are none. Thread: the sender's.
         """
-        size = len(batch.items)
+        items = batch.items
+        if batch.tracked:  # a replay passes over what has handled its event already
+            items = [each for each in items if type(each) is not Tracked or not each.token.skip]
+        size = len(items)
         room = self._limit - self.counts().pending
         self.offered += size
         if size > room:
@@ -73,7 +76,7 @@ class Tap:
             size = room
         if not size:
             return None
-        args = batch.items[:size]
+        args = items[:size]
         if batch.tracked:
             args = [each.args if type(each) is Tracked else each for each in args]
         tickets: tuple[int, ...] = ()

@@ -228,7 +228,12 @@ def test_an_interrupt_that_raises_or_hangs_delays_nothing() -> None:
         def interrupt(self) -> None:
             harness.daemon.wait(FOR_EVER)
 
-    for component in (Raises([]), Hangs([])):
+    class HasNone(Stuck):
+        @property
+        def interrupt(self) -> Any:
+            raise OSError("not connected")
+
+    for component in (Raises([]), Hangs([]), HasNone([])):
         with Harness([component]) as harness:
             harness.queue.schedule("x", "stuck")
             harness.queue.schedule("x", "b")

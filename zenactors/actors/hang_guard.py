@@ -6,6 +6,7 @@ The decisions are in `core.hangs`, and the hand-over from an abandoned thread to
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from zenactors.actors.incidents import try_to_log
@@ -122,13 +123,14 @@ class HangGuard:
     def interrupt(self, index: int) -> None:
         """Call a component's `interrupt()`, if it has one, in a thread of its own. Thread: any."""
         name = self._incidents.names[index]
-        interrupt = getattr(self._lives[index].component, "interrupt", None)
-        if interrupt is None:
+        component = self._lives[index].component
+        # No code of the component runs in this thread, not even that of a property.
+        if inspect.getattr_static(component, "interrupt", None) is None:
             return
 
         def call() -> None:
             try:
-                interrupt()
+                component.interrupt()
             except BaseException as cause:  # it is the user's code, in a thread of ours
                 self._incidents.callback_failed(name, "interrupt", cause)
 

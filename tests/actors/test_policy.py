@@ -10,7 +10,14 @@ import pytest
 
 from tests.actors.fakes import DEADLINE, Fake
 from tests.policies import STOPS
-from zenactors import EventPolicy, NotRunningError, SystemClock
+from zenactors import (
+    EventPolicy,
+    NotRunningError,
+    Supervision,
+    SystemClock,
+    ZenDaemonComponent,
+    handles,
+)
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.runtime import Runtime
 from zenactors.daemon.main_loop import MainLoop
@@ -58,6 +65,33 @@ def test_hooks_are_left_to_the_program() -> None:
         assert called == []
         dispatcher.call(component, component.setup)
     assert called == ["zenactors:fake"]
+
+
+def test_a_restart_calls_the_hooks_even_if_the_program_calls_the_first_and_the_last() -> None:
+    life: list[str] = []
+
+    class Fragile(ZenDaemonComponent):
+        supervision = Supervision(on_error="restart", delay=0.0)
+
+        def setup(self, daemon: Any) -> None:
+            life.append(f"setup {self.incarnation}")
+
+        def teardown(self, daemon: Any) -> None:
+            life.append(f"teardown {self.incarnation}")
+
+        @handles("x")
+        def cbk_x(self, daemon: Any, args: Any) -> None:
+            life.append(f"{args} in {self.incarnation}")
+            if args == "bad":
+                raise ValueError(args)
+
+    component = Fragile()
+    with Dispatcher([component], policy=PROGRAM) as dispatcher:
+        dispatcher.call(component, component.setup)
+        for args in ("bad", "good"):
+            dispatcher.queue.schedule("x", args)
+        assert dispatcher.drain(DEADLINE)
+    assert life == ["setup 1", "bad in 1", "teardown 1", "setup 2", "good in 2"]
 
 
 def test_a_call_returns_or_raises_what_the_function_does() -> None:

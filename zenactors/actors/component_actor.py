@@ -123,7 +123,7 @@ class ComponentActor(ComponentLife):
                 if not is_last:
                     self._listener.ends_told()
             case SetUp():
-                self._listener.setup_is_over(self._index, self._set_up())
+                self._listener.setup_is_over(self._index, self._begin_life())
             case TearDown():
                 self._end()
         self._limit()
@@ -135,7 +135,7 @@ class ComponentActor(ComponentLife):
                 # Those of events that it has scheduled since the stop has failed the others.
                 self._flush()
                 self._tell_ends(self._listener.close_tokens(self._index))
-                self._tear_down()
+                self._end_life()
             self._reactor.close()
         finally:
             self._reactor.set_alarm(None)

@@ -205,9 +205,19 @@ class ComponentLife(EngineActor):
             self._contained(teardown, self._daemon)
         self._is_set_up = False
 
-    def _set_up(self) -> BaseException | None:
+    def _begin_life(self) -> BaseException | None:
+        """Set the component up for the first time, unless the program does."""
         if self._runner.policy.hooks == "program":
+            self._is_set_up = True  # when it fails
             return None
+        return self._set_up()
+
+    def _end_life(self) -> None:
+        """Tear the component down for good, unless the program does."""
+        if self._runner.policy.hooks != "program":
+            self._tear_down()
+
+    def _set_up(self) -> BaseException | None:
         try:
             try:
                 for hook in ("setup", "setup_dump"):

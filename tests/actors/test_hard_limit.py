@@ -456,6 +456,26 @@ def test_an_object_without_a_recipe_is_not_replaced() -> None:
         assert harness.daemon.readiness() == []
 
 
+def test_a_new_object_with_other_events_is_refused_in_one_line() -> None:
+    class Changing(Stuck):
+        supervision = Supervision(hard_limit=5.0, max_restarts=1, delay=0.0)
+        made = 0
+
+        def __init__(self) -> None:
+            super().__init__([])
+            type(self).made += 1
+
+        def get_events(self) -> list[Any]:
+            more = [self.gen_event_handler("y", self.cbk_x)] if self.made > 1 else []
+            return [*super().get_events(), *more]
+
+    with Harness([Changing()]) as harness:
+        harness.queue.schedule("x", "stuck")
+        harness.advance(30)
+        assert texts(harness, "the new object of 'Changing' handles other events than the one")
+        assert harness.daemon.status == EXIT_GAVE_UP
+
+
 def test_on_error_stop_ends_the_daemon() -> None:
     class Strict(Stuck):
         supervision = Supervision(hard_limit=5.0, on_error="stop")
@@ -984,3 +1004,15 @@ def test_a_callback_that_returns_at_the_limit_counts_once(
     assert counts["y"].completed == count
     assert dead, "no call was too long: the test tests nothing"
     assert handled
+
+
+def test_a_component_in_chains_of_the_program_is_not_replaced() -> None:
+    gate = Gate()
+    seen: list[Any] = []
+    component = Blocked(gate, seen, threading.Semaphore(0))
+    with Dispatcher([component], chains={"x": [component.cbk_x]}) as dispatcher:
+        dispatcher.queue.schedule("x", "stuck")
+        assert dispatcher.wait_for_end(DEADLINE)
+        assert dispatcher.status == EXIT_GAVE_UP
+        assert dispatcher.abandoned() == []
+        gate.open()

@@ -40,6 +40,7 @@ from zenactors.core.component import (
 )
 from zenactors.core.failure_handler import exit_status
 from zenactors.core.supervision import NO_FAILURES
+from zenactors.core.text import short_repr
 from zenactors.core.turn import ThreadAbandoned
 from zenactors.errors import (
     RetryInterruptedError,
@@ -120,9 +121,11 @@ class ComponentLife(EngineActor):
         """The runner of this thread. Thread: any."""
         return self._runner
 
-    def can_be_made_anew(self) -> bool:
-        """Return True if there is a recipe for another object. Thread: any."""
-        return recipe_of(self._component) is not None
+    def why_not_anew(self) -> str:
+        """Return why the component cannot become another object; empty if it can. Thread: any."""
+        if recipe_of(self._component) is None:
+            return f"{short_repr(self._component)} is no ZenDaemonComponent"
+        return "" if self._wiring.is_replaceable else "the program has given the chains itself"
 
     def stops_when_exhausted(self) -> bool:
         """Return True if the daemon ends rather than go on without the component. Thread: any."""
@@ -368,7 +371,8 @@ class ComponentLife(EngineActor):
         try:
             arguments = arguments_for(recipe.cls, options)
             component = make(recipe, options, arguments)
-        except BaseException as cause:  # of its constructor; returned, as by `_take`
+            self._wiring.check_fits(self._index, component)
+        except BaseException as cause:  # of its constructor, say; returned, as by `_take`
             return cause
         return self._replace(component, options, _nothing)
 

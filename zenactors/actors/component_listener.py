@@ -60,8 +60,8 @@ class Life(Protocol):
         """The runner of the thread."""
         ...
 
-    def can_be_made_anew(self) -> bool:
-        """Return True if there is a recipe for another object."""
+    def why_not_anew(self) -> str:
+        """Return why the component cannot become another object; empty if it can."""
         ...
 
     def stops_when_exhausted(self) -> bool:

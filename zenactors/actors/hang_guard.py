@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from zenactors.actors.incidents import try_to_log
 from zenactors.core.hangs import Hang, HangWatch, Stage, may_be_replaced
 from zenactors.core.phase import Phase
-from zenactors.core.text import short_repr
 from zenactors.core.turn import Turn
 from zenactors.errors import ComponentStartError, HardLimitError
 
@@ -147,9 +146,7 @@ class HangGuard:
             f"it did not return within {limit:g} s, so its thread was abandoned; it may have run"
         )
         abandoned = [runner.index for runner in list(self._runners.values()) if runner.is_abandoned]
-        if not life.can_be_made_anew() or not may_be_replaced(
-            abandoned.count(index), len(abandoned)
-        ):
+        if life.why_not_anew() or not may_be_replaced(abandoned.count(index), len(abandoned)):
             self._keep(index, cause)
             return
         if not turn.end():
@@ -174,8 +171,7 @@ class HangGuard:
             self._incidents.gave_up(index, cause)
             return
         too_many = "too many threads were abandoned and still run"
-        no_recipe = f"{short_repr(life.component)} is no ZenDaemonComponent"
-        self._incidents.thread_kept(index, too_many if life.can_be_made_anew() else no_recipe)
+        self._incidents.thread_kept(index, life.why_not_anew() or too_many)
 
 
 def abandoned_names(runners: Mapping[Any, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zenactors.core.chain import build_chains, handlers_by_owner
 from zenactors.core.replicas import Replicas
+from zenactors.errors import ZenDaemonComponentException
 
 if TYPE_CHECKING:
     from zenactors.actors.runtime import Runtime
@@ -41,6 +42,23 @@ class Wiring:
         self.chains = build_chains(
             [(entry.name, self._handlers(index, entry)) for index, entry in enumerate(entries)]
         )
+
+    @property
+    def is_replaceable(self) -> bool:
+        """True if the chains follow from the components, and so can call other objects."""
+        return self._given is None
+
+    def check_fits(self, index: int, component: Any) -> None:
+        """Check that an object handles the same events as the replica or component it replaces.
+
+        Raises:
+            ZenDaemonComponentException: It does not.
+        """
+        entry = self._entries[index]
+        if entry.router is None and not self.fits(index, component):
+            raise ZenDaemonComponentException(
+                f"the new object of {entry.name!r} handles other events than the one before"
+            )
 
     def fits(self, index: int, component: Any) -> bool:
         """Return True if an object handles the same events as the one that it would replace."""

@@ -101,6 +101,23 @@ def test_every_json_value_comes_back(value: Any) -> None:
     assert StateStore(PATH, files=files).value == value
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({9: "a", 10: "b"}, {"9": "a", "10": "b"}),
+        ({2: "a", "1": "b", None: "c"}, {"2": "a", "1": "b", "null": "c"}),
+        ([(1, {10.5: 1, 9.5: (2,)})], [[1, {"10.5": 1, "9.5": [2]}]]),
+    ],
+)
+def test_keys_become_text_and_the_file_is_whole_nevertheless(value: object, expected: Any) -> None:
+    files, lines = memory(), list[str]()
+    store = StateStore(PATH, files=files)
+    store.save(value)
+    assert store.value == expected
+    assert StateStore(PATH, files=files, warn=lines.append).value == expected
+    assert lines == []
+
+
 @pytest.mark.parametrize("value", [float("nan"), {"a": object()}, {("a", 1): 2}])
 def test_what_json_cannot_hold_is_refused_and_the_old_value_stays(value: object) -> None:
     files = memory()

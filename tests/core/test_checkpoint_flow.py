@@ -476,3 +476,15 @@ def test_whenever_processes_die_each_event_is_handled_or_dead_lettered(
     assert poison <= dead
     if not kills:
         assert dead == poison
+
+
+def test_a_position_is_known_again_when_saving_it_has_made_its_keys_text() -> None:
+    position: dict[Any, int] = {9: 1, 10: 2, "x": 3}
+    first = CarefulStart(None, bound=4)
+    first.open("")
+    first.note("", position)
+    saved = json.loads(json.dumps(first.stored()))
+
+    after = CarefulStart(saved, bound=4)
+    assert after.deaths("", position) == 1
+    assert after.deaths("", json.loads(json.dumps(position))) == 1

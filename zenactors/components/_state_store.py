@@ -85,7 +85,8 @@ class StateStore:
             ValueError: It contains NaN or an infinite number.
             RuntimeError: The store is closed, or the component has opened it again.
         """
-        text = _canonical(value)
+        # By way of JSON, which makes keys text: their order, and so the digest, depends on that.
+        text = _canonical(json.loads(json.dumps(value, allow_nan=False)))
         content = f'{{"store": {VERSION}, "sha256": "{_digest(text)}", "value": {text}}}\n'
         self._check_open()
         try:

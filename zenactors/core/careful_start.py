@@ -166,4 +166,4 @@ class CarefulStart:
 
 def _text(position: Any) -> str:
     """Return a position in a form that is the same before and after it was saved."""
-    return json.dumps(position, sort_keys=True)
+    return json.dumps(json.loads(json.dumps(position)), sort_keys=True)  # its keys are text then

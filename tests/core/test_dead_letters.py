@@ -89,6 +89,36 @@ class UnspeakableError(Exception):
         raise RuntimeError("no text")
 
 
+class HostileError(Exception):
+    """Raises whenever its machinery is looked at."""
+
+    @property
+    def __cause__(self) -> Any:
+        raise RuntimeError("no")
+
+    @__cause__.setter
+    def __cause__(self, _value: Any) -> None:
+        raise RuntimeError("no")
+
+    __context__ = __traceback__ = __cause__
+
+
+class HostileGroup(ExceptionGroup[Exception]):
+    @property
+    def exceptions(self) -> Any:
+        raise RuntimeError("no")
+
+
+def test_an_exception_that_cannot_be_looked_at_is_let_go_of_nevertheless() -> None:
+    for hostile in (HostileError(), HostileGroup("several", [ValueError()])):
+        cause, thing = raised(fail)
+        cause.__context__ = hostile
+        let_go_of_frames(hostile)
+        let_go_of_frames(cause)
+        gc.collect()
+        assert thing() is None
+
+
 def test_an_exception_without_a_text_has_a_traceback_nevertheless() -> None:
     cause = UnspeakableError()
     letter = DeadLetter("x", 1, "c", "cbk", cause).kept(1, 5.0)

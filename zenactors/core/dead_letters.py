@@ -69,13 +69,16 @@ def let_go_of_frames(cause: BaseException) -> None:
         if each is None or id(each) in seen:
             continue
         seen.add(id(each))
-        with contextlib.suppress(Exception):  # a subclass may forbid it
+        # A subclass may forbid any of it.
+        with contextlib.suppress(Exception):
             each.__traceback__ = None
             if isinstance(each, AttributeError):
                 each.obj = None
-        left += [each.__cause__, each.__context__]
-        if isinstance(each, BaseExceptionGroup):
-            left += each.exceptions
+        with contextlib.suppress(Exception):
+            left += [each.__cause__, each.__context__]
+        with contextlib.suppress(Exception):
+            if isinstance(each, BaseExceptionGroup):
+                left += each.exceptions
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

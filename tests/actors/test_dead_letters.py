@@ -428,9 +428,10 @@ class Cruel:
 def test_args_that_cannot_be_written_at_all_leave_a_line_nevertheless(tmp_path: Path) -> None:
     path = tmp_path / "letters"
     with Dispatcher([Flaky("sink", "x")], dead_letter_file=path) as dispatcher:
-        letter = dispatcher.dead_letter("x", Cruel(), "no")
+        letter = dispatcher.dead_letter("x", Cruel(), "no", position=7)
     (found,) = read_records(path.read_bytes().splitlines()).letters.values()
     assert (found.id, found.component) == (letter.id, "outside")
+    assert (found.event, found.position, found.cause_text) == ("x", 7, letter.cause_text)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 

@@ -90,6 +90,59 @@ def test_a_value_that_holds_itself_has_an_end() -> None:
     assert not is_replayable(from_json(to_json(ring)))
 
 
+def test_a_tree_whose_nodes_know_their_parents_is_written_in_no_time() -> None:
+    root: dict[str, Any] = {"parent": None, "children": []}
+    for _ in range(20):
+        child: dict[str, Any] = {"parent": root, "children": []}
+        child["children"] = [{"parent": child} for _ in range(20)]
+        root["children"].append(child)
+    written = to_json(root)
+    assert written["children"][0]["parent"] == {"$repr": "<dict that holds itself>"}
+    assert len(json.dumps(written)) < 100_000
+    assert is_replayable(root)
+
+
+@pytest.mark.parametrize("levels", [30, 90])
+def test_a_value_that_would_be_huge_as_json_is_cut(levels: int) -> None:
+    value: list[Any] = ["lol"]
+    for _ in range(levels):
+        value = [value, value]
+    assert len(json.dumps(to_json(value))) < 10_000_000
+    assert is_replayable(value)
+
+
+def test_an_object_that_occurs_several_times_is_written_each_time() -> None:
+    point = (1, {"x": 2})
+    assert exactly(from_json(to_json([point] * 1_000))) == exactly([point] * 1_000)
+
+
+class Cruel(dict[str, Any]):
+    def items(self) -> Any:
+        raise RuntimeError("no")
+
+
+def test_args_in_memory_can_be_replayed_whatever_they_are() -> None:
+    ring: list[Any] = []
+    ring.append(ring)
+    deep: list[Any] = []
+    for _ in range(10_000):
+        deep = [deep]
+    assert all(map(is_replayable, (ring, deep, Cruel(a=1))))
+
+
+class Key:
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+    __repr__ = __str__
+
+
+def test_a_key_without_a_text_costs_only_itself() -> None:
+    assert to_json({Key(): 1}) == {
+        "$dict": [[{"$repr": "<Key whose repr raises RuntimeError>"}, 1]]
+    }
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"$new": 1}, {"$bytes": "?"}, {"$bytes": 5}, {"$tuple": 5}, {"$set": [[1]]}, {"$int": "x"}],

@@ -7,6 +7,7 @@ before the event is reported.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -246,11 +247,7 @@ class LetterFile:
         """Record a letter."""
         if self._file is None:
             return
-        try:
-            line = letter_line(letter)
-        except BaseException:  # of a `repr` of the user's
-            line = letter_line(_bare(letter))
-        self._append(line)
+        self._append(_line(letter))
 
     def remove(self, how: Literal["replayed", "purged"], letter: DeadLetter) -> None:
         """Record that a letter is gone."""
@@ -293,6 +290,15 @@ class LetterFile:
                 advice=advice_for(cause, path, "write"),
                 kept=KEPT,
             )
+
+
+def _line(letter: DeadLetter) -> bytes:
+    for each in (letter, dataclasses.replace(letter, args=_UNKNOWN)):
+        try:
+            return letter_line(each)
+        except BaseException:  # noqa: S112 - of a `repr` of the user's
+            continue
+    return letter_line(_bare(letter))
 
 
 def _bare(letter: DeadLetter) -> DeadLetter:

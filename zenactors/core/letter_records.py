@@ -29,6 +29,8 @@ MAX_DEPTH = 50
 """How deep values may be nested. What is deeper becomes a `$repr`, and so does what is a ring."""
 
 _PLAIN_BITS = 63  # of a whole number that every reader of JSON takes
+_MOST_AGAIN = 100_000  # values in collections that are written more than once, and of these
+_AGAIN_EACH = 10  # further ones for each value that is written for the first time
 _COLLECTIONS: dict[type, str] = {tuple: "$tuple", set: "$set", frozenset: "$frozenset"}
 _NUMBERS = ("incarnation", "attempts", "deliveries", "first", "last")
 
@@ -51,33 +53,75 @@ class RecordedError(Exception):
     """Stands for an exception that was read from a file. Its class has the name of the original."""
 
 
-def to_json(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Return what a value is as JSON. It never raises, unless the value's own `repr` is fatal."""
-    kind = type(value)
-    if value is None or kind is bool or kind is str:
-        return value
-    if kind is int:
-        return value if value.bit_length() <= _PLAIN_BITS else {"$int": hex(value)}
-    if kind is float:
-        return value if math.isfinite(value) else {"$float": str(value)}
-    if kind is bytes or kind is bytearray:
-        return {f"${kind.__name__}": base64.b64encode(value).decode()}
-    if depth > 0:
-        if kind is list:
-            return [to_json(each, depth - 1) for each in value]
-        if kind is dict:
-            return _table(value, depth - 1)
-        if kind in _COLLECTIONS:
-            return {_COLLECTIONS[kind]: [to_json(each, depth - 1) for each in value]}
-    return {"$repr": short_repr(value)}
+def to_json(value: Any) -> Any:
+    """Return what a value is as JSON. It never raises, unless the value's own `repr` is fatal.
+
+    An object that occurs in several places is written in each. What holds itself, or would become
+    huge by that, is a `$repr` there.
+    """
+    return _Writer().write(value, MAX_DEPTH)
 
 
-def _table(value: dict[Any, Any], depth: int) -> Any:
-    is_mark = len(value) == 1 and str(next(iter(value))).startswith("$")
-    if is_mark or any(type(key) is not str for key in value):
-        pairs = [[to_json(key, depth), to_json(each, depth)] for key, each in value.items()]
-        return {"$dict": pairs}
-    return {key: to_json(each, depth) for key, each in value.items()}
+class _Writer:
+    """Write one value as JSON, and see to it that this has an end.
+
+    In a graph, the ways to an object can be far more than the objects.
+    """
+
+    def __init__(self) -> None:
+        self._around: set[int] = set()  # the collections that the current one is in, by `id`
+        self._seen: set[int] = set()
+        self._room = _MOST_AGAIN  # values in collections that may be written once more
+
+    def write(self, value: Any, depth: int) -> Any:
+        """Return a value as JSON."""
+        kind = type(value)
+        if value is None or kind is bool or kind is str:
+            return value
+        if kind is int:
+            return value if value.bit_length() <= _PLAIN_BITS else {"$int": hex(value)}
+        if kind is float:
+            return value if math.isfinite(value) else {"$float": str(value)}
+        if kind is bytes or kind is bytearray:
+            return {f"${kind.__name__}": base64.b64encode(value).decode()}
+        if kind is list or kind is dict or kind in _COLLECTIONS:
+            return self._collection(value, depth - 1)
+        return {"$repr": short_repr(value)}
+
+    def _collection(self, value: Any, depth: int) -> Any:
+        kind, mark = type(value), id(value)
+        problem = self._problem(mark, len(value), depth)
+        if problem:  # its `repr` has the same problem
+            return {"$repr": f"<{kind.__name__} that {problem}>"}
+        self._around.add(mark)
+        try:
+            if kind is dict:
+                return self._table(value, depth)
+            items = [self.write(each, depth) for each in value]
+        finally:
+            self._around.discard(mark)
+        return items if kind is list else {_COLLECTIONS[kind]: items}
+
+    def _problem(self, mark: int, size: int, depth: int) -> str:
+        if mark in self._around:
+            return "holds itself"
+        if depth < 0:
+            return "is nested too deep"
+        if mark not in self._seen:
+            self._seen.add(mark)
+            self._room += size * _AGAIN_EACH
+            return ""
+        self._room -= size
+        return "occurs too often" if self._room < 0 else ""
+
+    def _table(self, value: dict[Any, Any], depth: int) -> Any:
+        is_plain = all(type(key) is str for key in value)
+        if not is_plain or (len(value) == 1 and next(iter(value)).startswith("$")):
+            pairs = [
+                [self.write(key, depth), self.write(each, depth)] for key, each in value.items()
+            ]
+            return {"$dict": pairs}
+        return {key: self.write(each, depth) for key, each in value.items()}
 
 
 def from_json(value: Any) -> Any:
@@ -122,11 +166,18 @@ _MARKS: dict[str, Callable[[Any], Any]] = {
 
 def is_replayable(value: Any) -> bool:
     """Return False if a part of a value could not be written as JSON when it was recorded."""
-    if isinstance(value, dict):
-        return all(is_replayable(key) and is_replayable(each) for key, each in value.items())
-    if isinstance(value, list | tuple | set | frozenset):
-        return all(map(is_replayable, value))
-    return not isinstance(value, NotReplayable)
+    left, seen = [value], set[int]()
+    while left:
+        each = left.pop()
+        kind = type(each)
+        if kind is NotReplayable:
+            return False
+        if (kind is list or kind is dict or kind in _COLLECTIONS) and id(each) not in seen:
+            seen.add(id(each))  # it may hold itself, if it was not read from a file
+            left.extend(each)
+            if kind is dict:
+                left.extend(each.values())
+    return True
 
 
 # --- lines ------------------------------------------------------------------------------------

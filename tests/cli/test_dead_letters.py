@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +165,34 @@ def test_purged_letters_and_all_that_has_become_of_others_are_gone(
     assert [each.name for each in letters.parent.iterdir()] == [letters.name]
     assert main(["dead-letters", str(letters), "purge", "--all"]) == EXIT_OK
     assert letters.read_bytes() == b""
+
+
+def test_purging_some_letters_keeps_what_a_newer_version_has_written(
+    letters: Path, capsys: Capture
+) -> None:
+    newer = letter_line(letter(5, args=b"x")).replace(b"$bytes", b"$later")
+    letters.write_bytes(letters.read_bytes() + newer)
+    assert main(["dead-letters", str(letters), "purge", "--where", "n=2"]) == EXIT_OK
+    assert letters.read_bytes().splitlines(keepends=True)[-1] == newer
+    assert "by a newer version" in capsys.readouterr().err
+    assert main(["dead-letters", str(letters), "purge", "--all"]) == EXIT_OK
+    assert letters.read_bytes() == b""
+
+
+@pytest.mark.parametrize("how", ["list", "show"])
+def test_text_that_the_output_cannot_hold_is_escaped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    path = tmp_path / "some.letters"
+    path.write_bytes(letter_line(letter(1, event="\ud83d", args="half \ud83d é")))
+    out = io.TextIOWrapper(
+        io.BytesIO(), encoding="utf-8", errors="surrogateescape"
+    )  # as in C.UTF-8
+    monkeypatch.setattr(sys, "stdout", out)
+    assert main(["dead-letters", str(path), how]) == EXIT_OK
+    shown = out.buffer.getvalue().decode()
+    assert "\\ud83d" in shown
+    assert how == "list" or "half \\ud83d é" in shown
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,32 @@ def test_torn_and_foreign_lines_are_noted_and_left_out() -> None:
     assert records.broken == [1, 4, 5, 6, 7, 8, 9]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"last": "x"},
+        {"first": None},
+        {"deliveries": [1]},
+        {"attempts": True},
+        {"last": 1e999},
+        {"first": -math.inf},
+        {"last": math.nan},
+        {"deliveries": 10**400},
+        {"id": 5},
+        {"id": ""},
+    ],
+)
+def test_a_line_with_wrong_numbers_is_left_out(wrong: dict[str, Any]) -> None:
+    line = json.dumps(json.loads(letter_line(letter(1))) | wrong).encode()
+    records = read_records([line])
+    assert (records.letters, records.broken) == ({}, [1])
+
+
+def test_whole_objects_that_are_no_known_records_are_kept_apart_from_torn_lines() -> None:
+    newer = b'{"record": "later", "id": "x"}\n'
+    assert read_records([newer, b'{"record": "let\n', b"5\n"]).foreign == [newer]
+
+
 def test_letters_are_chosen_by_all_conditions() -> None:
     letters = [letter(1), letter(2, component="other"), letter(3, event="x"), letter(4)]
     assert matching(letters) == letters
@@ -222,6 +248,11 @@ def test_a_key_of_the_args_or_a_field_is_compared_as_text(
     key: str, text: str, *, expected: bool
 ) -> None:
     assert has_field(letter(3), key, text) is expected
+
+
+def test_a_number_too_long_for_text_has_none() -> None:
+    assert not has_field(letter(1, args={"n": 16**5000}), "n", "1")
+    assert not has_field(letter(1, args=16**5000), "args", "1")
 
 
 def test_the_args_come_before_the_fields() -> None:

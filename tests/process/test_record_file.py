@@ -109,3 +109,15 @@ def test_a_device_that_is_full_raises_and_breaks_nothing() -> None:
         with pytest.raises(OSError, match="No space"):
             file.append(b"one\n")
     file.close()
+
+
+def test_a_device_is_not_replaced_by_a_file() -> None:
+    ours, theirs = os.openpty()
+    path = os.ttyname(theirs)
+    file = RecordFile(path)
+    with pytest.raises(OSError, match="not a regular file"):
+        file.rewrite([])
+    file.close()
+    assert os.path.samestat(os.stat(path), os.fstat(theirs))  # noqa: PTH116
+    os.close(ours)
+    os.close(theirs)

@@ -96,11 +96,11 @@ def main(arguments: dict[str, Any]) -> int:
     if records.broken:
         numbers = ", ".join(map(str, records.broken[:3])) + ", …" * (len(records.broken) > 3)  # noqa: PLR2004
         write_error(
-            f"{arguments['FILE']!r} has lines that are no records, perhaps torn by a crash; they"
-            f" are left out: {numbers}"
+            f"{arguments['FILE']!r} has lines that are no records, perhaps torn by a crash"
+            f"{', or by a newer version' * bool(records.foreign)}; they are left out: {numbers}"
         )
     if arguments["purge"]:
-        return _purge(arguments["FILE"], path, choose)
+        return _purge(arguments["FILE"], path, choose, with_foreign=not chooses)
     if arguments["replay"]:
         return _replay(arguments, path, choose(records.letters.values()), choose, level)
     (_show if arguments["show"] else _list)(
@@ -191,7 +191,13 @@ def _show(letters: list[DeadLetter], *, as_json: bool) -> None:
 # --- purge and replay ---------------------------------------------------------------------------
 
 
-def _purge(name: str, path: str, choose: Callable[[Iterable[DeadLetter]], list[DeadLetter]]) -> int:
+def _purge(
+    name: str,
+    path: str,
+    choose: Callable[[Iterable[DeadLetter]], list[DeadLetter]],
+    *,
+    with_foreign: bool,
+) -> int:
     from zenactors.process.record_file import RecordFile  # noqa: PLC0415 - as above
 
     try:
@@ -205,11 +211,9 @@ def _purge(name: str, path: str, choose: Callable[[Iterable[DeadLetter]], list[D
     try:
         records = _read(path)  # again: now nobody changes it
         gone = {letter.id for letter in choose(records.letters.values())}
-        file.rewrite(
-            line if line.endswith(b"\n") else line + b"\n"
-            for letter_id, line in records.newest.items()
-            if letter_id not in gone
-        )
+        left = [line for letter_id, line in records.newest.items() if letter_id not in gone]
+        left += [] if with_foreign else records.foreign
+        file.rewrite(line if line.endswith(b"\n") else line + b"\n" for line in left)
     except OSError as cause:
         write_error(f"{name!r} cannot be written, and is unchanged: {cause.strerror}")
         return EXIT_IO_ERROR

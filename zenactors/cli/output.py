@@ -36,10 +36,17 @@ def write(text: str) -> None:
         return
     try:
         if text:  # an unwritable stream refuses even an empty text
-            sys.stdout.write(text)
+            _write(sys.stdout, text)
         sys.stdout.flush()
     except OSError as cause:
         raise lost_output(cause) from cause
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+    except UnicodeEncodeError as cause:  # of half a character, which is no byte of a path either
+        stream.write(text.encode(cause.encoding, "backslashreplace").decode(cause.encoding))
 
 
 def lost_output(cause: OSError) -> Exception:

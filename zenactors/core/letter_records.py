@@ -32,6 +32,7 @@ _PLAIN_BITS = 63  # of a whole number that every reader of JSON takes
 _MOST_AGAIN = 100_000  # values in collections that are written more than once, and of these
 _AGAIN_EACH = 10  # further ones for each value that is written for the first time
 _COLLECTIONS: dict[type, str] = {tuple: "$tuple", set: "$set", frozenset: "$frozenset"}
+_LARGEST = 1 << _PLAIN_BITS
 _NUMBERS = ("incarnation", "attempts", "deliveries", "first", "last")
 
 
@@ -227,12 +228,14 @@ class Records:
         lines: How many lines it has.
         broken: The numbers of the lines that are no records, from 1: a line that a crash has torn,
             say.
+        foreign: Of these, the lines that are whole objects: of a newer version, perhaps.
     """
 
     letters: dict[str, DeadLetter] = dataclasses.field(default_factory=dict)
     newest: dict[str, bytes] = dataclasses.field(default_factory=dict)
     lines: int = 0
     broken: list[int] = dataclasses.field(default_factory=list)
+    foreign: list[bytes] = dataclasses.field(default_factory=list)
 
 
 def read_records(lines: Iterable[bytes]) -> Records:
@@ -242,15 +245,21 @@ def read_records(lines: Iterable[bytes]) -> Records:
         records.lines += 1
         if not line.strip():
             continue  # it repairs a torn one
+        record = None
         try:
-            _take(records, line, json.loads(line))
+            record = json.loads(line)
+            _take(records, line, record)
         except (ValueError, TypeError, KeyError, RecursionError):
             records.broken.append(records.lines)
+            if isinstance(record, dict):
+                records.foreign.append(line)
     return records
 
 
 def _take(records: Records, line: bytes, record: dict[str, Any]) -> None:
     letter_id = record["id"]
+    if type(letter_id) is not str or not letter_id:
+        raise ValueError("wrong id")
     if record["record"] == "letter":
         records.letters[letter_id] = _letter(record)
         records.newest[letter_id] = line
@@ -264,16 +273,20 @@ def _take(records: Records, line: bytes, record: dict[str, Any]) -> None:
 def _letter(record: dict[str, Any]) -> DeadLetter:
     cause = record["cause"]
     kind = type(str(cause["type"]), (RecordedError,), {})
+    numbers = {name: record[name] for name in _NUMBERS}
+    for name, number in numbers.items():
+        if type(number) not in (int, float) or not abs(number) < _LARGEST:
+            raise ValueError(f"wrong {name}")
     return DeadLetter(
         from_json(record["event"]),
         from_json(record["args"]),
         str(record["component"]),
         str(record["callback"]),
         kind(str(cause["text"])),
-        **{name: record[name] for name in _NUMBERS},
+        **numbers,
         position=from_json(record["position"]),
         trace=str(record["traceback"]),
-        id=str(record["id"]),
+        id=record["id"],
     )
 
 
@@ -312,8 +325,15 @@ def has_field(letter: DeadLetter, key: str, text: str) -> bool:
     For the command line. The field `cause` is the class of the exception.
     """
     if isinstance(letter.args, dict) and key in letter.args:
-        return str(letter.args[key]) == text
+        return _has_text(letter.args[key], text)
     if key == "cause":
         return type(letter.cause).__name__ == text
     fields = ("id", "event", "args", "component", "callback", "position", *_NUMBERS)
-    return key in fields and str(getattr(letter, key)) == text
+    return key in fields and _has_text(getattr(letter, key), text)
+
+
+def _has_text(value: Any, text: str) -> bool:
+    try:
+        return str(value) == text
+    except ValueError:  # a whole number with so many digits that Python does not show them
+        return False

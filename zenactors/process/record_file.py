@@ -206,6 +206,8 @@ class RecordFile:
         assert self._fd is not None
         path = Path(self.path)
         mine = os.fstat(self._fd)
+        if not stat.S_ISREG(mine.st_mode):  # a file would take the place of the device
+            raise OSError(errno.EINVAL, "It is not a regular file", self.path)
         fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with open(fd, "wb") as file:  # noqa: PTH123 - a descriptor

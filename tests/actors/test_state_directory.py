@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from zenactors import (
     ZenDaemonComponent,
     handles,
 )
-from zenactors.actors.state_directory import LONGEST_NAME, file_name
+from zenactors.actors.state_directory import LONGEST_NAME, StateDirectory, file_name
 from zenactors.components._state_store import StateStore
-from zenactors.errors import EXIT_START_FAILED
+from zenactors.errors import EXIT_START_FAILED, StateStoreError
 from zenactors.testing import Harness
 from zenactors.testing.files import VirtualFiles
 
@@ -265,3 +266,47 @@ def test_an_end_by_sigterm_is_clean() -> None:
         harness.run()
     assert harness.status == 0
     assert daemon.ends_cleanly
+
+
+class SlowDisk(VirtualFiles):
+    """While a file whose path ends in `slow` is opened, the daemon stops."""
+
+    slow = ""
+    directory: StateDirectory
+    stop_ended = False
+
+    def open(self, path: str, flags: int, mode: int = 0o777) -> int:
+        if path.endswith(self.slow):
+            stop = threading.Thread(target=self.directory.close, daemon=True)
+            stop.start()
+            stop.join(10)
+            self.stop_ended = not stop.is_alive()
+        return super().open(path, flags, mode)
+
+
+@pytest.mark.parametrize("slow", ["/lock", "/a.store"])
+def test_a_disk_that_hangs_does_not_hold_up_the_stop(slow: str) -> None:
+    files = SlowDisk()
+    files.slow = slow
+    files.directory = StateDirectory("/state", files, threading.RLock, lambda: None)
+    with pytest.raises(RuntimeError, match="The daemon has stopped"):
+        files.directory.open("a")
+    assert files.stop_ended
+    assert not files.open_descriptors()
+
+
+def test_a_store_that_could_not_be_opened_does_not_count(tmp_path: Path) -> None:
+    directory = StateDirectory(str(tmp_path), None, threading.RLock, lambda: None)
+    (tmp_path / "a.store").mkdir()
+    with pytest.raises(StateStoreError, match="Is a directory"):
+        directory.open("a")
+    (tmp_path / "a.store").rmdir()
+    assert [directory.open("a").generation for _ in range(2)] == [1, 2]
+    directory.close()
+
+
+def test_a_pipe_in_place_of_a_store_is_set_aside(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.store")
+    lines = list[str]()
+    assert StateStore(str(tmp_path / "a.store"), warn=lines.append).value is None
+    assert "cannot be used: it is empty" in lines[0]

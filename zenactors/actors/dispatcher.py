@@ -143,7 +143,7 @@ class Dispatcher(CallbackSide):
         self._state = StateDirectory(
             _path(state_dir),
             self._runtime.files,
-            self._runtime.lock(),
+            self._runtime.lock,
             lambda: self._engine.dead_letters.file.sync(),  # noqa: PLW0108 - made later
         )
         engine = self._engine = Engine(

@@ -20,10 +20,12 @@ from zenactors.errors import ConfigurationError, StateStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
+
+    MakeLock = Callable[[], contextlib.AbstractContextManager[object]]
 
 LOCK_NAME = "lock"
 LONGEST_NAME = 150  # bytes of a file's name; the rest of a longer one becomes a digest
+_OPENED_AGAIN = "its component has opened it again"
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
 _AS_USUAL = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -37,7 +39,7 @@ class StateDirectory:
     Args:
         path: The directory; None: there is none, and opening a store is an error.
         files: The file system.
-        lock: A lock for the threads of the components.
+        make_lock: Makes a lock for the threads of the components.
         before_save: Called first in each save: it brings to the disk what a checkpoint relies on.
 
     Thread: any.
@@ -47,14 +49,16 @@ class StateDirectory:
         self,
         path: str | None,
         files: Files | None,
-        lock: AbstractContextManager[object],
+        make_lock: MakeLock,
         before_save: Callable[[], None],
     ) -> None:
         self.path = path
         self._before_save = before_save
         self._files = files or SYSTEM_FILES
-        self._mutex = lock
+        self._mutex = make_lock()  # nothing waits for the disk while it holds this one
+        self._making = make_lock()
         self._stores: dict[str, StateStore] = {}
+        self._generations: dict[str, int] = {}
         self._descriptor: int | None = None
         self._is_closed = False
 
@@ -66,21 +70,38 @@ class StateDirectory:
             StateStoreError: The directory or the file cannot be used, or another daemon uses it.
             RuntimeError: The daemon has stopped.
         """
-        with self._mutex:
-            if self._is_closed:
-                raise RuntimeError("The daemon has stopped: nothing is saved any more.")
+        with self._making:
             directory = self._locked()
-            before = self._stores.get(component)
-            if before is not None:
-                before.close("its component has opened it again")
-            store = self._stores[component] = StateStore(
+        with self._mutex:
+            self._check_open()
+            generation = self._generations.get(component, 0) + 1
+            self._generations[component] = generation
+            if (before := self._stores.pop(component, None)) is not None:
+                before.close(_OPENED_AGAIN)
+        try:
+            store = StateStore(
                 os.path.join(directory, file_name(component)),  # noqa: PTH118 - a string
                 files=self._files,
                 warn=lambda line: try_to_log("WARNING", "{line}", line=line),
-                generation=1 if before is None else before.generation + 1,
+                generation=generation,
                 before_save=self._before_save,
             )
-            return store
+        except BaseException:  # whatever it was, none was opened: the next one is as this one was
+            with self._mutex:
+                if self._generations[component] == generation:
+                    self._generations[component] -= 1
+            raise
+        with self._mutex:
+            self._check_open()
+            if self._generations[component] == generation:
+                self._stores[component] = store
+            else:  # by a later object of the component, while this one waited for the disk
+                store.close(_OPENED_AGAIN)
+        return store
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("The daemon has stopped: nothing is saved any more.")
 
     def close(self) -> None:
         """Let nothing be saved any more, and release the lock. Harmless if repeated."""
@@ -101,6 +122,7 @@ class StateDirectory:
             self._files.close(descriptor)
 
     def _locked(self) -> str:
+        self._check_open()
         path = self.path
         if path is None:
             raise ConfigurationError(
@@ -109,7 +131,7 @@ class StateDirectory:
         if self._descriptor is None:
             try:
                 self._make(path)
-                self._descriptor = self._lock(path)
+                self._keep(self._lock(path))
             except BlockingIOError as cause:
                 raise StateStoreError(
                     f"state_dir: another daemon uses {path!r}. Stop it first, or give each daemon a"
@@ -121,6 +143,14 @@ class StateDirectory:
                     f" {advice_for(cause, path, 'write')}."
                 ) from cause
         return path
+
+    def _keep(self, descriptor: int) -> None:
+        with self._mutex:
+            if not self._is_closed:
+                self._descriptor = descriptor
+                return
+        self._files.close(descriptor)
+        self._check_open()
 
     def _make(self, path: str) -> None:
         """Make the directory and those above it. Their names are on the disk when it returns."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 VERSION = 1
 MOST_SET_ASIDE = 9  # files of one store; the next one replaces the last of them
 _BLOCK = 1 << 20
+# Without O_NONBLOCK, opening a named pipe would wait for a writer.
+_TO_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class StateStore:
@@ -138,7 +140,7 @@ class StateStore:
 
     def _read(self) -> bytes | None:
         try:
-            descriptor = self._files.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            descriptor = self._files.open(self.path, _TO_READ)
         except FileNotFoundError:
             return None
         blocks = []

@@ -85,6 +85,25 @@ def test_a_file_that_was_moved_away_is_made_anew(tmp_path: Path, *, removed: boo
     assert removed or away.read_bytes() == b"one\n"
 
 
+def test_a_file_whose_place_another_program_has_taken_is_written_to_nevertheless(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "letters"
+    mine = RecordFile(str(path))
+    mine.append(b"1\n")
+    path.rename(tmp_path / "letters.1")
+    other = RecordFile(str(path))
+    mine.append(b"2\n")
+    other.append(b"other\n")
+    mine.sync()
+    assert (tmp_path / "letters.1").read_bytes() == b"1\n2\n"
+    assert path.read_bytes() == b"other\n"
+    other.close()
+    mine.append(b"3\n")
+    mine.close()
+    assert path.read_bytes() == b"other\n3\n"
+
+
 def test_links_and_directories_are_refused(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.touch()

@@ -135,21 +135,22 @@ class RecordFile:
             found = self._files.stat(self.path)
         except FileNotFoundError:
             return False
+        except OSError:  # the path cannot be looked up now: go on with the open file
+            return True
         mine = self._files.fstat(fd)
         return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
 
     def append(self, line: bytes) -> None:
         """Write a line: when it returns, the system has all of it. If a line before is torn, mend.
 
-        If the file was renamed or removed meanwhile, a new one is made at its path.
+        If the file was renamed or removed meanwhile, a new one is made at its path. If that fails,
+        because another daemon has made it for itself, say, the old one is still written to.
 
         Raises:
             OSError: It was not written, or not all of it.
         """
         if self._fd is not None and not self._is_at_path(self._fd):
-            with contextlib.suppress(OSError):  # the new file is to be written nevertheless
-                self._sync_lines()
-            self.close()
+            self._replace(self._fd)
         if self._fd is None:
             self._open()
         fd = self._fd
@@ -163,6 +164,21 @@ class RecordFile:
             if written:
                 self._is_synced = False
                 self._is_torn = data[written - 1 : written] != b"\n"
+
+    def _replace(self, old: int) -> None:
+        """Go on with a new file. If there is none to be had, go on with the old one."""
+        before = self._is_torn, self._is_named
+        try:
+            self._open()
+        except OSError:  # another daemon has it already, or one may not make it
+            self._is_torn, self._is_named = before
+            return
+        if not self._is_synced:
+            with contextlib.suppress(OSError):  # the new file is to be written nevertheless
+                self._fsync(old)
+        self._is_synced = True
+        with contextlib.suppress(OSError):
+            self._files.close(old)
 
     def sync(self) -> None:
         """Bring the lines, and the file's name, to the disk. Blocks until that is done.

@@ -41,7 +41,7 @@ from zenactors.testing import (
 )
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SEEDS = 150
+SEEDS = 80
 
 
 @pytest.fixture

@@ -208,8 +208,10 @@ def entries(draw_one: st.DrawFn) -> list[Entry]:
             time += seconds
             continue
         to = draw_one(WHO) if kind in ("schedule", "start", "answer", "cancel") else ""
-        event = "" if kind in ("hook", "log", "fault") else draw_one(EVENTS)
-        found.append(Entry(time, draw_one(WHO), kind, event, to, draw_one(TEXTS)))
+        event, texts = draw_one(EVENTS), TEXTS
+        if kind in ("hook", "log", "fault"):
+            event, texts = "", TEXTS.filter(bool)  # they consist of their text
+        found.append(Entry(time, draw_one(WHO), kind, event, to, draw_one(texts)))
     return found
 
 

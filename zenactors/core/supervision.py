@@ -136,7 +136,7 @@ class Supervision:
             the same budget as after every other failure. Python cannot end a thread, so the old
             one goes on until its callback returns; then it ends. Needs a component that can be made
             anew, that is, a `ZenDaemonComponent`. Such a component looks at the clock after each
-            event, which costs about a microsecond.
+            event, which costs two or three microseconds.
         when_exhausted: The behavior when `max_restarts` are used up. `"stop"`: stop the daemon, as
             above. `"suspend"`: the component does nothing more. Its events wait, and so do their
             producers, until a reload that changes its options or its policy makes it anew, or the

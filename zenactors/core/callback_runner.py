@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,58 +14,16 @@ from zenactors.core.callbacks import (
     read_answer,
 )
 from zenactors.core.chain import Step
-from zenactors.core.failure_handler import (
-    UNHANDLED,
-    FailureHandler,
-    Fate,
-    IncidentHandler,
-    TryAgain,
-)
+from zenactors.core.failure_handler import UNHANDLED, FailureHandler, Fate
 from zenactors.core.messages import Batch
-from zenactors.core.policy import EventPolicy
-from zenactors.core.supervision import Supervisor
 from zenactors.core.tokens import Tracked
 
 
 class CallbackRunner(FailureHandler):
     """The part of a runner that calls callbacks: on each of some events of one batch.
 
-    Args:
-        index: As for `FailureHandler`.
-        name: As for `FailureHandler`.
-        daemon: As for `FailureHandler`.
-        incidents: As for `FailureHandler`.
-        supervisor: As for `FailureHandler`.
-        try_again: As for `FailureHandler`.
-        policy: As for `FailureHandler`.
-
     Thread: own.
     """
-
-    def __init__(
-        self,
-        index: int,
-        name: str,
-        daemon: Any,
-        incidents: IncidentHandler,
-        *,
-        supervisor: Supervisor,
-        try_again: TryAgain | None,
-        policy: EventPolicy,
-    ) -> None:
-        super().__init__(
-            index,
-            name,
-            daemon,
-            incidents,
-            supervisor=supervisor,
-            try_again=try_again,
-            policy=policy,
-        )
-        self._not_run = 0  # events of the last call of `_run`, because the component has failed
-        self._resume: tuple[int, Any] | None = None  # where its current event goes on in its step
-        # Control events of which the next incarnation runs the other callbacks: where, with what.
-        self._held: deque[tuple[Batch, int, Any]] = deque()
 
     def _run(self, batch: Batch, step: Step, items: list[Any], survivors: list[Any]) -> int:
         """Run a step's callbacks on each of `items`; return how many were dead-lettered."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import operator
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Protocol
 
@@ -121,6 +122,10 @@ class FailureHandler:
         self._batch: Batch | None = None  # the current one, between two strides
         self._attempts = 0  # those that earlier incarnations made for its current event
         self._left = 0  # the events since the last report that were left undone
+        self._not_run = 0  # the events that were not begun, because the component has failed
+        self._resume: tuple[int, Any] | None = None  # where its current event goes on in its step
+        # Control events of which the next incarnation runs the other callbacks: where, with what.
+        self._held: deque[tuple[Batch, int, Any]] = deque()
         self.token: Token | None = None
         self.is_abandoned = False
         self.is_limited = False

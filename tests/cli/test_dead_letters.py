@@ -17,6 +17,7 @@ from tests.config.sample import write
 from tests.running import run_python
 from zenactors import DeadLetter
 from zenactors.cli import main
+from zenactors.components._record_file import RecordFile
 from zenactors.core.letter_records import NotReplayable, gone_line, letter_line, read_records
 from zenactors.errors import (
     EXIT_ALREADY_RUNNING,
@@ -26,7 +27,6 @@ from zenactors.errors import (
     EXIT_OK,
     EXIT_USAGE,
 )
-from zenactors.process.record_file import RecordFile
 
 Capture = pytest.CaptureFixture[str]
 

@@ -14,18 +14,19 @@ from loguru import logger
 
 from zenactors.actors.tracebacks import log_failure
 from zenactors.advice import advice_for, reason
+from zenactors.components._record_file import RecordFile
 from zenactors.core.dead_letters import DeadLetter, let_go_of_frames
 from zenactors.core.letter_records import NotReplayable, gone_line, letter_line
 from zenactors.core.repetition import LOGGED, SUMMARY_INTERVAL, Summaries
 from zenactors.core.text import short_repr
 from zenactors.core.tokens import TokenOutcome
 from zenactors.errors import ConfigurationError
-from zenactors.process.record_file import RecordFile, RecordFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Literal
 
+    from zenactors.components._files import Files
     from zenactors.core.clock import Clock
 
     MakeLock = Callable[[], contextlib.AbstractContextManager[Any]]
@@ -208,7 +209,7 @@ class LetterFile:
         self._unreported = 0
         self._reported: float | None = None  # when a loss was logged; None: all is well
 
-    def open(self, path: str, files: RecordFiles | None) -> None:
+    def open(self, path: str, files: Files | None) -> None:
         """Open and lock the file.
 
         Raises:

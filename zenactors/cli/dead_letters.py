@@ -198,7 +198,7 @@ def _purge(
     *,
     with_foreign: bool,
 ) -> int:
-    from zenactors.process.record_file import RecordFile  # noqa: PLC0415 - as above
+    from zenactors.components._record_file import RecordFile  # noqa: PLC0415 - as above
 
     try:
         file = RecordFile(path)
@@ -234,8 +234,8 @@ def _replay(
         write("replayed: 0; left: 0\n")
         return EXIT_OK
     from zenactors import spec  # noqa: PLC0415 - as above
+    from zenactors.components._record_file import RecordFile  # noqa: PLC0415
     from zenactors.errors import UnknownEventError  # noqa: PLC0415
-    from zenactors.process.record_file import RecordFile  # noqa: PLC0415
 
     try:
         RecordFile(path).close()

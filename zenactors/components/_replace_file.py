@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from zenactors.components._files import Files
 
 _ASIDE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_NO_SYNC = (errno.EINVAL, errno.ENOTSUP)  # of a file system whose directories cannot be synced
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP)  # of a device, or a file system that cannot do it
 
 
 def replace_file(
@@ -71,9 +71,21 @@ def sync_directory(path: str, files: Files) -> None:
     """
     descriptor = files.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        sync(descriptor, files)
+    finally:
+        files.close(descriptor)
+
+
+def sync(descriptor: int, files: Files) -> None:
+    """Write a file, or a directory's entries, through to the disk, if that can be done at all.
+
+    Blocks until done.
+
+    Raises:
+        OSError: It did not work.
+    """
+    try:
         files.fsync(descriptor)
     except OSError as cause:
         if cause.errno not in _NO_SYNC:
             raise
-    finally:
-        files.close(descriptor)

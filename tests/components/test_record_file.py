@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from zenactors.process.record_file import RecordFile, SystemRecordFiles
+from zenactors.components._files import SystemFiles
+from zenactors.components._record_file import RecordFile
 
 
-class Failing(SystemRecordFiles):
+class Failing(SystemFiles):
     """Writes that much, and then the disk is full."""
 
     def __init__(self, room: int) -> None:
         self.room = room
 
-    def write(self, fd: int, data: bytes) -> int:  # type: ignore[override]
+    def write(self, fd: int, data: bytes | memoryview, /) -> int:  # type: ignore[override]
         if not self.room:
             raise OSError(28, "No space left on device")
         piece = data[: self.room]

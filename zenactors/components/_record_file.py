@@ -7,72 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+
+from zenactors.components._files import SYSTEM_FILES, Files
+from zenactors.components._replace_file import sync, sync_directory
 
 MODE = 0o600  # of a new file: only its owner may read what events hold
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_NO_SYNC = (errno.EINVAL, errno.ENOTSUP)  # of a device, or a file system that cannot do it
 _MAX_REPLACED = 10  # times: whoever replaces the file more often while it is opened has a bug
-
-
-class RecordFiles(Protocol):
-    """The file operations that it needs; names and errors are those of `os`."""
-
-    def open(self, path: str, flags: int, mode: int = 0o777, /) -> int:
-        """Open a file."""
-        ...
-
-    def close(self, fd: int, /) -> None:
-        """Close a descriptor."""
-        ...
-
-    def read(self, fd: int, size: int, /) -> bytes:
-        """Read up to `size` bytes."""
-        ...
-
-    def write(self, fd: int, data: bytes, /) -> int:
-        """Write; return how many bytes were written."""
-        ...
-
-    def fsync(self, fd: int, /) -> None:
-        """Bring a file, or the names in a directory, to the disk."""
-        ...
-
-    def lseek(self, fd: int, offset: int, whence: int, /) -> int:
-        """Set the position; return it."""
-        ...
-
-    def fstat(self, fd: int, /) -> os.stat_result:
-        """Return the status of an open file."""
-        ...
-
-    def stat(self, path: str, /) -> os.stat_result:
-        """Return the status of the file at a path."""
-        ...
-
-
-class SystemRecordFiles:
-    """Those of the operating system. Thread: any."""
-
-    open = staticmethod(os.open)
-    close = staticmethod(os.close)
-    read = staticmethod(os.read)
-    write = staticmethod(os.write)
-    fsync = staticmethod(os.fsync)
-    lseek = staticmethod(os.lseek)
-    fstat = staticmethod(os.fstat)
-    stat = staticmethod(os.stat)
-
-    @staticmethod
-    def lock(fd: int) -> None:
-        """Lock an open file until it is closed. Raises `BlockingIOError` if another has it."""
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class RecordFile:
@@ -80,7 +26,7 @@ class RecordFile:
 
     Args:
         path: The file. It is made with mode 0600 if it does not exist. A symbolic link is refused.
-        files: The file operations.
+        files: The file system. Default: the machine's.
 
     Raises:
         OSError: It cannot be opened; its `filename` is the path. `BlockingIOError`: another process
@@ -89,9 +35,9 @@ class RecordFile:
     Thread: one at a time.
     """
 
-    def __init__(self, path: str, files: RecordFiles | None = None) -> None:
+    def __init__(self, path: str, files: Files | None = None) -> None:
         self.path = path
-        self._files = files or SystemRecordFiles()
+        self._files = files or SYSTEM_FILES
         self._fd: int | None = None
         self._is_torn = False
         self._is_synced = True  # the lines
@@ -122,9 +68,7 @@ class RecordFile:
         mode = self._files.fstat(fd).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):
             raise OSError(errno.EINVAL, "It is not a regular file", self.path)
-        lock: Any = getattr(self._files, "lock", None)
-        if lock is not None:
-            lock(fd)
+        self._files.lock(fd)
         self._is_torn = False
         if stat.S_ISREG(mode) and self._files.lseek(fd, 0, os.SEEK_END):
             self._files.lseek(fd, -1, os.SEEK_END)
@@ -175,7 +119,7 @@ class RecordFile:
             return
         if not self._is_synced:
             with contextlib.suppress(OSError):  # the new file is to be written nevertheless
-                self._fsync(old)
+                sync(old, self._files)
         self._is_synced = True
         with contextlib.suppress(OSError):
             self._files.close(old)
@@ -189,26 +133,14 @@ class RecordFile:
         if self._is_synced:
             return
         if not self._is_named:
-            directory = os.path.dirname(self.path) or "."  # noqa: PTH120 - a string
-            fd = self._files.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                self._fsync(fd)
-            finally:
-                self._files.close(fd)
+            sync_directory(os.path.dirname(self.path) or ".", self._files)  # noqa: PTH120
             self._is_named = True
         self._sync_lines()
 
     def _sync_lines(self) -> None:
         if self._fd is not None and not self._is_synced:
-            self._fsync(self._fd)
+            sync(self._fd, self._files)
             self._is_synced = True
-
-    def _fsync(self, fd: int) -> None:
-        try:
-            self._files.fsync(fd)
-        except OSError as cause:
-            if cause.errno not in _NO_SYNC:
-                raise
 
     def rewrite(self, lines: Iterable[bytes]) -> None:
         """Put other lines in place of the file's content: all of them, or none.
@@ -238,11 +170,7 @@ class RecordFile:
             with contextlib.suppress(OSError):
                 os.unlink(name)  # noqa: PTH108
             raise
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(str(path.parent), self._files)
 
     def close(self) -> None:
         """Close and unlock it. A later `append` opens it again."""

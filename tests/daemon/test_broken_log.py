@@ -68,9 +68,7 @@ class Subject(ZenDaemonComponent):
 
 
 def harness_of(subject: Subject, **options: Any) -> Harness:
-    return Harness(
-        ZenDaemon(name="d", components=[subject], **options), files=VirtualFiles(below=True)
-    )
+    return Harness(ZenDaemon(name="d", components=[subject], **options), files=VirtualFiles())
 
 
 def test_signals_are_handled_and_the_status_is_the_same(broken_log: list[str]) -> None:
@@ -122,9 +120,7 @@ def test_a_reload_that_fails_leaves_everything_as_it_was(broken_log: list[str]) 
                 raise LookupError("a bug")
             return super().read_layers()
 
-    with Harness(
-        Refusing(name="d", components=[Subject()]), files=VirtualFiles(below=True)
-    ) as harness:
+    with Harness(Refusing(name="d", components=[Subject()]), files=VirtualFiles()) as harness:
         harness.signal(signal.SIGHUP)
         harness.advance(1.0)
         assert harness.dead_letters() == []

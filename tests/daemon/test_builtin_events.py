@@ -63,7 +63,7 @@ def daemon_of(*components: Any, **options: Any) -> ZenDaemon:
 
 
 def in_memory(daemon: ZenDaemon) -> Harness:
-    return Harness(daemon, files=VirtualFiles(below=True))
+    return Harness(daemon, files=VirtualFiles())
 
 
 @pytest.mark.parametrize("event", BUILT_IN)
@@ -93,7 +93,7 @@ def test_maintenance_events_repeat_though_a_callback_raises(event: str) -> None:
     one, two = Listener("one", fails=event), Listener("two")
     daemon = daemon_of(one, two, stats_interval=10.0, default_runlog_interval=10.0)
     daemon.keep_runlogs = True
-    with Harness(daemon, files=VirtualFiles(below=True)) as harness:
+    with Harness(daemon, files=VirtualFiles()) as harness:
         harness.advance(35.0)
         assert len(harness.dead_letters()) == 3
 
@@ -164,7 +164,7 @@ def test_a_stuck_component_does_not_keep_signals_from_others() -> None:
 
 
 def test_the_state_and_the_runlog_are_saved_by_signals() -> None:
-    files = VirtualFiles(below=True)
+    files = VirtualFiles()
     daemon = daemon_of(Listener("one"), state_file="/d.state", default_runlog_dir="/runlogs")
     with Harness(daemon, files=files) as harness:
         harness.signal(signal.SIGUSR1)
@@ -187,7 +187,7 @@ def test_the_books_are_in_the_state_in_the_runlog_and_at_the_end_of_the_log() ->
             if args == "bad":
                 raise ValueError("as told")
 
-    files = VirtualFiles(below=True)
+    files = VirtualFiles()
     daemon = daemon_of(Worker(), state_file="/d.state", default_runlog_dir="/runlogs")
     with Harness(daemon, files=files) as harness:
         for args in ("good", "bad", "good"):
@@ -220,7 +220,7 @@ def test_what_a_best_effort_component_lost_is_in_the_runlog_and_at_the_end_of_th
         def cbk_work(self, daemon: Any, args: Any) -> None:
             daemon.wait(100.0)
 
-    files = VirtualFiles(below=True)
+    files = VirtualFiles()
     daemon = daemon_of(Dashboard(), default_runlog_dir="/runlogs")
     with Harness(daemon, files=files) as harness:
         for number in range(5):
@@ -235,7 +235,7 @@ def test_what_a_best_effort_component_lost_is_in_the_runlog_and_at_the_end_of_th
 
 
 def test_a_state_is_readable() -> None:
-    files = VirtualFiles(below=True)
+    files = VirtualFiles()
     daemon = daemon_of(Listener("one"), state_file="/d.state", default_umask="027")
     daemon.config["directory"] = Path("/data")
     with Harness(daemon, files=files) as harness:
@@ -276,7 +276,7 @@ def test_statistics_are_logged_for_components_that_do_not_do_it_themselves() -> 
 
 
 def test_the_last_runlog_has_the_status() -> None:
-    files = VirtualFiles(below=True)
+    files = VirtualFiles()
     with Harness(daemon_of(default_runlog_dir="/runlogs"), files=files) as harness:
         assert harness.run() == EXIT_OK
 

@@ -54,7 +54,7 @@ def saved(harness: Harness, files: VirtualFiles) -> tuple[dict[str, Any], dict[s
 def test_delays_intervals_and_ages_are_measured_whatever_the_clock_shows(
     clock: VirtualClock,
 ) -> None:
-    alarm, files = Alarm(), VirtualFiles(below=True)
+    alarm, files = Alarm(), VirtualFiles()
     daemon = ZenDaemon(
         name="d",
         components=[alarm],

@@ -62,7 +62,7 @@ class Subject(ZenDaemonComponent):
 
 def harness_of(subject: Subject, **options: Any) -> Harness:
     daemon = ZenDaemon(name="d", components=[subject], **options)
-    subject.harness = Harness(daemon, files=VirtualFiles(below=True))
+    subject.harness = Harness(daemon, files=VirtualFiles())
     return subject.harness
 
 

@@ -36,7 +36,7 @@ class Recorder(ZenDaemonComponent):
 
 
 def in_memory(daemon: ZenDaemon, **options: Any) -> Harness:
-    return Harness(daemon, files=VirtualFiles(below=True), **options)
+    return Harness(daemon, files=VirtualFiles(), **options)
 
 
 class Slow(ZenDaemon):

@@ -86,6 +86,6 @@ def run(pytester: pytest.Pytester, world: World, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def overlay() -> VirtualFiles:
-    """Return files in memory over those of the disk."""
-    return VirtualFiles(below=True)
+def from_disk() -> VirtualFiles:
+    """Return files in memory that copy those of the disk."""
+    return VirtualFiles(from_disk=True)

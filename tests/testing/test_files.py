@@ -1,4 +1,4 @@
-# ruff: noqa: PTH100, PTH102, PTH103, PTH120, PTH123, PTH207
+# ruff: noqa: PTH100, PTH102, PTH103, PTH120, PTH123, PTH207, PTH211
 # The tested functions take strings, spelled in any way.
 
 from __future__ import annotations
@@ -45,6 +45,10 @@ class OnDisk:
 
     def mkdir(self, path: str) -> None:
         os.makedirs(path, exist_ok=True)
+
+    def symlink(self, target: str, path: str) -> None:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.symlink(target, path)
 
     rename = staticmethod(os.rename)
     remove = staticmethod(os.remove)
@@ -104,6 +108,9 @@ class Side:
     def do_read(self, which: int, size: int) -> Any:
         return self._on_fd("read", which, size)
 
+    def do_pread(self, which: int, size: int, offset: int) -> Any:
+        return self._on_fd("pread", which, size, offset)
+
     def do_write(self, which: int, data: bytes) -> Any:
         return self._on_fd("write", which, memoryview(data))
 
@@ -143,14 +150,31 @@ class Side:
     def do_lexists(self, path: str) -> Any:
         return self.files.lexists(self.path(path))
 
+    def do_realpath(self, path: str) -> Any:
+        if not path:
+            return None  # it is outside
+        return self.files.realpath(self.path(path)).removeprefix(self.root)
+
+    def do_entries(self, path: str) -> Any:
+        entries = self.result(self.files.entries, self.path(path))
+        if not isinstance(entries, dict):
+            return entries
+        stats = {
+            name: self.result(self.files.stat, self.path(f"{path}/{name}")) for name in entries
+        }
+        same = {n: getattr(stats[n], "st_ino", None) == inode for n, inode in entries.items()}
+        return sorted(same.items())
+
+    def do_symlink(self, path: str, target: str) -> Any:
+        result = self.result(self.world.symlink, target, self.path(path))
+        return result[:3] if isinstance(result, tuple) else result  # as for `MAKING`
+
     def do_world(self, name: str, path: str, *args: Any) -> Any:
         result = self.result(getattr(self.world, name), self.path(path), *args)
         # The error is compared, but not which step of making directories failed.
         return result[:3] if isinstance(result, tuple) and name in MAKING else result
 
     def do_rename(self, old: str, new: str) -> Any:
-        if self.do_stat(old) == "directory":
-            return None  # in memory a directory cannot be renamed
         return self.result(self.world.rename, self.path(old), self.path(new))
 
     def do_glob(self, pattern: str) -> Any:
@@ -197,6 +221,10 @@ def means_a_file_to_create(step: tuple[str, str, int]) -> bool:
     return not (flags & os.O_CREAT and path.endswith("/"))
 
 
+def removes_no_link_as_a_directory(step: tuple[str, str, str]) -> bool:
+    return not step[2].endswith("/")
+
+
 def stays_inside(pattern: str) -> bool:
     depth = 0
     for batch in pattern.split("/"):
@@ -234,12 +262,16 @@ STEPS = st.one_of(
     st.tuples(st.sampled_from(["stat", "lexists"]), PATHS),
     st.tuples(st.just("world"), st.sampled_from(["put", "append"]), PLAIN, DATA),
     st.tuples(st.just("world"), st.just("mkdir"), PLAIN),
-    st.tuples(st.just("world"), st.sampled_from(["remove", "content"]), PATHS),
+    st.tuples(st.just("world"), st.just("content"), PATHS),
+    st.tuples(st.just("world"), st.just("remove"), PATHS).filter(removes_no_link_as_a_directory),
     st.tuples(st.just("world"), st.just("truncate"), PATHS, SIZES),
     st.tuples(st.just("mkdir"), PLAIN),
     st.tuples(st.just("rename"), SPELLED, SPELLED),
     st.tuples(st.just("rename"), PLAIN, PLAIN),
     st.tuples(st.just("glob"), PATTERNS),
+    st.tuples(st.just("pread"), WHICH, SIZES, SIZES),
+    st.tuples(st.sampled_from(["realpath", "entries"]), PATHS),
+    st.tuples(st.just("symlink"), PLAIN, NAMES | st.just("a/b")),
 )
 
 
@@ -323,19 +355,19 @@ def snapshot(root: str) -> list[Any]:
 )
 @example(before={"a": b"1", "b/c": b"2"}, steps=SLASHES[2:])
 @example(before={"a/b": b""}, steps=[("glob", pattern) for pattern in REPEATED_STARS])
-def test_an_overlay_does_the_same_and_leaves_the_disk_alone(before, steps):
+def test_a_copy_of_the_disk_does_the_same_and_leaves_the_disk_alone(before, steps):
     with directory_of_disk() as root:
-        for side in ("disk", "below"):
+        for side in ("disk", "copied"):
             os.mkdir(f"{root}/{side}")
             for path, data in before.items():
                 with contextlib.suppress(OSError):  # one name cannot be a file and a directory
                     OnDisk().put(f"{root}/{side}/{path}", data)
-        untouched = snapshot(f"{root}/below")
-        files = VirtualFiles(below=True)
+        untouched = snapshot(f"{root}/copied")
+        files = VirtualFiles(from_disk=True)
         disk = Side(SYSTEM_FILES, OnDisk(), f"{root}/disk")
-        compare(steps, disk, Side(files, files, f"{root}/below"))
+        compare(steps, disk, Side(files, files, f"{root}/copied"))
 
-        assert snapshot(f"{root}/below") == untouched
+        assert snapshot(f"{root}/copied") == untouched
         for fd, _ in files.open_descriptors():
             files.close(fd)
 
@@ -356,103 +388,118 @@ def test_a_relative_glob_matches_the_same(paths, pattern):
         assert files.glob(pattern) == expected
 
 
-# -- the overlay -----------------------------------------------------------------------------
+# -- copies of the disk ----------------------------------------------------------------------
 
 
-def test_a_real_file_goes_into_memory_as_the_same_file_and_who_reads_it_goes_on(overlay, tmp_path):
+def test_a_real_file_is_copied_once_it_is_opened_and_who_reads_it_goes_on(from_disk, tmp_path):
     real = tmp_path / "a.log"
     real.write_bytes(b"one\n")
-    fd = overlay.open(str(real), os.O_RDONLY)
-    assert overlay.read(fd, 2) == b"on"
-    assert overlay.paths() == []
-    overlay.append(str(real), b"two\n")
+    fd = from_disk.open(str(real), os.O_RDONLY)
+    assert from_disk.read(fd, 2) == b"on"
+    from_disk.append(str(real), b"two\n")
 
-    assert overlay.read(fd, 100) == b"e\ntwo\n"
-    stat, below = overlay.fstat(fd), real.stat()
-    assert (stat.st_dev, stat.st_ino) == (below.st_dev, below.st_ino)
-    assert stat.st_size == 8
-    assert overlay.paths() == [str(real)]
+    assert from_disk.read(fd, 100) == b"e\ntwo\n"
+    assert from_disk.fstat(fd).st_size == 8
+    assert from_disk.paths() == [str(real)]
     assert real.read_bytes() == b"one\n"
 
 
-def test_a_real_file_that_is_removed_is_readable_to_the_end_by_who_has_it_open(overlay, tmp_path):
+def test_a_real_file_that_is_removed_is_readable_to_the_end_by_who_has_it_open(from_disk, tmp_path):
     real = tmp_path / "a.log"
     real.write_bytes(b"one\n")
-    fd = overlay.open(str(real), os.O_RDONLY)
-    overlay.remove(str(real))
+    fd = from_disk.open(str(real), os.O_RDONLY)
+    from_disk.remove(str(real))
 
-    assert not overlay.lexists(str(real))
-    assert overlay.glob(f"{tmp_path}/*") == []
-    assert overlay.fstat(fd).st_nlink == 0
-    assert overlay.read(fd, 100) == b"one\n"
-    overlay.put(str(real), b"new\n")
-    assert overlay.stat(str(real)).st_ino == 1
-    overlay.remove(str(real))
+    assert not from_disk.lexists(str(real))
+    assert from_disk.glob(f"{tmp_path}/*") == []
+    assert from_disk.fstat(fd).st_nlink == 0
+    assert from_disk.read(fd, 100) == b"one\n"
+    from_disk.put(str(real), b"new\n")
+    assert from_disk.stat(str(real)).st_ino == 2
+    from_disk.remove(str(real))
     with pytest.raises(FileNotFoundError):
-        overlay.stat(str(real))
+        from_disk.stat(str(real))
     assert real.read_bytes() == b"one\n"
 
 
-def test_real_links_are_followed_and_a_moved_one_stays_one(overlay, tmp_path):
+def test_real_links_are_followed_and_a_moved_one_stays_one(from_disk, tmp_path):
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "a").write_bytes(b"one\n")
     (tmp_path / "current").symlink_to("logs")
     (tmp_path / "dead").symlink_to(tmp_path / "later")
     (tmp_path / "loop").symlink_to("loop")
-    overlay.append(f"{tmp_path}/current/a", b"two\n")
+    from_disk.append(f"{tmp_path}/current/a", b"two\n")
 
-    assert overlay.content(f"{tmp_path}/logs/a") == b"one\ntwo\n"
-    assert overlay.paths() == [f"{tmp_path}/logs/a"]
-    assert overlay.lexists(f"{tmp_path}/dead")
+    assert from_disk.content(f"{tmp_path}/logs/a") == b"one\ntwo\n"
+    assert from_disk.paths() == [f"{tmp_path}/logs/a"]
+    assert from_disk.lexists(f"{tmp_path}/dead")
     with pytest.raises(FileNotFoundError):
-        overlay.stat(f"{tmp_path}/dead")
-    overlay.put(f"{tmp_path}/dead", b"made\n")
-    assert overlay.content(f"{tmp_path}/later") == b"made\n"
+        from_disk.stat(f"{tmp_path}/dead")
+    from_disk.put(f"{tmp_path}/dead", b"made\n")
+    assert from_disk.content(f"{tmp_path}/later") == b"made\n"
     with pytest.raises(OSError, match="symbolic links") as caught:
-        overlay.stat(f"{tmp_path}/loop")
+        from_disk.stat(f"{tmp_path}/loop")
     assert caught.value.errno == errno.ELOOP
-    overlay.rename(f"{tmp_path}/current", f"{tmp_path}/moved")
-    assert overlay.content(f"{tmp_path}/moved/a") == b"one\ntwo\n"
-    assert overlay.glob(f"{tmp_path}/*/a") == [f"{tmp_path}/logs/a", f"{tmp_path}/moved/a"]
+    from_disk.rename(f"{tmp_path}/current", f"{tmp_path}/moved")
+    assert from_disk.content(f"{tmp_path}/moved/a") == b"one\ntwo\n"
+    assert from_disk.glob(f"{tmp_path}/*/a") == [f"{tmp_path}/logs/a", f"{tmp_path}/moved/a"]
     assert not (tmp_path / "later").exists()
 
 
-def test_pipes_and_devices_of_the_disk_cannot_be_opened(overlay):
+def test_pipes_and_devices_of_the_disk_cannot_be_opened(from_disk):
     for flags in (os.O_RDONLY, os.O_WRONLY):
         with pytest.raises(PermissionError):
-            overlay.open("/dev/null", flags)
+            from_disk.open("/dev/null", flags)
 
 
-def test_a_file_that_appears_on_the_disk_later_is_seen(overlay, tmp_path):
-    path = str(tmp_path / "a")
-    assert overlay.glob(f"{tmp_path}/*") == []
-    assert not overlay.lexists(path)
-    Path(path).write_bytes(b"one\n")
+def test_the_disk_is_copied_as_it_was_at_the_first_look(from_disk, tmp_path):
+    (tmp_path / "later").mkdir()
+    (tmp_path / "a").write_bytes(b"one\n")
+    assert from_disk.glob(f"{tmp_path}/*") == [f"{tmp_path}/a", f"{tmp_path}/later"]
+    assert not from_disk.lexists(f"{tmp_path}/b")
+    assert from_disk.paths() == []
+    for path in ("b", "c", "later/d"):
+        (tmp_path / path).write_bytes(b"two\n")
+    with open(f"{tmp_path}/a", "ab") as real:
+        real.write(b"two\n")
+    assert from_disk.stat(f"{tmp_path}/a").st_size == 4
 
-    assert overlay.glob(f"{tmp_path}/*") == [path]
-    assert overlay.content(path) == b"one\n"
-    assert overlay.stat(path).st_size == 4
+    assert from_disk.content(f"{tmp_path}/a") == b"one\n"
+    assert from_disk.stat(f"{tmp_path}/a").st_size == 4
+    assert from_disk.glob(f"{tmp_path}/**") == [
+        f"{tmp_path}/{name}" for name in ("", "a", "later", "later/d")
+    ]
+    assert from_disk.paths() == [f"{tmp_path}/a"]
 
 
-def test_a_directory_cannot_be_renamed(overlay, tmp_path):
-    (tmp_path / "real").mkdir()
-    overlay.mkdir(f"{tmp_path}/made")
-    for name in ("real", "made"):
-        with pytest.raises(OSError, match="not supported") as caught:
-            overlay.rename(f"{tmp_path}/{name}", f"{tmp_path}/other")
-        assert caught.value.errno == errno.EOPNOTSUPP
-        assert overlay.lexists(f"{tmp_path}/{name}")
+def test_a_real_directory_is_renamed_with_all_that_is_in_it(from_disk, tmp_path):
+    (tmp_path / "logs" / "old").mkdir(parents=True)
+    (tmp_path / "logs" / "old" / "a").write_bytes(b"one\n")
+    from_disk.rename(f"{tmp_path}/logs", f"{tmp_path}/moved")
+    from_disk.mkdir(f"{tmp_path}/logs")
+
+    assert from_disk.content(f"{tmp_path}/moved/old/a") == b"one\n"
+    assert from_disk.entries(f"{tmp_path}/logs") == {}
+    assert (tmp_path / "logs" / "old" / "a").read_bytes() == b"one\n"
 
 
-def test_a_renamed_real_file_is_the_same_file(overlay, tmp_path):
+def test_equal_files_of_the_disk_get_equal_numbers(tmp_path):
+    for name in ("b", "c", "a"):
+        (tmp_path / name).touch()
+    for _ in range(2):
+        files = VirtualFiles(from_disk=True)
+        assert files.entries(str(tmp_path)) == {"a": 1, "b": 2, "c": 3}
+
+
+def test_a_renamed_real_file_is_the_same_file(from_disk, tmp_path):
     real = tmp_path / "a.log"
     real.write_bytes(b"one\n")
-    before = overlay.stat(str(real))
-    overlay.rename(str(real), f"{tmp_path}/a.log.1")
+    before = from_disk.stat(str(real))
+    from_disk.rename(str(real), f"{tmp_path}/a.log.1")
 
-    assert overlay.glob(f"{tmp_path}/*") == [f"{tmp_path}/a.log.1"]
-    assert overlay.content(f"{tmp_path}/a.log.1") == b"one\n"
-    assert overlay.stat(f"{tmp_path}/a.log.1").st_ino == before.st_ino
+    assert from_disk.glob(f"{tmp_path}/*") == [f"{tmp_path}/a.log.1"]
+    assert from_disk.content(f"{tmp_path}/a.log.1") == b"one\n"
+    assert from_disk.stat(f"{tmp_path}/a.log.1").st_ino == before.st_ino
     assert real.read_bytes() == b"one\n"
 
 

@@ -250,8 +250,9 @@ def test_a_file_that_was_saved_with_all_syncs_is_the_old_one_or_the_new_one():
     seen: set[bytes] = set()
     chance = Random(2)
 
-    def look(*_: object) -> None:
+    def look(_: str = "", size: int = 0) -> tuple[int, bool]:
         seen.update(files.crash(chance).content("/s/mark") for _ in range(20))
+        return size, False
 
     files.observe(look, look)
     fd = files.open("/s/mark.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -342,7 +343,7 @@ def test_a_real_file_is_on_the_disk_and_changes_of_it_may_be_lost(tmp_path):
     real.write_bytes(b"one")
     gone = tmp_path / "b"
     gone.write_bytes(b"two")
-    files = VirtualFiles(below=True)
+    files = VirtualFiles(from_disk=True)
     fd = files.open(str(real), os.O_WRONLY | os.O_TRUNC)
     files.write(fd, b"1")
     files.remove(str(gone))

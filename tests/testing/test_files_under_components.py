@@ -8,6 +8,7 @@ import pytest
 
 from tests.components.fakes import FakeDaemon
 from zenactors.components import FileTailer, JsonLinesWriter, Lines, RawWriter
+from zenactors.core.component import set_clock
 from zenactors.errors import ZenDaemonComponentException
 from zenactors.testing.files import VirtualFiles
 
@@ -21,8 +22,10 @@ class Tail:
 
     def __init__(self, files: VirtualFiles, *patterns: str, **options: Any) -> None:
         self.daemon = fake_daemon()
-        self.tailer = FileTailer(patterns=list(patterns), start="beginning", **options)
+        options = {"start": "beginning", "rotate_wait": 0.5, "long_lines": "split", **options}
+        self.tailer = FileTailer(patterns=list(patterns), **options)
         self.tailer.files = files
+        set_clock(self.tailer, self.daemon.clock)
         self.tailer.setup(self.daemon)
 
     def text(self, times: int = 1) -> bytes:
@@ -72,7 +75,7 @@ def test_a_tailer_follows_a_rename_within_its_pattern(files):
     files.append("/log/old/b.log", b"two\n")
 
     assert tail.text(2) == b"two\n"
-    assert tail.tailer.get_state()["files"][0]["path"] == "/log/old/b.log"
+    assert tail.tailer.get_state()["files"][0]["at"] == "/log/old/b.log"
 
 
 def test_a_tailer_begins_again_after_truncation(files):
@@ -152,10 +155,10 @@ def test_a_missing_directory_is_reported_as_on_the_disk(files):
         written(files, RawWriter(path="/no/such/out"))
 
 
-def test_a_writer_on_an_overlay_leaves_the_real_file_alone(overlay, tmp_path):
+def test_a_writer_on_a_copy_leaves_the_real_file_alone(from_disk, tmp_path):
     real = tmp_path / "out"
     real.write_bytes(b"old\n")
-    written(overlay, RawWriter(path=str(real)), Lines("f", 0, b"a\n"))
+    written(from_disk, RawWriter(path=str(real)), Lines("f", 0, b"a\n"))
 
-    assert overlay.content(str(real)) == b"old\na\n"
+    assert from_disk.content(str(real)) == b"old\na\n"
     assert real.read_bytes() == b"old\n"

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from zenactors.components._glob import expand
+from zenactors.components._mounts import is_network
+from zenactors.components._watch import Watch, open_watch
 from zenactors.core.daemon_api import Daemon
 
 STANDARD_OUTPUT = 1  # its descriptor, unless the program replaced `sys.stdout`
@@ -41,6 +43,10 @@ class Files(Protocol):
 
     def read(self, fd: int, size: int, /) -> bytes:
         """Read up to `size` bytes; fewer are returned only at the end of the file."""
+        ...
+
+    def pread(self, fd: int, size: int, offset: int, /) -> bytes:
+        """Read as `read` does, but from `offset` on; the position stays as it is."""
         ...
 
     def write(self, fd: int, data: bytes | memoryview, /) -> int:
@@ -84,6 +90,31 @@ class Files(Protocol):
 
     def lexists(self, path: str, /) -> bool:
         """Return True if a path exists, even as a broken link."""
+        ...
+
+    def realpath(self, path: str, /) -> str:
+        """Return the absolute path without links and dots, as `os.path.realpath` does."""
+        ...
+
+    def entries(self, path: str, /) -> dict[str, int]:
+        """Return the names in a directory, in any order, and the inode behind each.
+
+        A link counts itself. At a mount point, the inode is that of the directory below.
+        """
+        ...
+
+    def is_network(self, path: str, /) -> bool:
+        """Return True if other machines may change the file without a hint to a `Watch` here."""
+        ...
+
+    def watch(self) -> Watch | None:
+        """Return hints of changes in directories; None if there are none to be had here.
+
+        The caller closes it.
+
+        Raises:
+            OSError: The system gives no more of them.
+        """
         ...
 
     def rename(self, old: str, new: str, /) -> None:
@@ -137,6 +168,7 @@ class SystemFiles:
     open = staticmethod(os.open)
     close = staticmethod(os.close)
     read = staticmethod(os.read)
+    pread = staticmethod(os.pread)
     write = staticmethod(os.write)
     lseek = staticmethod(os.lseek)
     ftruncate = staticmethod(os.ftruncate)
@@ -147,6 +179,8 @@ class SystemFiles:
     rename = staticmethod(os.rename)
     remove = staticmethod(os.remove)
     lexists = staticmethod(os.path.lexists)
+    is_network = staticmethod(is_network)
+    watch = staticmethod(open_watch)
     set_blocking = staticmethod(os.set_blocking)
 
     glob = staticmethod(expand)
@@ -154,6 +188,15 @@ class SystemFiles:
     def mkdir(self, path: str, mode: int = 0o777) -> None:
         """Make a directory and the missing ones above it, if it does not exist."""
         os.makedirs(path, mode, exist_ok=True)  # noqa: PTH103 - as all else here
+
+    def realpath(self, path: str) -> str:
+        """Return the absolute path without links and dots."""
+        return os.path.realpath(path)
+
+    def entries(self, path: str) -> dict[str, int]:
+        """List a directory, with the inode that it has for each name."""
+        with os.scandir(path) as found:
+            return {entry.name: entry.inode() for entry in found}
 
     def lock(self, fd: int) -> None:
         """Take the file's `flock`, which a process loses however it ends."""

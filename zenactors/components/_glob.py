@@ -11,22 +11,52 @@ import errno
 import fnmatch
 import os
 import re
+import stat as stat_bits
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 _MAGIC = re.compile(r"[*?[]").search
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR}
 
 
-def expand(pattern: str, unreadable: dict[str, OSError] | None = None) -> list[str]:
+class Entry(Protocol):
+    """An entry of a directory, as `os.scandir` gives it."""
+
+    @property
+    def name(self) -> str:
+        """The name in the directory."""
+        ...
+
+    def is_dir(self) -> bool:
+        """Return True if it is a directory, or a link to one."""
+        ...
+
+    def is_symlink(self) -> bool:
+        """Return True if it is a link."""
+        ...
+
+
+def expand(
+    pattern: str,
+    unreadable: dict[str, OSError] | None = None,
+    *,
+    lexists: Callable[[str], bool] = os.path.lexists,
+    stat: Callable[[str], os.stat_result] = os.stat,
+    scandir: Callable[[str], AbstractContextManager[Iterable[Entry]]] | None = None,
+) -> list[str]:
     """Return the paths that match, spelled as the pattern is, each once, in no order.
 
     Args:
         pattern: `**` matches directories of any depth; hidden names match only hidden patterns.
         unreadable: Gets the error of each directory that could not be read.
+        lexists: Tells as `os.path.lexists` does; with `stat` and `scandir` the files to search.
+        stat: Describes a file as `os.stat` does.
+        scandir: Lists a directory as `os.scandir` does.
     """
     root = pattern[: len(pattern) - len(pattern.lstrip("/"))]
-    search = _Search({} if unreadable is None else unreadable)
+    search = _Search({} if unreadable is None else unreadable, lexists, stat, scandir or os.scandir)
     parts = pattern.removeprefix(root).split("/")
     return list(dict.fromkeys(search.below(root, parts)))
 
@@ -36,10 +66,22 @@ class _Search:
 
     Args:
         unreadable: Gets the error of each directory that could not be read.
+        lexists: As for `expand`.
+        stat: As for `expand`.
+        scandir: As for `expand`.
     """
 
-    def __init__(self, unreadable: dict[str, OSError]) -> None:
+    def __init__(
+        self,
+        unreadable: dict[str, OSError],
+        lexists: Callable[[str], bool],
+        stat: Callable[[str], os.stat_result],
+        scandir: Callable[[str], AbstractContextManager[Iterable[Entry]]],
+    ) -> None:
         self._unreadable = unreadable
+        self._lexists = lexists
+        self._stat = stat
+        self._scandir = scandir
 
     def below(self, base: str, parts: list[str]) -> Iterator[str]:
         """Yield the paths below a directory that match the parts of a pattern.
@@ -59,7 +101,7 @@ class _Search:
                     yield from self.below(f"{base}{name}/", rest)
         elif rest:
             yield from self.below(f"{base}{part}/", rest)
-        elif os.path.lexists(base + part) and base + part:
+        elif base + part and self._lexists(base + part):
             yield base + part
 
     def _at_any_depth(self, base: str, rest: list[str]) -> Iterator[str]:
@@ -67,7 +109,7 @@ class _Search:
         repeated = rest[:1] == ["**"]
         while rest[:1] == ["**"]:
             rest = rest[1:]
-        if base and not rest and os.path.isdir(base):  # noqa: PTH112 - the path stays as it is spelled
+        if base and not rest and self._is_directory(base):
             yield base
         for directory in self._walk(base):
             if rest:
@@ -91,7 +133,7 @@ class _Search:
         while found or behind_links:
             directory = (found or behind_links).popleft()
             try:
-                stat = os.stat(directory or ".")  # noqa: PTH116 - the path stays as it is spelled
+                stat = self._stat(directory or ".")
             except OSError as cause:
                 self._note(directory, cause)
                 continue
@@ -104,9 +146,15 @@ class _Search:
                     queue = behind_links if entry.is_symlink() else found
                     queue.append(f"{directory}{entry.name}/")
 
-    def _entries(self, directory: str) -> list[os.DirEntry[str]]:
+    def _is_directory(self, path: str) -> bool:
         try:
-            with os.scandir(directory or ".") as entries:
+            return stat_bits.S_ISDIR(self._stat(path).st_mode)
+        except (OSError, ValueError):
+            return False
+
+    def _entries(self, directory: str) -> list[Entry]:
+        try:
+            with self._scandir(directory or ".") as entries:
                 return list(entries)
         except OSError as cause:
             self._note(directory, cause)
@@ -117,7 +165,7 @@ class _Search:
             self._unreadable[directory.rstrip("/") or "/"] = cause
 
 
-def _is_directory(entry: os.DirEntry[str]) -> bool:
+def _is_directory(entry: Entry) -> bool:
     try:
         return entry.is_dir()
     except OSError:

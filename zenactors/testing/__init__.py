@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from zenactors.testing.faults import Fault as Fault
     from zenactors.testing.faults import InjectedCrash as InjectedCrash
     from zenactors.testing.faults import Kill as Kill
+    from zenactors.testing.faults import LostSync as LostSync
     from zenactors.testing.faults import PowerFailure as PowerFailure
     from zenactors.testing.faults import ProcessCrashed as ProcessCrashed
+    from zenactors.testing.faults import ShortWrite as ShortWrite
     from zenactors.testing.files import VirtualFiles as VirtualFiles
     from zenactors.testing.harness import Harness as Harness
     from zenactors.testing.probe import ANY as ANY
@@ -42,7 +44,8 @@ else:
             "_simulator.hub": "EndlessMotionError NothingMovesError",
             "_trace.log_capture": "LogRecord",
             "crashes": "nothing_lost",
-            "faults": "ClockJump Crash Delay Fault InjectedCrash Kill PowerFailure ProcessCrashed",
+            "faults": "ClockJump Crash Delay Fault InjectedCrash Kill LostSync PowerFailure"
+            " ProcessCrashed ShortWrite",
             "files": "VirtualFiles",
             "harness": "Harness",
             "probe": "ANY Probe Received",

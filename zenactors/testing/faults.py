@@ -24,6 +24,7 @@ from zenactors.errors import ConfigurationError, did_you_mean
 
 Point = Literal["callback", "timer", "setup", "reconfigure", "teardown", "time", "step", "file"]
 POINTS = get_args(Point)
+FILE_QUERIES = ("pread", "stat", "fstat", "entries", "watch")  # `watch` is its method `add`
 FILE_CALLS = (
     "open",
     "read",
@@ -33,6 +34,7 @@ FILE_CALLS = (
     "rename",
     "remove",
     "mkdir",
+    *FILE_QUERIES,
 )
 _HOOKS: dict[str, Point | None] = {
     "setup": "setup",
@@ -152,10 +154,55 @@ class Kill(Fault):
     def _may_be_at(self, point: Literal["step", "file"]) -> bool:
         return True
 
+    def fits(self, point: Point, component: str, event: Any) -> bool:
+        """Return True if the process may die here; in calls that change nothing only if named."""
+        if self.event is None and event in FILE_QUERIES and point == "file":
+            return False
+        return super().fits(point, component, event)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PowerFailure(Kill):
     """Cut the power: memory is lost, and what was not synced is kept, torn or lost, by chance."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IncompleteCall(Fault):
+    """A call of the files that succeeds, but does less."""
+
+    point: Point = "file"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        only = type(self).event
+        if (self.point, self.event) != ("file", only):
+            raise ValueError(
+                f"A {type(self).__name__} happens in the call {only!r} of the files alone: leave"
+                " out point= and event=."
+            )
+
+    def _may_be_at(self, point: Literal["step", "file"]) -> bool:
+        return point == "file"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShortWrite(IncompleteCall):
+    """Write only the first bytes, at least one, and return how many. The seed chooses.
+
+    It happens in the call `write` of virtual files.
+    """
+
+    event: Any = "write"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LostSync(IncompleteCall):
+    """Return from an `fsync` as usual, but sync nothing: a `PowerFailure` may lose the data.
+
+    It happens in the call `fsync` of virtual files. The next one syncs the data.
+    """
+
+    event: Any = "fsync"
 
 
 class ProcessCrashed(BaseException):
@@ -237,7 +284,8 @@ class Faults:
         for fault in self._faults:
             if not isinstance(fault, Fault):
                 raise TypeError(
-                    f"faults must be Crash, Delay, ClockJump, Kill or PowerFailure, not {fault!r}."
+                    "faults must be Crash, Delay, ClockJump, Kill, PowerFailure, ShortWrite or"
+                    f" LostSync, not {fault!r}."
                 )
         self._rng = rng
         self._clock = clock
@@ -272,15 +320,23 @@ class Faults:
                     f"{fault} never happens: no component handles {fault.event!r}{hint}"
                 )
 
-    def at(self, point: Point, component: str, event: Any = None, daemon: Any = None) -> None:
-        """Let the faults of a point happen: wait for a `Delay`, raise the error of a `Crash`."""
+    def at(
+        self, point: Point, component: str, event: Any = None, daemon: Any = None
+    ) -> list[Fault]:
+        """Let the faults of a point happen: wait for a `Delay`, raise the error of a `Crash`.
+
+        Returns:
+            Those that have happened.
+        """
         # All are counted before the first one happens, because a crash ends the loop.
-        for fault in [
+        due = [
             fault
             for number, fault in enumerate(self._faults)
             if fault.fits(point, component, event) and self._is_due(number, fault)
-        ]:
+        ]
+        for fault in due:
             self._happen(fault, component, daemon)
+        return due
 
     def _is_due(self, number: int, fault: Fault) -> bool:
         if fault.nth is None:
@@ -303,6 +359,10 @@ class Faults:
                 self._note(component, in_words(fault))
                 assert self.kill is not None
                 self.kill(fault)
+            case ShortWrite():
+                self._note(component, "short write")
+            case LostSync():
+                self._note(component, "fsync is lost")
             case Crash(error=error):
                 cause = error() if isinstance(error, type) else error
                 self._note(component, f"crash: {cause!r}")

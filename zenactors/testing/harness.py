@@ -31,8 +31,10 @@ from zenactors.testing.faults import (
     Faults,
     InjectedCrash,
     Kill,
+    LostSync,
     PowerFailure,
     ProcessCrashed,
+    ShortWrite,
     in_words,
 )
 from zenactors.testing.files import VirtualFiles
@@ -240,6 +242,8 @@ class Harness:
         self._dispatcher.set_done()  # ends loops on daemon.wait(), even those that catch all errors
         self._hub.close()
         self._dispatcher.release_state()
+        if self._files is not None:
+            self._files.close_watches()
         self._interrupts.close()
         self._logs.close()
 
@@ -509,12 +513,19 @@ class Harness:
         if self._faults.any_at("file"):
             self.files.observe(self._file_called, self._die)
 
-    def _file_called(self, call: str, size: int) -> int | None:
+    def _file_called(self, call: str, size: int) -> tuple[int, bool]:
         task = self._hub.current
         if task is None or self._crash is not None:
-            return None  # the test itself, or what is left of the process
-        self._faults.at("file", self._runtime.recorder.who(task.number), call)
-        return None if self._crash is None else self._chance.randint(0, size)
+            return size, False  # the test itself, or what is left of the process
+        happened = self._faults.at("file", self._runtime.recorder.who(task.number), call)
+        if self._crash is not None:
+            return self._chance.randint(0, size), True
+        for fault in happened:
+            if isinstance(fault, ShortWrite):
+                size = max(1, self._chance.randrange(size))
+            elif isinstance(fault, LostSync):
+                size = 0
+        return size, False
 
     def _kill(self, fault: Kill) -> None:
         if self._crash is None:

@@ -48,8 +48,8 @@ class Scenario:
         drive: Plays the world outside: called with the started `Harness`, as another thread.
             None: the daemon runs until it ends by itself, or for `seconds`.
         check: Called with the `Harness` after the stop; raises if something is wrong.
-        files: Contents by path of files that the stock components read. They read all other
-            files from the disk. Nothing is written to the disk.
+        files: Contents by path of files that the stock components read. Other files are copied
+            from the disk when they are first used. Nothing is written to the disk.
         faults: Faults on purpose. An event that died of an `InjectedCrash` is no failure.
         seconds: Virtual seconds to run, if there is no `drive`.
         status: The exit status that a `ZenDaemon` must end with.
@@ -173,7 +173,7 @@ def simulate(
     """
     __tracebackhide__ = True
     scenario = _scenario(build, options)
-    files = VirtualFiles(below=True)
+    files = VirtualFiles(from_disk=True)
     for path, content in scenario.files.items():
         files.put(path, content)
     harness = Harness(

@@ -138,7 +138,7 @@ class Hub:
         self.moves = 0
         self.closing = False
         self.passed: Callable[[float], None] | None = None
-        self.moving: Callable[[Task], None] | None = None
+        self.moving: Callable[[Task], object] | None = None
         self.look: Callable[[], bool] | None = None
         self.call_waits: Callable[[], None] = lambda: None
         self._outside = greenlet.getcurrent()

@@ -93,15 +93,11 @@ def interrupted(
 
 def code_of(callback: Any) -> CodeType | None:
     """Return the code within a callback's wrappers; None if it may not be interrupted."""
-    function = getattr(callback, "__func__", callback)
-    try:
-        code = _code_within(function)
-    except TypeError:  # a callable object without a hash
-        code = _code_within.__wrapped__(function)
+    # Not cached by the callback: that would keep all that a dead process had, descriptors too.
+    code = _code_within(getattr(callback, "__func__", callback))
     return None if code is None or _home(code) is None else code
 
 
-@functools.lru_cache(maxsize=1024)  # called at every tick of every timer
 def _code_within(callback: Any) -> CodeType | None:
     inner = inspect.unwrap(callback)
     while isinstance(inner, functools.partial):

@@ -178,6 +178,6 @@ short = Scenario(
     check=scenario.check,
     files={GIVEN: scenario.files[GIVEN], f"{OUT}/.keep": ""},
     state_dir=f"{STATE}/of/lines",
-    kills=1,
+    kills=2,
     power_failures=1,
 )

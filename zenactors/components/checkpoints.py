@@ -12,10 +12,13 @@ from zenactors.core.tokens import TokenOutcome
 from zenactors.errors import EXIT_GAVE_UP, ProcessDiedError, StateStoreError
 
 if TYPE_CHECKING:
+    from zenactors.core.clock import Clock
     from zenactors.core.daemon_api import Cancellable, Daemon, Store
 
 ON_FAILED = ("go-on", "hold", "stop")
 MOST_LEFT = 3  # times that components may leave an event undone before it is a dead letter
+_FIRST_SAVE = 0.1  # seconds after the first event has ended
+_REST = 20  # times as long as the last save took, until the next one
 _SIMPLE = (int, str)  # are JSON values without a closer look
 _KNOWN = {"positions", "careful", "data"}
 
@@ -36,12 +39,15 @@ class Checkpoints:
 
     An event is delivered at least once: what is behind the saved checkpoint when the process ends
     is scheduled again in the next run. The checkpoint moves when an event, and all before it, are
-    done. It is saved when a quarter of `bound` is done, after `save_interval`, and at `close`. If a
-    save fails, that is logged, and the source is full until one succeeds.
+    done. It is saved when a quarter of `bound` is done, after an interval, and at `close`. The
+    first interval is 0.1 s, and each is twice the one before, up to `save_interval`. If a save
+    fails, that is logged, and the source is full until one succeeds.
 
-    After two processes in a row that ended uncleanly and without progress, the third one hands the
-    events over one at a time, and saves which one it is. If the process dies of it, the next one
-    makes it a dead letter, with a `ProcessDiedError`, and goes on behind it.
+    After two processes in a row that ended uncleanly and in which the saved checkpoint has not
+    moved, the third one hands the events over one at a time, and saves which one it is. If the
+    process dies of it, the next one hands it over alone once more. If that one dies of it too, the
+    event becomes a dead letter, with a `ProcessDiedError`, and the source goes on behind it. So
+    a kill from outside makes no event a dead letter, unless two hit the same one.
 
     Args:
         daemon: What `setup` gets.
@@ -49,12 +55,19 @@ class Checkpoints:
             `daemon.state_store()`.
         bound: How many events may be handed over and not behind a saved checkpoint: as many may
             come twice.
-        save_interval: Seconds until a checkpoint that has moved is saved at the latest.
+        save_interval: Seconds until a checkpoint that has moved is saved at the latest, unless
+            saves take long; see `clock`.
         on_failed: An event became a dead letter. `"go-on"`: the checkpoint moves on, because the
             letter has the event. `"hold"`: it stays before the event, which comes again in the next
             run; the source goes on until it is full. `"stop"`: as `"hold"`, and the daemon stops,
             with status 76.
         on_room: Called without arguments when the source was full, and may read again.
+        collect: Called without arguments before each save: what it returns becomes `data`.
+        together: Count the unclean ends for all keys together, and go carefully with all. So a
+            source of many keys saves once before its first event, and not once for each key.
+        clock: Measures how long saves take: the interval is at least 20 times that, so that they
+            do not take more than a twentieth of the time. With it, a daemon that is to end when it
+            is idle saves after an interval, too. Default: neither.
 
     Raises:
         ConfigurationError: There is no `state_dir`.
@@ -73,6 +86,9 @@ class Checkpoints:
         save_interval: float = 1.0,
         on_failed: Literal["go-on", "hold", "stop"] = "go-on",
         on_room: Callable[[], object] | None = None,
+        collect: Callable[[], Any] | None = None,
+        together: bool = False,
+        clock: Clock | None = None,
     ) -> None:
         if bound < 1:
             raise ValueError(f"bound must be at least 1, not {bound!r}.")
@@ -84,27 +100,34 @@ class Checkpoints:
         self._daemon = daemon
         self._store = daemon.state_store() if store is None else store
         self._save_interval = save_interval
+        self._interval = min(_FIRST_SAVE, save_interval)
+        self._least_interval = 0.0
+        self._clock = clock
+        self._saved_at = 0.0 if clock is None else clock.monotonic()
         self._on_failed = on_failed
         self._on_room = on_room
+        self._collect = collect
         self._was_full = False
         self._saves_fail = False
         self._timer: Cancellable | None = None
         self._is_closed = False
-        self._flow = self._make_flow(bound)
+        self._flow = self._make_flow(bound, together=together)
 
-    def _make_flow(self, bound: int) -> CheckpointFlow:
+    def _make_flow(self, bound: int, *, together: bool) -> CheckpointFlow:
         stored = self._store.value
         continued = self._store.generation > 1
         effects = _Effects(self)
         try:
             if stored is not None and not stored.keys() <= _KNOWN:
                 raise ValueError("other keys")
-            return CheckpointFlow(stored, effects, bound=bound, continued=continued)
+            return CheckpointFlow(
+                stored, effects, bound=bound, continued=continued, together=together
+            )
         except (AttributeError, KeyError, TypeError, ValueError):
             self._daemon.logger.warning(
                 "The state store holds something else than checkpoints: the source begins anew"
             )
-            return CheckpointFlow(None, effects, bound=bound)
+            return CheckpointFlow(None, effects, bound=bound, together=together)
 
     # --- for the source -------------------------------------------------------------------------
 
@@ -132,7 +155,33 @@ class Checkpoints:
         self._flow.is_dirty = True
         self._plan_save()
 
-    def schedule(self, event: Any, args: Any, position: Any, *, key: str = "") -> None:
+    def changed(self) -> None:
+        """Let what `collect` returns be saved soon: it has changed."""
+        self._flow.is_dirty = True
+        self._plan_save()
+
+    def begin(self, position: Any, *, key: str = "") -> None:
+        """Set the position of a key that has none: everything before it counts as done.
+
+        It is saved with the next checkpoint. If the key has a position, nothing changes. The
+        position is any JSON value.
+        """
+        if self._flow.begin(key, position):
+            self._plan_save()
+
+    def is_careful(self, key: str = "") -> bool:
+        """Return True if events of a key are handed over one at a time: make them small."""
+        return self._flow.is_careful(key)
+
+    def schedule(
+        self,
+        event: Any,
+        args: Any,
+        position: Any,
+        *,
+        key: str = "",
+        on_done: Callable[[TokenOutcome], object] | None = None,
+    ) -> None:
         """Hand an event over, or keep it until that may be done. Returns at once, or after a save.
 
         If the source is full, the event waits, and so do all that come after it. Once the daemon
@@ -145,6 +194,8 @@ class Checkpoints:
             position: Where to go on once this event, and all before it, are done: any JSON value.
                 No two events of a key have the same.
             key: Which of the source's positions it is, if it has several: of each file one, say.
+            on_done: Called with the outcome, in the own thread, once the event has ended for good
+                in this run. A stop that leaves it undone is no such end.
 
         Raises:
             UnknownEventError: No component handles the event.
@@ -156,7 +207,7 @@ class Checkpoints:
             raise RuntimeError("These checkpoints are closed: schedule before teardown.")
         if type(position) not in _SIMPLE:
             json.dumps(position, allow_nan=False)  # now, and not at a save
-        self._flow.add(Item(key, event, args, position))
+        self._flow.add(Item(key, event, args, position, on_done))
         self._go_on()
 
     def forget(self, key: str) -> None:
@@ -212,6 +263,10 @@ class Checkpoints:
         cause = ProcessDiedError(times)
         self._daemon.dead_letter(item.event, item.args, cause, position=item.position)
 
+    def _gave_up(self, item: Item) -> None:
+        if item.on_done is not None:
+            item.on_done(TokenOutcome.FAILED)
+
     def _ended(self, item: Item, outcome: TokenOutcome) -> None:
         if outcome is TokenOutcome.LEFT:
             # No dead letter has it. If the daemon stops, it is as if it had not ended: the event
@@ -232,7 +287,11 @@ class Checkpoints:
             if not done:
                 self._hold(item)
         self._flow.ended(item, done=done)
-        self._flow.save_if_due()
+        if item.on_done is not None:
+            item.on_done(outcome)
+        if self._flow.save_if_due() and self._is_overdue():
+            self._flow.save()
+            self._lengthen_interval()
         self._go_on()
 
     def _hold(self, item: Item) -> None:
@@ -251,6 +310,9 @@ class Checkpoints:
     # --- saving -----------------------------------------------------------------------------------
 
     def _save(self, stored: dict[str, Any]) -> bool:
+        if self._collect is not None:
+            stored["data"] = self._flow.data = self._collect()
+        begin = 0.0 if self._clock is None else self._clock.monotonic()
         try:
             self._store.save(stored)
         except StateStoreError as cause:
@@ -258,6 +320,9 @@ class Checkpoints:
                 self._daemon.logger.error("%s Trying again until it works.", cause)  # noqa: TRY400 - of the system's doing
             self._saves_fail = True
             return False
+        if self._clock is not None:
+            self._saved_at = self._clock.monotonic()
+            self._least_interval = _REST * (self._saved_at - begin)
         if self._saves_fail:
             self._saves_fail = False
             self._daemon.logger.info("Checkpoints are saved again")
@@ -268,11 +333,23 @@ class Checkpoints:
         # end when it is idle saves at its end instead, unless something waits for the save.
         wanted = self._flow.is_dirty and (not self._daemon.exit_when_idle or self._saves_fail)
         if wanted and self._timer is None and not self._is_closed:
-            self._timer = self._daemon.io.call_later(self._save_interval, self._save_is_due)
+            seconds = max(self._interval, self._least_interval)
+            self._timer = self._daemon.io.call_later(seconds, self._save_is_due)
 
     def _save_is_due(self, _daemon: Any) -> None:
         self._timer = None
+        self._lengthen_interval()
         self.save()
+
+    def _lengthen_interval(self) -> None:
+        self._interval = min(2 * self._interval, self._save_interval)
+
+    def _is_overdue(self) -> bool:
+        """Return True if no timer saves, and the interval is over."""
+        if self._timer is not None or self._clock is None:
+            return False
+        seconds = max(self._interval, self._least_interval)
+        return self._clock.monotonic() - self._saved_at >= seconds
 
     def _stop_timer(self) -> None:
         timer, self._timer = self._timer, None
@@ -287,6 +364,7 @@ class _Effects:
         self.save = checkpoints._save  # noqa: SLF001 - this module's own
         self.hand_over = checkpoints._hand_over  # noqa: SLF001
         self.give_up = checkpoints._give_up  # noqa: SLF001
+        self.gave_up = checkpoints._gave_up  # noqa: SLF001
         self._logger = checkpoints._daemon.logger  # noqa: SLF001
 
     def goes_carefully(self, key: str, times: int) -> None:

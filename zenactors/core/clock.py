@@ -28,6 +28,10 @@ class SystemClock:
     time = staticmethod(_time.time)
     monotonic = staticmethod(_time.monotonic)
 
+    def cpu_time(self) -> float:
+        """Return the CPU seconds that the process has used. Other clocks need not have it."""
+        return _time.process_time()
+
 
 class VirtualClock:
     """A clock that moves only by `advance` and `step`. Thread: one.

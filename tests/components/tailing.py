@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from zenactors.components import FileTailer, Lines
 from zenactors.components._files import SYSTEM_FILES
+from zenactors.core.component import set_clock
 
 from .fakes import FakeDaemon
 
@@ -23,12 +25,14 @@ class Tail:
     def __init__(self, *patterns, exit_when_idle=False, **options) -> None:
         self.daemon = fake_daemon(exit_when_idle=exit_when_idle)
         options.setdefault("start", "beginning")
+        options.setdefault("rotate_wait", 0.5)
         self.tailer = FileTailer(patterns=[str(pattern) for pattern in patterns], **options)
+        set_clock(self.tailer, self.daemon.clock)
         self.tailer.setup(self.daemon)
 
     def poll(self, times: int = 1) -> list[Lines]:
         self.daemon.poll(self.tailer, times)
-        return list(self.daemon.take())
+        return [unidentified(lines) for lines in self.daemon.take()]
 
     def text(self, times: int = 1) -> bytes:
         return b"".join(lines.data for lines in self.poll(times))
@@ -37,7 +41,7 @@ class Tail:
         self.daemon.done = True
         self.daemon.schedule("stop")
         self.daemon.drain(self.tailer)
-        return list(self.daemon.take())
+        return [unidentified(lines) for lines in self.daemon.take()]
 
     def run(self) -> bytes:
         self.daemon.run_until_ended(self.tailer)
@@ -45,6 +49,11 @@ class Tail:
 
     def count(self, key: str) -> int:
         return int(self.tailer.statistics_cur.get(key, 0))
+
+
+def unidentified(lines: Lines) -> Lines:
+    """Without what is different in each run."""
+    return dataclasses.replace(lines, file_id="")
 
 
 def append(path, data: bytes) -> None:
@@ -69,7 +78,7 @@ def open_handles() -> int:
 
 
 def fail_reads(monkeypatch):
-    def failing(fd, count):
+    def failing(fd, count, offset):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(SYSTEM_FILES, "read", failing)
+    monkeypatch.setattr(SYSTEM_FILES, "pread", failing)

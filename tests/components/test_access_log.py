@@ -165,11 +165,13 @@ def test_a_chain_goes_on_with_records_and_stops_without():
 def test_the_source_is_added_on_request_with_the_right_offsets():
     first, bad = f"{COMMON}\n".encode(), b"bad\n"
     parser = AccessLogParser(add_source=True)
-    _, records = parser.cbk_event_lines(DAEMON, Lines("f", 1000, first + bad + first))
+    lines = Lines("f", 1000, first + bad + first, file_id="i", generation=2)
+    _, records = parser.cbk_event_lines(DAEMON, lines)
 
-    assert [(record["file"], record["offset"]) for record in records] == [
-        ("f", 1000),
-        ("f", 1000 + len(first) + len(bad)),
+    keys = ("file", "offset", "id", "generation")
+    assert [tuple(record[key] for key in keys) for record in records] == [
+        ("f", 1000, "i", 2),
+        ("f", 1000 + len(first) + len(bad), "i", 2),
     ]
     assert "file" not in parse(COMMON, add_source=True)[1][0]
 

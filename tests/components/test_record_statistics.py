@@ -77,7 +77,7 @@ def test_it_logs_at_its_interval(logged):
     statistics = Statistics(by=[], interval=5)
     statistics.setup(daemon)
     assert [timer.every for timer in daemon.io.active] == [5.0]
-    daemon.fire()
+    daemon.fire(5.0)
     statistics.teardown(daemon)
 
     assert len(logged.of("INFO")) == 1

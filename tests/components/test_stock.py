@@ -17,12 +17,16 @@ COMPONENTS = [
     for name in stock.__all__
     if isinstance(value := getattr(stock, name), type) and issubclass(value, ZenDaemonComponent)
 ]
-REQUIRED = {"FileTailer": {"patterns": ["x"]}, "Statistics": {"by": ["x"]}}
+REQUIRED: dict[str, dict[str, typing.Any]] = {
+    "FileTailer": {"patterns": ["x"]},
+    "RegexParser": {"pattern": "(?P<x>.)"},
+    "Statistics": {"by": ["x"]},
+}
 
 
 def test_all_is_sorted_and_complete():
     assert stock.__all__ == sorted(stock.__all__)
-    assert len(COMPONENTS) == 5
+    assert len(COMPONENTS) == 9
 
 
 @pytest.mark.parametrize("cls", COMPONENTS)
@@ -57,6 +61,7 @@ def test_the_state_is_json(cls):
         (stock.FileTailer, "patterns"),
         (stock.FileTailer, "exclude"),
         (stock.AccessLogParser, "rejects"),
+        (stock.RegexParser, "rejects"),
         (stock.JsonLinesWriter, "path"),
         (stock.RawWriter, "path"),
     ],

@@ -14,11 +14,15 @@ from hypothesis import strategies as st
 from zenactors.components._files import SYSTEM_FILES
 from zenactors.components._glob import expand
 from zenactors.components.tail.discovery import discover
-from zenactors.components.tail.identity import Fate, fate_of, identity_of
+from zenactors.components.tail.identity import Identities
 
 
 def paths(*patterns) -> list[str]:
-    return list(discover([str(pattern) for pattern in patterns], SYSTEM_FILES).stats)
+    return list(
+        discover(
+            [str(pattern) for pattern in patterns], SYSTEM_FILES, Identities(SYSTEM_FILES)
+        ).stats
+    )
 
 
 def test_globs_find_files_sorted_and_at_any_depth(tmp_path):
@@ -66,10 +70,13 @@ def test_a_directory_that_cannot_be_read_is_an_error_of_the_search(tmp_path, mon
 
     monkeypatch.setattr(os, "scandir", scandir)
     for pattern in ("**/*.log", "*/*.log"):
-        found = discover([f"{tmp_path}/{pattern}"], SYSTEM_FILES)
+        found = discover([f"{tmp_path}/{pattern}"], SYSTEM_FILES, Identities(SYSTEM_FILES))
         assert list(found.stats) == [f"{tmp_path}/b/y.log"]
         assert list(found.unreadable) == [f"{tmp_path}/a"]
-    assert discover([f"{tmp_path}/none/*.log"], SYSTEM_FILES).unreadable == {}
+    assert (
+        discover([f"{tmp_path}/none/*.log"], SYSTEM_FILES, Identities(SYSTEM_FILES)).unreadable
+        == {}
+    )
 
 
 NAMES = st.sampled_from(["a", "b", ".h", "a.log", "ab"])
@@ -97,7 +104,7 @@ def test_two_paths_to_one_file_are_one_file(tmp_path):
     (tmp_path / "hard").hardlink_to(tmp_path / "a")
     (tmp_path / "soft").symlink_to(tmp_path / "a")
 
-    found = discover([str(tmp_path / "*")], SYSTEM_FILES)
+    found = discover([str(tmp_path / "*")], SYSTEM_FILES, Identities(SYSTEM_FILES))
 
     assert len(found.stats) == 3
     assert list(found.paths.values()) == [str(tmp_path / "a")]
@@ -106,26 +113,9 @@ def test_two_paths_to_one_file_are_one_file(tmp_path):
 def test_a_named_file_that_is_missing_is_an_error_and_a_dead_link_in_a_glob_is_not(tmp_path):
     (tmp_path / "dead").symlink_to(tmp_path / "nowhere")
 
-    found = discover([str(tmp_path / "missing"), str(tmp_path / "*")], SYSTEM_FILES)
+    found = discover(
+        [str(tmp_path / "missing"), str(tmp_path / "*")], SYSTEM_FILES, Identities(SYSTEM_FILES)
+    )
 
     assert found.stats == {}
     assert list(found.errors) == [str(tmp_path / "missing")]
-
-
-def test_the_fate_of_a_file_is_derived_from_its_handle_and_its_path(tmp_path):
-    path, other = tmp_path / "a", tmp_path / "b"
-    path.write_bytes(b"12345")
-    other.touch()
-    with path.open("rb") as file:
-
-        def fate(at_path, offset=5):
-            return fate_of(os.fstat(file.fileno()), at_path, offset)
-
-        assert fate(path.stat()) is Fate.SAME
-        assert fate(path.stat(), offset=6) is Fate.TRUNCATED
-        assert fate(other.stat()) is Fate.REPLACED
-        assert identity_of(path.stat()) != identity_of(other.stat())
-        path.rename(tmp_path / "c")
-        assert fate(None) is Fate.MOVED
-        (tmp_path / "c").unlink()
-        assert fate(None) is Fate.VANISHED

@@ -1,184 +1,142 @@
+"""One open file: blocks, the end, and what was written anew."""
+
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zenactors.components._files import SYSTEM_FILES
-from zenactors.components.tail.lines import Lines
-from zenactors.components.tail.reader import BLOCK_BYTES, FileReader
-
-LIMIT = 8
+from zenactors.components.tail.identity import Identities, fingerprint_of, mark_of
+from zenactors.components.tail.reader import (
+    LARGEST_BLOCK,
+    SMALLEST_BLOCK,
+    FileReader,
+    RewrittenError,
+    has_false_size,
+    open_file,
+)
 
 
 @pytest.fixture
 def open_reader(tmp_path):
     readers: list[FileReader] = []
 
-    def open_reader(data: bytes, *, offset: int = 0, limit: int = 1_048_576) -> FileReader:
-        path = tmp_path / f"{len(readers)}.log"
-        path.write_bytes(data)
-        fd = os.open(path, os.O_RDONLY)
-        reader = FileReader(str(path), fd, files=SYSTEM_FILES, offset=offset, max_line_bytes=limit)
-        readers.append(reader)
-        return reader
+    def open_reader(data: bytes, offset: int = 0) -> FileReader:
+        (tmp_path / "a.log").write_bytes(data)
+        fd, _ = open_file(str(tmp_path / "a.log"), SYSTEM_FILES)
+        readers.append(FileReader(SYSTEM_FILES, fd, offset))
+        return readers[-1]
 
     yield open_reader
     for reader in readers:
         reader.close()
 
 
-def read_all(reader: FileReader) -> list[Lines]:
-    out: list[Lines] = []
+def test_blocks_grow_with_the_backlog_and_shrink_at_the_end(open_reader, tmp_path):
+    reader = open_reader(bytes(3 * LARGEST_BLOCK))
+    sizes = []
     while not reader.at_end:
-        out += reader.read()[1]
-    return out
+        sizes.append(len(reader.read()))
+
+    assert sizes[:5] == [SMALLEST_BLOCK << shift for shift in range(5)]
+    assert max(sizes) == LARGEST_BLOCK
+    assert sum(sizes) == reader.offset == 3 * LARGEST_BLOCK
+    with (tmp_path / "a.log").open("ab") as file:
+        file.write(bytes(2 * SMALLEST_BLOCK))
+    assert len(reader.read()) == SMALLEST_BLOCK
 
 
-def test_lines_knows_its_lines_and_their_offsets():
-    lines = Lines("f", 100, b"one\n\nthree\n")
+def test_the_end_is_an_empty_block_and_more_may_come(open_reader, tmp_path):
+    reader = open_reader(b"one\n")
+    assert reader.read() == b"one\n"
+    assert reader.read() == b""
+    with (tmp_path / "a.log").open("ab") as file:
+        file.write(b"two\n")
 
-    assert lines.lines() == [b"one", b"", b"three"]
-    assert lines.offsets() == [100, 104, 105]
-    assert len(lines) == 3
-
-
-def test_a_piece_without_an_end_is_one_line():
-    piece = Lines("f", 7, b"abc", complete=False)
-
-    assert piece.lines() == [b"abc"]
-    assert piece.offsets() == [7]
-    assert len(piece) == 1
+    assert reader.read() == b"two\n"
 
 
-def test_a_carriage_return_belongs_to_the_line():
-    assert Lines("f", 0, b"a\r\n").lines() == [b"a\r"]
+@pytest.mark.parametrize("new", [b"", b"ONE\ntwo\n", b"another\nand more of it\n"])
+def test_a_file_with_other_bytes_before_the_offset_was_written_anew(open_reader, tmp_path, new):
+    reader = open_reader(b"one\ntwo\n")
+    reader.read()
+    (tmp_path / "a.log").write_bytes(new)
 
-
-def test_an_empty_file_has_no_lines(open_reader):
-    reader = open_reader(b"")
-
-    assert reader.read() == (0, [])
-    assert reader.at_end
-
-
-def test_an_unfinished_last_line_is_held_back_until_its_end_arrives(open_reader):
-    reader = open_reader(b"one\ntw")
-
-    assert read_all(reader) == [Lines(reader.path, 0, b"one\n")]
-    assert reader.held_bytes == 2
-
-    with Path(reader.path).open("ab") as file:
-        file.write(b"o\nthree")
-    assert reader.read()[1] == [Lines(reader.path, 4, b"two\n")]
-    assert reader.flush() == [Lines(reader.path, 8, b"three", complete=False)]
-    assert reader.flush() == []
-
-
-def test_a_line_of_exactly_the_limit_stays_whole(open_reader):
-    reader = open_reader(b"x" * LIMIT + b"\n", limit=LIMIT)
-
-    assert read_all(reader) == [Lines(reader.path, 0, b"x" * LIMIT + b"\n")]
-    assert reader.lines_split == 0
-
-
-def test_a_line_longer_than_the_limit_comes_in_pieces_that_lose_nothing(open_reader):
-    reader = open_reader(b"a\n" + b"x" * 20 + b"\nb\n", limit=LIMIT)
-
-    assert read_all(reader) == [
-        Lines(reader.path, 0, b"a\n"),
-        Lines(reader.path, 2, b"x" * 8, complete=False),
-        Lines(reader.path, 10, b"x" * 8, complete=False),
-        Lines(reader.path, 18, b"x" * 4 + b"\n", complete=False),
-        Lines(reader.path, 23, b"b\n"),
-    ]
-    assert reader.lines_split == 1
-
-
-@given(
-    lines=st.lists(st.binary(max_size=30).map(lambda b: b.replace(b"\n", b"")), max_size=20),
-    end=st.sampled_from([b"", b"\n"]),
-    sizes=st.lists(st.integers(1, 40), max_size=60),
-    limit=st.integers(1, 40),
-)
-def test_wherever_blocks_end_the_pieces_are_the_same_and_nothing_is_lost(lines, end, sizes, limit):
-    data = b"\n".join(lines) + end
-    fd = os.open(os.devnull, os.O_RDONLY)
-    reader = FileReader("f", fd, files=SYSTEM_FILES, offset=0, max_line_bytes=limit)
-    out: list[Lines] = []
-    position = 0
-    sizes = [min(size, limit) for size in sizes]
-    while position < len(data):
-        block = data[position : position + (sizes.pop() if sizes else limit)]
-        position += len(block)
-        start = reader.line_offset
-        reader.offset += len(block)
-        out += reader._cut(block, start)
-    out += reader.flush()
-    reader.close()
-
-    assert b"".join(batch.data for batch in out) == data
-    offset = 0
-    for batch in out:
-        assert batch.offset == offset
-        offset += len(batch.data)
-    seen = [
-        (offset, line, batch.complete)
-        for batch in out
-        for offset, line in zip(batch.offsets(), batch.lines(), strict=True)
-    ]
-    assert seen == list(expected_pieces(data, limit))
-
-
-def expected_pieces(data: bytes, limit: int):
-    """The same by the definition: line by line."""
-    offset = 0
-    for line in data.split(b"\n"):
-        ended = offset + len(line) < len(data)
-        if not line and not ended:
-            return
-        for begin in range(0, max(len(line), 1), limit):
-            whole = ended and len(line) <= limit
-            yield offset + begin, line[begin : begin + limit], whole
-        offset += len(line) + 1
-
-
-def test_reading_a_very_long_line_costs_no_more_than_its_length(open_reader, monkeypatch):
-    size = 8_000_000
-    reader = open_reader(b"x" * size + b"\n", limit=1_000_000)
-    copied = 0
-    reads = 0
-    pieces = FileReader._pieces
-    real_read = SYSTEM_FILES.read
-
-    def counting_pieces(self, start, **how):
-        nonlocal copied
-        copied += self.held_bytes
-        return pieces(self, start, **how)
-
-    def counting_read(fd, count):
-        nonlocal reads
-        reads += 1
-        return real_read(fd, count)
-
-    monkeypatch.setattr(FileReader, "_pieces", counting_pieces)
-    monkeypatch.setattr(SYSTEM_FILES, "read", counting_read)
-    out = read_all(reader)
-
-    assert sum(len(piece.data) for piece in out) == size + 1
-    assert reads == size // BLOCK_BYTES + 1
-    assert copied < 1.2 * size
-
-
-def test_a_file_can_be_read_on_through_a_new_handle(open_reader):
-    reader = open_reader(b"one\ntwo\n", offset=4)
-    reader.close()
-    reader.close()
-
-    with pytest.raises(ValueError, match="not open"):
+    with pytest.raises(RewrittenError):
         reader.read()
-    reader.attach(os.open(reader.path, os.O_RDONLY))
-    assert reader.read()[1] == [Lines(reader.path, 4, b"two\n")]
+    reader.restart()
+    assert reader.read() == new
+
+
+def test_within_a_turn_only_a_shorter_file_is_noticed(open_reader, tmp_path):
+    reader = open_reader(b"one\ntwo\n")
+    reader.read()
+    (tmp_path / "a.log").write_bytes(b"one")
+
+    with pytest.raises(RewrittenError):
+        reader.read(check=False)
+
+
+def test_a_reader_that_begins_inside_checks_what_is_before(open_reader, tmp_path):
+    reader = open_reader(b"x" * 500 + b"\nnew\n", offset=501)
+    assert reader.before == b"x" * 63 + b"\n"
+    assert reader.read() == b"new\n"
+    assert reader.is_unchanged()
+    (tmp_path / "a.log").write_bytes(b"y" * 505)
+    assert not reader.is_unchanged()
+
+
+def test_an_error_changes_nothing(open_reader, monkeypatch):
+    reader = open_reader(b"one\ntwo\n")
+
+    def failing(fd, size, offset):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as failures:
+        failures.setattr(SYSTEM_FILES, "pread", failing)
+        with pytest.raises(OSError, match="Input/output"):
+            reader.read()
+    assert reader.read() == b"one\ntwo\n"
+
+
+def test_a_file_of_proc_has_a_false_size(tmp_path):
+    (tmp_path / "empty").touch()
+    for path, expected in (("/proc/self/status", True), (str(tmp_path / "empty"), False)):
+        fd, stat = open_file(path, SYSTEM_FILES)
+        assert has_false_size(fd, stat, SYSTEM_FILES) is expected
+        os.close(fd)
+
+
+@given(st.binary(max_size=1500), st.binary(max_size=1500))
+def test_a_fingerprint_fits_a_file_that_begins_with_what_it_was_made_of(head, more):
+    fingerprint = fingerprint_of(head[:1024])
+
+    assert fingerprint.fits((head[:1024] + more)[:1024])
+    if head[:1024]:
+        assert not fingerprint.fits(bytes([head[0] ^ 1]) + head[1:])
+        assert not fingerprint.fits(head[:1024][:-1])
+
+
+@given(st.binary(max_size=200), st.integers(0, 63))
+def test_a_mark_fits_the_bytes_before_its_offset_and_no_others(data, at):
+    mark = mark_of(data)
+    assert mark.fits(data[-64:])
+    if len(data) > at:
+        changed = bytearray(data)
+        changed[-1 - at] ^= 1
+        assert not mark.fits(bytes(changed[-64:]))
+        assert not mark.fits(data[-64:][1:]) or len(data) > 64
+
+
+def test_a_device_of_a_network_is_no_part_of_the_identity(tmp_path, monkeypatch):
+    (tmp_path / "a").touch()
+    stat = (tmp_path / "a").stat()
+    local = Identities(SYSTEM_FILES).of(stat, str(tmp_path / "a"))
+    monkeypatch.setattr(SYSTEM_FILES, "is_network", lambda path: True)
+    remote = Identities(SYSTEM_FILES).of(stat, str(tmp_path / "a"))
+
+    assert local == (stat.st_dev, stat.st_ino)
+    assert remote == (0, stat.st_ino)

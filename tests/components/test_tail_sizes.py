@@ -134,7 +134,12 @@ def test_a_hole_is_read_in_pieces(tmp_path) -> None:
     with (tmp_path / "sparse.log").open("wb") as file:
         file.truncate(40 << 20)
     counter = Counter()
-    tailer = FileTailer(patterns=[str(tmp_path / "sparse.log")], start="beginning")
+    tailer = FileTailer(
+        patterns=[str(tmp_path / "sparse.log")],
+        start="beginning",
+        max_line_bytes=1 << 20,
+        long_lines="split",
+    )
     with Dispatcher([tailer, counter], exit_when_idle=True) as dispatcher:
         dispatcher.wait_for_end(60.0)
     assert (counter.size, counter.longest) == (40 << 20, 1 << 20)

@@ -12,11 +12,12 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from zenactors.components import FileTailer, JsonLinesWriter, Lines, RawWriter
 from zenactors.components._files import SYSTEM_FILES
+from zenactors.components.tail.rotation import is_compressed
 from zenactors.errors import EXIT_IO_ERROR, ZenDaemonComponentException
 
 from .fakes import FakeDaemon
@@ -105,6 +106,28 @@ def test_lines_become_objects_with_their_source(open_writer, tmp_path):
     ]
 
 
+def test_the_objects_of_lines_have_what_identifies_the_line(open_writer, tmp_path):
+    writer = open_writer(JsonLinesWriter, tmp_path / "out")
+    write(writer, Lines("f", 0, b"a\n", file_id="1-2", generation=3))
+    write(writer, Lines("f", 2, b'"\n', complete=False, truncated=True, encoding="latin-1"))
+    write(writer, Lines('f"', 4, b"\xe9\n", encoding="latin-1"))
+
+    assert (tmp_path / "out").read_text("utf-8").splitlines() == [
+        '{"file":"f","id":"1-2","generation":3,"offset":0,"line":"a"}',
+        r'{"file":"f","offset":2,"line":"\"","partial":true,"truncated":true}',
+        r'{"file":"f\"","offset":4,"line":"é"}',
+    ]
+    assert "bad_lines" not in writer.statistics_cur
+
+
+def test_lines_that_cannot_be_decoded_are_counted(open_writer, tmp_path):
+    writer = open_writer(JsonLinesWriter, tmp_path / "out")
+    write(writer, Lines("f", 0, b"a\n\xff\nb\n\xfe"))
+
+    assert writer.statistics_cur["bad_lines"] == 2
+    assert writer.statistics_cur["lines"] == 4
+
+
 def test_raw_data_is_written_as_it_is(open_writer, tmp_path):
     writer = open_writer(RawWriter, tmp_path / "out")
     write(writer, Lines("f", 0, b"\xff\r\n\x00\n"))
@@ -116,10 +139,16 @@ def test_raw_data_is_written_as_it_is(open_writer, tmp_path):
 
 @given(data=st.binary(max_size=400), limit=st.integers(1, 60))
 def test_a_file_passes_from_tailer_to_writer_byte_for_byte(tmp_path_factory, data, limit):
+    assume(not is_compressed("", data))
     directory = tmp_path_factory.mktemp("pass")
     (directory / "in").write_bytes(data)
     daemon: Any = FakeDaemon(exit_when_idle=True)
-    tailer = FileTailer(patterns=[str(directory / "in")], start="beginning", max_line_bytes=limit)
+    tailer = FileTailer(
+        patterns=[str(directory / "in")],
+        start="beginning",
+        max_line_bytes=limit,
+        long_lines="split",
+    )
     writer = RawWriter(path=str(directory / "out"))
     tailer.setup(daemon)
     writer.setup(daemon)
@@ -428,6 +457,21 @@ def test_what_an_interrupt_left_is_written_before_the_next_event(open_writer, un
     writer.teardown(DAEMON)
     thread.join(DEADLINE)
     assert begun + drained[0] == long + b"next\n"
+
+
+def test_a_signal_does_not_part_the_two_ends_of_an_interrupted_write(open_writer, unread):
+    path, reader = unread
+    writer = open_writer(RawWriter, path)
+    long = b"x" * 100_000 + b"\n"
+    begun = interrupted_write(writer, reader, long)
+    path.rename(path.with_name("old"))
+    writer.cbk_event_signal_hup(DAEMON, None)
+    write(writer, raw(b"a\n"))
+    writer.cbk_event_signal_hup(DAEMON, None)
+    write(writer, raw(b"b\n"))
+
+    assert begun + read_all(reader) == long + b"a\n"
+    assert path.read_bytes() == b"b\n"
 
 
 def test_an_interrupt_before_anything_was_written_leaves_nothing(open_writer, unread):

@@ -1,123 +1,127 @@
-"""One followed file, its state at the last poll, and the queue of files to be read."""
+"""One followed file, and the queue of files to be read."""
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from collections import deque
 from typing import Any
 
-from zenactors.components._files import Files
-from zenactors.components.tail.identity import Fate, Identity, fate_of, identity_of
+from zenactors.components.tail.cutter import LineCutter
+from zenactors.components.tail.identity import HEAD_BYTES, NO_MARK, Identity, mark_of
+from zenactors.components.tail.memory import FileRecord, Position
+from zenactors.components.tail.piece import Within
 from zenactors.components.tail.reader import FileReader
 
-# Without O_NONBLOCK, opening a path that is a named pipe by now would wait for a writer.
-_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
-
-def open_file(path: str, files: Files) -> tuple[int, os.stat_result]:
-    """Open a file for reading; return its descriptor and its `fstat`. Never blocks.
-
-    Raises:
-        OSError: The file could not be opened, or was lost by a network file system.
-    """
-    fd = files.open(path, _OPEN_FLAGS)
-    try:
-        return fd, files.fstat(fd)
-    except OSError:
-        files.close(fd)
-        raise
-
-
-def is_within_line(fd: int, offset: int, files: Files) -> bool:
-    """Return True if the byte before `offset` ends no line. Changes the descriptor's position."""
-    if offset == 0:
-        return False
-    try:
-        files.lseek(fd, offset - 1, os.SEEK_SET)
-        return files.read(fd, 1) not in (b"\n", b"")
-    except OSError:
-        return False  # the next read reports it
-
-
-def has_false_size(fd: int, files: Files) -> bool:
-    """Return True if an open file seems empty, but is not, as in /proc. Moves its position.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    return not files.fstat(fd).st_size and bool(files.read(fd, 1)) and not files.fstat(fd).st_size
-
-
-@dataclasses.dataclass(slots=True, eq=False)
 class Followed:
     """One file that is followed.
 
-    Attributes:
-        reader: Reads it; closed while the file cannot be read.
+    Args:
+        record: What is remembered of it.
+        path: The path that leads to it.
         identity: The same under any name.
-        size: In bytes, at the last poll.
-        polled_offset: How far it was read at the last poll; -1 before the first.
+
+    Attributes:
+        generation: Which content of the file is read.
+        reader: Reads it; its descriptor is closed while the file is idle, or cannot be read.
+            None: it was not opened yet.
+        cutter: Makes lines of its blocks; None: nothing was read yet.
+        head: The first bytes of the content.
+        seen: Size and time of the last change, at the last look.
+        begun_at: Where the reading began.
         ready: It is in the `ReadyQueue`.
         behind: The file that had the path before; it is read to its end first.
-        ends_at: Its size and where a read has found its end: sizes of system files may lie.
+        after: The file that had the path before, until this one has data: its writer may have
+            gone on with the other one until then.
+        left_at: The monotonic time since which no path leads to it; None: one does.
+        had_data_at: The monotonic time at which it had data last.
+        is_rest: It has the rest of another file's earlier content: it ends there.
+        copy_of: It may be a copy of this file: it is not read yet.
+        compared: How far it has the same bytes as that file.
+        has_failed: It could not be opened or read; that is tried again at the next look.
+        is_overtaken: It failed, and the file behind it was read instead.
+        is_gone: It is followed no more.
     """
 
-    reader: FileReader
-    identity: Identity
-    size: int = 0
-    polled_offset: int = -1
-    ready: bool = False
-    behind: Followed | None = None
-    ends_at: tuple[int, int] | None = None
+    __slots__ = (
+        "after", "begun_at", "behind", "compared", "copy_of", "cutter", "generation",
+        "had_data_at", "has_failed", "head", "identity", "is_gone", "is_overtaken", "is_rest",
+        "left_at", "path", "reader", "ready", "record", "seen",
+    )  # fmt: skip
+
+    def __init__(self, record: FileRecord, path: str, identity: Identity) -> None:
+        self.record = record
+        self.path = path
+        self.identity = identity
+        self.generation = record.generation
+        self.reader: FileReader | None = None
+        self.cutter: LineCutter | None = None
+        self.head = b""
+        self.seen = (-1, -1)
+        self.begun_at = 0
+        self.ready = False
+        self.behind: Followed | None = None
+        self.after: Followed | None = None
+        self.left_at: float | None = None
+        self.had_data_at = 0.0
+        self.is_rest = False
+        self.copy_of: Followed | None = None
+        self.compared = 0
+        self.has_failed = False
+        self.is_overtaken = False
+        self.is_gone = False
 
     @property
-    def has_more(self) -> bool:
-        """Whether the file was longer at the last poll than it was read."""
-        offset = self.reader.offset
-        return self.size > offset and self.ends_at != (self.size, offset)
+    def is_open(self) -> bool:
+        """True if its descriptor is open."""
+        return self.reader is not None and self.reader.fd is not None
 
     @property
-    def is_finished(self) -> bool:
-        """Whether it was read to its end, and nothing was added since the last poll either."""
-        return not self.ready and self.polled_offset == self.reader.offset
+    def offset(self) -> int:
+        """How far it was read."""
+        return 0 if self.reader is None else self.reader.offset
+
+    @property
+    def done_offset(self) -> int:
+        """How far it was handed over."""
+        return self.offset if self.cutter is None else self.cutter.held_offset
+
+    def position(self) -> Position:
+        """Return how far it was handed over."""
+        held = 0 if self.cutter is None else self.cutter.held_bytes
+        before = b"" if self.reader is None else self.reader.before
+        before = before[: len(before) - held] if held else before
+        within: Within = "" if self.cutter is None else self.cutter.within
+        mark = mark_of(before) if before else NO_MARK
+        return Position(self.generation, self.done_offset, mark, within)
+
+    def was_rewritten(self) -> bool:
+        """Return True if it has not what was read of it any more. False if it is closed.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        if self.reader is None or self.reader.fd is None:
+            return False
+        return not (self.reader.is_unchanged() and self.reader.head().startswith(self.head))
+
+    def note_head(self, block: bytes, offset: int) -> None:
+        """Let the head grow by a block that was read at an offset."""
+        if offset <= len(self.head) < HEAD_BYTES and not self.is_rest:
+            self.head = self.head[:offset] + block[: HEAD_BYTES - offset]
+            self.record.note_head(self.head)
 
     def state(self) -> dict[str, Any]:
         """Return the path and how far the file was read, for the daemon's state."""
         return {
-            "path": self.reader.path,
-            "offset": self.reader.offset,
-            "size": self.size,
-            "held": self.reader.held_bytes,
+            "path": self.record.path,
+            "at": self.path,
+            "id": self.record.file_id,
+            "generation": self.generation,
+            "offset": self.offset,
+            "size": max(self.seen[0], self.offset),
+            "held": 0 if self.cutter is None else self.cutter.held_bytes,
+            "open": self.is_open,
         }
-
-    def check(self, files: Files, at_path: os.stat_result | None) -> Fate:
-        """Note the file's size; return its fate.
-
-        Args:
-            files: Where the file is open.
-            at_path: `os.stat()` of its path; None if nothing is there.
-
-        Raises:
-            OSError: A network file system lost the file.
-        """
-        assert self.reader.fd is not None  # the caller has opened it again
-        stat = files.fstat(self.reader.fd)
-        self.size = stat.st_size
-        return fate_of(stat, at_path, self.reader.offset)
-
-    def reopen(self, files: Files) -> bool:
-        """Open again the file that could not be read. False if its path has another file now.
-
-        Raises:
-            OSError: The file could not be opened.
-        """
-        fd, stat = open_file(self.reader.path, files)
-        if identity_of(stat) != self.identity:
-            files.close(fd)
-            return False
-        self.reader.attach(fd)
-        return True
 
 
 class ReadyQueue:
@@ -143,13 +147,18 @@ class ReadyQueue:
             self._queue.remove(followed)
 
     def take(self) -> Followed | None:
-        """Take out the first file that waits for no other one; None if the queue is empty."""
-        # At least one file waits for none: a file waits only for another one in the queue.
+        """Take out the first file that waits for no other one; None if there is none."""
         for _ in range(len(self._queue)):
             followed = self._queue.popleft()
             if followed.behind is None or not followed.behind.ready:
-                followed.behind = None
-                followed.ready = False
-                return followed
+                if followed.behind is not None and followed.behind.has_failed:
+                    followed.behind.is_overtaken = True
+                return self._taken(followed)
             self._queue.append(followed)
-        return None
+        # All wait for each other, because files have swapped their names: there is no right order.
+        return self._taken(self._queue.popleft()) if self._queue else None
+
+    def _taken(self, followed: Followed) -> Followed:
+        followed.behind = None
+        followed.ready = False
+        return followed

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from zenactors.advice import advice_for, reason
 from zenactors.components.tail.discovery import Discovery
-from zenactors.components.tail.reader import FileReader
 from zenactors.core.component import ZenDaemonComponent
 
 # Over as soon as the path can be opened.
@@ -82,12 +81,18 @@ class Problems:
         reason = "its size is 0 although it has content, as in /proc, so it cannot be followed"
         self.report(path, "special", reason, "Leave it out")
 
+    def report_compressed(self, path: str) -> None:
+        """Log once that a file is compressed: it is no text, and was read before if it rotated."""
+        if self.is_new(path, "compressed"):
+            self._component.inc_statistic("compressed")
+            self._component.log.info("Not reading {path}: it is compressed", path=path)
+
     def report_irregular(self, path: str, stat: os.stat_result) -> None:
-        """Log a warning: a named path is a directory or a special file."""
+        """Log a warning: a named path is a directory or a special file that is not read."""
         if stat_bits.S_ISDIR(stat.st_mode):
             advice = f"Name the files in it, as {os.path.join(path, '*')}"  # noqa: PTH118 - the pattern's spelling
             self.report(path, "directory", "it is a directory", advice)
-        else:
+        elif not stat_bits.S_ISFIFO(stat.st_mode):  # a named pipe is read as a stream
             self.report(path, "special", "it is not a regular file", "Leave it out")
 
     def report_missing(
@@ -122,15 +127,23 @@ class Problems:
         for path, cause in found.unreadable.items():
             self.report_error(path, "search", cause)
 
-    def report_split(self, reader: FileReader, count: int) -> None:
-        """Count lines that were too long for one piece; log a warning for the file's first."""
-        self._component.inc_statistic("lines_split", count)
-        if self.is_new(reader.path, "split"):
+    def report_long(self, path: str, count: int, limit: int, what: str) -> None:
+        """Count lines that were too long; log a warning for the file's first.
+
+        Args:
+            path: The file.
+            count: How many there were.
+            limit: The most bytes of a line.
+            what: "truncated", "split" or "skipped".
+        """
+        self._component.inc_statistic(f"lines_{what}", count)
+        if self.is_new(path, "long"):
             self._component.log.warning(
-                "{path} has a line of more than {limit} bytes; it is handed on in pieces."
-                " If lines of that length are expected, raise max_line_bytes",
-                path=reader.path,
-                limit=reader.max_line_bytes,
+                "{path} has a line of more than {limit} bytes; it is {what}. If lines of that"
+                " length are expected, raise max_line_bytes",
+                path=path,
+                limit=limit,
+                what=what,
             )
 
 

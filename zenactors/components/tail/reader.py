@@ -1,176 +1,132 @@
-"""Read one open file: blocks in, whole lines out. Knows nothing of names and rotation."""
+"""Read one open file in blocks, and notice if what was read is not there any more."""
 
 from __future__ import annotations
 
 import os
+import stat as stat_bits
 
 from zenactors.components._files import Files
-from zenactors.components.tail.lines import Lines
+from zenactors.components.tail.identity import HEAD_BYTES, MARK_BYTES
 
-BLOCK_BYTES = 65_536
+SMALLEST_BLOCK = 65_536
+LARGEST_BLOCK = 1_048_576
+# Without O_NONBLOCK, opening a path that is a named pipe by now would wait for a writer.
+OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+
+class RewrittenError(Exception):
+    """The bytes before the offset are not those that were read: the file was written anew."""
 
 
 class FileReader:
-    """One file: its descriptor, how far it was read, and the unfinished last line.
+    """One file: its descriptor, and how far it was read.
 
     Args:
-        path: The path in `Lines`.
+        files: The file system.
         fd: An open descriptor of a regular file; the reader owns it.
-        files: The file system of the descriptor.
         offset: Where to begin.
-        max_line_bytes: Longer lines are returned in pieces of this size.
-        within_line: `offset` is within a line, so that the first line is only a piece.
 
     Attributes:
+        fd: The descriptor; None while it is closed.
         offset: The offset of the next block.
-        held_bytes: How many bytes of an unfinished line are held back.
+        before: The last bytes before the offset, at most 64.
         at_end: The last block was not full: the file has no more data at present.
-        lines_split: How many lines were returned in pieces so far.
+
+    Raises:
+        OSError: The file cannot be read.
     """
 
-    __slots__ = (
-        "_block_bytes",
-        "_files",
-        "_held",
-        "_split",
-        "at_end",
-        "fd",
-        "held_bytes",
-        "lines_split",
-        "max_line_bytes",
-        "offset",
-        "path",
-    )
+    __slots__ = ("_block_bytes", "_files", "at_end", "before", "fd", "offset")
 
-    def __init__(
-        self,
-        path: str,
-        fd: int,
-        *,
-        files: Files,
-        offset: int,
-        max_line_bytes: int,
-        within_line: bool = False,
-    ) -> None:
+    def __init__(self, files: Files, fd: int, offset: int = 0) -> None:
         self._files = files
-        self.path = path
-        self.fd: int | None = None
+        self.fd: int | None = fd
         self.offset = offset
-        self.held_bytes = 0
         self.at_end = False
-        self.lines_split = 0
-        # Joined once, when the line ends: joining at each block would take quadratic time.
-        self._held: list[bytes] = []
-        self._split = within_line  # the beginning of the line was returned already, or skipped
-        self.limit_lines(max_line_bytes)
-        self.attach(fd)
-
-    @property
-    def line_offset(self) -> int:
-        """The offset of the first byte that was not returned yet."""
-        return self.offset - self.held_bytes
-
-    def limit_lines(self, max_line_bytes: int) -> None:
-        """Return longer lines in pieces of this size, from the next block on."""
-        self.max_line_bytes = max_line_bytes
-        # At most the limit, so that a line within one block cannot exceed it.
-        self._block_bytes = min(BLOCK_BYTES, max_line_bytes)
-
-    def attach(self, fd: int) -> None:
-        """Continue reading from `fd`, at the same offset. The reader owns it from now on."""
-        self.close()
-        self.fd = fd
-        self._files.lseek(fd, self.offset, os.SEEK_SET)
+        self._block_bytes = SMALLEST_BLOCK
+        begin = max(0, offset - MARK_BYTES)
+        self.before = files.pread(fd, offset - begin, begin) if offset else b""
 
     def close(self) -> None:
-        """Close the descriptor; keep the offset and the held bytes. Harmless if it is closed."""
-        if self.fd is not None:
-            fd, self.fd = self.fd, None
+        """Close the descriptor; keep the rest. Harmless if it is closed."""
+        fd, self.fd = self.fd, None
+        if fd is not None:
             self._files.close(fd)
 
-    def read(self) -> tuple[int, list[Lines]]:
-        """Read one block. Return its size, and the lines that it completes, in file order.
+    def attach(self, fd: int) -> None:
+        """Go on with another descriptor of the same file. The reader owns it from now on."""
+        self.close()
+        self.fd = fd
+
+    def read(self, *, check: bool = True, most: int = LARGEST_BLOCK) -> bytes:
+        """Return the next block; it is empty at the end of the file.
+
+        Blocks grow to 1 MiB as long as the file has enough for them.
+
+        Args:
+            check: Read the bytes before the offset again, and compare them.
+            most: The size of the block at most, but 64 KiB are always read.
 
         Raises:
-            OSError: The block could not be read. Nothing has changed; reading may be tried again.
+            RewrittenError: The file is shorter than it was, or has other bytes there.
+            OSError: It cannot be read. Nothing has changed: try again.
         """
-        if self.fd is None:
-            raise ValueError(f"{self.path} is not open: attach() a descriptor first.")
-        block = self._files.read(self.fd, self._block_bytes)
-        start = self.line_offset
-        self.offset += len(block)
-        self.at_end = len(block) < self._block_bytes
-        return len(block), self._cut(block, start) if block else []
+        assert self.fd is not None  # the caller has opened it
+        size = min(self._block_bytes, max(most, SMALLEST_BLOCK))
+        overlap = len(self.before) if check else 0
+        block = self._files.pread(self.fd, size + overlap, self.offset - overlap)
+        if overlap:
+            if block[:overlap] != self.before:
+                raise RewrittenError
+            block = block[overlap:]
+        elif not block and self.offset and self._files.fstat(self.fd).st_size < self.offset:
+            raise RewrittenError
+        self.at_end = len(block) < size
+        self._block_bytes = SMALLEST_BLOCK if self.at_end else min(2 * size, LARGEST_BLOCK)
+        if block:
+            self.offset += len(block)
+            last = block[-MARK_BYTES:]
+            self.before = last if len(last) == MARK_BYTES else (self.before + last)[-MARK_BYTES:]
+        return block
 
-    def flush(self) -> list[Lines]:
-        """Return the held bytes as a piece of a line."""
-        if not self._held:
-            return []
-        piece = Lines(self.path, self.line_offset, b"".join(self._held), complete=False)
-        self._forget()
-        return [piece]
+    def is_unchanged(self) -> bool:
+        """Return True if the bytes before the offset are those that were read."""
+        assert self.fd is not None
+        size = len(self.before)
+        return self._files.pread(self.fd, size, self.offset - size) == self.before
 
-    def restart(self) -> list[Lines]:
-        """Return to the first byte of the file; return the bytes that were held back."""
-        pieces = self.flush()
+    def restart(self) -> None:
+        """Go back to the first byte."""
         self.offset = 0
+        self.before = b""
         self.at_end = False
-        if self.fd is not None:
-            self._files.lseek(self.fd, 0, os.SEEK_SET)
-        return pieces
 
-    def _cut(self, block: bytes, start: int) -> list[Lines]:
-        end = block.rfind(b"\n") + 1
-        if not end:
-            self._hold(block)
-            return self._pieces(start) if self.held_bytes > self.max_line_bytes else []
-        out: list[Lines] = []
-        if self._held or self._split:
-            first = block.find(b"\n") + 1
-            if self._split or self.held_bytes + first - 1 > self.max_line_bytes:
-                self._hold(block[:first])
-                out = self._pieces(start, last=True)
-                start = out[-1].offset + len(out[-1].data)
-                block = block[first:]
-                end -= first
-        if end:
-            data = block if end == len(block) else block[:end]
-            if self._held:
-                data = b"".join((*self._held, data))
-            out.append(Lines(self.path, start, data))
-            self._forget()
-        if end < len(block):
-            self._hold(block[end:])
-        return out
+    def head(self) -> bytes:
+        """Return the file's first bytes, as many as a fingerprint covers."""
+        assert self.fd is not None
+        return self._files.pread(self.fd, HEAD_BYTES, 0)
 
-    def _pieces(self, start: int, *, last: bool = False) -> list[Lines]:
-        """Take pieces off the held line: all of it if `last`, otherwise all but the last piece.
 
-        Pieces end at multiples of the limit, independent of the ends of blocks.
-        """
-        data = b"".join(self._held)
-        length = len(data) - last  # without the line end
-        if not self._split:
-            self.lines_split += 1
-        self._forget()
-        out = []
-        begin = 0
-        while length - begin > self.max_line_bytes:
-            piece = data[begin : begin + self.max_line_bytes]
-            out.append(Lines(self.path, start + begin, piece, complete=False))
-            begin += self.max_line_bytes
-        if last:
-            out.append(Lines(self.path, start + begin, data[begin:], complete=False))
-        else:
-            self._hold(data[begin:])
-            self._split = True
-        return out
+def open_file(path: str, files: Files) -> tuple[int, os.stat_result]:
+    """Open a file for reading; return its descriptor and its `fstat`. Never blocks.
 
-    def _hold(self, data: bytes) -> None:
-        self._held.append(data)
-        self.held_bytes += len(data)
+    Raises:
+        OSError: The file could not be opened, or was lost by a network file system.
+    """
+    fd = files.open(path, OPEN_FLAGS)
+    try:
+        return fd, files.fstat(fd)
+    except OSError:
+        files.close(fd)
+        raise
 
-    def _forget(self) -> None:
-        self._held = []
-        self.held_bytes = 0
-        self._split = False
+
+def has_false_size(fd: int, stat: os.stat_result, files: Files) -> bool:
+    """Return True if an open regular file seems empty, but is not, as in /proc.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if stat.st_size or not stat_bits.S_ISREG(stat.st_mode):
+        return False
+    return bool(files.pread(fd, 1, 0)) and not files.fstat(fd).st_size

@@ -1,0 +1,449 @@
+"""Every parser: hostile input, pieces of lines, the source, rejects, and a file of another kind."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from zenactors import ZenDaemon
+from zenactors.components import (
+    AccessLogParser,
+    FileTailer,
+    JsonLinesWriter,
+    JsonParser,
+    Lines,
+    LogfmtParser,
+    RegexParser,
+    SyslogParser,
+)
+from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP
+from zenactors.errors import EXIT_DATA_ERROR
+
+from .fakes import FakeDaemon
+
+DAEMON: Any = FakeDaemon()
+ACCESS = '::1 - - [10/Oct/2000:13:55:36 -0700] "GET /a HTTP/1.0" 200 1 "-" "x" 1 "2"'
+SYSLOG = '<34>1 2003-10-11T22:14:15.003Z host app 1 ID [a b="c\\]" b="d"][e] text'
+KINDS: dict[str, tuple[Any, str]] = {
+    "access": (AccessLogParser, ACCESS),
+    "json": (JsonParser, '{"a": [1.5, {"b": null}], "c": "\\ud83d\\ude00"}'),
+    "logfmt": (LogfmtParser, 'a=1 b="x \\"y\\" \\u00e9\\x" c d= e=f=='),
+    "syslog 5424": (SyslogParser, SYSLOG),
+    "syslog 3164": (SyslogParser, "<13>Oct  1 22:14:15 host app[1]: text"),
+    "syslog file": (SyslogParser, "2003-10-11T22:14:15.003+02:00 host app[1]: text"),
+    "regex": (lambda **kw: RegexParser(pattern="^(?P<key>[a-z]+)=(?P<value>.*)$", **kw), "a=b"),
+}
+every_kind = pytest.mark.parametrize(("make", "good"), KINDS.values(), ids=KINDS)
+
+
+@every_kind
+def test_its_own_line_is_a_record_and_another_one_is_not(make, good):
+    parser = make()
+    flag, records = parser.cbk_event_lines(DAEMON, [good.encode(), b"\x01nonsense"])
+
+    assert (flag, len(records)) == (FLAG_CONTINUE, 1)
+    assert parser.statistics_cur == {"lines": 2, "records": 1, "unmatched": 1}
+    assert parser.get_state()["unmatched"] == ["\x01nonsense"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+def test_a_parser_never_fails_and_each_line_is_counted_once(kind, data):
+    make, good = KINDS[kind]
+    characters = st.sampled_from(sorted({*good, *'\0\x1f "\\=[]{}<>:-,\r\t\ufeff\xe9'}))
+    noise = st.text(characters, max_size=20) | st.text(max_size=5)
+    begin = st.integers(0, len(good)).map(lambda n: good[:n])
+    end = st.integers(0, len(good)).map(lambda n: good[n:])
+    hostile = st.tuples(begin, noise, end).map("".join) | noise
+    encoded = hostile.map(lambda text: text.encode("utf-8", "surrogatepass"))
+    lines = data.draw(st.lists(encoded | st.binary(max_size=20), max_size=5))
+    parser = make(add_source=True)
+    whole = Lines("f", 0, b"".join(line.replace(b"\n", b"") + b"\n" for line in lines))
+
+    _, records = parser.cbk_event_lines(DAEMON, whole)
+
+    counts = parser.statistics_cur
+    assert counts.get("lines", 0) == len(lines)
+    assert counts.get("records", 0) == len(records)
+    assert len(records) + counts.get("unmatched", 0) == len(lines)
+    json.dumps(records, allow_nan=False)
+
+
+LONG = 1_000_000
+PARTS = [
+    '"',
+    "\\",
+    '\\"',
+    "{",
+    "[",
+    '{"a":',
+    "a ",
+    "a=",
+    'a="',
+    " ",
+    "a",
+    "9",
+    "[a",
+    "[a]",
+    ' b="',
+    "-",
+    ":",
+]
+
+
+@every_kind
+@pytest.mark.parametrize("part", PARTS)
+def test_a_long_hostile_line_takes_one_pass(make, good, part):
+    """A million times the same: if each took another look at the rest, this would not end."""
+    parser = make()
+    middle = part * (LONG // len(part))
+    lines = [
+        middle,
+        good + middle,
+        middle + good,
+        good[:-1] + middle,
+        good[: len(good) // 2] + middle,
+    ]
+
+    parser.cbk_event_lines(DAEMON, [line.encode() for line in lines])
+
+    assert parser.statistics_cur["lines"] == len(lines)
+
+
+@every_kind
+@pytest.mark.parametrize("kind", [{"complete": False}, {"truncated": True}])
+def test_a_piece_of_a_line_is_no_record(make, good, kind, logged):
+    parser = make()
+    piece = Lines("f", 7, good.encode(), **kind)
+
+    assert parser.cbk_event_lines(DAEMON, piece) == (FLAG_STOP, [])
+    assert parser.statistics_cur == {"pieces": 1}
+    assert len(logged.of("WARNING")) == 1
+
+
+@every_kind
+def test_the_source_identifies_the_line(make, good):
+    lines = Lines("f", 100, f"\x01\n{good}\n".encode(), file_id="i", generation=3)
+    _, (record,) = make(add_source=True).cbk_event_lines(DAEMON, lines)
+
+    assert {key: record[key] for key in ("file", "offset", "id", "generation")} == {
+        "file": "f",
+        "offset": 102,
+        "id": "i",
+        "generation": 3,
+    }
+
+
+def test_a_line_cannot_forge_its_source():
+    data = b'{"file": "x", "offset": 1, "id": "y", "generation": 9}\n'
+    parser = JsonParser(add_source=True)
+    _, records = parser.cbk_event_lines(DAEMON, Lines("f", 5, data, file_id="i"))
+
+    assert records == [{"file": "f", "offset": 5, "id": "i", "generation": 0}]
+
+
+def test_rejects_of_a_file_keep_their_line_ends(tmp_path):
+    parser = JsonParser(rejects=str(tmp_path / "rejects"))
+    parser.setup(DAEMON)
+    parser.cbk_event_lines(DAEMON, Lines("f", 9, b'bad\r\n{"a": 1}\r\nworse\xff\nlast'))
+    parser.teardown(DAEMON)
+
+    assert (tmp_path / "rejects").read_bytes() == b"bad\r\nworse\xff\nlast\n"
+
+
+def test_the_encoding_of_the_lines_counts():
+    lines = Lines("f", 0, '{"a": "\xe9"}\n'.encode("latin-1"), encoding="latin-1")
+    parser = JsonParser()
+
+    assert parser.cbk_event_lines(DAEMON, lines)[1] == [{"a": "\xe9"}]
+    assert parser.statistics_cur == {"lines": 1, "records": 1}
+
+
+def test_lines_that_cannot_be_decoded_are_counted():
+    parser = LogfmtParser()
+
+    assert parser.cbk_event_lines(DAEMON, Lines("f", 0, b"a=\xff\nb=1\n"))[1] == [
+        {"a": "\ufffd"},
+        {"b": "1"},
+    ]
+    assert parser.statistics_cur["bad_utf8"] == 1
+
+
+@every_kind
+def test_a_file_of_another_kind_is_no_success(make, good, tmp_path, logged):
+    (tmp_path / "x.log").write_text("\x01\n\x02\n")
+    tailer = FileTailer(patterns=[str(tmp_path / "x.log")], start="beginning")
+    daemon = ZenDaemon(
+        name="x",
+        components=[tailer, make(), JsonLinesWriter(path=str(tmp_path / "out"))],
+        exit_when_idle=True,
+    )
+
+    assert daemon.serve() == EXIT_DATA_ERROR
+    assert (tmp_path / "out").read_bytes() == b""
+    (error,) = logged.of("ERROR")
+    assert error.startswith(f"Not one line of {tmp_path}/x.log is ")
+
+
+# -- json --------------------------------------------------------------------------------------
+
+
+def parsed(parser: Any, *lines: str) -> Any:
+    return parser.cbk_event_lines(DAEMON, [line.encode() for line in lines])[1]
+
+
+def nested(depth: int) -> str:
+    return '{"a":' * depth + "1" + "}" * depth
+
+
+@given(
+    record=st.dictionaries(
+        st.text(),
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats(allow_nan=False, allow_infinity=False)
+            | st.text(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+            max_leaves=10,
+        ),
+    )
+)
+@example(record={"z": 1, "a": 2})
+def test_an_object_is_the_record(record):
+    (found,) = parsed(JsonParser(), json.dumps(record))
+
+    assert found == record
+    assert list(found) == list(record)
+
+
+@pytest.mark.parametrize(
+    "text", ["\ufeff{}", "\0\0{}", ' {"a": 1} ', nested(100), f'{{"a": {"9" * 4300}}}']
+)
+def test_an_unusual_object_is_a_record(text):
+    assert len(parsed(JsonParser(), text)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "1",
+        '"text"',
+        "null",
+        "{} {}",
+        '{"a": 1',
+        '{"a": 1, "a": 1}',
+        '[{"b": 1}]',
+        '{"b": {"a": 1, "a": 2}}',
+        '{"a": NaN}',
+        '{"a": -Infinity}',
+        '{"a": 1e999}',
+        f'{{"a": {"9" * 4301}}}',
+        nested(101),
+        nested(100_000),
+        '{"a": ' + "[" * 100_000,
+        "{'a': 1}",
+    ],
+    ids=lambda text: text[:20],
+)
+def test_what_is_not_one_plain_object_is_no_record(text):
+    parser = JsonParser()
+
+    assert parsed(parser, text) == []
+    assert parser.statistics_cur["unmatched"] == 1
+
+
+def test_many_brackets_are_not_many_levels():
+    text = json.dumps({"a": [[1]] * 1000, "b": "[" * 1000})
+
+    assert parsed(JsonParser(), text) == [json.loads(text)]
+
+
+# -- logfmt ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a=1", {"a": "1"}),
+        ("  a=1\tb=2  ", {"a": "1", "b": "2"}),
+        ("ok a=", {"ok": True, "a": ""}),
+        ('a=""', {"a": ""}),
+        ('a="b c" d', {"a": "b c", "d": True}),
+        ("a=b=c&d=e==", {"a": "b=c&d=e=="}),
+        (r'a="\"\\\n\t\/"', {"a": '"\\\n\t/'}),
+        (r'a="\u00e9\ud83d\ude00"', {"a": "\xe9\U0001f600"}),
+        (r'a="\x41\n\""', {"a": '\\x41\n"'}),
+        ('a="x\ty"', {"a": "x\ty"}),
+        ("\ufeffa=\xe9", {"a": "\xe9"}),
+        ("a.b-c/d@1=x'y", {"a.b-c/d@1": "x'y"}),
+    ],
+)
+def test_pairs_become_a_record(text, expected):
+    assert parsed(LogfmtParser(), text) == [expected]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "plain words",
+        "=b",
+        "a=1 =",
+        'a="b',
+        'a="b\\"',
+        'a="b"c',
+        'a=b"c"',
+        '"a"=b',
+        "a=1 a=2",
+        "a a=1",
+        "a\x01=b",
+    ],
+)
+def test_what_are_no_pairs_is_no_record(text):
+    assert parsed(LogfmtParser(), text) == []
+
+
+# -- syslog ------------------------------------------------------------------------------------
+
+NOTHING = dict.fromkeys(
+    ("facility", "severity", "time", "host", "app", "pid", "msgid", "structured_data")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "<34>1 2003-10-11T22:14:15.003Z a.example su - ID47 - \ufeff'su root' failed",
+            {
+                "facility": "auth",
+                "severity": "crit",
+                "time": "2003-10-11T22:14:15.003Z",
+                "host": "a.example",
+                "app": "su",
+                "msgid": "ID47",
+                "message": "'su root' failed",
+            },
+        ),
+        (
+            r'<165>12 2003-08-24T05:14:15.00003-07:00 ::1 p 8 - [x@1 a="1" b="\"\\\]\n" a="2"][y] ',
+            {
+                "facility": "local4",
+                "severity": "notice",
+                "time": "2003-08-24T05:14:15.00003-07:00",
+                "host": "::1",
+                "app": "p",
+                "pid": "8",
+                "structured_data": {"x@1": {"a": ["1", "2"], "b": '"\\]\\n'}, "y": {}},
+                "message": "",
+            },
+        ),
+        ("<0>1 - - - - - -", {"facility": "kern", "severity": "emerg", "message": ""}),
+        ("<191>1 - - - - - - \n", {"facility": "local7", "severity": "debug", "message": "\n"}),
+        ("<1>1 2016-12-31T23:59:60Z - - - - - x",
+         {"facility": "kern", "severity": "alert", "time": "2016-12-31T23:59:60Z", "message": "x"}),
+        (
+            "<34>Oct 11 22:14:15 host su[9]: failed: x",
+            {
+                "facility": "auth",
+                "severity": "crit",
+                "time": "Oct 11 22:14:15",
+                "host": "host",
+                "app": "su",
+                "pid": "9",
+                "message": "failed: x",
+            },
+        ),
+        ("Feb 29 22:14:15 h kernel: [1.2] x",
+         {"time": "Feb 29 22:14:15", "host": "h", "app": "kernel", "message": "[1.2] x"}),
+        ("<13>Oct  1 22:14:15 cron[1]: x",
+         {"facility": "user", "severity": "notice", "time": "Oct  1 22:14:15", "app": "cron",
+          "pid": "1", "message": "x"}),
+        ("Oct  1 22:14:15 cron: x y", {"time": "Oct  1 22:14:15", "app": "cron", "message": "x y"}),
+        ("Oct  1 22:14:15 fe80::1 a/b:",
+         {"time": "Oct  1 22:14:15", "host": "fe80::1", "app": "a/b", "message": ""}),
+        ("Oct  1 22:14:15 h last message repeated 2 times",
+         {"time": "Oct  1 22:14:15", "host": "h", "message": "last message repeated 2 times"}),
+        ("2024-02-29T00:00:00.5+01:00 h a: x",
+         {"time": "2024-02-29T00:00:00.5+01:00", "host": "h", "app": "a", "message": "x"}),
+    ],
+)  # fmt: skip
+def test_a_message_becomes_a_record(text, expected):
+    assert parsed(SyslogParser(), text) == [NOTHING | expected]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "text",
+        "<34>",
+        "<192>1 - - - - - -",
+        "<1000>1 - - - - - -",
+        "<192>Oct 11 22:14:15 h a: x",
+        "<34>0 - - - - - -",
+        "<34>1 - - - - -",
+        "<34>1 2003-02-30T22:14:15Z - - - - -",
+        "<34>1 2003-02-20T22:14:15 - - - - -",
+        "<34>1 Oct 11 22:14:15 - - - - -",
+        '<34>1 - - - - - [a b="c] x',
+        "<34>1 - - - - - [a b=c] x",
+        "<34>1 - - - - - [] x",
+        "<34>1 - - - - - [a][a] x",
+        "<34>1 - - - - - [a]x",
+        "Foo 11 22:14:15 h a: x",
+        "Feb 30 22:14:15 h a: x",
+        "Oct 1 22:14:15 h a: x",
+        "Oct 11 25:14:15 h a: x",
+        "2024-02-30T00:00:00Z h a: x",
+    ],
+)
+def test_what_is_no_message_is_no_record(text):
+    assert parsed(SyslogParser(), text) == []
+
+
+# -- regex -------------------------------------------------------------------------------------
+
+
+def test_named_groups_become_a_record():
+    parser = RegexParser(pattern=r"(\d+) (?P<a>\w+)(?: (?P<b>\w+))?")
+
+    assert parsed(parser, "x 1 y z", "2 y", "none") == [{"a": "y", "b": "z"}, {"a": "y", "b": None}]
+    assert parser.statistics_cur == {"lines": 3, "records": 2, "unmatched": 1}
+
+
+def test_a_bug_of_re_costs_only_the_line():
+    """Groups in possessive repetitions: several Python versions raise a SystemError."""
+    pattern = r'(?:(?P<k>[^ =]++)(?:(=)(?:("[^"]*+")|([^ "]*+)))?+(?: ++|$))++'
+    parser = RegexParser(pattern=pattern)
+
+    parsed(parser, "a=b", '"="cb" bc=a=')
+
+    assert parser.statistics_cur["lines"] == 2
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("", "pattern is '', but a regular expression with named groups is expected"),
+        (7, "pattern is 7, but a regular expression"),
+        (
+            "(?P<a>",
+            r"which is no regular expression: missing \), unterminated subpattern at position 0",
+        ),
+        ("(?P<a>x){99999999999999}", "which is no regular expression"),
+        ("(a)b", r"has no named group: .* as in \(\?P<user>"),
+    ],
+)
+def test_a_wrong_pattern_is_refused_in_one_line(pattern, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        RegexParser(pattern=pattern)
+    assert "\n" not in str(caught.value)

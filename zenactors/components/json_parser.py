@@ -1,0 +1,101 @@
+"""Parse lines that are JSON objects into records."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from zenactors.components._parser import BEFORE, LineParser
+
+_MAX_DEPTH = 100
+
+
+class JsonParser(LineParser):
+    """Turn lines that are JSON objects (JSON Lines, NDJSON) into records.
+
+    Takes `lines` events with `Lines` or a list of bytes, and passes on a list of dicts: the
+    objects, with their keys in the order of the line.
+
+    A line is a record only if it means the same to every reader. Not so, and left out, are an
+    object in which a key comes twice, `NaN` and `Infinity`, a number that is too large for a
+    float or an integer of more than 4,300 digits, and what is nested more than 100 deep; and any
+    JSON value but an object.
+
+    Lines that are no records are counted and left out; the state has the last 100 of them. If no
+    record remains, the chain ends here. A piece of a line (`Lines.complete` is False, or
+    `Lines.truncated` True) is never taken for a record. If the daemon exits when idle, and not one
+    line of a file was a record, its exit status is 65.
+
+    The page "Guarantees" (docs/guarantees.md) says what is promised about loss, order and memory.
+
+    Statistics: `lines`, `records`, `unmatched`, `pieces` (of lines that were cut off or too long),
+    `bad_utf8` (lines decoded with replacement) and `rejects_failed` (lines that could not be
+    written to `rejects`).
+
+    Args:
+        add_source: Add `file`, `offset`, `id` and `generation` to each record that came from
+            `Lines`, in place of keys of the object with these names. The last three together
+            identify a line for ever.
+        rejects: Append lines that are no records to this file, unchanged. A relative path is
+            relative to the directory in which the daemon was started, or to its `work_dir`.
+        name: This component's name in logs, statistics and the state.
+        event_map: Other names for this component's events.
+
+    Attributes:
+        files: The file system of `rejects`; a simulation sets its own before `setup`.
+    """
+
+    _expected = "a JSON object"
+
+    def _parse(self, text: str) -> dict[str, Any] | None:
+        if text[:1] in BEFORE:
+            text = text.lstrip(BEFORE)
+        try:
+            value = _decode(text)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(value, dict):
+            return None
+        # A line has at least as many brackets as levels: few lines must be looked at closely.
+        if text.count("[") + text.count("{") > _MAX_DEPTH and _is_too_deep(value):
+            return None
+        return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key comes twice")
+    return found
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=_finite, parse_constant=_refuse
+).decode
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [each for outer in level for each in _containers_in(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _containers_in(outer: Any) -> Iterator[Any]:
+    inner = outer.values() if isinstance(outer, dict) else outer
+    return (each for each in inner if isinstance(each, dict | list))

@@ -1,0 +1,91 @@
+"""Parse lines of `key=value` pairs (logfmt) into records."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from zenactors.components._parser import BEFORE, LineParser
+
+# Possessive quantifiers (*+): a line that does not match is rejected in one pass, at any length.
+# They contain no group: with one, `re` raises a SystemError for some lines.
+_BLANK = r"[ \t\r\n]"
+_KEY = r'[^\x00-\x20="\x7f]++'
+_QUOTED = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_PLAIN = r'[^\x00-\x20"\x7f]*+'
+_is_logfmt = re.compile(
+    rf"{_BLANK}*+(?:{_KEY}(?:=(?:{_QUOTED}|{_PLAIN}))?+(?:{_BLANK}++|$))++", re.DOTALL
+).fullmatch
+_find_pairs = re.compile(rf"({_KEY})(?:(=)(?:({_QUOTED})|({_PLAIN})))?", re.DOTALL).findall
+_find_escapes = re.compile(r"\\(.)", re.DOTALL).sub
+_ESCAPES = {'"': '"', "\\": "\\", "/": "/", "n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+
+
+class LogfmtParser(LineParser):
+    r"""Turn lines of `key=value` pairs (logfmt) into records.
+
+    Takes `lines` events with `Lines` or a list of bytes, and passes on a list of dicts: the keys in
+    the order of the line, with texts as values. Pairs are separated by blanks. A value may be
+    quoted; then the escapes of JSON apply (``\"``, ``\\``, ``\n``, ``\u00e9`` and so on), and
+    others are kept as they are. A value without quotes may have `=`, but neither blanks nor quotes.
+    A key alone has the value True, and `key=` the empty text.
+
+    A line without one `key=value` is no record, and neither is one in which a key comes twice.
+
+    Lines that are no records are counted and left out; the state has the last 100 of them. If no
+    record remains, the chain ends here. A piece of a line (`Lines.complete` is False, or
+    `Lines.truncated` True) is never taken for a record. If the daemon exits when idle, and not one
+    line of a file was a record, its exit status is 65.
+
+    The page "Guarantees" (docs/guarantees.md) says what is promised about loss, order and memory.
+
+    Statistics: `lines`, `records`, `unmatched`, `pieces` (of lines that were cut off or too long),
+    `bad_utf8` (lines decoded with replacement) and `rejects_failed` (lines that could not be
+    written to `rejects`).
+
+    Args:
+        add_source: Add `file`, `offset`, `id` and `generation` to each record that came from
+            `Lines`, in place of keys of the line with these names. The last three together
+            identify a line for ever.
+        rejects: Append lines that are no records to this file, unchanged. A relative path is
+            relative to the directory in which the daemon was started, or to its `work_dir`.
+        name: This component's name in logs, statistics and the state.
+        event_map: Other names for this component's events.
+
+    Attributes:
+        files: The file system of `rejects`; a simulation sets its own before `setup`.
+    """
+
+    _expected = "in logfmt"
+
+    def _parse(self, text: str) -> dict[str, Any] | None:
+        if text[:1] in BEFORE:
+            text = text.lstrip(BEFORE)
+        if _is_logfmt(text) is None:
+            return None
+        pairs = _find_pairs(text)
+        record = {
+            key: (_unquote(quoted) if quoted else value) if equals else True
+            for key, equals, quoted, value in pairs
+        }
+        if len(record) != len(pairs) or not any(equals for _, equals, _, _ in pairs):
+            return None
+        return record
+
+
+def _unquote(quoted: str) -> str:
+    if "\\" not in quoted:
+        return quoted[1:-1]
+    try:
+        text: str = _decode(quoted)
+    except ValueError:  # it has an escape that JSON does not know
+        return _find_escapes(_unescape, quoted[1:-1])
+    return text
+
+
+def _unescape(escape: re.Match[str]) -> str:
+    return _ESCAPES.get(escape[1], escape[0])
+
+
+_decode = json.JSONDecoder(strict=False).decode  # not strict: a text may have a tab, say

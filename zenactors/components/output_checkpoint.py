@@ -1,0 +1,31 @@
+"""`OutputCheckpoint`: a source and its sinks agree on one moment, for exactly-once outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class OutputCheckpoint:
+    """The args of a `checkpoint` event: what sinks restore, and what they note.
+
+    A source schedules the event when all events that came of it are done, and saves `taken`
+    together with its own positions. After a crash it reads on from there, so what was written
+    later is written again; the sinks therefore cut it off first.
+
+    A sink that gets the event takes back what it wrote after `restore[name]`, if `restore` has its
+    name; then brings its output to the disk; then puts a JSON value under its name into `taken`. A
+    sink that cannot do this gives the reason in `refused`. If it raises, the source saves nothing.
+
+    Attributes:
+        restore: The values that the last run saved, by the names of the sinks; only in the first
+            event of a run, otherwise None.
+        taken: The value of each sink, by its name.
+        refused: Why a sink has no value: the end of a sentence that begins with its name.
+    """
+
+    restore: Mapping[str, Any] | None = None
+    taken: dict[str, Any] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,88 @@
+"""Parse lines that a regular expression matches into records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from zenactors.components._parser import LineParser
+
+
+class RegexParser(LineParser):
+    r"""Turn lines that a regular expression matches into records of its named groups.
+
+    Takes `lines` events with `Lines` or a list of bytes, and passes on a list of dicts: for each
+    named group of the pattern what it has matched, a text, or None if it took no part.
+
+    The match may begin anywhere in the line; `^` and `$` tie it to the ends. A record of several
+    lines is one text: a dot does not match its line breaks unless the pattern begins with `(?s)`.
+    A pattern such as ``(a+)+b`` takes endless time for some lines: write ``(a++)+b``, or do not
+    repeat what is repeated.
+
+    Lines that do not match are counted and left out; the state has the last 100 of them. If no
+    record remains, the chain ends here. A piece of a line (`Lines.complete` is False, or
+    `Lines.truncated` True) is never taken for a record. If the daemon exits when idle, and not one
+    line of a file was a record, its exit status is 65.
+
+    The page "Guarantees" (docs/guarantees.md) says what is promised about loss, order and memory.
+
+    Statistics: `lines`, `records`, `unmatched`, `pieces` (of lines that were cut off or too long),
+    `bad_utf8` (lines decoded with replacement) and `rejects_failed` (lines that could not be
+    written to `rejects`).
+
+    Args:
+        pattern: A regular expression of the module `re` with one or more named groups,
+            ``(?P<name>...)``.
+        add_source: Add `file`, `offset`, `id` and `generation` to each record that came from
+            `Lines`, in place of groups with these names. The last three together identify a line
+            for ever.
+        rejects: Append lines that do not match to this file, unchanged. A relative path is
+            relative to the directory in which the daemon was started, or to its `work_dir`.
+        name: This component's name in logs, statistics and the state.
+        event_map: Other names for this component's events.
+
+    Attributes:
+        files: The file system of `rejects`; a simulation sets its own before `setup`.
+    """
+
+    _expected = "matched by the pattern"
+
+    def __init__(
+        self,
+        *,
+        pattern: str,
+        add_source: bool = False,
+        rejects: str | None = None,
+        name: str | None = None,
+        event_map: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(add_source=add_source, rejects=rejects, name=name, event_map=event_map)
+        self.pattern = pattern
+        self._search = _compile(pattern).search
+
+    def _parse(self, text: str) -> dict[str, Any] | None:
+        try:
+            match = self._search(text)
+        except SystemError:  # a bug of `re`: some groups within possessive repetitions
+            return None
+        return None if match is None else match.groupdict()
+
+
+def _compile(pattern: Any) -> re.Pattern[str]:
+    if not isinstance(pattern, str) or not pattern:
+        raise ValueError(
+            f"pattern is {pattern!r}, but a regular expression with named groups is expected."
+        )
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as cause:
+        raise ValueError(f"pattern is {pattern!r}, which is no regular expression: {cause}.") from (
+            cause
+        )
+    if not compiled.groupindex:
+        raise ValueError(
+            f"pattern is {pattern!r}, which has no named group: name what a record shall have,"
+            " as in (?P<user>[a-z]+)."
+        )
+    return compiled

@@ -1,0 +1,229 @@
+"""Hand lines over, never more at a time than what follows can take; see to exactly-once outputs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from zenactors.components.tail.identity import mark_of
+from zenactors.components.tail.lines import Lines
+from zenactors.components.tail.memory import Position
+from zenactors.core.tokens import TokenOutcome
+
+if TYPE_CHECKING:
+    from zenactors.components.checkpoints import Checkpoints
+    from zenactors.core.clock import Clock
+    from zenactors.core.daemon_api import Daemon
+
+MOST_BYTES = 8 << 20  # under way
+FEWEST_BYTES = 256 << 10
+_SLOW = 0.2  # seconds that lines may be under way, if there is a choice
+_FAST = 0.05
+_BURSTS = 20  # a second, under a rate limit
+
+
+@dataclasses.dataclass(slots=True)
+class RateLimit:
+    """Allow a number of lines a second.
+
+    Args:
+        per_second: How many.
+        clock: The source of time.
+    """
+
+    per_second: float
+    clock: Clock
+    _free_at: float = 0.0
+
+    @property
+    def burst(self) -> int:
+        """How many lines are handed over at once."""
+        return max(1, int(self.per_second / _BURSTS))
+
+    def delay(self) -> float:
+        """Return the seconds until more lines may be handed over."""
+        return max(0.0, self._free_at - self.clock.monotonic())
+
+    def spend(self, lines: int) -> None:
+        """Note that lines were handed over."""
+        now = self.clock.monotonic()
+        self._free_at = max(self._free_at, now) + lines / self.per_second
+
+
+class Delivery:
+    """Hand lines over in order, and count the bytes that are under way.
+
+    How many may be depends on how long they take: a slow sink gets less at a time, so that the
+    lines of a quiet file do not wait behind megabytes of another one.
+
+    Args:
+        daemon: What `setup` gets.
+        event: The event.
+        clock: The source of time.
+        checkpoints: Remember what is done; None: nothing does.
+        rate: Limits the lines a second.
+        on_progress: Called when an event has ended: there may be room, or nothing is under way.
+
+    Attributes:
+        rate: As given.
+        paused: Hand nothing over at present.
+
+    Thread: own.
+    """
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        event: Any,
+        clock: Clock,
+        *,
+        checkpoints: Checkpoints | None,
+        rate: RateLimit | None,
+        on_progress: Callable[[], object],
+    ) -> None:
+        self._daemon = daemon
+        self._event = event
+        self._clock = clock
+        self._checkpoints = checkpoints
+        self.rate = rate
+        self._on_progress = on_progress
+        self._waiting: deque[tuple[str, Lines, Any]] = deque()
+        self._under_way = 0  # events
+        self._bytes = 0
+        self._limit = 4 * FEWEST_BYTES
+        self._was_full = False
+        self.paused = False
+
+    @property
+    def is_full(self) -> bool:
+        """True if no more should be read at present."""
+        full = (
+            self.paused
+            or bool(self._waiting)
+            or self._bytes >= self._limit
+            or (self._checkpoints is not None and self._checkpoints.is_full)
+        )
+        self._was_full = self._was_full or full
+        return full
+
+    @property
+    def room(self) -> int:
+        """How many bytes may be handed over until it is full."""
+        return max(0, self._limit - self._bytes)
+
+    @property
+    def is_idle(self) -> bool:
+        """True if all that was put in is done."""
+        return not self._waiting and not self._under_way
+
+    @property
+    def is_settled(self) -> bool:
+        """True if all that was handed over is done."""
+        return not self._under_way
+
+    @property
+    def delay(self) -> float | None:
+        """Seconds until `pump` may do more because of the rate limit; None: it depends on else."""
+        if self.paused or not self._waiting or self.rate is None:
+            return None
+        return self.rate.delay()
+
+    @property
+    def has_unsent(self) -> bool:
+        """True if something was put in that is not handed over yet."""
+        return bool(self._waiting)
+
+    def put(self, key: str, lines: Lines, position: Any) -> None:
+        """Hand lines over as soon as that may be.
+
+        Args:
+            key: The file.
+            lines: The lines.
+            position: Where to go on once they, and all before them, are done.
+        """
+        most = 0 if self.rate is None else self.rate.burst
+        if self._checkpoints is not None and self._checkpoints.is_careful(key):
+            most = 1
+        if most and len(lines) > most:
+            self._waiting.extend(
+                (key, part, where) for part, where in _parts(lines, most, position)
+            )
+        else:
+            self._waiting.append((key, lines, position))
+        self.pump()
+
+    def pump(self) -> None:
+        """Hand over what may be handed over now."""
+        while self._waiting and not self.paused:
+            if self.rate is not None and self.rate.delay() > 0:
+                return
+            key, lines, position = self._waiting.popleft()
+            if self.rate is not None:
+                self.rate.spend(len(lines))
+            self._send(key, lines, position)
+
+    def hand_over_all(self, *, comes_again: bool = False) -> None:
+        """Hand over everything, whatever the limits, because the daemon stops.
+
+        Args:
+            comes_again: Leave out what has a position: it comes in the next run.
+        """
+        waiting, self._waiting = self._waiting, deque()
+        for key, lines, position in waiting:
+            if position is None or not comes_again:
+                self._send(key, lines, position)
+
+    def _send(self, key: str, lines: Lines, position: Any) -> None:
+        size = len(lines.data)
+        self._under_way += 1
+        self._bytes += size
+        sent = self._clock.monotonic()
+
+        def done(_outcome: TokenOutcome) -> None:
+            self._ended(size, sent)
+
+        if self._checkpoints is None or position is None:
+            self._daemon.queue.schedule(self._event, lines, on_done=done)
+        else:
+            self._checkpoints.schedule(self._event, lines, position, key=key, on_done=done)
+
+    def _ended(self, size: int, sent: float) -> None:
+        self._under_way -= 1
+        self._bytes -= size
+        took = self._clock.monotonic() - sent
+        if took > _SLOW:
+            self._limit = max(self._limit // 2, FEWEST_BYTES)
+        elif took < _FAST and self._was_full:
+            self._limit = min(self._limit * 2, MOST_BYTES)
+        self._was_full = False
+        self._on_progress()
+
+
+def _parts(lines: Lines, most: int, position: Any) -> Iterator[tuple[Lines, Any]]:
+    """Yield the lines in parts of at most `most`, each with its position.
+
+    A line has the same position whatever lines it comes with: so a careful start knows it again.
+    """
+    offsets = [*lines.offsets(), lines.offset + len(lines.data)]
+    for first in range(0, len(offsets) - 1, most):
+        last = min(first + most, len(offsets) - 1)
+        begin, end = offsets[first] - lines.offset, offsets[last] - lines.offset
+        starts = lines.starts
+        if starts is not None:
+            starts = tuple(start - begin for start in starts if begin <= start < end)
+        data = lines.data[begin:end]
+        part = dataclasses.replace(
+            lines, offset=offsets[first], data=data, starts=starts, count=last - first
+        )
+        if position is None or (last == len(offsets) - 1 and not _is_plain(lines, position)):
+            yield part, position
+        else:
+            mark = mark_of(lines.data[offsets[last - 1] - lines.offset : end])
+            yield part, Position(position[0], offsets[last], mark).as_json()
+
+
+def _is_plain(lines: Lines, position: list[Any]) -> bool:
+    """Return True if the next line begins right behind these."""
+    return lines.complete and position[1] == lines.offset + len(lines.data) and not position[4]

@@ -1,0 +1,147 @@
+"""Save the positions in the input together with the outputs that were made of it.
+
+A source with outputs that are to be written exactly once stops for a moment now and then. When all
+its events are done, nothing can change an output, so it asks the sinks, by an event, for their
+outputs' lengths, and saves these together with its positions. The next run lets the sinks cut their
+outputs back to these lengths, and goes on at these positions.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from zenactors.components.output_checkpoint import OutputCheckpoint
+from zenactors.core.tokens import TokenOutcome
+from zenactors.errors import EXIT_CONFIG
+
+if TYPE_CHECKING:
+    from zenactors.components.tail.delivery import Delivery
+    from zenactors.components.tail.memory import Memory
+    from zenactors.core.component import ZenDaemonComponent
+    from zenactors.core.daemon_api import Cancellable, Daemon
+
+LONGEST = 1.0  # seconds between two checkpoints, if there is anything to save
+SHORTEST = 0.1  # until the first one: a short run makes progress, too
+
+
+class ExactOutputs:
+    """Take checkpoints of the outputs.
+
+    Args:
+        tailer: Its log gets the errors.
+        daemon: What `setup` gets.
+        event: The event `checkpoint`.
+        memory: Saves positions and outputs.
+        delivery: Is paused while a checkpoint is taken.
+        on_taken: Called when one was taken, or has failed.
+
+    Attributes:
+        has_failed: The last one has failed. The next one is taken in a while.
+
+    Raises:
+        UnknownEventError: No component handles the event.
+    """
+
+    def __init__(
+        self,
+        tailer: ZenDaemonComponent,
+        daemon: Daemon,
+        event: Any,
+        memory: Memory,
+        delivery: Delivery,
+        on_taken: Callable[[], object],
+    ) -> None:
+        self._tailer = tailer
+        self._daemon = daemon
+        self._event = event
+        self._memory = memory
+        self._delivery = delivery
+        self._on_taken = on_taken
+        self._timer: Cancellable | None = None
+        self._interval = SHORTEST
+        self._is_asking = False
+        self._is_wanted = False
+        self._is_closed = False
+        self.has_failed = False
+        # The first one lets the sinks cut their outputs back.
+        self._restore = memory.restored_outputs
+        self._is_restored = False
+        self._ask()
+
+    @property
+    def is_settled(self) -> bool:
+        """True if the last checkpoint has everything."""
+        return not (self._is_asking or self._is_wanted or self._timer is not None)
+
+    def something_sent(self) -> None:
+        """Note that there will be something to save."""
+        if self._timer is None and not self._daemon.is_done():
+            self._timer = self._daemon.io.call_later(self._interval, self._due)
+            self._interval = min(2 * self._interval, LONGEST)
+
+    def _due(self, _daemon: Any) -> None:
+        self._timer = None
+        self.want()
+
+    def want(self) -> None:
+        """Take a checkpoint as soon as everything is done; nothing is handed over before."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._is_wanted = True
+        self._delivery.paused = True
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Take the checkpoint that is wanted, if everything is done."""
+        if self._is_wanted and not self._is_asking and self._delivery.is_settled:
+            self._is_wanted = False
+            self._ask()
+
+    def close(self) -> None:
+        """Take no more checkpoints."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ask(self) -> None:
+        checkpoint = OutputCheckpoint(restore=self._restore)
+        self._is_asking = True
+        self._delivery.paused = True
+        self._daemon.queue.schedule(
+            self._event, checkpoint, on_done=functools.partial(self._answered, checkpoint)
+        )
+
+    def _answered(self, checkpoint: OutputCheckpoint, outcome: TokenOutcome) -> None:
+        self._is_asking = False
+        if self._is_closed or (outcome is TokenOutcome.LEFT and self._daemon.is_done()):
+            return
+        is_saved = False
+        if outcome is not TokenOutcome.DONE:  # left, if a component that held it was made anew
+            self._tailer.log.error("The outputs could not be saved; trying again")
+        elif checkpoint.refused or not checkpoint.taken:
+            self._stop(checkpoint.refused)
+            return
+        else:
+            is_saved = self._memory.save_outputs(checkpoint.taken)
+        self.has_failed = not is_saved
+        if not is_saved:
+            self._interval = LONGEST
+            self.something_sent()  # try again
+        if is_saved or self._is_restored:  # the first one must be saved before lines follow
+            self._is_restored, self._restore = True, None
+            self._delivery.paused = False
+            self._on_taken()
+
+    def _stop(self, refused: dict[str, str]) -> None:
+        """Stop the daemon, because a sink cannot take part, or none does."""
+        reasons = [f"{name} {why}" for name, why in refused.items()]
+        self._tailer.log.error(
+            "The outputs cannot be written exactly once: {reason}. Stopping",
+            reason="; ".join(reasons) or "there is no sink with an output",
+        )
+        self._daemon.set_exit_status(EXIT_CONFIG)
+        self._daemon.set_done()

@@ -1,0 +1,331 @@
+"""What a tailer remembers of each file, in this run and, with a state store, in the next."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from zenactors.components.tail.identity import (
+    NO_MARK,
+    Fingerprint,
+    Identity,
+    Mark,
+    fingerprint_of,
+)
+from zenactors.components.tail.piece import Within
+
+if TYPE_CHECKING:
+    from zenactors.components.checkpoints import Checkpoints
+
+FORGOTTEN_AFTER = 7 * 86_400.0  # seconds since a file was seen last
+MOST_GONE = 5_000  # files that are gone, and remembered
+MOST_COPIES = 8  # of a file that are remembered
+MOST_PAST = 4  # contents of a file before its present one
+VERSION = 1
+NO_HEAD = fingerprint_of(b"")
+
+
+class Position(NamedTuple):
+    """Where to go on in a file. All before it is done.
+
+    Attributes:
+        generation: Of the file's content.
+        offset: In bytes.
+        mark: Of the bytes before the offset.
+        within: The offset is inside a line: see `LineCutter`.
+    """
+
+    generation: int
+    offset: int
+    mark: Mark = NO_MARK
+    within: Within = ""
+
+    @classmethod
+    def from_json(cls, value: Any) -> Position:
+        """Return the position that `as_json` was made of."""
+        generation, offset, length, checksum, within = value
+        if within not in ("", "piece", "drop"):
+            raise ValueError(f"within is {within!r}")
+        return cls(int(generation), int(offset), Mark(int(length), int(checksum)), within)
+
+    def as_json(self) -> list[Any]:
+        """Return it as JSON can hold it."""
+        return [self.generation, self.offset, *self.mark, self.within]
+
+
+@dataclasses.dataclass(slots=True)
+class FileRecord:
+    """A file as it is known under any name.
+
+    Attributes:
+        file_id: Identifies it in this run and in all that share the state store.
+        path: The path as first found.
+        place: The path at which it was seen last.
+        identity: Its device and inode.
+        generation: How many times its content was replaced.
+        head: The fingerprint of its content.
+        past_heads: Those of the last contents before, the last one last.
+        copies: The files that a rotation has copied its content to, and their fingerprints.
+        gone: The Unix time since which it has not been seen; None: it is there.
+        first_bytes: Those of its content, if they were read in this run.
+        is_copy: It may be a copy of another file. The next run decides that anew.
+        left: Where this run has stopped reading it; None: it is followed, or was never.
+    """
+
+    file_id: str
+    path: str
+    place: str
+    identity: Identity
+    generation: int = 0
+    head: Fingerprint = NO_HEAD
+    past_heads: list[Fingerprint] = dataclasses.field(default_factory=list)
+    copies: list[tuple[Identity, Fingerprint]] = dataclasses.field(default_factory=list)
+    gone: float | None = None
+    first_bytes: bytes = b""
+    is_copy: bool = False
+    left: Position | None = None
+
+    @classmethod
+    def from_json(cls, file_id: str, value: Mapping[str, Any]) -> Self:
+        """Return the record that `as_json` was made of."""
+        return cls(
+            file_id,
+            str(value["path"]),
+            str(value["place"]),
+            Identity(*map(int, value["identity"])),
+            int(value["generation"]),
+            Fingerprint(int(value["head"][0]), str(value["head"][1])),
+            [Fingerprint(int(past[0]), str(past[1])) for past in value["past"]],
+            [
+                (Identity(*map(int, identity)), Fingerprint(int(head[0]), str(head[1])))
+                for identity, head in value["copies"]
+            ],
+            None if value["gone"] is None else float(value["gone"]),
+        )
+
+    def begin_content(self, head: bytes) -> None:
+        """Note the first bytes of a content of which nothing was known, or something else."""
+        self.head, self.first_bytes = NO_HEAD, head
+
+    def note_head(self, head: bytes) -> None:
+        """Note the first bytes of the content."""
+        self.first_bytes = head
+
+    def fingerprint(self) -> Fingerprint:
+        """Return the fingerprint of the content."""
+        if len(self.first_bytes) > self.head.length:  # not each time: hashing takes a while
+            self.head = fingerprint_of(self.first_bytes)
+        return self.head
+
+    def replace_content(self) -> None:
+        """Note that the file has another content now."""
+        self.past_heads = [*self.past_heads, self.fingerprint()][-MOST_PAST:]
+        self.head, self.first_bytes = NO_HEAD, b""
+        self.generation += 1
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {
+            "path": self.path,
+            "place": self.place,
+            "identity": self.identity,
+            "generation": self.generation,
+            "head": self.fingerprint(),
+            "past": self.past_heads,
+            "copies": self.copies,
+            "gone": self.gone,
+        }
+
+    def add_copy(self, identity: Identity, head: bytes) -> None:
+        """Note that another file has a copy of its content."""
+        others = [each for each in self.copies if each[0] != identity]
+        self.copies = [*others, (identity, fingerprint_of(head))][-MOST_COPIES:]
+
+
+class Memory:
+    """The records of all files, and how far each is done.
+
+    Args:
+        checkpoints: Remembers them across runs; None: nothing does.
+        data: What an earlier run has saved with them; None: nothing.
+        random: Chooses the identifiers of files.
+        now: Returns the Unix time.
+        exactly_once: The outputs are saved together with the positions, and these count.
+
+    Attributes:
+        is_new: No earlier run has left anything.
+        restored_outputs: What sinks have saved, if the outputs are written exactly once.
+        must_be_saved: Records have changed, and lines must wait until these are saved.
+
+    Raises:
+        ValueError: The store holds something else.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints | None,
+        data: Any,
+        random: Random,
+        now: Callable[[], float],
+        *,
+        exactly_once: bool = False,
+    ) -> None:
+        self._exactly_once = exactly_once
+        self._checkpoints = checkpoints
+        self._random = random
+        self._now = now
+        self.records: dict[str, FileRecord] = {}
+        self._by_identity: dict[Identity, FileRecord] = {}
+        self._copied: dict[str, FileRecord] = {}  # those with copies
+        self.restored_outputs: dict[str, Any] | None = None
+        self._exact: dict[str, Any] | None = None
+        self.must_be_saved = False
+        self.is_new = data is None
+        if data is not None:
+            self._restore(data)
+
+    def _restore(self, data: Any) -> None:
+        try:
+            if data["tail"] != VERSION:
+                raise ValueError(f"version {data['tail']!r}")
+            for file_id, value in data["files"].items():
+                record = self.records[file_id] = FileRecord.from_json(file_id, value)
+                self._by_identity[record.identity] = record
+                if record.copies:
+                    self._copied[file_id] = record
+            self._exact = data["exact"] if self._exactly_once else None
+            if self._exact is not None:
+                self.restored_outputs = dict(self._exact["outputs"])
+        except (AttributeError, KeyError, TypeError, IndexError) as cause:
+            raise ValueError(f"{cause!r}") from cause
+
+    def go_back(self) -> None:
+        """Forget what was done after the outputs were saved: they are cut back."""
+        if self._exact is None:
+            return
+        assert self._checkpoints is not None
+        for key in self._checkpoints.keys():  # noqa: SIM118 - no mapping
+            self._checkpoints.forget(key)
+        for key, position in self._exact["positions"].items():
+            self._checkpoints.begin(position, key=key)
+
+    def forget_outputs(self) -> None:
+        """Forget what an earlier run, with outputs written exactly once, has saved of them."""
+        self._exact = self.restored_outputs = None
+
+    @property
+    def lasts(self) -> bool:
+        """True if the next run finds what is remembered."""
+        return self._checkpoints is not None
+
+    def position(self, file_id: str) -> Position | None:
+        """Return where an earlier run has left a file."""
+        found = None if self._checkpoints is None else self._checkpoints.resume(file_id)
+        return None if found is None else Position.from_json(found)
+
+    def add(self, path: str, identity: Identity, *, has_lines: bool = True) -> FileRecord:
+        """Make the record of a file that was not known; it is to be saved before its lines come."""
+        file_id = ""
+        while not file_id or file_id in self.records:
+            file_id = f"{self._random.getrandbits(64):016x}"
+        record = self.records[file_id] = FileRecord(file_id, path, path, identity)
+        self._by_identity[identity] = record
+        self.must_be_saved = self.must_be_saved or has_lines
+        self._changed()
+        return record
+
+    def find(self, identity: Identity) -> FileRecord | None:
+        """Return the record of the file that has, or had, an identity."""
+        return self._by_identity.get(identity)
+
+    def has_copy(self, identity: Identity, head: bytes) -> bool:
+        """Return True if a file has the content of another one, which was read there."""
+        return any(
+            copy == identity and fingerprint.fits(head)
+            for record in self._copied.values()
+            for copy, fingerprint in record.copies
+        )
+
+    def add_copy(self, record: FileRecord, identity: Identity, head: bytes) -> None:
+        """Note that another file has a copy of a file's content."""
+        record.add_copy(identity, head)
+        self._copied[record.file_id] = record
+
+    def begin(self, record: FileRecord, position: Position) -> None:
+        """Note where the reading of a file begins, if nothing of it was done yet."""
+        if self._checkpoints is not None and position.offset:
+            self._checkpoints.begin(position.as_json(), key=record.file_id)
+            if self._exact is not None:  # the saved outputs have nothing of the file, either
+                self._exact["positions"].setdefault(record.file_id, position.as_json())
+
+    def replace_content(self, record: FileRecord) -> None:
+        """Note that a file has another content, which is to be saved before its lines come."""
+        record.replace_content()
+        self.must_be_saved = True
+
+    def save_records(self) -> bool:
+        """Save what must be saved before lines are handed over. Blocks. False: try again."""
+        if self.must_be_saved and self._checkpoints is not None:
+            self._checkpoints.changed()
+            if not self._checkpoints.save():
+                return False
+        self.must_be_saved = False
+        return True
+
+    def save_outputs(self, outputs: Mapping[str, Any]) -> bool:
+        """Save the positions, and the outputs that belong to them. Blocks. False: it failed."""
+        assert self._checkpoints is not None
+        keys = self._checkpoints.keys()
+        positions = {key: self._checkpoints.resume(key) for key in keys}
+        self._exact = {"positions": positions, "outputs": dict(outputs)}
+        self._checkpoints.changed()
+        return self._checkpoints.save()
+
+    def forget_old(self) -> None:
+        """Forget the files that were gone for a week, and all but the last thousands."""
+        oldest = self._now() - FORGOTTEN_AFTER
+        gone = [
+            (each.gone, each.file_id) for each in self.records.values() if each.gone is not None
+        ]
+        excess = len(gone) - MOST_GONE
+        if excess > 0:
+            oldest = max(oldest, sorted(gone)[excess][0])
+        for since, file_id in gone:
+            if since < oldest:
+                self.forget(self.records[file_id])
+
+    def forget(self, record: FileRecord) -> None:
+        """Forget a file."""
+        self.records.pop(record.file_id, None)
+        self._copied.pop(record.file_id, None)
+        if self._by_identity.get(record.identity) is record:
+            del self._by_identity[record.identity]
+        if self._checkpoints is not None:
+            self._checkpoints.forget(record.file_id)
+
+    def seen(self, record: FileRecord, place: str) -> None:
+        """Note that a file is there, and where."""
+        if record.place != place or record.gone is not None:
+            record.place, record.gone = place, None
+            self._changed()
+
+    def missed(self, record: FileRecord) -> None:
+        """Note that a file is not there."""
+        if record.gone is None:
+            record.gone = self._now()
+            self._changed()
+
+    def _changed(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.changed()
+
+    def collect(self) -> dict[str, Any]:
+        """Return all records, and the saved outputs, for the state store."""
+        files = {
+            file_id: record.as_json()
+            for file_id, record in self.records.items()
+            if not record.is_copy
+        }
+        return {"tail": VERSION, "files": files, "exact": self._exact}

@@ -374,8 +374,8 @@ def _explain_positional(doc: str, positional: Sequence[str]) -> str:
     # The first word of a usage line is the program, then the command if there is one.
     expected = [
         word
-        for word in re.sub(r"[\[\]]", "", usage_of(doc).splitlines()[1]).split()[1:]
-        if word != "options" and not word.startswith("-") and "=" not in word
+        for word in _REPEATED.sub("", usage_of(doc).splitlines()[1]).split()[1:]
+        if word != "[options]" and not word.startswith("-")
     ]
     if len(positional) < len([word for word in expected if word != "ARGUMENT..."]):
         return f"{expected[len(positional)].removesuffix('...')} is missing"

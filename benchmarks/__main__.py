@@ -29,6 +29,7 @@ MODULES = {
     "F2": "f02_ask",
     "F3": "f03_latency",
     "F4": "f04_blocking",
+    "F5": "f05_tail",
     "F6": "f06_signal",
     "F8": "f08_memory",
     "F9": "f09_growth",

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 run: $(VENV)/.installed-run
 	@mkdir -p build
-	@rm -f build/access.jsonl
+	@rm -rf build/access.jsonl build/access-log
 	$(BIN)/zenactors run examples/access_log.toml --exit-when-idle
 
 test: $(VENV)/.installed-check

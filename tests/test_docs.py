@@ -164,7 +164,7 @@ def test_whole_program_runs(block: Block, tmp_path: Path) -> None:
         assert shown in done.stdout
 
 
-@pytest.mark.parametrize("name", ["supervision", "delivery", "checkpoints"])
+@pytest.mark.parametrize("name", ["supervision", "delivery", "checkpoints", "tailing"])
 def test_the_first_program_of_a_page_prints_what_the_page_shows(name: str, tmp_path: Path) -> None:
     program, output, *_ = blocks_of(ROOT / f"docs/{name}.md")
     assert (program.language, output.language) == ("python", "")
@@ -177,6 +177,33 @@ def test_the_first_program_of_a_page_prints_what_the_page_shows(name: str, tmp_p
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "toml"], ids=by_place)
 def test_toml_is_toml(block: Block) -> None:
     tomllib.loads(block.text)
+
+
+def test_no_line_is_lost_or_copied_twice_on_the_page_that_says_so(tmp_path: Path) -> None:
+    blocks = [b.text for b in blocks_of(ROOT / "docs/never-lose-a-line.md")]
+    writer, torture, check, commands, shown, *_ = blocks
+    for name, text in (("writer", writer), ("check", check)):
+        (tmp_path / f"{name}.py").write_text(text)
+    assert "writer.py 20" in torture
+    (tmp_path / "torture.sh").write_text(torture.replace("writer.py 20", "writer.py 7"))
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, arguments in (("python", ""), ("zenactors", "-m zenactors ")):
+        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {arguments}"$@"\n')
+        (programs / name).chmod(0o755)
+    path = f"{programs}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-c", commands],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": path},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=2 * LIMIT,
+        check=False,
+    )
+    assert re.sub(r"[0-9]{2,}", "N", done.stdout) == re.sub(r"[0-9]{2,}", "N", shown), done.stderr
+    assert done.stdout.splitlines()[0].split()[0] == done.stdout.splitlines()[1].split()[0]
+    assert (tmp_path / "app.log.1").exists()
 
 
 def test_getting_started_s_toml_is_a_right_spec(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "internals.md"
 PACKAGE = ROOT / "zenactors"
-ROOMS = ("core", "actors", "daemon")
+ROOMS = ("core", "actors", "daemon", "components/tail")
 ROOTS = (ROOT, PACKAGE, *(PACKAGE / room for room in (*ROOMS, "testing")))
 PRIVATE = "testing"
 

@@ -305,6 +305,13 @@ def past_of(followed: Followed) -> Past:
     return Past(followed.offset, followed.record.fingerprint(), mark_of(followed.reader.before))
 
 
+def original_paths(path: str) -> set[str]:
+    """Return the paths of files of which a rotation may have made the one at a path."""
+    directory = os.path.dirname(path)
+    originals = {os.path.join(directory, name) for name in _original_names(os.path.basename(path))}
+    return {original for original in originals if is_rotated_name(path, of=original)}
+
+
 def _original_names(name: str) -> Iterator[str]:
     """Yield the names of files of which a rotation may have made this name."""
     extension = os.path.splitext(name)[1]

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from zenactors.components.tail.adoption import Adoption
-from zenactors.components.tail.copies import Copies, past_of
+from zenactors.components.tail.copies import Copies, original_paths, past_of
 from zenactors.components.tail.cutter import LineCutter
 from zenactors.components.tail.followed import Followed
 from zenactors.components.tail.identity import (
@@ -162,13 +162,18 @@ class FollowedFiles:
             self._check(followed, found, now, replaced)
         for path, before in list(replaced.items()):
             self._order(path, before, self._take_in_missed(path, before, found), replaced)
+        # Known ones first: others may be copies of them.
         unknown = [
-            (found.stats[path].st_mtime_ns, path, identity)
+            (self._memory.find(identity) is None, found.stats[path].st_mtime_ns, path, identity)
             for identity, path in found.paths.items()
             if identity not in self._set.all
         ]
-        for _, path, identity in sorted(unknown):
-            self._consider(path, identity, found, outputs, replaced)
+        rotated: dict[str, Followed] = {}  # new files, by the paths that they may have had
+        for *_, path, identity in sorted(unknown):
+            last = replaced.get(path) or rotated.get(path)
+            appeared = self._consider(path, identity, found, outputs, last)
+            if appeared is not None:
+                rotated.update(dict.fromkeys(original_paths(path), appeared))
         for path, before in replaced.items():
             if path not in self._set.by_path and path not in returned:
                 self._vacant[path] = before
@@ -384,12 +389,13 @@ class FollowedFiles:
         identity: Identity,
         found: Discovery,
         outputs: set[Identity],
-        replaced: Mapping[str, Followed],
-    ) -> None:
-        """Follow a file that was found, if it is one to follow."""
+        before: Followed | None,
+    ) -> Followed | None:
+        """Follow a file that was found, if it is one to follow; `before` had its path before."""
         stat = found.stats[path]
+        followed = None
         if identity in self._set.all:
-            return  # by now
+            return None  # by now
         if identity in outputs:
             # The daemon would read its own output, and write it again, for ever.
             self._problems.report(path, "excluded", "it is an output", "Write to a file elsewhere")
@@ -398,15 +404,15 @@ class FollowedFiles:
                 self._problems.report_irregular(path, stat)
         elif self._set.ignored.get(identity) != path:
             followed = self.adoption.take_in(path, identity)
-            before = replaced.get(path)
             if before is None:
-                return
+                return followed
             if followed is not None:
                 followed.after = before
                 if before.ready:
                     followed.behind = before
             elif identity in self.adoption.failed:
                 self._unfinished[path] = before
+        return followed
 
     def waits_for_old(self, followed: Followed) -> bool:
         """Return True if the file that had the path before is to be read once more, and first.

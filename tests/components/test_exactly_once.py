@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from zenactors.components import Lines, OutputCheckpoint, RawWriter
+from zenactors import RestartComponent, Supervision, handles
+from zenactors.components import FileTailer, Lines, OutputCheckpoint, RawWriter
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.tokens import TokenOutcome
 from zenactors.testing import Harness, Kill, PowerFailure, ProcessCrashed, VirtualFiles
@@ -96,3 +97,42 @@ def test_each_record_is_written_once_if_the_process_dies_often(kind, call, chanc
         assert content == b"0,1,2,3,"
         deaths += lives - 1
     assert deaths > 0
+
+
+class Failing(RawWriter):
+    """A writer that is made anew on demand."""
+
+    supervision = Supervision(on_error="restart", delay=0.1)
+
+    @handles("fail")
+    def cbk_event_fail(self, daemon, args):
+        raise RestartComponent("as told")
+
+
+def test_a_writer_that_was_made_anew_still_notes_the_files_that_it_begins():
+    def components():
+        return [
+            FileTailer(patterns=["in.log"], start="beginning", exactly_once=True),
+            Failing(path="/d/all", reopen_interval=0.01, name="out"),
+        ]
+
+    files = VirtualFiles()
+    files.mkdir("/d")
+    files.put("in.log", "one\n")
+    with Harness(components(), files=files, state_dir="/state") as one:
+        one.advance(5)
+        one.queue.schedule("fail")
+        one.advance(0.5)
+        files.append("in.log", "two\n")
+        one.advance(0.02)
+        files.rename("/d/all", "/d/all.1")
+        one.advance(0.02)
+        files.append("in.log", "three\n")
+        one.advance(0.05)
+        assert files.content("/d/all.1") + files.content("/d/all") == b"one\ntwo\nthree\n"
+        assert files.content("/d/all") == b"three\n"
+        one.kill()
+        with one.next_life(components()) as two:
+            two.advance(5)
+            written = two.files.content("/d/all.1") + two.files.content("/d/all")
+            assert written == b"one\ntwo\nthree\n"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from zenactors.core.daemon_api import Store
 
 _TAIL = 4096  # bytes that must be the same as at the checkpoint
+_RESERVED = 1_000_000  # numbers of checkpoints at a time
 _MOST_BEGUN = 100  # files that were begun since a checkpoint
 _OPEN = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 # An archive may have got the inode of the file that it was made of.
@@ -68,7 +69,7 @@ class OutputHistory:
 
     Raises:
         OSError: From every method: a file cannot be read, cut off or brought to the disk.
-        StateStoreError: From `begin` and `restore`: nothing can be kept for the next run.
+        StateStoreError: From `begin`, `take_checkpoint` and `restore`: nothing can be kept.
 
     Thread: one.
     """
@@ -79,15 +80,19 @@ class OutputHistory:
         self._files = files
         self._log = log
         self._begun = _begun_in(store.value, path)
-        self._number = max([0, *(each.number for each in self._begun)])
+        self._reserved = _reserved_in(store.value, path)
+        self._number = max([self._reserved, *(each.number for each in self._begun)])
 
     def begin(self, fd: int) -> None:
         """Note that a file is begun, before anything is written to it."""
         status = self._files.fstat(fd)
         self._begun.append(_Begun(status.st_ino, status.st_size, self._number))
         del self._begun[:-_MOST_BEGUN]
+        self._save()
+
+    def _save(self) -> None:
         begun = [dataclasses.asdict(each) for each in self._begun]
-        self._store.save({"path": self._path, "begun": begun})
+        self._store.save({"path": self._path, "begun": begun, "number": self._reserved})
 
     def take_checkpoint(self, fd: int) -> dict[str, Any]:
         """Bring the file to the disk; return how far it is written, as a JSON value."""
@@ -97,6 +102,11 @@ class OutputHistory:
             sync_directory(self._directory(), files)
         status = files.fstat(fd)
         self._number += 1
+        if self._number > self._reserved:
+            # If the component is made anew, its numbers must be higher, and it must know that
+            # checkpoints are taken.
+            self._reserved = self._number + _RESERVED
+            self._save()
         taken = _Checkpoint(
             path=self._path,
             device=status.st_dev,
@@ -262,6 +272,18 @@ def _checkpoint_in(value: Any) -> _Checkpoint | None:
         if isinstance(found.path, str) and all(type(n) is int and n >= 0 for n in numbers):
             return found
     return None
+
+
+def is_kept_in(store: Store, path: str) -> bool:
+    """Return True if a component had checkpoints of an output taken, and was made anew since."""
+    return _reserved_in(store.value, path) > 0
+
+
+def _reserved_in(value: Any, path: str) -> int:
+    if not isinstance(value, dict) or value.get("path") != path:
+        return 0
+    number = value.get("number", 0)
+    return number if isinstance(number, int) else 0
 
 
 def _begun_in(value: Any, path: str) -> list[_Begun]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -13,7 +14,7 @@ from zenactors.advice import reason
 from zenactors.components._files import SYSTEM_FILES, Files, located
 from zenactors.components._options import check_name, check_positive
 from zenactors.components._output import can_block, is_regular, open_output, repair_json_lines
-from zenactors.components._output_history import OutputHistory
+from zenactors.components._output_history import OutputHistory, is_kept_in
 from zenactors.components._replace_file import sync
 from zenactors.components.output_checkpoint import OutputCheckpoint
 from zenactors.components.tail.lines import Lines
@@ -23,6 +24,7 @@ from zenactors.core.daemon_api import Cancellable, Daemon
 from zenactors.errors import (
     EXIT_IO_ERROR,
     EXIT_OK,
+    ConfigurationError,
     StateStoreError,
     ZenDaemonComponentException,
 )
@@ -89,6 +91,7 @@ class _Writer(ZenDaemonComponent):
         if self.path is not None:
             self._place = located(self.path, daemon)
             self._use_file(self._open(append=self.append))
+            self._resume_history(daemon)
             return
         standard_output = self.files.open_standard_output()
         if standard_output is None:
@@ -96,6 +99,14 @@ class _Writer(ZenDaemonComponent):
                 "Cannot write to standard output: there is none. Give this writer a path."
             )
         self._use(*standard_output)
+
+    def _resume_history(self, daemon: Daemon) -> None:
+        """Go on noting the files of the output, if the object before this one did so."""
+        if getattr(daemon, "incarnation", 1) > 1:  # a test's daemon has none
+            with contextlib.suppress(ConfigurationError):  # there is no state_dir
+                store = daemon.state_store()
+                if is_kept_in(store, self._place):
+                    self._history = OutputHistory(self._place, store, self.files, self.log)
 
     def _open(self, *, append: bool) -> int:
         fd = open_output(self._place, self.files, append=append)

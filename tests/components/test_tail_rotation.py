@@ -314,3 +314,17 @@ def test_an_inode_that_another_file_has_got_is_noticed(tail, tmp_path, monkeypat
     monkeypatch.setattr(SYSTEM_FILES, "stat", lambda path: with_old_inode(real[0](path)))
     monkeypatch.setattr(SYSTEM_FILES, "fstat", lambda fd: with_old_inode(real[1](fd)))
     assert one.text(2) == b"new content, longer\n"
+
+
+def test_a_copy_that_is_seen_only_after_the_truncation_is_not_read_twice(tail, tmp_path, log):
+    """Its original has more than the copy, which a writer does that goes on meanwhile."""
+    append(log, b"x" * 2000 + b"\n")
+    one = tail(tmp_path / "a.log*")
+    one.poll()
+    copy = log.read_bytes()
+    append(log, b"only here\n")
+    assert one.text() == b"only here\n"
+    (tmp_path / "a.log.1").write_bytes(copy)
+    log.write_bytes(b"new and longer than before\n" * 100)
+
+    assert one.text(20) == log.read_bytes()

@@ -202,10 +202,24 @@ class Copies:
         """Note the copies of a content that is gone and that have no more than was read of it."""
         for other in list(self._set.all.values()):
             if other.copy_of is followed and _begin_alike(other.head, followed.head):
-                self.has_ended_as_copy(other)
+                if self._was_read(followed, other):
+                    self._drop_copy(other)
+                else:
+                    self.has_ended_as_copy(other)
         for each in self._rotated_files(followed):
             if each.identity not in self._set.all and self._memory.find(each.identity) is None:
                 self._note_copy(followed, each)
+
+    def _was_read(self, followed: Followed, copy: Followed) -> bool:
+        """Return True if a copy has no more than was read of the content that is gone.
+
+        It may have been found only after that was gone, so that nothing of it was compared.
+        """
+        try:
+            size = self._files.fstat(_descriptor(copy)).st_size if copy.is_open else copy.seen[0]
+        except OSError:
+            return False
+        return 0 < size <= followed.offset and followed.head.startswith(copy.head)
 
     def _note_copy(self, followed: Followed, candidate: Candidate) -> None:
         try:

@@ -328,3 +328,18 @@ def test_a_copy_that_is_seen_only_after_the_truncation_is_not_read_twice(tail, t
     log.write_bytes(b"new and longer than before\n" * 100)
 
     assert one.text(20) == log.read_bytes()
+
+
+def test_a_file_that_is_still_being_compressed_is_not_read(tail, tmp_path, log):
+    one = tail(tmp_path / "a.log*")
+    one.poll()
+    growing = tmp_path / "a.log-1.gz.new"
+    growing.touch()
+    assert one.text(2) == b""
+    growing.write_bytes(gzip.compress(b"one\ntwo\n"))
+
+    assert one.text(3) == b""
+    assert one.count("compressed") == 1
+    growing.rename(tmp_path / "a.log-1.gz")
+    append(log, b"three\n")
+    assert one.text(3) == b"three\n"

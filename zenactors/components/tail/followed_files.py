@@ -456,6 +456,13 @@ class FollowedFiles:
         followed.behind = rest
         self._set.ready.add(followed)
 
+    def leave_compressed(self, followed: Followed) -> None:
+        """Follow a file no more that was empty, and turns out to be compressed."""
+        self._problems.report_compressed(followed.path)
+        self._set.ignored[followed.identity] = followed.path
+        self._set.forget(followed)
+        self._memory.forget(followed.record)
+
     def end_rest(self, rest: Followed) -> None:
         """Hand over what is held of the rest of a content, before the next content is read."""
         if rest.cutter is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zenactors.components.tail.reader import RewrittenError
+from zenactors.components.tail.rotation import is_compressed
 
 if TYPE_CHECKING:
     from zenactors.components.tail.context import TailContext
@@ -109,6 +110,9 @@ class Reading:
         if not begin and not block.startswith(followed.head):  # since it was opened
             followed.reader.restart()
             return self._rewritten(followed)
+        if not begin and is_compressed("", block):
+            self._files.leave_compressed(followed)
+            return 0
         if not block or (not begin and self._must_wait(followed, block)):
             return 0
         followed.note_head(block, begin)

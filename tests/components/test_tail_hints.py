@@ -206,3 +206,17 @@ def test_what_comes_late_to_a_renamed_file_comes_before_the_new_one(*, notificat
         scene.files.append("/log/a.log", "3\n")
         scene.advance(3.0)
         assert scene.text() == b"1\n2\n3\n"
+
+
+def test_with_hints_a_turn_does_not_look_at_files_that_had_data_earlier():
+    with Scene("/log/*.log") as scene:
+        for text in ("line\n", "more\n"):
+            for number in range(50):
+                scene.files.append(f"/log/{number}.log", text)
+            scene.advance(3)
+        before = scene.files.calls.count("pread")
+        for _ in range(20):
+            scene.files.append("/log/0.log", "one\n")
+            scene.advance(0.05)
+
+        assert scene.files.calls.count("pread") - before < 200

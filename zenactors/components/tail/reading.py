@@ -67,10 +67,7 @@ class Reading:
     def read(self) -> bool:
         """Read some blocks. Return True if there was any data."""
         ready, delivery = self._set.ready, self._delivery
-        self._active = {each: empty for each, empty in self._active.items() if not each.is_gone}
-        if self.rereads:
-            for active in self._active:
-                ready.add(active)
+        self._note_active()
         begun: set[Followed] = set()
         budget = TURN_BYTES
         found = False
@@ -85,12 +82,22 @@ class Reading:
                 self._files.end_rest(followed)
             if size:
                 found = True
-                self._active[followed] = 0
+                if self.rereads:
+                    self._active[followed] = 0
             elif followed in self._active:
                 self._active[followed] += 1
                 if self._active[followed] >= _MOST_EMPTY or followed.left_at is not None:
                     del self._active[followed]
         return found
+
+    def _note_active(self) -> None:
+        """Read the files again that had data lately, if hints may be missing."""
+        if not self.rereads:
+            self._active.clear()  # every turn would look at all files that ever had data
+            return
+        self._active = {each: empty for each, empty in self._active.items() if not each.is_gone}
+        for active in self._active:
+            self._set.ready.add(active)
 
     def _read_block(self, followed: Followed, *, check: bool) -> int:
         """Read one block, and hand over the lines that it completes. Return its size."""

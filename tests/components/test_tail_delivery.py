@@ -101,9 +101,7 @@ def test_a_rate_limit_spreads_lines_over_time_in_small_bursts():
     sink = Sink(rate=100)
     sink.put(b"x\n" * 1000)
     moments = []
-    while sink.delivery.has_unsent:
-        delay = sink.delivery.delay
-        assert delay is not None
+    while (delay := sink.delivery.delay) is not None:
         sink.daemon.clock.advance(delay)
         sink.delivery.pump()
         moments.append((sink.daemon.clock.monotonic(), len(sink.daemon.scheduled)))

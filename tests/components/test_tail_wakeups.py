@@ -14,7 +14,6 @@ ONCE_MORE = Next(watch=True, delay=0.0)
 
 def test_at_first_it_is_idle_and_watches():
     wake_ups = WakeUps()
-    assert not wake_ups.is_busy
     assert wake_ups.ended(found=False, cost=0.0) == IDLE
 
 
@@ -33,7 +32,6 @@ def test_what_came_before_it_watches_again_is_found_by_the_last_look():
     assert wake_ups.ended(found=False, cost=0.0) == ONCE_MORE
 
     assert wake_ups.ended(found=True, cost=0.0).watch is False
-    assert wake_ups.is_busy
 
 
 @pytest.mark.parametrize(

@@ -130,11 +130,6 @@ class Delivery:
             return None
         return self.rate.delay()
 
-    @property
-    def has_unsent(self) -> bool:
-        """True if something was put in that is not handed over yet."""
-        return bool(self._waiting)
-
     def put(self, key: str, lines: Lines, position: Any) -> None:
         """Hand lines over as soon as that may be.
 

@@ -312,7 +312,7 @@ class PatientFiles:
         try:
             helper.calls.put(call)
             call.returned.wait(call.patience)
-        except BaseException:
+        except BaseException:  # a signal's handler may raise anything: the call goes on
             if not self._give_up(call) and call.opens and call.error is None:
                 self._files.close(call.value)
             raise

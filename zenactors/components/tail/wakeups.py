@@ -38,11 +38,6 @@ class WakeUps:
     def __init__(self) -> None:
         self._empty = _EMPTY_TURNS + 1  # turns without data in a row; above 2: idle
 
-    @property
-    def is_busy(self) -> bool:
-        """True if there was data lately."""
-        return self._empty < _EMPTY_TURNS
-
     def ended(self, *, found: bool, cost: float) -> Next:
         """Decide what is next.
 

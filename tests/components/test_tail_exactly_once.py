@@ -77,7 +77,8 @@ def test_no_sink_with_an_output_is_an_error(files):
 
     with harness(files, [components()[0], Sink()]) as one:
         one.run(seconds=3)
-        assert any("no sink with an output" in record.message for record in one.logs)
+        one.stop()
+        assert sum("no sink with an output" in record.message for record in one.logs) == 1
 
 
 def test_a_daemon_without_a_state_directory_cannot_start(files):

@@ -87,6 +87,8 @@ class ExactOutputs:
 
     def want(self) -> None:
         """Take a checkpoint as soon as everything is done; nothing is handed over before."""
+        if self._is_closed:
+            return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -138,6 +140,7 @@ class ExactOutputs:
 
     def _stop(self, refused: dict[str, str]) -> None:
         """Stop the daemon, because a sink cannot take part, or none does."""
+        self.close()
         reasons = [f"{name} {why}" for name, why in refused.items()]
         self._tailer.log.error(
             "The outputs cannot be written exactly once: {reason}. Stopping",

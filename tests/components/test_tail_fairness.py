@@ -179,3 +179,15 @@ def test_a_blocked_sink_holds_back_a_backlog_in_virtual_time() -> None:
         begin = scene.now
         scene.stop()
         assert scene.now - begin <= 130.0  # two events of 60 s
+
+
+def test_a_backlog_comes_in_large_events_however_soon_they_are_done():
+    scene = Scene(cost=lambda lines: len(lines.data) / (128 << 20))
+    with scene:
+        scene.files.put("/log/a.log", (b"x" * 199 + b"\n") * 100_000)
+        scene.advance(2.0)
+        sizes = [len(lines.data) for lines in scene.take()]
+
+    assert sum(sizes) == 20_000_000
+    # If each event that has ended made room for another one, they would shrink to 64 KiB.
+    assert sum(sizes) / len(sizes) >= 256 << 10

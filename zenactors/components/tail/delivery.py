@@ -92,26 +92,31 @@ class Delivery:
         self._waiting: deque[tuple[str, Lines, Any]] = deque()
         self._under_way = 0  # events
         self._bytes = 0
-        self._limit = 4 * FEWEST_BYTES
+        self._limit = 2 * FEWEST_BYTES
+        self._drains = False  # it was full, and half of that is not done yet
         self._was_full = False
         self.paused = False
 
     @property
     def is_full(self) -> bool:
-        """True if no more should be read at present."""
+        """True if no more should be read at present: until half of the limit is done."""
         full = (
             self.paused
             or bool(self._waiting)
-            or self._bytes >= self._limit
+            or self._drains
             or (self._checkpoints is not None and self._checkpoints.is_full)
         )
         self._was_full = self._was_full or full
         return full
 
     @property
-    def room(self) -> int:
-        """How many bytes may be handed over until it is full."""
-        return max(0, self._limit - self._bytes)
+    def share(self) -> int:
+        """How many bytes may be handed over in one event: a quarter of the limit.
+
+        Not as many as there is room for: if each byte that is done made room for another one, the
+        events would become ever smaller.
+        """
+        return self._limit // 4
 
     @property
     def is_idle(self) -> bool:
@@ -174,6 +179,7 @@ class Delivery:
         size = len(lines.data)
         self._under_way += 1
         self._bytes += size
+        self._drains = self._drains or self._bytes >= self._limit
         sent = self._clock.monotonic()
 
         def done(_outcome: TokenOutcome) -> None:
@@ -193,6 +199,8 @@ class Delivery:
         elif took < _FAST and self._was_full:
             self._limit = min(self._limit * 2, MOST_BYTES)
         self._was_full = False
+        most = self._limit // 2 if self._drains else self._limit - 1
+        self._drains = self._bytes > most
         self._on_progress()
 
 

@@ -106,7 +106,7 @@ class Reading:
             return 0
         assert followed.reader is not None
         try:
-            block = followed.reader.read(check=check, most=self._delivery.room)
+            block = followed.reader.read(check=check, most=self._delivery.share)
         except RewrittenError:
             return self._rewritten(followed)
         except OSError as cause:

@@ -5,6 +5,7 @@ A simulation replaces it: it sets a component's attribute `files` before `setup`
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -17,6 +18,8 @@ from zenactors.components._mounts import is_network
 from zenactors.components._watch import Watch, open_watch
 from zenactors.core.daemon_api import Daemon
 
+_NOT_WAITING: int | None = getattr(os, "RWF_NOWAIT", None)  # Linux; terminals do not know it
+_AT_POSITION = -1  # of `pwritev`: write as `write` does
 STANDARD_OUTPUT = 1  # its descriptor, unless the program replaced `sys.stdout`
 
 
@@ -51,6 +54,14 @@ class Files(Protocol):
 
     def write(self, fd: int, data: bytes | memoryview, /) -> int:
         """Write; return how many bytes were written, which may be fewer than `data` has."""
+        ...
+
+    def write_now(self, fd: int, data: memoryview, /) -> int:
+        """Write to a pipe, a socket or a terminal that accepts data, without waiting for more room.
+
+        Raises:
+            BlockingIOError: It accepts none by now.
+        """
         ...
 
     def lseek(self, fd: int, offset: int, whence: int, /) -> int:
@@ -205,6 +216,18 @@ class SystemFiles:
     def is_append(self, fd: int) -> bool:
         """Return True if the descriptor has `O_APPEND`."""
         return bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND)
+
+    def write_now(self, fd: int, data: memoryview) -> int:
+        """Write what there is room for. The descriptor, which may be shared, still blocks."""
+        if _NOT_WAITING is not None:
+            try:
+                return os.pwritev(fd, [data], _AT_POSITION, _NOT_WAITING)
+            except BlockingIOError:
+                raise
+            except OSError as cause:
+                if cause.errno not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.ESPIPE):
+                    raise
+        return os.write(fd, data[: select.PIPE_BUF])  # so much does not wait if it is writable
 
     def wait_writable(self, fd: int, timeout: float) -> bool:
         """Wait until the descriptor accepts data, or has failed; at most `timeout` seconds."""

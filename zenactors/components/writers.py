@@ -6,7 +6,6 @@ import contextlib
 import json
 import math
 import os
-import select
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,7 +30,6 @@ from zenactors.errors import (
 
 _STANDARD_OUTPUT = "standard output"
 _LOOK_INTERVAL = 0.1  # seconds between two looks for an interrupt
-_PIPE_BUF = select.PIPE_BUF  # bytes: a pipe that can be written to takes as many without blocking
 
 
 class _Writer(ZenDaemonComponent):
@@ -132,6 +130,8 @@ class _Writer(ZenDaemonComponent):
         self._write_some = write_some
         self._unwritten = b""
         self._blocks = fd is not None and can_block(fd, self.files)
+        if fd is not None and self._blocks:
+            self._write_some = lambda data: self.files.write_now(fd, data)
 
     def interrupt(self) -> None:
         """Break off a write to a pipe, a socket or a terminal that nothing reads. Thread: any.
@@ -287,13 +287,11 @@ class _Writer(ZenDaemonComponent):
             while rest:
                 if self._blocks and not self._may_write():
                     self._break_off(rest, len(data))
-                some = rest[:_PIPE_BUF] if self._blocks else rest
                 try:
-                    rest = rest[self._write_some(some) :]
+                    rest = rest[self._write_some(rest) :]
                 except BlockingIOError:
                     if not self._blocks:
                         raise
-                    # Another program has made the shared terminal or pipe non-blocking.
             self._unwritten = b""
         except BrokenPipeError:
             if self.path is not None:

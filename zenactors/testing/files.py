@@ -351,6 +351,10 @@ class VirtualFiles:
         """Do nothing: memory never blocks."""
         self._descriptor(fd)
 
+    def write_now(self, fd: int, data: memoryview) -> int:
+        """Write: memory never blocks."""
+        return self.write(fd, data)
+
     def wait_writable(self, fd: int, timeout: float) -> bool:
         """Return True: memory never blocks."""
         self._descriptor(fd)

@@ -137,6 +137,7 @@ class PatientFiles:
 
         self.read = files.read
         self.write = files.write
+        self.write_now = files.write_now
         self.lseek = files.lseek
         self.ftruncate = files.ftruncate
         self.fsync = files.fsync

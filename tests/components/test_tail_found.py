@@ -136,6 +136,11 @@ FOUND: dict[str, Found] = {
         "link", "none",
         [("write", 0, 1, 0), ("wait", 12.0), ("write", 0, 1, 0), ("copytruncate", 0, 0, 0.0, 0)],
     ),
+    "a copy beside the file to which a link has led": (
+        "link", "none",
+        [("write", 0, 1, 0), ("wait", 12.0), ("write", 0, 1, 0), ("copytruncate", 0, 0, 0.0, 0),
+         ("swap",)],
+    ),
 }  # fmt: skip
 
 

@@ -153,7 +153,7 @@ class Copies:
 
     def _rotated_files(self, followed: Followed) -> Iterator[Candidate]:
         """Yield the files that rotations may have made of one, under any of its names."""
-        paths = [followed.path, followed.record.path]
+        paths = [followed.path, followed.real_path, followed.record.path]
         with contextlib.suppress(OSError):  # a network file system does not answer
             paths.insert(1, self._files.realpath(followed.path))
         for path in dict.fromkeys(paths):

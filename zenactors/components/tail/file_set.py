@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -84,7 +85,7 @@ class FileSet:
         self._make_room()
         self._open[followed] = None
         self.by_path.setdefault(followed.path, followed)
-        self._note_renamed(followed)
+        self._note_path(followed)
         self._appeared.append(followed)
         self._fates.followed(followed)
 
@@ -114,9 +115,11 @@ class FileSet:
             del self.by_path[followed.path]
         followed.path = path
         self.by_path[path] = followed
-        self._note_renamed(followed)
+        self._note_path(followed)
 
-    def _note_renamed(self, followed: Followed) -> None:
+    def _note_path(self, followed: Followed) -> None:
+        with contextlib.suppress(OSError):  # a network file system does not answer
+            followed.real_path = self._files.realpath(followed.path)
         if followed.path != followed.record.path and not followed.is_rest:
             self.renamed.add(followed)
         else:

@@ -21,6 +21,7 @@ class Followed:
         identity: The same under any name.
 
     Attributes:
+        real_path: Where the path led when it was noted: links may lead elsewhere later.
         generation: Which content of the file is read.
         reader: Reads it; its descriptor is closed while the file is idle, or cannot be read.
             None: it was not opened yet.
@@ -45,12 +46,13 @@ class Followed:
     __slots__ = (
         "after", "begun_at", "behind", "compared", "copy_of", "cutter", "generation",
         "had_data_at", "has_failed", "head", "identity", "is_gone", "is_overtaken", "is_rest",
-        "left_at", "path", "reader", "ready", "record", "seen",
+        "left_at", "path", "reader", "ready", "real_path", "record", "seen",
     )  # fmt: skip
 
     def __init__(self, record: FileRecord, path: str, identity: Identity) -> None:
         self.record = record
         self.path = path
+        self.real_path = path
         self.identity = identity
         self.generation = record.generation
         self.reader: FileReader | None = None

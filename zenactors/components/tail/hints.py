@@ -116,10 +116,7 @@ class DirectoryHints:
         for path in gone:
             del self._real[path]
         for followed in files.take_appeared():
-            try:
-                real = self._files.realpath(followed.path)
-            except OSError:  # a network file system does not answer; it gives no hints anyway
-                continue
+            real = followed.real_path
             if real != followed.path:
                 self._real[real] = followed
                 wanted.add(directory_of(real))

@@ -294,6 +294,25 @@ def test_files_that_were_closed_because_they_are_idle_are_opened_again(tail, tmp
     assert one.text(2) == b"last\nfirst\n"
 
 
+def test_a_closed_file_is_found_again_beside_the_file_to_which_a_link_has_led(tail, tmp_path):
+    targets, links = tmp_path / "targets", tmp_path / "links"
+    targets.mkdir()
+    links.mkdir()
+    for number in range(100):
+        (targets / f"{number:02}").write_bytes(b"start\n")
+        (links / f"{number:02}.log").symlink_to(targets / f"{number:02}")
+    before = open_handles()
+    one = tail(links / "*.log", rotate_wait=10.0)
+    one.poll(30)
+    assert open_handles() - before <= 64 + 2
+
+    target = targets / "00"
+    append(target, b"last\n")
+    target.rename(targets / "00.1")
+    target.write_bytes(b"first\n")
+    assert one.text(2) == b"last\nfirst\n"
+
+
 def test_an_inode_that_another_file_has_got_is_noticed(tail, tmp_path, monkeypatch):
     old = tmp_path / "old.log"
     old.write_bytes(b"old content\n")

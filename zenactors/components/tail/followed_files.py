@@ -297,7 +297,11 @@ class FollowedFiles:
         self._set.ready.add(followed)
 
     def _find_again(self, followed: Followed) -> bool:
-        path = find_inode(followed.path, followed.identity, self._files, self._identities)
+        places = dict.fromkeys((followed.path, followed.real_path))
+        found = (
+            find_inode(place, followed.identity, self._files, self._identities) for place in places
+        )
+        path = next(filter(None, found), None)
         if path is None:
             return False
         before = followed.path

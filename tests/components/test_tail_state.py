@@ -20,7 +20,7 @@ MANY = 1_000
 def give_inode(files: VirtualFiles, path: str, inode: int) -> None:
     """Let a file have the inode of one that was deleted, as real file systems do."""
     node = files._reach(path, os.O_RDONLY)
-    node.inode, node.described = inode, None
+    node.inode = inode
 
 
 @pytest.mark.parametrize("runs", [1, 2])

@@ -128,9 +128,12 @@ def test_a_short_write_returns_how_much_it_wrote_and_the_next_one_goes_on_there(
     assert found == set(range(1, len(LINE)))
 
 
-def test_a_single_byte_cannot_be_written_shorter():
+def test_a_single_byte_or_none_cannot_be_written_shorter():
     with prepared(ShortWrite(nth=1)) as harness:
-        assert results(harness, lambda files, fd: files.write(fd, b"x")) == [1]
+        assert results(harness, lambda files, fd: files.write(fd, b"")) == [0]
+        assert "short write" not in harness.trace.text()
+        assert results(harness, lambda files, fd: files.write(fd, b"x")) == [0, 1]
+        assert "short write" in harness.trace.text()
         assert harness.files.content("log") == b"one\nx"
 
 
@@ -315,12 +318,18 @@ def test_a_link_survives_and_leads_where_it_led():
         after.stat("/current")
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_process_dies_in_a_call_that_fails_too(seed):
-    def missing(files: Files, _: int) -> int:
-        return files.open("missing", os.O_RDONLY)
+FAILING: dict[str, Callable[[Files], Any]] = {
+    "open": lambda files: files.open("missing", os.O_RDONLY),
+    "remove": lambda files: files.remove("missing"),
+    "rename": lambda files: files.rename("missing", "log"),
+    "fsync": lambda files: files.fsync(-1),
+}
 
-    harness = started(Kill(point="file", event="open", nth=2), seed=seed)
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("call", FAILING)
+def test_a_process_dies_in_a_call_that_fails_too(call, seed):
+    harness = started(Kill(point="file", event=call, nth=1 + (call == "open")), seed=seed)
     with pytest.raises(ProcessCrashed):
-        results(harness, missing)
+        results(harness, lambda files, _: FAILING[call](files))
     assert harness.next_life([Calls()]).files.content("log") == b"one\n"

@@ -4,19 +4,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import dataclasses
 import errno
+import functools
 import os
 import weakref
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from random import Random
-from stat import S_IFDIR, S_IFIFO, S_IFMT, S_IFREG
-from typing import TYPE_CHECKING
+from stat import S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IMODE
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from zenactors.components._files import STANDARD_OUTPUT
-from zenactors.testing._files.node import Change, Node, error
+from zenactors.testing._files.node import Change, Descriptor, Node, error, require
 from zenactors.testing._files.tree import Tree
 from zenactors.testing._files.watch import VirtualWatch
 
@@ -24,27 +23,32 @@ if TYPE_CHECKING:
     from zenactors.core.clock import Clock
 
 _FIRST_FD = 10_000  # a process's own descriptors count from 0, and stay below its limit
+_CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+_Called = Callable[[str, int], tuple[int, bool]]
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
-def _ends_as_usual(_: str, size: int) -> tuple[int, bool]:
-    """Let a call do all, and the process live."""
-    return size, False
+def _call(method: _Method) -> _Method:
+    """Make a method a call in which faults happen: see `VirtualFiles.observe`."""
+    name = method.__name__.strip("_")
 
+    @functools.wraps(method)
+    def call(self: VirtualFiles, *args: Any, **options: Any) -> Any:
+        size = len(args[1]) if name == "write" else 1
+        if self._observer is None or size == 0:
+            return method(self, *args, **options)
+        called, die = self._observer
+        done, dies = called(name, size)
+        try:
+            if name == "write":
+                return method(self, args[0], args[1][:done])
+            return method(self, *args, **options) if done else None
+        finally:  # also if the call fails, because there is no such file, say
+            if dies:
+                die()
 
-@dataclasses.dataclass(slots=True, eq=False)
-class _Descriptor:
-    node: Node
-    path: str
-    flags: int
-    offset: int = 0
-
-    @property
-    def readable(self) -> bool:
-        return self.flags & os.O_ACCMODE != os.O_WRONLY
-
-    @property
-    def writable(self) -> bool:
-        return self.flags & os.O_ACCMODE != os.O_RDONLY
+    return cast("_Method", call)
 
 
 class VirtualFiles:
@@ -68,12 +72,15 @@ class VirtualFiles:
         network_directories: Directories for which `is_network` returns True, with all in them.
     """
 
+    _observer: tuple[_Called, Callable[[], object]] | None
+
     def __init__(self, *, from_disk: bool = False, clock: Clock | None = None) -> None:
         self._now: Callable[[], float] = float if clock is None else clock.time
         self._next_fd = _FIRST_FD
         self._hints_dropped = False
         self.network_directories: set[str] = set()
-        self._hold(Tree(from_disk=from_disk, now=self._now), Node(0, S_IFIFO | 0o600, self._now()))
+        printed = Node(mode=S_IFIFO | 0o600, mtime=self._now(), links=1)
+        self._begin(Tree(from_disk=from_disk, now=self._now), printed)
 
     # -- for tests -------------------------------------------------------------------------
 
@@ -87,65 +94,47 @@ class VirtualFiles:
 
     def content(self, path: str) -> bytes:
         """Return the content of a file."""
-        node = self._reach(path, os.O_RDONLY)
-        if node.is_a(S_IFDIR):
-            raise error(errno.EISDIR, path)
-        return node.read(0, -1)
+        return bytes(self._reach(path, os.O_RDWR).data)
 
     def truncate(self, path: str, size: int = 0) -> None:
         """Cut a file off, or extend it with zeros, as `os.truncate` does."""
-        if size < 0:
-            raise error(errno.EINVAL, path)
+        require(size >= 0, errno.EINVAL, path)
         node = self._reach(path, os.O_WRONLY)
         self._change(node, Change(size))
         node.sync()
 
     def symlink(self, target: str, path: str) -> None:
         """Make a link at `path` that leads to `target`, with the directories above it."""
-        known = self._tree.unsynced
-        self._tree.make_directories(os.path.dirname(path) or ".")
-        place, node = self._tree.walk(path, follow=False)
-        if node is not None:
-            raise error(errno.EEXIST, target, path)
-        self._tree.make_link(place, target)
-        self._tree.sync_from(known)
+        with self._tree.on_disk():
+            self._tree.make_directories(os.path.dirname(path) or ".")
+            node = self._tree.walk(path, follow=False)
+            if node.links:
+                raise error(errno.EEXIST, target, path)
+            self._tree.make(node, S_IFLNK | 0o777, target)
 
+    @_call
     def mkdir(self, path: str, mode: int = 0o777) -> None:
         """Make a directory and those above it, if they do not exist. `mode` is for the last one."""
-        with self._calling("mkdir"):
-            self._tree.make_directories(path, mode)
+        self._tree.make_directories(path, mode)
 
+    @_call
     def remove(self, path: str) -> None:
         """Remove a file, as `os.remove` does. Open descriptors can still read it."""
-        place, node = self._tree.walk(path, follow=False)
-        if node is None:
-            raise error(errno.ENOENT, path)
-        if node.is_a(S_IFDIR):
-            raise error(errno.EISDIR, path)
-        with self._calling("remove"):
-            node.links = 0
-            self._tree.name({place: None})
+        node = self._tree.walk(path, follow=False)
+        require(node.links, errno.ENOENT, path)
+        require(not node.is_a(S_IFDIR), errno.EISDIR, path)
+        self._tree.name({node.at: None})
 
+    @_call
     def rename(self, old: str, new: str) -> None:
         """Rename a file or a directory, as `os.rename` does.
 
         A file replaces a file that has the new name, and a directory an empty one.
         """
         try:
-            source, node = self._tree.walk(old, follow=False)
-            target, replaced = self._tree.walk(new, follow=False)
+            self._tree.move(*(self._tree.walk(path, follow=False) for path in (old, new)))
         except OSError as cause:
             raise error(cause.errno or 0, old, new) from None
-        if node is None:
-            raise error(errno.ENOENT, old, new)
-        if node is replaced:
-            return
-        if obstacle := self._tree.obstacle(node, target, replaced):
-            raise error(obstacle, old, new)
-        with self._calling("rename"):
-            if replaced is not None:
-                replaced.links = 0
-            self._tree.move(source, target)
 
     def paths(self) -> list[str]:
         """Return the absolute paths of all files, sorted: of the disk's, those that were opened."""
@@ -167,12 +156,10 @@ class VirtualFiles:
         """
         after = copy.copy(self)
         tree, printed = self._tree.after_crash(power), self._printed.after_crash(None)
-        after._hold(tree, printed)  # noqa: SLF001 - of its own class
+        after._begin(tree, printed)  # noqa: SLF001 - of its own class
         return after
 
-    def observe(
-        self, called: Callable[[str, int], tuple[int, bool]], die: Callable[[], object]
-    ) -> None:
+    def observe(self, called: _Called, die: Callable[[], object]) -> None:
         """For `zenactors.testing`: observe the calls, and let the process die in one of them.
 
         Args:
@@ -182,7 +169,7 @@ class VirtualFiles:
                 takes no effect; only `fsync` can do so without dying.
             die: Called when the process is to die. In a harness it does not return.
         """
-        self._called, self._die = called, die
+        self._observer = called, die
 
     @property
     def standard_output(self) -> bytes:
@@ -205,90 +192,73 @@ class VirtualFiles:
 
     # -- for components: see `Files` -------------------------------------------------------
 
+    @_call
     def open(self, path: str, flags: int, mode: int = 0o777) -> int:
         """Open a file. Flags without a meaning in memory are ignored."""
-        with self._calling("open"):
-            node = self._reach(path, flags, mode)
+        node = self._reach(path, flags, mode)
         fd = self._next_fd
         self._next_fd += 1
-        self._open[fd] = _Descriptor(node, path, flags)
+        self._open[fd] = Descriptor(node, path, flags)
         return fd
 
     def close(self, fd: int) -> None:
         """Close a descriptor; its number is not used again."""
         node = self._descriptor(fd).node
         del self._open[fd]
-        if self._locked.get(node) == fd:
-            del self._locked[node]
+        if node.locked_by == fd:
+            node.locked_by = None
 
+    @_call
     def read(self, fd: int, size: int) -> bytes:
         """Read up to `size` bytes; fewer only at the end of the file."""
-        if size < 0:
-            raise error(errno.EINVAL)
-        descriptor = self._descriptor(fd)
-        data = self._read("read", descriptor, size, descriptor.offset)
-        descriptor.offset += len(data)
-        return data
+        require(size >= 0, errno.EINVAL)
+        return self._descriptor(fd).read(size)
 
+    @_call
     def pread(self, fd: int, size: int, offset: int) -> bytes:
         """Read up to `size` bytes from `offset` on; the position stays as it is."""
-        if size < 0 or offset < 0:
-            raise error(errno.EINVAL)
-        return self._read("pread", self._descriptor(fd), size, offset)
+        require(size >= 0 and offset >= 0, errno.EINVAL)
+        return self._descriptor(fd).read(size, offset)
 
-    def write(self, fd: int, data: bytes | memoryview) -> int:
+    @_call
+    def write(self, fd: int, data: bytes | memoryview, /) -> int:
         """Write all of `data`, unless a `ShortWrite` happens."""
         descriptor = self._descriptor(fd)
         node = descriptor.node
-        if not descriptor.writable or node.is_a(S_IFDIR):
-            raise error(errno.EBADF)
-        block = bytes(data)
-        if not block:
-            return 0
-        if descriptor.flags & os.O_APPEND or node is self._printed:
-            descriptor.offset = len(node.data)
-        with self._calling("write", len(block)) as done:
-            self._change(node, Change(descriptor.offset, block[:done]))
-            descriptor.offset += done
-            if node is self._printed:
-                node.sync()  # it is gone
-        return done
+        require(descriptor.allows(os.O_WRONLY), errno.EBADF)
+        if data:
+            if descriptor.flags & os.O_APPEND or node.is_a(S_IFIFO):
+                descriptor.offset = len(node.data)
+            self._change(node, Change(descriptor.offset, bytes(data)))
+            descriptor.offset += len(data)
+        return len(data)
 
     def lseek(self, fd: int, offset: int, whence: int) -> int:
         """Set the position; it may be behind the end."""
         descriptor = self._descriptor(fd)
-        if descriptor.node is self._printed:
-            raise error(errno.ESPIPE)
-        if whence == os.SEEK_CUR:
-            offset += descriptor.offset
-        elif whence == os.SEEK_END:
-            offset += descriptor.node.stat().st_size
-        elif whence != os.SEEK_SET:
+        require(not descriptor.node.is_a(S_IFIFO), errno.ESPIPE)
+        end = descriptor.node.stat().st_size
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: descriptor.offset, os.SEEK_END: end}.get(whence)
+        if origin is None or origin + offset < 0:
             raise error(errno.EINVAL)
-        if offset < 0:
-            raise error(errno.EINVAL)
-        descriptor.offset = offset
-        return offset
+        descriptor.offset = origin + offset
+        return descriptor.offset
 
+    @_call
     def ftruncate(self, fd: int, size: int) -> None:
         """Cut an open file off, or extend it with zeros."""
-        if size < 0:
-            raise error(errno.EINVAL)
+        require(size >= 0, errno.EINVAL)
         descriptor = self._descriptor(fd)
-        node = descriptor.node
-        if not descriptor.writable or node.is_a(S_IFDIR) or node is self._printed:
-            raise error(errno.EINVAL)
-        with self._calling("ftruncate"):
-            self._change(node, Change(size))
+        require(descriptor.allows(os.O_WRONLY) and descriptor.node.is_a(S_IFREG), errno.EINVAL)
+        self._change(descriptor.node, Change(size))
 
+    @_call
     def fsync(self, fd: int) -> None:
         """Bring the content of a file, or the names in a directory, to the disk."""
         node = self._descriptor(fd).node
-        if node is self._printed:
-            raise error(errno.EINVAL)
-        with self._calling("fsync") as done:
-            if done:
-                self._tree.sync(node) if node.is_a(S_IFDIR) else node.sync()
+        require(not node.is_a(S_IFIFO), errno.EINVAL)
+        self._tree.sync([node])
+        node.sync()
 
     def fchmod(self, fd: int, mode: int) -> None:
         """Give an open file its permissions."""
@@ -298,21 +268,18 @@ class VirtualFiles:
     def lock(self, fd: int) -> None:
         """Lock a file for this descriptor, until it is closed."""
         node = self._descriptor(fd).node
-        holder = self._locked.get(node, fd)
-        if holder != fd and holder in self._open:
-            raise error(errno.EWOULDBLOCK)
-        self._locked[node] = fd
+        require(node.locked_by in (None, fd), errno.EWOULDBLOCK)
+        node.locked_by = fd
 
+    @_call
     def fstat(self, fd: int) -> os.stat_result:
         """Describe an open file, and standard output as a pipe."""
-        node = self._descriptor(fd).node
-        with self._calling("fstat"):
-            return node.stat()
+        return self._descriptor(fd).node.stat()
 
+    @_call
     def stat(self, path: str) -> os.stat_result:
         """Describe the file or directory at a path."""
-        with self._calling("stat"):
-            return self._tree.find(path)[1].stat()
+        return self._tree.find(path).stat()
 
     def lexists(self, path: str) -> bool:
         """Return True if the path leads to anything, even to a link to nowhere."""
@@ -330,7 +297,7 @@ class VirtualFiles:
 
     def watch(self) -> VirtualWatch:
         """Return a watch that gets a hint of each change, unless a test drops it."""
-        watch = VirtualWatch(self._find_watched)
+        watch = VirtualWatch(self._watch)
         self._watches.add(watch)
         return watch
 
@@ -338,10 +305,11 @@ class VirtualFiles:
         """Return the absolute path without links and dots."""
         return self._tree.real_path(path)
 
+    @_call
     def entries(self, path: str) -> dict[str, int]:
         """Return the names in a directory, sorted, and their inodes."""
-        with self._calling("entries"):
-            return self._tree.entries(path)
+        names = self._tree.listing(self._tree.find(path, directory=True))
+        return {name: node.inode for name, node in sorted(names.items())}
 
     def is_append(self, fd: int) -> bool:
         """Return True if the descriptor was opened with `O_APPEND`."""
@@ -366,47 +334,31 @@ class VirtualFiles:
 
     # -- inside ----------------------------------------------------------------------------
 
-    def _hold(self, tree: Tree, printed: Node) -> None:
+    def _begin(self, tree: Tree, printed: Node) -> None:
         self._tree = tree
         self._printed = printed
         self._watches: weakref.WeakSet[VirtualWatch] = weakref.WeakSet()
         tree.renamed = self._renamed
-        self._open = {STANDARD_OUTPUT: _Descriptor(printed, "-", os.O_WRONLY)}
-        self._locked: dict[Node, int] = {}  # by which descriptor; free once that is closed
-        self.observe(_ends_as_usual, float)
+        self._open = {STANDARD_OUTPUT: Descriptor(printed, "-", os.O_WRONLY)}
+        self._observer = None
 
-    def _find_watched(self, path: str) -> Node:
-        with self._calling("watch"):
-            node = self._tree.find(path)[1]
-            if not node.is_a(S_IFDIR):
-                raise error(errno.ENOTDIR, path)
-            return node
+    @_call
+    def _watch(self, path: str) -> Node:
+        return self._tree.find(path, directory=True)
 
     def _change(self, node: Node, change: Change) -> None:
         node.change(change, self._now())
-        if self._watches and not self._hints_dropped:
-            directory = self._tree.at(os.path.dirname(node.place))
-            for watch in self._watches:
-                watch.note_content(directory, node.place)
+        for watch in self._hinted():
+            watch.note_content(node)
 
-    def _renamed(self, places: Collection[str]) -> None:
-        if self._watches and not self._hints_dropped:
-            own = [place for place in places if os.path.dirname(place) not in places]
-            nodes = [
-                self._tree.at(each) for place in own for each in (place, os.path.dirname(place))
-            ]
-            for watch in self._watches:
-                watch.note_names(nodes)
+    def _renamed(self, nodes: Collection[Node]) -> None:
+        for watch in self._hinted():
+            watch.note_names(nodes)
 
-    def _read(self, call: str, descriptor: _Descriptor, size: int, offset: int) -> bytes:
-        if not descriptor.readable:
-            raise error(errno.EBADF)
-        if descriptor.node.is_a(S_IFDIR):
-            raise error(errno.EISDIR)
-        with self._calling(call):
-            return descriptor.node.read(offset, size)
+    def _hinted(self) -> Collection[VirtualWatch]:
+        return () if self._hints_dropped else self._watches
 
-    def _descriptor(self, fd: int) -> _Descriptor:
+    def _descriptor(self, fd: int) -> Descriptor:
         try:
             return self._open[fd]
         except KeyError:
@@ -414,46 +366,27 @@ class VirtualFiles:
 
     def _reach(self, path: str, flags: int, mode: int = 0o666) -> Node:
         """Do all that `open` does, except for the descriptor: find or create, load, truncate."""
-        create = bool(flags & os.O_CREAT)
-        exclusive = create and bool(flags & os.O_EXCL)
-        changes = flags & os.O_ACCMODE != os.O_RDONLY or bool(flags & os.O_TRUNC)
-        place, node = self._tree.walk(path, follow=not exclusive)
-        if node is None:
-            if not create:
-                raise error(errno.ENOENT, path)
-            return self._tree.make_file(place, mode)
-        if exclusive:
-            raise error(errno.EEXIST, path)
-        if node.is_a(S_IFDIR):
-            if create or changes:
-                raise error(errno.EISDIR, path)
+        exclusive = flags & os.O_CREAT and flags & os.O_EXCL
+        node = self._tree.walk(path, follow=not exclusive)
+        if not node.links:
+            require(flags & os.O_CREAT, errno.ENOENT, path)
+            self._tree.make(node, S_IFREG | S_IMODE(mode))
             return node
-        if flags & os.O_DIRECTORY:
-            raise error(errno.ENOTDIR, path)
-        if not node.is_a(S_IFREG):
-            raise error(errno.EACCES, path)
+        require(not exclusive, errno.EEXIST, path)
+        if node.is_a(S_IFDIR):
+            require(not flags & _CHANGING, errno.EISDIR, path)
+            return node
+        require(not flags & os.O_DIRECTORY, errno.ENOTDIR, path)
+        require(node.is_a(S_IFREG), errno.EACCES, path)
         node.load()
         if flags & os.O_TRUNC:
             self._change(node, Change(0))
         return node
 
     def _fill(self, path: str, flags: int, data: bytes | str) -> None:
-        known = self._tree.unsynced
-        self._tree.make_directories(os.path.dirname(path) or ".")
-        file = self._reach(path, os.O_WRONLY | flags)
+        with self._tree.on_disk():
+            self._tree.make_directories(os.path.dirname(path) or ".")
+            file = self._reach(path, os.O_WRONLY | flags)
         block = data.encode() if isinstance(data, str) else bytes(data)
         self._change(file, Change(len(file.data), block))
         file.sync()
-        self._tree.sync_from(known)
-
-    @contextlib.contextmanager
-    def _calling(self, call: str, size: int = 1) -> Iterator[int]:
-        """Surround what a call does; yield how many of its bytes are written."""
-        done, dies = self._called(call, size)
-        if dies and done == 0:
-            self._die()
-        try:
-            yield done
-        finally:  # also if the call fails, because there is no such file, say
-            if dies:
-                self._die()

@@ -1,6 +1,6 @@
 """The directories and files of `VirtualFiles`, and the paths that lead to them."""
 
-# ruff: noqa: PTH109, PTH115, PTH118, PTH120, PTH208
+# ruff: noqa: PTH109, PTH115, PTH118, PTH208
 # Paths are strings here, and keep their spelling.
 
 from __future__ import annotations
@@ -10,306 +10,249 @@ import copy
 import errno
 import itertools
 import os
-from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import PurePosixPath
 from random import Random
-from stat import S_IFDIR, S_IFLNK, S_IFREG, S_ISDIR
+from stat import S_IFDIR, S_IFLNK, S_IFREG, S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
 from typing import NamedTuple
 
 from zenactors.components._glob import expand
-from zenactors.testing._files.node import Node, error
+from zenactors.testing._files.node import Node, error, require
 
 _UMASK = 0o022  # never the process's own: results must not depend on where a test runs
-_FIRST_DIRECTORY = (
-    1 << 32
-)  # apart, so that files count from 1 however deep the working directory is
+_FIRST_DIRECTORY = 1 << 32  # files count from 1, however deep the working directory is
 _MOST_LINKS = 40  # Linux's limit
+
+Names = Mapping[tuple[Node, str], Node | None]
+"""Names in directories, and what they lead to."""
 
 
 class Tree:
-    """All directories and files, by their absolute paths without links and dots.
+    """All directories and files.
 
     Args:
-        from_disk: Copy what the real disk has at a place when it is first looked for.
+        from_disk: Copy what the real disk has when it is first looked for.
         now: Returns the time at which a file is made.
 
     Attributes:
-        renamed: Called with the places at which something came or went; None: nothing is.
+        renamed: Called with the directories and nodes that a change of names concerns.
     """
 
     def __init__(self, *, from_disk: bool, now: Callable[[], float]) -> None:
         self._now = now
-        self._from_disk = from_disk
         self._inodes = itertools.count(1)
         self._directory_inodes = itertools.count(_FIRST_DIRECTORY)
-        self._hold({"/": self._new_directory()}, set())
+        root = self._copied("/") if from_disk else None
+        self._begin(root or Node(next(self._directory_inodes), S_IFDIR | 0o755, now()))
         self._working = os.getcwd()
-        self.make_directories(self._working)
-        self.sync_from(0)
+        with self.on_disk():
+            self.make_directories(self._working)
 
-    def _hold(self, nodes: dict[str, Node], asked: set[str]) -> None:
-        self._nodes = nodes
-        for place, node in nodes.items():
-            node.place = place
-        self._asked = asked  # the disk, about these places; with a slash, about all in them
-        # For each change of names that is not on the disk yet: what they led to before.
-        self._unsynced: list[dict[str, Node | None]] = []
+    def _begin(self, root: Node) -> None:
+        self._root = root
+        root.at, root.links = (root, ""), 1
+        # What is not on the disk yet: what the names led to before, and the directories of which
+        # any brings it there.
+        self._unsynced: list[tuple[Names, set[Node]]] = []
         self._globs: dict[str, list[str]] = {}
-        self.renamed: Callable[[Collection[str]], object] | None = None
+        self.renamed: Callable[[Collection[Node]], object] = len
 
     # -- looking ---------------------------------------------------------------------------
 
-    def find(self, path: str) -> tuple[str, Node]:
-        """Return the place and the node to which a path leads."""
-        place, node = self.walk(path)
-        if node is None:
-            raise error(errno.ENOENT, path)
-        return place, node
-
-    def at(self, place: str) -> Node | None:
-        """Return what is at a place."""
-        return self._nodes.get(place)
-
-    def lexists(self, path: str) -> bool:
-        """Return True if the path leads to anything, even to a link to nowhere."""
-        try:
-            return path in self._nodes or self.walk(path, follow=False)[1] is not None
-        except (OSError, ValueError):
-            return False
-
-    def walk(
-        self, path: str, *, follow: bool = True, strict: bool = True
-    ) -> tuple[str, Node | None]:
-        """Return the place to which a path leads, and the node there, if any.
+    def walk(self, path: str, *, follow: bool = True, strict: bool = True) -> Node:
+        """Return what a path leads to, which may be nothing.
 
         Args:
             path: Absolute, or relative to the directory in which the process was at the start.
             follow: Follow a link at its end.
             strict: All of it but its end must exist.
         """
-        node = self._nodes.get(path)
-        if node is not None and not node.is_a(S_IFLNK):
-            return path, node  # a place leads to itself; nearly every call ends here
-        if not path:
-            raise error(errno.ENOENT, path)
+        require(path, errno.ENOENT, path)
         if "\0" in path:
             raise ValueError("embedded null byte")
-        directory = "/" if path.startswith("/") else self._working
-        ahead = deque(_names(path))
+        node = self._root
+        ahead = (path if path.startswith("/") else f"{self._working}/{path}").split("/")[::-1]
         links = 0
-        while True:
-            place = _step(directory, ahead.popleft())
-            node = self._look_up(place)
-            if node is not None and node.is_a(S_IFLNK) and (ahead or follow):
+        while ahead:
+            if strict and not node.is_a(S_IFDIR):
+                raise error(errno.ENOTDIR if node.links else errno.ENOENT, path)
+            directory, node = node, self._step(node, ahead.pop())
+            if node.is_a(S_IFLNK) and (ahead or follow):
                 links += 1
-                if links > _MOST_LINKS:
-                    raise error(errno.ELOOP, path)
-                directory = "/" if node.target.startswith("/") else directory
-                ahead.extendleft(reversed(_names(node.target)))
-            elif not ahead:
-                return place, node
-            elif strict and node is None:
-                raise error(errno.ENOENT, path)
-            elif strict and node is not None and not node.is_a(S_IFDIR):
-                raise error(errno.ENOTDIR, path)
-            else:
-                directory = place
-
-    def _look_up(self, place: str) -> Node | None:
-        node = self._nodes.get(place)
-        if node is None and self._from_disk and place not in self._asked:
-            node = self._copy(place)
-            self._asked.add(place)
+                require(links <= _MOST_LINKS, errno.ELOOP, path)
+                ahead += node.target.split("/")[::-1]
+                node = self._root if node.target.startswith("/") else directory
         return node
 
-    def _copy(self, place: str) -> Node | None:
+    def _step(self, directory: Node, name: str) -> Node:
+        if name == "..":
+            return directory.at[0]
+        if name in ("", "."):  # there is no name behind a slash at the end
+            return directory
+        if directory.source is not None and name not in directory.entries:
+            directory.put(name, self._copied(os.path.join(directory.source, name)))
+        node = directory.entries.get(name)
+        if node is None:
+            node = Node()
+            node.at = directory, name
+        return node
+
+    def _copied(self, path: str) -> Node | None:
         """Copy a directory, a link, or a file without its content from the disk."""
         try:
-            stat = os.lstat(place)
+            stat = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        inodes = self._directory_inodes if S_ISDIR(stat.st_mode) else self._inodes
-        node = Node(next(inodes), stat.st_mode, stat.st_mtime, place=place)
-        if node.is_a(S_IFREG):
-            node.source = place, stat.st_size
-        elif node.is_a(S_IFLNK):
-            node.target = os.readlink(place)
-        self._nodes[place] = node
+        mode = stat.st_mode
+        inode = next(self._directory_inodes if S_ISDIR(mode) else self._inodes)
+        target = os.readlink(path) if S_ISLNK(mode) else ""
+        size = stat.st_size if S_ISREG(mode) else 0
+        return Node(inode, mode, stat.st_mtime, target, source=path, unread=size)
+
+    def find(self, path: str, *, directory: bool = False) -> Node:
+        """Return the file or directory to which a path leads."""
+        node = self.walk(path)
+        require(node.links, errno.ENOENT, path)
+        require(node.is_a(S_IFDIR) or not directory, errno.ENOTDIR, path)
         return node
 
-    def real_path(self, path: str) -> str:
-        """Return the place to which a path leads, as far as it leads anywhere."""
+    def is_directory(self, path: str) -> bool:
         try:
-            return self.walk(path, strict=False)[0]
+            return self.find(path).is_a(S_IFDIR)
+        except OSError:
+            return False
+
+    def lexists(self, path: str) -> bool:
+        try:
+            return self.walk(path, follow=False).links > 0
+        except (OSError, ValueError):
+            return False
+
+    def real_path(self, path: str) -> str:
+        """Return the absolute path without links and dots, as far as it leads anywhere."""
+        try:
+            return self.walk(path, strict=False).path
         except OSError:  # links that lead round in circles
             above, name = os.path.split(path.rstrip("/"))
             return os.path.normpath(os.path.join(self.real_path(above or "."), name))
 
+    def listing(self, directory: Node) -> dict[str, Node]:
+        """Return what is in a directory, by name; nothing is in anything else."""
+        if directory.source is not None and directory.is_a(S_IFDIR):
+            with contextlib.suppress(OSError):
+                for name in sorted(os.listdir(directory.source)):
+                    self._step(directory, name)
+            directory.source = None
+        return {name: node for name, node in directory.entries.items() if node is not None}
+
     def files(self) -> list[str]:
-        """Return the places of all files in memory, sorted."""
-        found = self._nodes.items()
-        return sorted(place for place, node in found if node.is_a(S_IFREG) and node.source is None)
-
-    # -- changing --------------------------------------------------------------------------
-
-    def make_file(self, place: str, mode: int) -> Node:
-        """Make an empty file at a place that has none."""
-        mode = S_IFREG | mode & ~_UMASK & 0o7777
-        node = Node(next(self._inodes), mode, self._now())
-        self.name({place: node})
-        return node
-
-    def make_link(self, place: str, target: str) -> None:
-        """Make a link at a place that has nothing."""
-        inode = next(self._inodes)
-        self.name({place: Node(inode, S_IFLNK | 0o777, self._now(), target=target)})
-
-    def make_directories(self, path: str, mode: int = 0o777) -> None:
-        """Make a directory and those above it, if they do not exist. `mode` is for the last."""
-        path = path.rstrip("/") or path
-        try:
-            place, node = self.walk(path, follow=False)
-        except FileNotFoundError:
-            above = os.path.dirname(path)
-            if not above:
-                raise
-            with contextlib.suppress(FileExistsError):  # as a link to nowhere, as for the system
-                self.make_directories(above)
-            place, node = self.walk(path, follow=False)
-        if node is None:
-            self.name({place: self._new_directory(mode)})
-        elif not self._is_directory(path):
-            raise error(errno.EEXIST, path)
-
-    def _is_directory(self, path: str) -> bool:
-        try:
-            return self.find(path)[1].is_a(S_IFDIR)
-        except OSError:
-            return False
-
-    def _new_directory(self, mode: int = 0o777) -> Node:
-        return Node(next(self._directory_inodes), S_IFDIR | mode & ~_UMASK & 0o7777)
-
-    def obstacle(self, node: Node, target: str, replaced: Node | None) -> int:
-        """Return the error number with which the system refuses to rename; 0 if it does not."""
-        if f"{target}/".startswith(f"{node.place}/"):
-            return errno.EINVAL  # a directory into itself
-        if f"{node.place}/".startswith(f"{target}/"):
-            return errno.ENOTEMPTY
-        if replaced is None or node.is_a(S_IFDIR) != replaced.is_a(S_IFDIR):
-            return 0 if replaced is None else errno.ENOTDIR if node.is_a(S_IFDIR) else errno.EISDIR
-        return errno.ENOTEMPTY if self._names_in(target) else 0
-
-    def move(self, source: str, target: str) -> None:
-        """Give what is at a place another one, with all that is in it, in one change."""
-        places = [source, *self._inside(source)]
-        moved = {f"{target}{place.removeprefix(source)}": self._nodes[place] for place in places}
-        self.name({**dict.fromkeys(places), **moved})
-
-    def _inside(self, place: str) -> Iterator[str]:
-        for name in self._names_in(place):
-            yield _step(place, name)
-            yield from self._inside(_step(place, name))
-
-    def name(self, nodes: Mapping[str, Node | None]) -> None:
-        """Let places lead to these nodes, or to nothing, in one change."""
-        self._unsynced.append({place: self._nodes.get(place) for place in nodes})
-        for place, node in nodes.items():
-            if node is None:
-                self._nodes.pop(place, None)
-            else:
-                self._nodes[place] = node
-                node.place = place
-        self._globs.clear()
-        if self.renamed is not None:
-            self.renamed(nodes)
-
-    # -- the disk --------------------------------------------------------------------------
-
-    def sync(self, directory: Node) -> None:
-        """Bring the names in a directory to the disk.
-
-        If a file was renamed from another directory, the changes there until then go with it.
-        """
-        self._sync({directory.place})
-
-    @property
-    def unsynced(self) -> int:
-        """The number of changes of names that are not on the disk."""
-        return len(self._unsynced)
-
-    def sync_from(self, number: int) -> None:
-        """Bring the changes of names from this one on to the disk, with their directories."""
-        places = itertools.chain.from_iterable(self._unsynced[number:])
-        self._sync({*map(os.path.dirname, places)})
-
-    def _sync(self, together: set[str]) -> None:
-        left = []
-        for names in reversed(self._unsynced):
-            directories = {*map(os.path.dirname, names)}
-            if directories & together:
-                together |= directories
-            else:
-                left.append(names)
-        self._unsynced = left[::-1]
-
-    def after_crash(self, chance: Random | None) -> Tree:
-        """Return the tree as the next process finds it. See `Node.after_crash`."""
-        nodes = dict(self._nodes)
-        kept = len(self._unsynced) if chance is None else chance.randint(0, len(self._unsynced))
-        for names in reversed(self._unsynced[kept:]):
-            for place, node in names.items():
-                if node is not None:
-                    nodes[place] = node
-                elif place in nodes and nodes.pop(place).is_a(S_IFDIR):  # with all that is in it
-                    nodes = {p: n for p, n in nodes.items() if not p.startswith(f"{place}/")}
-        after = copy.copy(self)
-        found = {place: node.after_crash(chance) for place, node in nodes.items()}
-        after._hold(found, set(self._asked))  # noqa: SLF001 - of its own class
-        return after
-
-    # -- directories -----------------------------------------------------------------------
+        """Return the absolute paths of all files in memory, sorted."""
+        nodes = [self._root]
+        for node in nodes:  # grows on the way
+            nodes += filter(None, node.entries.values())
+        return sorted(node.path for node in nodes if node.is_a(S_IFREG) and node.source is None)
 
     def glob(self, pattern: str, unreadable: dict[str, OSError]) -> list[str]:
         """Return the paths that match, sorted. `unreadable` is as for `expand`."""
         found = self._globs.get(pattern)
         if found is None:
-            found = sorted(
-                expand(
-                    pattern,
-                    unreadable,
-                    lexists=self.lexists,
-                    stat=lambda path: self.find(path)[1].stat(),
-                    scandir=self._scan,
-                )
+            found = expand(
+                pattern,
+                unreadable,
+                lexists=self.lexists,
+                stat=lambda path: self.find(path).stat(),
+                scandir=self._scan,
             )
+            found.sort()
             if not unreadable:
                 self._globs[pattern] = found
         return list(found)
 
     def _scan(self, path: str) -> contextlib.nullcontext[list[_Entry]]:
-        names = self.entries(path)
-        return contextlib.nullcontext([_Entry(self, path, name) for name in names])
+        found = self.listing(self.find(path, directory=True))
+        return contextlib.nullcontext([_Entry(self, f"{path}/{name}", name) for name in found])
 
-    def entries(self, path: str) -> dict[str, int]:
-        """Return the names in a directory, and their inodes."""
-        directory, node = self.find(path)
-        if not node.is_a(S_IFDIR):
-            raise error(errno.ENOTDIR, path)
-        names = sorted(self._names_in(directory))
-        return {name: self._nodes[_step(directory, name)].inode for name in names}
+    # -- changing --------------------------------------------------------------------------
 
-    def _names_in(self, directory: str) -> set[str]:
-        if not self._nodes[directory].is_a(S_IFDIR):
-            return set()
-        if self._from_disk and f"{directory}/" not in self._asked:
-            self._asked.add(f"{directory}/")
-            with contextlib.suppress(OSError):  # it is in memory only
-                for name in sorted(os.listdir(directory)):
-                    self._look_up(_step(directory, name))
-        inside = _step(directory, "")
-        names = (place[len(inside) :] for place in self._nodes if place.startswith(inside))
-        return {name for name in names if name and "/" not in name}
+    def make(self, node: Node, mode: int, target: str = "") -> None:
+        """Make a file, directory or link where `walk` has found nothing."""
+        node.inode = next(self._directory_inodes if S_ISDIR(mode) else self._inodes)
+        node.mode, node.mtime, node.target = mode & ~_UMASK, self._now(), target
+        self.name({node.at: node})
+
+    def make_directories(self, path: str, mode: int = 0o777) -> None:
+        """Make a directory and those above it, if they do not exist. `mode` is for the last."""
+        path = path.rstrip("/") or path
+        for each in (*map(str, reversed(PurePosixPath(path).parents)), path):
+            node = self.walk(each, follow=False)
+            if not node.links:
+                self.make(node, S_IFDIR | S_IMODE(mode if each == path else 0o777))
+        require(self.is_directory(path), errno.EEXIST, path)
+
+    def move(self, node: Node, target: Node) -> None:
+        """Rename a file or a directory. `target` has the new name, or is nothing."""
+        old, new = f"{node.path}/", f"{target.path}/"
+        require(node.links, errno.ENOENT)
+        if node is target:
+            return
+        require(not new.startswith(old), errno.EINVAL)  # a directory into itself
+        require(not old.startswith(new), errno.ENOTEMPTY)
+        if target.links and node.is_a(S_IFDIR) != target.is_a(S_IFDIR):
+            raise error(errno.ENOTDIR if node.is_a(S_IFDIR) else errno.EISDIR)
+        require(not self.listing(target), errno.ENOTEMPTY)
+        self.name({node.at: None, target.at: node})
+
+    def name(self, names: Names) -> None:
+        """Let names lead to these nodes, or to nothing, in one change."""
+        directories = {directory for directory, _ in names}
+        nodes = {node for node in names.values() if node is not None}
+        before = {(directory, name): directory.entries.get(name) for directory, name in names}
+        # A renamed directory has a new name for the one above it, too.
+        self._unsynced.append((before, directories.union(node for node in nodes if node.links)))
+        for (directory, name), node in names.items():
+            directory.put(name, node)
+        self._globs.clear()
+        self.renamed(directories | nodes)
+
+    # -- the disk --------------------------------------------------------------------------
+
+    def sync(self, directories: Collection[Node]) -> None:
+        """Bring the names in directories to the disk.
+
+        If a file was renamed from another directory, the changes there until then go with it.
+        """
+        together, left = set(directories), []
+        for before, concerned in reversed(self._unsynced):
+            if together.isdisjoint(concerned):
+                left.append((before, concerned))
+            else:
+                together |= concerned
+        self._unsynced = left[::-1]
+
+    @contextlib.contextmanager
+    def on_disk(self) -> Iterator[None]:
+        """Bring the names that change meanwhile to the disk, with their directories."""
+        known = len(self._unsynced)
+        yield
+        self.sync({node for _, concerned in self._unsynced[known:] for node in concerned})
+
+    def after_crash(self, chance: Random | None) -> Tree:
+        """Return the tree as the next process finds it. See `Node.after_crash`."""
+        kept = len(self._unsynced) if chance is None else chance.randint(0, len(self._unsynced))
+        undone: dict[Node, dict[str, Node | None]] = {}
+        for before, _ in reversed(self._unsynced[kept:]):
+            for (directory, name), node in before.items():
+                undone.setdefault(directory, dict(directory.entries))[name] = node
+
+        def survivor(node: Node) -> Node:
+            found = node.after_crash(chance)
+            for name, entry in undone.get(node, node.entries).items():
+                found.put(name, entry and survivor(entry))
+            return found
+
+        after = copy.copy(self)
+        after._begin(survivor(self._root))  # noqa: SLF001 - of its own class
+        return after
 
 
 class _Entry(NamedTuple):
@@ -318,19 +261,7 @@ class _Entry(NamedTuple):
     name: str
 
     def is_dir(self) -> bool:
-        return self.tree.find(os.path.join(self.path, self.name))[1].is_a(S_IFDIR)
+        return self.tree.is_directory(self.path)
 
     def is_symlink(self) -> bool:
-        node = self.tree.walk(os.path.join(self.path, self.name), follow=False)[1]
-        return node is not None and node.is_a(S_IFLNK)
-
-
-def _step(directory: str, name: str) -> str:
-    if name == "..":
-        return os.path.dirname(directory)
-    return directory if name == "." else os.path.join(directory, name)
-
-
-def _names(path: str) -> list[str]:
-    """Return the names along a path. A slash at its end asks for a directory, as `.` does."""
-    return [name for name in path.split("/") if name] + ["."] * path.endswith("/")
+        return self.tree.walk(self.path, follow=False).is_a(S_IFLNK)

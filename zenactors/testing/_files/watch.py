@@ -1,7 +1,6 @@
 """Hints of changes of `VirtualFiles`, as inotify gives them."""
 
-# ruff: noqa: PTH118, PTH119
-# Paths are strings here, and keep their spelling.
+# ruff: noqa: PTH118 - paths are strings here, and keep their spelling
 
 from __future__ import annotations
 
@@ -59,19 +58,17 @@ class VirtualWatch:
 
     # -- for `VirtualFiles` ----------------------------------------------------------------
 
-    def note_content(self, directory: Node | None, place: str) -> None:
-        """Take note that the content of a file in a directory has changed."""
-        name = os.path.basename(place)
-        paths = [
-            os.path.join(path, name) for path, node in self._paths.items() if node is directory
-        ]
-        if paths:
-            self._hints.changed.update(paths)
+    def note_content(self, file: Node) -> None:
+        """Take note that the content of a file has changed."""
+        directory, name = file.at
+        watched = [path for path, node in self._paths.items() if node is directory]
+        if watched:
+            self._hints.changed.update(os.path.join(path, name) for path in watched)
             self._wake()
 
-    def note_names(self, directories: Collection[Node | None]) -> None:
+    def note_names(self, nodes: Collection[Node]) -> None:
         """Take note that the names in these directories have changed, or their own."""
-        if any(node in directories for node in self._paths.values()):
+        if any(node in nodes for node in self._paths.values()):
             self._hints.renamed = True
             self._wake()
 

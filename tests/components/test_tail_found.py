@@ -132,6 +132,11 @@ FOUND: dict[str, Found] = {
         [("write", 0, 0, 0), ("wait", 12.0), ("linger", 0, 1, 0, 0.3), ("error", "read"),
          ("wait", 12.0)],
     ),
+    "a file that is renamed while no file can be opened": (
+        "one", "none",
+        [("write", 0, 1, 0), ("wait", 3.5), ("error", "open"), ("copytruncate", 0, 0, 0.0, 0),
+         ("wait", 0.3), ("linger", 0, 1, 0, 0.3)],
+    ),
     "a copy beside the file to which a link leads": (
         "link", "none",
         [("write", 0, 1, 0), ("wait", 12.0), ("write", 0, 1, 0), ("copytruncate", 0, 0, 0.0, 0)],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import shutil
@@ -10,7 +11,7 @@ import pytest
 from zenactors.components import Lines
 from zenactors.components._files import SYSTEM_FILES
 
-from .tailing import append, fail_reads, open_handles
+from .tailing import append, deny, fail_reads, open_handles
 
 
 def test_a_file_renamed_while_it_cannot_be_read_is_found_again(tail, tmp_path, log, monkeypatch):
@@ -23,6 +24,37 @@ def test_a_file_renamed_while_it_cannot_be_read_is_found_again(tail, tmp_path, l
 
     assert one.text(3) == b"one\ntwo\nnew\n"
     assert len(one.tailer.get_state()["files"]) == 1
+
+
+def test_a_file_renamed_while_none_can_be_opened_is_read_as_soon_as_it_can(
+    tail, tmp_path, log, monkeypatch
+):
+    one = tail(log)
+    with monkeypatch.context() as failing:
+        fail_reads(failing)
+        one.poll()
+        new = tmp_path / "old"
+        log.rename(new)
+        deny(failing, new, errno.EMFILE)
+        one.poll(20)
+    assert one.text(2) == b"one\ntwo\n"
+
+
+def test_a_file_deleted_while_it_cannot_be_opened_is_lost(tail, tmp_path, log, monkeypatch):
+    one = tail(log)
+    one.poll()
+    with monkeypatch.context() as failing:
+        fail_reads(failing)
+        append(log, b"more\n")
+        one.poll()
+        new = tmp_path / "old"
+        log.rename(new)
+        deny(failing, new, errno.EMFILE)
+        one.poll(2)
+        new.unlink()
+        one.poll(2)
+    assert one.tailer.get_state()["files"] == []
+    assert one.count("bytes_lost") == 5
 
 
 def test_a_deleted_file_is_read_to_its_end_before_it_is_closed(tail, tmp_path, logged):

@@ -284,9 +284,7 @@ class FollowedFiles:
         if followed.copy_of is not None and self._copies.has_ended_as_copy(followed):
             return
         if not followed.is_open and not self._find_again(followed):
-            if followed.offset:
-                self._fates.lost(followed)
-            self._finish(followed)
+            self._lost(followed)
             return
         followed.left_at = now
         followed.copy_of = None
@@ -297,6 +295,10 @@ class FollowedFiles:
         self._set.ready.add(followed)
 
     def _find_again(self, followed: Followed) -> bool:
+        """Open a closed file under the name that it has now. False: it has none any more.
+
+        If it cannot be opened at present, the next look tries again.
+        """
         places = dict.fromkeys((followed.path, followed.real_path))
         found = (
             find_inode(place, followed.identity, self._files, self._identities) for place in places
@@ -307,20 +309,30 @@ class FollowedFiles:
         before = followed.path
         followed.path = path
         try:
-            return self._set.open(followed)
+            if self._set.open(followed):
+                self._problems.end(path, "open")
+        except FileNotFoundError:
+            pass  # it has got another name since
         except OSError as cause:
             self._problems.report_error(path, "open", cause)
-            return False
         finally:
             followed.path = before
+        return True
+
+    def _lost(self, followed: Followed) -> None:
+        """Close a file that was deleted while it was closed."""
+        if followed.offset:
+            self._fates.lost(followed)
+        self._finish(followed)
 
     def _check_left(self, followed: Followed, now: float) -> None:
         """Close a file that was read to its end, if it has been quiet for long enough."""
-        reader = followed.reader
-        if reader is None or reader.fd is None:  # it could not be read
-            if not self._find_again(followed):
-                self._finish(followed)
+        if not followed.is_open and not self._find_again(followed):
+            self._lost(followed)
             return
+        reader = followed.reader
+        if reader is None or reader.fd is None:
+            return  # it could not be opened
         if reader.at_end and not followed.ready:
             is_replaced = followed.path in self._set.by_path
             patience = self.quiet_time

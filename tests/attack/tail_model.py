@@ -33,11 +33,12 @@ PATTERNS = {
     "all": ["in/*.log"],
     "link": ["in/cur.log"],
 }
-ERRORS = {
-    "read": ("pread", errno.EIO),
-    "open": ("open", errno.EMFILE),
-    "disk": ("write", errno.ENOSPC),
-}
+ERRORS = (
+    ("read", "pread", errno.EIO),
+    ("open", "open", errno.EMFILE),
+    ("open", "entries", errno.EMFILE),  # a directory is opened to list it
+    ("disk", "write", errno.ENOSPC),
+)
 
 
 @dataclasses.dataclass(eq=False)
@@ -169,7 +170,7 @@ class World:
                 switch=self.switch,
                 kind=kind,
             )
-            for kind, (call, number) in ERRORS.items()
+            for kind, call, number in ERRORS
         ]
         self.errors: list[Fault] = list(errors)
         self.harness = self._make_harness(files, [*errors, *deaths])

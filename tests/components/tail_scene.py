@@ -79,6 +79,10 @@ class CountingFiles(VirtualFiles):
         self._note("stat", path)
         return super().stat(path)
 
+    def entries(self, path: str) -> dict[str, int]:
+        self._note("entries", path)
+        return super().entries(path)
+
     def watch(self) -> Any:
         self._note("watch")
         watch = super().watch()

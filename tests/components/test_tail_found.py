@@ -132,6 +132,11 @@ FOUND: dict[str, Found] = {
         [("write", 0, 0, 0), ("wait", 12.0), ("linger", 0, 1, 0, 0.3), ("error", "read"),
          ("wait", 12.0)],
     ),
+    "a file that came and went while no file could be opened, for longer than it is waited for": (
+        "one", "none",
+        [("write", 0, 0, 0), ("wait", 3.5), ("error", "open"), ("rotate", 0, 1, 0), ("wait", 1.1),
+         ("rotate", 0, 0, 0), ("wait", 25.0)],
+    ),
     "a file that is renamed while no file can be opened": (
         "one", "none",
         [("write", 0, 1, 0), ("wait", 3.5), ("error", "open"), ("copytruncate", 0, 0, 0.0, 0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from random import Random
 
@@ -249,6 +250,21 @@ def test_a_rotated_file_that_is_renamed_before_it_is_opened_is_found_again() -> 
             "/log/a.log-1", "/log/a.log-2"
         )
         scene.start_again()
+        scene.advance(5.0)
+        assert sorted(scene.text().splitlines()) == [b"0", b"1", b"file 1"]
+
+
+def test_a_rotated_file_is_found_although_its_directory_cannot_be_listed_at_the_start() -> None:
+    with Scene(state=True, notifications=False) as scene:
+        scene.files.put("/log/a.log", "0\n")
+        scene.advance(2.0)
+        scene.stop()
+        scene.files.append("/log/a.log", "1\n")
+        rotate(scene, 1)
+        scene.files.failing["entries"] = errno.EMFILE
+        scene.start_again()
+        scene.advance(5.0)
+        scene.files.failing.clear()
         scene.advance(5.0)
         assert sorted(scene.text().splitlines()) == [b"0", b"1", b"file 1"]
 

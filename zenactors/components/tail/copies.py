@@ -9,7 +9,6 @@ is truncated, what the copy has more is read from the copy.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from zenactors.components.tail.identity import (
 )
 from zenactors.components.tail.reader import FileReader, open_file
 from zenactors.components.tail.rotation import (
+    SHORTAGES,
     Candidate,
     Past,
     holds_past,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 _CERTAIN = HEAD_BYTES  # bytes that a copy must have before it is taken for one for certain
 _DOUBT = 10.0  # seconds until a smaller one is taken for a file of its own
-_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Copies:
@@ -152,7 +151,11 @@ class Copies:
         self._memory.forget(copy.record)
 
     def _rotated_files(self, followed: Followed) -> Iterator[Candidate]:
-        """Yield the files that rotations may have made of one, under any of its names."""
+        """Yield the files that rotations may have made of one, under any of its names.
+
+        Raises:
+            OSError: Their directory cannot be opened at present.
+        """
         paths = [followed.path, followed.real_path, followed.record.path]
         with contextlib.suppress(OSError):  # a network file system does not answer
             paths.insert(1, self._files.realpath(followed.path))
@@ -165,7 +168,7 @@ class Copies:
             try:
                 self._files.close(open_file(each.path, self._files)[0])
             except OSError as cause:
-                if cause.errno in _SHORTAGES:
+                if cause.errno in SHORTAGES:
                     raise
 
     def has_copy(self, followed: Followed, path: str) -> bool:
@@ -206,9 +209,10 @@ class Copies:
                     self._drop_copy(other)
                 else:
                     self.has_ended_as_copy(other)
-        for each in self._rotated_files(followed):
-            if each.identity not in self._set.all and self._memory.find(each.identity) is None:
-                self._note_copy(followed, each)
+        with contextlib.suppress(OSError):  # not after `check_copies`, if nothing else opens files
+            for each in self._rotated_files(followed):
+                if each.identity not in self._set.all and self._memory.find(each.identity) is None:
+                    self._note_copy(followed, each)
 
     def _was_read(self, followed: Followed, copy: Followed) -> bool:
         """Return True if a copy has no more than was read of the content that is gone.
@@ -239,11 +243,13 @@ class Copies:
         """Find the copy of a content that is gone, and follow what was not read of it."""
         if not past.head.length:
             return None  # nothing tells its copy from other files
-        found = [
-            (each.stat.st_mtime_ns, each.path, each.identity)
-            for each in self._rotated_files(followed)
-            if each.stat.st_size >= past.offset
-        ]
+        found = []
+        with contextlib.suppress(OSError):  # see `note_copies`
+            found = [
+                (each.stat.st_mtime_ns, each.path, each.identity)
+                for each in self._rotated_files(followed)
+                if each.stat.st_size >= past.offset
+            ]
         for _, path, identity in sorted(found, reverse=True):
             known = self._set.all.get(identity)
             if known is not None and known.copy_of is not followed and not known.is_rest:

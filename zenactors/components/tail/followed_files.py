@@ -107,11 +107,16 @@ class FollowedFiles:
         for record in records:
             place, identity = record.place, record.identity
             directory = directory_of(place)
-            if directory not in there:
-                there[directory] = inodes_in(directory, self._files)
             path = None
-            if identity.inode in there[directory]:
-                path = find_inode(place, identity, self._files, self._identities)
+            try:
+                if directory not in there:
+                    there[directory] = inodes_in(directory, self._files)
+                if identity.inode in there[directory]:
+                    path = find_inode(place, identity, self._files, self._identities)
+            except OSError as cause:
+                self._problems.report_error(place, "open", cause)
+                self._unrestored.append(record)
+                continue
             followed = None if path is None else self.adoption.take_in(path, identity, only=record)
             if followed is not None and record.gone is not None and not followed.ready:
                 self._keep_last(closed, place, followed)
@@ -299,16 +304,15 @@ class FollowedFiles:
 
         If it cannot be opened at present, the next look tries again.
         """
-        places = dict.fromkeys((followed.path, followed.real_path))
-        found = (
-            find_inode(place, followed.identity, self._files, self._identities) for place in places
-        )
-        path = next(filter(None, found), None)
-        if path is None:
-            return False
-        before = followed.path
-        followed.path = path
+        path = before = followed.path
         try:
+            for place in dict.fromkeys((before, followed.real_path)):
+                found = find_inode(place, followed.identity, self._files, self._identities)
+                if found is not None:
+                    break
+            else:
+                return False
+            followed.path = path = found
             if self._set.open(followed):
                 self._problems.end(path, "open")
         except FileNotFoundError:
@@ -372,13 +376,14 @@ class FollowedFiles:
         copies = {identity for identity, _ in left.record.copies}
         try:
             was_rewritten = left.was_rewritten()
+            beside = list(rotated_files(path, self._files, self._identities))
         except OSError:
             self._unfinished[path] = left
             return []
         taken = []
         candidates = [
             (each.stat.st_mtime_ns, each.path, each.identity)
-            for each in rotated_files(path, self._files, self._identities)
+            for each in beside
             if each.stat.st_mtime_ns >= since
             and each.identity not in self._set.all
             and each.identity not in found.paths

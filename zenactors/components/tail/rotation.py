@@ -9,6 +9,7 @@ renaming, by copying and truncating, and perhaps compress the result.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat as stat_bits
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ _COMPRESSED_HEADS = (
     b"PK\x03\x04",
     b"\x04\x22\x4d\x18",  # lz4
 )
+# The process, or the system, has too much open: that says nothing of a file, and passes.
+SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Past(NamedTuple):
@@ -82,21 +85,36 @@ def directory_of(path: str) -> str:
     return os.path.dirname(path) or "."
 
 
-def inodes_in(directory: str, files: Files) -> set[int]:
-    """Return the inodes of the files in a directory; none if it cannot be read."""
+def _entries(directory: str, files: Files) -> dict[str, int]:
+    """Return the names in a directory, and their inodes; none if it cannot be read.
+
+    Raises:
+        OSError: It cannot be opened at present, because too much is open.
+    """
     try:
-        return set(files.entries(directory).values())
-    except OSError:
-        return set()
+        return files.entries(directory)
+    except OSError as cause:
+        if cause.errno in SHORTAGES:
+            raise
+        return {}
+
+
+def inodes_in(directory: str, files: Files) -> set[int]:
+    """Return the inodes of the files in a directory; none if it cannot be read.
+
+    Raises:
+        OSError: It cannot be opened at present, because too much is open.
+    """
+    return set(_entries(directory, files).values())
 
 
 def find_inode(path: str, identity: Identity, files: Files, identities: Identities) -> str | None:
-    """Return the path that a file has in the directory of the path that it had."""
-    try:
-        names = files.entries(directory_of(path))
-    except OSError:
-        return None
-    for name, inode in names.items():
+    """Return the path that a file has in the directory of the path that it had.
+
+    Raises:
+        OSError: The directory cannot be opened at present, because too much is open.
+    """
+    for name, inode in _entries(directory_of(path), files).items():
         if inode == identity.inode:
             found = beside(path, name)
             with contextlib.suppress(OSError):
@@ -106,11 +124,12 @@ def find_inode(path: str, identity: Identity, files: Files, identities: Identiti
 
 
 def rotated_files(path: str, files: Files, identities: Identities) -> Iterator[Candidate]:
-    """Yield the regular files beside `path` that rotations of it may have made, in any order."""
-    try:
-        names = files.entries(directory_of(path))
-    except OSError:
-        return
+    """Yield the regular files beside `path` that rotations of it may have made, in any order.
+
+    Raises:
+        OSError: The directory cannot be opened at present, because too much is open.
+    """
+    names = _entries(directory_of(path), files)
     stem = os.path.splitext(os.path.basename(path))[0]
     for name in names:
         if not name.startswith(stem):  # most names, of perhaps thousands: they must cost little

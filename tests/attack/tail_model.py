@@ -259,6 +259,7 @@ class World:
         if quiet and seconds >= SETTLED:
             self.settled |= before
             for content in self.names.values():
+                content.seen = content.seen or content.follows  # it was searched for, and found
                 content.follows = False
             for content in there.values():
                 content.seen = True

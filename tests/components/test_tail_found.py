@@ -137,6 +137,11 @@ FOUND: dict[str, Found] = {
         [("write", 0, 0, 0), ("wait", 3.5), ("error", "open"), ("rotate", 0, 1, 0), ("wait", 1.1),
          ("rotate", 0, 0, 0), ("wait", 25.0)],
     ),
+    "a file that came and went before the next run, and the one before it, written to later": (
+        "one", "state",
+        [("write", 0, 1, 0), ("wait", 3.5), ("linger", 0, 1, 0, 0.0), ("rotate", 0, 0, 0),
+         ("power", 0.1)],
+    ),
     "a file that is renamed while no file can be opened": (
         "one", "none",
         [("write", 0, 1, 0), ("wait", 3.5), ("error", "open"), ("copytruncate", 0, 0, 0.0, 0),

@@ -137,6 +137,7 @@ class Adoption:
         begin = self.begin_at.pop(identity, 0)
         begin = begin if begin <= stat.st_size else 0
         record = self._memory.add(first_path or path, identity, has_lines=bool(head))
+        record.changed = stat.st_mtime_ns
         followed = Followed(record, path, identity)
         self._begin(followed, fd, head, begin, self._set.within_at(fd, head, begin))
         self._memory.begin(record, followed.position())

@@ -121,13 +121,13 @@ class FollowedFiles:
             if followed is not None and record.gone is not None and not followed.ready:
                 self._keep_last(closed, place, followed)
             elif followed is not None:
-                left.setdefault(place, []).append((followed.seen[1], followed.path, followed))
+                left.setdefault(place, []).append((_changed(followed), followed.path, followed))
             elif path is not None and identity in self.adoption.failed:
                 self._unrestored.append(record)
             else:
                 self._memory.missed(record)
         for place, followed in closed.items():
-            left.setdefault(place, []).append((followed.seen[1], followed.path, followed))
+            left.setdefault(place, []).append((_changed(followed), followed.path, followed))
         for each in left.values():
             for *_, followed in each:
                 self._leave(followed, self._clock.monotonic())
@@ -136,7 +136,7 @@ class FollowedFiles:
     def _keep_last(self, closed: dict[str, Followed], place: str, followed: Followed) -> None:
         """Keep the file that had a path last, and close the others: there may be a thousand."""
         other = closed.get(place)
-        if other is None or other.seen[1] < followed.seen[1]:
+        if other is None or _changed(other) < _changed(followed):
             closed[place] = followed
         else:
             other = followed
@@ -254,6 +254,7 @@ class FollowedFiles:
             self._problems.opened(path)
         if not followed.is_rest:
             self._memory.seen(followed.record, followed.path)
+            followed.record.changed = stat.st_mtime_ns
         seen = (stat.st_size, stat.st_mtime_ns)
         if followed.copy_of is not None:
             followed.seen = seen
@@ -373,6 +374,8 @@ class FollowedFiles:
         if since < 0 and left.reader is not None and left.reader.fd is not None:
             with contextlib.suppress(OSError):  # a network file system does not answer
                 since = self._files.fstat(left.reader.fd).st_mtime_ns
+        if left.record.changed:  # the writer may have gone on with it after others had the path
+            since = min(since, left.record.changed)
         copies = {identity for identity, _ in left.record.copies}
         try:
             was_rewritten = left.was_rewritten()
@@ -507,6 +510,11 @@ class FollowedFiles:
     def drop(self, followed: Followed) -> None:
         """Follow a file no more that no pattern matches; one that does later goes on there."""
         self._set.forget(followed)
+
+
+def _changed(followed: Followed) -> int:
+    """Return when a file of an earlier run was changed last, as far as known, under its name."""
+    return followed.record.changed or followed.seen[1]
 
 
 def _in_order(left: list[tuple[int, str, Followed]]) -> Followed:

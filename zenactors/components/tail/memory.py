@@ -63,6 +63,7 @@ class FileRecord:
         file_id: Identifies it in this run and in all that share the state store.
         path: The path as first found.
         place: The path at which it was seen last.
+        changed: When it was changed last, as seen there, in nanoseconds of Unix time; 0: unknown.
         identity: Its device and inode.
         generation: How many times its content was replaced.
         head: The fingerprint of its content.
@@ -86,6 +87,7 @@ class FileRecord:
     first_bytes: bytes = b""
     is_copy: bool = False
     left: Position | None = None
+    changed: int = 0
 
     @classmethod
     def from_json(cls, file_id: str, value: Mapping[str, Any]) -> Self:
@@ -103,6 +105,7 @@ class FileRecord:
                 for identity, head in value["copies"]
             ],
             None if value["gone"] is None else float(value["gone"]),
+            changed=int(value.get("changed", 0)),
         )
 
     def begin_content(self, head: bytes) -> None:
@@ -130,6 +133,7 @@ class FileRecord:
         return {
             "path": self.path,
             "place": self.place,
+            "changed": self.changed,
             "identity": self.identity,
             "generation": self.generation,
             "head": self.fingerprint(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ def names_in(node: ast.AST) -> Iterator[str]:
             yield each.attr
 
 
+@functools.cache
 def defined() -> dict[str, set[str]]:
     """Return the names inside each class, by its name; under "" those of all modules."""
     found: dict[str, set[str]] = defaultdict(set)
@@ -64,18 +66,15 @@ def defined() -> dict[str, set[str]]:
     return found
 
 
-NAMES = defined()
-
-
 def problem_of(word: str) -> str | None:
     """Return what is wrong with a word in backquotes, or None."""
     if re.fullmatch(r"[\w/.]+(\.py|\.md|\.template|/)", word):
         return None if any((root / word).exists() for root in ROOTS) else f"no file {word}"
     if owner_and_name := re.fullmatch(r"([A-Z]\w+)\.(\w+)", word):
         owner, name = owner_and_name.groups()
-        return None if name in NAMES.get(owner, ()) else f"{owner} has no {name}"
+        return None if name in defined().get(owner, ()) else f"{owner} has no {name}"
     if re.fullmatch(r"[A-Za-z_]\w*", word) and word not in FOREIGN:
-        return None if word in NAMES[""] else f"no name {word}"
+        return None if word in defined()[""] else f"no name {word}"
     return None
 
 

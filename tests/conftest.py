@@ -7,6 +7,7 @@ is loaded by name, so it also works where zenactors is not installed.
 from __future__ import annotations
 
 import os
+import sys
 
 from hypothesis import HealthCheck, settings
 
@@ -17,3 +18,8 @@ _SLOW = (HealthCheck.too_slow,)
 settings.register_profile("local", deadline=None, database=None, suppress_health_check=_SLOW)
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+# Without files of bytecode, each process that a test starts compiles the package, and each run of
+# the suite rewrites the assertions of all tests. Images of containers often forbid such files.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False

@@ -6,8 +6,10 @@ is loaded by name, so it also works where zenactors is not installed.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
+import sysconfig
 
 from hypothesis import HealthCheck, settings
 
@@ -23,3 +25,6 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 # the suite rewrites the assertions of all tests. Images of containers often forbid such files.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Loguru asks for three dozen paths of the interpreter for each sink, and each harness adds a sink.
+sysconfig.get_path = functools.cache(sysconfig.get_path)  # type: ignore[assignment]

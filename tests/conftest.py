@@ -7,6 +7,7 @@ is loaded by name, so it also works where zenactors is not installed.
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import sys
 import sysconfig
@@ -28,3 +29,9 @@ sys.dont_write_bytecode = False
 
 # Loguru asks for three dozen paths of the interpreter for each sink, and each harness adds a sink.
 sysconfig.get_path = functools.cache(sysconfig.get_path)  # type: ignore[assignment]
+
+
+def pytest_collection_finish() -> None:
+    """Let no garbage collection look at the tests again: they are many, and none is garbage."""
+    gc.collect()
+    gc.freeze()

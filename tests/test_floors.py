@@ -7,6 +7,7 @@ can also show, on a planted source, that its rule is able to fail.
 from __future__ import annotations
 
 import ast
+import functools
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,6 +57,7 @@ Sources = dict[str, ast.Module]
 Rule = Callable[[Sources], list[str]]
 
 
+@functools.cache
 def package() -> Sources:
     sources = {}
     for path in sorted(PACKAGE.rglob("*.py")):
@@ -182,7 +184,9 @@ def no_print(sources: Sources) -> list[str]:
         f"{name}:{node.lineno} prints"
         for name, tree in sources.items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "print"
     ]
 
 
@@ -223,10 +227,15 @@ def core_has_no_thread(sources: Sources) -> list[str]:
     ]
 
 
+@functools.cache
+def complaints_about_the_package(rule: Rule) -> list[str]:
+    return rule(package())
+
+
 def assert_rule(rule: Rule, *, catches: Sources, allows: Sources) -> None:
     assert rule(catches), "the rule cannot fail"
     assert rule(allows) == []
-    complaints = rule(package())
+    complaints = complaints_about_the_package(rule)
     assert not complaints, "\n".join(complaints)
 
 

@@ -109,7 +109,7 @@ def test_a_write_that_a_power_failure_takes_is_found() -> None:
 
 @pytest.mark.parametrize("machine", [SyncedMachine, CarelessMachine])
 def test_a_machine_survives_crashes_or_has_none(machine: type[DaemonMachine]) -> None:
-    run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=200))
+    run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=100))
 
 
 # --- races --------------------------------------------------------------------------------------

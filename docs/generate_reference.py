@@ -60,6 +60,7 @@ PUBLIC: dict[str, Any] = {
 SHOWN: dict[type, Iterable[str]] = {
     zenactors.EventQueueManager: vars(daemon_api.EventQueue),
     zenactors.Scheduled: ("event", "args", "cancel"),
+    zenactors.ManyScheduled: ("event", "cancel"),
     zenactors.Replicas: (),
     testing.VirtualFiles: vars(testing.VirtualFiles).keys() - vars(Files).keys(),
 }

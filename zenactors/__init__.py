@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from zenactors.core.daemon_api import Daemon as Daemon
     from zenactors.core.dead_letters import DeadLetter as DeadLetter
     from zenactors.core.event_queue import EventQueueManager as EventQueueManager
+    from zenactors.core.messages import ManyScheduled as ManyScheduled
     from zenactors.core.messages import Scheduled as Scheduled
     from zenactors.core.policy import EventPolicy as EventPolicy
     from zenactors.core.recipe import NeedsRestart as NeedsRestart
@@ -85,7 +86,7 @@ else:
             "core.daemon_api": "Daemon",
             "core.event_queue": "EventQueueManager",
             "core.dead_letters": "DeadLetter",
-            "core.messages": "Scheduled",
+            "core.messages": "ManyScheduled Scheduled",
             "core.policy": "EventPolicy",
             "core.recipe": "NeedsRestart Recipe",
             "core.replicas": "Replicas",

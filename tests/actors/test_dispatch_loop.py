@@ -150,7 +150,7 @@ def test_a_submission_while_the_dispatcher_goes_to_sleep_is_not_overlooked() -> 
 def test_a_timed_event_from_outside_wakes_a_dispatcher_that_sleeps_for_ever() -> None:
     ran = threading.Event()
     dispatcher = Dispatcher([Fake({"x": lambda *_: ran.set()})])
-    wake_ups = dispatcher._engine.loop._outside = ObservedQueue()
+    wake_ups = dispatcher._engine.loop.outside = ObservedQueue()
     with dispatcher:
         wake_ups.await_sleeper(A_DAY, A_DAY)
         dispatcher.queue.schedule_after(0.01, "x")
@@ -168,7 +168,7 @@ def test_an_earlier_timed_event_wakes_a_dispatcher_that_sleeps_for_a_later_one()
             ran.set()
 
     dispatcher = Dispatcher([Fake({"x": cbk})])
-    wake_ups = dispatcher._engine.loop._outside = ObservedQueue()
+    wake_ups = dispatcher._engine.loop.outside = ObservedQueue()
     with dispatcher:
         dispatcher.queue.schedule_after(3600.0, "x", "never")
         wake_ups.await_sleeper(3000.0, 3600.0)
@@ -195,7 +195,7 @@ def test_an_event_for_a_far_future_breaks_no_wait() -> None:
 def test_a_pending_timed_event_does_not_wake_the_dispatcher_for_every_other_event() -> None:
     dispatcher = Dispatcher([Fake({"x": None})])
     loop = dispatcher._engine.loop
-    wake_ups = loop._outside = ObservedQueue()
+    wake_ups = loop.outside = ObservedQueue()
     with dispatcher:
         dispatcher.queue.schedule_after(3600.0, "x")
         wake_ups.await_sleeper(3000.0, 3600.0)

@@ -130,7 +130,7 @@ def test_a_hold_answers_threads_outside_whatever_the_actors_submit() -> None:
     driver = LoopDriver(open_=False)
     driver.loop._inbox.append(ScheduledEvents([driver.event() for _ in range(3 * MAX_TAKEN)]))
     question = Question(lambda state: state.queue.count())
-    driver.loop._outside.put(question)
+    driver.loop.outside.put(question)
     driver.loop._run(outside=True)
     assert question.result(DEADLINE) == MAX_TAKEN
 
@@ -142,14 +142,14 @@ def test_the_dispatchers_thread_is_not_parked_while_objects_of_users_die() -> No
     class Asking:
         def __del__(self) -> None:
             question = Question(lambda state: state.queue.count())
-            loop._outside.put(question)
+            loop.outside.put(question)
             loop._run_instead()
             counts.append(question.result(DEADLINE))
 
     handle = driver.event(Asking(), QueuePosition.AFTER, driver.clock.monotonic() + 1.0)
     loop.hand_over(handle)
     loop.run_and_park(["sleep not"], 1.0)
-    loop._outside.put(Question(lambda state: state.cancel(handle)))
+    loop.outside.put(Question(lambda state: state.cancel(handle)))
     loop.run_and_park([], DEADLINE)
     assert counts == [0]
 
@@ -178,10 +178,10 @@ def test_a_thread_with_work_of_its_own_leaves_the_rest_to_the_dispatchers_thread
     driver = LoopDriver(open_=False)
     for _ in range(MAX_ROUNDS + 2):
         driver.loop._inbox.append(ScheduledEvents([driver.event() for _ in range(MAX_TAKEN)]))
-    assert not driver.loop._outside.qsize()
+    assert not driver.loop.outside.qsize()
     driver.loop.submit(driver.event())
     assert driver.state.queue.count() == MAX_ROUNDS * MAX_TAKEN
-    assert driver.loop._outside.get_nowait() is None  # the wake-up
+    assert driver.loop.outside.get_nowait() is None  # the wake-up
 
 
 def test_a_look_at_the_clock_moves_a_bounded_number_of_due_events() -> None:
@@ -226,7 +226,7 @@ def test_a_producer_outside_waits_for_a_dispatcher_that_is_far_behind() -> None:
         producing = threading.Thread(target=produce, args=(0,))
         producing.start()
         producing.join()  # the last ones took a moment each: it never blocks for good
-        assert loop._outside.qsize() > MAX_BACKLOG
+        assert loop.outside.qsize() > MAX_BACKLOG
         held.open()
         asking.join()
         assert dispatcher.drain(DEADLINE)

@@ -71,6 +71,7 @@ def _cancel_the_queued(dispatcher: Dispatcher) -> Attack:
 # What is called, and before it what it needs. The calls of `HELD_UP` find events that wait.
 CALLS: dict[str, Callable[[Dispatcher], Attack]] = {
     "schedule": lambda d: lambda: d.queue.schedule("x", 1),
+    "schedule_many": lambda d: lambda: d.queue.schedule_many("x", (1, 2)),
     "schedule_next": lambda d: lambda: d.queue.schedule_next("x", 1),
     "schedule_after": lambda d: lambda: d.queue.schedule_after(LATER, "x", 1),
     "schedule_after_nothing": lambda d: lambda: d.queue.schedule_after(0.0, "x", 1),
@@ -88,6 +89,7 @@ CALLS: dict[str, Callable[[Dispatcher], Attack]] = {
 HELD_UP: dict[str, Callable[[Dispatcher], Attack]] = {
     "schedule_behind_a_full_window": lambda d: lambda: d.queue.schedule("held", 1),
     "cancel_a_queued_event": _cancel_the_queued,
+    "cancel_many_queued_events": lambda d: d.queue.schedule_many("held", (1, 2)).cancel,
     "next": lambda d: d.queue.next,
     "when": lambda d: d.queue.when,
     "wait": lambda d: d.queue.wait,

@@ -128,12 +128,19 @@ class Lane:
                 if rng.random() < 0.05:
                     kept.append(handle)
                 if rng.random() < self._plan.shared:
-                    self._dispatcher.queue.schedule(SHARED, (name, self.shared[name]))
-                    self.shared[name] += 1
+                    self._schedule_shared(name, rng.choice((1, 1, 2, 40)))
             if kept and rng.random() < 0.1:
                 self._cancel(kept.pop(rng.randrange(len(kept))))
         for handle in kept:
             self._cancel(handle)
+
+    def _schedule_shared(self, name: str, count: int) -> None:
+        args = [(name, self.shared[name] + number) for number in range(count)]
+        if count == 1:
+            self._dispatcher.queue.schedule(SHARED, args[0])
+        else:
+            self._dispatcher.queue.schedule_many(SHARED, args)
+        self.shared[name] += count
 
     def _cancel(self, handle: Scheduled) -> None:
         args = handle.args

@@ -53,9 +53,11 @@ from zenactors.core.messages import (
     Batch,
     CopiesHandled,
     EndsTold,
+    ManyScheduled,
     QueuePosition,
     Scheduled,
     ScheduledEvents,
+    Sent,
     SourceChanged,
 )
 from zenactors.core.tokens import by_owner
@@ -70,6 +72,8 @@ WALL_CLOCK_CHECK = 1.0  # seconds: the longest sleep while an event waits for a 
 TIMER_TOLERANCE = 0.001  # seconds: a difference that does not justify a wake-up
 MAX_TAKEN = 1024  # events that one hold takes in, and as many priority events
 MIN_OUTSIDE = 128  # submissions from outside that a hold takes in whatever the actors submit
+CHUNK_COST = 8  # a chunk of events that were scheduled at once counts as so many
+CHUNKS = MAX_TAKEN // CHUNK_COST  # of one submission from outside that a hold takes in
 MAX_ROUNDS = 4  # holds in a row of one component's thread, which has its own work to do
 MAX_BACKLOG = 2048  # a thread outside waits while the dispatcher's thread is this far behind
 BACKLOG_PATIENCE = 0.1  # seconds that it waits at most, for each event
@@ -78,6 +82,7 @@ PATIENCE = 0.25  # seconds that a thread waits for an answer before it asks agai
 Submission = (
     Batch
     | Scheduled
+    | ManyScheduled
     | ScheduledEvents
     | SourceChanged
     | EndsTold
@@ -113,6 +118,7 @@ class DispatchLoop:
 
     Attributes:
         own_threads: The identities of the threads that may hold the state: the actors'.
+        outside: What threads outside have submitted. None only wakes the dispatcher's thread.
         holds: Returns True if the calling thread holds the state: a finalizer runs in it.
     """
 
@@ -134,10 +140,10 @@ class DispatchLoop:
         self._lock = runtime.state_lock()
         self.holds = self._lock._is_owned  # noqa: SLF001 - as `threading.Condition` does
         self._inbox: deque[Submission] = deque()
-        # From threads outside. None only wakes the dispatcher's thread.
-        self._outside: queue.SimpleQueue[Submission | None] = queue.SimpleQueue()
-        self._urgent: deque[Scheduled] = deque()  # those of `_outside` that overtake all others
+        self.outside: queue.SimpleQueue[Submission | None] = queue.SimpleQueue()
+        self._urgent: deque[Scheduled] = deque()  # those of `outside` that overtake all others
         self._arrived: Submission | None = None
+        self._rest: list[Any] = []  # taken from `outside`, but not taken in yet
         self._parked = False
         self._serving = False
         self._questions: list[Question] = []  # that the present holder has taken in
@@ -151,7 +157,7 @@ class DispatchLoop:
         """Put a batch into a component's mailbox. Never blocks."""
         self._mailboxes[component].deliver(batch)
 
-    def schedule(self, children: list[Scheduled]) -> None:
+    def schedule(self, children: list[Any]) -> None:
         """Submit events that callbacks scheduled."""
         self.submit(ScheduledEvents(children))
 
@@ -172,29 +178,29 @@ class DispatchLoop:
         self._inbox.append(batch)
         self._look_at_inbox()
 
-    def hand_over(self, scheduled: Scheduled) -> None:
-        """Hand an event to the dispatcher's thread. Thread: any outside.
+    def hand_over(self, scheduled: Scheduled | ManyScheduled) -> None:
+        """Hand events to the dispatcher's thread. Thread: any outside.
 
         Never blocks, unless the dispatcher's thread is far behind: then up to `BACKLOG_PATIENCE`.
         """
-        outside = self._outside
-        outside.put(scheduled)
-        if outside.qsize() > MAX_BACKLOG:
-            self._await_progress()
+        self.outside.put(scheduled)
+        if self.outside.qsize() > MAX_BACKLOG:
+            self.await_progress()
 
     def hand_over_urgent(self, scheduled: Scheduled) -> None:
         """Hand a priority event to whichever thread holds the state next. Thread: any outside.
 
         Blocks as `hand_over` does.
         """
-        self._outside.put(scheduled)
+        self.outside.put(scheduled)
         if self._serving:
             # A holder that is awake takes it from here, and it is ignored there then.
             self._urgent.append(scheduled)
-        if self._outside.qsize() > MAX_BACKLOG:
-            self._await_progress()
+        if self.outside.qsize() > MAX_BACKLOG:
+            self.await_progress()
 
-    def _await_progress(self) -> None:
+    def await_progress(self) -> None:
+        """Wait until the dispatcher's thread has taken in what was handed over, or for a while."""
         self._refuse_if_cut_off()
         question = Question(_nothing)
         self._put(question)
@@ -203,7 +209,7 @@ class DispatchLoop:
 
     def backlog(self) -> int:
         """Return how many events from outside the state may not know of yet. Thread: any."""
-        return self._outside.qsize() + MAX_TAKEN
+        return self.outside.qsize() + MAX_TAKEN
 
     def start_first(self) -> None:
         """Start the `start` event, before events are admitted. Thread: any."""
@@ -281,7 +287,7 @@ class DispatchLoop:
             self._inbox.append(request)
             self._look_at_inbox()
         else:
-            self._outside.put(request)
+            self.outside.put(request)
         if not self._serving:
             self._runtime.run_apart(self._run_unserved)
 
@@ -337,7 +343,7 @@ class DispatchLoop:
         arriving: Scheduled | None = None
         try:
             limit = self._take_from_inside(batches)
-            if outside and (self._arrived is not None or not self._outside.empty()):
+            if outside and (self._arrived is not None or self._rest or not self.outside.empty()):
                 arriving = self._take_from_outside(max(limit, MIN_OUTSIDE))
             batches += state.admit(arriving)
             if self._questions:
@@ -429,45 +435,69 @@ class DispatchLoop:
                 self._take_rare(submission)
         return limit
 
-    def _accept_some(self, children: list[Scheduled], limit: int) -> int:
+    def _accept_some(self, children: list[Any], limit: int) -> int:
         """Accept events, up to a limit, and remove them from their list if some remain.
 
         Returns:
             The rest of the limit; -1 if it is reached before all were accepted.
         """
-        accept = self.state.accept
-        if len(children) <= limit:
-            for child in children:
-                accept(child)
-            return limit - len(children)
-        for child in children[:limit]:
-            accept(child)
-        del children[:limit]
+        state = self.state
+        at, size = 0, len(children)
+        while at < size and limit > 0:
+            child = children[at]
+            behind = at + 1
+            if type(child) is Sent:
+                behind = state.accept_row(children, at, min(size, at + limit))
+            elif type(child) is ManyScheduled:
+                limit -= CHUNK_COST * state.accept_many(child, limit // CHUNK_COST + 1)
+                if child.chunks:
+                    break
+            else:
+                state.accept(child)
+            limit -= behind - at
+            at = behind
+        if at == size:
+            return max(0, limit)
+        del children[:at]
         return -1
 
     def _take_from_outside(self, limit: int) -> Scheduled | None:
         """Take in what other threads have submitted.
 
         Returns:
-            The last event, if it is behind all others.
+            The only event that has come, if it is behind all others of its producer.
         """
-        submission, self._arrived = self._arrived, None
-        outside = self._outside
-        last: Scheduled | None = None
-        while True:
-            if submission is not None:
-                if last is not None:
-                    self.state.accept(last)
-                    last = None
-                if type(submission) is Scheduled and submission.position is QueuePosition.BACK:
-                    last = submission
+        outside = self.outside
+        taken, self._rest = self._rest, []
+        if self._arrived is not None:
+            taken.append(self._arrived)
+            self._arrived = None
+        if not taken or (len(taken) == 1 and type(taken[0]) is Sent):
+            # No other thread takes any now, so there are at least as many.
+            taken += [outside.get_nowait() for _ in range(min(limit, outside.qsize()))]
+        at, size = 0, len(taken)
+        if size == 1:
+            only = taken[0]
+            if isinstance(only, Scheduled) and only.position is QueuePosition.BACK:
+                return only
+        state = self.state
+        try:
+            while at < size:
+                submission = taken[at]
+                if type(submission) is Sent:
+                    at = state.accept_row(taken, at, size)
+                elif type(submission) is ManyScheduled:
+                    state.accept_many(submission, CHUNKS)
+                    if submission.chunks:
+                        break
+                    at += 1
                 else:
-                    self._take_rare(submission)
-            if limit <= 0 or outside.empty():
-                break
-            limit -= 1
-            submission = outside.get_nowait()
-        return last
+                    at += 1
+                    if submission is not None:
+                        self._take_rare(submission)
+        finally:
+            self._rest = taken[at:]
+        return None
 
     def _take_rare(self, submission: Any) -> None:
         match submission:
@@ -538,11 +568,11 @@ class DispatchLoop:
 
     def has_submissions(self) -> bool:
         """Return True if there is anything to take in. A hint. Thread: any."""
-        return bool(self._inbox) or not self._outside.empty()
+        return bool(self._inbox) or bool(self._rest) or not self.outside.empty()
 
     def wake(self) -> None:
         """Wake the dispatcher's thread."""
-        self._outside.put(None)
+        self.outside.put(None)
 
     def run_and_park(self, messages: Sized, longest: float) -> None:
         """Run the state. If nothing is left, sleep until something is due or was submitted.
@@ -567,7 +597,7 @@ class DispatchLoop:
             return
         if seconds is None or seconds > 0:
             try:  # noqa: SIM105 - `suppress` takes longer
-                self._arrived = self._outside.get(
+                self._arrived = self.outside.get(
                     timeout=longest if seconds is None else min(seconds, longest)
                 )
             except queue.Empty:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from zenactors.actors.dispatch_loop import DispatchLoop
+from zenactors.actors.dispatch_loop import MAX_BACKLOG, DispatchLoop
 from zenactors.actors.runtime import Runtime
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.chain_state import ChainState
 from zenactors.core.clock import Clock, to_seconds
 from zenactors.core.dispatch_state import DispatchState
-from zenactors.core.messages import QueuePosition, Scheduled
+from zenactors.core.event_queue import MAX_RUN
+from zenactors.core.messages import (
+    NEW,
+    ManyScheduled,
+    QueuePosition,
+    Scheduled,
+    Sender,
+    Sent,
+)
 from zenactors.core.text import short_repr
-from zenactors.core.tokens import OnDone, ReplayToken, Token
+from zenactors.core.tokens import OnDone, ReplayToken, Token, Tracked
 from zenactors.errors import NotRunningError, QueueFullError, UnknownEventError
 
 ON_DONE_ELSEWHERE = (
@@ -22,6 +30,7 @@ ON_DONE_ELSEWHERE = (
 )
 STOP_CHECK = 1.0  # seconds: how often a blocked producer checks if the dispatcher has halted
 
+_new: Callable[[type[Sent]], Sent] = object.__new__
 _LIMITED = (QueuePosition.BACK, QueuePosition.FRONT)
 
 
@@ -69,6 +78,7 @@ class LiveQueue:
         self._producers = runtime.producers
         self._own_threads = loop.own_threads
         self._chain_states = loop.state.chain_states
+        self._is_global = loop.state.ordering == "global"
         self._accepts_all = accepts_all
         self._limit = limit
         self._when_full = when_full
@@ -105,7 +115,28 @@ class LiveQueue:
 
         Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
         """
-        # The shortest paths: each step adds to the latency of an idle daemon.
+        # The shortest paths: each step adds to the latency of an idle daemon, and to the cost of a
+        # flood. Identity, not equality: 1 and True have one chain, but come out as they went in.
+        sender = self._producers.sender
+        if sender.event is event and on_done is None and not self._lifecycle.halted:
+            runner = sender.runner
+            if runner is None:
+                sent = _new(Sent)
+                sent.sender = sender
+                sent.args = args
+                sent.location = NEW
+                outside = self._loop.outside  # as `hand_over` does it
+                outside.put(sent)
+                if outside.qsize() > MAX_BACKLOG:
+                    self._loop.await_progress()
+                return sent
+            if runner.collects and runner.token is None:
+                sent = _new(Sent)
+                sent.sender = sender
+                sent.args = args
+                sent.location = NEW
+                runner.children.append(sent)
+                return sent
         ident, chain_state = self._ident(), self._chain_states.get(event)
         back = QueuePosition.BACK
         if chain_state is None or self._limit is not None or self._lifecycle.halted:
@@ -113,9 +144,9 @@ class LiveQueue:
         if ident not in self._own_threads:
             if on_done is not None:
                 raise RuntimeError(ON_DONE_ELSEWHERE)
-            scheduled = Scheduled(
-                self, back, event, args, 0.0, self._producers.current, chain_state
-            )
+            producer = None if self._is_global else self._producers.current
+            self._producers.sender = Sender(self, event, producer, chain_state, None)
+            scheduled = Scheduled(self, back, event, args, 0.0, producer, chain_state)
             self._loop.hand_over(scheduled)
             return scheduled
         runner = self._runners.get(ident)
@@ -124,9 +155,97 @@ class LiveQueue:
         token = runner.token
         if token is not None or on_done is not None:
             token = self._token_for(runner, on_done, chain_state, position)
+        else:
+            producer = None if self._is_global else runner.name
+            self._producers.sender = Sender(self, event, producer, chain_state, runner)
         scheduled = Scheduled(self, back, event, args, 0.0, runner.name, chain_state, token)
         runner.children.append(scheduled)
         return scheduled
+
+    def schedule_many(
+        self,
+        event: Any,
+        args: Iterable[Any],
+        *,
+        on_done: OnDone | None = None,
+        position: Any = None,
+    ) -> ManyScheduled:
+        """Queue an event for each of `args`, as `schedule` does, but in one go.
+
+        It costs little more than making a list of them. No other event of this producer comes
+        between them.
+
+        Args:
+            event: Any hashable object.
+            args: The args of each event. All are read before the first is queued.
+            on_done: Called once, when all these events and everything that came of them has ended,
+                with the worst outcome. Otherwise as for `schedule`.
+            position: Where the source has read them, for their dead letters; only with `on_done`.
+
+        Returns:
+            The handle that cancels those that were not started: its `cancel()` returns how many
+            that are.
+
+        Raises:
+            QueueFullError: If a limit is set and there is no room for all: none is queued. With
+                `queue_full="block"` they are queued in parts, as there is room.
+            UnknownEventError, NotRunningError, RuntimeError, TypeError: As for `schedule`.
+
+        Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
+        """
+        items = list(args)
+        chain_state = self._chain_states.get(event)
+        if chain_state is None:
+            raise UnknownEventError(event, known=self._chain_states)
+        if self._ident() in self._own_threads:
+            runner = self._own_runner()
+            token = None
+            if runner is not None:
+                token = self._token_for(runner, on_done, chain_state, position)
+            elif on_done is not None:
+                raise RuntimeError(ON_DONE_ELSEWHERE)
+            producer = self._producers.current if runner is None else runner.name
+            many = self._many(event, producer, chain_state, token)
+            if not items:
+                return many
+            many.chunks += _chunks(items, token)
+            if runner is not None and runner.collects:
+                runner.children.append(many)
+            else:
+                self._loop.schedule([many])
+            return many
+        if on_done is not None:
+            raise RuntimeError(ON_DONE_ELSEWHERE)
+        producer = self._producers.current
+        many = self._many(event, producer, chain_state, None)
+        limit = self._limit if self._lifecycle.admits else None
+        step = limit if limit is not None and self._when_full == "block" else len(items)
+        for begin in range(0, len(items), step or 1):
+            part = items[begin : begin + step]
+            if self._lifecycle.halted:
+                raise NotRunningError(
+                    f"Event {event!r} was not scheduled: the dispatcher has stopped."
+                )
+            if limit is not None:
+                self._make_room(event, producer, limit, len(part))
+            many.chunks += _chunks(part, None)
+            self._loop.hand_over(many)
+        return many
+
+    def _many(
+        self, event: Any, producer: Hashable, chain_state: ChainState, token: Token | None
+    ) -> ManyScheduled:
+        return ManyScheduled(self, event, None if self._is_global else producer, chain_state, token)
+
+    def cancel_many(self, many: ManyScheduled) -> int:
+        """Cancel those of many events that were not started yet. Return how many. Thread: any.
+
+        For a finalizer that runs in the middle of the dispatcher's own work, it is 0: they are
+        cancelled right after that, unless they have been started.
+        """
+        self._own_runner()
+        cancelled: int = self._loop.change(lambda state: state.cancel_many(many), refused=0)
+        return cancelled
 
     def schedule_next(
         self,
@@ -361,13 +480,15 @@ class LiveQueue:
             self._loop.submit(scheduled)
         return scheduled
 
-    def _make_room(self, event: Any, producer: Hashable, limit: int) -> None:
+    def _make_room(self, event: Any, producer: Hashable, limit: int, count: int = 1) -> None:
+        most = limit - count  # that may be ahead
+
         def has_room(state: DispatchState) -> bool:
-            return state.ahead(producer) < limit
+            return state.ahead(producer) <= most
 
         loop = self._loop
         # Far from the limit, a look from outside will do: the state cannot know less than this.
-        if loop.state.ahead(producer) + loop.backlog() < limit or loop.ask(has_room):
+        if loop.state.ahead(producer) + loop.backlog() <= most or loop.ask(has_room):
             return
         if self._when_full == "raise":
             raise QueueFullError(
@@ -380,3 +501,10 @@ class LiveQueue:
                 wait(STOP_CHECK)
         if self._lifecycle.halted:
             raise NotRunningError(f"Event {event!r} was not scheduled: the dispatcher has stopped.")
+
+
+def _chunks(items: list[Any], token: Token | None) -> Iterator[list[Any]]:
+    """Yield the items in lists that can be runs."""
+    for begin in range(0, len(items), MAX_RUN):
+        chunk = items[begin : begin + MAX_RUN]
+        yield chunk if token is None else [Tracked(each, token) for each in chunk]

@@ -17,6 +17,7 @@ import pykka
 from zenactors.actors.notifier import Flag, Notifier, ThreadNotifier
 from zenactors.actors.tracebacks import is_outer
 from zenactors.core.dispatch_state import DispatchState
+from zenactors.core.messages import NO_SENDER, Sender
 from zenactors.process.diagnostics import stacks
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ class Producer:
 class Producers(Protocol):
     """Tells producers of events apart."""
 
+    sender: Sender
+    """The sender of the calling thread's last event, for the `LiveQueue`."""
+
     @property
     def current(self) -> Hashable:
         """What identifies the calling thread."""
@@ -72,9 +76,11 @@ class ThreadProducers(threading.local):
     """Each thread is a producer, and stays one as long as an event of it is queued."""
 
     current: Hashable
+    sender: Sender
 
     def __init__(self) -> None:  # called once in each thread
         self.current = Producer()
+        self.sender = NO_SENDER
 
 
 class Runtime:

@@ -90,7 +90,7 @@ class BatchRunner(CallbackRunner):
             try_again=try_again,
             policy=policy or EventPolicy(),
         )
-        self.children: list[Scheduled] = []
+        self.children: list[Any] = []  # `Scheduled`, or `ManyScheduled`
         self.handled = 0
         self.holds: set[Any] = set()
         self.collects = False

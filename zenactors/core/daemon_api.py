@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zenactors.core.callbacks import Event, Flag
@@ -26,6 +26,14 @@ class Cancellable(Protocol):
 
     def cancel(self) -> bool:
         """Cancel it. True: it will not happen. False: too late, or already cancelled."""
+        ...
+
+
+class ManyCancellable(Protocol):
+    """Events that can be cancelled."""
+
+    def cancel(self) -> int:
+        """Cancel those that were not started. Return how many that are."""
         ...
 
 
@@ -54,6 +62,17 @@ class EventQueue(Protocol):
             QueueFullError: This thread is further ahead than `queue_limit` allows.
             NotRunningError: The daemon has stopped.
         """
+        ...
+
+    def schedule_many(
+        self,
+        event: Event,
+        args: Iterable[Any],
+        *,
+        on_done: OnDone | None = None,
+        position: Any = None,
+    ) -> ManyCancellable:
+        """Queue an event for each of `args`, in one go. `on_done` is called once, for all."""
         ...
 
     def schedule_next(

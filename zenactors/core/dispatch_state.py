@@ -27,7 +27,16 @@ from zenactors.core.clock import Clock, SystemClock
 from zenactors.core.control_events import ControlEvents
 from zenactors.core.event_queue import MAX_PRIORITY_STREAK, EventQueueManager
 from zenactors.core.events import EVENT_START, MAINTENANCE_EVENTS
-from zenactors.core.messages import GONE, NEW, Batch, QueuePosition, Scheduled, TokenChange
+from zenactors.core.messages import (
+    GONE,
+    NEW,
+    Batch,
+    ManyScheduled,
+    QueuePosition,
+    Scheduled,
+    Sent,
+    TokenChange,
+)
 from zenactors.core.phase import Lifecycle
 from zenactors.core.policy import EventPolicy
 from zenactors.core.producer_queue import EventRun, ProducerQueue
@@ -136,12 +145,67 @@ class DispatchState:
             chain_state.waiting += 1
         elif self.policy.unknown_events == "refuse":
             raise UnknownEventError(scheduled.event, known=self.chain_states)
-        if self._one_by_one:
+        if self._one_by_one and type(scheduled) is not Sent:
             scheduled.producer = None  # one order for all
         self.queue.insert(scheduled)
         location = scheduled.location
         if scheduled.position is QueuePosition.FRONT and isinstance(location, EventRun):
             self._release(location.producer_queue)
+
+    def accept_row(self, events: list[Any], begin: int, end: int) -> int:
+        """Put events in the queue that one sender has sent in a row.
+
+        Args:
+            events: Among others, these.
+            begin: The index of the first of them.
+            end: The index behind the last one that may be accepted.
+
+        Returns:
+            The index behind the last one that was.
+        """
+        first = events[begin]
+        if first.location is not NEW:
+            self._take_back(first)
+            return begin + 1
+        at = self.queue.insert_row(events, begin, end)
+        chain_state = first.chain_state
+        chain_state.accepted += at - begin
+        chain_state.waiting += at - begin
+        return at
+
+    def accept_many(self, many: ManyScheduled, limit: int) -> int:
+        """Put events in the queue that were scheduled at once: `limit` of their chunks at most.
+
+        Returns:
+            How many chunks that were.
+        """
+        chunks, count = self.queue.insert_many(many, limit)
+        if many.token is not None and count:
+            self.tokens.add(many.token, count)
+        many.chain_state.accepted += count
+        many.chain_state.waiting += count
+        return chunks
+
+    def cancel_many(self, many: ManyScheduled) -> int:
+        """Cancel those of many events that were not started yet. Return how many."""
+        chain_state, token = many.chain_state, many.token
+        coming = sum(map(len, many.chunks))
+        self.dropped += many.chunks
+        many.chunks.clear()
+        chain_state.accepted += coming
+        chain_state.cancelled += coming
+        queued = self.queue.cancel_many(many)
+        chain_state.cancelled += queued
+        chain_state.waiting -= queued
+        if token is not None and coming:
+            self.tokens.add(token, coming)
+        if token is not None and coming + queued:
+            self.tokens.end(token, TokenOutcome.FAILED, coming + queued)
+        if queued:
+            # The producer's next event may wait for another chain, or for none.
+            self._release(many.places[0][0].producer_queue)
+        many.places.clear()
+        return coming + queued
 
     def _take_back(self, submission: Scheduled) -> None:
         """Take in a hold, or an event that was cancelled before it was accepted."""

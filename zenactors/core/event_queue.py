@@ -17,9 +17,8 @@ from collections.abc import Hashable
 from typing import Any
 
 from zenactors.core.clock import Clock, SystemClock, to_seconds
-from zenactors.core.messages import GONE, NEW, QueuePosition, Scheduled
+from zenactors.core.messages import GONE, NEW, ManyScheduled, QueuePosition, Scheduled, Sent
 from zenactors.core.producer_queue import EventRun, ProducerQueue
-from zenactors.core.tokens import Tracked
 from zenactors.errors import QueueEmptyException
 
 MAX_RUN = 1024  # the largest window: a longer run could never become one batch
@@ -144,11 +143,11 @@ class EventQueueManager:
             producer_queue = self._producer_queue(
                 ("next", scheduled.producer), self.ready, first=True
             )
-            run = EventRun(producer_queue, scheduled)
+            run = EventRun(producer_queue, scheduled.event, scheduled.chain_state)
             producer_queue.runs.appendleft(run)
             producer_queue.count += 1
             self.untimed += 1
-            scheduled.location = run
+            run.add(scheduled)
         elif position is QueuePosition.PRIORITY:
             self._add_priority(scheduled)
         else:
@@ -158,6 +157,79 @@ class EventQueueManager:
             self.timed += 1
             self.timed_maintenance += self._is_maintenance(scheduled)
         return scheduled
+
+    def insert_row(self, events: list[Any], begin: int, end: int) -> int:
+        """Queue events that one sender has sent in a row.
+
+        Args:
+            events: Among others, these.
+            begin: The index of the first of them, which was not cancelled before.
+            end: The index behind the last one that may be queued.
+
+        Returns:
+            The index behind the last one that was.
+        """
+        sender = events[begin].sender
+        producer_queue = self._producer_queue(("next", sender.producer), self.ready)
+        at, room = begin, 0
+        for sent in itertools.islice(events, begin, end):
+            if type(sent) is not Sent or sent.sender is not sender or sent.location is not NEW:
+                break
+            if not room:
+                run = self._last_run(producer_queue, sender.event, sender.chain_state)
+                append = run.args.append
+                number = run.taken + len(run.args)
+                room = MAX_RUN - len(run.args)
+            append(sent.args)
+            sent.location = run
+            sent.number = number
+            number += 1
+            room -= 1
+            at += 1
+        producer_queue.count += at - begin
+        self.untimed += at - begin
+        return at
+
+    def insert_many(self, many: ManyScheduled, limit: int) -> tuple[int, int]:
+        """Queue events that were scheduled at once.
+
+        Returns:
+            How many of their chunks were queued, `limit` at most, and how many events.
+        """
+        producer_queue = self._producer_queue(("next", many.producer), self.ready)
+        chunks = events = 0
+        while many.chunks and chunks < limit:
+            chunk = many.chunks.popleft()
+            run = self._last_run(producer_queue, many.event, many.chain_state)
+            if run.args and len(run.args) + len(chunk) > MAX_RUN:
+                run = EventRun(producer_queue, many.event, many.chain_state)
+                producer_queue.runs.append(run)
+            many.places.append((run, run.taken + len(run.args), len(chunk)))
+            run.args += chunk
+            run.tracked = run.tracked or many.token is not None
+            chunks += 1
+            events += len(chunk)
+        producer_queue.count += events
+        self.untimed += events
+        return chunks, events
+
+    def cancel_many(self, many: ManyScheduled) -> int:
+        """Cancel those of many events that were queued and not taken yet. Return how many."""
+        cancelled = 0
+        for run, first, count in many.places:
+            for number in range(max(first, run.taken), first + count):
+                cancelled += self._cancel_in_run(run, number)
+        return cancelled
+
+    @staticmethod
+    def queued_of(many: ManyScheduled) -> list[Any]:
+        """Return the args of those of many events that were queued and not taken yet."""
+        return [
+            args
+            for run, first, count in many.places
+            for args in run.args[max(0, first - run.taken) : max(0, first + count - run.taken)]
+            if args is not _CANCELLED
+        ]
 
     def cancel(self, scheduled: Scheduled) -> bool:
         """Cancel an event. False: it was taken or cancelled before."""
@@ -367,22 +439,20 @@ class EventQueueManager:
         return producer_queue
 
     def _extend(self, producer_queue: ProducerQueue, scheduled: Scheduled) -> None:
-        runs = producer_queue.runs
-        # Identity, not equality: 1 and True have one chain, but come out as they went in.
-        if runs and (run := runs[-1]).event is scheduled.event and len(run.args) < MAX_RUN:
-            scheduled.number = run.taken + len(run.args)
-            token = scheduled.token
-            if token is None:
-                run.args.append(scheduled.args)
-            else:
-                run.args.append(Tracked(scheduled.args, token))
-                run.tracked = True
-        else:
-            run = EventRun(producer_queue, scheduled)
-            runs.append(run)
-        scheduled.location = run
+        self._last_run(producer_queue, scheduled.event, scheduled.chain_state).add(scheduled)
         producer_queue.count += 1
         self.untimed += 1
+
+    @staticmethod
+    def _last_run(producer_queue: ProducerQueue, event: Any, chain_state: Any) -> EventRun:
+        """Return the run to which the producer's next event of this name belongs."""
+        runs = producer_queue.runs
+        # Identity, not equality: 1 and True have one chain, but come out as they went in.
+        if runs and (run := runs[-1]).event is event and len(run.args) < MAX_RUN:
+            return run
+        run = EventRun(producer_queue, event, chain_state)
+        runs.append(run)
+        return run
 
     def _cancel_in_run(self, run: EventRun, number: int) -> bool:
         index = number - run.taken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections import deque
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -43,7 +44,7 @@ class _NoOwner:
         return False
 
 
-_NO_OWNER = _NoOwner()
+NO_OWNER = _NoOwner()
 
 
 class Scheduled:
@@ -106,6 +107,111 @@ class Scheduled:
         return self.owner.cancel(self)
 
 
+class Sender:
+    """What the events have in common that a producer schedules one after the other by one name.
+
+    Args:
+        owner: As for `Scheduled`; also the next four.
+        event: The event.
+        producer: The producer.
+        chain_state: Its `ChainState`.
+        runner: The runner in whose callbacks they are scheduled; None: a thread outside does so.
+    """
+
+    __slots__ = ("chain_state", "event", "owner", "producer", "runner")
+
+    def __init__(
+        self, owner: Any, event: Any, producer: Hashable, chain_state: Any, runner: Any
+    ) -> None:
+        self.owner = owner
+        self.event = event
+        self.producer = producer
+        self.chain_state = chain_state
+        self.runner = runner
+
+
+NO_SENDER = Sender(None, object(), None, None, None)
+"""The sender of a producer that has scheduled nothing yet."""
+
+
+class Sent(Scheduled):
+    """An event behind all others of its producer, without a token: the most frequent kind.
+
+    What it has in common with those before and after it is in its sender, so making one stores
+    three attributes, and a dispatcher takes a row of them in at once. `make_sent` makes it.
+    """
+
+    __slots__ = ("sender",)
+
+    sender: Sender
+    position = QueuePosition.BACK
+    when = 0.0
+    token = None
+
+    # Properties in the places of slots.
+
+    @property
+    def event(self) -> Any:
+        """The event, unchanged."""
+        return self.sender.event
+
+    @property
+    def owner(self) -> Any:  # type: ignore[override]
+        """The queue that can cancel it."""
+        return self.sender.owner
+
+    @property
+    def producer(self) -> Hashable:  # type: ignore[override]
+        """Identifies the producer."""
+        return self.sender.producer
+
+    @property
+    def chain_state(self) -> Any:
+        """The `ChainState` of the event."""
+        return self.sender.chain_state
+
+
+class ManyScheduled:
+    """Many events of one name, scheduled at once, and the handle that cancels them.
+
+    Attributes:
+        event: The event, unchanged.
+        owner: The queue that can cancel them.
+        producer: Identifies the producer in whose order they belong.
+        chain_state: The `ChainState` of the event.
+        token: The token that each of them carries, or None.
+        chunks: Their args, in lists, of those that were not accepted yet.
+        places: Where the accepted ones are: run, first number, how many.
+    """
+
+    __slots__ = ("chain_state", "chunks", "event", "owner", "places", "producer", "token")
+
+    def __init__(
+        self,
+        owner: Any,
+        event: Any,
+        producer: Hashable,
+        chain_state: Any,
+        token: Token | None,
+    ) -> None:
+        self.owner = owner
+        self.event = event
+        self.producer = producer
+        self.chain_state = chain_state
+        self.token = token
+        self.chunks: deque[list[Any]] = deque()
+        self.places: list[tuple[Any, int, int]] = []
+
+    def cancel(self) -> int:
+        """Cancel those of the events that were not started yet. Thread: any.
+
+        Returns:
+            How many will not be started.
+        """
+        cancelled: int = self.owner.cancel_many(self)
+        return cancelled
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class EndsTold:
     """Report that a component has called the callbacks of tokens that have ended."""
@@ -126,7 +232,7 @@ class TokenChange(Scheduled):
     __slots__ = ("outcome",)
 
     def __init__(self, token: Token, outcome: TokenOutcome | None) -> None:
-        super().__init__(_NO_OWNER, QueuePosition.BACK, None, None, token=token)
+        super().__init__(NO_OWNER, QueuePosition.BACK, None, None, token=token)
         self.location = GONE  # it is not to be queued
         self.outcome = outcome
 
@@ -135,7 +241,7 @@ class TokenChange(Scheduled):
 class ScheduledEvents:
     """Hand the dispatcher the events that callbacks scheduled, in this order."""
 
-    events: list[Scheduled]
+    events: list[Any]  # `Scheduled` or `ManyScheduled`
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zenactors.core.tokens import Tracked
 
@@ -21,15 +21,25 @@ class EventRun:
 
     __slots__ = ("args", "cancelled", "chain_state", "event", "producer_queue", "taken", "tracked")
 
-    def __init__(self, producer_queue: ProducerQueue, first: Scheduled) -> None:
+    def __init__(self, producer_queue: ProducerQueue, event: Any, chain_state: Any) -> None:
         self.producer_queue = producer_queue
-        self.event = first.event
-        self.chain_state = first.chain_state
-        token = first.token
-        self.tracked = token is not None
-        self.args = [first.args if token is None else Tracked(first.args, token)]
+        self.event = event
+        self.chain_state = chain_state
+        self.tracked = False
+        self.args: list[Any] = []
         self.taken = 0
         self.cancelled = 0
+
+    def add(self, scheduled: Scheduled) -> None:
+        """Add an event of this name behind the others."""
+        scheduled.location = self
+        scheduled.number = self.taken + len(self.args)
+        token = scheduled.token
+        if token is None:
+            self.args.append(scheduled.args)
+        else:
+            self.args.append(Tracked(scheduled.args, token))
+            self.tracked = True
 
 
 class ProducerQueue:

@@ -7,6 +7,7 @@ state counts, so an event's children count before the event itself is done, and 
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -197,21 +198,21 @@ class OpenTokens:
         self._open: dict[int, dict[Token, None]] = {}
         self._closed: set[int] = set()
 
-    def add(self, token: Token) -> None:
-        """Count one more unfinished event, or hold."""
+    def add(self, token: Token, count: int = 1) -> None:
+        """Count more unfinished events, or a hold."""
         if token.pending == ENDED or token.owner in self._closed:
             return  # a stop, or a late hold: nothing more counts
         if not token.pending:
             self._open.setdefault(token.owner, {})[token] = None
             if token.parent is not None:
                 self.add(token.parent)
-        token.pending += 1
+        token.pending += count
 
-    def end(self, token: Token, outcome: TokenOutcome) -> None:
-        """Note that an event, or a hold, has ended."""
+    def end(self, token: Token, outcome: TokenOutcome, count: int = 1) -> None:
+        """Note that events, or a hold, have ended."""
         if outcome is not TokenOutcome.DONE and token.pending != ENDED:
             token.worsen(TokenOutcome.LEFT if token.is_left else outcome)
-        self.end_done((token,))
+        self.end_done(itertools.repeat(token, count))
 
     def end_done(self, tokens: Iterable[Token]) -> None:
         """Note that events of these tokens are done; of a token as often as it is in there."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zenactors.core.chain_state import ChainState
 from zenactors.core.dispatch_state import DispatchState
-from zenactors.core.messages import NEW, Batch, Scheduled
+from zenactors.core.messages import GONE, NEW, Batch, ManyScheduled, Scheduled
 from zenactors.core.tokens import Tracked
 from zenactors.testing._simulator.recorder import Recorder
 
@@ -39,6 +40,28 @@ class ObservedDispatchState(DispatchState):
         if scheduled.location is NEW:
             self._recorder.scheduled(scheduled)
         super().accept(scheduled)
+
+    def accept_row(self, events: list[Any], begin: int, end: int) -> int:
+        """Accept events of one sender."""
+        behind = super().accept_row(events, begin, end)
+        for sent in events[begin:behind]:
+            if sent.location is not GONE:
+                self._recorder.scheduled(sent)
+        return behind
+
+    def accept_many(self, many: ManyScheduled, limit: int) -> int:
+        """Accept events that were scheduled at once."""
+        self._recorder.scheduled_at_once(many)
+        return super().accept_many(many, limit)
+
+    def cancel_many(self, many: ManyScheduled) -> int:
+        """Cancel those of many events that were not started yet."""
+        self._recorder.scheduled_at_once(many)
+        who = self._recorder.who(self._recorder.hub.ident())
+        for args in [*self.queue.queued_of(many), *itertools.chain(*many.chunks)]:
+            bare = args.args if type(args) is Tracked else args
+            self._recorder.trace.taken_out(who, many.event, bare)
+        return super().cancel_many(many)
 
     def admit(self, arriving: Scheduled | None = None) -> list[Batch]:
         """Start what may start now."""

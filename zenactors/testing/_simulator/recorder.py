@@ -18,7 +18,15 @@ from zenactors.core.callbacks import (
     invalid_answer,
     read_answer,
 )
-from zenactors.core.messages import QueuePosition, Scheduled, TokenChange
+from zenactors.core.messages import (
+    GONE,
+    NO_OWNER,
+    ManyScheduled,
+    QueuePosition,
+    Scheduled,
+    TokenChange,
+)
+from zenactors.core.tokens import Tracked as WithToken
 from zenactors.core.turn import ThreadAbandoned
 from zenactors.testing._simulator.hub import OUTSIDE, Abandoned, Hub, Task
 from zenactors.testing._simulator.preempt import code_of, interrupted
@@ -55,6 +63,7 @@ class Recorder:
         self.components: list[str] = []
         self.runners: Mapping[int, BatchRunner] = {}
         self.instructions = self._instructions_by_chance
+        self._chunks: dict[int, list[Any]] = {}  # of events scheduled at once, noted, by identity
         self._under_way: dict[Any, tuple[str, Tracked]] = {}  # calls, by the identity of their task
         self._interrupt = interrupt if hub.rng is not None else 0.0
 
@@ -67,7 +76,9 @@ class Recorder:
         runner = self.runners.get(self.hub.ident())
         if runner is not None:
             for scheduled in runner.children:
-                if type(scheduled) is not TokenChange:
+                if type(scheduled) is ManyScheduled:
+                    self.scheduled_at_once(scheduled)
+                elif type(scheduled) is not TokenChange:
                     self.scheduled(scheduled)
 
     def scheduled(self, scheduled: Scheduled) -> None:
@@ -75,6 +86,18 @@ class Recorder:
         producer = scheduled.producer
         who = producer if isinstance(producer, str) else self.who(producer)
         self.trace.scheduled(who, scheduled, _how(scheduled, self.hub))
+
+    def scheduled_at_once(self, many: ManyScheduled) -> None:
+        """Note those of events scheduled at once that were not noted before."""
+        for chunk in many.chunks:
+            if id(chunk) not in self._chunks:
+                self._chunks[id(chunk)] = chunk
+                for item in chunk:
+                    args = item.args if type(item) is WithToken else item
+                    stand_in = Scheduled(NO_OWNER, QueuePosition.BACK, many.event, args)
+                    stand_in.producer = many.producer
+                    stand_in.location = GONE  # nobody can cancel it alone
+                    self.scheduled(stand_in)
 
     @contextlib.contextmanager
     def under_way(self, component: str, tracked: Tracked) -> Iterator[None]:

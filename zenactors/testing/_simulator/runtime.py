@@ -19,6 +19,7 @@ from zenactors.actors.runtime import Runtime, StateLock
 from zenactors.core.callbacks import Handler
 from zenactors.core.chain_state import MIN_WINDOW
 from zenactors.core.dispatch_state import DispatchState
+from zenactors.core.messages import NO_SENDER, Sender
 from zenactors.testing._simulator.hub import Abandoned, Hub, Task
 from zenactors.testing._simulator.observed_state import ObservedDispatchState
 from zenactors.testing._simulator.preempt import code_of
@@ -52,6 +53,16 @@ class TaskProducers:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._senders: dict[int, Sender] = {}
+
+    @property
+    def sender(self) -> Sender:
+        """The sender of the calling task's last event."""
+        return self._senders.get(self._hub.ident(), NO_SENDER)
+
+    @sender.setter
+    def sender(self, sender: Sender) -> None:
+        self._senders[self._hub.ident()] = sender
 
     @property
     def current(self) -> Hashable:

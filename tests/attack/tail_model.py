@@ -513,17 +513,23 @@ class World:
             self._rename(name, dated)
 
     def copytruncate(self, name: str, between: int, seconds: float, size: int) -> None:
-        """Copy a log, and truncate it, perhaps a while later."""
+        """Copy a log, and truncate it, perhaps a while later.
+
+        If `seconds` are below 0, the copy is empty for so long, before its content comes.
+        """
         content = self.names.get(name)
         if content is None:
             return
         self._shift(name)
+        self.harness.files.put(f"{name}.1", b"")
+        if seconds < 0:
+            self.wait(-seconds)
         copy = self.names[f"{name}.1"] = Content(
             list(content.lines), content.torn, seen=True, is_copy=True
         )
-        self.harness.files.put(f"{name}.1", self.harness.files.content(name))
+        self.harness.files.append(f"{name}.1", self.harness.files.content(name))
         self._tick()
-        if seconds:
+        if seconds > 0:
             self.wait(seconds)
         if between:
             self.write(name, between, size)

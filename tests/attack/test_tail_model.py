@@ -17,6 +17,7 @@ FEW = st.integers(0, 3)
 SIZES = st.sampled_from([0, 20, 400])
 PAUSES = st.sampled_from([0.001, 0.1, 0.3, 1.1, 3.5, 12.0, 25.0])
 DOWN = st.sampled_from([0.1, 2.0, 9.0])
+MOMENTS = [0.0, 0.0, 0.1, 1.5, 4.0, -0.3, -1.5]  # from a copy to the truncation, or before it
 ROTATED = st.sampled_from(["", "", ".1", ".2"])
 
 
@@ -37,7 +38,7 @@ STEPS = st.one_of(
     step("late", NUMBERS, COUNTS, SIZES),
     step("linger", NUMBERS, COUNTS, SIZES, st.sampled_from([0.3, 1.1, 3.5])),
     step("date", NUMBERS),
-    step("copytruncate", NUMBERS, FEW, st.sampled_from([0.0, 0.0, 0.1, 1.5, 4.0]), SIZES),
+    step("copytruncate", NUMBERS, FEW, st.sampled_from(MOMENTS), SIZES),
     step("truncate", NUMBERS, FEW, SIZES),
     step("delete", NUMBERS, ROTATED),
     step("compress", NUMBERS),

@@ -20,6 +20,17 @@ FOUND: dict[str, Found] = {
     "a small copy, seen before its original is truncated": (
         "glob", "state", [("write", 0, 1, 0), ("copytruncate", 0, 0, 1.5, 0)],
     ),
+    "a copy that was empty when it was found": (
+        "glob", "none",
+        [("write", 0, 3, 400), ("wait", 3.5), ("copytruncate", 0, 0, -1.5, 0), ("write", 0, 2, 0)],
+    ),
+    "such a copy, and lines that only it has": (
+        "glob", "none",
+        [("write", 0, 3, 400), ("wait", 3.5), ("copytruncate", 0, 2, -1.5, 0)],
+    ),
+    "such a copy, filled before the process starts again": (
+        "glob", "state", [("write", 0, 1, 0), ("copytruncate", 0, 0, -1.5, 0), ("stop", 2.0)],
+    ),
     "a copy whose original is renamed before a look": (
         "one", "none",
         [("write", 0, 1, 0), ("copytruncate", 0, 0, 1.5, 0), ("rotate", 0, 0, 0)],

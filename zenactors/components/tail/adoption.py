@@ -122,7 +122,9 @@ class Adoption:
     ) -> Followed | None:
         """Make the object of an open file: one that is known, a copy, or a new one."""
         record = self._memory.find(identity)
-        if record is not None:
+        if record is not None and record.is_blank and self._may_be_copy(path, identity, head):
+            self._memory.forget(record)  # it was empty: nothing refers to it
+        elif record is not None:
             followed = self._resume(record, path, identity, fd, stat, head)
             if followed is not None:
                 return followed
@@ -149,6 +151,38 @@ class Adoption:
             self._set.ready.add(followed)
         followed.seen = (stat.st_size, stat.st_mtime_ns)
         return followed
+
+    def _may_be_copy(self, path: str, identity: Identity, head: bytes) -> bool:
+        return (
+            self._memory.has_copy(identity, head)
+            or self._copies.original_of(path, head) is not None
+        )
+
+    def becomes_copy(self, followed: Followed, block: bytes) -> bool:
+        """Return True if a file that was empty until now may be a copy: the block is not read.
+
+        Rotations make a copy first, and fill it afterwards.
+        """
+        if not followed.record.is_blank or followed.head or followed.is_rest:
+            return False
+        head = block[:HEAD_BYTES]
+        if self._memory.has_copy(followed.identity, head):
+            self._set.ignored[followed.identity] = followed.path
+            self._set.forget(followed)
+            self._memory.forget(followed.record)
+            return True
+        original = self._copies.original_of(followed.path, head)
+        if original is None:
+            return False
+        assert followed.reader is not None
+        followed.reader.restart()
+        followed.head = head
+        followed.cutter = LineCutter(self._rules_for(head))
+        followed.record.begin_content(head)
+        followed.record.is_copy = True
+        followed.copy_of = original
+        self._copies.judge(followed)
+        return True
 
     def _begin(self, followed: Followed, fd: int, head: bytes, offset: int, within: Within) -> None:
         """Attach a descriptor to a file that is read from an offset on."""

@@ -211,7 +211,8 @@ class Copies:
                     self.has_ended_as_copy(other)
         with contextlib.suppress(OSError):  # not after `check_copies`, if nothing else opens files
             for each in self._rotated_files(followed):
-                if each.identity not in self._set.all and self._memory.find(each.identity) is None:
+                record = self._memory.find(each.identity)
+                if record is None or record.is_blank:
                     self._note_copy(followed, each)
 
     def _was_read(self, followed: Followed, copy: Followed) -> bool:
@@ -252,7 +253,9 @@ class Copies:
             ]
         for _, path, identity in sorted(found, reverse=True):
             known = self._set.all.get(identity)
-            if known is not None and known.copy_of is not followed and not known.is_rest:
+            if known is not None and not (
+                known.copy_of is followed or known.is_rest or known.record.is_blank
+            ):
                 continue
             rest = self._open_rest(followed, path, identity, past, generation)
             if rest is not None:

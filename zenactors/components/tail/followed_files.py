@@ -80,16 +80,17 @@ class FollowedFiles:
         records = list(self._memory.records.values())
         left = self._restore_left([each for each in records if each.identity not in found.paths])
         named = [
-            (found.stats[path].st_mtime_ns, path, record.identity, record)
+            (record.is_blank, found.stats[path].st_mtime_ns, path, record.identity, record)
             for record in records
             if (path := found.paths.get(record.identity)) is not None
         ]
-        for _, path, identity, record in sorted(named, key=lambda each: each[:3]):
+        for is_blank, _, path, identity, record in sorted(named, key=lambda each: each[:4]):
             place = record.place
-            followed = self.adoption.take_in(path, identity, only=record)
+            # One that was empty may have become a copy of one of the others.
+            followed = self.adoption.take_in(path, identity, only=None if is_blank else record)
             if followed is None and identity in self.adoption.failed:
                 self._unrestored.append(record)
-            elif followed is not None and path != place:
+            elif followed is not None and followed.record is record and path != place:
                 left[place] = followed
         for path, followed in left.items():
             current = self._set.by_path.get(path)

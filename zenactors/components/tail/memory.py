@@ -116,6 +116,11 @@ class FileRecord:
         """Note the first bytes of the content."""
         self.first_bytes = head
 
+    @property
+    def is_blank(self) -> bool:
+        """True if it never had a content that was looked at."""
+        return not (self.generation or self.first_bytes or self.head.length)
+
     def fingerprint(self) -> Fingerprint:
         """Return the fingerprint of the content."""
         if len(self.first_bytes) > self.head.length:  # not each time: hashing takes a while

@@ -147,7 +147,11 @@ class Reading:
     def _must_wait(self, followed: Followed, block: bytes) -> bool:
         """Return True if the first block of a file cannot be handed over yet; it is read again."""
         files = self._files
-        return files.waits_for_old(followed) or not files.adoption.begin_content(followed, block)
+        return (
+            files.waits_for_old(followed)
+            or files.adoption.becomes_copy(followed, block)
+            or not files.adoption.begin_content(followed, block)
+        )
 
     def _rewritten(self, followed: Followed) -> int:
         """Begin a file again. Return 0: no bytes were read."""

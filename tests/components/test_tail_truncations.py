@@ -1,0 +1,76 @@
+"""A file that is copied and truncated, at every moment between two calls of the tailer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from .tail_scene import Scene
+
+OLD = b"".join(b"old line %05d %s\n" % (number, b"x" * 80) for number in range(40))
+NEW = b"a new line\n"
+CALLS = 60  # more than the tailer makes from the look that finds the copy to the next one
+
+
+class Moment:
+    """Does something before the call with a number, counted from `count_from_now` on."""
+
+    def __init__(self, scene: Scene, number: int, action: Any) -> None:
+        self._left: int | None = None
+        self._number = number
+        self._action = action
+        note = scene.files._note
+
+        def noted(name: str, path: str = "") -> None:
+            if self._left is not None:
+                self._left -= 1
+                if self._left < 0:
+                    self._left = None
+                    self._action()
+            note(name, path)
+
+        scene.files._note = noted  # type: ignore[method-assign]
+
+    def count_from_now(self) -> None:
+        self._left = self._number
+
+    @property
+    def has_come(self) -> bool:
+        return self._left is None
+
+
+def scenes() -> Iterator[tuple[Scene, Moment, Any]]:
+    """Yield a scene for each moment until there is none any more."""
+    for number in range(CALLS):
+        scene = Scene("/log/a.log*")
+
+        def truncate(scene: Scene = scene) -> None:
+            scene.files.truncate("/log/a.log")
+            scene.files.append("/log/a.log", NEW)
+
+        yield scene, Moment(scene, number, truncate), truncate
+
+
+@pytest.mark.parametrize("empty_at_first", [False, True])
+def test_whenever_the_original_is_truncated_its_copy_is_not_read_again(
+    empty_at_first: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    came = 0
+    for scene, moment, truncate in scenes():
+        with scene:
+            scene.files.put("/log/a.log", OLD)
+            scene.advance(2.0)
+            if empty_at_first:
+                scene.files.put("/log/a.log.1", b"")
+                scene.advance(2.0)
+            scene.files.append("/log/a.log.1", OLD)
+            moment.count_from_now()
+            scene.advance(4.0)
+            if not moment.has_come:
+                truncate()
+            came += moment.has_come
+            scene.advance(20.0)
+            assert scene.text() == OLD + NEW, scene.warnings()
+    assert came > CALLS // 4

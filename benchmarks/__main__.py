@@ -34,6 +34,7 @@ MODULES = {
     "F8": "f08_memory",
     "F9": "f09_growth",
     "F10": "f10_loop",
+    "F11": "f11_live",
     "F14": "f14_tokens",
     "F15": "f15_supervision",
     "F16": "f16_neighbours",

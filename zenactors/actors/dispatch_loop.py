@@ -472,7 +472,7 @@ class DispatchLoop:
         if self._arrived is not None:
             taken.append(self._arrived)
             self._arrived = None
-        if not taken or (len(taken) == 1 and type(taken[0]) is Sent):
+        if not taken[1:]:  # otherwise a former hold has left some
             # No other thread takes any now, so there are at least as many.
             taken += [outside.get_nowait() for _ in range(min(limit, outside.qsize()))]
         at, size = 0, len(taken)

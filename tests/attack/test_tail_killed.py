@@ -8,6 +8,8 @@ import pytest
 
 from tests.attack.tailed import RATE, kill_again_and_again, rotate_again_and_again
 
+LATE = 4  # seconds: without checkpoints, each kill would double all that was written before
+
 
 def check_kills(directory: Path, how: str, *, kills: int, seed: int) -> None:
     outcome = kill_again_and_again(directory, how, kills=kills, seed=seed)
@@ -16,7 +18,8 @@ def check_kills(directory: Path, how: str, *, kills: int, seed: int) -> None:
     if how == "exact":
         assert (outcome.duplicates, outcome.torn, outcome.out_of_order) == (0, False, 0)
     else:
-        assert outcome.duplicates <= kills * RATE  # a second each
+        # A checkpoint is due each second, and comes later if other programs have the processors.
+        assert outcome.duplicates <= LATE * kills * RATE
 
 
 @pytest.mark.parametrize("how", ["plain", "exact"])

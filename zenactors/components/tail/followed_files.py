@@ -390,7 +390,8 @@ class FollowedFiles:
             for each in beside
             if each.stat.st_mtime_ns >= since
             and each.identity not in self._set.all
-            and each.identity not in found.paths
+            # One that was found at this very path has been renamed since the look began.
+            and found.paths.get(each.identity, path) == path
             and each.identity not in copies
             and each.identity != left.identity
             and (each.identity in self.adoption.failed or self.adoption.may_be_new(each.identity))

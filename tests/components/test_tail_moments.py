@@ -1,4 +1,4 @@
-"""A file that is copied and truncated, at every moment between two calls of the tailer."""
+"""Rotations at every moment between two calls of the tailer."""
 
 from __future__ import annotations
 
@@ -36,13 +36,17 @@ class Moment:
     def count_from_now(self) -> None:
         self._left = self._number
 
-    @property
-    def has_come(self) -> bool:
-        return self._left is None
+    def let_come(self) -> bool:
+        """Do it now if it was not done yet. Return whether it was."""
+        if self._left is None:
+            return True
+        self._left = None
+        self._action()
+        return False
 
 
-def scenes() -> Iterator[tuple[Scene, Moment, Any]]:
-    """Yield a scene for each moment until there is none any more."""
+def scenes() -> Iterator[tuple[Scene, Moment]]:
+    """Yield a scene for each moment."""
     for number in range(CALLS):
         scene = Scene("/log/a.log*")
 
@@ -50,7 +54,7 @@ def scenes() -> Iterator[tuple[Scene, Moment, Any]]:
             scene.files.truncate("/log/a.log")
             scene.files.append("/log/a.log", NEW)
 
-        yield scene, Moment(scene, number, truncate), truncate
+        yield scene, Moment(scene, number, truncate)
 
 
 @pytest.mark.parametrize("empty_at_first", [False, True])
@@ -58,7 +62,7 @@ def test_whenever_the_original_is_truncated_its_copy_is_not_read_again(
     empty_at_first: bool,  # noqa: FBT001 - a parameter
 ) -> None:
     came = 0
-    for scene, moment, truncate in scenes():
+    for scene, moment in scenes():
         with scene:
             scene.files.put("/log/a.log", OLD)
             scene.advance(2.0)
@@ -68,9 +72,37 @@ def test_whenever_the_original_is_truncated_its_copy_is_not_read_again(
             scene.files.append("/log/a.log.1", OLD)
             moment.count_from_now()
             scene.advance(4.0)
-            if not moment.has_come:
-                truncate()
-            came += moment.has_come
+            came += moment.let_come()
             scene.advance(20.0)
             assert scene.text() == OLD + NEW, scene.warnings()
+    assert came > CALLS // 4
+
+
+def test_whenever_files_are_renamed_all_are_read_in_order() -> None:
+    came = 0
+    for number in range(CALLS):
+        scene = Scene("/log/a.log")
+        rotations = iter(range(1, 10))
+
+        def rotate(scene: Scene = scene, rotations: Iterator[int] = rotations) -> None:
+            index = next(rotations)
+            scene.files.rename("/log/a.log", f"/log/a.log-{index}")
+            scene.clock.advance(0.5)
+            scene.files.put("/log/a.log", b"file %d\n" % index)
+
+        def rotate_twice(rotate: Any = rotate) -> None:
+            rotate()
+            rotate()
+
+        moment = Moment(scene, number, rotate_twice)
+        with scene:
+            scene.files.put("/log/a.log", b"file 0\n")
+            scene.advance(2.0)
+            rotate()
+            rotate()
+            moment.count_from_now()
+            scene.advance(4.0)
+            came += moment.let_come()
+            scene.advance(20.0)
+            assert scene.text() == b"".join(b"file %d\n" % index for index in range(5)), number
     assert came > CALLS // 4

@@ -158,6 +158,10 @@ FOUND: dict[str, Found] = {
         [("write", 0, 1, 0), ("wait", 3.5), ("error", "open"), ("copytruncate", 0, 0, 0.0, 0),
          ("wait", 0.3), ("linger", 0, 1, 0, 0.3)],
     ),
+    "files of two quick rotations, of which a pattern matches only the first one": (
+        "glob", "none",
+        [("write", 0, 1, 0), ("wait", 3.5), ("rotate", 0, 1, 0), ("rotate", 0, 1, 0), ("date", 0)],
+    ),
     "a copy beside the file to which a link leads": (
         "link", "none",
         [("write", 0, 1, 0), ("wait", 12.0), ("write", 0, 1, 0), ("copytruncate", 0, 0, 0.0, 0)],

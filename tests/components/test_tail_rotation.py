@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import itertools
 import os
 import shutil
 import time
@@ -11,6 +12,7 @@ import pytest
 from zenactors.components import Lines
 from zenactors.components._files import SYSTEM_FILES
 
+from .tail_scene import Scene
 from .tailing import append, deny, fail_reads, open_handles
 
 
@@ -161,6 +163,75 @@ def test_several_rotations_between_two_looks_lose_nothing_and_keep_their_order(t
 
     assert one.text(2) == b"three\nfile 0\nfile 1\nfile 2\nfile 3\n"
     assert one.text(3) == b""
+
+
+LARGE = 3_000  # lines, which are several blocks
+
+
+def rotate(scene, lines):
+    """Rename the log and those before, and begin a new one; each of its lines is its first byte."""
+    scene.clock.advance(0.001)
+    names = ["/log/a.log"] + [f"/log/a.log.{number}" for number in range(1, 6)]
+    for new, old in itertools.pairwise(reversed(names)):
+        if scene.files.lexists(old):
+            scene.files.rename(old, new)
+    if lines is not None:
+        scene.files.put("/log/a.log", lines)
+
+
+def runs(scene):
+    """Return the first byte of each line that came, without repetitions."""
+    return [key for key, _ in itertools.groupby(line[:1] for line in scene.text().splitlines())]
+
+
+def lines_of(letter, count=LARGE):
+    return (letter * 99 + b"\n") * count
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_large_files_of_quick_rotations_are_read_one_behind_the_other(stopped):
+    with Scene("/log/a.log*", state=True, notifications=False) as scene:
+        scene.files.put("/log/a.log", lines_of(b"a", 1))
+        scene.advance(30)
+        if stopped:
+            scene.stop()
+        scene.files.append("/log/a.log", lines_of(b"b"))
+        for letter in (b"c", b"d", b"e"):
+            rotate(scene, lines_of(letter))
+        if stopped:
+            scene.start_again()
+        scene.advance(30)
+
+        assert runs(scene) == [b"a", b"b", b"c", b"d", b"e"]
+
+
+def test_the_next_file_of_a_name_is_read_behind_the_last_of_several_that_had_it():
+    # An event takes long, so that the reading lasts.
+    with Scene("/log/a.log*", cost=lambda lines: 3.0, notifications=False) as scene:
+        scene.files.put("/log/a.log", lines_of(b"a", 1))
+        scene.advance(30)
+        for letter in (b"c", b"d", None):
+            rotate(scene, None if letter is None else lines_of(letter))
+        scene.advance(9)
+        scene.files.put("/log/a.log", lines_of(b"e"))
+        scene.advance(600)
+
+        assert runs(scene) == [b"a", b"c", b"d", b"e"]
+
+
+def test_what_comes_late_to_a_file_is_read_before_a_newer_one_if_one_between_is_empty():
+    with Scene("/log/a.log*", notifications=False, poll_interval=1.0) as scene:
+        scene.files.put("/log/a.log", b"a\n")
+        scene.advance(30)
+        rotate(scene, b"")
+        rotate(scene, b"")
+        scene.advance(30)
+        scene.files.append("/log/a.log", b"c\n")
+        scene.advance(0.001)
+        scene.files.append("/log/a.log.2", lines_of(b"b", 4 * LARGE))
+        scene.advance(30)
+
+        assert runs(scene) == [b"a", b"b", b"c"]
 
 
 def test_older_rotated_files_that_no_pattern_matches_are_not_read(tail, tmp_path, log):

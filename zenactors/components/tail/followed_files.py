@@ -166,23 +166,29 @@ class FollowedFiles:
             replaced.update(self._restore_left(gone))
         for followed in list(self._set.all.values()):
             self._check(followed, found, now, replaced)
-        for path, before in list(replaced.items()):
-            self._order(path, before, self._take_in_missed(path, before, found), replaced)
+        # New files, by each path that they have or may have had.
+        appeared = {
+            path: self._take_in_missed(path, before, found) for path, before in replaced.items()
+        }
         # Known ones first: others may be copies of them.
         unknown = [
             (self._memory.find(identity) is None, found.stats[path].st_mtime_ns, path, identity)
             for identity, path in found.paths.items()
             if identity not in self._set.all
         ]
-        rotated: dict[str, Followed] = {}  # new files, by the paths that they may have had
+        failed: set[str] = set()
         for *_, path, identity in sorted(unknown):
-            last = replaced.get(path) or rotated.get(path)
-            appeared = self._consider(path, identity, found, outputs, last)
-            if appeared is not None:
-                rotated.update(dict.fromkeys(original_paths(path), appeared))
-        for path, before in replaced.items():
-            if path not in self._set.by_path and path not in returned:
-                self._vacant[path] = before
+            new = self._consider(path, identity, found, outputs)
+            if new is not None:
+                for each in {path, *original_paths(path)}:
+                    appeared.setdefault(each, []).append(new)
+            elif identity in self.adoption.failed:
+                failed.add(path)
+        last: dict[str, Followed | None] = {}
+        # The shortest path counts most: it is the one that a rotated file had first.
+        for path in sorted(appeared, key=lambda each: (-len(each), each)):
+            last[path] = self._order(path, appeared[path], replaced.get(path))
+        self._note_last(last, replaced.keys() - returned.keys(), failed)
         self._set.ignored = {i: path for i, path in self._set.ignored.items() if i in found.paths}
         if self.adoption.begin_at:  # the system gives the inodes of deleted files to new ones
             self.adoption.begin_at = {
@@ -206,12 +212,42 @@ class FollowedFiles:
         return returned
 
     def _order(
-        self, path: str, left: Followed, missed: list[Followed], replaced: dict[str, Followed]
+        self, path: str, appeared: list[Followed], before: Followed | None
+    ) -> Followed | None:
+        """Let new files that have or had a path be read in order; return the last one.
+
+        Args:
+            path: The path.
+            appeared: The new files.
+            before: The file that had it before; None: none did. Then only the file that has it now
+                waits, because names alone do not say that the others have come from one file.
+        """
+        has_replaced = before is not None
+        if has_replaced:
+            appeared.sort(key=lambda each: (each.path == path, each.seen[1], each.path))
+        unread = before if before is not None and before.ready else None
+        for each in appeared:
+            if each.is_gone:
+                continue
+            if before is not None and (has_replaced or each.path == path):
+                each.after = before
+                each.behind = unread or each.behind
+            if each.copy_of is None:  # a copy never had the path
+                before = each
+                unread = each if each.ready else unread
+        return before
+
+    def _note_last(
+        self, last: Mapping[str, Followed | None], replaced: set[str], failed: set[str]
     ) -> None:
-        """Let the files that had a path be read in order, and before the one that has it now."""
-        for each in missed:
-            each.behind, left = left, each
-        replaced[path] = left
+        """Remember the last files of paths that have none now, or one that could not be opened."""
+        for path, before in last.items():
+            if before is None:
+                continue
+            if path in replaced and path not in self._set.by_path:
+                self._vacant[path] = before
+            if path in failed:
+                self._unfinished.setdefault(path, before)
 
     def _check(
         self, followed: Followed, found: Discovery, now: float, replaced: dict[str, Followed]
@@ -410,16 +446,10 @@ class FollowedFiles:
         return taken
 
     def _consider(
-        self,
-        path: str,
-        identity: Identity,
-        found: Discovery,
-        outputs: set[Identity],
-        before: Followed | None,
+        self, path: str, identity: Identity, found: Discovery, outputs: set[Identity]
     ) -> Followed | None:
-        """Follow a file that was found, if it is one to follow; `before` had its path before."""
+        """Follow a file that was found, if it is one to follow."""
         stat = found.stats[path]
-        followed = None
         if identity in self._set.all:
             return None  # by now
         if identity in outputs:
@@ -429,16 +459,8 @@ class FollowedFiles:
             if path in found.named and not stat_bits.S_ISFIFO(stat.st_mode):  # it is a stream
                 self._problems.report_irregular(path, stat)
         elif self._set.ignored.get(identity) != path:
-            followed = self.adoption.take_in(path, identity)
-            if before is None:
-                return followed
-            if followed is not None:
-                followed.after = before
-                if before.ready:
-                    followed.behind = before
-            elif identity in self.adoption.failed:
-                self._unfinished[path] = before
-        return followed
+            return self.adoption.take_in(path, identity)
+        return None
 
     def waits_for_old(self, followed: Followed) -> bool:
         """Return True if the file that had the path before is to be read once more, and first.
@@ -451,8 +473,12 @@ class FollowedFiles:
             return False
         assert followed.reader is not None
         followed.reader.restart()
-        followed.behind = before
-        self._set.ready.add(before)
+        newer = followed
+        while before is not None and before.is_open:  # one, and those before it if it had no data
+            newer.behind = before
+            self._set.ready.add(before)
+            newer, before = before, before.after
+            newer.after = None
         self._set.ready.add(followed)
         return True
 

@@ -31,6 +31,11 @@ FOUND: dict[str, Found] = {
     "such a copy, filled before the process starts again": (
         "glob", "state", [("write", 0, 1, 0), ("copytruncate", 0, 0, -1.5, 0), ("stop", 2.0)],
     ),
+    "such a copy, under a name that no pattern matches": (
+        "one", "none",
+        [("write", 0, 0, 0), ("wait", 3.5), ("rotate", 0, 1, 0), ("copytruncate", 0, 0, -1.5, 0),
+         ("rotate", 0, 1, 0)],
+    ),
     "a copy whose original is renamed before a look": (
         "one", "none",
         [("write", 0, 1, 0), ("copytruncate", 0, 0, 1.5, 0), ("rotate", 0, 0, 0)],

@@ -175,6 +175,8 @@ class Adoption:
         if original is None:
             return False
         assert followed.reader is not None
+        if followed.left_at is not None:
+            return self._is_unnamed_copy(followed, original)
         followed.reader.restart()
         followed.head = head
         followed.cutter = LineCutter(self._rules_for(head))
@@ -183,6 +185,20 @@ class Adoption:
         followed.copy_of = original
         self._copies.judge(followed)
         return True
+
+    def _is_unnamed_copy(self, followed: Followed, original: Followed) -> bool:
+        """Follow a copy no more to which no path leads; it was taken for a rotated file.
+
+        False: it is none.
+        """
+        verdict = self._copies.compare(followed, original)
+        if verdict is None:
+            assert followed.reader is not None
+            followed.reader.restart()  # the next look reads it again
+        elif verdict:
+            self._set.forget(followed)
+            self._memory.forget(followed.record)
+        return verdict is not False
 
     def _begin(self, followed: Followed, fd: int, head: bytes, offset: int, within: Within) -> None:
         """Attach a descriptor to a file that is read from an offset on."""

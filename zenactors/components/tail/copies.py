@@ -92,33 +92,31 @@ class Copies:
         """
         original = copy.copy_of
         assert original is not None
-        try:
-            verdict = self._is_copy(copy, original)
-        except OSError:
-            return  # the next look tries again
-        if not verdict:
+        verdict = self.compare(copy, original)
+        if verdict and copy.compared < _CERTAIN:
+            copy.had_data_at = copy.had_data_at or self._clock.monotonic()
+            verdict = self._clock.monotonic() - copy.had_data_at < _DOUBT
+        if verdict is False:
             self._set.read_as_new(copy)
 
-    def _is_copy(self, copy: Followed, original: Followed) -> bool:
-        if not (self._set.ensure_open(copy) and self._set.ensure_open(original)):
-            return True  # not known yet
-        if original.was_rewritten():
-            self._set.ready.add(original)  # it was truncated: `rewritten` decides
-            return True
-        one, two = _descriptor(copy), _descriptor(original)
-        size = self._files.fstat(one).st_size
-        if size > self._files.fstat(two).st_size or not same_bytes(
-            one, two, copy.compared, size, self._files
-        ):
-            if not original.was_rewritten():
+    def compare(self, copy: Followed, original: Followed) -> bool | None:
+        """Return True if all of a file is the beginning of another one; None: not known yet."""
+        try:
+            if not (self._set.ensure_open(copy) and self._set.ensure_open(original)):
+                return None
+            if original.was_rewritten():
+                self._set.ready.add(original)  # it was truncated: `rewritten` decides
+                return None
+            one, two = _descriptor(copy), _descriptor(original)
+            size = self._files.fstat(one).st_size
+            if size > self._files.fstat(two).st_size:
                 return False
-            self._set.ready.add(original)  # meanwhile
-            return True
+            if not same_bytes(one, two, copy.compared, size, self._files):
+                return False
+        except OSError:
+            return None  # the next look tries again
         copy.compared = size
-        if size >= _CERTAIN:
-            return True
-        copy.had_data_at = copy.had_data_at or self._clock.monotonic()
-        return self._clock.monotonic() - copy.had_data_at < _DOUBT
+        return True
 
     def has_ended_as_copy(self, copy: Followed) -> bool:
         """Read a file no more if it is a copy for certain; otherwise what it gets from now on."""

@@ -36,6 +36,10 @@ FOUND: dict[str, Found] = {
         [("write", 0, 0, 0), ("wait", 3.5), ("rotate", 0, 1, 0), ("copytruncate", 0, 0, -1.5, 0),
          ("rotate", 0, 1, 0)],
     ),
+    "such a copy that is deleted as soon as its original is truncated": (
+        "glob", "none",
+        [("write", 0, 1, 0), ("wait", 3.5), ("copytruncate", 0, 2, -1.5, 0), ("compress", 0)],
+    ),
     "a copy whose original is renamed before a look": (
         "one", "none",
         [("write", 0, 1, 0), ("copytruncate", 0, 0, 1.5, 0), ("rotate", 0, 0, 0)],

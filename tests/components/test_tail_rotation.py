@@ -234,6 +234,30 @@ def test_what_comes_late_to_a_file_is_read_before_a_newer_one_if_one_between_is_
         assert runs(scene) == [b"a", b"b", b"c"]
 
 
+@pytest.mark.parametrize(
+    ("copied", "came"), [(b"one\n", b"two\nnew\n"), (b"one\ntwo\nthree\n", b"two\nthree\nnew\n")]
+)
+def test_a_copy_that_was_empty_and_is_deleted_before_a_look_gives_no_line_twice(copied, came):
+    with Scene("/log/a.log*") as scene:
+        scene.files.put("/log/a.log", b"one\n")
+        scene.advance(30)
+        scene.files.put("/log/a.log.1", b"")
+        scene.advance(30)
+        assert scene.text() == b"one\n"
+        scene.files.drop_hints()
+        scene.files.append("/log/a.log.1", copied)
+        scene.files.drop_hints(drop=False)
+        scene.files.append("/log/a.log", b"two\n")
+        scene.advance(0.1)
+        scene.files.truncate("/log/a.log")
+        scene.files.append("/log/a.log", b"new\n")
+        scene.files.remove("/log/a.log.1")
+        scene.advance(30)
+
+        assert scene.text() == came
+        assert scene.statistic("bytes_lost") == 0
+
+
 def test_older_rotated_files_that_no_pattern_matches_are_not_read(tail, tmp_path, log):
     (tmp_path / "a.log.1").write_bytes(b"old\n")
     os.utime(tmp_path / "a.log.1", (1, 1))

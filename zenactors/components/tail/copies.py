@@ -215,6 +215,8 @@ class Copies:
                 record = self._memory.find(each.identity)
                 if record is None or record.is_blank:
                     self._note_copy(followed, each)
+            for blank in self._blank_copies(followed):
+                self._note_if_read(followed, blank.identity, _descriptor(blank))
 
     def _was_read(self, followed: Followed, copy: Followed) -> bool:
         """Return True if a copy has no more than was read of the content that is gone.
@@ -229,17 +231,26 @@ class Copies:
 
     def _note_copy(self, followed: Followed, candidate: Candidate) -> None:
         try:
-            fd, stat = open_file(candidate.path, self._files)
+            fd, _ = open_file(candidate.path, self._files)
         except OSError:
             return
         try:
-            head = self._files.pread(fd, HEAD_BYTES, 0)
-            if head and stat.st_size <= followed.offset and followed.head.startswith(head):
-                self._memory.add_copy(followed.record, candidate.identity, head)
+            self._note_if_read(followed, candidate.identity, fd)
         except OSError as cause:
             self._problems.report_error(candidate.path, "read", cause)
         finally:
             self._files.close(fd)
+
+    def _note_if_read(self, followed: Followed, identity: Identity, fd: int) -> None:
+        """Note an open file as a copy if it has no more than was read of the other one.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        head = self._files.pread(fd, HEAD_BYTES, 0)
+        size = self._files.fstat(fd).st_size
+        if head and size <= followed.offset and followed.head.startswith(head):
+            self._memory.add_copy(followed.record, identity, head)
 
     def find_rest(self, followed: Followed, past: Past, generation: int) -> Followed | None:
         """Find the copy of a content that is gone, and follow what was not read of it."""
@@ -261,7 +272,37 @@ class Copies:
             rest = self._open_rest(followed, path, identity, past, generation)
             if rest is not None:
                 return rest
+        for blank in self._blank_copies(followed):
+            rest = self._rest_in_blank(followed, blank, past, generation)
+            if rest is not None:
+                return rest
         return None
+
+    def _rest_in_blank(
+        self, followed: Followed, blank: Followed, past: Past, generation: int
+    ) -> Followed | None:
+        reader, fd = blank.reader, _descriptor(blank)
+        path, identity = blank.path, blank.identity
+        try:
+            if holds_past(fd, past, self._files):
+                blank.reader = None  # its descriptor is that of the rest from now on
+                return self._follow_rest(followed, path, identity, fd, past, generation)
+        except OSError as cause:
+            blank.reader = reader
+            self._problems.report_error(path, "read", cause)
+        return None
+
+    def _blank_copies(self, followed: Followed) -> list[Followed]:
+        """Return the files that were empty and may be copies of one; they may be deleted by now."""
+        paths = {followed.path, followed.real_path, followed.record.path}
+        return [
+            each
+            for each in self._set.all.values()
+            if each is not followed
+            and each.record.is_blank
+            and each.is_open
+            and any(is_rotated_name(each.path, of=path) for path in paths)
+        ]
 
     def _open_rest(
         self, followed: Followed, path: str, identity: Identity, past: Past, generation: int
@@ -287,14 +328,15 @@ class Copies:
         past: Past,
         generation: int,
     ) -> Followed:
+        head = self._files.pread(fd, HEAD_BYTES, 0)
         known = self._set.all.pop(identity, None)
         if known is not None:
             known.is_gone = True
             self._set.ready.remove(known)
+            self._set.left.discard(known)
             self._set.close(known)
             if not known.is_rest:
                 self._memory.forget(known.record)
-        head = self._files.pread(fd, HEAD_BYTES, 0)
         self._memory.add_copy(followed.record, identity, head)
         rest = Followed(followed.record, path, identity)
         rest.is_rest = True
@@ -307,7 +349,8 @@ class Copies:
         rest.cutter = LineCutter(self._rules_for(head), offset=past.offset)
         self._set.all[identity] = rest
         self._set.used(rest)
-        self._set.by_path[path] = rest
+        if known is None or known.left_at is None:  # otherwise another file may have the path
+            self._set.by_path[path] = rest
         self._set.ready.add(rest)
         return rest
 

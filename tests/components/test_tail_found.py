@@ -40,6 +40,15 @@ FOUND: dict[str, Found] = {
         "glob", "none",
         [("write", 0, 1, 0), ("wait", 3.5), ("copytruncate", 0, 2, -1.5, 0), ("compress", 0)],
     ),
+    "an empty file that is renamed and written to later, and is no copy of itself": (
+        "glob", "state",
+        [("write", 0, 0, 0), ("wait", 3.5), ("linger", 0, 3, 400, 3.5)],
+    ),
+    "such a file under a name that no pattern matches": (
+        "one", "state",
+        [("write", 0, 0, 0), ("wait", 3.5), ("rotate", 0, 0, 0), ("write", 0, 0, 0),
+         ("rotate", 0, 1, 0), ("wait", 3.5), ("late", 0, 3, 400)],
+    ),
     "a copy whose original is renamed before a look": (
         "one", "none",
         [("write", 0, 1, 0), ("copytruncate", 0, 0, 1.5, 0), ("rotate", 0, 0, 0)],

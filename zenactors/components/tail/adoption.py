@@ -171,7 +171,7 @@ class Adoption:
             self._set.forget(followed)
             self._memory.forget(followed.record)
             return True
-        original = self._copies.original_of(followed.path, head)
+        original = self._copies.original_of(followed.path, head, copy=followed)
         if original is None:
             return False
         assert followed.reader is not None

@@ -56,8 +56,16 @@ class Copies:
         self._rules_for = context.rules_for
         self._set = file_set
 
-    def original_of(self, path: str, head: bytes) -> Followed | None:
-        """Return the file that a new one may be a copy of, by its name and first bytes."""
+    def original_of(
+        self, path: str, head: bytes, *, copy: Followed | None = None
+    ) -> Followed | None:
+        """Return the file that another one may be a copy of, by its name and first bytes.
+
+        Args:
+            path: Of the other one.
+            head: Its first bytes.
+            copy: The other one, if it is followed; it may have had the name of an original.
+        """
         directory = os.path.dirname(path)
         known = _original_names(os.path.basename(path))
         names = {os.path.join(directory, name) for name in known}
@@ -66,6 +74,8 @@ class Copies:
             each for each in (*self._set.renamed, *self._set.left) if each.record.path in names
         ]
         for original in originals:
+            if original is copy:
+                continue
             paths = (original.path, original.record.path)
             heads = (original.head, self._head_of(original))
             if any(is_rotated_name(path, of=each) for each in paths) and any(

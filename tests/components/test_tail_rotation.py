@@ -258,6 +258,23 @@ def test_a_copy_that_was_empty_and_is_deleted_before_a_look_gives_no_line_twice(
         assert scene.statistic("bytes_lost") == 0
 
 
+@pytest.mark.parametrize("more", [b"", b"two\n"])
+def test_a_rotated_file_that_gets_the_same_header_as_the_next_one_is_no_copy(more):
+    with Scene(notifications=False) as scene:
+        scene.files.put("/log/a.log", b"first\n")
+        scene.advance(30)
+        rotate(scene, b"")
+        rotate(scene, b"header\none\n")
+        scene.advance(3)
+        assert scene.text() == b"first\nheader\none\n"
+        scene.files.append("/log/a.log.1", b"header\n")
+        scene.advance(3)
+        scene.files.append("/log/a.log.1", more)
+        scene.advance(30)
+
+        assert scene.text() == b"header\n" + more
+
+
 def test_older_rotated_files_that_no_pattern_matches_are_not_read(tail, tmp_path, log):
     (tmp_path / "a.log.1").write_bytes(b"old\n")
     os.utime(tmp_path / "a.log.1", (1, 1))

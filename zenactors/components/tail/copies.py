@@ -102,15 +102,15 @@ class Copies:
         """
         original = copy.copy_of
         assert original is not None
-        verdict = self.compare(copy, original)
-        if verdict and copy.compared < _CERTAIN:
-            copy.had_data_at = copy.had_data_at or self._clock.monotonic()
-            verdict = self._clock.monotonic() - copy.had_data_at < _DOUBT
-        if verdict is False:
+        if self.compare(copy, original) is False:
             self._set.read_as_new(copy)
 
     def compare(self, copy: Followed, original: Followed) -> bool | None:
-        """Return True if all of a file is the beginning of another one; None: not known yet."""
+        """Return True if all of a file is the beginning of another one; None: not known yet.
+
+        A file with a few bytes may have no more than a header in common with the other one. So it
+        is not known for a while, and then taken for a file of its own.
+        """
         try:
             if not (self._set.ensure_open(copy) and self._set.ensure_open(original)):
                 return None
@@ -126,7 +126,10 @@ class Copies:
         except OSError:
             return None  # the next look tries again
         copy.compared = size
-        return True
+        if size >= _CERTAIN:
+            return True
+        copy.had_data_at = copy.had_data_at or self._clock.monotonic()
+        return None if self._clock.monotonic() - copy.had_data_at < _DOUBT else False
 
     def has_ended_as_copy(self, copy: Followed) -> bool:
         """Read a file no more if it is a copy for certain; otherwise what it gets from now on."""

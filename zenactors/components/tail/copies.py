@@ -119,10 +119,13 @@ class Copies:
                 return None
             one, two = _descriptor(copy), _descriptor(original)
             size = self._files.fstat(one).st_size
-            if size > self._files.fstat(two).st_size:
-                return False
-            if not same_bytes(one, two, copy.compared, size, self._files):
-                return False
+            if size > self._files.fstat(two).st_size or not same_bytes(
+                one, two, copy.compared, size, self._files
+            ):
+                if not original.was_rewritten():
+                    return False
+                self._set.ready.add(original)  # meanwhile
+                return None
         except OSError:
             return None  # the next look tries again
         copy.compared = size

@@ -28,6 +28,10 @@ FOUND: dict[str, Found] = {
         "glob", "none",
         [("write", 0, 3, 400), ("wait", 3.5), ("copytruncate", 0, 2, -1.5, 0)],
     ),
+    "such a copy, and nothing can be read when the process starts again": (
+        "glob", "state",
+        [("rotate", 0, 1, 20), ("copytruncate", 0, 0, -1.5, 0), ("error", "read"), ("restart",)],
+    ),
     "such a copy, filled before the process starts again": (
         "glob", "state", [("write", 0, 1, 0), ("copytruncate", 0, 0, -1.5, 0), ("stop", 2.0)],
     ),

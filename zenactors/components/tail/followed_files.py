@@ -172,7 +172,7 @@ class FollowedFiles:
         }
         # Known ones first: others may be copies of them.
         unknown = [
-            (self._memory.find(identity) is None, found.stats[path].st_mtime_ns, path, identity)
+            (self._memory.may_become_copy(identity), found.stats[path].st_mtime_ns, path, identity)
             for identity, path in found.paths.items()
             if identity not in self._set.all
         ]

@@ -249,6 +249,11 @@ class Memory:
         """Return the record of the file that has, or had, an identity."""
         return self._by_identity.get(identity)
 
+    def may_become_copy(self, identity: Identity) -> bool:
+        """Return True unless a file is known by its content."""
+        record = self.find(identity)
+        return record is None or record.is_blank
+
     def has_copy(self, identity: Identity, head: bytes) -> bool:
         """Return True if a file has the content of another one, which was read there."""
         return any(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +23,7 @@ BEFORE = "\ufeff\0"
 """A byte order mark, and what a writer leaves behind that goes on in a truncated file."""
 
 
-class LineParser(ZenDaemonComponent):
+class LineParser(ZenDaemonComponent, abc.ABC):
     """The base of parsers. A subclass says what a record is: `_parse` and `_expected`.
 
     Attributes:
@@ -105,9 +106,9 @@ class LineParser(ZenDaemonComponent):
             self._sources[source] = bool(records) or self._sources.get(source, False)
         return (FLAG_CONTINUE, records) if records else (FLAG_STOP, [])
 
+    @abc.abstractmethod
     def _parse(self, text: str) -> dict[str, Any] | None:
         """Return the record that a line is, in a new dict; None if it is none. Never raises."""
-        raise NotImplementedError
 
     def _texts_of(self, args: Lines | list[bytes]) -> list[str]:
         if isinstance(args, Lines):

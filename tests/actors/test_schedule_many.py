@@ -11,7 +11,7 @@ import pytest
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, await_fact, in_threads
 from tests.actors.test_holds import LoopDriver
-from zenactors.actors.dispatch_loop import CHUNKS
+from zenactors.actors.dispatch_loop import CHUNKS, MAX_BACKLOG
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.core.event_queue import MAX_RUN
 from zenactors.core.messages import ManyScheduled, ScheduledEvents
@@ -337,3 +337,47 @@ def test_ahead_counts_them() -> None:
         gate.await_entered()
         assert await_fact(dispatcher, lambda: dispatcher.queue.ahead() == 100 - 16)
         gate.open()
+
+
+# --- one after the other, by `schedule` ---------------------------------------------------------
+
+
+def test_what_a_tracked_event_schedules_belongs_to_it_also_after_untracked_ones() -> None:
+    outcomes: SimpleQueue[TokenOutcome] = SimpleQueue()
+    gate = Gate()
+
+    def begin(daemon: Any, args: Any) -> None:
+        on_done = outcomes.put if args else None
+        daemon.queue.schedule("middle", args, on_done=on_done)
+
+    def middle(daemon: Any, args: Any) -> None:
+        for _ in range(3):
+            daemon.queue.schedule("x", args)
+
+    def work(*args: Any) -> None:
+        if args[-1]:
+            gate(*args)
+
+    components = [Fake({"go": begin, "middle": middle}, name="a"), Fake({"x": work}, name="b")]
+    with Dispatcher(components) as dispatcher:
+        dispatcher.queue.schedule("go", 0)
+        assert dispatcher.drain(DEADLINE)
+        dispatcher.queue.schedule("go", 1)
+        gate.await_entered()
+        assert dispatcher.accounting().open_tokens == 1
+        assert outcomes.empty()
+        gate.open()
+        assert outcomes.get(timeout=DEADLINE) is TokenOutcome.DONE
+
+
+def test_a_thread_outside_that_is_far_ahead_waits_at_each_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dispatcher = Dispatcher([Fake({"x": None})])
+    loop = dispatcher._engine.loop
+    waits: list[int] = []
+    monkeypatch.setattr(loop, "await_progress", lambda: waits.append(loop.outside.qsize()))
+    for number in range(MAX_BACKLOG + 3):
+        dispatcher.queue.schedule("x", number)
+    assert waits == [MAX_BACKLOG + 1, MAX_BACKLOG + 2, MAX_BACKLOG + 3]
+    dispatcher.stop()

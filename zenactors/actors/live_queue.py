@@ -120,22 +120,18 @@ class LiveQueue:
         sender = self._producers.sender
         if sender.event is event and on_done is None and not self._lifecycle.halted:
             runner = sender.runner
-            if runner is None:
+            if runner is None or (runner.collects and runner.token is None):
                 sent = _new(Sent)
                 sent.sender = sender
                 sent.args = args
                 sent.location = NEW
+                if runner is not None:
+                    runner.children.append(sent)
+                    return sent
                 outside = self._loop.outside  # as `hand_over` does it
                 outside.put(sent)
                 if outside.qsize() > MAX_BACKLOG:
                     self._loop.await_progress()
-                return sent
-            if runner.collects and runner.token is None:
-                sent = _new(Sent)
-                sent.sender = sender
-                sent.args = args
-                sent.location = NEW
-                runner.children.append(sent)
                 return sent
         ident, chain_state = self._ident(), self._chain_states.get(event)
         back = QueuePosition.BACK

@@ -138,7 +138,8 @@ class Sent(Scheduled):
     """An event behind all others of its producer, without a token: the most frequent kind.
 
     What it has in common with those before and after it is in its sender, so making one stores
-    three attributes, and a dispatcher takes a row of them in at once. `make_sent` makes it.
+    three attributes, and a dispatcher takes a row of them in at once. It is made without a call of
+    `__init__`, which would take longer than all else.
     """
 
     __slots__ = ("sender",)

@@ -96,7 +96,7 @@ class Recorder:
                     args = item.args if type(item) is WithToken else item
                     stand_in = Scheduled(NO_OWNER, QueuePosition.BACK, many.event, args)
                     stand_in.producer = many.producer
-                    stand_in.location = GONE  # nobody can cancel it alone
+                    stand_in.location = GONE  # only all of them can be cancelled
                     self.scheduled(stand_in)
 
     @contextlib.contextmanager

@@ -13,7 +13,13 @@ import pytest
 from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads
 from tests.attack.checks import within
 from tests.policies import OTHER
-from zenactors.actors.dispatch_loop import MAX_BACKLOG, MAX_ROUNDS, MAX_TAKEN, DispatchLoop
+from zenactors.actors.dispatch_loop import (
+    MAX_BACKLOG,
+    MAX_OPENED,
+    MAX_ROUNDS,
+    MAX_TAKEN,
+    DispatchLoop,
+)
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.mailbox import Mailbox
 from zenactors.actors.questions import Question
@@ -22,10 +28,12 @@ from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.dispatch_state import DispatchState
-from zenactors.core.event_queue import MAX_PROMOTED
+from zenactors.core.event_queue import MAX_PROMOTED, MAX_RUN
 from zenactors.core.messages import Batch, QueuePosition, Scheduled, ScheduledEvents
 from zenactors.core.phase import Phase
 from zenactors.errors import NotRunningError, UnknownEventError
+
+FAR_AHEAD = MAX_OPENED * MAX_RUN + MAX_BACKLOG + 2  # events
 
 
 class Problems:
@@ -219,9 +227,9 @@ def test_a_producer_outside_waits_for_a_dispatcher_that_is_far_behind() -> None:
         scheduled: list[int] = []
 
         def produce(_: int) -> None:
-            for number in range(MAX_BACKLOG + 2):
-                dispatcher.queue.schedule("x", number)
-                scheduled.append(number)
+            while loop.outside.qsize() < MAX_BACKLOG + 2 and len(scheduled) < FAR_AHEAD:
+                dispatcher.queue.schedule("x")
+                scheduled.append(len(scheduled))
 
         producing = threading.Thread(target=produce, args=(0,))
         producing.start()
@@ -230,7 +238,7 @@ def test_a_producer_outside_waits_for_a_dispatcher_that_is_far_behind() -> None:
         held.open()
         asking.join()
         assert dispatcher.drain(DEADLINE)
-        assert dispatcher.counts()["x"].completed == MAX_BACKLOG + 2
+        assert dispatcher.counts()["x"].completed == len(scheduled)
 
 
 # --- nothing of the user's ----------------------------------------------------------------------

@@ -29,7 +29,7 @@ from zenactors.actors.engine import Engine
 from zenactors.core.accounting import Counts
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.dispatch_state import DispatchState, Ordering
-from zenactors.core.messages import GONE, NEW, Batch, Scheduled, ScheduledEvents
+from zenactors.core.messages import NEW, Batch, OpenRun, Scheduled, ScheduledEvents, Sent
 from zenactors.testing import Harness
 
 SEEDS = st.integers(0, 2**32)
@@ -207,7 +207,7 @@ class EventCounter:
         self._accepted: Counter[Any] = Counter()
         self._started: Counter[Any] = Counter()
         self._cancelled: Counter[Any] = Counter()
-        accept, accept_row = state.accept, state.accept_row
+        accept, accept_run = state.accept, state.accept_run
         admit, cancel = state.admit, state.cancel
         start, control = state._start, state._start_control
         join = state._join
@@ -220,13 +220,11 @@ class EventCounter:
                 inside.add(scheduled)
                 self._accepted[scheduled.event] += 1
 
-        def counting_row(events: list[Any], begin: int, end: int) -> int:
-            behind = accept_row(events, begin, end)
-            for sent in events[begin:behind]:
-                if sent.location is not GONE:
-                    inside.add(sent)
-                    self._accepted[sent.event] += 1
-            return behind
+        def counting_run(run: OpenRun, limit: int) -> int:
+            before = state.queue.count()
+            taken = accept_run(run, limit)
+            self._accepted[run.event] += state.queue.count() - before
+            return taken
 
         def counting_admit(arriving: Scheduled | None = None) -> list[Batch]:
             is_new = arriving is not None and arriving.location is NEW
@@ -236,9 +234,14 @@ class EventCounter:
             return batches
 
         def counting_cancel(scheduled: Scheduled) -> bool:
+            is_inside = (
+                scheduled.number < scheduled.run.taken
+                if type(scheduled) is Sent
+                else scheduled in inside
+            )
             cancelled = cancel(scheduled)
             self._cancelled[scheduled.event] += cancelled
-            self._accepted[scheduled.event] += cancelled and scheduled not in inside
+            self._accepted[scheduled.event] += cancelled and not is_inside
             return cancelled
 
         def counting_start(chain_state: Any, items: list[Any]) -> Batch:
@@ -255,7 +258,7 @@ class EventCounter:
             return control(chain_state, args)
 
         state.accept = counting_accept  # type: ignore[method-assign]
-        state.accept_row = counting_row  # type: ignore[method-assign]
+        state.accept_run = counting_run  # type: ignore[method-assign]
         state.admit = counting_admit  # type: ignore[method-assign]
         state.cancel = counting_cancel  # type: ignore[method-assign]
         state._start = counting_start  # type: ignore[method-assign]

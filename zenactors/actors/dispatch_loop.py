@@ -21,6 +21,10 @@ Invariants:
 - Submissions from outside are taken in the order in which they were handed over. The dispatcher's
   thread takes one of them when it wakes, before it has the lock. From the moment at which it is
   about to sleep (`_parked`) until it has stored that one (`_arrived`), no other holder takes any.
+- A thread outside may append events to an open run that it has handed over. A holder that takes
+  submissions from outside looks at the open runs after it has removed those from their queue, and
+  takes what it finds in the runs in first: a producer leaves its run before it submits anything
+  that comes behind. No thread sleeps, and no run is dropped, before it was closed: see `OpenRun`.
 - While the dispatcher's thread runs anything of a user's, it is not parked: another holder takes
   what comes from outside, at the latest a helper of a thread that waits for an answer.
 - The args of an event are let go of by the thread of the component that handled it last, or by the
@@ -31,7 +35,7 @@ Invariants:
   submits is taken in later, and its questions are answered at once.
 
 Atomic operations relied on: `deque.append/popleft`, `RLock.acquire/release`, `SimpleQueue.put/get`,
-and one attribute's load or store.
+`list.append`, a list's slice and the assignment to one, and one attribute's load or store.
 """
 
 from __future__ import annotations
@@ -49,15 +53,16 @@ from zenactors.actors.component_messages import TokensEnded
 from zenactors.actors.mailbox import InternalEnvelope
 from zenactors.actors.questions import Question, Watch
 from zenactors.core.clock import LONGEST_SLEEP, Clock
+from zenactors.core.event_queue import MAX_RUN
 from zenactors.core.messages import (
     Batch,
     CopiesHandled,
     EndsTold,
     ManyScheduled,
+    OpenRun,
     QueuePosition,
     Scheduled,
     ScheduledEvents,
-    Sent,
     SourceChanged,
 )
 from zenactors.core.tokens import by_owner
@@ -76,6 +81,7 @@ CHUNK_COST = 8  # a chunk of events that were scheduled at once takes about as l
 CHUNKS = MAX_TAKEN // CHUNK_COST  # of one submission from outside that a hold takes in
 MAX_ROUNDS = 4  # holds in a row of one component's thread, which has its own work to do
 MAX_BACKLOG = 2048  # a thread outside waits while the dispatcher's thread is this far behind
+MAX_OPENED = 8  # submissions that wait while a thread outside may open a run
 BACKLOG_PATIENCE = 0.1  # seconds that it waits at most, for each event
 PATIENCE = 0.25  # seconds that a thread waits for an answer before it asks again
 
@@ -83,6 +89,7 @@ Submission = (
     Batch
     | Scheduled
     | ManyScheduled
+    | OpenRun
     | ScheduledEvents
     | SourceChanged
     | EndsTold
@@ -144,6 +151,7 @@ class DispatchLoop:
         self._urgent: deque[Scheduled] = deque()  # those of `outside` that overtake all others
         self._arrived: Submission | None = None
         self._rest: list[Any] = []  # taken from `outside`, but not taken in yet
+        self._open: list[OpenRun] = []  # to which threads outside may append
         self._parked = False
         self._serving = False
         self._questions: list[Question] = []  # that the present holder has taken in
@@ -178,7 +186,7 @@ class DispatchLoop:
         self._inbox.append(batch)
         self._look_at_inbox()
 
-    def hand_over(self, scheduled: Scheduled | ManyScheduled) -> None:
+    def hand_over(self, scheduled: Scheduled | ManyScheduled | OpenRun) -> None:
         """Hand events to the dispatcher's thread. Thread: any outside.
 
         Never blocks, unless the dispatcher's thread is far behind: then up to `BACKLOG_PATIENCE`.
@@ -198,6 +206,15 @@ class DispatchLoop:
             self._urgent.append(scheduled)
         if self.outside.qsize() > MAX_BACKLOG:
             self.await_progress()
+
+    def is_busy(self) -> bool:
+        """Return True if the dispatcher's thread has something to do, but is not far behind.
+
+        What is appended to an open run is taken in soon then, without a wake-up. A hint.
+        Thread: any.
+        """
+        waiting = self.outside.qsize()
+        return waiting < MAX_OPENED and (waiting > 0 or not self._parked)
 
     def await_progress(self) -> None:
         """Wait until the dispatcher's thread has taken in what was handed over, or for a while."""
@@ -226,7 +243,7 @@ class DispatchLoop:
         self.holds = self._lock._is_owned  # noqa: SLF001 - as in `__init__`
         self.own_threads.clear()
         self._serving = self._parked = False
-        self._questions, self._watches = [], []
+        self._questions, self._watches, self._open = [], [], []
 
     # --- questions -----------------------------------------------------------------------------
 
@@ -343,7 +360,7 @@ class DispatchLoop:
         arriving: Scheduled | None = None
         try:
             limit = self._take_from_inside(batches)
-            if outside and (self._arrived is not None or self._rest or not self.outside.empty()):
+            if outside and self._has_come():
                 arriving = self._take_from_outside(max(limit, MIN_OUTSIDE))
             batches += state.admit(arriving)
             if self._questions:
@@ -446,8 +463,10 @@ class DispatchLoop:
         while at < size and limit > 0:
             child = children[at]
             behind = at + 1
-            if type(child) is Sent:
-                behind = state.accept_row(children, at, min(size, at + limit))
+            if type(child) is OpenRun:
+                limit -= state.accept_run(child, limit) - 1
+                if child.has_more():
+                    break
             elif type(child) is ManyScheduled:
                 limit -= CHUNK_COST * state.accept_many(child, limit // CHUNK_COST + 1)
                 if child.chunks:
@@ -476,28 +495,49 @@ class DispatchLoop:
             # No other thread takes any now, so there are at least as many.
             taken += [outside.get_nowait() for _ in range(min(limit, outside.qsize()))]
         at, size = 0, len(taken)
-        if size == 1:
-            only = taken[0]
-            if isinstance(only, Scheduled) and only.position is QueuePosition.BACK:
-                return only
-        state = self.state
         try:
-            while at < size:
+            # First, because what was appended to them comes before what their producers have
+            # submitted since.
+            if self._open:
+                limit = self._take_from_runs(limit)
+            elif size == 1:
+                only = taken[0]
+                if type(only) is Scheduled and only.position is QueuePosition.BACK:
+                    at = 1
+                    return only
+            while at < size and limit > 0:
                 submission = taken[at]
-                if type(submission) is Sent:
-                    at = state.accept_row(taken, at, size)
+                at += 1
+                if type(submission) is OpenRun:
+                    self._open.append(submission)
+                    limit = self._take_from_runs(limit)
                 elif type(submission) is ManyScheduled:
-                    state.accept_many(submission, CHUNKS)
+                    self.state.accept_many(submission, CHUNKS)
                     if submission.chunks:
+                        at -= 1
                         break
-                    at += 1
-                else:
-                    at += 1
-                    if submission is not None:
-                        self._take_rare(submission)
+                elif submission is not None:
+                    limit -= 1
+                    self._take_rare(submission)
         finally:
             self._rest = taken[at:]
         return None
+
+    def _take_from_runs(self, limit: int) -> int:
+        """Take in what was appended to the open runs, each up to where it is now.
+
+        Returns:
+            How many more events this hold may take in; 0 if there may be more in the runs.
+        """
+        state, still_open = self.state, []
+        for run in self._open:
+            if limit > 0:
+                limit -= state.accept_run(run, limit)
+            ends = run.is_over or run.taken >= MAX_RUN
+            if (run.watched and not ends) or run.close():
+                still_open.append(run)
+        self._open = still_open
+        return limit
 
     def _take_rare(self, submission: Any) -> None:
         match submission:
@@ -568,7 +608,15 @@ class DispatchLoop:
 
     def has_submissions(self) -> bool:
         """Return True if there is anything to take in. A hint. Thread: any."""
-        return bool(self._inbox) or bool(self._rest) or not self.outside.empty()
+        return bool(self._inbox) or self._has_come()
+
+    def _has_come(self) -> bool:
+        if self._arrived is not None or self._rest or not self.outside.empty():
+            return True
+        for run in self._open:  # noqa: SIM110 - a generator takes longer
+            if run.has_more():
+                return True
+        return False
 
     def wake(self) -> None:
         """Wake the dispatcher's thread."""
@@ -620,6 +668,11 @@ class DispatchLoop:
     def _prepare_sleep(self) -> float | None:
         if self.has_submissions():
             return 0.0
+        if self._open:
+            # From now on, a thread that appends something wakes this one.
+            self._open = [run for run in self._open if run.close()]
+            if self._open:
+                return 0.0
         seconds = self._seconds()
         if seconds is None:
             self._sleeps_until = math.inf

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from zenactors.actors.dispatch_loop import MAX_BACKLOG, DispatchLoop
+from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.runtime import Runtime
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.chain_state import ChainState
@@ -13,11 +13,12 @@ from zenactors.core.clock import Clock, to_seconds
 from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.event_queue import MAX_RUN
 from zenactors.core.messages import (
-    NEW,
+    GONE,
+    NO_RUN,
     ManyScheduled,
+    OpenRun,
     QueuePosition,
     Scheduled,
-    Sender,
     Sent,
 )
 from zenactors.core.text import short_repr
@@ -31,6 +32,7 @@ ON_DONE_ELSEWHERE = (
 STOP_CHECK = 1.0  # seconds: how often a blocked producer checks if the dispatcher has halted
 
 _new: Callable[[type[Sent]], Sent] = object.__new__
+LAST_OF_RUN = MAX_RUN - 1
 _LIMITED = (QueuePosition.BACK, QueuePosition.FRONT)
 
 
@@ -115,48 +117,85 @@ class LiveQueue:
 
         Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
         """
-        # The shortest paths: each step adds to the latency of an idle daemon, and to the cost of a
-        # flood. Identity, not equality: 1 and True have one chain, but come out as they went in.
-        sender = self._producers.sender
-        if sender.event is event and on_done is None and not self._lifecycle.halted:
-            runner = sender.runner
-            if runner is None or (runner.collects and runner.token is None):
+        # The shortest path: each step adds to the cost of a flood. Identity, not equality: 1 and
+        # True have one chain, but come out as they went in.
+        run = self._producers.run
+        if run.event is event and run.watched and on_done is None and not self._lifecycle.halted:
+            box, runner = run.box, run.runner
+            if runner is not None:
+                children = runner.children
+                if not children or children[-1] is not run or runner.token is not None:
+                    box = None
+            if box is not None:
+                run.box = None
+                number = len(box)
+                box.append(args)
+                run.box = box
+                if number >= LAST_OF_RUN or not run.watched:
+                    self._appended(run)
                 sent = _new(Sent)
-                sent.sender = sender
+                sent.run = run
+                sent.number = number
                 sent.args = args
-                sent.location = NEW
-                if runner is not None:
-                    runner.children.append(sent)
-                    return sent
-                outside = self._loop.outside  # as `hand_over` does it
-                outside.put(sent)
-                if outside.qsize() > MAX_BACKLOG:
-                    self._loop.await_progress()
                 return sent
         ident, chain_state = self._ident(), self._chain_states.get(event)
-        back = QueuePosition.BACK
         if chain_state is None or self._limit is not None or self._lifecycle.halted:
-            return self._put(back, event, args, 0.0, on_done, position)
+            return self._put(QueuePosition.BACK, event, args, 0.0, on_done, position)
         if ident not in self._own_threads:
             if on_done is not None:
                 raise RuntimeError(ON_DONE_ELSEWHERE)
-            producer = None if self._is_global else self._producers.current
-            self._producers.sender = Sender(self, event, producer, chain_state, None)
-            scheduled = Scheduled(self, back, event, args, 0.0, producer, chain_state)
-            self._loop.hand_over(scheduled)
-            return scheduled
+            return self._send(event, args, chain_state)
         runner = self._runners.get(ident)
         if runner is None or not runner.collects:
-            return self._put(back, event, args, 0.0, on_done, position)
+            return self._put(QueuePosition.BACK, event, args, 0.0, on_done, position)
         token = runner.token
         if token is not None or on_done is not None:
             token = self._token_for(runner, on_done, chain_state, position)
-        else:
+        elif (children := runner.children) and children[-1].event is event:
             producer = None if self._is_global else runner.name
-            self._producers.sender = Sender(self, event, producer, chain_state, runner)
-        scheduled = Scheduled(self, back, event, args, 0.0, runner.name, chain_state, token)
+            run, sent = _opened(OpenRun(self, event, producer, chain_state, runner), args)
+            children.append(run)
+            self._producers.run = run
+            return sent
+        scheduled = Scheduled(
+            self, QueuePosition.BACK, event, args, 0.0, runner.name, chain_state, token
+        )
         runner.children.append(scheduled)
         return scheduled
+
+    def _send(self, event: Any, args: Any, chain_state: ChainState) -> Scheduled:
+        """Hand an event over, and open a run for the next ones if it is one of many."""
+        producers, loop = self._producers, self._loop
+        self._leave_run()
+        # A lone event starts at once. If the dispatcher's thread has something to do already, what
+        # follows is for it to find.
+        if producers.last is event and not self._is_global and loop.is_busy():
+            run, sent = _opened(OpenRun(self, event, producers.current, chain_state, None), args)
+            loop.hand_over(run)
+            producers.run = run  # not before: it would be appended to a run that nobody knows
+            return sent
+        producers.last = event
+        producer = None if self._is_global else producers.current
+        scheduled = Scheduled(self, QueuePosition.BACK, event, args, 0.0, producer, chain_state)
+        loop.hand_over(scheduled)
+        return scheduled
+
+    def _appended(self, run: OpenRun) -> None:
+        """Go on after an event that was appended to a run that is full, or watched no more."""
+        self._leave_run()
+        if run.runner is not None:
+            return
+        if not run.watched:
+            self._loop.hand_over(run)
+        elif not run.taken:
+            self._loop.await_progress()  # it would be two runs ahead
+
+    def _leave_run(self) -> None:
+        """Append no more to the open run of the calling thread: something else comes behind it."""
+        run = self._producers.run
+        if run is not NO_RUN:
+            run.is_over = True
+            self._producers.run = NO_RUN
 
     def schedule_many(
         self,
@@ -213,6 +252,7 @@ class LiveQueue:
         if on_done is not None:
             raise RuntimeError(ON_DONE_ELSEWHERE)
         producer = self._producers.current
+        self._leave_run()
         many = self._many(event, producer, chain_state, None)
         limit = self._limit if self._lifecycle.admits else None
         step = limit if limit is not None and self._when_full == "block" else len(items)
@@ -319,6 +359,7 @@ class LiveQueue:
         if self._ident() in self._own_threads:
             self._put_inside(scheduled, runner)
         else:
+            self._leave_run()
             self._loop.hand_over(scheduled)
 
     def check_not_abandoned(self) -> None:
@@ -348,7 +389,7 @@ class LiveQueue:
         With `ordering="global"` there is one order for all: it counts those of every producer.
         """
         runner = self._own_runner()
-        unsent = len(runner.children) if runner else 0
+        unsent = sum(map(_size, runner.children)) if runner else 0
         producer = runner.name if runner else self._producers.current
         sent: int = self._loop.ask(lambda state: state.ahead(producer))
         return unsent + sent
@@ -430,6 +471,7 @@ class LiveQueue:
         if where is QueuePosition.PRIORITY:
             self._loop.hand_over_urgent(scheduled)
         else:
+            self._leave_run()
             self._loop.hand_over(scheduled)
         return scheduled
 
@@ -497,6 +539,23 @@ class LiveQueue:
                 wait(STOP_CHECK)
         if self._lifecycle.halted:
             raise NotRunningError(f"Event {event!r} was not scheduled: the dispatcher has stopped.")
+
+
+def _opened(run: OpenRun, args: Any) -> tuple[OpenRun, Sent]:
+    """Return an open run with its first event, and the handle of that."""
+    run.args.append(args)
+    sent = _new(Sent)
+    sent.run, sent.number, sent.args = run, 0, args
+    return run, sent
+
+
+def _size(child: Any) -> int:
+    """Return how many events a submission of a component schedules."""
+    if type(child) is OpenRun:
+        return len(child.args) - child.withdrawn
+    if type(child) is ManyScheduled:
+        return sum(map(len, child.chunks))
+    return int(child.location is not GONE)
 
 
 def _chunks(items: list[Any], token: Token | None) -> Iterator[list[Any]]:

@@ -17,7 +17,7 @@ import pykka
 from zenactors.actors.notifier import Flag, Notifier, ThreadNotifier
 from zenactors.actors.tracebacks import is_outer
 from zenactors.core.dispatch_state import DispatchState
-from zenactors.core.messages import NO_SENDER, Sender
+from zenactors.core.messages import NO_RUN, OpenRun
 from zenactors.process.diagnostics import stacks
 
 if TYPE_CHECKING:
@@ -63,8 +63,11 @@ class Producer:
 class Producers(Protocol):
     """Tells producers of events apart."""
 
-    sender: Sender
-    """The sender of the calling thread's last event, for the `LiveQueue`."""
+    run: OpenRun
+    """The open run of the calling thread; `NO_RUN` if it has none. For the `LiveQueue`."""
+
+    last: Any
+    """The event that the calling thread, outside, has scheduled last. For the `LiveQueue`."""
 
     @property
     def current(self) -> Hashable:
@@ -76,11 +79,13 @@ class ThreadProducers(threading.local):
     """Each thread is a producer, and stays one as long as an event of it is queued."""
 
     current: Hashable
-    sender: Sender
+    run: OpenRun
+    last: Any
 
     def __init__(self) -> None:  # called once in each thread
         self.current = Producer()
-        self.sender = NO_SENDER
+        self.run = NO_RUN
+        self.last = NO_RUN.event
 
 
 class Runtime:

@@ -32,6 +32,7 @@ from zenactors.core.messages import (
     NEW,
     Batch,
     ManyScheduled,
+    OpenRun,
     QueuePosition,
     Scheduled,
     Sent,
@@ -145,33 +146,24 @@ class DispatchState:
             chain_state.waiting += 1
         elif self.policy.unknown_events == "refuse":
             raise UnknownEventError(scheduled.event, known=self.chain_states)
-        if self._one_by_one and type(scheduled) is not Sent:
+        if self._one_by_one:
             scheduled.producer = None  # one order for all
         self.queue.insert(scheduled)
         location = scheduled.location
         if scheduled.position is QueuePosition.FRONT and isinstance(location, EventRun):
             self._release(location.producer_queue)
 
-    def accept_row(self, events: list[Any], begin: int, end: int) -> int:
-        """Put events in the queue that one sender has sent in a row.
-
-        Args:
-            events: Among others, these.
-            begin: The index of the first of them.
-            end: The index behind the last one that may be accepted.
+    def accept_run(self, run: OpenRun, limit: int) -> int:
+        """Put events in the queue that were appended to an open run: `limit` of them at most.
 
         Returns:
-            The index behind the last one that was.
+            How many that were.
         """
-        first = events[begin]
-        if first.location is not NEW:
-            self._take_back(first)
-            return begin + 1
-        at = self.queue.insert_row(events, begin, end)
-        chain_state = first.chain_state
-        chain_state.accepted += at - begin
-        chain_state.waiting += at - begin
-        return at
+        count, cancelled = self.queue.insert_run(run, limit)
+        chain_state = run.chain_state
+        chain_state.accepted += count - cancelled
+        chain_state.waiting += count - cancelled
+        return count
 
     def accept_many(self, many: ManyScheduled, limit: int) -> int:
         """Put events in the queue that were scheduled at once: `limit` of their chunks at most.
@@ -223,6 +215,8 @@ class DispatchState:
 
     def cancel(self, scheduled: Scheduled) -> bool:
         """Cancel an event. False: it was started or cancelled before."""
+        if type(scheduled) is Sent:
+            return self._cancel_sent(scheduled)
         location = scheduled.location
         cancelled = self.queue.cancel(scheduled)
         if not cancelled:
@@ -239,6 +233,23 @@ class DispatchState:
             if isinstance(location, EventRun):
                 # The producer's next event may wait for another chain, or for none.
                 self._release(location.producer_queue)
+        return True
+
+    def _cancel_sent(self, sent: Sent) -> bool:
+        run, number, chain_state = sent.run, sent.number, sent.chain_state
+        if number >= run.taken:
+            if not self.queue.withdraw(run, number):
+                return False
+            chain_state.accepted += 1
+            chain_state.cancelled += 1
+        else:
+            queued_in = self.queue.cancel_sent(run, number)
+            if queued_in is None:
+                return False
+            self._withdraw(chain_state)
+            # The producer's next event may wait for another chain, or for none.
+            self._release(queued_in.producer_queue)
+        sent.args = None
         return True
 
     def take_next(self) -> tuple[Any, Any]:

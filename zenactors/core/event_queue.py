@@ -17,7 +17,14 @@ from collections.abc import Hashable
 from typing import Any
 
 from zenactors.core.clock import Clock, SystemClock, to_seconds
-from zenactors.core.messages import GONE, NEW, ManyScheduled, QueuePosition, Scheduled, Sent
+from zenactors.core.messages import (
+    GONE,
+    NEW,
+    ManyScheduled,
+    OpenRun,
+    QueuePosition,
+    Scheduled,
+)
 from zenactors.core.producer_queue import EventRun, ProducerQueue
 from zenactors.errors import QueueEmptyException
 
@@ -158,37 +165,31 @@ class EventQueueManager:
             self.timed_maintenance += self._is_maintenance(scheduled)
         return scheduled
 
-    def insert_row(self, events: list[Any], begin: int, end: int) -> int:
-        """Queue events that one sender has sent in a row.
-
-        Args:
-            events: Among others, these.
-            begin: The index of the first of them, which was not cancelled before.
-            end: The index behind the last one that may be queued.
+    def insert_run(self, open_run: OpenRun, limit: int) -> tuple[int, int]:
+        """Queue what was appended to an open run, and not queued yet: up to `limit` events.
 
         Returns:
-            The index behind the last one that was.
+            How many were taken in, and how many of these had been cancelled before.
         """
-        sender = events[begin].sender
-        producer_queue = self._producer_queue(("next", sender.producer), self.ready)
-        at, room = begin, 0
-        for sent in itertools.islice(events, begin, end):
-            if type(sent) is not Sent or sent.sender is not sender or sent.location is not NEW:
-                break
-            if not room:
-                run = self._last_run(producer_queue, sender.event, sender.chain_state)
-                append = run.args.append
-                number = run.taken + len(run.args)
-                room = MAX_RUN - len(run.args)
-            append(sent.args)
-            sent.location = run
-            sent.number = number
-            number += 1
-            room -= 1
-            at += 1
-        producer_queue.count += at - begin
-        self.untimed += at - begin
-        return at
+        begin, args = open_run.taken, open_run.args
+        items = args[begin : begin + limit]
+        count = len(items)
+        if not count:
+            return 0, 0
+        open_run.taken = begin + count
+        args[begin : begin + count] = [None] * count
+        producer_queue = self._producer_queue(("next", open_run.producer), self.ready)
+        run = self._room_for(producer_queue, open_run.event, open_run.chain_state, count)
+        open_run.places.append((run, run.taken + len(run.args), begin, count))
+        run.args += items
+        cancelled = 0
+        if open_run.withdrawn:
+            cancelled = sum(each is _CANCELLED for each in items)
+            open_run.withdrawn -= cancelled
+            run.cancelled += cancelled
+        producer_queue.count += count - cancelled
+        self.untimed += count - cancelled
+        return count, cancelled
 
     def insert_many(self, many: ManyScheduled, limit: int) -> tuple[int, int]:
         """Queue events that were scheduled at once.
@@ -200,10 +201,7 @@ class EventQueueManager:
         chunks = events = 0
         while many.chunks and chunks < limit:
             chunk = many.chunks.popleft()
-            run = self._last_run(producer_queue, many.event, many.chain_state)
-            if run.args and len(run.args) + len(chunk) > MAX_RUN:
-                run = EventRun(producer_queue, many.event, many.chain_state)
-                producer_queue.runs.append(run)
+            run = self._room_for(producer_queue, many.event, many.chain_state, len(chunk))
             many.places.append((run, run.taken + len(run.args), len(chunk)))
             run.args += chunk
             run.tracked = run.tracked or many.token is not None
@@ -220,6 +218,27 @@ class EventQueueManager:
             for number in range(max(first, run.taken), first + count):
                 cancelled += self._cancel_in_run(run, number)
         return cancelled
+
+    def withdraw(self, open_run: OpenRun, number: int) -> bool:
+        """Cancel an event of an open run that is not queued yet. False: it was cancelled before."""
+        args = open_run.args[number]
+        if args is _CANCELLED:
+            return False
+        open_run.args[number] = _CANCELLED
+        open_run.withdrawn += 1
+        self._drop(args)
+        return True
+
+    def cancel_sent(self, open_run: OpenRun, number: int) -> EventRun | None:
+        """Cancel an event of an open run that was queued.
+
+        Returns:
+            The run in which it was. None: it was taken or cancelled before.
+        """
+        for run, first, begin, count in open_run.places:
+            if begin <= number < begin + count:
+                return run if self._cancel_in_run(run, first + number - begin) else None
+        return None
 
     @staticmethod
     def queued_of(many: ManyScheduled) -> list[Any]:
@@ -442,6 +461,16 @@ class EventQueueManager:
         self._last_run(producer_queue, scheduled.event, scheduled.chain_state).add(scheduled)
         producer_queue.count += 1
         self.untimed += 1
+
+    def _room_for(
+        self, producer_queue: ProducerQueue, event: Any, chain_state: Any, count: int
+    ) -> EventRun:
+        """Return the run to which so many of the producer's next events belong, all together."""
+        run = self._last_run(producer_queue, event, chain_state)
+        if run.args and len(run.args) + count > MAX_RUN:
+            run = EventRun(producer_queue, event, chain_state)
+            producer_queue.runs.append(run)
+        return run
 
     @staticmethod
     def _last_run(producer_queue: ProducerQueue, event: Any, chain_state: Any) -> EventRun:

@@ -107,18 +107,46 @@ class Scheduled:
         return self.owner.cancel(self)
 
 
-class Sender:
-    """What the events have in common that a producer schedules one after the other by one name.
+class OpenRun:
+    """Events that a producer schedules one after the other by one name, while it does so.
 
-    Args:
-        owner: As for `Scheduled`; also the next four.
-        event: The event.
-        producer: The producer.
-        chain_state: Its `ChainState`.
+    Its thread appends their args, and nothing else is kept of each. Whoever holds the state takes
+    in what has been appended. It does not look for more once it has set `watched` to False and
+    looked a last time; a thread that sees that after it has appended something hands the run over
+    once more. So each of the two sees what the other has done: both have used the list in between,
+    whose own lock orders them without the interpreter's.
+
+    Attributes:
+        owner: The queue that can cancel the events.
+        event: Their event, unchanged.
+        producer: Identifies their producer.
+        chain_state: The `ChainState` of the event.
         runner: The runner in whose callbacks they are scheduled; None: a thread outside does so.
+        args: Their args; None in place of those that were taken in.
+        box: The same list, for the producer. None while its thread appends: what interrupts it
+            there, and schedules something itself, cannot take the number of its event.
+        watched: True while whoever holds the state looks for more.
+        is_over: True: the producer appends no more, unless it was interrupted while it did.
+        taken: How many were taken in.
+        withdrawn: How many were cancelled before they were taken in, and are still to be taken in.
+        places: Where those are that were taken in: run, first number in it, first number here, how
+            many.
     """
 
-    __slots__ = ("chain_state", "event", "owner", "producer", "runner")
+    __slots__ = (
+        "args",
+        "box",
+        "chain_state",
+        "event",
+        "is_over",
+        "owner",
+        "places",
+        "producer",
+        "runner",
+        "taken",
+        "watched",
+        "withdrawn",
+    )
 
     def __init__(
         self, owner: Any, event: Any, producer: Hashable, chain_state: Any, runner: Any
@@ -128,23 +156,35 @@ class Sender:
         self.producer = producer
         self.chain_state = chain_state
         self.runner = runner
+        self.args: list[Any] = []
+        self.box: list[Any] | None = self.args
+        self.watched = True
+        self.is_over = False
+        self.taken = 0
+        self.withdrawn = 0
+        self.places: list[tuple[Any, int, int, int]] = []
+
+    def has_more(self) -> bool:
+        """Return True if something was appended that was not taken in."""
+        return len(self.args) > self.taken
+
+    def close(self) -> bool:
+        """Look no more, and return True if there is something to take in nevertheless."""
+        self.watched = False
+        return bool(self.args[self.taken :])  # uses the list's lock, which `len` does not
 
 
-NO_SENDER = Sender(None, object(), None, None, None)
-"""The sender of a producer that has scheduled nothing yet."""
+NO_RUN = OpenRun(None, object(), None, None, None)
+"""The open run of a producer that has none."""
+NO_RUN.watched = False
 
 
 class Sent(Scheduled):
-    """An event behind all others of its producer, without a token: the most frequent kind.
+    """The handle of an event that was appended to an open run."""
 
-    What it has in common with those before and after it is in its sender, so making one stores
-    three attributes, and a dispatcher takes a row of them in at once. It is made without a call of
-    `__init__`, which would take longer than all else.
-    """
+    __slots__ = ("run",)
 
-    __slots__ = ("sender",)
-
-    sender: Sender
+    run: OpenRun
     position = QueuePosition.BACK
     when = 0.0
     token = None
@@ -154,22 +194,22 @@ class Sent(Scheduled):
     @property
     def event(self) -> Any:
         """The event, unchanged."""
-        return self.sender.event
+        return self.run.event
 
     @property
     def owner(self) -> Any:  # type: ignore[override]
         """The queue that can cancel it."""
-        return self.sender.owner
+        return self.run.owner
 
     @property
     def producer(self) -> Hashable:  # type: ignore[override]
         """Identifies the producer."""
-        return self.sender.producer
+        return self.run.producer
 
     @property
     def chain_state(self) -> Any:
         """The `ChainState` of the event."""
-        return self.sender.chain_state
+        return self.run.chain_state
 
 
 class ManyScheduled:
@@ -242,7 +282,7 @@ class TokenChange(Scheduled):
 class ScheduledEvents:
     """Hand the dispatcher the events that callbacks scheduled, in this order."""
 
-    events: list[Any]  # `Scheduled` or `ManyScheduled`
+    events: list[Any]  # `Scheduled`, `OpenRun` or `ManyScheduled`
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zenactors.core.chain_state import ChainState
 from zenactors.core.dispatch_state import DispatchState
-from zenactors.core.messages import GONE, NEW, Batch, ManyScheduled, Scheduled
+from zenactors.core.messages import NEW, Batch, ManyScheduled, OpenRun, Scheduled, Sent
 from zenactors.core.tokens import Tracked
 from zenactors.testing._simulator.recorder import Recorder
 
@@ -41,13 +41,10 @@ class ObservedDispatchState(DispatchState):
             self._recorder.scheduled(scheduled)
         super().accept(scheduled)
 
-    def accept_row(self, events: list[Any], begin: int, end: int) -> int:
-        """Accept events of one sender."""
-        behind = super().accept_row(events, begin, end)
-        for sent in events[begin:behind]:
-            if sent.location is not GONE:
-                self._recorder.scheduled(sent)
-        return behind
+    def accept_run(self, run: OpenRun, limit: int) -> int:
+        """Accept events that were appended to an open run."""
+        self._recorder.appended(run, min(len(run.args), run.taken + limit))
+        return super().accept_run(run, limit)
 
     def accept_many(self, many: ManyScheduled, limit: int) -> int:
         """Accept events that were scheduled at once."""
@@ -71,10 +68,14 @@ class ObservedDispatchState(DispatchState):
 
     def cancel(self, scheduled: Scheduled) -> bool:
         """Cancel an event."""
+        noted = scheduled
+        if type(scheduled) is Sent:
+            number = scheduled.number
+            noted = self._recorder.appended(scheduled.run, number + 1)[number]
         cancelled = super().cancel(scheduled)
         if cancelled:
             who = self._recorder.who(self._recorder.hub.ident())
-            self._recorder.trace.cancelled(who, scheduled)
+            self._recorder.trace.cancelled(who, noted)
         return cancelled
 
     def take_next(self) -> tuple[Any, Any]:

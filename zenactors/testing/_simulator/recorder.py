@@ -22,6 +22,7 @@ from zenactors.core.messages import (
     GONE,
     NO_OWNER,
     ManyScheduled,
+    OpenRun,
     QueuePosition,
     Scheduled,
     TokenChange,
@@ -64,6 +65,7 @@ class Recorder:
         self.runners: Mapping[int, BatchRunner] = {}
         self.instructions = self._instructions_by_chance
         self._chunks: dict[int, list[Any]] = {}  # of events scheduled at once, noted, by identity
+        self._noted: dict[int, tuple[OpenRun, list[Scheduled]]] = {}  # of open runs, by identity
         self._under_way: dict[Any, tuple[str, Tracked]] = {}  # calls, by the identity of their task
         self._interrupt = interrupt if hub.rng is not None else 0.0
 
@@ -78,6 +80,8 @@ class Recorder:
             for scheduled in runner.children:
                 if type(scheduled) is ManyScheduled:
                     self.scheduled_at_once(scheduled)
+                elif type(scheduled) is OpenRun:
+                    self.appended(scheduled, len(scheduled.args))
                 elif type(scheduled) is not TokenChange:
                     self.scheduled(scheduled)
 
@@ -94,10 +98,26 @@ class Recorder:
                 self._chunks[id(chunk)] = chunk
                 for item in chunk:
                     args = item.args if type(item) is WithToken else item
-                    stand_in = Scheduled(NO_OWNER, QueuePosition.BACK, many.event, args)
-                    stand_in.producer = many.producer
-                    stand_in.location = GONE  # only all of them can be cancelled
-                    self.scheduled(stand_in)
+                    self.scheduled_without_handle(many, args)
+
+    def appended(self, run: OpenRun, end: int) -> list[Scheduled]:
+        """Note those of the first `end` events of an open run that were not noted before.
+
+        Returns:
+            What stands in the trace for each that was noted.
+        """
+        _, noted = self._noted.setdefault(id(run), (run, []))
+        for args in run.args[len(noted) : end]:
+            noted.append(self.scheduled_without_handle(run, args))
+        return noted
+
+    def scheduled_without_handle(self, origin: ManyScheduled | OpenRun, args: Any) -> Scheduled:
+        """Note an event of those that are kept together. Return what stands for it."""
+        stand_in = Scheduled(NO_OWNER, QueuePosition.BACK, origin.event, args)
+        stand_in.producer = origin.producer
+        stand_in.location = GONE  # none of them is cancelled by this
+        self.scheduled(stand_in)
+        return stand_in
 
     @contextlib.contextmanager
     def under_way(self, component: str, tracked: Tracked) -> Iterator[None]:

@@ -19,7 +19,7 @@ from zenactors.actors.runtime import Runtime, StateLock
 from zenactors.core.callbacks import Handler
 from zenactors.core.chain_state import MIN_WINDOW
 from zenactors.core.dispatch_state import DispatchState
-from zenactors.core.messages import NO_SENDER, Sender
+from zenactors.core.messages import NO_RUN, OpenRun
 from zenactors.testing._simulator.hub import Abandoned, Hub, Task
 from zenactors.testing._simulator.observed_state import ObservedDispatchState
 from zenactors.testing._simulator.preempt import code_of
@@ -53,16 +53,26 @@ class TaskProducers:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._senders: dict[int, Sender] = {}
+        self._runs: dict[int, OpenRun] = {}
+        self._lasts: dict[int, Any] = {}
 
     @property
-    def sender(self) -> Sender:
-        """The sender of the calling task's last event."""
-        return self._senders.get(self._hub.ident(), NO_SENDER)
+    def run(self) -> OpenRun:
+        """The open run of the calling task."""
+        return self._runs.get(self._hub.ident(), NO_RUN)
 
-    @sender.setter
-    def sender(self, sender: Sender) -> None:
-        self._senders[self._hub.ident()] = sender
+    @run.setter
+    def run(self, run: OpenRun) -> None:
+        self._runs[self._hub.ident()] = run
+
+    @property
+    def last(self) -> Any:
+        """The event that the calling task has scheduled last."""
+        return self._lasts.get(self._hub.ident(), NO_RUN.event)
+
+    @last.setter
+    def last(self, event: Any) -> None:
+        self._lasts[self._hub.ident()] = event
 
     @property
     def current(self) -> Hashable:

@@ -33,7 +33,7 @@ from zenactors.core.messages import Batch, QueuePosition, Scheduled, ScheduledEv
 from zenactors.core.phase import Phase
 from zenactors.errors import NotRunningError, UnknownEventError
 
-FAR_AHEAD = MAX_OPENED * MAX_RUN + MAX_BACKLOG + 2  # events
+FAR_AHEAD = MAX_OPENED * MAX_RUN  # events
 
 
 class Problems:
@@ -227,14 +227,14 @@ def test_a_producer_outside_waits_for_a_dispatcher_that_is_far_behind() -> None:
         scheduled: list[int] = []
 
         def produce(_: int) -> None:
-            while loop.outside.qsize() < MAX_BACKLOG + 2 and len(scheduled) < FAR_AHEAD:
+            while loop.outside.qsize() < MAX_OPENED + 2 and len(scheduled) < FAR_AHEAD:
                 dispatcher.queue.schedule("x")
                 scheduled.append(len(scheduled))
 
         producing = threading.Thread(target=produce, args=(0,))
         producing.start()
         producing.join()  # the last ones took a moment each: it never blocks for good
-        assert loop.outside.qsize() > MAX_BACKLOG
+        assert loop.outside.qsize() > MAX_OPENED
         held.open()
         asking.join()
         assert dispatcher.drain(DEADLINE)

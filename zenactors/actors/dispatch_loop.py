@@ -207,13 +207,16 @@ class DispatchLoop:
         if self.outside.qsize() > MAX_BACKLOG:
             self.await_progress()
 
-    def is_busy(self) -> bool:
+    def wants_open_run(self) -> bool:
         """Return True if the dispatcher's thread has something to do, but is not far behind.
 
-        What is appended to an open run is taken in soon then, without a wake-up. A hint.
-        Thread: any.
+        What is appended to an open run is taken in soon then, without a wake-up. If the thread is
+        far behind, wait for it first, up to `BACKLOG_PATIENCE`. A hint. Thread: any outside.
         """
         waiting = self.outside.qsize()
+        if waiting >= MAX_OPENED:
+            self.await_progress()
+            waiting = self.outside.qsize()
         return waiting < MAX_OPENED and (waiting > 0 or not self._parked)
 
     def await_progress(self) -> None:

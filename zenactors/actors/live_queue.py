@@ -169,7 +169,7 @@ class LiveQueue:
         self._leave_run()
         # A lone event starts at once. If the dispatcher's thread has something to do already, what
         # follows is for it to find.
-        if producers.last is event and not self._is_global and loop.is_busy():
+        if producers.last is event and not self._is_global and loop.wants_open_run():
             run, sent = _opened(OpenRun(self, event, producers.current, chain_state, None), args)
             loop.hand_over(run)
             producers.run = run  # not before: it would be appended to a run that nobody knows

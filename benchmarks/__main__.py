@@ -13,12 +13,14 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import sys
 import time
 import traceback
 from pathlib import Path
 from typing import Any
 
+from loguru import logger
 from rich.console import Console
 from rich.table import Table
 
@@ -35,9 +37,13 @@ MODULES = {
     "F9": "f09_growth",
     "F10": "f10_loop",
     "F11": "f11_live",
+    "F12": "f12_global",
     "F14": "f14_tokens",
     "F15": "f15_supervision",
     "F16": "f16_neighbours",
+    "F17": "f17_floods",
+    "F18": "f18_ways",
+    "F19": "f19_pinned",
     "V7": "v7_simulation",
 }
 STYLES = {"reached": "green", "missed": "red", "failed": "bold red", "not built": "yellow"}
@@ -45,6 +51,8 @@ STYLES = {"reached": "green", "missed": "red", "failed": "bold red", "not built"
 
 def main() -> int:
     arguments = _parse()
+    logger.remove()  # the engine's DEBUG lines would be among the progress
+    logger.add(sys.stderr, level="ERROR")
     options = Options(quick=arguments.quick, pairs=arguments.pairs or (2 if arguments.quick else 7))
     began = time.monotonic()
     environment = _environment(options)
@@ -56,8 +64,7 @@ def main() -> int:
         print(f"{time.monotonic() - begin:.1f} s", file=sys.stderr)
     environment["seconds"] = round(time.monotonic() - began, 1)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    content = {"environment": environment, "rows": [row.as_json() for row in rows]}
-    arguments.json.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    arguments.json.write_text(as_text(environment, rows), "utf-8")
     # A pipe has no width, and a table of 80 columns would lose figures.
     console = Console() if sys.stdout.isatty() else Console(width=170)
     console.print(_table(rows, environment))
@@ -104,11 +111,20 @@ def _run(id_: str, options: Options) -> list[Row]:
     return rows
 
 
+def as_text(environment: dict[str, Any], rows: list[Row]) -> str:
+    """Return JSON, a line for each row."""
+    lines = ",\n".join(json.dumps(row.as_json(), ensure_ascii=False) for row in rows)
+    head = json.dumps(environment, ensure_ascii=False)
+    return f'{{"environment": {head},\n"rows": [\n{lines}\n]}}\n'
+
+
 def _environment(options: Options) -> dict[str, Any]:
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
+        "cpu": _cpu_model(),
         "cpus": os.cpu_count(),
         "load_before": [round(load, 2) for load in os.getloadavg()],
         "pyzenkit": importlib.metadata.version("pyzenkit"),
@@ -116,6 +132,16 @@ def _environment(options: Options) -> dict[str, Any]:
         "quick": options.quick,
         "pairs": options.pairs,
     }
+
+
+def _cpu_model() -> str:
+    """Return the name of the processor, or of the architecture where Linux gives no name."""
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        text = ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.machine()
 
 
 def _table(rows: list[Row], environment: dict[str, Any]) -> Table:

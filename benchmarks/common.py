@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import json
@@ -10,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,23 +51,34 @@ class Options:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Target:
-    """A bound for the ratio, or for our own figure."""
+    """A bound for the ratio, or for our own figure.
+
+    Attributes:
+        or_ratio: A bound for the ratio that is as good as the bound for our own figure.
+    """
 
     bound: float
     at_least: bool
     of: Literal["ratio", "ours"] = "ratio"
     unit: str = ""
+    or_ratio: float | None = None
 
     def __str__(self) -> str:
         sign = "≥" if self.at_least else "≤"
         if self.of == "ratio":
             return f"{sign} {self.bound:g} x"
-        return f"{sign} {self.bound:,g} {self.unit}".rstrip()
+        otherwise = "" if self.or_ratio is None else f" or {sign} {self.or_ratio:.2g} x"
+        return f"{sign} {self.bound:,g} {self.unit}".rstrip() + otherwise
 
     def met(self, *, ours: float, ratio: float | None) -> bool:
-        value = ratio if self.of == "ratio" else ours
-        require(value is not None and math.isfinite(value), "no figure to compare with the target")
-        return value >= self.bound if self.at_least else value <= self.bound
+        if self.or_ratio is not None and self._within(ratio, self.or_ratio):
+            return True
+        return self._within(ratio if self.of == "ratio" else ours, self.bound)
+
+    def _within(self, value: float | None, bound: float) -> bool:
+        if value is None or not math.isfinite(value):
+            raise BenchmarkError("no figure to compare with the target")
+        return value >= bound if self.at_least else value <= bound
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,6 +92,7 @@ class Row:
             absolute and there is no peer.
         low, high: The smallest and the largest ratio; without a ratio, of `ours`.
         samples: The raw figures, pair by pair.
+        tags: What a program needs to find the row: the text of `case` is for people.
     """
 
     id: str
@@ -95,6 +108,7 @@ class Row:
     verdict: Verdict
     note: str = ""
     samples: Sequence[Any] = ()
+    tags: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         target = None if self.target is None else dataclasses.asdict(self.target)
@@ -103,12 +117,17 @@ class Row:
 
 def interleave(ours: Measure, peer: Measure, pairs: int) -> list[tuple[float, float]]:
     """Measure ours, peer, ours, peer, …, each after a garbage collection."""
-    samples = []
-    for _ in range(pairs):
-        gc.collect()
-        first = ours()
-        gc.collect()
-        samples.append((first, peer()))
+    samples = rounds({"ours": ours, "peer": peer}, pairs)
+    return list(zip(samples["ours"], samples["peer"], strict=True))
+
+
+def rounds(measures: Mapping[str, Measure], times: int) -> dict[str, list[float]]:
+    """Measure each once, in order, then each again, …, each after a garbage collection."""
+    samples: dict[str, list[float]] = {name: [] for name in measures}
+    for _ in range(times):
+        for name, measure in measures.items():
+            gc.collect()
+            samples[name].append(measure())
     return samples
 
 
@@ -130,6 +149,7 @@ def paired_row(
     peer_name: str,
     target: Target | None,
     note: str = "",
+    tags: Mapping[str, Any] | None = None,
 ) -> Row:
     """Return a row for pairs of figures."""
     ratios = [ours / peer for ours, peer in samples]
@@ -149,6 +169,7 @@ def paired_row(
         verdict=_verdict(target, ours, ratio),
         note=note,
         samples=samples,
+        tags=tags or {},
     )
 
 
@@ -160,6 +181,7 @@ def single_row(
     unit: str,
     target: Target | None,
     note: str = "",
+    tags: Mapping[str, Any] | None = None,
 ) -> Row:
     """Return a row for figures without a peer; the ratio is to the target."""
     ours = statistics.median(samples)
@@ -176,6 +198,7 @@ def single_row(
         verdict=_verdict(target, ours, None),
         note=note,
         samples=samples,
+        tags=tags or {},
     )
 
 
@@ -183,6 +206,17 @@ def _verdict(target: Target | None, ours: float, ratio: float | None) -> Verdict
     if target is None:
         return "reported"
     return "reached" if target.met(ours=ours, ratio=ratio) else "missed"
+
+
+@contextlib.contextmanager
+def switch_interval(seconds: float) -> Iterator[None]:
+    """Let Python take the interpreter from a busy thread after `seconds` meanwhile."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -44,7 +44,7 @@ def run(options: Options) -> Iterator[Row]:
     for length in TARGETS:
         samples = interleave(
             lambda length=length: live_rate(length, count),  # type: ignore[misc]
-            lambda length=length: _pyzenkit_rate_with_scheduling(length, count),  # type: ignore[misc]
+            lambda length=length: pyzenkit_rate_with_scheduling(length, count),  # type: ignore[misc]
             options.repeats(3),
         )
         yield paired_row(
@@ -86,7 +86,8 @@ def live_rate(length: int, count: int) -> float:
     return count / elapsed
 
 
-def _pyzenkit_rate_with_scheduling(length: int, count: int) -> float:
+def pyzenkit_rate_with_scheduling(length: int, count: int) -> float:
+    """Return events/s of pyzenkit's loop, scheduling all events included."""
     daemon = pyzenkit_peer.PeerDaemon([pyzenkit_peer.PeerNoop() for _ in range(length)])
     schedule = daemon.queue.schedule
     begin = time.perf_counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks.common import require
@@ -38,6 +38,14 @@ class Noop(ZenDaemonComponent):
     @handles(EVENT)
     def cbk_event_x(self, daemon: Any, args: Any) -> tuple[int, Any]:
         return (daemon.FLAG_CONTINUE, args)
+
+
+class Silent(ZenDaemonComponent):
+    """Return None, as most callbacks do: the event goes on unchanged."""
+
+    @handles(EVENT)
+    def cbk_event_x(self, daemon: Any, args: Any) -> None:
+        return
 
 
 class Recorder(ZenDaemonComponent):
@@ -82,9 +90,9 @@ def finish(dispatcher: Dispatcher, count: int) -> None:
     require(report.drained and not report.stuck and not report.dead_letters, f"{report}")
 
 
-def rate_of_chain(length: int, count: int) -> float:
+def rate_of_chain(length: int, count: int, stage: Callable[[], Any] = Noop) -> float:
     """Return events/s from `start()` to the end of `drain()`, with all events queued before."""
-    dispatcher = prefilled([Noop() for _ in range(length)], count)
+    dispatcher = prefilled([stage() for _ in range(length)], count)
     begin = time.perf_counter()
     dispatcher.start()
     dispatcher.drain()

@@ -1,8 +1,9 @@
 """The daemon whose signal latency F6 measures: 8 busy actors, 1,000 circulating events or a flood.
 
-    python -m benchmarks.f06_child BOARD wait|compute|flood own|busy default|supervised|limited
+    python -m benchmarks.f06_child BOARD wait|compute|flood own|busy default|supervised|limited 0.005
 
-It records its measurements in BOARD, a file of 64-bit integers that the parent maps too.
+It records its measurements in BOARD, a file of 64-bit integers that the parent maps too. The last
+argument is the switch interval in seconds.
 """
 
 from __future__ import annotations
@@ -118,12 +119,12 @@ class Busy(SignalStopwatch, ZenDaemonComponent):
 
 
 def main() -> None:
-    path, work, handler, policy = sys.argv[1:]
+    path, work, handler, policy, interval = sys.argv[1:]
     with supervision(policy):
-        _serve(path, work, handler)
+        _serve(path, work, handler, float(interval))
 
 
-def _serve(path: str, work: str, handler: str) -> None:
+def _serve(path: str, work: str, handler: str, interval: float) -> None:
     board = Board(path)
     busy = [
         Busy(
@@ -141,6 +142,7 @@ def _serve(path: str, work: str, handler: str) -> None:
         name="bench-signals",
         components=[*busy, watcher],
         default_signals={"SIGWINCH": "signal"},
+        switch_interval=interval,
     ).serve()
 
 

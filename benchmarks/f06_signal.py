@@ -38,6 +38,7 @@ from benchmarks.common import (
 ID = "F6"
 SIGNALS = {"own": 200, "busy": 100}
 WARM_UP = 20  # signals
+DAEMONS_INTERVAL = 0.0005  # seconds, the default of a `ZenDaemon`
 BOUNDS = {"wait": 10.0, "compute": 50.0, "flood": 50.0}  # ms
 ROWS = [
     ("own", "wait"),
@@ -74,7 +75,11 @@ def run(options: Options) -> Iterator[Row]:
 
 
 def measure(
-    work: str, handler: str, count: int, policy: str = "default"
+    work: str,
+    handler: str,
+    count: int,
+    policy: str = "default",
+    interval: float = DAEMONS_INTERVAL,
 ) -> tuple[list[float], float]:
     """Return the latencies in milliseconds, and the work events per second meanwhile."""
     # Not at the top: the child's module needs the daemon, which may be missing.
@@ -88,8 +93,9 @@ def measure(
         with path.open("r+b") as file:
             cells = memoryview(mmap.mmap(file.fileno(), 0)).cast("q")
         with log.open("wb") as output:
+            arguments = [str(path), work, handler, policy, str(interval)]
             child = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.f06_child", str(path), work, handler, policy],
+                [sys.executable, "-m", "benchmarks.f06_child", *arguments],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -3,8 +3,12 @@
 Ours: after a warm-up the main thread reads a counter of the component that re-schedules, sleeps,
 and reads it again. If the re-scheduling callback is first in the chain (as in pyzenkit's own
 components), the next event may start while the last one is still in the rest of the chain. If it
-is last, exactly one event is under way. The peer, for information, is pyzenkit's loop on the same
+is last, exactly one event is under way. A peer, for information, is pyzenkit's loop on the same
 work.
+
+The floor of that last case is a ring of as many bare threads, each of which takes the item from a
+`SimpleQueue` and puts it into the next one's. A round of the ring wakes as many threads as an event
+that passes through the chain and is scheduled again. It is measured in turn with the others.
 """
 
 from __future__ import annotations
@@ -14,8 +18,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import pyzenkit_peer
-from benchmarks.common import Options, Row, Target, interleave, paired_row, require
+from benchmarks import bare_ring, pyzenkit_peer
+from benchmarks.common import Options, Row, Target, paired_row, require, rounds
 from benchmarks.ours import EVENT, Noop
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.core.callbacks import handles
@@ -29,6 +33,7 @@ PAIRS = 3
 PEER_ROUNDS = 300_000
 # The chain's length, the place of the component that re-schedules, and the target.
 CASES = ((1, 0, 50_000), (3, 0, 25_000), (3, 2, 25_000))
+FLOOR = 1 / 1.5  # of the rate of the ring
 
 
 class Again(ZenDaemonComponent):
@@ -62,19 +67,36 @@ class PeerAgain(pyzenkit_peer.PeerNoop):
 
 def run(options: Options) -> Iterator[Row]:
     for length, place, bound in CASES:
+        has_floor = place > 0  # otherwise more than one event may be under way, or no thread wakes
+        samples = rounds(
+            {
+                "ours": lambda case=(length, place): our_rate(*case, options),  # type: ignore[misc]
+                "peer": lambda case=(length, place): _pyzenkit_rate(*case, options),  # type: ignore[misc]
+                **({"floor": lambda n=length: ring_rate(n, options)} if has_floor else {}),  # type: ignore[misc]
+            },
+            options.repeats(PAIRS),
+        )
         which = "itself" if length == 1 else ("the first" if place == 0 else "the last")
+        case = f"chain of {length}, {which} re-schedules"
         yield paired_row(
             ID,
-            f"chain of {length}, {which} re-schedules",
-            interleave(
-                lambda case=(length, place): our_rate(*case, options),  # type: ignore[misc]
-                lambda case=(length, place): _pyzenkit_rate(*case, options),  # type: ignore[misc]
-                options.repeats(PAIRS),
-            ),
+            case,
+            list(zip(samples["ours"], samples["peer"], strict=True)),
             unit="events/s",
             peer_name=pyzenkit_peer.PEER,
-            target=Target(bound=bound, at_least=True, of="ours", unit="/s"),
+            target=None if has_floor else Target(bound=bound, at_least=True, of="ours", unit="/s"),
+            tags={"length": length, "place": place, "peer": "pyzenkit"},
         )
+        if has_floor:
+            yield paired_row(
+                ID,
+                f"{case}, against the floor",
+                list(zip(samples["ours"], samples["floor"], strict=True)),
+                unit="events/s",
+                peer_name=f"{length} bare hand-overs",
+                target=Target(bound=bound, at_least=True, of="ours", unit="/s", or_ratio=FLOOR),
+                tags={"length": length, "place": place, "peer": "floor"},
+            )
 
 
 def our_rate(length: int, place: int, options: Options) -> float:
@@ -97,6 +119,12 @@ def our_rate(length: int, place: int, options: Options) -> float:
         f"events were lost: {counts}, {again.rounds} rounds",
     )
     return (last - first) / elapsed
+
+
+def ring_rate(length: int, options: Options) -> float:
+    """Return rounds/s of an item in a ring of bare threads."""
+    seconds = QUICK_SECONDS if options.quick else SECONDS
+    return bare_ring.rate([None] * length, warm_up=WARM_UP, seconds=seconds)
 
 
 def _pyzenkit_rate(length: int, place: int, options: Options) -> float:

@@ -10,6 +10,7 @@ beside asyncio, whose stages call no function. There are two kinds of stage for 
 
 pyzenkit's loop ends at an empty queue, and has one thread: all items are scheduled before. Its
 figure "prefilled" leaves the scheduling out, like ours of that name; the other one includes it.
+A case begins with the interpreter's switch interval.
 """
 
 from __future__ import annotations
@@ -62,12 +63,12 @@ def row(way: Way, samples: dict[Way, list[float]], seconds: float, side: str) ->
     name, stages = way
     return paired_row(
         ID,
-        f"{name}, {stages}, switch interval {seconds * 1000:g} ms",
+        f"{seconds * 1000:g} ms: {name} ({stages})",
         list(zip(samples[mine], samples[peer], strict=True)),
         unit="items/s",
-        peer_name=", ".join(peer),
+        peer_name="asyncio" if side == OURS else name,
         target=None,
-        note="" if side == OURS else "ours: " + ", ".join(BASE),
+        note="" if side == OURS else "ours: schedule() (a pair)",
         tags={"side": side, "way": name, "stages": stages, "interval": seconds},
     )
 

@@ -46,14 +46,14 @@ def rate(works: Sequence[Work | None], *, warm_up: float, seconds: float) -> flo
             sink.put(work(item))
         sink.put(None)
 
-    threads = []
+    threads: list[threading.Thread] = []
     for source, sink, work in zip(queues, [*queues[1:], queues[0]], works, strict=True):
-        first = not threads
-        if work is None:
-            target, args = count if first else bare, (source, sink)
-        else:
-            target, args = count_and_work if first else working, (source, sink, work)
-        threads.append(threading.Thread(target=target, args=args))
+        plain, calling = (bare, working) if threads else (count, count_and_work)
+        threads.append(
+            threading.Thread(target=plain, args=(source, sink))
+            if work is None
+            else threading.Thread(target=calling, args=(source, sink, work))
+        )
     for thread in threads:
         thread.start()
     queues[0].put(1)

@@ -13,12 +13,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
 
 Verdict = Literal["reached", "missed", "reported", "not built", "failed"]
 Measure = Callable[[], float]
+Name = TypeVar("Name")
 
 
 class BenchmarkError(Exception):
@@ -121,9 +122,9 @@ def interleave(ours: Measure, peer: Measure, pairs: int) -> list[tuple[float, fl
     return list(zip(samples["ours"], samples["peer"], strict=True))
 
 
-def rounds(measures: Mapping[str, Measure], times: int) -> dict[str, list[float]]:
+def rounds(measures: Mapping[Name, Measure], times: int) -> dict[Name, list[float]]:
     """Measure each once, in order, then each again, …, each after a garbage collection."""
-    samples: dict[str, list[float]] = {name: [] for name in measures}
+    samples: dict[Name, list[float]] = {name: [] for name in measures}
     for _ in range(times):
         for name, measure in measures.items():
             gc.collect()

@@ -1,9 +1,9 @@
 """The daemon whose signal latency F6 measures: 8 busy actors, 1,000 circulating events or a flood.
 
-    python -m benchmarks.f06_child BOARD wait|compute|flood own|busy default|supervised|limited 0.005
+    python -m benchmarks.f06_child BOARD wait|compute|flood own|busy POLICY 0.005
 
 It records its measurements in BOARD, a file of 64-bit integers that the parent maps too. The last
-argument is the switch interval in seconds.
+argument is the switch interval in seconds, and POLICY a name in `ours.POLICIES`.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from benchmarks import bare_ring, pyzenkit_peer
@@ -70,9 +71,9 @@ def run(options: Options) -> Iterator[Row]:
         has_floor = place > 0  # otherwise more than one event may be under way, or no thread wakes
         samples = rounds(
             {
-                "ours": lambda case=(length, place): our_rate(*case, options),  # type: ignore[misc]
-                "peer": lambda case=(length, place): _pyzenkit_rate(*case, options),  # type: ignore[misc]
-                **({"floor": lambda n=length: ring_rate(n, options)} if has_floor else {}),  # type: ignore[misc]
+                "ours": partial(our_rate, length, place, options),
+                "peer": partial(_pyzenkit_rate, length, place, options),
+                **({"floor": partial(ring_rate, length, options)} if has_floor else {}),
             },
             options.repeats(PAIRS),
         )

@@ -62,9 +62,7 @@ def run(options: Options) -> Iterator[Row]:
 
 def _rows(options: Options, interval: float) -> Iterator[Row]:
     samples = options.size(SAMPLES, quick=20)
-    runs = [
-        in_fresh_process("f17_floods", interval, samples) for _ in range(options.repeats(RUNS))
-    ]
+    runs = [in_fresh_process("f17_floods", interval, samples) for _ in range(options.repeats(RUNS))]
     where = f"switch interval {interval * 1000:g} ms"
 
     def tags(what: str) -> dict[str, Any]:
@@ -132,11 +130,11 @@ class Counting(ZenDaemonComponent):
 
     def __init__(self, number: int) -> None:
         super().__init__(name=f"Counting{number}")
-        self.event = f"work{number}"
+        self.own_event = f"work{number}"
         self.seen = 0
 
     def get_events(self) -> list[Any]:
-        return [gen_event_handler(self.event, self.cbk_event_work)]
+        return [gen_event_handler(self.own_event, self.cbk_event_work)]
 
     def cbk_event_work(self, daemon: Any, args: Any) -> None:
         self.seen += 1

@@ -16,6 +16,7 @@ A case begins with the interpreter's switch interval.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from benchmarks import f01_chain, ours, pyzenkit_peer
 from benchmarks.common import Measure, Options, Row, paired_row, rounds, switch_interval
@@ -87,17 +88,17 @@ def our_ways(options: Options) -> dict[Way, Measure]:
 
     def add(stages: str, stage: Callable[[], object]) -> None:
         measures: dict[str, Measure] = {
-            "prefilled": lambda: ours.rate_of_chain(STAGES, count, stage),
-            "schedule()": lambda: fed_rate(count, stage=stage),
-            "a source component": lambda: source_rate(count, stage=stage),
-            "schedule_many()": lambda: fed_rate(count, many, stage=stage),
-            "a source, with tokens": lambda: source_rate(count, stage=stage, tokens=True),
+            "prefilled": partial(ours.rate_of_chain, STAGES, count, stage),
+            "schedule()": partial(fed_rate, count, stage=stage),
+            "a source component": partial(source_rate, count, stage=stage),
+            "schedule_many()": partial(fed_rate, count, many, stage=stage),
+            "a source, with tokens": partial(source_rate, count, stage=stage, tokens=True),
             "schedule(), supervised": under("supervised", stage),
             "schedule(), with a hard limit": under("limited", stage),
-            f"schedule(), {PRODUCERS} producers": lambda: fed_rate(
-                count, stage=stage, producers=PRODUCERS
+            f"schedule(), {PRODUCERS} producers": partial(
+                fed_rate, count, stage=stage, producers=PRODUCERS
             ),
-            f"schedule(), {LONG} stages": lambda: fed_rate(count, stage=stage, stages=LONG),
+            f"schedule(), {LONG} stages": partial(fed_rate, count, stage=stage, stages=LONG),
         }
         ways.update({(name, stages): measure for name, measure in measures.items()})
 
@@ -114,14 +115,14 @@ def peers_ways(options: Options) -> dict[Way, Measure]:
     }
     for stages, call in (("no call", False), ("a call", True)):
         measures: dict[str, Measure] = {
-            "threads, SimpleQueue": lambda call=call: unbounded_rate(count, call=call),  # type: ignore[misc]
-            "threads, queue.Queue": lambda call=call: bounded_rate(count, call=call),  # type: ignore[misc]
-            "asyncio queues": lambda call=call: asyncio_rate(count, call=call),  # type: ignore[misc]
-            "pykka, tell": lambda call=call: pykka_rate(options.size(PYKKA_ITEMS), call=call),  # type: ignore[misc]
+            "threads, SimpleQueue": partial(unbounded_rate, count, call=call),
+            "threads, queue.Queue": partial(bounded_rate, count, call=call),
+            "asyncio queues": partial(asyncio_rate, count, call=call),
+            "pykka, tell": partial(pykka_rate, options.size(PYKKA_ITEMS), call=call),
         }
         ways.update({(name, stages): measure for name, measure in measures.items()})
-    ways["pyzenkit, prefilled", "a pair"] = lambda: pyzenkit_peer.rate_of_chain(STAGES, count)
-    ways["pyzenkit, with scheduling", "a pair"] = lambda: f01_chain.pyzenkit_rate_with_scheduling(
-        STAGES, count
+    ways["pyzenkit, prefilled", "a pair"] = partial(pyzenkit_peer.rate_of_chain, STAGES, count)
+    ways["pyzenkit, with scheduling", "a pair"] = partial(
+        f01_chain.pyzenkit_rate_with_scheduling, STAGES, count
     )
     return ways

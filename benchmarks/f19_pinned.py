@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-from benchmarks.common import Measure, Options, Row, in_fresh_process, interleave, paired_row
+from benchmarks import f03_latency, f10_loop, pipelines
+from benchmarks.common import Options, Row, in_fresh_process, paired_row, percentile
 
 ID = "F19"
 PAIRS = 3
@@ -30,16 +30,17 @@ CASES = (
 
 
 def run(options: Options) -> Iterator[Row]:
+    pinned: list[dict[str, float]] = []
+    free: list[dict[str, float]] = []
+    for _ in range(options.repeats(PAIRS)):
+        for binding, figures in (("pinned", pinned), ("free", free)):
+            size = "quick" if options.quick else "full"
+            figures.append(in_fresh_process("f19_pinned", binding, size))
     for kind, case, unit in CASES:
-        samples = interleave(
-            _in_process(kind, "pinned", options),
-            _in_process(kind, "free", options),
-            options.repeats(PAIRS),
-        )
         yield paired_row(
             ID,
             f"{case}, bound to one CPU",
-            samples,
+            [(mine[kind], other[kind]) for mine, other in zip(pinned, free, strict=True)],
             unit=unit,
             peer_name=f"on {len(os.sched_getaffinity(0))} CPUs",
             target=None,
@@ -47,33 +48,26 @@ def run(options: Options) -> Iterator[Row]:
         )
 
 
-def _in_process(kind: str, binding: str, options: Options) -> Measure:
-    size = "quick" if options.quick else "full"
-    return lambda: float(in_fresh_process("f19_pinned", kind, binding, size))
-
-
 # --- in the fresh process ---------------------------------------------------------------------
 
 
 def main() -> None:
-    kind, binding, size = sys.argv[1:]
+    binding, size = sys.argv[1:]
     if binding == "pinned":
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    print(json.dumps(_measures(Options(quick=size == "quick", pairs=1))[kind]()))
+    print(json.dumps(measure(Options(quick=size == "quick", pairs=1))))
 
 
-def _measures(options: Options) -> dict[str, Callable[[], Any]]:
-    from benchmarks import f03_latency, f10_loop, pipelines  # noqa: PLC0415
-    from benchmarks.common import percentile  # noqa: PLC0415
-
-    samples = options.size(SAMPLES)
+def measure(options: Options) -> dict[str, float]:
+    """Return the figures of all cases, by kind."""
+    mine, bare = f03_latency.one_round(options.size(SAMPLES))
     return {
-        "latency": lambda: percentile(f03_latency.one_round(samples)[0], 50) / 1e3,
-        "tail": lambda: percentile(f03_latency.one_round(samples)[0], 99) / 1e3,
-        "bare": lambda: percentile(f03_latency.one_round(samples)[1], 50) / 1e3,
-        "loop": lambda: f10_loop.our_rate(3, 2, options),
-        "ring": lambda: f10_loop.ring_rate(3, options),
-        "live": lambda: pipelines.fed_rate(options.size(EVENTS)),
+        "latency": percentile(mine, 50) / 1e3,
+        "tail": percentile(mine, 99) / 1e3,
+        "bare": percentile(bare, 50) / 1e3,
+        "loop": f10_loop.our_rate(3, 2, options),
+        "ring": f10_loop.ring_rate(3, options),
+        "live": pipelines.fed_rate(options.size(EVENTS)),
     }
 
 

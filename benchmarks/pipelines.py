@@ -103,9 +103,7 @@ def fed_rate(
     return share * producers / elapsed
 
 
-def source_rate(
-    count: int, *, stage: Callable[[], Any] = ours.Noop, tokens: bool = False
-) -> float:
+def source_rate(count: int, *, stage: Callable[[], Any] = ours.Noop, tokens: bool = False) -> float:
     """Return items/s of a source component."""
     source = Source(tokens=tokens)
     dispatcher = Dispatcher([*(stage() for _ in range(STAGES)), source])
@@ -141,7 +139,7 @@ def asyncio_rate(count: int, *, call: bool = False) -> float:
         nonlocal seen
         while (item := await source.get()) is not None:
             if call:
-                item = passed_on(item)  # noqa: PLW2901 - the result takes the item's place
+                item = passed_on(item)
             if sink is None:
                 seen += 1
             else:
@@ -257,7 +255,7 @@ def pykka_rate(count: int, *, call: bool = False) -> float:
     """Return items/s of an actor for each stage, each of which tells the next."""
     ended = threading.Event()
     last = LastActor.start(None, ended, call=call)
-    refs = [last]
+    refs: list[pykka.ActorRef[Any]] = [last]
     for _ in range(STAGES - 1):
         refs.insert(0, StageActor.start(refs[0], ended, call=call))
 

@@ -24,8 +24,8 @@ class PeerDaemon(zendaemon.ZenDaemon):  # type: ignore[misc]
     def __init__(self, components: list[Any]) -> None:
         # Not super().__init__(): that reads the command line and files.
         self.queue = zendaemon.EventQueueManager()
-        self.components = []
-        self.callbacks = {}
+        self.components: list[Any] = []
+        self.callbacks: dict[Any, Any] = {}
         self.flag_loop_done = 0
         self.logger = logging.getLogger("pyzenkit")
         self._init_components(components=components)

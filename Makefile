@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-others test-all lint types check bench soak reference docs clean
+.PHONY: run test test-others test-all lint types check bench bench-record bench-picture soak reference docs clean
 
 run: $(VENV)/.installed-run
 	@mkdir -p build
@@ -30,6 +30,15 @@ check: lint types test
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
+
+# The run that docs/performance.md shows: on a machine that does nothing else, about ten minutes.
+bench-record: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks --only F3,F10,F12,F17,F18,F19 --json build/performance.json
+	cp build/performance.json docs/performance.json
+	$(MAKE) bench-picture
+
+bench-picture: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks.picture docs/performance.json docs/performance.svg docs/performance.md
 
 soak: $(VENV)/.installed-check
 	$(BIN)/python -m pytest -q -m slow -o faulthandler_timeout=3600

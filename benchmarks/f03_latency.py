@@ -65,6 +65,7 @@ def run(options: Options) -> Iterator[Row]:
             peer_name="SimpleQueue",
             target=Target(bound=2.5, at_least=False),
             note=f"{len(rounds)} x {count:,} samples",
+            tags={"percent": percent},
         )
 
 

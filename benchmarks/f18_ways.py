@@ -31,17 +31,15 @@ from benchmarks.pipelines import (
     source_rate,
     unbounded_rate,
 )
+from benchmarks.recording import INTERVALS, LONG, OURS, PEERS
 
 ID = "F18"
 ITEMS = 100_000
 PYKKA_ITEMS = 20_000
 DIRECT_ITEMS = 1_000_000
-LONG = 8  # stages of the longer pipeline
 PRODUCERS = 4
-INTERVALS = (0.005, 0.0005)  # seconds
 ROUNDS = 5
 
-OURS, PEERS = "ours", "peers"
 BASE = ("schedule()", "a pair")
 OUR_PEER = ("asyncio queues", "no call")
 

@@ -13,47 +13,53 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from benchmarks.common import BenchmarkError
+
 Work = Callable[[Any], Any]
 Queue = queue.SimpleQueue[Any]
 
 
 def rate(works: Sequence[Work | None], *, warm_up: float, seconds: float) -> float:
-    """Return rounds/s of a ring with a thread for each of `works`."""
+    """Return rounds/s of a ring with a thread for each of `works`. The first item is 1."""
     queues = [Queue() for _ in works]
     passed = 0
+    failures: list[Exception] = []
 
     def bare(source: Queue, sink: Queue) -> None:
         while (item := source.get()) is not None:
             sink.put(item)
-        sink.put(None)
 
     def working(source: Queue, sink: Queue, work: Work) -> None:
         while (item := source.get()) is not None:
             sink.put(work(item))
-        sink.put(None)
 
-    def count(source: Queue, sink: Queue) -> None:
+    def counting(source: Queue, sink: Queue) -> None:
         nonlocal passed
         while (item := source.get()) is not None:
             passed += 1
             sink.put(item)
-        sink.put(None)
 
-    def count_and_work(source: Queue, sink: Queue, work: Work) -> None:
+    def counting_and_working(source: Queue, sink: Queue, work: Work) -> None:
         nonlocal passed
         while (item := source.get()) is not None:
             passed += 1
             sink.put(work(item))
-        sink.put(None)
+
+    def run(loop: Callable[..., None], *arguments: Any) -> None:
+        try:
+            loop(*arguments)
+        except Exception as cause:  # it would leave the others waiting for ever
+            failures.append(cause)
+        finally:
+            arguments[1].put(None)
 
     threads: list[threading.Thread] = []
     for source, sink, work in zip(queues, [*queues[1:], queues[0]], works, strict=True):
-        plain, calling = (bare, working) if threads else (count, count_and_work)
-        threads.append(
-            threading.Thread(target=plain, args=(source, sink))
-            if work is None
-            else threading.Thread(target=calling, args=(source, sink, work))
-        )
+        if work is None:
+            arguments: tuple[Any, ...] = (bare if threads else counting, source, sink)
+        else:
+            arguments = (working if threads else counting_and_working, source, sink, work)
+        threads.append(threading.Thread(target=run, args=arguments))
     for thread in threads:
         thread.start()
     queues[0].put(1)
@@ -67,4 +73,6 @@ def rate(works: Sequence[Work | None], *, warm_up: float, seconds: float) -> flo
         queues[0].put(None)
         for thread in threads:
             thread.join()
+    if failures:
+        raise BenchmarkError(f"a thread of the ring failed: {failures[0]!r}") from failures[0]
     return (after - before) / elapsed

@@ -82,10 +82,13 @@ class Recording:
         return _figure(self.row(WAYS, way=way, stages=stages, interval=interval))
 
     def costs(self) -> list[Cost]:
-        """Return what things cost, as differences of the time per item of two ways."""
+        """Return what things cost, as differences of the time per item of two ways.
+
+        The figures are the fastest of each way: what disturbs a run makes it slower.
+        """
 
         def us(way: str, interval: float, stages: str = "None") -> float:
-            return 1e6 / self.figure(way, stages, interval).median
+            return 1e6 / self.figure(way, stages, interval).high
 
         def cost(what: str, way: str, *, less: str = "", stages: str = "None", by: int = 1) -> Cost:
             return Cost(

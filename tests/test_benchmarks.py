@@ -199,12 +199,13 @@ def test_costs_are_differences_of_the_time_per_item(recording: Recording) -> Non
         ("three more threads", 1.0),
     ):
         [found] = [cost for what, cost in costs.items() if what.startswith(begin)]
-        assert found == pytest.approx((expected, 2 * expected)), begin
+        fastest = expected / 2  # of runs at half the rate, the rate, and twice the rate
+        assert found == pytest.approx((fastest, 2 * fastest)), begin
 
 
 def test_a_run_without_a_way_is_refused(recording: Recording) -> None:
     recording.rows = [row for row in recording.rows if row["tags"].get("way") != "schedule()"]
-    with pytest.raises(BenchmarkError, match=r"0 rows of F18 have .*'schedule\(\)'"):
+    with pytest.raises(BenchmarkError, match=r"^0 rows of .*'schedule\(\)'"):
         recording.costs()
 
 

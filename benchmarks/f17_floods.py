@@ -77,7 +77,7 @@ def _rows(options: Options, interval: float) -> Iterator[Row]:
     flood = f"{sum(run['scheduled'] for run in runs) / sum(run['seconds'] for run in runs):,.0f}/s"
     yield single_row(
         ID,
-        f"priority event to callback p99, {where}",
+        f"four floods: priority event to callback p99, {where}",
         figures("priority", 99),
         unit="ms",
         target=LATENCY,
@@ -90,7 +90,7 @@ def _rows(options: Options, interval: float) -> Iterator[Row]:
     )
     yield single_row(
         ID,
-        f"signal to callback p99 in a ZenDaemon, {where}",
+        f"four floods: signal to callback p99 in a ZenDaemon, {where}",
         [percentile(latencies, 99)],
         unit="ms",
         target=LATENCY,
@@ -101,7 +101,7 @@ def _rows(options: Options, interval: float) -> Iterator[Row]:
     for name in QUESTIONS:
         yield single_row(
             ID,
-            f"{name} answered, slowest, {where}",
+            f"four floods: {name} answered, slowest, {where}",
             figures(name, 100),
             unit="ms",
             target=ANSWER,
@@ -112,7 +112,7 @@ def _rows(options: Options, interval: float) -> Iterator[Row]:
     left = percentile([run["left"] for run in runs], 50)
     yield single_row(
         ID,
-        f"stop with a deadline of {STOP_TIMEOUT:g} s, {where}",
+        f"four floods: stop with a deadline of {STOP_TIMEOUT:g} s, {where}",
         [run["stop"] for run in runs],
         unit="ms",
         target=STOP,

@@ -54,13 +54,16 @@ class Recording:
         return cls(json.loads(path.read_text("utf-8")))
 
     def machine(self) -> str:
-        """Return the machine, the interpreter and the day in one line."""
+        """Return the machine, the interpreter and the day in one line.
+
+        The load is that of the minute before the run: a busy machine has other figures.
+        """
         env = self.environment
         gil = "" if env.get("gil", True) else " without the GIL"
         quick = " · a quick run: the figures mean nothing" if env["quick"] else ""
         return (
-            f"{env['cpu']}, {env['cpus']} CPUs · Python {env['python']}{gil} ·"
-            f" {env['date'][:10]}{quick}"
+            f"{env['cpu']}, {env['cpus']} CPUs, load {env['load_before'][0]:.1f} before · Python"
+            f" {env['python']}{gil} · {env['date'][:10]}{quick}"
         )
 
     def of(self, id_: str) -> list[dict[str, Any]]:

@@ -33,6 +33,7 @@ ENVIRONMENT = {
     "python": "3.14.1",
     "cpu": "Some & Sons <fast>",
     "cpus": 4,
+    "load_before": [0.123, 0.5, 2.0],
     "gil": True,
     "quick": False,
 }
@@ -210,7 +211,8 @@ def test_a_run_without_a_way_is_refused(recording: Recording) -> None:
 
 
 def test_the_machine_is_named_with_python_and_day(recording: Recording) -> None:
-    assert recording.machine() == "Some & Sons <fast>, 4 CPUs · Python 3.14.1 · 2026-11-27"
+    machine = "Some & Sons <fast>, 4 CPUs, load 0.1 before"
+    assert recording.machine() == f"{machine} · Python 3.14.1 · 2026-11-27"
     recording.environment.update(quick=True, gil=False)
     assert recording.machine().endswith(
         "Python 3.14.1 without the GIL · 2026-11-27 · a quick run: the figures mean nothing"

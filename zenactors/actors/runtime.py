@@ -2,11 +2,16 @@
 
 There, one thread runs all actors in an order of its own choice, and time is virtual. Here are
 real threads and real waits.
+
+Every thread begins with an empty context (`contextvars`), whatever the thread that starts it has
+set. From Python 3.14 on, a thread may inherit a copy of that one's context, and does by default in
+free-threaded builds. It takes the copy when it is started, so it is started in an empty context.
 """
 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import random
 import threading
 from collections.abc import Callable, Hashable, Mapping
@@ -116,7 +121,7 @@ class Runtime:
         # Not by `actor.start()`, which registers it: other code's `ActorRegistry.stop_all()` is not
         # meant for it.
         made = actor(*args, **kwargs)
-        made._start_actor_loop()  # noqa: SLF001 - the rest of `actor.start()`
+        contextvars.Context().run(made._start_actor_loop)  # noqa: SLF001 - the rest of `start()`
         return made.actor_ref
 
     def enter(self, name: str) -> threading.Thread:
@@ -132,14 +137,14 @@ class Runtime:
     def run_apart(self, function: Callable[[], None]) -> None:
         """Run a function where no signal handler of the program interrupts it. Does not wait."""
         try:
-            threading.Thread(target=function, name="zenactors:helper", daemon=True).start()
+            _start_helper(function)
         except RuntimeError:  # there is no thread to be had, or the interpreter ends
             function()
 
     def help(self, function: Callable[[], None]) -> None:
         """Run a function in a thread of its own, if there is one to be had. Does not wait."""
         with contextlib.suppress(RuntimeError):
-            threading.Thread(target=function, name="zenactors:helper", daemon=True).start()
+            _start_helper(function)
 
     def thread_abandoned(self, runner: BatchRunner, cause: BaseException) -> None:
         """Note that the thread of a runner was abandoned in its call under way."""
@@ -209,3 +214,13 @@ class Runtime:
         and descriptors.
         """
         return callback
+
+
+def _start_helper(function: Callable[[], None]) -> None:
+    """Run a function in a thread of its own.
+
+    Raises:
+        RuntimeError: There is no thread to be had, or the interpreter ends.
+    """
+    thread = threading.Thread(target=function, name="zenactors:helper", daemon=True)
+    contextvars.Context().run(thread.start)

@@ -19,6 +19,7 @@ call.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import dataclasses
 import errno
 import os
@@ -341,7 +342,7 @@ class PatientFiles:
             target=self._serve, args=(helper,), name="zenactors:network-files", daemon=True
         )
         try:
-            helper.thread.start()
+            contextvars.Context().run(helper.thread.start)  # as all threads of zenactors
         except RuntimeError:  # the system gives no more threads
             return None
         return helper

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
 import signal
+import sys
 import threading
 from datetime import datetime
 from pathlib import Path
@@ -163,6 +165,10 @@ def test_a_stuck_component_does_not_keep_signals_from_others() -> None:
         assert gate == ["long", None]
 
 
+def has_gil() -> bool:
+    return not hasattr(sys, "_is_gil_enabled") or sys._is_gil_enabled()
+
+
 def test_the_state_and_the_runlog_are_saved_by_signals() -> None:
     files = VirtualFiles()
     daemon = daemon_of(Listener("one"), state_file="/d.state", default_runlog_dir="/runlogs")
@@ -175,6 +181,8 @@ def test_the_state_and_the_runlog_are_saved_by_signals() -> None:
 
     assert state["components"]["one"] == {"statistics": {}}
     assert (runlog["status"], runlog["events"]["signal_usr1"]["accepted"]) == (None, 1)
+    python = {"version": platform.python_version(), "gil": has_gil()}
+    assert (state["python"], runlog["python"]) == (python, python)
 
 
 def test_the_books_are_in_the_state_in_the_runlog_and_at_the_end_of_the_log() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.daemon.test_runlog import BEGAN, run
 from zenactors.daemon.runlog import RunlogStore
@@ -52,6 +55,20 @@ def test_people_get_aligned_text() -> None:
         line.index(word) for line, word in zip(text.splitlines(), ("demo", "77"), strict=False)
     }
     assert len(columns) == 1
+
+
+@pytest.mark.parametrize(
+    ("python", "shown"),
+    [
+        ({"version": "3.13.0", "gil": True}, "3.13.0"),
+        ({"version": "3.14.0", "gil": False}, "3.14.0, without the GIL"),
+        (None, "unknown"),
+    ],
+)
+def test_it_shows_the_interpreter(python: dict[str, Any] | None, shown: str) -> None:
+    head, *_ = runlog_text(run(python=python)).split("\n\n")
+    rows = dict(line.split(maxsplit=1) for line in head.splitlines())
+    assert rows["Python"] == shown
 
 
 def test_a_list_shows_each_run_in_a_line(tmp_path: Path) -> None:

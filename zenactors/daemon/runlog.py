@@ -242,6 +242,7 @@ def make_runlog(
     dead_letters: int = 0,
     left: Any = None,
     argv: Sequence[str] = (),
+    python: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the summary of a run as plain data, with secrets redacted.
 
@@ -260,6 +261,7 @@ def make_runlog(
         dead_letters: The number of dead letters.
         left: The report of the stop, if it left anything undone.
         argv: The command line.
+        python: The interpreter, as `describe_interpreter` returns it.
     """
     spent = max(0.0, end - start) if duration is None else duration
     stepped = abs(end - spent - start) > _STEP
@@ -267,6 +269,7 @@ def make_runlog(
     runlog = {
         "format": FORMAT,
         "version": __version__,
+        "python": dict(python or {}),
         "name": name,
         "pid": pid,
         "process_start": None if identity is None else identity[0],

@@ -18,6 +18,7 @@ def runlog_text(runlog: Mapping[str, Any]) -> str:
         "daemon": runlog["name"],
         "process": str(runlog["pid"]),
         "zenactors": runlog.get("version", "unknown"),
+        "Python": _interpreter(runlog.get("python")),
         "command": " ".join(map(str, runlog.get("argv") or ())) or "unknown",
         "started": _for_people(runlog["start"]),
         "ended" if status is not None else "saved": _for_people(runlog["end"]),
@@ -39,6 +40,12 @@ def runlog_text(runlog: Mapping[str, Any]) -> str:
     if runlog.get("statistics"):
         lines += ["", "inc, spd: the increase, and its rate per second, before the last saving"]
     return "\n".join(map(printable, lines)) + "\n"
+
+
+def _interpreter(found: Any) -> str:
+    if not isinstance(found, Mapping) or "version" not in found:
+        return "unknown"  # as earlier versions wrote it
+    return f"{found['version']}{'' if found.get('gil', True) else ', without the GIL'}"
 
 
 def runlogs_text(entries: Iterable[RunlogEntry]) -> str:

@@ -17,6 +17,7 @@ from zenactors._version import __version__
 from zenactors.actors.incidents import survive_log, try_to_log
 from zenactors.advice import advice_for, reason
 from zenactors.daemon.runlog import RunlogStore, make_runlog, time_text
+from zenactors.process.interpreter import describe_interpreter
 from zenactors.process.procfs import own_identity
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Snapshots:
             "time": time_text(self._now()),
             "uptime": self._uptime(),
             "version": __version__,
+            "python": describe_interpreter(),
             "name": daemon.name,
             "pid": os.getpid(),
             "done": dispatcher.is_done(),
@@ -101,6 +103,7 @@ class Snapshots:
             dead_letters=daemon.dispatcher.dead_letter_count(),
             left=_left(daemon.stop_report) if daemon.stop_report else None,
             argv=sys.argv,
+            python=describe_interpreter(),
         )
 
     def save_state(self) -> None:

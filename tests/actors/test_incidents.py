@@ -13,7 +13,7 @@ from loguru import logger
 from tests.actors.fakes import DEADLINE, Fake, Gate, raising
 from zenactors import Dispatcher, ZenDaemonComponent, ZenDaemonStopException, handles
 from zenactors.core.phase import Phase
-from zenactors.errors import EXIT_SOFTWARE
+from zenactors.errors import EXIT_OK, EXIT_SOFTWARE
 from zenactors.process.children import Children
 
 
@@ -227,3 +227,13 @@ def test_a_question_that_nobody_answers_does_not_break_a_stop() -> None:
     report = dispatcher.stop()
     gate.open()
     assert report.stuck == ("blocked",)
+
+
+def test_a_clean_end_stores_nothing_over_what_an_unclean_one_stores_meanwhile() -> None:
+    with Dispatcher([Fake({"x": None})]) as dispatcher:
+        engine = dispatcher._engine
+        engine.ends_cleanly = of_another_thread = object()  # type: ignore[assignment]
+        engine._end(EXIT_OK, cleanly=True)
+        assert engine.ends_cleanly is of_another_thread
+        engine._end(EXIT_SOFTWARE)
+        assert engine.ends_cleanly is False

@@ -2,6 +2,9 @@
 
 Everything acts first and logs afterwards, and survives a log sink that raises: an operator's broken
 log must not change what the daemon does.
+
+Atomic operations relied on: `dict.setdefault`; storing, deleting and reading one item of a dict;
+storing an attribute. Each component's thread writes only items of its own.
 """
 
 from __future__ import annotations
@@ -100,7 +103,7 @@ class Incidents(abc.ABC):
 
     def set_exit_status(self, status: int) -> None:
         """Set the exit status, unless one is set already."""
-        self._status.setdefault("exit", status)  # atomic, and without a lock
+        self._status.setdefault("exit", status)
 
     @property
     def exit_status(self) -> int | None:
@@ -109,7 +112,8 @@ class Incidents(abc.ABC):
 
     def _end(self, status: int, *, cleanly: bool = False) -> None:
         """End everything, with this exit status if none is set already."""
-        self.ends_cleanly = self.ends_cleanly and cleanly
+        if not cleanly:  # only ever stored as False: of two threads, neither undoes the other's
+            self.ends_cleanly = False
         self.set_exit_status(status)
         self.halt()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable
 
 LOGGED = 10
@@ -9,15 +10,17 @@ LOGGED = 10
 
 
 class Repetitions:
-    """Counts repetitions by key. Atomic operations of a dict; no lock. Thread: any."""
+    """Counts repetitions by key, without a lock. Thread: any.
+
+    Atomic operations relied on: `dict.setdefault`, and `next` of an `itertools.count`.
+    """
 
     def __init__(self) -> None:
-        self._counts: dict[Hashable, int] = {}
+        self._counts: dict[Hashable, itertools.count[int]] = {}
 
     def add(self, key: Hashable) -> int:
         """Count one more; return how many there are."""
-        self._counts[key] = count = self._counts.get(key, 0) + 1
-        return count
+        return next(self._counts.setdefault(key, itertools.count(1)))
 
     @staticmethod
     def is_worth_a_line(count: int) -> bool:

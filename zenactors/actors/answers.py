@@ -22,6 +22,9 @@ class Answer:
         value: What the component answered.
         cause: The exception that it raised instead, or None.
 
+    Atomic operations relied on: storing an attribute. `is_set` is stored last, so a thread that
+    sees it sees the answer.
+
     Thread: the component's, until `is_set`.
     """
 

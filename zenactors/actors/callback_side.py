@@ -1,4 +1,7 @@
-"""The part of a `Dispatcher` that callbacks use. They get it as their `daemon`."""
+"""The part of a `Dispatcher` that callbacks use. They get it as their `daemon`.
+
+Atomic operations relied on: reading one item of a dict, and the copy of one.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,9 @@ however that ends; it needs no registry, and nothing of the component itself.
 
 A thread claims first, and the others are looked at afterwards: if two start at the same time, at
 least one of them sees the other.
+
+Atomic operations relied on: storing, reading and deleting an attribute of a thread. The lock of
+`threading.enumerate` is between the store of one's own and the look at the others'.
 """
 
 from __future__ import annotations

@@ -3,6 +3,10 @@
 Start-up, reconfiguration and shutdown are in modules of their own; they use what is here. The
 actors' threads, and the thread that runs the dispatcher's state, call the methods for reports;
 none of these blocks.
+
+Atomic operations relied on: storing, deleting and reading one item of a dict or a set; `list` of a
+dict's values or items, and its copy; `set.issuperset`. A component's thread writes only items of
+its own.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 The decisions are in `core.hangs`, and the hand-over from an abandoned thread to its successor in
 `core.turn` and `ComponentLife`.
+
+Atomic operations relied on: `list` of a dict's values; storing an item of a dict under a key that
+it has already.
 """
 
 from __future__ import annotations

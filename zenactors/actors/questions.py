@@ -2,6 +2,8 @@
 
 Such a thread never holds the state. It hands its question over, and a thread of the dispatcher
 answers.
+
+Atomic operations relied on: `SimpleQueue.put/get`, and storing an attribute (`Watch.met`).
 """
 
 from __future__ import annotations

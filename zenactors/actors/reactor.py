@@ -1,6 +1,9 @@
 """A component's descriptors and timers: its actor waits for them and for messages together.
 
 Only components that register a descriptor pay for a selector and its wake-up descriptor.
+
+Atomic operations relied on: storing and reading an attribute (`ComponentReactor.wake`). For the
+order of `park` and `wake`, see `actors.mailbox`.
 """
 
 from __future__ import annotations

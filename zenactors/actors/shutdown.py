@@ -1,4 +1,7 @@
-"""How a dispatcher stops: drain, halt, tear down, and report what was left undone."""
+"""How a dispatcher stops: drain, halt, tear down, and report what was left undone.
+
+Atomic operations relied on: `list` of a dict or of its items, and its copy; `set.issuperset`.
+"""
 
 from __future__ import annotations
 

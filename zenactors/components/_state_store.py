@@ -1,4 +1,7 @@
-"""A component's own saved value: one JSON file that is always whole, or set aside."""
+"""A component's own saved value: one JSON file that is always whole, or set aside.
+
+Atomic operations relied on: storing an attribute (`close`).
+"""
 
 # ruff: noqa: PTH118 - paths are strings here, and keep their spelling
 

@@ -1,4 +1,7 @@
-"""Sinks that write their events to a file or to standard output."""
+"""Sinks that write their events to a file or to standard output.
+
+Atomic operations relied on: storing an attribute (`interrupt`).
+"""
 
 from __future__ import annotations
 

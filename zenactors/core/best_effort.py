@@ -8,6 +8,8 @@ its answers decide nothing.
 Pure decisions, no thread. A tap has one sender at a time: the component of the chain's step before
 it, or, before the first step, the thread that holds the dispatcher's state. So the component sees
 what it gets of one chain in order.
+
+Atomic operations relied on: storing and reading an attribute of a `Tap`, in the order of the code.
 """
 
 from __future__ import annotations

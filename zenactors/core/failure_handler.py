@@ -1,4 +1,8 @@
-"""What becomes of an event on which a callback fails, and of its component. Pure decisions."""
+"""What becomes of an event on which a callback fails, and of its component. Pure decisions.
+
+Atomic operations relied on: storing and reading an attribute; `operator.length_hint` of a list's
+iterator that another thread advances. That number only has to differ from call to call.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The constants and configuration access that `Dispatcher` and `ZenDaemon` share."""
+"""The constants and configuration access that `Dispatcher` and `ZenDaemon` share.
+
+Atomic operations relied on: storing and reading an attribute. A reload replaces the dict `config`,
+and never changes it.
+"""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Lifecycle:
     """The phase of one engine. Thread: any.
 
     It has no lock, so that neither an exception nor a signal handler in the middle of a method
-    does any harm: each fact only ever becomes true, by one atomic operation. Those relied on:
+    does any harm: each fact only ever becomes true, by one operation. Atomic operations relied on:
     storing an attribute, `dict.setdefault` and `list(dict)` for a dict of integers.
 
     Attributes:

@@ -3,6 +3,8 @@
 A handler runs between two bytecodes of the main thread, which may hold any lock at that moment. So
 a handler calls only `SimpleQueue.put`, which is reentrant. If the kernel delivers a signal to
 another thread, the main thread would keep waiting; the wake-up descriptor ends its wait.
+
+Atomic operations relied on: `SimpleQueue.put/get`, even if a handler interrupts one of them.
 """
 
 from __future__ import annotations

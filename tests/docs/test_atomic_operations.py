@@ -19,6 +19,8 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef
 
 def relies(source: str) -> bool:
     """Return True if a docstring in a module names atomic operations."""
+    if PHRASE.split(maxsplit=1)[0] not in source:
+        return False  # without parsing it
     return any(
         PHRASE in " ".join((ast.get_docstring(node) or "").split())
         for node in ast.walk(ast.parse(source))

@@ -1,9 +1,11 @@
 # Each target installs what it needs into .venv. Only Python >= 3.11 and make must be present.
 PYTHON ?= python3
+# Options of pytest for `make test`, or of the benchmarks for `make bench`.
+OPTIONS :=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-others test-all lint types check bench bench-record bench-picture soak reference docs clean
+.PHONY: run test test-others test-all freethreaded lint types check bench bench-record bench-picture soak reference docs clean
 
 run: $(VENV)/.installed-run
 	@mkdir -p build
@@ -11,13 +13,17 @@ run: $(VENV)/.installed-run
 	$(BIN)/zenactors run examples/access_log.toml --exit-when-idle
 
 test: $(VENV)/.installed-check
-	$(BIN)/python -m pytest -q -n auto
+	$(BIN)/python -m pytest -q -n auto $(OPTIONS)
 
 # On every other Python from 3.11 on that the machine has.
 test-others: $(VENV)/.installed-check
 	@MAKE='$(MAKE)' $(BIN)/python -m tests.interpreters
 
 test-all: test test-others
+
+# The suite and the benchmarks, briefly, on a Python without the GIL.
+freethreaded: $(VENV)/.installed-check
+	@MAKE='$(MAKE)' $(BIN)/python -m tests.interpreters free-threaded
 
 lint: $(VENV)/.installed-check
 	$(BIN)/ruff format --check .
@@ -29,7 +35,7 @@ types: $(VENV)/.installed-check
 check: lint types test
 
 bench: $(VENV)/.installed-bench
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(OPTIONS)
 
 # The run that docs/performance.md shows: on a machine that does nothing else, about ten minutes.
 bench-record: $(VENV)/.installed-bench

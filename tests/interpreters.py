@@ -1,7 +1,13 @@
-"""Run `make test` on each other version of Python that this machine has: `make test-others`.
+"""Run `make test` on the other versions of Python that this machine has.
+
+    make test-others               each other version from 3.11 to 3.14
+    make freethreaded              the suite and the benchmarks on a Python without the GIL
 
 An interpreter counts if it is in `PATH` under a name such as `python3.12`, or among pyenv's. Each
 has an environment of its own, `build/venv-3.12`.
+
+Status 0: all passed that are there. 1: the tests failed on one. 2: wrong usage. 3: there is no
+Python without the GIL for `make freethreaded`. `make` itself then has status 2.
 """
 
 from __future__ import annotations
@@ -9,44 +15,95 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+FREE_THREADED = ("3.14t", "3.13t")  # the first that is there
 ENVIRONMENTS = "build/venv-{version}"
 MISSING = (
-    "not on this machine. To get it: pyenv install {version}, or the system's package"
-    " (Debian: python{version}-venv); then it must be in PATH as python{version}, or under pyenv"
+    "not on this machine. To get it: pyenv install {version}, or uv python install"
+    " {version}{debian}. Then it must be in PATH as python{version}, or under pyenv"
 )
-ASK = "import sys; print('%d.%d' % sys.version_info[:2])"
+DEBIAN = ", or the system's package (Debian: python{version}-venv)"
+ASK = (
+    "import sys, sysconfig; free = sysconfig.get_config_var('Py_GIL_DISABLED');"
+    "print('%d.%d' % sys.version_info[:2] + 't' * bool(free))"
+)
+# Without the first, the import of one extension module may switch the GIL on. Without the second,
+# the tests' filter of warnings would not hold in the threads of components.
+WITHOUT_GIL = {"PYTHON_GIL": "0", "PYTHON_CONTEXT_AWARE_WARNINGS": "0"}
+BENCHMARKS = "--quick --json=build/bench-{version}.json"
+STATUS_MISSING = 3
+
+Environ = Mapping[str, str]
 
 
-def main(environ: Mapping[str, str] = os.environ) -> int:
+def main(argv: Sequence[str] = (), environ: Environ = os.environ) -> int:
+    """Run what the command line says; return the status."""
+    if list(argv) == ["free-threaded"]:
+        return test_without_gil(environ)
+    if argv:
+        show(__doc__ or "")
+        return 2
+    return test_others(environ)
+
+
+def test_others(environ: Environ) -> int:
     """Test each version but that of this process. Return 1 if one fails, else 0."""
     results = {}
     for version in VERSIONS:
         if version == "{}.{}".format(*sys.version_info):
             results[version] = "this one, see make test"
         elif (python := find(version, environ)) is None:
-            results[version] = MISSING.format(version=version)
+            results[version] = missing(version)
         else:
             show(f"Python {version}: {python}")
-            results[version] = "passed" if passes(version, python, environ) else "FAILED"
+            passed = make("test", version, python, environ)
+            results[version] = "passed" if passed else "FAILED"
     for version, result in results.items():
         show(f"Python {version}: {result}")
     return int("FAILED" in results.values())
 
 
-def find(version: str, environ: Mapping[str, str]) -> Path | None:
+def test_without_gil(environ: Environ) -> int:
+    """Run the suite and the benchmarks, briefly, on a Python without the GIL."""
+    for version in FREE_THREADED:
+        python = find(version, environ)
+        if python is not None:
+            break
+    else:
+        show(f"Python {FREE_THREADED[0]}: {missing(FREE_THREADED[0])}")
+        return STATUS_MISSING
+    show(f"Python {version}: {python}")
+    free = {**environ, **WITHOUT_GIL}
+    passed = {
+        "tests": make("test", version, python, free),
+        "benchmarks": make("bench", version, python, free, BENCHMARKS.format(version=version)),
+    }
+    for what, well in passed.items():
+        show(f"Python {version}: {what} {'passed' if well else 'FAILED'}")
+    return int(not all(passed.values()))
+
+
+def missing(version: str) -> str:
+    """Return how to get a version that is not there."""
+    debian = "" if version.endswith("t") else DEBIAN.format(version=version)
+    return MISSING.format(version=version, debian=debian)
+
+
+def find(version: str, environ: Environ) -> Path | None:
     """Return the first interpreter of a version that runs: from `PATH`, then pyenv's newest."""
     return next((each for each in _candidates(version, environ) if _is(each, version)), None)
 
 
-def passes(version: str, python: Path, environ: Mapping[str, str]) -> bool:
-    """Return True if the suite passes on an interpreter."""
+def make(target: str, version: str, python: Path, environ: Environ, options: str = "") -> bool:
+    """Return True if a target is made on an interpreter, in an environment of its own."""
     environment = ENVIRONMENTS.format(version=version)
-    command = [environ.get("MAKE", "make"), "test", f"PYTHON={python}", f"VENV={environment}"]
-    return subprocess.run(command, check=False).returncode == 0
+    command = [environ.get("MAKE", "make"), target, f"PYTHON={python}", f"VENV={environment}"]
+    if options:
+        command.append(f"OPTIONS={options}")
+    return subprocess.run(command, env={**environ}, check=False).returncode == 0
 
 
 def show(line: str) -> None:
@@ -55,19 +112,21 @@ def show(line: str) -> None:
     sys.stdout.flush()
 
 
-def _candidates(version: str, environ: Mapping[str, str]) -> Iterable[Path]:
+def _candidates(version: str, environ: Environ) -> Iterable[Path]:
     name = f"python{version}"
     for directory in environ.get("PATH", "").split(os.pathsep):
         yield Path(directory or ".", name)
+    number, t, _ = version.partition("t")
     pyenv = Path(environ.get("PYENV_ROOT") or Path(environ.get("HOME", "/"), ".pyenv"))
-    for each in sorted(pyenv.glob(f"versions/{version}.*"), key=_patch, reverse=True):
-        if _patch(each) >= 0:
+    installed = pyenv.glob(f"versions/{number}.*{t}")
+    for each in sorted(installed, key=lambda path: _patch(path, t), reverse=True):
+        if _patch(each, t) >= 0:
             yield each / "bin" / name
 
 
-def _patch(installed: Path) -> int:
-    """Return the last part of a version; -1 for special and early ones (3.13.0t, 3.14.0rc1)."""
-    patch = installed.name.rpartition(".")[2]
+def _patch(installed: Path, suffix: str) -> int:
+    """Return the last part of a version; -1 for special and early ones (3.13-dev, 3.14.0rc1)."""
+    patch = installed.name.rpartition(".")[2].removesuffix(suffix)
     return int(patch) if patch.isdecimal() else -1
 
 
@@ -80,4 +139,4 @@ def _is(python: Path, version: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

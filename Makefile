@@ -15,9 +15,10 @@ run: $(VENV)/.installed-run
 test: $(VENV)/.installed-check
 	$(BIN)/python -m pytest -q -n auto $(OPTIONS)
 
-# On every other Python from 3.11 on that the machine has.
+# On every other Python from 3.11 on that the machine has. With SHARES=8, of the costly tests an
+# eighth each: see tests/sharing.py.
 test-others: $(VENV)/.installed-check
-	@MAKE='$(MAKE)' $(BIN)/python -m tests.interpreters
+	@MAKE='$(MAKE)' SHARES='$(SHARES)' $(BIN)/python -m tests.interpreters
 
 test-all: test test-others
 

@@ -14,7 +14,7 @@ import sysconfig
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["pytester", "zenactors.testing.plugin"]
+pytest_plugins = ["pytester", "tests.sharing", "zenactors.testing.plugin"]
 
 # Shared machines may stall at any moment, so the time of an example means nothing.
 _SLOW = (HealthCheck.too_slow,)

@@ -1,6 +1,7 @@
 """Run `make test` on the other versions of Python that this machine has.
 
     make test-others               each other version from 3.11 to 3.14
+    make test-others SHARES=8      the same, but of the costly tests an eighth; see tests/sharing.py
     make freethreaded              the suite and the benchmarks on a Python without the GIL
 
 An interpreter counts if it is in `PATH` under a name such as `python3.12`, or among pyenv's. Each
@@ -52,18 +53,20 @@ def main(argv: Sequence[str] = (), environ: Environ = os.environ) -> int:
 def test_others(environ: Environ) -> int:
     """Test each version but that of this process. Return 1 if one fails, else 0."""
     results = {}
-    for version in VERSIONS:
+    for number, version in enumerate(VERSIONS):
         if version == "{}.{}".format(*sys.version_info):
             results[version] = "this one, see make test"
         elif (python := find(version, environ)) is None:
             results[version] = missing(version)
         else:
             show(f"Python {version}: {python}")
-            passed = make("test", version, python, environ)
-            results[version] = "passed" if passed else "FAILED"
+            options = share_of(number, environ)
+            passed = make("test", version, python, environ, options)
+            part = f", with {options}" if options else ""
+            results[version] = f"passed{part}" if passed else f"FAILED{part}"
     for version, result in results.items():
         show(f"Python {version}: {result}")
-    return int("FAILED" in results.values())
+    return int(any(result.startswith("FAILED") for result in results.values()))
 
 
 def test_without_gil(environ: Environ) -> int:
@@ -84,6 +87,12 @@ def test_without_gil(environ: Environ) -> int:
     for what, well in passed.items():
         show(f"Python {version}: {what} {'passed' if well else 'FAILED'}")
     return int(not all(passed.values()))
+
+
+def share_of(number: int, environ: Environ) -> str:
+    """Return the options by which a version runs its share of the costly tests; "": all of them."""
+    shares = environ.get("SHARES", "")
+    return f"--share={number % int(shares)}/{shares}" if shares else ""
 
 
 def missing(version: str) -> str:

@@ -83,6 +83,21 @@ def test_a_failure_on_one_version_does_not_keep_others_from_being_tested(
     assert shown.count(": passed\n") == len(OTHERS) - 1
 
 
+def test_in_shares_each_version_gets_another_share(
+    tmp_path: Path, environ: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    for version in OTHERS:
+        script(tmp_path / f"a/python{version}", f"echo {version}")
+    environ["SHARES"] = "8"
+
+    assert main([], environ) == 0
+    made = (tmp_path / "made").read_text().splitlines()
+    assert [line.rpartition(" ")[2] for line in made] == [
+        f"OPTIONS=--share={VERSIONS.index(version)}/8" for version in OTHERS
+    ]
+    assert capfd.readouterr().out.count("passed, with --share=") == len(OTHERS)
+
+
 def test_an_interpreter_without_the_gil_is_none_of_its_version(
     tmp_path: Path, environ: dict[str, str]
 ) -> None:

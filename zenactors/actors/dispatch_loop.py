@@ -362,9 +362,13 @@ class DispatchLoop:
         batches: list[Batch] = []
         arriving: Scheduled | None = None
         try:
-            limit = self._take_from_inside(batches)
             if outside and self._has_come():
+                limit = self._take_from_inside(batches)
                 arriving = self._take_from_outside(max(limit, MIN_OUTSIDE))
+            elif len(self._inbox) == 1 and not self._urgent:
+                arriving = self._take_only(batches)
+            else:
+                self._take_from_inside(batches)
             batches += state.admit(arriving)
             if self._questions:
                 self._answer()
@@ -417,6 +421,33 @@ class DispatchLoop:
         for question in questions:
             question.reply(self.state)
         self.state.dropped.append(questions)  # they refer to what they are about
+
+    def _take_only(self, batches: list[Batch]) -> Scheduled | None:
+        """Take in the only submission of the actors' threads, as `_take_from_inside` does.
+
+        Returns:
+            The only event that came with it, if it is behind all others of its producer.
+        """
+        submission: Any = self._inbox[0]
+        kind = type(submission)
+        if kind is Batch:
+            children = submission.children
+        elif kind is ScheduledEvents:
+            children = submission.events
+        else:
+            children = None
+        if children is None or len(children) != 1 or type(children[0]) is not Sent:
+            self._take_from_inside(batches)
+            return None
+        self._inbox.popleft()
+        if kind is Batch:
+            # The daemon does not look idle in between: the same hold admits the event.
+            submission.children = None
+            batch = self.state.complete(submission)
+            if batch is not None:
+                batches.append(batch)
+        only: Scheduled = children[0]
+        return only
 
     def _take_from_inside(self, batches: list[Batch]) -> int:
         """Take in what the actors' threads have submitted, and priority events.

@@ -333,6 +333,7 @@ class DispatchState:
                 chain_state is not None
                 and chain_state.in_flight < chain_state.window
                 and not is_ready
+                and not self.control_events.in_flight
                 and not (self._one_by_one and self._in_flight)
                 and arriving.location is NEW
                 and arriving.token is None

@@ -27,8 +27,10 @@ from zenactors.actors.runtime import Runtime
 from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import ZenDaemonComponent
+from zenactors.core.control_events import PATIENCE
 from zenactors.core.dispatch_state import DispatchState
 from zenactors.core.event_queue import MAX_PROMOTED, MAX_RUN
+from zenactors.core.events import EVENT_SIGNAL_USR1
 from zenactors.core.messages import Batch, QueuePosition, Scheduled, ScheduledEvents
 from zenactors.core.phase import Phase
 from zenactors.errors import NotRunningError, UnknownEventError
@@ -41,12 +43,13 @@ class Problems:
 
     def __init__(self) -> None:
         self.failures: list[Exception] = []
+        self.skipped: list[tuple[Any, int]] = []
 
     def loop_failed(self, cause: Exception) -> None:
         self.failures.append(cause)
 
     def component_skipped(self, event: Any, component: int) -> None:
-        raise AssertionError(event, component)
+        self.skipped.append((event, component))
 
 
 class LoopDriver:
@@ -55,7 +58,10 @@ class LoopDriver:
     def __init__(self, *, open_: bool = True) -> None:
         self.clock = VirtualClock()
         self.state = DispatchState(
-            build_chains([("c", Fake({"x": None, "y": None}).get_events())]), clock=self.clock
+            build_chains(
+                [("c", Fake({"x": None, "y": None, EVENT_SIGNAL_USR1: None}).get_events())]
+            ),
+            clock=self.clock,
         )
         self.mailbox = Mailbox()
         self.problems = Problems()
@@ -75,6 +81,22 @@ class LoopDriver:
         self, args: Any = None, position: QueuePosition = QueuePosition.BACK, when: float = 0.0
     ) -> Scheduled:
         return Scheduled(self.state, position, "x", args, when, "p")
+
+    def sent(self, args: Any = None) -> Sent:
+        """Return an event as callbacks schedule them."""
+        sent: Sent = object.__new__(Sent)
+        sent.sender = Sender(self.state, "x", "p", self.state.chain_states["x"], None)
+        sent.args, sent.location = args, NEW
+        return sent
+
+    def ended(self, *children: Scheduled) -> Batch:
+        """Return a batch in flight that its component has handled, with what that scheduled."""
+        self.loop.submit(self.event("parent"))
+        (batch,) = self.delivered()
+        batch.step = 1
+        batch.end()
+        batch.children = list(children)
+        return batch
 
     def delivered(self) -> list[Batch]:
         data, control = self.mailbox._data, self.mailbox._control
@@ -239,6 +261,66 @@ def test_a_producer_outside_waits_for_a_dispatcher_that_is_far_behind() -> None:
         asking.join()
         assert dispatcher.drain(DEADLINE)
         assert dispatcher.counts()["x"].completed == len(scheduled)
+
+
+# --- an event that comes alone --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("with_its_batch", [True, False])
+def test_the_only_event_that_a_callback_schedules_starts_and_is_counted(
+    *, with_its_batch: bool
+) -> None:
+    driver = LoopDriver()
+    batch = driver.ended(driver.sent("child"))
+    if with_its_batch:
+        driver.loop.submit(batch)
+    else:
+        children, batch.children = batch.children, None
+        driver.loop.submit(ScheduledEvents(children or []))
+        driver.loop.submit(batch)
+    assert [each.items for each in driver.delivered()] == [["child"]]
+    counts = driver.state.counts()[0][1]
+    assert (counts.accepted, counts.completed, counts.in_flight, counts.waiting) == (2, 1, 1, 0)
+
+
+def test_the_only_event_that_a_callback_schedules_waits_behind_those_that_wait() -> None:
+    driver = LoopDriver()
+    state = driver.state.chain_states["x"]
+    state.window = 1
+    batch = driver.ended(driver.sent("last"))
+    for number in range(2):
+        driver.loop.submit(driver.event(number))
+    driver.loop.submit(batch)
+    order = []
+    while batches := driver.delivered():
+        for batch in batches:
+            order += batch.items
+            batch.step = 1
+            batch.end()
+            driver.loop.submit(batch)
+    assert order == [0, 1, "last"]
+
+
+def test_the_only_event_that_a_callback_schedules_may_have_been_cancelled() -> None:
+    driver = LoopDriver()
+    child = driver.sent("child")
+    batch = driver.ended(child)
+    assert child.cancel()
+    driver.loop.submit(batch)
+    assert not driver.delivered()
+    assert driver.state.drained()
+    assert driver.state.counts()[0][1].cancelled == 1
+
+
+def test_an_event_that_comes_alone_does_not_delay_the_look_at_overdue_components() -> None:
+    driver = LoopDriver()
+    batch = driver.ended(driver.sent("child"))
+    driver.loop.submit(Scheduled(driver.state, QueuePosition.PRIORITY, EVENT_SIGNAL_USR1, None))
+    assert len(driver.delivered()) == 1  # to a component that is busy
+    driver.clock.advance(PATIENCE)
+    driver.loop.submit(batch)
+    assert driver.problems.skipped == [(EVENT_SIGNAL_USR1, 0)]
+    assert [each.items for each in driver.delivered()] == [["child"]]
 
 
 # --- nothing of the user's ----------------------------------------------------------------------

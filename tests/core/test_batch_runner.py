@@ -468,6 +468,27 @@ def test_a_stride_is_cut_when_callbacks_become_slow_and_never_below_one() -> Non
     assert step.stride == 1
 
 
+@pytest.mark.parametrize(("pace", "stride"), [(0.000_4, MAX_STRIDE), (0.000_6, 1)])
+def test_a_batch_of_one_event_cuts_a_stride_if_its_callback_is_slow(
+    pace: float, stride: int
+) -> None:
+    driver = RunnerDriver(lambda d, a: driver.clock.advance(pace))
+    step = driver.chain.steps[0]
+    step.stride = MAX_STRIDE
+    driver.run("alone")
+    assert step.stride == stride
+
+
+def test_a_batch_of_one_event_lets_go_of_it_when_it_has_ended() -> None:
+    driver = RunnerDriver(lambda _daemon, args: (FLAG_STOP, args))
+    batch = driver.batch("alone")
+    items = batch.items
+    driver.runner.arrive(batch)
+    assert not driver.runner.work()
+    assert items == []
+    assert (batch.stopped, driver.runner.handled, driver.runner.has_work()) == (1, 1, False)
+
+
 def test_after_a_millisecond_the_finished_events_are_sent_on_as_a_piece() -> None:
     driver = RunnerDriver(lambda d, a: driver.clock.advance(0.000_4), steps=2)
     driver.runner.arrive(driver.batch(*range(10)))

@@ -126,7 +126,7 @@ class BatchRunner(CallbackRunner):
         while batch.last:
             ticket += 1
             self._expected[order] = ticket
-            early = self._early.pop((order, ticket), None)
+            early = self._early.pop((order, ticket), None) if self._early else None
             if early is None:
                 return
             self._ready.extend(early)
@@ -207,6 +207,8 @@ class BatchRunner(CallbackRunner):
         batch = self._batch
         if self.stopped or self.failure is not None or (batch is None and not self._ready):
             return False
+        if batch is None and len(self._ready[0].items) == 1:
+            return self._work_on_one()
         now = self._now()
         if batch is None:
             batch = self._batch = self._ready.popleft()
@@ -249,6 +251,30 @@ class BatchRunner(CallbackRunner):
             self._send_done(batch)
             self._begun = after
         return not self._pauses()
+
+    def _work_on_one(self) -> bool:
+        """Run the next batch, which has a single event. Return True if there is more to run.
+
+        The clock matters only to a stride that may have to be cut.
+        """
+        batch = self._batch = self._ready.popleft()
+        step = batch.chain.steps[batch.step]
+        begun = 0.0 if step.stride == 1 else self._now()
+        self._position = self._done = self._dead = self._not_run = 0
+        survivors = self._survivors = []
+        items = self._running = batch.items
+        dead = self._run(batch, step, items, survivors)
+        self._under_way = None
+        self._running = []
+        if self._not_run or not items:  # to be tried again; or in a forked child
+            return False
+        if step.stride > 1 and self._now() - begun > LONG_STRIDE:
+            step.stride = 1
+        self.handled += 1
+        self._batch = None
+        self._finish(batch, survivors, dead, batch.size, last=batch.last)
+        items.clear()  # as in `_finish_current`
+        return bool(self._ready) and not self._pauses()
 
     def _finish_current(self, batch: Batch) -> None:
         """Send on the current batch: all of its events have been run."""
@@ -380,27 +406,28 @@ class BatchRunner(CallbackRunner):
         self, batch: Batch, survivors: list[Any], dead: int, size: int, *, last: bool
     ) -> None:
         """Send a batch on: to the next component, or back to the dispatcher."""
-        batch.dead += dead
-        batch.left += self._left
-        self._left = 0
-        batch.stopped = size - len(survivors) - batch.dead - batch.left
+        if len(survivors) != size or self._left:  # otherwise all of them go on, as most do
+            batch.dead += dead
+            batch.left += self._left
+            self._left = 0
+            batch.stopped = size - len(survivors) - batch.dead - batch.left
         batch.items = survivors
         batch.size = size
         batch.last = last
         children = self.children
         if children:
             self.children = []
-        batch.step += 1
-        taps = batch.chain.taps
-        if taps is not None:
-            offer(taps[batch.step], batch, self._sink.forward)
-        if batch.step == len(batch.chain.steps):
+        chain = batch.chain
+        step = batch.step = batch.step + 1
+        if chain.taps is not None:
+            offer(chain.taps[step], batch, self._sink.forward)
+        if step == len(chain.steps):
             batch.children = children or None
             self._sink.report(batch)
             return
         if children:
             self._sink.schedule(children)
-        self._sink.forward(batch.chain.steps[batch.step].component, batch)
+        self._sink.forward(chain.steps[step].component, batch)
 
 
 class _ControlRun:

@@ -61,21 +61,29 @@ class ComponentActor(ComponentLife):
         self._listener.thread_ended(cause)
         self._reactor.close()
 
-    def on_receive(self, message: Any) -> Any:
-        """Handle one message. Raises only to answer a question."""
-        kind, runner, inbox = type(message), self._runner, self.actor_inbox
-        is_question = kind is ReadStatistics or kind is ReadState or kind is Call
+    def _handle_receive(self, message: Any) -> Any:
+        """Handle one message. A batch, the most frequent one, takes the shortest way."""
+        kind = type(message)
+        if kind is Batch:
+            return self._work(message)
+        if kind is Resume:
+            return self._work(None)
+        return super()._handle_receive(message)
+
+    def _work(self, batch: Batch | None) -> None:
+        """Run the batches that may be run now, up to an interruption.
+
+        Args:
+            batch: One that has arrived just now.
+        """
+        runner = self._runner
         runner.collects = True
         try:
-            if is_question:
-                return self._read(message)
-            if kind is not Batch and kind is not Resume:
-                self._handle(message)
-                return None
             if self._over:
-                return None  # the batch stays in flight, and the stop reports its events as left
-            if kind is Batch:
-                runner.arrive(message)
+                return  # the batch stays in flight, and the stop reports its events as left
+            if batch is not None:
+                runner.arrive(batch)
+            inbox = self.actor_inbox
             inbox.busy = False
             while runner.work():
                 if inbox.interrupted():
@@ -83,6 +91,24 @@ class ComponentActor(ComponentLife):
                     break
             if runner.failure is not None:
                 self._go_down(runner.failure)
+        except ThreadAbandoned:
+            self._leave()
+        except BaseException as cause:  # the exceptions of callbacks are contained
+            self._listener.broken(cause, f"component {runner.name!r}")
+        finally:
+            runner.collects = False
+            if runner.children:  # a finalizer has scheduled something between two callbacks
+                self._flush()
+
+    def on_receive(self, message: Any) -> Any:
+        """Handle any other message. Raises only to answer a question."""
+        kind, runner = type(message), self._runner
+        is_question = kind is ReadStatistics or kind is ReadState or kind is Call
+        runner.collects = True
+        try:
+            if is_question:
+                return self._read(message)
+            self._handle(message)
         except ThreadAbandoned:
             self._leave()
         except BaseException as cause:  # the exceptions of callbacks are contained

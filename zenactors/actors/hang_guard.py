@@ -68,16 +68,24 @@ class HangGuard:
         self._start = start
         self._watch = HangWatch(limits)
         self._next_look = 0.0
+        self._limits_changed = True
+        self._interval = LOOK_INTERVAL
         self._kept: set[int] = set()  # the components whose threads cannot be replaced
 
     def limit(self, index: int, policy: Supervision) -> None:
         """Note how long a component's callbacks may take. Thread: any."""
         self._watch.limits[index] = policy.budget, policy.hard_limit
+        self._limits_changed = True
 
     def interval(self) -> float:
-        """Return the seconds from one look to the next."""
-        limits = [hard for _, hard in self._watch.limits.values() if hard is not None]
-        return min(HASTY_INTERVAL, min(limits) / LOOKS_PER_LIMIT) if limits else LOOK_INTERVAL
+        """Return the seconds from one look to the next. Thread: the dispatcher's."""
+        if self._limits_changed:
+            self._limits_changed = False  # first, because they may change again meanwhile
+            hard_limits = [hard for _, hard in self._watch.limits.values() if hard is not None]
+            self._interval = LOOK_INTERVAL
+            if hard_limits:
+                self._interval = min(HASTY_INTERVAL, min(hard_limits) / LOOKS_PER_LIMIT)
+        return self._interval
 
     def look(self) -> None:
         """Look, if it is time to."""

@@ -68,6 +68,26 @@ class BatchRunner(CallbackRunner):
     Thread: own.
     """
 
+    __slots__ = (
+        "_begun",
+        "_control",
+        "_dead",
+        "_done",
+        "_early",
+        "_expected",
+        "_now",
+        "_position",
+        "_ready",
+        "_running",
+        "_sink",
+        "_survivors",
+        "children",
+        "collects",
+        "handled",
+        "holds",
+        "leaves",
+    )
+
     def __init__(
         self,
         index: int,

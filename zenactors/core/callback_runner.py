@@ -25,6 +25,8 @@ class CallbackRunner(FailureHandler):
     Thread: own.
     """
 
+    __slots__ = ()
+
     def _run(self, batch: Batch, step: Step, items: list[Any], survivors: list[Any]) -> int:
         """Run a step's callbacks on each of `items`; return how many were dead-lettered."""
         each = iter(items)

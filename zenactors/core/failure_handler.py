@@ -100,6 +100,34 @@ class FailureHandler:
     Thread: own.
     """
 
+    # With its subclasses it has more attributes than Python's quick way of finding them is for.
+    __slots__ = (
+        "_attempts",
+        "_batch",
+        "_calls",
+        "_daemon",
+        "_guaranteed",
+        "_held",
+        "_incidents",
+        "_left",
+        "_not_run",
+        "_resume",
+        "_try_again",
+        "_turn",
+        "_under_way",
+        "_unpacked",
+        "failure",
+        "index",
+        "is_abandoned",
+        "is_limited",
+        "name",
+        "on_failure",
+        "policy",
+        "stopped",
+        "supervisor",
+        "token",
+    )
+
     def __init__(
         self,
         index: int,

@@ -82,13 +82,6 @@ class LoopDriver:
     ) -> Scheduled:
         return Scheduled(self.state, position, "x", args, when, "p")
 
-    def sent(self, args: Any = None) -> Sent:
-        """Return an event as callbacks schedule them."""
-        sent: Sent = object.__new__(Sent)
-        sent.sender = Sender(self.state, "x", "p", self.state.chain_states["x"], None)
-        sent.args, sent.location = args, NEW
-        return sent
-
     def ended(self, *children: Scheduled) -> Batch:
         """Return a batch in flight that its component has handled, with what that scheduled."""
         self.loop.submit(self.event("parent"))
@@ -271,7 +264,7 @@ def test_the_only_event_that_a_callback_schedules_starts_and_is_counted(
     *, with_its_batch: bool
 ) -> None:
     driver = LoopDriver()
-    batch = driver.ended(driver.sent("child"))
+    batch = driver.ended(driver.event("child"))
     if with_its_batch:
         driver.loop.submit(batch)
     else:
@@ -287,7 +280,7 @@ def test_the_only_event_that_a_callback_schedules_waits_behind_those_that_wait()
     driver = LoopDriver()
     state = driver.state.chain_states["x"]
     state.window = 1
-    batch = driver.ended(driver.sent("last"))
+    batch = driver.ended(driver.event("last"))
     for number in range(2):
         driver.loop.submit(driver.event(number))
     driver.loop.submit(batch)
@@ -303,7 +296,7 @@ def test_the_only_event_that_a_callback_schedules_waits_behind_those_that_wait()
 
 def test_the_only_event_that_a_callback_schedules_may_have_been_cancelled() -> None:
     driver = LoopDriver()
-    child = driver.sent("child")
+    child = driver.event("child")
     batch = driver.ended(child)
     assert child.cancel()
     driver.loop.submit(batch)
@@ -314,7 +307,7 @@ def test_the_only_event_that_a_callback_schedules_may_have_been_cancelled() -> N
 
 def test_an_event_that_comes_alone_does_not_delay_the_look_at_overdue_components() -> None:
     driver = LoopDriver()
-    batch = driver.ended(driver.sent("child"))
+    batch = driver.ended(driver.event("child"))
     driver.loop.submit(Scheduled(driver.state, QueuePosition.PRIORITY, EVENT_SIGNAL_USR1, None))
     assert len(driver.delivered()) == 1  # to a component that is busy
     driver.clock.advance(PATIENCE)

@@ -430,13 +430,17 @@ class DispatchLoop:
         """
         submission: Any = self._inbox[0]
         kind = type(submission)
+        children: list[Any] = []
         if kind is Batch:
-            children = submission.children
+            children = submission.children or children
         elif kind is ScheduledEvents:
             children = submission.events
-        else:
-            children = None
-        if children is None or len(children) != 1 or type(children[0]) is not Sent:
+        only = children[0] if len(children) == 1 else None
+        if (
+            not isinstance(only, Scheduled)
+            or only.position is not QueuePosition.BACK
+            or only.token is not None  # it may be a part of what the batch has ended
+        ):
             self._take_from_inside(batches)
             return None
         self._inbox.popleft()
@@ -446,7 +450,6 @@ class DispatchLoop:
             batch = self.state.complete(submission)
             if batch is not None:
                 batches.append(batch)
-        only: Scheduled = children[0]
         return only
 
     def _take_from_inside(self, batches: list[Batch]) -> int:

@@ -11,6 +11,7 @@ from loguru import logger
 from tests.actors.fakes import DEADLINE, Fake, Gate
 from zenactors.actors import hang_guard
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.callbacks import handles
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import ZenDaemonComponent
@@ -105,17 +106,18 @@ def test_the_report_shows_where_the_thread_is(monkeypatch: pytest.MonkeyPatch) -
     assert lines[0].count("zenactors:fake") == 1  # not that of the other dispatcher
 
 
-def test_a_dispatcher_that_wakes_up_between_two_looks_asks_no_component() -> None:
+def test_a_dispatcher_that_wakes_up_between_two_looks_asks_no_component(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock, looks = VirtualClock(), []  # it does not advance
+    place = BatchRunner.place
+
+    def counted(runner: BatchRunner) -> Any:
+        looks.append(clock.monotonic())
+        return place(runner)
+
     with Dispatcher([Fake({"x": None})], clock=clock) as dispatcher:
-        (runner,) = dispatcher._engine.runners.values()
-        place = runner.place
-
-        def counted() -> Any:
-            looks.append(clock.monotonic())
-            return place()
-
-        runner.place = counted  # type: ignore[method-assign] # it only counts
+        monkeypatch.setattr(BatchRunner, "place", counted)
         for _ in range(50):
             dispatcher.queue.schedule("x")
             assert dispatcher.drain(DEADLINE)

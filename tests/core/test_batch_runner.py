@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import sys
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -487,6 +488,17 @@ def test_a_batch_of_one_event_lets_go_of_it_when_it_has_ended() -> None:
     assert not driver.runner.work()
     assert items == []
     assert (batch.stopped, driver.runner.handled, driver.runner.has_work()) == (1, 1, False)
+
+
+def test_a_batch_of_one_event_that_goes_on_is_not_kept() -> None:
+    driver = RunnerDriver(proceed)
+    args = {"of an event"}
+    reference = weakref.ref(args)
+    batch = driver.run(args)
+    assert batch.items == [args]
+    del args
+    batch.items = []
+    assert reference() is None
 
 
 def test_after_a_millisecond_the_finished_events_are_sent_on_as_a_piece() -> None:

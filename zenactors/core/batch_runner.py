@@ -293,6 +293,7 @@ class BatchRunner(CallbackRunner):
         self.handled += 1
         self._batch = None
         self._finish(batch, survivors, dead, batch.size, last=batch.last)
+        self._survivors = []
         items.clear()  # as in `_finish_current`
         return bool(self._ready) and not self._pauses()
 

@@ -87,7 +87,7 @@ def test_a_batch_without_memory_ends_the_daemon_with_a_clear_text(logged: Logged
     component = Fake({"x": None}, teardown=lambda _: torn_down.set())
     with Dispatcher([component], clock=clock) as dispatcher:
         clock.run_out("zenactors:fake")
-        dispatcher.queue.schedule("x")
+        dispatcher.queue.schedule_many("x", (1, 2))  # one alone would need no clock
         assert dispatcher.wait(DEADLINE)
     assert torn_down.is_set()
     assert dispatcher.status == EXIT_SOFTWARE

@@ -1,4 +1,8 @@
-"""`daemon.queue`: the event queue for all threads."""
+"""`daemon.queue`: the event queue for all threads.
+
+Atomic operations relied on: looking an item up in a set and in a dict, `list.append`, and storing
+an attribute. The keys of the dict of chains are a user's events, but no thread changes that dict.
+"""
 
 from __future__ import annotations
 

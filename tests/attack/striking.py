@@ -6,7 +6,7 @@ import contextlib
 import dis
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -59,7 +59,7 @@ class Striker:
             name = dis.opname[frame.f_code.co_code[frame.f_lasti]]
             if self.seen == self._at:
                 self._at = None
-                self.struck = f"{_place(frame)} before {name}{self._remark(frame)}"
+                self.struck = f"{place(frame)} before {name}{self._remark(frame)}"
                 raise Struck(self.struck)
             self._last = frame, name
         return self._trace
@@ -73,7 +73,8 @@ class Striker:
         return self._thread is None or threading.get_ident() == self._thread
 
 
-def _place(frame: FrameType) -> str:
+def place(frame: FrameType) -> str:
+    """Return where a frame is, for messages."""
     code = frame.f_code
     path = Path(code.co_filename).relative_to(PACKAGE)
     return f"{path}:{frame.f_lineno} {code.co_qualname}"
@@ -86,11 +87,11 @@ def _ask_for_bytecodes() -> None:
 
 
 @contextlib.contextmanager
-def tracing(striker: Striker) -> Iterator[None]:
-    """Trace the calling thread. It ends with the block, or when it strikes."""
+def tracing(tracer: Callable[[FrameType, str, Any], Any]) -> Iterator[None]:
+    """Trace the calling thread. It ends with the block, or when a `Striker` strikes."""
     before = sys.gettrace()
     _ask_for_bytecodes()
-    sys.settrace(striker)
+    sys.settrace(tracer)
     try:
         yield
     finally:

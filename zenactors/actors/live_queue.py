@@ -175,24 +175,36 @@ class LiveQueue:
         # follows is for it to find.
         if producers.last is event and not self._is_global and loop.wants_open_run():
             run, sent = _opened(OpenRun(self, event, producers.current, chain_state, None), args)
+            run.box = None  # it is for nobody to append to before it is handed over
+            producers.run = run
             loop.hand_over(run)
-            producers.run = run  # not before: it would be appended to a run that nobody knows
+            run.box = run.args
+            if producers.run is not run:  # something has interrupted this, and scheduled
+                self._leave_run()
             return sent
         producers.last = event
         producer = None if self._is_global else producers.current
         scheduled = Scheduled(self, QueuePosition.BACK, event, args, 0.0, producer, chain_state)
-        loop.hand_over(scheduled)
+        self._hand_over(scheduled)
         return scheduled
 
     def _appended(self, run: OpenRun) -> None:
         """Go on after an event that was appended to a run that is full, or watched no more."""
-        self._leave_run()
         if run.runner is not None:
+            self._leave_run()
             return
         if not run.watched:
-            self._loop.hand_over(run)
-        elif not run.taken:
+            self._hand_over(run)
+            return
+        self._leave_run()
+        if not run.taken:
             self._loop.await_progress()  # it would be two runs ahead
+
+    def _hand_over(self, submission: Scheduled | ManyScheduled | OpenRun) -> None:
+        """Hand over what comes behind the open run of the calling thread."""
+        self._leave_run()
+        self._loop.hand_over(submission)
+        self._leave_run()  # what interrupts this may have opened one: that is before it
 
     def _leave_run(self) -> None:
         """Append no more to the open run of the calling thread: something else comes behind it."""
@@ -256,7 +268,6 @@ class LiveQueue:
         if on_done is not None:
             raise RuntimeError(ON_DONE_ELSEWHERE)
         producer = self._producers.current
-        self._leave_run()
         many = self._many(event, producer, chain_state, None)
         limit = self._limit if self._lifecycle.admits else None
         step = limit if limit is not None and self._when_full == "block" else len(items)
@@ -269,7 +280,7 @@ class LiveQueue:
             if limit is not None:
                 self._make_room(event, producer, limit, len(part))
             many.chunks += _chunks(part, None)
-            self._loop.hand_over(many)
+            self._hand_over(many)
         return many
 
     def _many(
@@ -363,8 +374,7 @@ class LiveQueue:
         if self._ident() in self._own_threads:
             self._put_inside(scheduled, runner)
         else:
-            self._leave_run()
-            self._loop.hand_over(scheduled)
+            self._hand_over(scheduled)
 
     def check_not_abandoned(self) -> None:
         """Raise `AbandonedError` if the calling thread was abandoned. Thread: any."""
@@ -475,8 +485,7 @@ class LiveQueue:
         if where is QueuePosition.PRIORITY:
             self._loop.hand_over_urgent(scheduled)
         else:
-            self._leave_run()
-            self._loop.hand_over(scheduled)
+            self._hand_over(scheduled)
         return scheduled
 
     def _own_runner(self) -> BatchRunner | None:

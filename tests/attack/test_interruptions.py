@@ -1,0 +1,15 @@
+"""An event that is scheduled in the middle of `schedule()` disturbs neither order nor number."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.attack.child import assert_nothing_broke, attack
+from tests.attack.interruptions import BEFORE, interrupt_outside
+
+LIMIT = 60.0  # seconds: only a hang takes that long
+
+
+@pytest.mark.parametrize("before", BEFORE)
+def test_a_thread_outside_may_be_interrupted_at_each_line(before: str) -> None:
+    assert_nothing_broke(attack(interrupt_outside, limit=LIMIT, before=before))

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from tests.actors.fakes import DEADLINE, Fake
 from tests.actors.test_open_runs import Producer
 from tests.attack.striking import PACKAGE, place, tracing
+from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.live_queue import LiveQueue
 
 MOST_FAILURES = 3
@@ -193,3 +195,62 @@ def interrupt_outside(before: str) -> dict[str, Any]:
 def _take(steps: tuple[Callable[[Any], None], ...], who: Idler | Log) -> None:
     for step in steps:
         step(who)
+
+
+def _ask(log: Log) -> None:
+    log.queue.count()
+
+
+def _other(log: Log) -> None:
+    log.schedule("y")
+
+
+ASKED: dict[str, tuple[Callable[[Log], None], ...]] = {
+    "a question": (_ask,),
+    "an event": (Log.schedule,),
+    "several events": (Log.schedule_several,),
+    "an event and a question": (Log.schedule, _ask),
+    "a question and several": (_ask, Log.schedule_several),
+    "two and a question": (Log.schedule, _other, _ask),
+    "many at once": (Log.schedule_many,),
+}
+
+
+def interrupt_callback(before: int) -> dict[str, Any]:
+    """Interrupt `schedule()` in a callback at each line, by what a finalizer may do.
+
+    Args:
+        before: How many events the callback has scheduled before.
+    """
+    broken: list[str] = []
+    work: list[Callable[[], Any]] = []
+    seen: list[int] = []
+
+    def keep(_daemon: Any, args: int) -> None:
+        seen.append(args)
+
+    go = Fake({"go": lambda *_: work.pop()()}, name="go")
+    count = 0
+    with Dispatcher([go, Fake({"x": keep, "y": keep}, name="work")]) as dispatcher:
+        for asked, steps in ASKED.items():
+            at, called = 1, "once"
+            while called and len(broken) < MOST_FAILURES:
+                log = Log(dispatcher.queue, seen=seen)
+                seen.clear()
+                interrupter = Interrupter(at, functools.partial(_take, steps, log))
+                work.append(functools.partial(_callback, log, before, interrupter))
+                dispatcher.queue.schedule("go")
+                assert dispatcher.drain(DEADLINE)
+                called = interrupter.called
+                broken += [f"{asked}, {called}: {fault}" for fault in log.faults()]
+                count += 1
+                at += 1
+        broken += [letter.traceback for letter in dispatcher.dead_letters()]
+    return {"broken": broken, "struck": count}
+
+
+def _callback(log: Log, before: int, interrupter: Interrupter) -> None:
+    log.schedule_several(before)
+    with tracing(interrupter):
+        log.schedule()
+    log.schedule_several()

@@ -158,7 +158,7 @@ class LiveQueue:
         elif (children := runner.children) and children[-1].event is event:
             producer = None if self._is_global else runner.name
             run, sent = _opened(OpenRun(self, event, producer, chain_state, runner), args)
-            children.append(run)
+            runner.children.append(run)  # not `children`: a finalizer may have submitted these
             self._producers.run = run
             return sent
         scheduled = Scheduled(
@@ -192,6 +192,8 @@ class LiveQueue:
         """Go on after an event that was appended to a run that is full, or watched no more."""
         if run.runner is not None:
             self._leave_run()
+            if not run.watched:  # a finalizer has submitted it, in the middle of `schedule`
+                run.runner.children.append(run)
             return
         if not run.watched:
             self._hand_over(run)
@@ -447,7 +449,12 @@ class LiveQueue:
         """Return `look(state)`; the state knows of everything that the thread has scheduled."""
         runner = self._own_runner()
         if runner is not None and runner.children and not self._loop.holds():
-            children, runner.children = runner.children, []
+            # The list stays the runner's: a finalizer may ask while something is put in it.
+            children = runner.children.copy()
+            del runner.children[: len(children)]
+            for child in children:
+                if type(child) is OpenRun:
+                    child.watched = False
             self._loop.schedule(children)
         return self._loop.ask(look)
 
@@ -565,7 +572,7 @@ def _opened(run: OpenRun, args: Any) -> tuple[OpenRun, Sent]:
 def _size(child: Any) -> int:
     """Return how many events a submission of a component schedules."""
     if type(child) is OpenRun:
-        return len(child.args) - child.withdrawn
+        return len(child.args) - child.taken - child.withdrawn
     if type(child) is ManyScheduled:
         return sum(map(len, child.chunks))
     return int(child.location is not GONE)

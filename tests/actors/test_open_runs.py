@@ -11,7 +11,7 @@ import pytest
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads
 from tests.actors.test_holds import LoopDriver
-from zenactors.actors.dispatch_loop import MAX_TAKEN
+from zenactors.actors.dispatch_loop import MAX_OPENED, MAX_TAKEN
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.live_queue import LiveQueue
 from zenactors.actors.runtime import Runtime
@@ -220,6 +220,17 @@ def test_a_question_waits_for_what_its_producer_appended_before() -> None:
         producer.loop.run_once()
     assert answers[0] == 2 * MAX_TAKEN + 2
     assert not watch.met
+
+
+def test_a_finalizer_in_the_middle_of_a_hold_waits_for_no_progress() -> None:
+    producer = Producer()
+    for _ in range(2 * MAX_OPENED):
+        producer.loop.wake()
+    with producer.loop._lock:  # as a helper's thread does, which is not one of the loop's own
+        producer.queue.schedule("x", 0)
+        producer.queue.schedule("x", 1)
+        assert producer.loop.outside.qsize() == 2 * MAX_OPENED + 2  # and no question
+    assert producer.queued() == [0, 1]
 
 
 def test_an_open_run_that_is_full_is_left() -> None:

@@ -221,6 +221,8 @@ class DispatchLoop:
 
     def await_progress(self) -> None:
         """Wait until the dispatcher's thread has taken in what was handed over, or for a while."""
+        if self.holds():
+            return  # a finalizer, in the middle of a hold: there is no progress while it waits
         self._refuse_if_cut_off()
         question = Question(_nothing)
         self._put(question)

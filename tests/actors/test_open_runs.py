@@ -11,7 +11,7 @@ import pytest
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads
 from tests.actors.test_holds import LoopDriver
-from zenactors.actors.dispatch_loop import MAX_OPENED, MAX_TAKEN
+from zenactors.actors.dispatch_loop import MAX_OPENED, MAX_QUIET, MAX_TAKEN
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.live_queue import LiveQueue
 from zenactors.actors.runtime import Runtime
@@ -220,6 +220,18 @@ def test_a_question_waits_for_what_its_producer_appended_before() -> None:
         producer.loop.run_once()
     assert answers[0] == 2 * MAX_TAKEN + 2
     assert not watch.met
+
+
+def test_the_open_runs_of_threads_that_have_ended_are_closed() -> None:
+    producer = Producer()
+    producer.queue.schedule("x", 0)  # so that there is always something to do
+    for number in range(1, 4 * MAX_QUIET):
+        in_threads(1, lambda _: [producer.queue.schedule("x", None) for _ in range(2)])
+        producer.loop.run_once()
+        producer.queue.schedule("x", number)
+    assert len(producer.loop._open) <= MAX_QUIET + 1
+    assert producer.run in producer.loop._open  # of a thread that goes on
+    assert [args for args in producer.queued() if args is not None] == list(range(4 * MAX_QUIET))
 
 
 def test_a_finalizer_in_the_middle_of_a_hold_waits_for_no_progress() -> None:

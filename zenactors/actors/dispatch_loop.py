@@ -82,6 +82,7 @@ CHUNKS = MAX_TAKEN // CHUNK_COST  # of one submission from outside that a hold t
 MAX_ROUNDS = 4  # holds in a row of one component's thread, which has its own work to do
 MAX_BACKLOG = 2048  # a thread outside waits while the dispatcher's thread is this far behind
 MAX_OPENED = 8  # submissions that wait while a thread outside may open a run
+MAX_QUIET = 64  # open runs: of more, those in which nothing new is found are closed
 BACKLOG_PATIENCE = 0.1  # seconds that it waits at most, for each event
 PATIENCE = 0.25  # seconds that a thread waits for an answer before it asks again
 
@@ -569,10 +570,12 @@ class DispatchLoop:
             How many more events this hold may take in; 0 if there may be more in the runs.
         """
         state, still_open = self.state, []
+        # The producers of some may have ended.
+        are_many = len(self._open) > MAX_QUIET
         for run in self._open:
-            if limit > 0:
-                limit -= state.accept_run(run, limit)
-            ends = run.is_over or run.taken >= MAX_RUN
+            count = state.accept_run(run, limit) if limit > 0 else 0
+            limit -= count
+            ends = run.is_over or run.taken >= MAX_RUN or (are_many and not count)
             if (run.watched and not ends) or run.close():
                 still_open.append(run)
         self._open = still_open

@@ -56,6 +56,10 @@ class Producer(LoopDriver):
         return [self.state.take_next()[1] for _ in range(self.state.queue.count())]
 
 
+def _x(producer: Producer) -> Any:
+    return producer.state.chain_states["x"]
+
+
 class Box(list[Any]):
     """A list of args that calls something in the middle of the next `append`."""
 
@@ -232,6 +236,21 @@ def test_the_open_runs_of_threads_that_have_ended_are_closed() -> None:
     assert len(producer.loop._open) <= MAX_QUIET + 1
     assert producer.run in producer.loop._open  # of a thread that goes on
     assert [args for args in producer.queued() if args is not None] == list(range(4 * MAX_QUIET))
+
+
+def test_of_many_open_runs_those_in_use_stay_open() -> None:
+    producer = Producer()
+    runs = [OpenRun(producer.queue, "x", number, _x(producer), None) for number in range(100)]
+    for run in runs:
+        run.args.append(0)
+        producer.loop.hand_over(run)
+    producer.loop.run_once()
+    for run in runs[::2]:
+        run.args.append(1)
+    late = OpenRun(producer.queue, "x", "late", _x(producer), None)
+    producer.loop.hand_over(late)
+    producer.loop.run_once()
+    assert producer.loop._open == [*runs[::2], late]
 
 
 def test_a_finalizer_in_the_middle_of_a_hold_waits_for_no_progress() -> None:

@@ -550,7 +550,7 @@ class DispatchLoop:
                 at += 1
                 if type(submission) is OpenRun:
                     self._open.append(submission)
-                    limit = self._take_from_runs(limit)
+                    limit -= self.state.accept_run(submission, limit)
                 elif type(submission) is ManyScheduled:
                     self.state.accept_many(submission, CHUNKS)
                     if submission.chunks:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import threading
 import weakref
 from queue import SimpleQueue
 from typing import Any
@@ -230,6 +232,46 @@ def test_if_there_is_no_room_for_all_none_is_queued() -> None:
         gate.open()
         assert dispatcher.drain(DEADLINE)
         assert balance(dispatcher) == (61, 61, 0)
+
+
+class Counted(SimpleQueue[Any]):
+    """A queue that reports the third submission from now on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 0
+        self.third = threading.Event()
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - as the original
+        super().put(item, block, timeout)
+        self.left -= 1
+        if not self.left:
+            self.third.set()
+
+
+def test_a_dispatcher_that_is_behind_makes_no_room_for_more_of_them() -> None:
+    gate, limit, ahead = Gate(), 2000, [1]
+    dispatcher = Dispatcher([Fake({"x": None, "held": gate})], queue_limit=limit)
+    loop = dispatcher._engine.loop
+    loop.outside = outside = Counted()
+
+    def produce() -> None:
+        with contextlib.suppress(QueueFullError):
+            while True:
+                dispatcher.queue.schedule_many("x", range(900))
+                ahead.append(900)
+
+    with dispatcher:
+        dispatcher.queue.schedule("held")
+        gate.await_entered()
+        thread = threading.Thread(target=produce)
+        with loop._lock:  # it holds the state for long
+            outside.left = 3
+            thread.start()
+            assert outside.third.wait(DEADLINE)
+        thread.join(DEADLINE)
+        assert sum(ahead) <= limit
+        gate.open()
 
 
 def test_a_producer_that_waits_for_room_queues_them_in_parts() -> None:

@@ -283,6 +283,9 @@ class LiveQueue:
                 self._make_room(event, producer, limit, len(part))
             many.chunks += _chunks(part, None)
             self._hand_over(many)
+            if limit is not None:
+                # `_make_room` trusts that only few events are on their way.
+                self._loop.ask(lambda _: None)
         return many
 
     def _many(

@@ -27,6 +27,7 @@ from zenactors.actors.dispatcher import Dispatcher
 LATER = 3600.0  # seconds
 MOST_FAILURES = 3  # of one call; each may cost the patience of a check
 HELD = 1100  # events: more than the largest window
+IN_A_ROW = 4  # events: the second opens a run
 MOMENT = 0.001  # seconds
 STOP_TIMEOUT = 2.0  # seconds
 
@@ -43,7 +44,7 @@ class Target:
 
     def __post_init__(self) -> None:
         held = Fake({"held": lambda *_: self.gate()}, name="held")
-        work = Fake({"x": None}, name="work")
+        work = Fake({"x": None, "row": _schedule_row}, name="work")
         self.dispatcher = Dispatcher([held, work, Beacon()], stop_timeout=STOP_TIMEOUT)
         self.dispatcher.start()
 
@@ -60,6 +61,11 @@ class Target:
             self.gate.open()
 
 
+def _schedule_row(daemon: Any, _args: Any) -> None:
+    for number in range(IN_A_ROW):
+        daemon.queue.schedule("x", number)
+
+
 def _cancel(dispatcher: Dispatcher) -> Attack:
     return dispatcher.queue.schedule_after(LATER, "x").cancel
 
@@ -68,9 +74,21 @@ def _cancel_the_queued(dispatcher: Dispatcher) -> Attack:
     return dispatcher.queue.schedule("held").cancel
 
 
+def _schedule_in_a_row(dispatcher: Dispatcher) -> Attack:
+    """Append to an open run: the dispatcher, which has been woken, waits for the state."""
+
+    def attack() -> None:
+        with dispatcher._engine.loop._lock:
+            for number in range(IN_A_ROW):
+                dispatcher.queue.schedule("x", number)
+
+    return attack
+
+
 # What is called, and before it what it needs. The calls of `HELD_UP` find events that wait.
 CALLS: dict[str, Callable[[Dispatcher], Attack]] = {
     "schedule": lambda d: lambda: d.queue.schedule("x", 1),
+    "schedule_in_a_row": _schedule_in_a_row,
     "schedule_many": lambda d: lambda: d.queue.schedule_many("x", (1, 2)),
     "schedule_next": lambda d: lambda: d.queue.schedule_next("x", 1),
     "schedule_after": lambda d: lambda: d.queue.schedule_after(LATER, "x", 1),
@@ -190,6 +208,7 @@ def _strike_once(whose: str, at: int, broken: list[str]) -> str:
 
 def _work_and_stop(dispatcher: Dispatcher, striker: Striker) -> None:
     def work() -> None:
+        dispatcher.queue.schedule("row")
         for position in ("schedule", "schedule_next", "schedule_priority"):
             getattr(dispatcher.queue, position)("x", 1)
         dispatcher.queue.schedule_after(10 * MOMENT, "x", 1)  # the dispatcher's thread is woken

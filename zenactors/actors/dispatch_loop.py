@@ -24,7 +24,9 @@ Invariants:
 - A thread outside may append events to an open run that it has handed over. A holder that takes
   submissions from outside looks at the open runs after it has removed those from their queue, and
   takes what it finds in the runs in first: a producer leaves its run before it submits anything
-  that comes behind. No thread sleeps, and no run is dropped, before it was closed: see `OpenRun`.
+  that comes behind. It leaves its run once more afterwards, because a signal handler or a finalizer
+  may have opened one before the submission was made. No thread sleeps, and no run is dropped,
+  before it was closed: see `OpenRun`.
 - While the dispatcher's thread runs anything of a user's, it is not parked: another holder takes
   what comes from outside, at the latest a helper of a thread that waits for an answer.
 - The args of an event are let go of by the thread of the component that handled it last, or by the

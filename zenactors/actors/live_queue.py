@@ -170,12 +170,12 @@ class LiveQueue:
     def _send(self, event: Any, args: Any, chain_state: ChainState) -> Scheduled:
         """Hand an event over, and open a run for the next ones if it is one of many."""
         producers, loop = self._producers, self._loop
-        self._leave_run()
         # A lone event starts at once. If the dispatcher's thread has something to do already, what
         # follows is for it to find.
         if producers.last is event and not self._is_global and loop.wants_open_run():
             run, sent = _opened(OpenRun(self, event, producers.current, chain_state, None), args)
             run.box = None  # it is for nobody to append to before it is handed over
+            self._leave_run()
             producers.run = run
             loop.hand_over(run)
             run.box = run.args
@@ -206,7 +206,8 @@ class LiveQueue:
         """Hand over what comes behind the open run of the calling thread."""
         self._leave_run()
         self._loop.hand_over(submission)
-        self._leave_run()  # what interrupts this may have opened one: that is before it
+        if self._producers.run is not NO_RUN:
+            self._leave_run()  # something has interrupted this: its run is before the submission
 
     def _leave_run(self) -> None:
         """Append no more to the open run of the calling thread: something else comes behind it."""
@@ -244,7 +245,8 @@ class LiveQueue:
                 `queue_full="block"` they are queued in parts, as there is room.
             UnknownEventError, NotRunningError, RuntimeError, TypeError: As for `schedule`.
 
-        Thread: any. Blocks only a thread outside, and only with `queue_full="block"`.
+        Thread: any. Blocks only a thread outside, and only if a limit is set: until they are taken
+        in, which is soon; with `queue_full="block"` until there was room for all.
         """
         items = list(args)
         chain_state = self._chain_states.get(event)

@@ -238,6 +238,19 @@ def test_the_open_runs_of_threads_that_have_ended_are_closed() -> None:
     assert [args for args in producer.queued() if args is not None] == list(range(4 * MAX_QUIET))
 
 
+def test_a_handle_does_not_keep_the_runs_of_events_that_were_taken() -> None:
+    producer = Producer()
+    run = producer.open_run()
+    started = producer.queue.schedule("x", 2)
+    for number in range(3, 20):
+        producer.queued()
+        producer.queue.schedule("x", number)
+    producer.loop.run_once()
+    assert len(run.places) == 1
+    assert not producer.state.cancel(started)
+    assert producer.queued() == [19]
+
+
 def test_of_many_open_runs_those_in_use_stay_open() -> None:
     producer = Producer()
     runs = [OpenRun(producer.queue, "x", number, _x(producer), None) for number in range(100)]

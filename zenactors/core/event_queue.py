@@ -180,7 +180,10 @@ class EventQueueManager:
         args[begin : begin + count] = [None] * count
         producer_queue = self._producer_queue(("next", open_run.producer), self.ready)
         run = self._room_for(producer_queue, open_run.event, open_run.chain_state, count)
-        open_run.places.append((run, run.taken + len(run.args), begin, count))
+        places = open_run.places
+        if places and (last := places[-1])[0].taken >= last[1] + last[3]:
+            places.clear()  # all of these were taken: a handle need not keep their runs
+        places.append((run, run.taken + len(run.args), begin, count))
         run.args += items
         cancelled = 0
         if open_run.withdrawn:

@@ -171,7 +171,7 @@ class OpenRun:
     def close(self) -> bool:
         """Look no more, and return True if there is something to take in nevertheless."""
         self.watched = False
-        return bool(self.args[self.taken :])  # uses the list's lock, which `len` does not
+        return len(self.args.copy()) > self.taken  # a copy uses the list's lock, `len` does not
 
 
 NO_RUN = OpenRun(None, object(), None, None, None)

@@ -28,7 +28,7 @@ from zenactors.core.chain import build_chains
 from zenactors.core.clock import VirtualClock
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.control_events import PATIENCE
-from zenactors.core.dispatch_state import DispatchState
+from zenactors.core.dispatch_state import MAX_SERVED, DispatchState
 from zenactors.core.event_queue import MAX_PROMOTED, MAX_RUN
 from zenactors.core.events import EVENT_SIGNAL_USR1
 from zenactors.core.messages import Batch, QueuePosition, Scheduled, ScheduledEvents
@@ -205,6 +205,27 @@ def test_a_thread_with_work_of_its_own_leaves_the_rest_to_the_dispatchers_thread
     driver.loop.submit(driver.event())
     assert driver.state.queue.count() == MAX_ROUNDS * MAX_TAKEN
     assert driver.loop.outside.get_nowait() is None  # the wake-up
+
+
+def test_what_a_hold_has_left_to_start_is_started_by_the_next_ones() -> None:
+    driver = LoopDriver()
+    count = 3 * MAX_SERVED
+    for chain_state in driver.state.chain_states.values():
+        chain_state.window = count
+    for number in range(count):
+        driver.state.accept(Scheduled(driver.state, QueuePosition.BACK, "xy"[number % 2], number))
+    driver.loop.submit(driver.event("last"))
+    started = [number for batch in driver.delivered() for number in batch.items]
+    assert sorted(started, key=str) == sorted([*range(count), "last"], key=str)
+    assert not driver.state.unfinished
+
+
+def test_the_dispatchers_thread_does_not_sleep_while_there_is_something_to_start() -> None:
+    driver = LoopDriver()
+    driver.state.unfinished = True
+    assert driver.loop.prepare_sleep() == 0.0
+    driver.loop.run_once()
+    assert driver.loop.prepare_sleep() is None
 
 
 def test_a_look_at_the_clock_moves_a_bounded_number_of_due_events() -> None:

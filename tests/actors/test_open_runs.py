@@ -11,7 +11,7 @@ import pytest
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads
 from tests.actors.test_holds import LoopDriver
-from zenactors.actors.dispatch_loop import MAX_OPENED, MAX_QUIET, MAX_TAKEN
+from zenactors.actors.dispatch_loop import MAX_OPENED, MAX_QUIET, MAX_TAKEN, RUN_SHARE
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.live_queue import LiveQueue
 from zenactors.actors.runtime import Runtime
@@ -204,14 +204,14 @@ def test_a_hold_takes_in_a_bounded_number_of_open_runs_events() -> None:
         producer.loop.run_once()
         seen.append(producer.state.queue.count() - before)
     assert sum(seen) == count
-    assert max(seen) <= MAX_TAKEN
+    assert max(seen) <= MAX_TAKEN * RUN_SHARE
     assert producer.queued() == list(range(count))
 
 
 def test_a_question_waits_for_what_its_producer_appended_before() -> None:
     producer = Producer()
     producer.open_run()
-    for number in range(2 * MAX_TAKEN):
+    for number in range(2 * MAX_TAKEN * RUN_SHARE):
         producer.queue.schedule("x", number)
     answers: list[int] = []
 
@@ -222,7 +222,7 @@ def test_a_question_waits_for_what_its_producer_appended_before() -> None:
     watch = producer.loop.watch(look, lambda: None)
     while producer.loop.has_submissions():
         producer.loop.run_once()
-    assert answers[0] == 2 * MAX_TAKEN + 2
+    assert answers[0] == 2 * MAX_TAKEN * RUN_SHARE + 2
     assert not watch.met
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, await_fact, in_threads
 from tests.actors.test_holds import LoopDriver
-from zenactors.actors.dispatch_loop import CHUNKS, MAX_OPENED
+from zenactors.actors.dispatch_loop import MAX_OPENED, MAX_TAKEN
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.core.event_queue import MAX_RUN
 from zenactors.core.messages import ManyScheduled, ScheduledEvents
@@ -318,29 +318,29 @@ def test_after_the_stop_they_are_refused() -> None:
 
 def test_a_hold_takes_in_a_bounded_part_and_what_comes_behind_comes_behind() -> None:
     driver = LoopDriver(open_=False)
-    many = many_of(driver, *([number] for number in range(CHUNKS + 5)))
+    many = many_of(driver, *([number] for number in range(MAX_TAKEN + 5)))
     driver.loop.outside.put(many)
     driver.loop.outside.put(driver.event("behind"))
     driver.loop.run_once()
     assert driver.loop.has_submissions()
-    assert driver.state.queue.count() < CHUNKS + 6
+    assert driver.state.queue.count() < MAX_TAKEN + 6
     while driver.loop.has_submissions():
         driver.loop.run_once()
-    taken = [driver.state.take_next()[1] for _ in range(CHUNKS + 6)]
-    assert taken == [*range(CHUNKS + 5), "behind"]
+    taken = [driver.state.take_next()[1] for _ in range(MAX_TAKEN + 6)]
+    assert taken == [*range(MAX_TAKEN + 5), "behind"]
 
 
 def test_so_does_a_hold_that_takes_them_from_a_callback() -> None:
     driver = LoopDriver(open_=False)
-    many = many_of(driver, *([number] for number in range(3 * CHUNKS)))
+    many = many_of(driver, *([number] for number in range(3 * MAX_TAKEN)))
     holds = []
     driver.loop._inbox.append(ScheduledEvents([driver.event("first"), many]))
     while driver.loop._inbox:
         before = driver.state.queue.count()
         driver.loop._run(outside=False)
         holds.append(driver.state.queue.count() - before)
-    assert max(holds) <= CHUNKS + 2
-    assert sum(holds) == 3 * CHUNKS + 1
+    assert max(holds) <= MAX_TAKEN + 2
+    assert sum(holds) == 3 * MAX_TAKEN + 1
 
 
 def test_the_rest_of_a_row_is_kept_if_an_event_of_it_raises() -> None:

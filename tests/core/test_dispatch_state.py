@@ -15,7 +15,7 @@ from zenactors.core.chain import build_chains
 from zenactors.core.chain_state import FAST_WINDOW, MAX_WINDOW, MIN_WINDOW, SLOW_WINDOW
 from zenactors.core.clock import VirtualClock
 from zenactors.core.dead_letters import DeadLetter
-from zenactors.core.dispatch_state import DispatchState, Ordering
+from zenactors.core.dispatch_state import MAX_SERVED, DispatchState, Ordering
 from zenactors.core.event_queue import MAX_PRIORITY_STREAK
 from zenactors.core.messages import Batch, QueuePosition, Scheduled
 from zenactors.core.phase import Lifecycle, Phase
@@ -298,6 +298,25 @@ def test_an_arriving_event_starts_behind_what_is_ready() -> None:
     assert [len(items) for _, items in driver.started()] == [15]
     assert arrive("y", 3) == [("y", [3])]  # only producers whose next event is an x are held back
     assert arrive("y", 4, "p") == []
+
+
+def test_a_call_of_admit_serves_a_bounded_number_of_runs() -> None:
+    side = DispatchDriver(x=[0], y=[1])
+    count = 2 * MAX_SERVED + 10
+    for chain_state in side.state.chain_states.values():
+        chain_state.window = count
+    for number in range(count):  # each is a run of its own
+        side.add("xy"[number % 2], number)
+    started: list[list[Any]] = []
+    sizes = []
+    while not sizes or side.state.unfinished:
+        before = side.state.in_flight()
+        started += [batch.items for batch in side.admit()]
+        sizes.append(side.state.in_flight() - before)
+    assert sizes == [MAX_SERVED, MAX_SERVED, 10]
+    for first in (0, 1):
+        own = [number for items in started for number in items if number % 2 == first]
+        assert own == list(range(first, count, 2))
 
 
 def test_lone_events_fill_the_window_like_others() -> None:

@@ -31,10 +31,11 @@ Invariants:
   what comes from outside, at the latest a helper of a thread that waits for an answer.
 - The args of an event are let go of by the thread of the component that handled it last, or by the
   thread that cancels it. The rest (cancelled timers, questions) is let go of after the hold.
-- A hold takes in a bounded number of events, whatever producers do. Nothing of a user's runs, is
-  logged or is let go of during a hold, except what the garbage collector may run in any thread. A
-  thread that holds the state already never tries to acquire it again: what such a finalizer
-  submits is taken in later, and its questions are answered at once.
+- A hold takes in a bounded number of events and serves a bounded number of runs, whatever producers
+  do: about a millisecond's work, after which a priority event has its turn.
+- Nothing of a user's runs, is logged or is let go of during a hold, except what the garbage
+  collector may run in any thread. A thread that holds the state already never tries to acquire it
+  again: what such a finalizer submits is taken in later, and its questions are answered at once.
 
 Atomic operations relied on: `deque.append/popleft`, `RLock.acquire/release`, `SimpleQueue.put/get`,
 `list.append`, a list's slice and the assignment to one, and one attribute's load or store.
@@ -77,10 +78,9 @@ if TYPE_CHECKING:
 
 WALL_CLOCK_CHECK = 1.0  # seconds: the longest sleep while an event waits for a wall clock time
 TIMER_TOLERANCE = 0.001  # seconds: a difference that does not justify a wake-up
-MAX_TAKEN = 1024  # events that one hold takes in, and as many priority events
-MIN_OUTSIDE = 128  # submissions from outside that a hold takes in whatever the actors submit
-CHUNK_COST = 8  # a chunk of events that were scheduled at once takes about as long as 8 events
-CHUNKS = MAX_TAKEN // CHUNK_COST  # of one submission from outside that a hold takes in
+MAX_TAKEN = 128  # events that one hold takes in, and as many priority events
+MIN_OUTSIDE = 32  # submissions from outside that a hold takes in whatever the actors submit
+RUN_SHARE = 8  # events of an open run take about as long to take in as one by itself, or a chunk
 MAX_ROUNDS = 4  # holds in a row of one component's thread, which has its own work to do
 MAX_BACKLOG = 2048  # a thread outside waits while the dispatcher's thread is this far behind
 MAX_OPENED = 8  # submissions that wait while a thread outside may open a run
@@ -338,7 +338,7 @@ class DispatchLoop:
         if self.holds():
             return  # a finalizer has submitted something in the middle of a hold
         rounds = 0
-        while self._inbox:
+        while self._inbox or self.state.unfinished:
             if rounds == MAX_ROUNDS:
                 self.wake()
                 break
@@ -506,11 +506,11 @@ class DispatchLoop:
             child = children[at]
             behind = at + 1
             if type(child) is OpenRun:
-                limit -= state.accept_run(child, limit) - 1
+                limit -= self._accept_run(child, limit) - 1
                 if child.has_more():
                     break
             elif type(child) is ManyScheduled:
-                limit -= CHUNK_COST * state.accept_many(child, limit // CHUNK_COST + 1)
+                limit -= state.accept_many(child, limit) - 1
                 if child.chunks:
                     break
             else:
@@ -521,6 +521,10 @@ class DispatchLoop:
             return max(0, limit)
         del children[:at]
         return -1
+
+    def _accept_run(self, run: OpenRun, limit: int) -> int:
+        """Accept events of an open run, up to a limit. Return how much of that it took."""
+        return -(-self.state.accept_run(run, limit * RUN_SHARE) // RUN_SHARE)
 
     def _take_from_outside(self, limit: int) -> Scheduled | None:
         """Take in what other threads have submitted.
@@ -552,9 +556,9 @@ class DispatchLoop:
                 at += 1
                 if type(submission) is OpenRun:
                     self._open.append(submission)
-                    limit -= self.state.accept_run(submission, limit)
+                    limit -= self._accept_run(submission, limit)
                 elif type(submission) is ManyScheduled:
-                    self.state.accept_many(submission, CHUNKS)
+                    limit -= self.state.accept_many(submission, limit)
                     if submission.chunks:
                         at -= 1
                         break
@@ -571,13 +575,13 @@ class DispatchLoop:
         Returns:
             How many more events this hold may take in; 0 if there may be more in the runs.
         """
-        state, still_open = self.state, []
+        still_open = []
         # The producers of some may have ended.
         are_many = len(self._open) > MAX_QUIET
         for run in self._open:
-            count = state.accept_run(run, limit) if limit > 0 else 0
-            limit -= count
-            ends = run.is_over or run.taken >= MAX_RUN or (are_many and not count)
+            taken = self._accept_run(run, limit) if limit > 0 else 0
+            limit -= taken
+            ends = run.is_over or run.taken >= MAX_RUN or (are_many and not taken)
             if (run.watched and not ends) or run.close():
                 still_open.append(run)
         self._open = still_open
@@ -652,7 +656,7 @@ class DispatchLoop:
 
     def has_submissions(self) -> bool:
         """Return True if there is anything to take in. A hint. Thread: any."""
-        return bool(self._inbox) or self._has_come()
+        return bool(self._inbox) or self.state.unfinished or self._has_come()
 
     def _has_come(self) -> bool:
         if self._arrived is not None or self._rest or not self.outside.empty():

@@ -44,6 +44,8 @@ from zenactors.core.producer_queue import EventRun, ProducerQueue
 from zenactors.core.tokens import OpenTokens, TokenOutcome, Tracked
 from zenactors.errors import UnknownEventError
 
+MAX_SERVED = 256  # runs of events that one call of `admit` serves
+
 Ordering = Literal["global", "component", "event"]
 ORDERINGS: tuple[Ordering, ...] = ("global", "component", "event")
 
@@ -62,6 +64,7 @@ class DispatchState:
             maintenance events keep an idle daemon running.
 
     Attributes:
+        unfinished: True: `admit` has done its share and left some that may start. Call it again.
         tokens: The tokens that have not ended.
         taps: Where chains pass best-effort components.
         copies: The batches for these, with their components. The holder delivers them in this order
@@ -107,6 +110,7 @@ class DispatchState:
         self._tickets: dict[Order, int] = {}
         self._held: dict[ProducerQueue, tuple[ChainState, deque[ProducerQueue]]] = {}
         self._sources = 0
+        self.unfinished = False
         self.tokens = OpenTokens()
         self.taps: list[Tap] = []
         self.copies: deque[tuple[int, Batch]] = deque()
@@ -320,6 +324,7 @@ class DispatchState:
             UnknownEventError: If the next event has no chain.
         """
         queue, lifecycle = self.queue, self.lifecycle
+        self.unfinished = False
         if lifecycle.halted or not lifecycle.opened:
             if arriving is not None:
                 self.accept(arriving)
@@ -415,8 +420,14 @@ class DispatchState:
                     break
                 batches.append(self._start_control(self._chain_of(scheduled), scheduled.args))
             # Serving one producer may release another, even one with a due event.
-            while producer_queues := queue.due or queue.ready:
+            for _ in range(MAX_SERVED):
+                producer_queues = queue.due or queue.ready
+                if not producer_queues:
+                    break
                 self._serve(producer_queues, batches, latest)
+            else:
+                self.unfinished = True
+                return
             if not queue.has_priority():
                 return
 

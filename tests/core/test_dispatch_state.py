@@ -308,7 +308,7 @@ def test_a_call_of_admit_serves_a_bounded_number_of_runs() -> None:
     for number in range(count):  # each is a run of its own
         side.add("xy"[number % 2], number)
     started: list[list[Any]] = []
-    sizes = []
+    sizes: list[int] = []
     while not sizes or side.state.unfinished:
         before = side.state.in_flight()
         started += [batch.items for batch in side.admit()]

@@ -194,8 +194,17 @@ RENAMED_INTO_A_SYNCED_DIRECTORY = [
 ]
 
 
+RENAMED_AND_SYNCED = [
+    ("append", "/a/1", b""),
+    ("replace", "/b/1"),
+    ("rename", "/a/1", "/a/2"),
+    ("sync", "/a/2"),
+]
+
+
 @settings(max_examples=300, deadline=None)
 @given(steps=st.lists(STEPS, max_size=9), seed=st.integers(0, 1000))
+@example(steps=RENAMED_AND_SYNCED, seed=0)
 @example(steps=RENAMED_INTO_A_SYNCED_DIRECTORY, seed=0)
 def test_after_a_power_failure_the_files_are_what_the_rules_allow(steps, seed):
     both = done(steps)

@@ -208,7 +208,8 @@ class Tree:
         nodes = {node for node in names.values() if node is not None}
         before = {(directory, name): directory.entries.get(name) for directory, name in names}
         # A renamed directory has a new name for the one above it, too.
-        self._unsynced.append((before, directories.union(node for node in nodes if node.links)))
+        renamed = {node for node in nodes if node.links and node.is_a(S_IFDIR)}
+        self._unsynced.append((before, directories | renamed))
         for (directory, name), node in names.items():
             directory.put(name, node)
         self._globs.clear()

@@ -13,14 +13,9 @@ import pytest
 from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads
 from tests.attack.checks import within
 from tests.policies import OTHER
-from zenactors.actors.dispatch_loop import (
-    MAX_BACKLOG,
-    MAX_OPENED,
-    MAX_ROUNDS,
-    MAX_TAKEN,
-    DispatchLoop,
-)
+from zenactors.actors.dispatch_loop import MAX_BACKLOG, MAX_OPENED, MAX_ROUNDS, DispatchLoop
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.actors.intake import MAX_TAKEN
 from zenactors.actors.mailbox import Mailbox
 from zenactors.actors.questions import Question
 from zenactors.actors.runtime import Runtime

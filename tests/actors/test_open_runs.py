@@ -11,8 +11,9 @@ import pytest
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, in_threads
 from tests.actors.test_holds import LoopDriver
-from zenactors.actors.dispatch_loop import MAX_OPENED, MAX_QUIET, MAX_TAKEN, RUN_SHARE
+from zenactors.actors.dispatch_loop import MAX_OPENED
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.actors.intake import MAX_QUIET, MAX_TAKEN, RUN_SHARE
 from zenactors.actors.live_queue import LiveQueue
 from zenactors.actors.runtime import Runtime
 from zenactors.core.dispatch_state import DispatchState

@@ -13,8 +13,9 @@ import pytest
 
 from tests.actors.fakes import DEADLINE, Fake, Gate, await_fact, in_threads
 from tests.actors.test_holds import LoopDriver
-from zenactors.actors.dispatch_loop import MAX_OPENED, MAX_TAKEN
+from zenactors.actors.dispatch_loop import MAX_OPENED
 from zenactors.actors.dispatcher import Dispatcher
+from zenactors.actors.intake import MAX_TAKEN
 from zenactors.core.event_queue import MAX_RUN
 from zenactors.core.messages import ManyScheduled, ScheduledEvents
 from zenactors.core.tokens import TokenOutcome

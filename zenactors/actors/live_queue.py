@@ -175,7 +175,7 @@ class LiveQueue:
         # follows is for it to find.
         if producers.last is event and not self._is_global and loop.wants_open_run():
             run, sent = _opened(OpenRun(self, event, producers.current, chain_state, None), args)
-            run.box = None  # it is for nobody to append to before it is handed over
+            run.box = None  # nothing is appended before it is handed over
             self._leave_run()
             producers.run = run
             loop.hand_over(run)

@@ -468,7 +468,7 @@ class EventQueueManager:
     def _room_for(
         self, producer_queue: ProducerQueue, event: Any, chain_state: Any, count: int
     ) -> EventRun:
-        """Return the run to which so many of the producer's next events belong, all together."""
+        """Return the run that takes the producer's next `count` events of this name."""
         run = self._last_run(producer_queue, event, chain_state)
         if run.args and len(run.args) + count > MAX_RUN:
             run = EventRun(producer_queue, event, chain_state)

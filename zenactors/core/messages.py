@@ -110,11 +110,10 @@ class Scheduled:
 class OpenRun:
     """Events that a producer schedules one after the other by one name, while it does so.
 
-    Its thread appends their args, and nothing else is kept of each. Whoever holds the state takes
-    in what has been appended. It does not look for more once it has set `watched` to False and
-    looked a last time; a thread that sees that after it has appended something hands the run over
-    once more. So each of the two sees what the other has done: both have used the list in between,
-    whose own lock orders them without the interpreter's.
+    The producer's thread appends their args, and nothing else is kept. A holder of the state takes
+    in what was appended. To stop, it sets `watched` to False and looks a last time; a producer that
+    sees this after an append hands the run over once more. Each of the two sees what the other has
+    done, because both use the list in between: its lock orders them, without the interpreter's.
 
     Attributes:
         owner: The queue that can cancel the events.
@@ -125,7 +124,7 @@ class OpenRun:
         args: Their args; None in place of those that were taken in.
         box: The same list, for the producer. None while its thread appends: what interrupts it
             there, and schedules something itself, cannot take the number of its event.
-        watched: True while whoever holds the state looks for more.
+        watched: True while the holders of the state look for more.
         is_over: True: the producer appends no more, unless it was interrupted while it did.
         taken: How many were taken in.
         withdrawn: How many were cancelled before they were taken in, and are still to be taken in.

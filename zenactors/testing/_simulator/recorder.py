@@ -104,7 +104,7 @@ class Recorder:
         """Note those of the first `end` events of an open run that were not noted before.
 
         Returns:
-            What stands in the trace for each that was noted.
+            The stand-ins of all that were noted so far.
         """
         _, noted = self._noted.setdefault(id(run), (run, []))
         for args in run.args[len(noted) : end]:

@@ -119,8 +119,8 @@ class LiveQueue:
             RuntimeError: `on_done` is given by another thread than a component's.
             TypeError: `on_done` cannot be called.
 
-        Thread: any. Blocks only a thread outside: with `queue_full="block"`, and for a moment (0.1 s
-        at most) while the dispatcher is thousands of events behind.
+        Thread: any. Blocks only a thread outside: with `queue_full="block"`, and for up to 0.1 s
+        while the dispatcher is thousands of events behind.
         """
         # The shortest path: each step adds to the cost of a flood. Identity, not equality: 1 and
         # True have one chain, but come out as they went in.

@@ -158,7 +158,8 @@ class LiveQueue:
             token = self._token_for(runner, on_done, chain_state, position)
         elif (children := runner.children) and children[-1].event is event:
             producer = None if self._is_global else runner.name
-            run, sent = _opened(OpenRun(self, event, producer, chain_state, runner), args)
+            run = OpenRun(self, event, producer, chain_state, runner)
+            sent = _append_first(run, args)
             runner.children.append(run)  # not `children`: a finalizer may have submitted these
             self._producers.run = run
             return sent
@@ -174,7 +175,8 @@ class LiveQueue:
         # A lone event starts at once. If the dispatcher's thread has something to do already, what
         # follows is for it to find.
         if producers.last is event and not self._is_global and loop.wants_open_run():
-            run, sent = _opened(OpenRun(self, event, producers.current, chain_state, None), args)
+            run = OpenRun(self, event, producers.current, chain_state, None)
+            sent = _append_first(run, args)
             run.box = None  # nothing is appended before it is handed over
             self._leave_run()
             producers.run = run
@@ -567,12 +569,12 @@ class LiveQueue:
             raise NotRunningError(f"Event {event!r} was not scheduled: the dispatcher has stopped.")
 
 
-def _opened(run: OpenRun, args: Any) -> tuple[OpenRun, Sent]:
-    """Return an open run with its first event, and the handle of that."""
+def _append_first(run: OpenRun, args: Any) -> Sent:
+    """Append the first event to an open run, and return its handle."""
     run.args.append(args)
     sent = _new(Sent)
     sent.run, sent.number, sent.args = run, 0, args
-    return run, sent
+    return sent
 
 
 def _size(child: Any) -> int:

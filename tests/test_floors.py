@@ -257,7 +257,7 @@ def test_modules_import_only_from_floors_below() -> None:
     [
         ("core__chain", "from zenactors.process.signals import catch"),
         ("process__signals", "from zenactors.core.clock import Clock"),
-        ("process__signals", "import zenactors.components.writers"),
+        ("process__signals", "import zenactors.components.sinks.writers"),
         ("components__writers", "from zenactors.core.dispatch_state import Dispatch"),
         ("components__writers", "from zenactors.process import signals"),
         ("components__writers", "from zenactors.actors.dispatcher import Dispatcher"),

@@ -13,17 +13,17 @@ from zenactors._lazy import lazy_names
 if TYPE_CHECKING:
     from zenactors.components._files import SYSTEM_FILES as SYSTEM_FILES
     from zenactors.components._files import Files as Files
-    from zenactors.components.access_log import AccessLogParser as AccessLogParser
-    from zenactors.components.json_parser import JsonParser as JsonParser
-    from zenactors.components.logfmt import LogfmtParser as LogfmtParser
     from zenactors.components.output_checkpoint import OutputCheckpoint as OutputCheckpoint
-    from zenactors.components.regex_parser import RegexParser as RegexParser
-    from zenactors.components.statistics import Statistics as Statistics
-    from zenactors.components.syslog import SyslogParser as SyslogParser
+    from zenactors.components.parsers.access_log import AccessLogParser as AccessLogParser
+    from zenactors.components.parsers.json_parser import JsonParser as JsonParser
+    from zenactors.components.parsers.logfmt import LogfmtParser as LogfmtParser
+    from zenactors.components.parsers.regex_parser import RegexParser as RegexParser
+    from zenactors.components.parsers.syslog import SyslogParser as SyslogParser
+    from zenactors.components.sinks.writers import JsonLinesWriter as JsonLinesWriter
+    from zenactors.components.sinks.writers import RawWriter as RawWriter
+    from zenactors.components.steps.statistics import Statistics as Statistics
     from zenactors.components.tail import FileTailer as FileTailer
     from zenactors.components.tail import Lines as Lines
-    from zenactors.components.writers import JsonLinesWriter as JsonLinesWriter
-    from zenactors.components.writers import RawWriter as RawWriter
 
     __all__: list[str]
 else:
@@ -31,14 +31,14 @@ else:
         __name__,
         {
             "_files": "SYSTEM_FILES Files",
-            "access_log": "AccessLogParser",
-            "json_parser": "JsonParser",
-            "logfmt": "LogfmtParser",
-            "regex_parser": "RegexParser",
+            "parsers.access_log": "AccessLogParser",
+            "parsers.json_parser": "JsonParser",
+            "parsers.logfmt": "LogfmtParser",
+            "parsers.regex_parser": "RegexParser",
             "output_checkpoint": "OutputCheckpoint",
-            "statistics": "Statistics",
-            "syslog": "SyslogParser",
+            "steps.statistics": "Statistics",
+            "parsers.syslog": "SyslogParser",
             "tail": "FileTailer Lines",
-            "writers": "JsonLinesWriter RawWriter",
+            "sinks.writers": "JsonLinesWriter RawWriter",
         },
     )

@@ -22,8 +22,8 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from zenactors.advice import reason
-from zenactors.components._output import read_output
 from zenactors.components._replace_file import sync, sync_directory
+from zenactors.components.sinks._output import read_output
 
 if TYPE_CHECKING:
     from loguru import Logger

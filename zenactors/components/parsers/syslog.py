@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from zenactors.components._parser import BEFORE, LineParser
+from zenactors.components.parsers.base import BEFORE, LineParser
 
 _FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron"),

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from zenactors.components._parser import BEFORE, LineParser
+from zenactors.components.parsers.base import BEFORE, LineParser
 
 # Possessive quantifiers (*+): a line that does not match is rejected in one pass, at any length.
 # They contain no group: with one, `re` raises a SystemError for some lines.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from zenactors.components._parser import LineParser
+from zenactors.components.parsers.base import LineParser
 
 
 class RegexParser(LineParser):

@@ -9,7 +9,7 @@ from typing import Any
 
 from zenactors.components._files import SYSTEM_FILES, Files, located
 from zenactors.components._options import check_name
-from zenactors.components._output import open_output
+from zenactors.components.sinks._output import open_output
 from zenactors.components.tail.lines import Lines
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, handles
 from zenactors.core.component import ZenDaemonComponent

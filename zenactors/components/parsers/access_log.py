@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from zenactors.components._parser import BEFORE, LineParser
+from zenactors.components.parsers.base import BEFORE, LineParser
 
 # Possessive quantifiers (*+): a line that does not match is rejected in one pass, at any length.
 _QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'

@@ -15,10 +15,10 @@ from typing import Any
 from zenactors.advice import reason
 from zenactors.components._files import SYSTEM_FILES, Files, located
 from zenactors.components._options import check_name, check_positive
-from zenactors.components._output import can_block, is_regular, open_output, repair_json_lines
-from zenactors.components._output_history import OutputHistory, is_kept_in
 from zenactors.components._replace_file import sync
 from zenactors.components.output_checkpoint import OutputCheckpoint
+from zenactors.components.sinks._output import can_block, is_regular, open_output, repair_json_lines
+from zenactors.components.sinks._output_history import OutputHistory, is_kept_in
 from zenactors.components.tail.lines import Lines
 from zenactors.core.callbacks import handles
 from zenactors.core.component import ZenDaemonComponent

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from zenactors.components._parser import BEFORE, LineParser
+from zenactors.components.parsers.base import BEFORE, LineParser
 
 _MAX_DEPTH = 100
 

@@ -1,0 +1,1 @@
+"""Parsers: lines in, records out."""

@@ -1,0 +1,1 @@
+"""Sinks: they bring records to their place, and say when they are there."""

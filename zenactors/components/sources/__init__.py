@@ -1,0 +1,1 @@
+"""Sources: they bring events into the daemon."""

@@ -1,0 +1,1 @@
+"""Steps between a source and its sinks."""

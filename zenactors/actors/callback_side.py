@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zenactors.actors.hang_guard import abandoned_names
 from zenactors.actors.token_holds import TokenHold
 from zenactors.core.accounting import Accounting, Counts
+from zenactors.core.callbacks import callback_name
 from zenactors.core.clock import to_seconds
 from zenactors.core.dead_letters import DeadLetter
 from zenactors.core.dispatch_state import DispatchState
@@ -273,19 +274,28 @@ class CallbackSide(DaemonNames):
         )
 
     def dead_letter(
-        self, event: Any, args: Any, cause: BaseException | str, *, position: Any = None
+        self,
+        event: Any,
+        args: Any,
+        cause: BaseException | str,
+        *,
+        position: Any = None,
+        callback: Any = None,
     ) -> DeadLetter:
         """Make an event a dead letter that this component gives up by itself.
 
-        For a source that must not hand on a record: it is counted, logged and kept as an event is
-        whose callback raises, and policies do not apply. The event need not have been scheduled,
-        and no failure of a component is counted.
+        For a source that must not hand on a record, and for a sink whose callback has returned
+        before it failed: the event is counted, logged and kept as one is whose callback raises, and
+        policies do not apply. It need not have been scheduled, and no failure of a component is
+        counted.
 
         Args:
             event: The event.
             args: Its args.
             cause: The reason: an exception, from which the traceback is taken, or a text.
             position: Where the source has read it.
+            callback: The calling component's, at which a replay begins, with these args. None: it
+                begins with the first callback of the event's chain.
 
         Returns:
             The letter as it is kept.
@@ -302,7 +312,8 @@ class CallbackSide(DaemonNames):
         if runner is None:
             letter = DeadLetter(event, args, "outside", "", cause, attempts=0, position=position)
         else:
-            letter = runner.letter(event, args, "", cause, 0, position)
+            name = "" if callback is None else callback_name(callback)
+            letter = runner.letter(event, args, name, cause, 0, position)
         return self._engine.event_given_up(letter)
 
     @property

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from zenactors.components.parsers.logfmt import LogfmtParser as LogfmtParser
     from zenactors.components.parsers.regex_parser import RegexParser as RegexParser
     from zenactors.components.parsers.syslog import SyslogParser as SyslogParser
+    from zenactors.components.sinks.base import BatchingSink as BatchingSink
     from zenactors.components.sinks.writers import JsonLinesWriter as JsonLinesWriter
     from zenactors.components.sinks.writers import RawWriter as RawWriter
+    from zenactors.components.sources.base import AcknowledgingSource as AcknowledgingSource
+    from zenactors.components.steps.base import RecordStep as RecordStep
     from zenactors.components.steps.statistics import Statistics as Statistics
     from zenactors.components.tail import FileTailer as FileTailer
     from zenactors.components.tail import Lines as Lines
@@ -36,6 +39,9 @@ else:
             "parsers.logfmt": "LogfmtParser",
             "parsers.regex_parser": "RegexParser",
             "output_checkpoint": "OutputCheckpoint",
+            "sinks.base": "BatchingSink",
+            "sources.base": "AcknowledgingSource",
+            "steps.base": "RecordStep",
             "steps.statistics": "Statistics",
             "parsers.syslog": "SyslogParser",
             "tail": "FileTailer Lines",

@@ -171,6 +171,11 @@ class Reactor(Protocol):
 class Hold(Protocol):
     """A hold on an event: it does not count as done until this was released. Thread: own."""
 
+    @property
+    def token(self) -> Any:
+        """The event's completion token; None if it has none, or if the hold has ended."""
+        ...
+
     def release(self) -> None:
         """Let the event count as done, unless something else fails it. Once; then no effect."""
         ...
@@ -370,7 +375,13 @@ class Daemon(Protocol):
         ...
 
     def dead_letter(
-        self, event: Event, args: Any, cause: BaseException | str, *, position: Any = None
+        self,
+        event: Event,
+        args: Any,
+        cause: BaseException | str,
+        *,
+        position: Any = None,
+        callback: Any = None,
     ) -> DeadLetter:
         """Make an event a dead letter that this component gives up by itself, and return it.
 
@@ -379,6 +390,7 @@ class Daemon(Protocol):
             args: Its args.
             cause: The reason: an exception or a text.
             position: Where the source has read it.
+            callback: This component's callback, at which a replay begins. None: at the first one.
         """
         ...
 

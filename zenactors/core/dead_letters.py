@@ -90,7 +90,7 @@ class DeadLetter:
         args: The args of the callback that failed.
         component: The component's name.
         callback: The callback's name; empty if the component has given the event up itself, with
-            `daemon.dead_letter()`.
+            `daemon.dead_letter()`, and named no callback.
         cause: The exception, without its frames.
         incarnation: How many objects the component had been, from 1.
         attempts: How often a callback was called for the event, in all deliveries.

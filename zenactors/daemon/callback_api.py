@@ -120,7 +120,13 @@ class CallbackApi:
         return self.dispatcher.replaying
 
     def dead_letter(
-        self, event: Any, args: Any, cause: BaseException | str, *, position: Any = None
+        self,
+        event: Any,
+        args: Any,
+        cause: BaseException | str,
+        *,
+        position: Any = None,
+        callback: Any = None,
     ) -> DeadLetter:
         """Make an event a dead letter that this component gives up by itself.
 
@@ -129,8 +135,9 @@ class CallbackApi:
             args: Its args.
             cause: The reason: an exception or a text.
             position: Where the source has read it.
+            callback: This component's callback, at which a replay begins. None: at the first one.
         """
-        return self.dispatcher.dead_letter(event, args, cause, position=position)
+        return self.dispatcher.dead_letter(event, args, cause, position=position, callback=callback)
 
     def accounting(self) -> Accounting:
         """Return the books: where each accepted event is, and what each component has done."""

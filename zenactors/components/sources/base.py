@@ -60,7 +60,7 @@ class AcknowledgingSource(ZenDaemonComponent):
 
     def get_state(self) -> dict[str, Any]:
         """Return the statistics, and what is handed over and not done."""
-        unfinished = {
+        unfinished: dict[str, Any] = {
             "unfinished": self._unfinished,
             "unfinished_bytes": self._unfinished_bytes,
             "full": self._is_full_now(),

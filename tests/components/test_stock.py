@@ -23,6 +23,7 @@ COMPONENTS = [
 REQUIRED: dict[str, dict[str, typing.Any]] = {
     "FileTailer": {"patterns": ["x"]},
     "RegexParser": {"pattern": "(?P<x>.)"},
+    "SqliteSink": {"path": "x"},
     "Statistics": {"by": ["x"]},
 }
 

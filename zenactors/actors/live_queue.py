@@ -26,7 +26,7 @@ from zenactors.core.messages import (
     Sent,
 )
 from zenactors.core.text import short_repr
-from zenactors.core.tokens import OnDone, ReplayToken, Token, Tracked
+from zenactors.core.tokens import OnDone, Origin, ReplayToken, Token, Tracked
 from zenactors.errors import NotRunningError, QueueFullError, UnknownEventError
 
 ON_DONE_ELSEWHERE = (
@@ -526,6 +526,8 @@ class LiveQueue:
             if on_done is not None:
                 raise RuntimeError(ON_DONE_ELSEWHERE)
             return None  # these belong to no event
+        if runner.token is not None and type(position) is not Origin:
+            runner.token.begets(chain_state.chain.event)
         if on_done is None:
             return runner.token
         if not callable(on_done):

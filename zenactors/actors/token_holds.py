@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from zenactors.core.batch_runner import BatchRunner
 from zenactors.core.messages import TokenChange
-from zenactors.core.tokens import Token, TokenOutcome
+from zenactors.core.tokens import Origin, Token, TokenOutcome
 
 
 class TokenHold:
@@ -32,6 +32,7 @@ class TokenHold:
         self._ident = ident
         self._thread = ident()
         self._token: Token | None = runner.token
+        self._origin = None if self._token is None else self._token.origin(runner.event)
         if self._token is not None:
             with runner.undisturbed():
                 runner.children.append(TokenChange(self._token, None))
@@ -49,6 +50,14 @@ class TokenHold:
     def token(self) -> Token | None:
         """The event's token; None if it has none, or if the hold has ended."""
         return self._token
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where the event's source has read it, for sinks that must know it again after a crash.
+
+        None if its source does not say so, or if a component has scheduled it.
+        """
+        return self._origin
 
     def check_thread(self) -> None:
         """Raise `RuntimeError` unless the calling thread is the one that made this hold."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zenactors.components.parsers.regex_parser import RegexParser as RegexParser
     from zenactors.components.parsers.syslog import SyslogParser as SyslogParser
     from zenactors.components.sinks.base import BatchingSink as BatchingSink
+    from zenactors.components.sinks.sqlite import SqliteSink as SqliteSink
     from zenactors.components.sinks.writers import JsonLinesWriter as JsonLinesWriter
     from zenactors.components.sinks.writers import RawWriter as RawWriter
     from zenactors.components.sources.base import AcknowledgingSource as AcknowledgingSource
@@ -45,6 +46,7 @@ else:
             "steps.statistics": "Statistics",
             "parsers.syslog": "SyslogParser",
             "tail": "FileTailer Lines",
+            "sinks.sqlite": "SqliteSink",
             "sinks.writers": "JsonLinesWriter RawWriter",
         },
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from zenactors.core.checkpoint_flow import CheckpointFlow, Item
-from zenactors.core.tokens import TokenOutcome
+from zenactors.core.tokens import Origin, TokenOutcome, path_of
 from zenactors.errors import EXIT_GAVE_UP, ProcessDiedError, StateStoreError
 
 if TYPE_CHECKING:
@@ -65,6 +65,12 @@ class Checkpoints:
         collect: Called without arguments before each save: what it returns becomes `data`.
         together: Count the unclean ends for all keys together, and go carefully with all. So a
             source of many keys saves once before its first event, and not once for each key.
+        source: The source's name. With it, sinks that keep what they have applied leave out what
+            comes again, if the source lets them: see `OutputCheckpoint.applied`. The positions are
+            then whole numbers that grow; or `order` makes lists of such numbers of them.
+        order: See `source`.
+        floor: Returns, for a key, the position that the next run goes on at, if it is not the saved
+            checkpoint; None: the first one.
         clock: Measures how long saves take: the interval is at least 20 times that, so that they
             do not take more than a twentieth of the time. With it, a daemon that is to end when it
             is idle saves after an interval, too. Default: neither.
@@ -88,6 +94,9 @@ class Checkpoints:
         on_room: Callable[[], object] | None = None,
         collect: Callable[[], Any] | None = None,
         together: bool = False,
+        source: str | None = None,
+        order: Callable[[Any], list[int]] | None = None,
+        floor: Callable[[str], Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
         if bound < 1:
@@ -111,7 +120,12 @@ class Checkpoints:
         self._saves_fail = False
         self._timer: Cancellable | None = None
         self._is_closed = False
+        self._source = source
+        self._order = order or _as_list
+        self._floor = floor or self.saved
+        self._ends: dict[str, list[int]] = {}  # of the last event of each key
         self._flow = self._make_flow(bound, together=together)
+        self._saved: dict[str, Any] = self._flow.positions.copy()
 
     def _make_flow(self, bound: int, *, together: bool) -> CheckpointFlow:
         stored = self._store.value
@@ -138,6 +152,10 @@ class Checkpoints:
     def keys(self) -> list[str]:
         """Return the keys that have a position."""
         return list(self._flow.positions)
+
+    def saved(self, key: str = "") -> Any:
+        """Return the position that is saved for a key, which may be behind `resume`; or None."""
+        return self._saved.get(key)
 
     @property
     def is_full(self) -> bool:
@@ -180,6 +198,7 @@ class Checkpoints:
         position: Any,
         *,
         key: str = "",
+        begin: list[int] | None = None,
         on_done: Callable[[TokenOutcome], object] | None = None,
     ) -> None:
         """Hand an event over, or keep it until that may be done. Returns at once, or after a save.
@@ -194,6 +213,7 @@ class Checkpoints:
             position: Where to go on once this event, and all before it, are done: any JSON value.
                 No two events of a key have the same.
             key: Which of the source's positions it is, if it has several: of each file one, say.
+            begin: Where the event begins, in the form of `order`. None: where the last one ends.
             on_done: Called with the outcome, in the own thread, once the event has ended for good
                 in this run. A stop that leaves it undone is no such end.
 
@@ -207,12 +227,23 @@ class Checkpoints:
             raise RuntimeError("These checkpoints are closed: schedule before teardown.")
         if type(position) not in _SIMPLE:
             json.dumps(position, allow_nan=False)  # now, and not at a save
-        self._flow.add(Item(key, event, args, position, on_done))
+        item = Item(key, event, args, position, on_done)
+        if self._source is not None:
+            item.begin = self._begin_of(key) if begin is None else begin
+            self._ends[key] = self._order(position)
+        self._flow.add(item)
         self._go_on()
+
+    def _begin_of(self, key: str) -> list[int]:
+        if key not in self._ends:
+            resumed = self.resume(key)
+            self._ends[key] = [] if resumed is None else self._order(resumed)
+        return self._ends[key]
 
     def forget(self, key: str) -> None:
         """Forget the position of a key, if nothing of it is under way: its file is gone, say."""
         self._flow.forget(key)
+        self._ends.pop(key, None)
         self._plan_save()
 
     def save(self) -> bool:
@@ -256,6 +287,19 @@ class Checkpoints:
             item.event,
             item.args,
             on_done=functools.partial(self._ended, item),
+            position=item.position if self._source is None else self._origin_of(item),
+        )
+
+    def _origin_of(self, item: Item) -> Origin:
+        assert self._source is not None
+        saved = self._floor(item.key)
+        return Origin(
+            event=item.event,
+            path=path_of(self._source),
+            key=item.key,
+            begin=item.begin,
+            end=self._order(item.position),
+            floor=[] if saved is None else self._order(saved),
             position=item.position,
         )
 
@@ -320,6 +364,7 @@ class Checkpoints:
                 self._daemon.logger.error("%s Trying again until it works.", cause)  # noqa: TRY400 - of the system's doing
             self._saves_fail = True
             return False
+        self._saved = stored["positions"].copy()
         if self._clock is not None:
             self._saved_at = self._clock.monotonic()
             self._least_interval = _REST * (self._saved_at - begin)
@@ -378,6 +423,10 @@ class _Effects:
     def goes_on(self, key: str) -> None:
         """Log that a key goes carefully no more."""
         self._logger.info("Progress%s: events go at full speed again", _of(key))
+
+
+def _as_list(position: int) -> list[int]:
+    return [position]
 
 
 def _of(key: str) -> str:

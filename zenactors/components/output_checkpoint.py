@@ -19,13 +19,24 @@ class OutputCheckpoint:
     name; then brings its output to the disk; then puts a JSON value under its name into `taken`. A
     sink that cannot do this gives the reason in `refused`. If it raises, the source saves nothing.
 
+    A sink that keeps, in one step with its output, which events of which source it has applied has
+    nothing to take back. Instead, it puts the ranges of this `source` into `applied`, under its
+    name, in the first event of a run: the source then hands on again no event of which only a part
+    is in them.
+
     Attributes:
         restore: The values that the last run saved, by the names of the sinks; only in the first
             event of a run, otherwise None.
         taken: The value of each sink, by its name.
         refused: Why a sink has no value: the end of a sentence that begins with its name.
+        source: The source's name.
+        keys: The keys of its positions: sinks may forget all others. None: it does not say.
+        applied: Of each sink by its name, the ranges it has applied, by the source's keys.
     """
 
     restore: Mapping[str, Any] | None = None
     taken: dict[str, Any] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    source: str = ""
+    keys: frozenset[str] | None = None
+    applied: dict[str, Mapping[str, list[Any]]] = field(default_factory=dict)

@@ -26,10 +26,11 @@ class Item:
         position: The position to go on at once it, and all before it, are done.
         is_done: It needs not come again.
         on_done: Called with the outcome once it has ended, by the effects.
+        begin: Where it begins, for its origin.
         times_left: How many times it was left undone, because a component was made anew.
     """
 
-    __slots__ = ("args", "event", "is_done", "key", "on_done", "position", "times_left")
+    __slots__ = ("args", "begin", "event", "is_done", "key", "on_done", "position", "times_left")
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Item:
         self.position = position
         self.on_done = on_done
         self.is_done = False
+        self.begin: list[int] = []
         self.times_left = 0
 
 

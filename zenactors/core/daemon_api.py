@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from zenactors.core.accounting import Accounting
     from zenactors.core.dead_letters import DeadLetter
+    from zenactors.core.tokens import Origin
 
 
 class Cancellable(Protocol):
@@ -174,6 +175,11 @@ class Hold(Protocol):
     @property
     def token(self) -> Any:
         """The event's completion token; None if it has none, or if the hold has ended."""
+        ...
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where the event's source has read it, if sinks are to know it again; otherwise None."""
         ...
 
     def release(self) -> None:

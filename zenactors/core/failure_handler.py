@@ -165,6 +165,11 @@ class FailureHandler:
         self._calls = 0
         self._under_way: Iterator[Any] | None = None
 
+    @property
+    def event(self) -> Any:
+        """The event under way; None between two batches."""
+        return None if self._batch is None else self._batch.chain.event
+
     @contextlib.contextmanager
     def calling(self) -> Iterator[None]:
         """Note, for `place`, that code of the component runs that belongs to no event."""

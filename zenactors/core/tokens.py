@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import itertools
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from zenactors.core.dead_letters import DeadLetter
 
@@ -35,6 +35,41 @@ OnDone = Callable[[TokenOutcome], Any]
 
 _SEVERITY = {each: number for number, each in enumerate(TokenOutcome)}
 
+
+class Origin(NamedTuple):
+    """Where a source has read an event: the `position` of one that sinks are to know again.
+
+    After a crash the source hands on again what was not done. A sink that keeps, with its data,
+    which ranges it has applied leaves those out. All places are lists of whole numbers.
+
+    Attributes:
+        event: The event that has this origin. What a component schedules meanwhile has none.
+        path: The way here: that of the source, and of each component that has sent it on.
+        key: Which of the source's positions it is.
+        begin: Where it begins.
+        end: Where it ends; the next one begins there, or later.
+        floor: The source hands on nothing again that ends here, or earlier.
+        position: The source's own form of `end`.
+    """
+
+    event: Any
+    path: str
+    key: str
+    begin: list[int]
+    end: list[int]
+    floor: list[int]
+    position: Any
+
+    def through(self, name: str, event: Any) -> Origin:
+        """Return the origin of the only event of this name that a component makes of this one."""
+        return self._replace(event=event, path=f"{self.path}/{path_of(name)}:{event}")
+
+
+def path_of(source: str) -> str:
+    """Return the path of events that come from a source directly; it has no slash."""
+    return source.replace("%", "%25").replace("/", "%2F")
+
+
 ENDED = -1
 ANY_INCARNATION = 0
 
@@ -47,7 +82,8 @@ class Token:
         incarnation: Which of its incarnations.
         on_done: Called in that component's thread, with the outcome.
         parent: The token of the event during whose callback this one was made, or None.
-        position: Where the source has read the event, for its dead letter; None: it did not say.
+        position: Where the source has read the event, for its dead letter, or its `Origin`; None:
+            it did not say.
         since: When it was made, on the monotonic clock.
         pending: How many unfinished events, holds and tokens it waits for; `ENDED` once it has
             ended, for good.
@@ -99,12 +135,33 @@ class Token:
 
     def source_position(self) -> Any:
         """Return the nearest position: this token's own, or that of one it came of. Thread: any."""
+        token = self._nearest()
+        if token is None:
+            return None
+        return token.position.position if type(token.position) is Origin else token.position
+
+    def origin(self, event: Any) -> Origin | None:
+        """Return the origin of an event with this token; None if it has none. Thread: any."""
+        token = self._nearest()
+        if token is None or type(token.position) is not Origin:
+            return None
+        return token.position if token.position.event == event else None
+
+    def _nearest(self) -> Token | None:
+        """Return the nearest token with a position."""
         token: Token | None = self
-        while token is not None:
-            if token.position is not None:
-                return token.position
+        while token is not None and token.position is None:
             token = token.parent
-        return None
+        return token
+
+    def begets(self, event: Any) -> None:
+        """Note that an event is scheduled in addition. With two of a name, none has an origin.
+
+        Thread: that of the component that schedules it.
+        """
+        token = self._nearest()
+        if token is not None and token.origin(event) is not None:
+            token.position = token.position.position
 
     def pass_over(self, count: int) -> None:
         """Count off callbacks that are passed over. Thread: that of their component."""

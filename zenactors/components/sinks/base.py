@@ -17,7 +17,8 @@ from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.daemon_api import Cancellable, Daemon, Hold
 from zenactors.errors import RestartComponent, RetryInterruptedError
 
-_SHORT_WAIT = 0.05  # seconds that a daemon which is to end when it is idle waits for more
+_SHORTEST_WAIT = 0.005  # seconds that an event waits for others
+_WAIT = 2  # times as long as the last batch took
 _SAMPLES = 64
 _RECORD_BYTES = 64  # of memory, besides the values
 _FIRST_DELAY = 0.2  # seconds between the first two attempts, doubled each time
@@ -48,8 +49,9 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
 
     Takes `lines` events with a list of records, or with `Lines`, whose lines become dicts. A batch
     is written when it has `batch_count` records or `batch_bytes` bytes, or when its first event has
-    waited for `batch_time` seconds; an event is never split. Its events count as done after
-    `write_batch` has returned, so a source that acknowledges loses nothing.
+    waited long enough: twice as long as the last batch took, because a source that is full waits
+    for this sink; but at least 5 ms, and at most `batch_time`. An event is never split. The events
+    count as done after `write_batch` has returned, so a source that acknowledges loses nothing.
 
     If `write_batch` raises one of `temporary`, the batch is tried again, up to `attempts` times,
     0.2 s later at first, then twice as long each time, up to 30 s. Meanwhile this component takes
@@ -91,6 +93,7 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
         self._taken: list[TakenEvent] = []
         self._count = self._bytes = 0
         self._timer: Cancellable | None = None
+        self._took = 0.0  # seconds, to write the last batch
 
     # --- for subclasses -------------------------------------------------------------------------
 
@@ -151,9 +154,7 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
         if self._count >= self.batch_count or self._bytes >= self.batch_bytes:
             self.flush(daemon)
         elif self._timer is None:
-            seconds = self.batch_time
-            if daemon.exit_when_idle:
-                seconds = min(seconds, _SHORT_WAIT)
+            seconds = min(self.batch_time, max(_SHORTEST_WAIT, _WAIT * self._took))
             self._timer = daemon.io.call_later(seconds, self._waited)
 
     def _waited(self, daemon: Daemon) -> None:
@@ -168,7 +169,9 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
         events, self._taken = self._taken, []
         self._count = self._bytes = 0
         if events:
+            begin = self.clock.monotonic()
             self._write(daemon, events)
+            self._took = self.clock.monotonic() - begin
 
     def _write(self, daemon: Daemon, events: list[TakenEvent]) -> None:
         try:
@@ -224,11 +227,15 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
     def _give_up(self, daemon: Daemon, events: list[TakenEvent], cause: BaseException) -> None:
         for event in events:
             self.inc_statistic("failed", len(event.records))
-            with daemon.part_of(event.hold):
-                daemon.dead_letter(
-                    self.event("lines"), event.args, cause, callback=self.cbk_event_lines
-                )
+            self._dead_letter(daemon, event, event.args, cause)
             event.hold.fail()
+
+    def _dead_letter(
+        self, daemon: Daemon, event: TakenEvent, args: Any, cause: BaseException
+    ) -> None:
+        """Make a dead letter of an event, or of some of its records."""
+        with daemon.part_of(event.hold):
+            daemon.dead_letter(self.event("lines"), args, cause, callback=self.cbk_event_lines)
 
 
 def _cause_of(state: tenacity.RetryCallState) -> BaseException:

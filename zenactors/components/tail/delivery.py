@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zenactors.components.tail.identity import mark_of
@@ -69,6 +70,8 @@ class Delivery:
     Attributes:
         rate: As given.
         paused: Hand nothing over at present.
+        fences: For each file, offsets (with their generation) that no event may go across, because
+            sinks have applied what is before them, or what is behind them.
 
     Thread: own.
     """
@@ -96,6 +99,7 @@ class Delivery:
         self._drains = False  # it was full, and half of that is not done yet
         self._was_full = False
         self.paused = False
+        self.fences: dict[str, set[tuple[int, int]]] = {}
 
     @property
     def is_full(self) -> bool:
@@ -162,7 +166,7 @@ class Delivery:
             key, lines, position = self._waiting.popleft()
             if self.rate is not None:
                 self.rate.spend(len(lines))
-            self._send(key, lines, position)
+            self._send_in_parts(key, lines, position)
 
     def hand_over_all(self, *, comes_again: bool = False) -> None:
         """Hand over everything, whatever the limits, because the daemon stops.
@@ -173,7 +177,17 @@ class Delivery:
         waiting, self._waiting = self._waiting, deque()
         for key, lines, position in waiting:
             if position is None or not comes_again:
-                self._send(key, lines, position)
+                self._send_in_parts(key, lines, position)
+
+    def _send_in_parts(self, key: str, lines: Lines, position: Any) -> None:
+        if key not in self.fences or position is None:
+            self._send(key, lines, position)
+            return
+        offsets = lines.offsets()
+        fences = self.fences[key]
+        cuts = [n for n in range(1, len(offsets)) if (lines.generation, offsets[n]) in fences]
+        for part, where in _cut(lines, [0, *cuts], position):
+            self._send(key, part, where)
 
     def _send(self, key: str, lines: Lines, position: Any) -> None:
         size = len(lines.data)
@@ -188,7 +202,10 @@ class Delivery:
         if self._checkpoints is None or position is None:
             self._daemon.queue.schedule(self._event, lines, on_done=done)
         else:
-            self._checkpoints.schedule(self._event, lines, position, key=key, on_done=done)
+            begin = [lines.generation, lines.offset]
+            self._checkpoints.schedule(
+                self._event, lines, position, key=key, begin=begin, on_done=done
+            )
 
     def _ended(self, size: int, sent: float) -> None:
         self._under_way -= 1
@@ -205,13 +222,17 @@ class Delivery:
 
 
 def _parts(lines: Lines, most: int, position: Any) -> Iterator[tuple[Lines, Any]]:
-    """Yield the lines in parts of at most `most`, each with its position.
+    """Yield the lines in parts of at most `most`, each with its position."""
+    return _cut(lines, range(0, len(lines), most), position)
+
+
+def _cut(lines: Lines, firsts: Sequence[int], position: Any) -> Iterator[tuple[Lines, Any]]:
+    """Yield the lines in parts that begin at some of them, each with its position.
 
     A line has the same position whatever lines it comes with: so a careful start knows it again.
     """
     offsets = [*lines.offsets(), lines.offset + len(lines.data)]
-    for first in range(0, len(offsets) - 1, most):
-        last = min(first + most, len(offsets) - 1)
+    for first, last in itertools.pairwise([*firsts, len(offsets) - 1]):
         begin, end = offsets[first] - lines.offset, offsets[last] - lines.offset
         starts = lines.starts
         if starts is not None:

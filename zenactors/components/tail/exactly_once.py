@@ -9,7 +9,7 @@ outputs back to these lengths, and goes on at these positions.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zenactors.components.output_checkpoint import OutputCheckpoint
@@ -64,6 +64,7 @@ class ExactOutputs:
         self._is_asking = False
         self._is_wanted = False
         self._is_closed = False
+        self._has_no_outputs = False  # the sinks keep themselves what they have applied
         self.has_failed = False
         # The first one lets the sinks cut their outputs back.
         self._restore = memory.restored_outputs
@@ -77,6 +78,8 @@ class ExactOutputs:
 
     def something_sent(self) -> None:
         """Note that there will be something to save."""
+        if self._has_no_outputs:
+            return
         if self._timer is None and not self._daemon.is_done():
             self._timer = self._daemon.io.call_later(self._interval, self._due)
             self._interval = min(2 * self._interval, LONGEST)
@@ -87,11 +90,9 @@ class ExactOutputs:
 
     def want(self) -> None:
         """Take a checkpoint as soon as everything is done; nothing is handed over before."""
-        if self._is_closed:
+        if self._is_closed or self._has_no_outputs:
             return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._cancel_timer()
         self._is_wanted = True
         self._delivery.paused = True
         self.go_on()
@@ -105,12 +106,16 @@ class ExactOutputs:
     def close(self) -> None:
         """Take no more checkpoints."""
         self._is_closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._cancel_timer()
+
+    def _cancel_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
     def _ask(self) -> None:
-        checkpoint = OutputCheckpoint(restore=self._restore)
+        keys = None if self._is_restored else frozenset(self._memory.records)
+        checkpoint = OutputCheckpoint(restore=self._restore, source=self._tailer.name, keys=keys)
         self._is_asking = True
         self._delivery.paused = True
         self._daemon.queue.schedule(
@@ -124,11 +129,18 @@ class ExactOutputs:
         is_saved = False
         if outcome is not TokenOutcome.DONE:  # left, if a component that held it was made anew
             self._tailer.log.error("The outputs could not be saved; trying again")
-        elif checkpoint.refused or not checkpoint.taken:
+        elif checkpoint.refused or not (checkpoint.taken or checkpoint.applied):
             self._stop(checkpoint.refused)
             return
         else:
-            is_saved = self._memory.save_outputs(checkpoint.taken)
+            if not self._is_restored:
+                self._delivery.fences = _fences_of(checkpoint.applied)
+            if checkpoint.taken:
+                is_saved = self._memory.save_outputs(checkpoint.taken)
+            else:  # there is nothing that must be saved together with the positions
+                self._memory.forget_outputs()
+                is_saved = self._has_no_outputs = True
+                self._cancel_timer()
         self.has_failed = not is_saved
         if not is_saved:
             self._interval = LONGEST
@@ -148,3 +160,15 @@ class ExactOutputs:
         )
         self._daemon.set_exit_status(EXIT_CONFIG)
         self._daemon.set_done()
+
+
+def _fences_of(
+    applied: Mapping[str, Mapping[str, Iterable[Any]]],
+) -> dict[str, set[tuple[int, int]]]:
+    """Return where, in each file, the ranges begin and end that sinks have applied."""
+    fences: dict[str, set[tuple[int, int]]] = {}
+    for by_key in applied.values():
+        for key, ranges in by_key.items():
+            ends = {(end[0], end[1]) for each in ranges for end in each if end}
+            fences.setdefault(key, set()).update(ends)
+    return fences

@@ -20,7 +20,7 @@ from zenactors.components.tail.followed_files import FollowedFiles
 from zenactors.components.tail.handover import Handover
 from zenactors.components.tail.hints import DirectoryHints
 from zenactors.components.tail.identity import Identities
-from zenactors.components.tail.memory import Memory
+from zenactors.components.tail.memory import Memory, order_of
 from zenactors.components.tail.problems import Problems
 from zenactors.components.tail.reading import Reading
 from zenactors.components.tail.streams import STANDARD_INPUT, Stream
@@ -135,6 +135,9 @@ class TailLoop:
             collect=self._collect,
             together=True,
             clock=self._clock,
+            source=self._tailer.name if self._options.exactly_once else None,
+            order=order_of,
+            floor=lambda key: self.memory.replays_from(key),  # noqa: PLW0108 - made later
         )
 
     def _collect(self) -> dict[str, Any]:

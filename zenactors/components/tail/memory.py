@@ -55,6 +55,11 @@ class Position(NamedTuple):
         return [self.generation, self.offset, *self.mark, self.within]
 
 
+def order_of(position: list[Any]) -> list[int]:
+    """Return what the positions of a file are compared by, in JSON: generation and offset."""
+    return position[:2]
+
+
 @dataclasses.dataclass(slots=True)
 class FileRecord:
     """A file as it is known under any name.
@@ -219,6 +224,15 @@ class Memory:
             self._checkpoints.forget(key)
         for key, position in self._exact["positions"].items():
             self._checkpoints.begin(position, key=key)
+
+    def replays_from(self, key: str) -> list[Any] | None:
+        """Return the position at which the next run begins in a file, if the process dies now."""
+        assert self._checkpoints is not None
+        if self._exact is None:
+            position: list[Any] | None = self._checkpoints.saved(key)
+        else:
+            position = self._exact["positions"].get(key)
+        return position
 
     def forget_outputs(self) -> None:
         """Forget what an earlier run, with outputs written exactly once, has saved of them."""

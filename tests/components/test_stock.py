@@ -25,6 +25,7 @@ REQUIRED: dict[str, dict[str, typing.Any]] = {
     "RegexParser": {"pattern": "(?P<x>.)"},
     "SqliteSink": {"path": "x"},
     "Statistics": {"by": ["x"]},
+    "WindowedCounter": {"by": ["x"], "size": 60.0},
 }
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from zenactors.components.sources.base import AcknowledgingSource as AcknowledgingSource
     from zenactors.components.steps.base import RecordStep as RecordStep
     from zenactors.components.steps.statistics import Statistics as Statistics
+    from zenactors.components.steps.windowed_counter import WindowedCounter as WindowedCounter
     from zenactors.components.tail import FileTailer as FileTailer
     from zenactors.components.tail import Lines as Lines
 
@@ -45,6 +46,7 @@ else:
             "steps.base": "RecordStep",
             "steps.statistics": "Statistics",
             "parsers.syslog": "SyslogParser",
+            "steps.windowed_counter": "WindowedCounter",
             "tail": "FileTailer Lines",
             "sinks.sqlite": "SqliteSink",
             "sinks.writers": "JsonLinesWriter RawWriter",

@@ -1,0 +1,456 @@
+"""`WindowedCounter`: how many records of each kind there are in each window of time."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from zenactors.components._options import check_count, check_positive, check_strings
+from zenactors.components.applied import Applied
+from zenactors.components.output_checkpoint import OutputCheckpoint
+from zenactors.components.records import records_of
+from zenactors.components.steps._windows import Key, Row, WindowRules, Windows, top_of
+from zenactors.core.callbacks import handles
+from zenactors.core.component import ZenDaemonComponent
+from zenactors.core.daemon_api import Cancellable, Daemon, Hold, Store
+from zenactors.core.tokens import TokenOutcome
+from zenactors.errors import ConfigurationError, StateStoreError
+
+NONE = "(none)"
+_MAX_CHARACTERS = 200
+_MOST_TIMES = 10_000  # texts of times that are remembered
+_LAST = 253_402_300_800 - 86_400 * 366  # Unix time: windows end in the year 9999 at the latest
+_LOOK_INTERVAL = 1.0  # seconds between two looks for windows whose time is over
+_SHORTEST_WAIT = 0.01  # seconds until the state is saved
+_WAIT = 2  # times as long as the last save took
+_RETRY = 1.0
+_OWN_FIELDS = {"begin", "end", "count"}
+
+
+class WindowedCounter(ZenDaemonComponent):
+    """Count records by some of their fields, in windows of time.
+
+    Takes `lines` events with records, and passes them on unchanged. With a `slide` shorter than
+    `size`, windows overlap. When a window is closed, an event `counts` has a list of records with
+    `begin` and `end` of the window (ISO 8601, UTC), the fields of `by`, and `count`. With
+    `updates`, the windows that have changed are reported before, too, each time with the whole
+    count: let the sink replace rows by `key = ["begin", …]`. With `threshold`, an event `alarm` has
+    such a record as soon as a key has that many in the latest window, and again only when it was
+    below in between.
+
+    A window is closed when the latest time of a record, and the time that has passed since, are
+    behind its end and `lateness`. Records that come later than that are counted as `late`.
+
+    With a `state_dir`, the counts survive the process: an event counts as done when it is saved
+    there. With a `FileTailer` with `exactly_once`, each line is counted once, even if the process
+    is killed. At a stop, open windows then stay open for the next run; without a `state_dir`, they
+    are closed and reported. The event `close_windows` does that at any time.
+
+    Statistics: `records`, `windows` closed, `late`, `bad_times` (records without a valid time),
+    `alarms`, and `left_out` (records that had been counted before).
+
+    Promises:
+        loss: None from sources that acknowledge, if there is a `state_dir`. Late records are in no
+            window, and counted.
+        duplicates: None of the lines of a `FileTailer` with `exactly_once`. The rows of a window
+            may be reported again, with the same or with larger counts.
+        order: Records pass in order. Rows are sorted by window and key, with `top` by count.
+        memory: `max_keys` counters, and 10,000 slides; a longer text counts as its first 200
+            characters.
+        threads: Its own one; it blocks there while the state is saved.
+
+    Args:
+        by: The fields that are counted by, such as `["status"]`. Empty: all records together.
+        size: Seconds that a window lasts.
+        slide: Seconds from one window to the next; `size` is a whole number of them. None: as
+            `size`, so that windows do not overlap.
+        time: The field with a record's time: ISO 8601, in UTC if it has no offset, or Unix time in
+            seconds. None: the time when it is counted.
+        lateness: Seconds that a window stays open for records that come late.
+        max_ahead: Seconds that a record's time may be ahead of the clock; one that is further is
+            invalid. None: any may, so one record with a wrong time closes windows early.
+        updates: Seconds between reports of open windows that have changed. None: only closed ones.
+        top: How many keys of each window are reported, the most frequent first. None: all.
+        threshold: The count at which an alarm is raised. None: none is.
+        max_keys: How many counters there are at most. Further values count as "(other)".
+        name: This component's name in logs, statistics and the state.
+        event_map: Other names for this component's events.
+
+    Example:
+        name = "errors-per-minute"
+
+        [[component]]
+        use = "zenactors.components:Generate"
+        [component.options]
+        kind = "access"
+        count = 1000
+
+        [[component]]
+        use = "zenactors.components:AccessLogParser"
+
+        [[component]]
+        use = "zenactors.components:WindowedCounter"
+        [component.options]
+        by = ["status"]
+        size = 60.0
+        time = "time"
+
+        [[component]]
+        use = "zenactors.components:JsonLinesWriter"
+        [component.events]
+        lines = "counts"
+    """
+
+    def __init__(
+        self,
+        *,
+        by: list[str],
+        size: float,
+        slide: float | None = None,
+        time: str | None = None,
+        lateness: float = 60.0,
+        max_ahead: float | None = None,
+        updates: float | None = None,
+        top: int | None = None,
+        threshold: int | None = None,
+        max_keys: int = 100_000,
+        name: str | None = None,
+        event_map: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(name=name, event_map=dict((event_map or {}).items()))
+        self.by = check_strings("by", by, of="fields", example='["status"]')
+        for field in _OWN_FIELDS.intersection(self.by):
+            raise ValueError(f"by has {field!r}, which is a field of each row: rename it before.")
+        self.size = check_positive("size", size, unit="seconds")
+        self.slide = self.size if slide is None else check_positive("slide", slide, unit="seconds")
+        if not math.isclose(self.size / self.slide, round(self.size / self.slide)):
+            raise ValueError(
+                f"slide is {slide!r}, but size ({size!r}) must be a whole number of slides."
+            )
+        self.time = time
+        self.lateness = (
+            0.0 if lateness == 0 else check_positive("lateness", lateness, unit="seconds")
+        )
+        self.max_ahead = (
+            None if max_ahead is None else check_positive("max_ahead", max_ahead, unit="seconds")
+        )
+        self.updates = (
+            None if updates is None else check_positive("updates", updates, unit="seconds")
+        )
+        self.top = None if top is None else check_count("top", top)
+        self.threshold = None if threshold is None else check_count("threshold", threshold)
+        self.max_keys = check_count("max_keys", max_keys)
+        self.emits = ("counts",) if threshold is None else ("counts", "alarm")
+        self._rules = WindowRules(self.size, self.slide, self.lateness, self.max_keys)
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._windows = Windows(self._rules, len(self.by))
+        self._applied = Applied()
+        self._alarmed: set[Key] = set()  # those that were at the threshold when they came last
+        # Rows that were scheduled, and have perhaps not arrived, with their event.
+        self._pending: dict[int, tuple[str, list[Row]]] = {}
+        self._numbers = itertools.count()
+        self._holds: list[Hold] = []
+        self._latest: float | None = None  # when the latest record has come, by the clock
+        self._times: dict[str, float | None] = {}
+        self._store: Store | None = None
+        self._save_timer: Cancellable | None = None
+        self._look_timer: Cancellable | None = None
+        self._update_timer: Cancellable | None = None
+        self._took = 0.0  # seconds, to save the state
+        self._saves_fail = False
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the statistics, and how many events are not saved."""
+        return {**super().get_state(), "unsaved": len(self._holds)}
+
+    def setup(self, daemon: Daemon) -> None:
+        """Go on with the counts of an earlier run, if there is a `state_dir`."""
+        self._begin_anew()
+        try:
+            self._store = daemon.state_store()
+        except ConfigurationError:  # there is no state_dir
+            return
+        stored = self._store.value
+        if stored is not None:
+            self._restore(stored)
+            self._latest = self.clock.monotonic()
+        for number in list(self._pending):
+            self._schedule(daemon, number)
+        self._plan(daemon)
+
+    def teardown(self, daemon: Daemon) -> None:
+        """Save the counts."""
+        for timer in (self._save_timer, self._look_timer, self._update_timer):
+            if timer is not None:
+                timer.cancel()
+        self._save_timer = self._look_timer = self._update_timer = None
+        self._save(daemon)
+
+    # --- counting -------------------------------------------------------------------------------
+
+    @handles("lines")
+    def cbk_event_lines(self, daemon: Daemon, args: Any) -> None:
+        """Count the records."""
+        records = records_of(args)
+        hold = daemon.hold()
+        origin = hold.origin
+        if origin is not None and self._applied.covers(origin):
+            self.inc_statistic("left_out", len(records))
+            hold.release()
+            return
+        self._count(daemon, records)
+        if self._store is None:
+            hold.release()
+        else:
+            if origin is not None:
+                self._applied.add(origin)
+            self._holds.append(hold)
+            self._plan_save(daemon)
+        self._plan(daemon)
+
+    def _count(self, daemon: Daemon, records: list[Any]) -> None:
+        windows = self._windows
+        now = self.clock.time()
+        latest = windows.watermark
+        late = bad_times = 0
+        alarms: list[Row] = []
+        for record in records:
+            time = self._time_of(record, now)
+            if time is None:
+                bad_times += 1
+                continue
+            number = windows.number_of(time)
+            if not windows.takes(number):
+                late += 1
+                continue
+            key = tuple(_text_of(record.get(field)) for field in self.by)
+            windows.add(number, key)
+            latest = max(latest, time)
+            if self.threshold is not None:
+                alarms += self._alarms_of(number, key, self.threshold)
+        self.inc_statistic("records", len(records))
+        if late:
+            self.inc_statistic("late", late)
+        if bad_times:
+            self.inc_statistic("bad_times", bad_times)
+        if alarms:
+            self.inc_statistic("alarms", len(alarms))
+            self._send(daemon, "alarm", alarms)
+        if latest > windows.watermark:
+            self._latest = self.clock.monotonic()
+            self._close(daemon, windows.advance(latest))
+        self._close(daemon, windows.bound())
+
+    def _time_of(self, record: Mapping[str, Any], now: float) -> float | None:
+        """Return a record's time, or None if it has no valid one."""
+        if self.time is None:
+            return now
+        value = record.get(self.time)
+        if isinstance(value, str):
+            value = self._read_time(value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LAST:
+            return None
+        if self.max_ahead is not None and value > now + self.max_ahead:
+            return None
+        return value
+
+    def _read_time(self, text: str) -> float | None:
+        """Return the time that a text is. A busy source writes many records in one second."""
+        if text not in self._times:
+            if len(self._times) >= _MOST_TIMES:
+                self._times.clear()
+            try:
+                time = datetime.fromisoformat(text)
+                self._times[text] = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+            except (ValueError, OverflowError):
+                self._times[text] = None
+        return self._times[text]
+
+    def _alarms_of(self, number: int, key: Key, threshold: int) -> list[Row]:
+        """Return the alarm that the record counted last raises, if it does."""
+        row = self._windows.last_window(number, key)
+        if row[-1] < threshold:
+            self._alarmed.discard(key)
+        elif key not in self._alarmed:
+            self._alarmed.add(key)
+            return [row]
+        return []
+
+    @handles("checkpoint")
+    def cbk_event_checkpoint(self, daemon: Daemon, args: Any) -> None:
+        """Answer which ranges of a source are counted; forget the keys that it has forgotten.
+
+        Raises:
+            TypeError: The args are no `OutputCheckpoint`.
+        """
+        if not isinstance(args, OutputCheckpoint):
+            raise TypeError(f"{self} takes an OutputCheckpoint, but got {type(args).__name__}.")
+        if args.keys is not None:
+            self._applied.keep_only(args.source, args.keys)
+        if self._store is None:
+            args.refused[self.name] = "has no state_dir, in which it would keep its counts"
+        else:
+            args.applied[self.name] = self._applied.of_source(args.source)
+
+    # --- closing and reporting ------------------------------------------------------------------
+
+    @handles("stop")
+    def cbk_event_stop(self, daemon: Daemon, args: Any) -> None:
+        """Report what would be lost: without a `state_dir`, the windows that are open."""
+        if self._store is None:
+            # Behind what other components hand on because of the stop.
+            daemon.queue.schedule(self.event("close_windows"))
+        elif self.updates is not None:
+            self._update(daemon)
+
+    @handles("close_windows")
+    def cbk_event_close_windows(self, daemon: Daemon, args: Any) -> None:
+        """Close and report all windows. Records that come later for them are late."""
+        self._close(daemon, self._windows.close_all())
+
+    def _close(self, daemon: Daemon, rows: list[Row]) -> None:
+        """Report windows that were closed."""
+        if rows:
+            self.inc_statistic("windows", len({row[0] for row in rows}))
+            self._alarmed = {key for key in self._alarmed if self._windows.has(key)}
+            self._send(daemon, "counts", self._top_of(rows))
+
+    def _top_of(self, rows: list[Row]) -> list[Row]:
+        return rows if self.top is None else top_of(rows, self.top)
+
+    def _send(self, daemon: Daemon, event: str, rows: list[Row]) -> None:
+        """Schedule rows, and keep them until they have arrived, in the next run if need be."""
+        number = next(self._numbers)
+        self._pending[number] = (event, rows)
+        self._schedule(daemon, number)
+
+    def _schedule(self, daemon: Daemon, number: int) -> None:
+        event, rows = self._pending[number]
+
+        def ended(outcome: TokenOutcome) -> None:
+            if outcome is not TokenOutcome.LEFT:
+                del self._pending[number]
+                self._plan_save(daemon)
+            elif not daemon.is_done():  # a component that had them was made anew
+                self._schedule(daemon, number)
+
+        daemon.queue.schedule(self.event(event), self._records_of(rows), on_done=ended)
+
+    def _records_of(self, rows: list[Row]) -> list[dict[str, Any]]:
+        return [
+            {
+                "begin": _iso(begin),
+                "end": _iso(end),
+                **dict(zip(self.by, key, strict=True)),
+                "count": count,
+            }
+            for begin, end, key, count in rows
+        ]
+
+    # --- timers ---------------------------------------------------------------------------------
+
+    def _plan(self, daemon: Daemon) -> None:
+        """See to it that windows are closed and reported in time."""
+        if self._windows.is_empty or daemon.is_done():
+            return
+        # A daemon that is to end when it is idle would wait for the end of the windows.
+        if self._look_timer is None and not daemon.exit_when_idle:
+            self._look_timer = daemon.io.call_later(min(self.slide, _LOOK_INTERVAL), self._look)
+        if self._update_timer is None and self.updates is not None and self._windows.has_changed:
+            self._update_timer = daemon.io.call_later(self.updates, self._update)
+
+    def _look(self, daemon: Daemon) -> None:
+        """Close the windows whose time is over, although no record has come since."""
+        self._look_timer = None
+        if self._latest is not None:
+            now = self.clock.monotonic()
+            self._close(daemon, self._windows.advance(self._windows.watermark + now - self._latest))
+            self._latest = now
+            self._plan_save(daemon)
+        self._plan(daemon)
+
+    def _update(self, daemon: Daemon) -> None:
+        """Report the open windows that have changed."""
+        timer, self._update_timer = self._update_timer, None
+        if timer is not None:
+            timer.cancel()
+        rows = self._windows.changed()
+        if rows:
+            daemon.queue.schedule(self.event("counts"), self._records_of(self._top_of(rows)))
+
+    # --- the state ------------------------------------------------------------------------------
+
+    def _plan_save(self, daemon: Daemon) -> None:
+        if self._store is not None and self._save_timer is None:
+            seconds = _RETRY if self._saves_fail else max(_SHORTEST_WAIT, _WAIT * self._took)
+            self._save_timer = daemon.io.call_later(min(seconds, _RETRY), self._save_is_due)
+
+    def _save_is_due(self, daemon: Daemon) -> None:
+        self._save_timer = None
+        self._save(daemon)
+
+    def _save(self, daemon: Daemon) -> None:
+        """Save the counts, and let the events that are in them count as done."""
+        if self._store is None:
+            return
+        begin = self.clock.monotonic()
+        try:
+            self._store.save(self._stored())
+        except StateStoreError as cause:
+            if not self._saves_fail:
+                self.log.error("{reason} Trying again until it works", reason=str(cause))  # noqa: TRY400 - of the system's doing
+            self._saves_fail = True
+            if not daemon.is_done():
+                self._plan_save(daemon)
+            return
+        self._saves_fail = False
+        self._took = self.clock.monotonic() - begin
+        holds, self._holds = self._holds, []
+        for hold in holds:
+            hold.release()
+
+    def _stored(self) -> dict[str, Any]:
+        return {
+            "rules": self._identity,
+            "windows": self._windows.stored(),
+            "applied": self._applied.stored(),
+            "alarmed": sorted(self._alarmed),
+            "pending": list(self._pending.values()),
+        }
+
+    @property
+    def _identity(self) -> list[Any]:
+        """What counts must have in common with those that are saved."""
+        return [self.by, self.size, self.slide]
+
+    def _restore(self, stored: Any) -> None:
+        try:
+            if stored["rules"] != self._identity:
+                raise ValueError("other fields or windows")
+            self._applied = Applied(stored["applied"])
+            self._alarmed = set(map(tuple, stored["alarmed"]))
+            self._windows.restore(stored["windows"])
+            for event, rows in stored["pending"]:
+                read = [(begin, end, tuple(key), count) for begin, end, key, count in rows]
+                self._pending[next(self._numbers)] = (str(event), read)
+        except (AttributeError, KeyError, TypeError, ValueError) as cause:
+            store = self._store
+            self._begin_anew()
+            self._store = store
+            self.log.warning(
+                "The state store holds other counts ({reason}): counting begins anew",
+                reason=str(cause),
+            )
+
+
+def _text_of(value: Any) -> str:
+    return NONE if value is None else str(value)[:_MAX_CHARACTERS]
+
+
+def _iso(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).isoformat()

@@ -118,22 +118,24 @@ class Table:
         """Add columns for the keys of a record, as far as there may be."""
         unknown = [key for key in record if key not in self.columns]
         if self._declared is None:
-            new = {
-                key: _type_of(record[key])
-                for key in unknown
-                if type(key) is str and is_name(key) and key.lower() not in self._names
-            }
-            room = MOST_COLUMNS - len(self.columns)
-            self._add(dict(list(new.items())[: max(0, room)]))
+            new: dict[str, str] = {}  # by the name in lower case
+            for key in unknown:
+                if type(key) is str and is_name(key) and key.lower() not in self._names:
+                    new.setdefault(key.lower(), key)
+            room = max(0, MOST_COLUMNS - len(self.columns))
+            # Without a type: with one, SQLite would store the text "007" as a number.
+            self._add(dict.fromkeys(list(new.values())[:room], ""))
             unknown = [key for key in unknown if key not in self.columns]
         if unknown:
             self._on_dropped(len(unknown))
 
     def _add(self, columns: Mapping[str, str]) -> None:
         """Add columns; create the table if it does not exist."""
+        if not columns:
+            return
         table = quoted(self._name)
-        if not self._names and columns:
-            missing = {name: "TEXT" for name in self._key if name not in columns}
+        if not self._names:
+            missing = {name: "" for name in self._key if name not in columns}
             columns = {**missing, **columns}
             declared = ", ".join(map(self._column, columns.items()))
             self._database.execute(f"CREATE TABLE {table} ({declared})")
@@ -144,8 +146,7 @@ class Table:
                 self._database.execute(f"ALTER TABLE {table} ADD COLUMN {quoted(name)} {kind}")
                 self._names.add(name.lower())
                 self._on_added(name)
-            if name not in self.columns:  # two keys may fall together within one record
-                self.columns[name] = None
+            self.columns[name] = None
         self._statement = ""
 
     def _column(self, column: tuple[str, str]) -> str:
@@ -179,13 +180,13 @@ class Table:
             if database.in_transaction:
                 database.execute("RELEASE batch")
         self._converts = True
-        return self._insert_each(self.rows(records))
+        return self._insert_each(statement, self.rows(records))
 
-    def _insert_each(self, rows: Sequence[Row]) -> dict[int, Exception]:
+    def _insert_each(self, statement: str, rows: Sequence[Row]) -> dict[int, Exception]:
         refused: dict[int, Exception] = {}
         for index, row in enumerate(rows):
             try:
-                self._database.execute(self._statement, row)
+                self._database.execute(statement, row)
             except (sqlite3.IntegrityError, *_NOT_STORABLE) as cause:
                 refused[index] = cause
         return refused
@@ -210,14 +211,6 @@ def _as_dict(record: Any) -> dict[Any, Any]:
     if isinstance(record, bytes):
         return {"line": record.decode(errors="replace")}
     return {"line": record}
-
-
-def _type_of(value: Any) -> str:
-    if isinstance(value, int):  # true and false, too
-        return "INTEGER"
-    if isinstance(value, float):
-        return "REAL"
-    return "BLOB" if isinstance(value, bytes) else "TEXT"
 
 
 def _storable(value: Any) -> Any:

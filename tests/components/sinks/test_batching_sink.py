@@ -1,0 +1,250 @@
+"""The base of sinks: batches, retries, and what becomes of events that cannot be written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from zenactors import RestartComponent, Supervision, TokenOutcome, ZenDaemonComponent, handles
+from zenactors.components import BatchingSink, Lines
+from zenactors.testing import Harness
+
+DONE, FAILED, LEFT = TokenOutcome.DONE, TokenOutcome.FAILED, TokenOutcome.LEFT
+
+
+class Source(ZenDaemonComponent):
+    def __init__(self) -> None:
+        super().__init__()
+        self.outcomes: list[Any] = []
+
+    @handles("go")
+    def cbk_event_go(self, daemon: Any, records: Any) -> None:
+        daemon.queue.schedule(
+            "lines", records, on_done=lambda end: self.outcomes.append((records, end))
+        )
+
+
+class Sink(BatchingSink):
+    temporary = (OSError,)
+    supervision = Supervision(delay=0.0)
+
+    def __init__(self, failures: dict[int, Exception] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.calls = 0
+        self.failures = failures or {}
+        self.poison: Any = None
+        self.written: list[list[Any]] = []
+
+    def write_batch(self, daemon: Any, records: list[Any]) -> None:
+        self.calls += 1
+        if self.calls in self.failures:
+            raise self.failures[self.calls]
+        if self.poison in records:
+            raise ValueError("poison")
+        self.written.append(records)
+
+
+def run(sink: Sink, *events: Any, tracked: bool = True, seconds: float = 5.0) -> Any:
+    source = Source()
+    with Harness([source, sink]) as harness:
+        for records in events:
+            harness.queue.schedule("go" if tracked else "lines", records)
+        harness.advance(seconds)
+        return source.outcomes, harness.dead_letters()
+
+
+def test_a_batch_is_written_when_it_has_enough_records():
+    sink = Sink(batch_count=4, batch_time=60.0)
+    sink._took = 60.0
+    outcomes, _ = run(sink, [1, 2], [3], [4, 5], [6], seconds=1.0)
+
+    assert sink.written[0] == [1, 2, 3, 4, 5]
+    assert outcomes[:3] == [([1, 2], DONE), ([3], DONE), ([4, 5], DONE)]
+
+
+def test_a_batch_is_written_when_it_has_enough_bytes():
+    sink = Sink(batch_bytes=1_000, batch_time=60.0)
+    sink._took = 60.0
+    run(sink, [{"a": "x" * 500}], [{"a": "x" * 500}], [{"a": ""}], seconds=1.0)
+
+    assert len(sink.written[0]) == 2
+
+
+def test_lines_are_records_and_count_with_their_bytes():
+    lines = Lines("a.log", 0, b"one\ntwo\n", count=2)
+    sink = Sink()
+    run(sink, lines, tracked=False)
+
+    assert sink.written == [
+        [
+            {"file": "a.log", "offset": 0, "line": "one"},
+            {"file": "a.log", "offset": 4, "line": "two"},
+        ]
+    ]
+
+
+def test_a_lone_event_waits_for_5_ms_and_longer_if_writing_takes_long():
+    with Harness([source := Source(), sink := Sink(batch_time=0.5)]) as harness:
+        harness.queue.schedule("go", [1])
+        harness.advance(0.004)
+        assert source.outcomes == []
+        harness.advance(0.002)
+        assert source.outcomes == [([1], DONE)]
+        sink._took = 0.1
+        harness.queue.schedule("go", [2])
+        harness.advance(0.19)
+        assert len(source.outcomes) == 1
+        harness.advance(0.02)
+        assert len(source.outcomes) == 2
+        sink._took = 9.0
+        harness.queue.schedule("go", [3])
+        harness.advance(0.51)
+        assert len(source.outcomes) == 3
+
+
+def test_an_empty_event_is_done_at_once():
+    outcomes, _ = run(sink := Sink(), [])
+    assert outcomes == [([], DONE)]
+    assert sink.calls == 0
+
+
+def test_a_temporary_failure_is_tried_again_with_longer_and_longer_waits():
+    sink = Sink(failures={1: OSError("gone"), 2: OSError("gone")})
+    with Harness([source := Source(), sink]) as harness:
+        harness.queue.schedule("go", [1])
+        harness.advance(0.005 + 0.2 + 0.4 - 0.01)
+        assert source.outcomes == []
+        harness.advance(0.02)
+        assert source.outcomes == [([1], DONE)]
+        assert sink.statistics_cur == {"retries": 2, "batches": 1, "records": 1}
+        assert sum("tried again" in each.message for each in harness.logs) == 1
+
+
+def test_after_the_last_attempt_its_events_are_dead_letters():
+    sink = Sink(failures={n: OSError("gone") for n in range(1, 4)}, attempts=3)
+    outcomes, letters = run(sink, [1], [2])
+
+    assert outcomes == [([1], FAILED), ([2], FAILED)]
+    assert [(letter.args, letter.callback) for letter in letters] == [
+        ([1], "cbk_event_lines"),
+        ([2], "cbk_event_lines"),
+    ]
+    assert sink.calls == 3
+    assert sink.statistics_cur["failed"] == 2
+
+
+def test_one_bad_event_does_not_take_the_others_with_it():
+    sink = Sink()
+    sink.poison = "bad"
+    outcomes, letters = run(sink, [1], ["bad", 2], [3])
+
+    assert sink.written == [[1], [3]]
+    assert {str(records): end for records, end in outcomes} == {
+        "[1]": DONE,
+        "['bad', 2]": FAILED,
+        "[3]": DONE,
+    }
+    assert [letter.args for letter in letters] == [["bad", 2]]
+
+
+def test_a_failure_is_a_dead_letter_even_if_no_source_waits_for_it():
+    sink = Sink()
+    sink.poison = "bad"
+    _, letters = run(sink, ["bad"], tracked=False)
+
+    assert [letter.args for letter in letters] == [["bad"]]
+
+
+def test_the_replay_of_a_dead_letter_begins_at_the_sink():
+    class Step(ZenDaemonComponent):
+        calls = 0
+
+        @handles("lines")
+        def cbk_event_lines(self, daemon: Any, args: Any) -> tuple[int, Any]:
+            self.calls += 1
+            return 1, [*args, "parsed"]
+
+    step, sink = Step(), Sink()
+    sink.poison = "parsed"
+    with Harness([Source(), step, sink]) as harness:
+        harness.queue.schedule("go", ["a"])
+        harness.advance(1)
+        sink.poison = None
+        (letter,) = harness.dead_letters.replay()
+        harness.advance(1)
+        assert harness.dead_letters() == []
+    assert letter.args == ["a", "parsed"]
+    assert sink.written == [["a", "parsed"]]
+    assert step.calls == 1
+
+
+def test_a_replay_that_fails_again_is_still_one_letter():
+    sink = Sink()
+    sink.poison = "bad"
+    with Harness([Source(), sink]) as harness:
+        harness.queue.schedule("go", ["bad"])
+        harness.advance(1)
+        harness.dead_letters.replay()
+        harness.advance(1)
+        (letter,) = harness.dead_letters()
+    assert letter.deliveries == 2
+
+
+def test_a_restart_leaves_tracked_events_to_their_source_and_buries_the_others():
+    source = Source()
+    sink = Sink(failures={1: RestartComponent("connection lost")})
+    with Harness([source, sink]) as harness:
+        harness.queue.schedule("go", [1])
+        harness.queue.schedule("lines", [2])
+        harness.advance(1)
+        assert source.outcomes == [([1], LEFT)]
+        assert [letter.args for letter in harness.dead_letters()] == [[2]]
+
+
+def test_a_restart_while_events_are_tried_one_by_one_loses_none():
+    sink = Sink(failures={1: ValueError("one is bad"), 3: RestartComponent("connection lost")})
+    with Harness([Source(), sink]) as harness:
+        for number in (1, 2, 3):
+            harness.queue.schedule("lines", [number])
+        harness.advance(1)
+        letters = [letter.args for letter in harness.dead_letters()]
+    assert sorted(letters) == [[2], [3]]
+    assert sink.statistics_cur == {"batches": 1, "records": 1, "failed": 2}
+
+
+def test_a_stop_writes_what_waits():
+    sink = Sink(batch_time=60.0)
+    source = Source()
+    with Harness([source, sink]) as harness:
+        sink._took = 60.0
+        harness.queue.schedule("go", [1])
+        harness.run_until_idle()
+        harness.stop()
+    assert sink.written == [[1]]
+    assert source.outcomes == [([1], DONE)]
+
+
+def test_a_stop_ends_the_retries_and_the_source_has_the_event_again():
+    sink = Sink(failures={n: OSError("gone") for n in range(1, 99)}, attempts=50)
+    source = Source()
+    with Harness([source, sink]) as harness:
+        harness.queue.schedule("go", [1])
+        harness.advance(1)
+        harness.stop()
+        assert harness.dead_letters() == []
+    assert source.outcomes == [([1], LEFT)]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("batch_count", 0), ("batch_bytes", 1.5), ("batch_time", 0), ("attempts", "8")],
+)
+def test_a_wrong_option_is_one_line(option: str, value: Any):
+    with pytest.raises(ValueError, match=rf"^{option} is {value!r}, but"):
+        Sink(**{option: value})
+
+
+def test_something_else_than_records_is_a_dead_letter():
+    _, letters = run(Sink(), "text")
+    assert "A list or Lines is expected, but got str" in letters[0].cause_text

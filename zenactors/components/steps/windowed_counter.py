@@ -328,6 +328,7 @@ class WindowedCounter(ZenDaemonComponent):
         number = next(self._numbers)
         self._pending[number] = (event, rows)
         self._schedule(daemon, number)
+        self._plan_save(daemon)
 
     def _schedule(self, daemon: Daemon, number: int) -> None:
         event, rows = self._pending[number]
@@ -371,7 +372,6 @@ class WindowedCounter(ZenDaemonComponent):
             now = self.clock.monotonic()
             self._close(daemon, self._windows.advance(self._windows.watermark + now - self._latest))
             self._latest = now
-            self._plan_save(daemon)
         self._plan(daemon)
 
     def _update(self, daemon: Daemon) -> None:

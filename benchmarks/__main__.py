@@ -38,6 +38,7 @@ MODULES = {
     "F10": "f10_loop",
     "F11": "f11_live",
     "F12": "f12_global",
+    "F13": "f13_pipeline",
     "F14": "f14_tokens",
     "F15": "f15_supervision",
     "F16": "f16_neighbours",

@@ -32,6 +32,8 @@ class OutputCheckpoint:
         source: The source's name.
         keys: The keys of its positions: sinks may forget all others. None: it does not say.
         applied: Of each sink by its name, the ranges it has applied, by the source's keys.
+        states: Of each component by its name, a value that is to be restored together with those
+            in `taken`. The source saves it only if there are such.
     """
 
     restore: Mapping[str, Any] | None = None
@@ -40,3 +42,4 @@ class OutputCheckpoint:
     source: str = ""
     keys: frozenset[str] | None = None
     applied: dict[str, Mapping[str, list[Any]]] = field(default_factory=dict)
+    states: dict[str, Any] = field(default_factory=dict)

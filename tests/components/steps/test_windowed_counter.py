@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from collections import Counter
 from random import Random
 from typing import Any
@@ -10,7 +11,13 @@ from typing import Any
 import pytest
 
 from zenactors import TokenOutcome, ZenDaemonComponent, handles
-from zenactors.components import AccessLogParser, FileTailer, OutputCheckpoint, WindowedCounter
+from zenactors.components import (
+    AccessLogParser,
+    FileTailer,
+    JsonLinesWriter,
+    OutputCheckpoint,
+    WindowedCounter,
+)
 from zenactors.core.tokens import Origin
 from zenactors.testing import Harness, Probe
 from zenactors.testing.files import VirtualFiles
@@ -469,6 +476,61 @@ def test_each_line_of_a_tailer_counts_once_after_crashes_at_random_moments(seed)
     table |= harness.component("Sink").table
     harness.close()
     assert table == wanted
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_alarms_in_a_file_are_there_once_after_crashes_at_random_moments(seed):
+    def components() -> list[Any]:
+        return [
+            FileTailer(patterns=["/log/a.log"], start="beginning", exactly_once=True),
+            AccessLogParser(),
+            counter(time="time", lateness=3600.0, threshold=3),
+            JsonLinesWriter(path="/out/alarms", event_map={"lines": "alarm"}),
+            Sink(),
+        ]
+
+    random = Random(seed)
+    files = VirtualFiles()
+    files.put("/log/a.log", b"")
+    files.mkdir("/out")
+    harness = Harness(components(), files=files, state_dir="/state", seed=seed)
+    harness.__enter__()
+    counts: Counter[Any] = Counter()
+
+    def append(count: int) -> None:
+        for _ in range(count):
+            minute, status = random.randrange(3), random.choice([200, 404])
+            counts[minute, status] += 1
+            line = LINE.format(10, minute, random.randrange(60), status)
+            harness.files.append("/log/a.log", line.encode())
+
+    for _ in range(2):
+        for _ in range(random.randrange(5)):
+            append(random.randrange(1, 4))
+            harness.advance(random.choice([0.001, 0.01, 0.3, 1.5]))
+        for _ in range(random.randrange(60)):
+            harness.step()
+        harness.kill()
+        harness = harness.next_life(components())
+        harness.__enter__()
+    append(1)
+    harness.advance(30)
+    harness.stop()
+    written = [json.loads(line) for line in harness.files.content("/out/alarms").splitlines()]
+    harness.close()
+    found = Counter((int(alarm["begin"][14:16]), int(alarm["status"])) for alarm in written)
+    assert found == Counter({key for key, count in counts.items() if count >= 3})
+
+
+def test_a_checkpoint_that_is_not_known_leaves_the_counts_with_a_warning():
+    with Harness([made := counter(), Sink()], state_dir="/state", files={}) as harness:
+        harness.queue.schedule("lines", records(200))
+        harness.run_until_idle()
+        harness.queue.schedule("checkpoint", OutputCheckpoint({"WindowedCounter": 7}))
+        harness.advance(1)
+        text = "Checkpoint 7 of the source is not known: the counts stay as they are"
+        assert text in [each.message for each in harness.logs]
+        assert not made._windows.is_empty
 
 
 # --- options --------------------------------------------------------------------------------------

@@ -70,13 +70,25 @@ def test_sliding_windows_overlap():
     assert windows.is_empty
 
 
-def test_the_last_window_of_a_slide_has_the_count_up_to_it():
-    windows = made(size=60, slide=20)
-    count(windows, 5, 25, 26, 65)
+def test_a_count_is_reached_once_in_each_window():
+    windows = made()
+    reached = []
+    for time in (5, 65, 25, 66, 26, 27, 67):
+        count(windows, time)
+        reached.append(windows.reached(windows.number_of(time), ("a",), 3))
+    first, second = (0, 60, ("a",), 3), (60, 120, ("a",), 3)
+    assert reached == [None, None, None, None, first, None, second]
 
-    assert windows.last_window(1, ("a",)) == (-20, 40, ("a",), 3)
-    assert windows.last_window(3, ("a",)) == (20, 80, ("a",), 3)
-    assert windows.last_window(3, ("b",)) == (20, 80, ("b",), 0)
+
+def test_a_count_is_reached_in_the_latest_of_several_windows():
+    windows = made(size=60, slide=20)
+    count(windows, 5, 65)
+
+    count(windows, 45)  # late: the window up to 80 has it, too
+    assert windows.reached(2, ("a",), 2) == (20, 80, ("a",), 2)
+    count(windows, 46)
+    assert windows.reached(2, ("a",), 3) == (20, 80, ("a",), 3)
+    assert windows.reached(2, ("a",), 4) is None
 
 
 def test_only_what_has_changed_is_reported():

@@ -106,13 +106,16 @@ class Table:
         """Return a row for each record, after adding columns for keys that are new."""
         known = self.columns
         dicts = [each if type(each) is dict else _as_dict(each) for each in records]
+        names = tuple(known)
+        # Most records have all columns, in their order: these are not looked at any closer.
+        if not self._converts and all(tuple(record) == names for record in dicts):
+            return [tuple(record.values()) for record in dicts]
         for record in dicts:
             if not record.keys() <= known.keys():
                 self._take_keys(record)
         names = tuple(self.columns)
-        if self._converts:
-            return [[_storable(record.get(name)) for name in names] for record in dicts]
-        return [[record.get(name) for name in names] for record in dicts]
+        rows: list[Row] = [[record.get(name) for name in names] for record in dicts]
+        return [[*map(_storable, row)] for row in rows] if self._converts else rows
 
     def _take_keys(self, record: Mapping[Any, Any]) -> None:
         """Add columns for the keys of a record, as far as there may be."""

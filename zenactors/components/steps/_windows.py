@@ -48,6 +48,7 @@ class Windows:
         self._other: Key = (OTHER,) * parts
         self._slides: dict[int, dict[Key, int]] = {}
         self._keys = 0  # in all slides
+        self._newest = -(1 << 62)  # the latest slide that was ever counted in
         self._open_from: int | None = None  # all windows that end with an earlier slide are closed
         self._changed: set[int] = set()
         self.watermark = float("-inf")
@@ -62,8 +63,8 @@ class Windows:
         """Return True if a slide is in a window that is open."""
         return self._open_from is None or number > self._open_from - self._per_window
 
-    def add(self, number: int, key: Key, count: int = 1) -> None:
-        """Count events of a key, in a slide that takes them."""
+    def add(self, number: int, key: Key) -> Key:
+        """Count an event of a key, in a slide that takes it. Return the key that it counts for."""
         slide = self._slides.get(number)
         if slide is None:
             slide = self._slides[number] = {}
@@ -73,17 +74,25 @@ class Windows:
                 key = self._other
             else:
                 self._keys += 1
-        slide[key] = slide.get(key, 0) + count
+        slide[key] = slide.get(key, 0) + 1
+        self._newest = max(self._newest, number)
+        return key
 
-    def last_window(self, number: int, key: Key) -> Row:
-        """Return the row of a key in the window whose last slide this is."""
-        slides = range(number - self._per_window + 1, number + 1)
-        count = sum(self._slides[each].get(key, 0) for each in slides if each in self._slides)
-        return (*self._times(slides), key, count)
+    def reached(self, number: int, key: Key, threshold: int) -> Row | None:
+        """Return the latest window in which the event that was added last has reached a count.
 
-    def has(self, key: Key) -> bool:
-        """Return True if a key is counted in any slide that is kept."""
-        return any(key in slide for slide in self._slides.values())
+        Args:
+            number: The event's slide.
+            key: Its key, as `add` has returned it.
+            threshold: The count.
+        """
+        # A window that ends later than with the newest slide has no more in it than that one.
+        for end in range(min(number + self._per_window - 1, self._newest), number - 1, -1):
+            slides = range(end - self._per_window + 1, end + 1)
+            count = sum(self._slides[each].get(key, 0) for each in slides if each in self._slides)
+            if count == threshold:
+                return (*self._times(slides), key, count)
+        return None
 
     @property
     def has_changed(self) -> bool:
@@ -204,6 +213,7 @@ class Windows:
         except (AttributeError, KeyError, TypeError) as cause:
             raise ValueError(f"no windows: {cause!r}") from cause
         self._keys = sum(map(len, self._slides.values()))
+        self._newest = max(self._slides, default=self._newest)
         self._changed = set(self._slides)
 
 

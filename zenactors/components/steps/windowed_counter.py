@@ -12,7 +12,7 @@ from zenactors.components._options import check_count, check_positive, check_str
 from zenactors.components.applied import Applied
 from zenactors.components.output_checkpoint import OutputCheckpoint
 from zenactors.components.records import records_of
-from zenactors.components.steps._windows import Key, Row, WindowRules, Windows, top_of
+from zenactors.components.steps._windows import Row, WindowRules, Windows, top_of
 from zenactors.core.callbacks import handles
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.daemon_api import Cancellable, Daemon, Hold, Store
@@ -27,6 +27,7 @@ _LOOK_INTERVAL = 1.0  # seconds between two looks for windows whose time is over
 _SHORTEST_WAIT = 0.01  # seconds until the state is saved
 _WAIT = 2  # times as long as the last save took
 _RETRY = 1.0
+_PATIENCE = 10.0  # seconds until rows are scheduled again, although no source has asked
 _OWN_FIELDS = {"begin", "end", "count"}
 
 
@@ -38,8 +39,8 @@ class WindowedCounter(ZenDaemonComponent):
     `begin` and `end` of the window (ISO 8601, UTC), the fields of `by`, and `count`. With
     `updates`, the windows that have changed are reported before, too, each time with the whole
     count: let the sink replace rows by `key = ["begin", …]`. With `threshold`, an event `alarm` has
-    such a record as soon as a key has that many in the latest window, and again only when it was
-    below in between.
+    such a record as soon as a key has that many in a window, and again only when it was below in
+    between.
 
     A window is closed when the latest time of a record, and the time that has passed since, are
     behind its end and `lateness`. Records that come later than that are counted as `late`.
@@ -150,7 +151,6 @@ class WindowedCounter(ZenDaemonComponent):
     def _begin_anew(self) -> None:
         self._windows = Windows(self._rules, len(self.by))
         self._applied = Applied()
-        self._alarmed: set[Key] = set()  # those that were at the threshold when they came last
         # Rows that were scheduled, and have perhaps not arrived, with their event.
         self._pending: dict[int, tuple[str, list[Row]]] = {}
         self._numbers = itertools.count()
@@ -161,6 +161,9 @@ class WindowedCounter(ZenDaemonComponent):
         self._save_timer: Cancellable | None = None
         self._look_timer: Cancellable | None = None
         self._update_timer: Cancellable | None = None
+        self._resend_timer: Cancellable | None = None
+        self._checkpoints: list[tuple[int, Any]] = []  # the last two, each with what it had
+        self._asked: OutputCheckpoint | None = None  # the last one that was taken
         self._took = 0.0  # seconds, to save the state
         self._saves_fail = False
 
@@ -177,18 +180,26 @@ class WindowedCounter(ZenDaemonComponent):
             return
         stored = self._store.value
         if stored is not None:
-            self._restore(stored)
-            self._latest = self.clock.monotonic()
+            self._read(stored)
+        if self._checkpoints:  # a source is about to ask for one of them
+            self._resend_timer = daemon.io.call_later(_PATIENCE, self._resend)
+        else:
+            self._resend(daemon)
+        self._plan(daemon)
+
+    def _resend(self, daemon: Daemon) -> None:
+        """Schedule again what an earlier run has scheduled, and what has perhaps not arrived."""
+        self._resend_timer = None
         for number in list(self._pending):
             self._schedule(daemon, number)
-        self._plan(daemon)
 
     def teardown(self, daemon: Daemon) -> None:
         """Save the counts."""
-        for timer in (self._save_timer, self._look_timer, self._update_timer):
+        timers = (self._save_timer, self._look_timer, self._update_timer, self._resend_timer)
+        for timer in timers:
             if timer is not None:
                 timer.cancel()
-        self._save_timer = self._look_timer = self._update_timer = None
+        self._save_timer = self._look_timer = self._update_timer = self._resend_timer = None
         self._save(daemon)
 
     # --- counting -------------------------------------------------------------------------------
@@ -209,12 +220,13 @@ class WindowedCounter(ZenDaemonComponent):
         else:
             if origin is not None:
                 self._applied.add(origin)
+                self._end_checkpoint()
             self._holds.append(hold)
             self._plan_save(daemon)
         self._plan(daemon)
 
     def _count(self, daemon: Daemon, records: list[Any]) -> None:
-        windows = self._windows
+        windows, threshold = self._windows, self.threshold
         now = self.clock.time()
         latest = windows.watermark
         late = bad_times = 0
@@ -229,10 +241,10 @@ class WindowedCounter(ZenDaemonComponent):
                 late += 1
                 continue
             key = tuple(_text_of(record.get(field)) for field in self.by)
-            windows.add(number, key)
+            key = windows.add(number, key)
             latest = max(latest, time)
-            if self.threshold is not None:
-                alarms += self._alarms_of(number, key, self.threshold)
+            if threshold is not None and (row := windows.reached(number, key, threshold)):
+                alarms.append(row)
         self.inc_statistic("records", len(records))
         if late:
             self.inc_statistic("late", late)
@@ -271,31 +283,58 @@ class WindowedCounter(ZenDaemonComponent):
                 self._times[text] = None
         return self._times[text]
 
-    def _alarms_of(self, number: int, key: Key, threshold: int) -> list[Row]:
-        """Return the alarm that the record counted last raises, if it does."""
-        row = self._windows.last_window(number, key)
-        if row[-1] < threshold:
-            self._alarmed.discard(key)
-        elif key not in self._alarmed:
-            self._alarmed.add(key)
-            return [row]
-        return []
-
     @handles("checkpoint")
     def cbk_event_checkpoint(self, daemon: Daemon, args: Any) -> None:
-        """Answer which ranges of a source are counted; forget the keys that it has forgotten.
+        """Go back to what belongs to the outputs that others cut back; answer what is counted.
 
         Raises:
+            StateStoreError: The counts cannot be saved.
             TypeError: The args are no `OutputCheckpoint`.
         """
         if not isinstance(args, OutputCheckpoint):
             raise TypeError(f"{self} takes an OutputCheckpoint, but got {type(args).__name__}.")
-        if args.keys is not None:
-            self._applied.keep_only(args.source, args.keys)
         if self._store is None:
             args.refused[self.name] = "has no state_dir, in which it would keep its counts"
+            return
+        if args.restore is not None:
+            self._go_back(daemon, args.restore.get(self.name))
+        elif self._resend_timer is not None:  # no sink cuts anything back
+            self._resend_timer.cancel()
+            self._resend(daemon)
+        if args.keys is not None:
+            self._applied.keep_only(args.source, args.keys)
+        args.applied[self.name] = self._applied.of_source(args.source)
+        # The source may die before it has saved this one, so the last one is kept, too.
+        number = 1 + max((each for each, _ in self._checkpoints), default=0)
+        self._checkpoints = [*self._checkpoints[-1:], (number, self._counts())]
+        self._asked = args
+        self._store.save(self._stored())
+        args.states[self.name] = number
+
+    def _end_checkpoint(self) -> None:
+        """Forget the checkpoints if the source has no outputs that are cut back: see `applied`."""
+        asked, self._asked = self._asked, None
+        if asked is not None and not asked.taken:
+            self._checkpoints = []
+
+    def _go_back(self, daemon: Daemon, number: Any) -> None:
+        """Restore the counts of a checkpoint: what came later comes again."""
+        if self._resend_timer is not None:
+            self._resend_timer.cancel()
+        for each, counts in self._checkpoints:
+            if each == number:
+                kept = self._checkpoints
+                self._restore(counts)
+                self._checkpoints = kept
+                break
         else:
-            args.applied[self.name] = self._applied.of_source(args.source)
+            self.log.warning(
+                "Checkpoint {number} of the source is not known: the counts stay as they are",
+                number=number,
+            )
+        # Not now: the sinks behind this component have yet to cut their outputs back.
+        self._resend_timer = daemon.io.call_later(_RETRY, self._resend)
+        self._plan(daemon)
 
     # --- closing and reporting ------------------------------------------------------------------
 
@@ -317,7 +356,6 @@ class WindowedCounter(ZenDaemonComponent):
         """Report windows that were closed."""
         if rows:
             self.inc_statistic("windows", len({row[0] for row in rows}))
-            self._alarmed = {key for key in self._alarmed if self._windows.has(key)}
             self._send(daemon, "counts", self._top_of(rows))
 
     def _top_of(self, rows: list[Row]) -> list[Row]:
@@ -415,11 +453,13 @@ class WindowedCounter(ZenDaemonComponent):
             hold.release()
 
     def _stored(self) -> dict[str, Any]:
+        return {"counts": self._counts(), "checkpoints": self._checkpoints}
+
+    def _counts(self) -> dict[str, Any]:
         return {
             "rules": self._identity,
             "windows": self._windows.stored(),
             "applied": self._applied.stored(),
-            "alarmed": sorted(self._alarmed),
             "pending": list(self._pending.values()),
         }
 
@@ -428,16 +468,11 @@ class WindowedCounter(ZenDaemonComponent):
         """What counts must have in common with those that are saved."""
         return [self.by, self.size, self.slide]
 
-    def _restore(self, stored: Any) -> None:
+    def _read(self, stored: Any) -> None:
         try:
-            if stored["rules"] != self._identity:
-                raise ValueError("other fields or windows")
-            self._applied = Applied(stored["applied"])
-            self._alarmed = set(map(tuple, stored["alarmed"]))
-            self._windows.restore(stored["windows"])
-            for event, rows in stored["pending"]:
-                read = [(begin, end, tuple(key), count) for begin, end, key, count in rows]
-                self._pending[next(self._numbers)] = (str(event), read)
+            counts, checkpoints = stored["counts"], stored["checkpoints"]
+            self._restore(counts)
+            self._checkpoints = [(int(number), counts) for number, counts in checkpoints]
         except (AttributeError, KeyError, TypeError, ValueError) as cause:
             store = self._store
             self._begin_anew()
@@ -446,6 +481,19 @@ class WindowedCounter(ZenDaemonComponent):
                 "The state store holds other counts ({reason}): counting begins anew",
                 reason=str(cause),
             )
+
+    def _restore(self, stored: Any) -> None:
+        """Go on with what `_counts` has returned."""
+        if stored["rules"] != self._identity:
+            raise ValueError("other fields or windows")
+        self._windows = Windows(self._rules, len(self.by))
+        self._windows.restore(stored["windows"])
+        self._applied = Applied(stored["applied"])
+        self._pending = {
+            next(self._numbers): (str(event), [(*times, tuple(key), n) for *times, key, n in rows])
+            for event, rows in stored["pending"]
+        }
+        self._latest = self.clock.monotonic()
 
 
 def _text_of(value: Any) -> str:

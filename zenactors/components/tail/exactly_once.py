@@ -136,7 +136,7 @@ class ExactOutputs:
             if not self._is_restored:
                 self._delivery.fences = _fences_of(checkpoint.applied)
             if checkpoint.taken:
-                is_saved = self._memory.save_outputs(checkpoint.taken)
+                is_saved = self._memory.save_outputs(checkpoint.states | checkpoint.taken)
             else:  # there is nothing that must be saved together with the positions
                 self._memory.forget_outputs()
                 is_saved = self._has_no_outputs = True

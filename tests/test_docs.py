@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import re
 import signal
@@ -162,6 +163,21 @@ def test_whole_program_runs(block: Block, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     for shown in re.findall(r"print\(.+\)  # (\d+)", block.text):
         assert shown in done.stdout
+
+
+OWN_COMPONENTS = blocks_of(ROOT / "docs/own-components.md")
+
+
+@pytest.mark.parametrize(
+    ("program", "output"),
+    [pair for pair in itertools.pairwise(OWN_COMPONENTS) if pair[0].language == "python"],
+    ids=lambda block: block.place,
+)
+def test_a_program_prints_what_the_page_shows_below_it(
+    program: Block, output: Block, tmp_path: Path
+) -> None:
+    (tmp_path / "program.py").write_text(program.text)
+    assert run_in(tmp_path, "program.py").stdout == output.text
 
 
 @pytest.mark.parametrize("name", ["supervision", "delivery", "checkpoints", "tailing"])

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
+from tests.components.fakes import FakeDaemon
 from zenactors.components import Lines, Statistics
 from zenactors.core.clock import VirtualClock
-
-from .fakes import FakeDaemon
 
 DAEMON: Any = FakeDaemon()
 

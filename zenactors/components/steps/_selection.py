@@ -44,12 +44,17 @@ class Where:
         Raises:
             TypeError: It is no dict.
         """
-        if not isinstance(record, Mapping):
-            raise TypeError(
-                f"A record is a {type(record).__name__}, which has no fields:"
-                " put a parser such as JsonParser before this step."
-            )
+        check_fields(record)
         return all(holds(record.get(field, _ABSENT)) for field, holds in self._conditions)
+
+
+def check_fields(record: Any) -> None:
+    """Raise a `TypeError` unless a record is a dict."""
+    if not isinstance(record, Mapping):
+        raise TypeError(
+            f"A record is a {type(record).__name__}, which has no fields:"
+            " put a parser such as JsonParser before this step."
+        )
 
 
 def _condition(option: str, wanted: Any) -> Callable[[Any], bool]:
@@ -85,11 +90,7 @@ def digest_of(record: Any, fields: Sequence[str]) -> bytes | None:
         TypeError: It is no dict.
         ValueError: A value is nested too deep, or contains itself.
     """
-    if not isinstance(record, Mapping):
-        raise TypeError(
-            f"A record is a {type(record).__name__}, which has no fields:"
-            " put a parser such as JsonParser before this step."
-        )
+    check_fields(record)
     values = [record.get(field, _ABSENT) for field in fields]
     if any(value is _ABSENT for value in values):
         return None

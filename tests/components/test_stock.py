@@ -22,7 +22,11 @@ COMPONENTS = [
 ]
 REQUIRED: dict[str, dict[str, typing.Any]] = {
     "FileTailer": {"patterns": ["x"]},
+    "Filter": {"where": {"x": 1}},
+    "FlatMap": {"function": list},
+    "Map": {"function": dict},
     "RegexParser": {"pattern": "(?P<x>.)"},
+    "Router": {"otherwise": "x"},
     "SqliteSink": {"path": "x"},
     "Statistics": {"by": ["x"]},
     "WindowedCounter": {"by": ["x"], "size": 60.0},

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from zenactors.components.sinks.writers import RawWriter as RawWriter
     from zenactors.components.sources.base import AcknowledgingSource as AcknowledgingSource
     from zenactors.components.steps.base import RecordStep as RecordStep
+    from zenactors.components.steps.functions import Filter as Filter
+    from zenactors.components.steps.functions import FlatMap as FlatMap
+    from zenactors.components.steps.functions import Map as Map
+    from zenactors.components.steps.router import Router as Router
     from zenactors.components.steps.statistics import Statistics as Statistics
     from zenactors.components.steps.windowed_counter import WindowedCounter as WindowedCounter
     from zenactors.components.tail import FileTailer as FileTailer
@@ -44,6 +48,8 @@ else:
             "sinks.base": "BatchingSink",
             "sources.base": "AcknowledgingSource",
             "steps.base": "RecordStep",
+            "steps.functions": "Filter FlatMap Map",
+            "steps.router": "Router",
             "steps.statistics": "Statistics",
             "parsers.syslog": "SyslogParser",
             "steps.windowed_counter": "WindowedCounter",

@@ -48,7 +48,7 @@ class Stepping:
         logs: Each message.
     """
 
-    def __init__(self, step: Any, batches: Iterable[Any], events: tuple[str, ...] = ()) -> None:
+    def __init__(self, step: Any, batches: Iterable[Any], events: Iterable[Any] = ()) -> None:
         sender, probe = Sender(*batches), Probe("lines", *events)
         with Harness([sender, step, probe]) as harness:
             harness.run_until_idle()
@@ -59,7 +59,7 @@ class Stepping:
         self.outcomes = sender.outcomes
 
 
-def run_step(step: Any, *batches: Any, events: tuple[str, ...] = ()) -> Stepping:
+def run_step(step: Any, *batches: Any, events: Iterable[Any] = ()) -> Stepping:
     """Send batches through a step, and return what has come of them."""
     return Stepping(step, batches, events)
 

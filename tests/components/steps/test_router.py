@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ ROUTES = [
 ]
 
 
-def sent(step: Router, *batches: Any, events: tuple[str, ...] = ()) -> dict[str, list[Any]]:
+def sent(step: Router, *batches: Any, events: Iterable[Any] = ()) -> dict[str, list[Any]]:
     """Return the args of each event, by its name; one event per name."""
     seen = run_step(step, *batches, events=events)
     assert seen.outcomes == [TokenOutcome.DONE] * len(batches)
@@ -124,6 +125,11 @@ def test_the_event_that_came_is_done_after_those_that_came_of_it():
         harness.queue.schedule("release")
         harness.run_until_idle()
         assert sender.outcomes == [TokenOutcome.DONE]
+
+
+def test_otherwise_alone_sends_all_records_to_one_event():
+    stepping = run_step(Router(otherwise="all"), [{"x": 1}, {"x": 2}], events=("all",))
+    assert stepping.received == [("all", [{"x": 1}, {"x": 2}])]
 
 
 def test_in_every_interleaving_each_record_arrives_once_and_in_order():

@@ -10,11 +10,12 @@ from zenactors.components._options import check_strings
 from zenactors.components.steps._fallible import FallibleStep, OnError
 from zenactors.components.steps._selection import Where, check_fields
 from zenactors.core.daemon_api import Daemon
+from zenactors.core.tokens import TokenOutcome
 
 PASS = "pass"  # noqa: S105 - a choice, no password
 DROP = "drop"
 _ROUTE = '{ where = { status = 404 }, to = "missing" }'
-_ONE_OF = "Router needs one of routes, key or function"
+_ONE_OF = "Router needs one of routes, key or function, or an event in otherwise"
 
 
 class Router(FallibleStep):
@@ -23,7 +24,8 @@ class Router(FallibleStep):
     Takes `lines` events with a list of records, or with `Lines`, whose lines become dicts. The
     event of a record is chosen in one of three ways: by `routes`, whose first one that matches
     counts; by `key`, a field whose value has an event in `to`; or by `function`, which returns one
-    of `events`, or None. `otherwise` says what becomes of the rest.
+    of `events`, or None. `otherwise` says what becomes of the rest; alone, of all records, so that
+    several chains are led into one.
 
     The records of one event that go to the same event are one event there: a list, in their order.
     It is part of the event that came, whose source hears of the end after it. Components behind
@@ -88,7 +90,8 @@ class Router(FallibleStep):
         event_map: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(on_error=on_error, name=name, event_map=event_map)
-        if sum(way is not None for way in (routes, key, function)) != 1:
+        ways = sum(way is not None for way in (routes, key, function))
+        if ways > 1 or (ways == 0 and otherwise in (PASS, DROP)):
             raise ValueError(f"{_ONE_OF}, and not several: routes = [{_ROUTE}].")
         if (key is None and to is not None) or (function is None and (args or events)):
             raise ValueError(f"{_ONE_OF}: to belongs to key; args and events to function.")
@@ -97,6 +100,8 @@ class Router(FallibleStep):
             self._choose, targets = _by_routes(routes)
         elif key is not None:
             self._choose, targets = _by_key(key, to)
+        elif function is None:
+            self._choose, targets = _by_nothing, []
         else:
             targets = check_strings("events", events or [], of="events", example='["missing"]')
             self._choose = _by_function(load_function("function", function, args), targets)
@@ -133,10 +138,26 @@ class Router(FallibleStep):
             self._routed.setdefault(event, []).append(record)
 
     def _send(self, daemon: Daemon, event: str, records: list[Any]) -> None:
-        daemon.queue.schedule(self.event(event), records)
+        name = self.event(event)
+        hold = daemon.hold()
+        origin = hold.origin
+        hold.release()  # what is scheduled here counts as part of the event anyway
+        if origin is None:
+            daemon.queue.schedule(name, records)
+        else:  # so that a sink knows them again after a crash
+            position = origin.through(self.name, name)
+            daemon.queue.schedule(name, records, on_done=_ignore, position=position)
+
+
+def _ignore(_outcome: TokenOutcome) -> None:
+    """Do nothing: the source of the event that came hears of the end."""
 
 
 _Choice = Callable[[Any], str | None]
+
+
+def _by_nothing(_record: Any) -> None:
+    """Choose no event."""
 
 
 def _by_routes(routes: Any) -> tuple[_Choice, list[str]]:

@@ -23,7 +23,7 @@ ROUTES = [
 ]
 
 
-def sent(step: Router, *batches: Any, events: Iterable[Any] = ()) -> dict[str, list[Any]]:
+def sent(step: Router, *batches: Any, events: Iterable[Any] = ()) -> dict[Any, Any]:
     """Return the args of each event, by its name; one event per name."""
     seen = run_step(step, *batches, events=events)
     assert seen.outcomes == [TokenOutcome.DONE] * len(batches)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,17 +11,16 @@ from zenactors.components._options import check_count, check_positive, check_str
 from zenactors.components.applied import Applied
 from zenactors.components.output_checkpoint import OutputCheckpoint
 from zenactors.components.records import records_of
+from zenactors.components.steps._outbox import Outbox
+from zenactors.components.steps._record_times import RecordTimes
 from zenactors.components.steps._windows import Row, WindowRules, Windows, top_of
 from zenactors.core.callbacks import handles
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.daemon_api import Cancellable, Daemon, Hold, Store
-from zenactors.core.tokens import TokenOutcome
 from zenactors.errors import ConfigurationError, StateStoreError
 
 NONE = "(none)"
 _MAX_CHARACTERS = 200
-_MOST_TIMES = 10_000  # texts of times that are remembered
-_LAST = 253_402_300_800 - 86_400 * 366  # Unix time: windows end in the year 9999 at the latest
 _LOOK_INTERVAL = 1.0  # seconds between two looks for windows whose time is over
 _SHORTEST_WAIT = 0.01  # seconds until the state is saved
 _WAIT = 2  # times as long as the last save took
@@ -151,12 +149,10 @@ class WindowedCounter(ZenDaemonComponent):
     def _begin_anew(self) -> None:
         self._windows = Windows(self._rules, len(self.by))
         self._applied = Applied()
-        # Rows that were scheduled, and have perhaps not arrived, with their event.
-        self._pending: dict[int, tuple[str, list[Row]]] = {}
-        self._numbers = itertools.count()
+        self._outbox = Outbox(self, self._plan_save)
         self._holds: list[Hold] = []
         self._latest: float | None = None  # when the latest record has come, by the clock
-        self._times: dict[str, float | None] = {}
+        self._times = None if self.time is None else RecordTimes(self.time, self.max_ahead)
         self._store: Store | None = None
         self._save_timer: Cancellable | None = None
         self._look_timer: Cancellable | None = None
@@ -190,8 +186,7 @@ class WindowedCounter(ZenDaemonComponent):
     def _resend(self, daemon: Daemon) -> None:
         """Schedule again what an earlier run has scheduled, and what has perhaps not arrived."""
         self._resend_timer = None
-        for number in list(self._pending):
-            self._schedule(daemon, number)
+        self._outbox.send_again(daemon)
 
     def teardown(self, daemon: Daemon) -> None:
         """Save the counts."""
@@ -226,13 +221,13 @@ class WindowedCounter(ZenDaemonComponent):
         self._plan(daemon)
 
     def _count(self, daemon: Daemon, records: list[Any]) -> None:
-        windows, threshold = self._windows, self.threshold
+        windows, times, threshold = self._windows, self._times, self.threshold
         now = self.clock.time()
         latest = windows.watermark
         late = bad_times = 0
         alarms: list[Row] = []
         for record in records:
-            time = self._time_of(record, now)
+            time = now if times is None else times.of(record, now)
             if time is None:
                 bad_times += 1
                 continue
@@ -252,36 +247,11 @@ class WindowedCounter(ZenDaemonComponent):
             self.inc_statistic("bad_times", bad_times)
         if alarms:
             self.inc_statistic("alarms", len(alarms))
-            self._send(daemon, "alarm", alarms)
+            self._outbox.send(daemon, "alarm", self._records_of(alarms))
         if latest > windows.watermark:
             self._latest = self.clock.monotonic()
             self._close(daemon, windows.advance(latest))
         self._close(daemon, windows.bound())
-
-    def _time_of(self, record: Mapping[str, Any], now: float) -> float | None:
-        """Return a record's time, or None if it has no valid one."""
-        if self.time is None:
-            return now
-        value = record.get(self.time)
-        if isinstance(value, str):
-            value = self._read_time(value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LAST:
-            return None
-        if self.max_ahead is not None and value > now + self.max_ahead:
-            return None
-        return value
-
-    def _read_time(self, text: str) -> float | None:
-        """Return the time that a text is. A busy source writes many records in one second."""
-        if text not in self._times:
-            if len(self._times) >= _MOST_TIMES:
-                self._times.clear()
-            try:
-                time = datetime.fromisoformat(text)
-                self._times[text] = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
-            except (ValueError, OverflowError):
-                self._times[text] = None
-        return self._times[text]
 
     @handles("checkpoint")
     def cbk_event_checkpoint(self, daemon: Daemon, args: Any) -> None:
@@ -356,29 +326,10 @@ class WindowedCounter(ZenDaemonComponent):
         """Report windows that were closed."""
         if rows:
             self.inc_statistic("windows", len({row[0] for row in rows}))
-            self._send(daemon, "counts", self._top_of(rows))
+            self._outbox.send(daemon, "counts", self._records_of(self._top_of(rows)))
 
     def _top_of(self, rows: list[Row]) -> list[Row]:
         return rows if self.top is None else top_of(rows, self.top)
-
-    def _send(self, daemon: Daemon, event: str, rows: list[Row]) -> None:
-        """Schedule rows, and keep them until they have arrived, in the next run if need be."""
-        number = next(self._numbers)
-        self._pending[number] = (event, rows)
-        self._schedule(daemon, number)
-        self._plan_save(daemon)
-
-    def _schedule(self, daemon: Daemon, number: int) -> None:
-        event, rows = self._pending[number]
-
-        def ended(outcome: TokenOutcome) -> None:
-            if outcome is not TokenOutcome.LEFT:
-                del self._pending[number]
-                self._plan_save(daemon)
-            elif not daemon.is_done():  # a component that had them was made anew
-                self._schedule(daemon, number)
-
-        daemon.queue.schedule(self.event(event), self._records_of(rows), on_done=ended)
 
     def _records_of(self, rows: list[Row]) -> list[dict[str, Any]]:
         return [
@@ -460,7 +411,7 @@ class WindowedCounter(ZenDaemonComponent):
             "rules": self._identity,
             "windows": self._windows.stored(),
             "applied": self._applied.stored(),
-            "pending": list(self._pending.values()),
+            "outbox": self._outbox.stored(),
         }
 
     @property
@@ -489,10 +440,7 @@ class WindowedCounter(ZenDaemonComponent):
         self._windows = Windows(self._rules, len(self.by))
         self._windows.restore(stored["windows"])
         self._applied = Applied(stored["applied"])
-        self._pending = {
-            next(self._numbers): (str(event), [(*times, tuple(key), n) for *times, key, n in rows])
-            for event, rows in stored["pending"]
-        }
+        self._outbox.restore(stored["outbox"])
         self._latest = self.clock.monotonic()
 
 

@@ -1,0 +1,47 @@
+"""The time of a record, in one of its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+_MOST_TEXTS = 10_000  # that are remembered
+_LAST = 253_370_764_800  # Unix time of the year 9999, with which calendars end
+
+
+class RecordTimes:
+    """Read times.
+
+    Args:
+        field: The field: ISO 8601, in UTC if it has no offset, or Unix time in seconds.
+        max_ahead: Seconds that a time may be ahead of the clock; None: any number.
+    """
+
+    def __init__(self, field: str, max_ahead: float | None) -> None:
+        self._field = field
+        self._max_ahead = max_ahead
+        self._texts: dict[str, float | None] = {}
+
+    def of(self, record: Mapping[str, Any], now: float) -> float | None:
+        """Return the Unix time of a record; None if it has no valid one."""
+        value = record.get(self._field)
+        if isinstance(value, str):
+            value = self._read(value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LAST:
+            return None
+        if self._max_ahead is not None and value > now + self._max_ahead:
+            return None
+        return value
+
+    def _read(self, text: str) -> float | None:
+        # A busy source writes many records in one second.
+        if text not in self._texts:
+            if len(self._texts) >= _MOST_TEXTS:
+                self._texts.clear()
+            try:
+                time = datetime.fromisoformat(text)
+                self._texts[text] = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+            except (ValueError, OverflowError):
+                self._texts[text] = None
+        return self._texts[text]

@@ -48,8 +48,8 @@ class Outbox:
             if outcome is not TokenOutcome.LEFT:  # it has arrived, or a dead letter has it
                 self._kept.pop(number, None)
                 self._on_change(daemon)
-            elif not daemon.is_done():  # a component that had it was made anew
-                self._schedule(daemon, number)
+            elif number in self._kept and not daemon.is_done():
+                self._schedule(daemon, number)  # a component that had it was made anew
 
         daemon.queue.schedule(self._component.event(event), args, on_done=ended)
 

@@ -9,9 +9,11 @@ import inspect
 import itertools
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
+
+from zenactors.spec.docstrings import split
 
 EMPTY = inspect.Parameter.empty
 
@@ -22,26 +24,25 @@ class Doc(NamedTuple):
     text: str
     entries: dict[str, dict[str, str]]
     returns: str
+    example: str = ""
 
 
 def parse(docstring: str | None) -> Doc:
     """Split a docstring into its text and its sections. Indented blocks become fenced code."""
-    sections: dict[str, list[str]] = {"": []}
-    section = ""
-    for line in inspect.cleandoc(docstring or "").splitlines():
-        if found := re.fullmatch(r"(Args|Attributes|Raises|Returns|Yields):", line):
-            section = found[1]
-            continue
-        if line and not line.startswith(" "):
-            section = ""
-        sections.setdefault(section, []).append(line)
-    text = "\n".join([*sections.pop(""), ""])
-    returns = " ".join(sections.pop("Returns", []) + sections.pop("Yields", []))
-    text = re.sub(r"(?:^ {4}.*\n|^\n(?=\n* {4}))+\n*", _fence, text, flags=re.MULTILINE)
+    found = split(docstring)
+    prose = {name: found.sections.get(name, "") for name in ("Returns", "Yields")}
+    text = re.sub(
+        r"(?:^ {4}.*\n|^\n(?=\n* {4}))+\n*", _fence, f"{found.text}\n", flags=re.MULTILINE
+    )
     return Doc(
         text.strip(),
-        {name: dict(_entries(lines)) for name, lines in sections.items()},
-        " ".join(returns.split()),
+        {
+            name: found.entries(name)
+            for name in found.sections
+            if name not in prose and name != "Example"
+        },
+        " ".join(" ".join(prose.values()).split()),
+        found.sections.get("Example", ""),
     )
 
 
@@ -57,12 +58,6 @@ def _fence(block: re.Match[str]) -> str:
 def fence(language: str, text: str) -> str:
     """Return a block of code."""
     return f"\n```{language}\n{text}\n```\n\n"
-
-
-def _entries(lines: list[str]) -> Iterator[tuple[str, str]]:
-    for entry in re.split(r"\n(?=\S)", inspect.cleandoc("\n".join(["", *lines]))):
-        name, _, text = entry.partition(": ")
-        yield name.lstrip("*"), " ".join(text.split())
 
 
 def strings_below(what: type | ModuleType) -> dict[str, str]:
@@ -153,6 +148,12 @@ def arguments(function: Any, doc: Doc) -> str:
             if each.name in described
         ),
     )
+
+
+def promises(doc: Doc) -> str:
+    """Return a table of what a docstring promises."""
+    rows = doc.entries.get("Promises", {}).items()
+    return table(("promise", "meaning"), ((name, cell(text)) for name, text in rows))
 
 
 def outcome(doc: Doc) -> list[str]:

@@ -27,6 +27,7 @@ from docs.docstrings import (
     outcome,
     parameters,
     parse,
+    promises,
     strings_below,
     table,
 )  # fmt: skip
@@ -121,7 +122,10 @@ def about_class(name: str, cls: type) -> Iterator[str]:
     if issubclass(cls, enum.Enum):
         yield f"Its members are {' and '.join(f'{code(each.name)} ({each})' for each in cls)}."
         return
+    yield promises(doc)
     yield arguments(cls, doc)
+    if doc.example:
+        yield fence("toml", doc.example)
     rows = ((code(each), text) for each, text in members_of(cls).items())
     yield table(("member", "meaning"), rows)
     related = [each for each in (*cls.__bases__, ALSO.get(cls)) if each in PUBLIC.values() and each]

@@ -6,7 +6,16 @@ import dataclasses
 import json
 from typing import Any
 
-from docs.docstrings import arguments, call, cell, members, parse, strings_below, table
+from docs.docstrings import (
+    arguments,
+    call,
+    cell,
+    members,
+    parse,
+    promises,
+    strings_below,
+    table,
+)  # fmt: skip
 
 
 def test_a_docstring_is_split_into_text_and_sections() -> None:
@@ -61,7 +70,35 @@ def test_indented_blocks_become_code() -> None:
 
 
 def test_no_docstring_is_an_empty_one() -> None:
-    assert parse(None) == ("", {}, "")
+    assert parse(None) == ("", {}, "", "")
+
+
+def test_promises_are_a_table_and_an_example_is_kept_as_it_is() -> None:
+    doc = parse(
+        """Do it.
+
+        Promises:
+            loss: None, even if
+                it fails.
+            order: That of a | b.
+
+        Example:
+            name = "it"
+
+            [it]
+            is = [
+                "indented",
+            ]
+        """
+    )
+    assert doc.text == "Do it."
+    assert promises(doc).splitlines() == [
+        "| promise | meaning |",
+        "| --- | --- |",
+        "| loss | None, even if it fails. |",
+        "| order | That of a \\| b. |",
+    ]
+    assert doc.example == 'name = "it"\n\n[it]\nis = [\n    "indented",\n]'
 
 
 class Base:

@@ -25,11 +25,19 @@ class RegexParser(LineParser):
     `Lines.truncated` True) is never taken for a record. If the daemon exits when idle, and not one
     line of a file was a record, its exit status is 65.
 
-    The page "Guarantees" (docs/guarantees.md) says what is promised about loss, order and memory.
-
     Statistics: `lines`, `records`, `unmatched`, `pieces` (of lines that were cut off or too long),
     `bad_utf8` (lines decoded with replacement) and `rejects_failed` (lines that could not be
     written to `rejects`).
+
+    Promises:
+        loss: Lines that do not match, and pieces of lines, are left out, and counted; `rejects`
+            keeps them.
+        duplicates: None of its own: a line that comes twice becomes two records.
+        order: That of the lines.
+        memory: One event, the last 100 lines that were left out, up to 200 characters of each, and
+            the path of each file.
+        threads: Its own. It waits only for the disk of `rejects`; the time that a pattern takes is
+            not bounded.
 
     Args:
         pattern: A regular expression of the module `re` with one or more named groups,
@@ -44,6 +52,25 @@ class RegexParser(LineParser):
 
     Attributes:
         files: The file system of `rejects`; a simulation sets its own before `setup`.
+
+    Example:
+        name = "logins"
+
+        [[component]]
+        use = "zenactors.components:FileTailer"
+        [component.options]
+        patterns = ["auth.log"]
+        start = "beginning"
+
+        [[component]]
+        use = "zenactors.components:RegexParser"
+        [component.options]
+        pattern = 'Failed password for (?P<user>\S+) from (?P<address>\S+)'
+
+        [[component]]
+        use = "zenactors.components:JsonLinesWriter"
+        [component.options]
+        path = "logins.jsonl"
     """
 
     _expected = "matched by the pattern"

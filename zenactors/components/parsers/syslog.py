@@ -70,11 +70,18 @@ class SyslogParser(LineParser):
     `Lines.truncated` True) is never taken for a record. If the daemon exits when idle, and not one
     line of a file was a record, its exit status is 65.
 
-    The page "Guarantees" (docs/guarantees.md) says what is promised about loss, order and memory.
-
     Statistics: `lines`, `records`, `unmatched`, `pieces` (of lines that were cut off or too long),
     `bad_utf8` (lines decoded with replacement) and `rejects_failed` (lines that could not be
     written to `rejects`).
+
+    Promises:
+        loss: Lines that do not match, and pieces of lines, are left out, and counted; `rejects`
+            keeps them.
+        duplicates: None of its own: a line that comes twice becomes two records.
+        order: That of the lines.
+        memory: One event, the last 100 lines that were left out, up to 200 characters of each, and
+            the path of each file.
+        threads: Its own. It waits only for the disk of `rejects`.
 
     Args:
         add_source: Add `file`, `offset`, `id` and `generation` to each record that came from
@@ -86,6 +93,23 @@ class SyslogParser(LineParser):
 
     Attributes:
         files: The file system of `rejects`; a simulation sets its own before `setup`.
+
+    Example:
+        name = "syslog"
+
+        [[component]]
+        use = "zenactors.components:FileTailer"
+        [component.options]
+        patterns = ["auth.log"]
+        start = "beginning"
+
+        [[component]]
+        use = "zenactors.components:SyslogParser"
+
+        [[component]]
+        use = "zenactors.components:JsonLinesWriter"
+        [component.options]
+        path = "auth.jsonl"
     """
 
     _expected = "a syslog message"

@@ -21,9 +21,15 @@ class Statistics(ZenDaemonComponent):
     Takes `lines` events with a list of dicts, and passes them on unchanged. Values are counted as
     text, cut to 200 characters; a key that a record lacks counts as "(none)".
 
-    The page "Guarantees" (docs/guarantees.md) says what is promised about loss, order and memory.
-
     Statistics: `records`, and `by` with a counter for each value of each key.
+
+    Promises:
+        loss: Every event is passed on. The counts are in memory, and begin at zero in each run.
+        duplicates: None of its own; an event that comes again, after a crash say, is counted again.
+        order: That of the events.
+        memory: `max_values` values of each key, up to 200 characters of each. Further ones share
+            one counter.
+        threads: Its own. It never waits.
 
     Args:
         by: The keys, such as `["status", "path"]`.
@@ -33,6 +39,23 @@ class Statistics(ZenDaemonComponent):
         max_values: How many values of each key are counted; further ones count as "(other)".
         name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.
+
+    Example:
+        name = "count"
+
+        [[component]]
+        use = "zenactors.components:FileTailer"
+        [component.options]
+        patterns = ["access.log"]
+        start = "beginning"
+
+        [[component]]
+        use = "zenactors.components:AccessLogParser"
+
+        [[component]]
+        use = "zenactors.components:Statistics"
+        [component.options]
+        by = ["status", "path"]
     """
 
     def __init__(

@@ -385,10 +385,19 @@ class JsonLinesWriter(_Writer):
 
     It takes `checkpoint` events, for outputs with each line exactly once.
 
-    The page "Guarantees" (docs/guarantees.md) says what is promised about loss, order and memory.
-
     Statistics: `lines` and `bytes` written, `bad_lines` (lines decoded with replacement) and
     `reopened` (how many times the file was opened anew).
+
+    Promises:
+        loss: An event counts as done when the system has its data, which is not yet on the disk.
+            With a source that takes checkpoints, such as `FileTailer` with `exactly_once`, nothing
+            is lost by a crash or a power failure.
+        duplicates: None in a file, with a source that takes checkpoints. Otherwise an event that
+            its source hands on again after a crash is written again.
+        order: That of the events. Each is written whole before the next.
+        memory: One event, and its JSON.
+        threads: Its own, which waits while the output takes no data. `interrupt` ends the wait for
+            a pipe that nothing reads.
 
     Args:
         path: The file; None or "-" is standard output. It is created if necessary, but not its
@@ -401,6 +410,20 @@ class JsonLinesWriter(_Writer):
             open the file anew if it was renamed or deleted. None: only at SIGHUP.
         name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.
+
+    Example:
+        name = "to-json"
+
+        [[component]]
+        use = "zenactors.components:FileTailer"
+        [component.options]
+        patterns = ["access.log"]
+        start = "beginning"
+
+        [[component]]
+        use = "zenactors.components:JsonLinesWriter"
+        [component.options]
+        path = "lines.jsonl"
     """
 
     def __init__(
@@ -463,12 +486,21 @@ class RawWriter(_Writer):
 
     It takes `checkpoint` events, for outputs with each line exactly once.
 
-    The page "Guarantees" (docs/guarantees.md) says what is promised about loss, order and memory.
-
     Its data may end in the middle of a line, so the end of the file is not repaired at the start.
 
     Statistics: `lines` (a piece of a line counts as one) and `bytes` written, and `reopened` (how
     many times the file was opened anew).
+
+    Promises:
+        loss: An event counts as done when the system has its data, which is not yet on the disk.
+            With a source that takes checkpoints, such as `FileTailer` with `exactly_once`, nothing
+            is lost by a crash or a power failure.
+        duplicates: None in a file, with a source that takes checkpoints. Otherwise an event that
+            its source hands on again after a crash is written again.
+        order: That of the events. Each is written whole before the next.
+        memory: One event.
+        threads: Its own, which waits while the output takes no data. `interrupt` ends the wait for
+            a pipe that nothing reads.
 
     Args:
         path: The file; None or "-" is standard output. It is created if necessary, but not its
@@ -479,6 +511,21 @@ class RawWriter(_Writer):
             open the file anew if it was renamed or deleted. None: only at SIGHUP.
         name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.
+
+    Example:
+        name = "copy"
+
+        [[component]]
+        use = "zenactors.components:FileTailer"
+        [component.options]
+        patterns = ["access.log"]
+        start = "beginning"
+
+        [[component]]
+        use = "zenactors.components:RawWriter"
+        [component.options]
+        path = "copy.log"
+        reopen_interval = 10.0
     """
 
     @handles("lines")

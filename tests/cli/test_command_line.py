@@ -12,7 +12,7 @@ import pytest
 from tests.config.sample import write
 from tests.running import run_python
 from zenactors import __version__
-from zenactors.cli import main
+from zenactors.cli import COMMANDS, main
 
 Capture = pytest.CaptureFixture[str]
 
@@ -32,7 +32,7 @@ options.path = "out.log"
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
-@pytest.mark.parametrize("command", ["", "run", "tail", "check", "simulate", "dead-letters"])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_goes_to_standard_output(command: str, option: str, capsys: Capture) -> None:
     assert main([*command.split(), option]) == 0
 
@@ -53,7 +53,7 @@ def test_version_goes_to_standard_output(capsys: Capture) -> None:
         ("rnu x.toml", "unknown command 'rnu'; did you mean 'run'?"),
         (
             "serve x.toml",
-            "unknown command 'serve'; commands: run, tail, check, simulate, dead-letters",
+            f"unknown command 'serve'; commands: {', '.join(COMMANDS)}",
         ),
         ("--verison", "unknown option '--verison'; did you mean '--version'?"),
         ("run", "SPEC is missing"),

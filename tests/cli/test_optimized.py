@@ -26,6 +26,8 @@ LINES = {
     "tail --help": "--parse FORMAT",
     "check --help": "--app-dir DIR",
     "simulate --help": "--seeds N",
+    "components": "FileTailer",
+    "components FileTailer": "patterns: array of strings; required",
     "tail in.log --from beginning --exit-when-idle": "one",
     "check copy.toml": "FileTailer",
     "run copy.toml --exit-when-idle": "",

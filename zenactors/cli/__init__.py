@@ -43,13 +43,14 @@ Commands:
   check         Validate such a description and show its components and chains.
   simulate      Run it in virtual time, many times, each with another random seed.
   dead-letters  List, show, replay or purge the events that a daemon could not handle.
+  components    List the components of the library, or describe one of them.
 
 Options:
   -h, --help  Show this help or, after a command, the help of that command.
   --version   Show the version.
 """
 
-COMMANDS = ("run", "tail", "check", "simulate", "dead-letters")
+COMMANDS = ("run", "tail", "check", "simulate", "dead-letters", "components")
 
 
 def main(argv: list[str] | None = None) -> int:

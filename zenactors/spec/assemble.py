@@ -95,8 +95,6 @@ def load(
         ConfigurationError: One line for each problem.
     """
     app_dir = absolute_app_dir(app_dir)
-    if not app_dir.is_dir():
-        raise ConfigurationError(f"--app-dir {str(app_dir)!r} is not a directory")
     look_first_in(app_dir)
     if spec.endswith(".toml") or os.path.exists(spec):  # noqa: PTH110 - Path.exists() raises for a name too long
         return _load_file(Path(spec), app_dir, _Given(dict(settings or {}), assignments)).daemon
@@ -117,15 +115,18 @@ def absolute_app_dir(app_dir: Path) -> Path:
     """Return the absolute path of a directory with modules.
 
     Raises:
-        ConfigurationError: It is relative, and the current directory was deleted.
+        ConfigurationError: It is none; or it is relative, and the current directory was deleted.
     """
     try:
-        return app_dir.absolute()
+        absolute = app_dir.absolute()
     except FileNotFoundError:
         raise ConfigurationError(
             f"--app-dir {str(app_dir)!r} is relative, and the current directory is gone: give an"
             " absolute path"
         ) from None
+    if not absolute.is_dir():
+        raise ConfigurationError(f"--app-dir {str(absolute)!r} is not a directory")
+    return absolute
 
 
 def _names_beside(path: Path) -> list[str]:

@@ -67,7 +67,7 @@ def build_component(
     use, name, options, events = map(table.get, ("use", "name", "options", "events"))
     if isinstance(use, str) and use:
         try:
-            cls = _import_component(use, app_dir)
+            cls = import_component(use, app_dir)
         except Problem as cause:
             findings.append((("use",), f"key 'use': {cause}"))
     if name or cls:
@@ -96,7 +96,12 @@ def build_component(
     ]
 
 
-def _import_component(use: str, app_dir: Path) -> type[ZenDaemonComponent]:
+def import_component(use: str, app_dir: Path) -> type[ZenDaemonComponent]:
+    """Return the class of components that `package.module:Class` names.
+
+    Raises:
+        Problem: It cannot be imported, or is no such class.
+    """
     found = import_attribute(use, app_dir)
     if not (isinstance(found, type) and issubclass(found, ZenDaemonComponent)):
         raise Problem(f"{use!r} is {short_repr(found)}, not a subclass of ZenDaemonComponent")

@@ -161,7 +161,7 @@ def test_a_component_that_is_not_there_is_one_line(
     assert shown.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["components"])
+@pytest.mark.parametrize("command", ["components", "new"])
 def test_help_imports_neither_the_engine_nor_the_library(command: str) -> None:
     show = "import sys; from zenactors.cli import main; main(sys.argv[1:]); print(*sys.modules)"
     done = run_python("-c", show, command, "--help")

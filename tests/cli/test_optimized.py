@@ -28,6 +28,7 @@ LINES = {
     "simulate --help": "--seeds N",
     "components": "FileTailer",
     "components FileTailer": "patterns: array of strings; required",
+    "new FileTailer RawWriter": 'use = "zenactors.components:RawWriter"',
     "tail in.log --from beginning --exit-when-idle": "one",
     "check copy.toml": "FileTailer",
     "run copy.toml --exit-when-idle": "",

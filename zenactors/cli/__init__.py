@@ -44,13 +44,14 @@ Commands:
   simulate      Run it in virtual time, many times, each with another random seed.
   dead-letters  List, show, replay or purge the events that a daemon could not handle.
   components    List the components of the library, or describe one of them.
+  new           Print a pipeline for a choice of components, to be filled in.
 
 Options:
   -h, --help  Show this help or, after a command, the help of that command.
   --version   Show the version.
 """
 
-COMMANDS = ("run", "tail", "check", "simulate", "dead-letters", "components")
+COMMANDS = ("run", "tail", "check", "simulate", "dead-letters", "components", "new")
 
 
 def main(argv: list[str] | None = None) -> int:

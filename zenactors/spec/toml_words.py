@@ -9,6 +9,7 @@ import collections.abc
 import enum
 import json
 import os
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -31,6 +32,8 @@ _FUNCTION = '"module:function"'
 def type_in_toml(type_: Any) -> str:
     """Describe the values of a type, as in `array of strings` or `"beginning" or "end"`."""
     found = list(dict.fromkeys(_alternatives(type_)))
+    if _FUNCTION in found and "string" in found:
+        found.remove("string")  # that is how it is written
     *most, last = found or ["any value"]
     return f"{', '.join(most)} or {last}" if most else last
 
@@ -58,17 +61,18 @@ def _of_class(cls: Any, arguments: tuple[Any, ...]) -> str:
     if issubclass(cls, str | os.PathLike):
         return "string"
     if issubclass(cls, Mapping) or hasattr(cls, "model_fields"):
-        return f"table of {_plural(arguments[1])}" if len(arguments) > 1 else "table"
+        return f"table{_of(arguments[1])}" if len(arguments) > 1 else "table"
     if issubclass(cls, Iterable) and not issubclass(cls, enum.Enum):
-        return f"array of {_plural(arguments[0])}" if arguments else "array"
+        return f"array{_of(arguments[0])}" if arguments else "array"
     return cls.__name__.lower()
 
 
-def _plural(type_: Any) -> str:
+def _of(type_: Any) -> str:
     words = type_in_toml(type_)
     if words == "any value":
-        return "any values"
-    return f"{words}s" if words.isalpha() else words.replace("array of", "arrays of")
+        return ""
+    plural = f"{words}s" if words.isalpha() else re.sub("^(array|table) ", r"\1s ", words)
+    return f" of {plural}"
 
 
 def value_in_toml(value: Any) -> str | None:

@@ -1,6 +1,7 @@
 """Write docs/reference.md out of docstrings, signatures and option models: `make reference`.
 
-`reference.template` has the headings and the text that belongs to no docstring.
+`reference.template` has the headings and the text that belongs to no docstring. The list of stock
+components in docs/library.md is written, too.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ from zenactors.config.checking import restart_paths
 from zenactors.config.flags import flags_of
 from zenactors.config.options import NOT_IN_FILES
 from zenactors.core import daemon_api, events
+from zenactors.spec.catalogue import KINDS, entry_of, stock
 from zenactors.testing import plugin
 
 PAGE = Path(__file__).with_name("reference.md")
 TEMPLATE = PAGE.with_suffix(".template")
+LIBRARY = PAGE.with_name("library.md")
 SHORT = 3  # a class with more arguments is shown with those that it needs
 
 Row = tuple[str, ...]
@@ -264,6 +267,25 @@ def page(template: str) -> str:
     return linked(text)
 
 
+def library(text: str) -> str:
+    """Return the page about the library, with the stock components between its two marks."""
+    entries = [entry_of(name, Path()) for name in stock()]
+    listed = joined(
+        f"### {kind.capitalize()}s\n\n{table(('component', 'what it does'), rows)}"
+        for kind in KINDS
+        for rows in [
+            [
+                (f"[`{each.name}`](reference.md#{each.name.lower()})", cell(each.summary))
+                for each in entries
+                if each.kind == kind
+            ]
+        ]
+    )
+    begin, end = "<!-- components -->\n", "<!-- end -->"
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n{listed}\n\n{end}{rest.partition(end)[2]}"
+
+
 def joined(paragraphs: Iterable[str]) -> str:
     """Return paragraphs as one text."""
     return "\n\n".join(each.strip("\n") for each in paragraphs if each)
@@ -285,3 +307,4 @@ def linked(text: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(TEMPLATE.read_text()))
+    LIBRARY.write_text(library(LIBRARY.read_text()))

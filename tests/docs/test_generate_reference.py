@@ -16,6 +16,7 @@ from docs.docstrings import parameters, parse
 from docs.generate_reference import (
     BY_USER,
     EXCEPTIONS,
+    LIBRARY,
     PAGE,
     PUBLIC,
     TABLES,
@@ -24,6 +25,7 @@ from docs.generate_reference import (
     configuration_keys,
     constant,
     family,
+    library,
     linked,
     members_of,
     page,
@@ -36,6 +38,20 @@ FUNCTIONS = {name: each for name, each in PUBLIC.items() if isinstance(each, Fun
 def test_the_committed_reference_is_up_to_date() -> None:
     fresh = page(TEMPLATE.read_text())
     assert PAGE.read_text() == fresh, "the code has changed: `make reference`"
+
+
+def test_the_committed_list_of_the_library_is_up_to_date() -> None:
+    text = LIBRARY.read_text()
+    assert library(text) == text, "a component has changed: `make reference`"
+    assert "| [`RawWriter`](reference.md#rawwriter) | Write the data of `Lines`" in text
+
+
+def test_the_list_of_the_library_is_written_between_its_marks() -> None:
+    text = library("Before.\n<!-- components -->\nold\n<!-- end -->\nAfter.\n")
+    assert text.startswith("Before.\n<!-- components -->\n\n### Sources\n\n| component |")
+    assert text.endswith(" |\n\n<!-- end -->\nAfter.\n")
+    assert "old" not in text
+    assert library(text) == text
 
 
 def test_every_public_name_has_a_heading_or_a_row() -> None:

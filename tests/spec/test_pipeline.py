@@ -57,16 +57,34 @@ class Either(BatchingSink):
         [[component]]
         use = "more:Either"
         [component.options]
+        size = 7
         there = "b"
     """
 
-    def __init__(self, *, here: str | None = None, there: str | None = None, **more):
+    def __init__(
+        self, *, size: int = 1, here: str | None = None, there: str | None = None, **more
+    ):
         super().__init__(**more)
         if here is there is None:
             raise ValueError("here or there is needed.")
 
     def write_batch(self, daemon, records):
         pass
+
+
+class Both(Either):
+    """Write here and there.
+
+    Example:
+        [[component]]
+        use = "more:Both"
+        options = { here = "a", there = "b" }
+    """
+
+    def __init__(self, **more):
+        super().__init__(**more)
+        if "here" not in more or "there" not in more:
+            raise ValueError("here and there are needed.")
 
 
 class Never(Either):
@@ -147,8 +165,10 @@ def test_an_option_that_no_example_has_gets_a_value_of_its_type(make: Any) -> No
 
 
 def test_if_required_options_do_not_suffice_those_of_the_example_are_written(make: Any) -> None:
-    _, sink = tomllib.loads(make("more:Clock", "more:Either"))["component"]
-    assert sink["options"] == {"there": "b"}
+    _, one = tomllib.loads(make("more:Clock", "more:Either"))["component"]
+    assert one["options"] == {"there": "b"}
+    _, all_of_them = tomllib.loads(make("more:Clock", "more:Both"))["component"]
+    assert all_of_them["options"] == {"here": "a", "there": "b"}
 
 
 def test_a_component_that_cannot_be_constructed_is_a_problem(make: Any) -> None:
@@ -157,16 +177,21 @@ def test_a_component_that_cannot_be_constructed_is_a_problem(make: Any) -> None:
 
 
 def test_the_event_of_a_source_is_renamed(make: Any) -> None:
-    source, _ = tomllib.loads(make("more:Clock", "RawWriter"))["component"]
+    text = make("more:Clock", "RawWriter")
+    source, _ = tomllib.loads(text)["component"]
     assert source["events"] == {"tick": "lines"}
+    assert '\n[component.events]\ntick = "lines"\n' in text
 
 
 def test_a_further_event_of_a_step_gets_a_sink_of_its_own(make: Any) -> None:
-    text = make("FileTailer", "more:Fork", "JsonLinesWriter")
+    text = make("FileTailer", "more:Fork", "more:Store")
     *_, sink, further = tomllib.loads(text)["component"]
     assert "events" not in sink
     assert further == {**sink, "events": {"lines": "errors"}}
-    assert "# It takes the event 'errors' of Fork: give it other options." in text
+    _, note, copy = text.partition("# It takes the event 'errors' of Fork: give it other options.")
+    assert note
+    assert "table = " in copy
+    assert "#batch_count" not in copy  # as above
 
 
 @pytest.mark.parametrize("name", ["x\ny = 1", 'x"', "größer \\"])

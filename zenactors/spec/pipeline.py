@@ -18,7 +18,7 @@ from zenactors.spec.assemble import DaemonTable
 from zenactors.spec.catalogue import Entry, Option
 from zenactors.spec.components import build_component, handled_by
 from zenactors.spec.importing import Problem
-from zenactors.spec.toml_words import value_in_toml
+from zenactors.spec.toml_words import key_in_toml, value_in_toml
 
 _WIDTH = 100
 _HEAD = """\
@@ -106,7 +106,8 @@ def _part_of(entry: Entry, app_dir: Path) -> _Part:
     }
     problem = ""
     # Some components need one of several options, none of which is required by itself.
-    for options in (required, {**example, **required}):
+    pairs = [{**required, name: example[name]} for name in example]
+    for options in (required, *pairs, {**example, **required}):
         table = {"use": entry.use, "options": options}
         component, findings = build_component(0, table, app_dir)
         if component is not None:
@@ -151,7 +152,9 @@ def _takers(parts: Sequence[_Part]) -> Iterator[_Part]:
                 continue
             handled.add(event)
             note = f"It takes the event {event!r} of {part.entry.name}: give it other options."
-            yield dataclasses.replace(sink, events={_LINES: str(event)}, note=note)
+            given = [each for each in sink.entry.options if each.name in sink.options]
+            entry = dataclasses.replace(sink.entry, options=given)
+            yield dataclasses.replace(sink, entry=entry, events={_LINES: str(event)}, note=note)
 
 
 def _table(part: _Part) -> Iterator[str]:
@@ -165,7 +168,7 @@ def _table(part: _Part) -> Iterator[str]:
     if part.events:
         yield "[component.events]"
         yield from (
-            f"{value_in_toml(own)} = {value_in_toml(name)}" for own, name in part.events.items()
+            f"{key_in_toml(own)} = {value_in_toml(name)}" for own, name in part.events.items()
         )
     if entry.options:
         yield "[component.options]"

@@ -92,14 +92,15 @@ def value_in_toml(value: Any) -> str | None:
             found = [value_in_toml(each) for each in value]
             return None if None in found else f"[{', '.join(map(str, found))}]"
         case Mapping():
-            pairs = {_key(key): value_in_toml(each) for key, each in value.items()}
+            pairs = {key_in_toml(key): value_in_toml(each) for key, each in value.items()}
             inner = ", ".join(f"{key} = {each}" for key, each in pairs.items())
             return None if None in pairs.values() else f"{{ {inner} }}" if inner else "{}"
         case _:
             return None
 
 
-def _key(key: Any) -> str:
+def key_in_toml(key: object) -> str:
+    """Return a key in TOML, with quotes if it needs them."""
     text = str(key)
     is_bare = text.isascii() and text.replace("-", "").replace("_", "").isalnum()
     return text if is_bare else _string(text)

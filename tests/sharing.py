@@ -20,6 +20,7 @@ COSTLY: tuple[str, ...] = (
     "tests/actors/test_tokens.py",
     "tests/attack",
     "tests/cli",
+    "tests/components/test_catalogue.py",
     "tests/components/test_checkpoints.py",
     "tests/components/test_checkpoints_in_processes.py",
     "tests/components/test_parsers.py",

@@ -46,6 +46,7 @@ class Table(pydantic.BaseModel):
         (list[list[int]], "array of arrays of integers"),
         (list[Any], "array"),
         (list[bool], "array of true or false"),
+        (list[Annotated[int, {}]], "array of integers"),
         (dict, "table"),
         (Mapping[str, str], "table of strings"),
         (dict[str, Any], "table"),

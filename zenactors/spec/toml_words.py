@@ -47,7 +47,7 @@ def _alternatives(type_: Any) -> Iterator[str]:
             yield from _alternatives(each)
     elif origin is typing.Literal:
         yield from (value_in_toml(each) or str(each) for each in arguments)
-    elif type_ in _SIMPLE:
+    elif origin is None and type_ in _SIMPLE:
         yield from _SIMPLE[type_]
     else:
         yield _of_class(origin or type_, arguments)

@@ -49,7 +49,7 @@ class Whole(Base):
     """Do
     it.
 
-    Needs the extra `web`; the extra `cron`
+    Needs the extra `web`; `pip install 'zenactors[cron]'`
     too.
 
         it = Whole()
@@ -89,7 +89,8 @@ def test_an_entry_has_what_the_class_says() -> None:
     assert (entry.name, entry.use, entry.kind) == ("Whole", "x:Whole", "")
     assert entry.summary == "Do it."
     assert entry.text == (
-        "Needs the extra `web`; the extra `cron`\ntoo.\n\n    it = Whole()\n\nThread: own."
+        "Needs the extra `web`; `pip install 'zenactors[cron]'`\ntoo.\n\n"
+        "    it = Whole()\n\nThread: own."
     )
     assert entry.statistics == "`done` and `undone`."
     assert entry.promises == {"loss": "None.", "order": "Any, or none."}

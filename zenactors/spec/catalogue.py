@@ -24,6 +24,7 @@ from zenactors.spec.toml_words import type_in_toml, value_in_toml
 
 PACKAGE = components.__name__
 KINDS = ("source", "parser", "step", "sink")
+_EXTRA = re.compile(r"\bextra `([\w-]+)`|\bzenactors\[([\w-]+)\]")
 _ROOMS = {
     "sources": "source",
     "tail": "source",
@@ -155,7 +156,9 @@ def describe(cls: type[ZenDaemonComponent], use: str) -> Entry:
         promises=doc.entries("Promises"),
         handles=_handled_by(cls),
         emits=sorted(map(str, [cls.emits] if isinstance(cls.emits, str) else cls.emits)),
-        extras=sorted(set(re.findall(r"\bextra `([\w-]+)`", cls.__doc__ or ""))),
+        extras=sorted(
+            {each for found in _EXTRA.findall(cls.__doc__ or "") for each in found if each}
+        ),
         example=doc.sections.get("Example", ""),
     )
 

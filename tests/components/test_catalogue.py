@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
-import inspect
+import importlib.util
 import os
 import signal
 import socket
@@ -29,13 +29,15 @@ from zenactors.spec.catalogue import PACKAGE, Entry, describe, entry_of, stock
 PROMISES = ["loss", "duplicates", "order", "memory", "threads"]
 MOST_LINES = 19
 LIBRARIES = {
-    "inotify_simple": "inotify",
     "urllib3": "http",
     "h11": "web",
     "cronsim": "cron",
     "jsonschema": "schema",
 }
-"""The libraries that are not always installed, and the extras that have them."""
+"""The libraries that are not always installed, and the extras that have them.
+
+Not inotify-simple: it makes sources quicker, and none needs it.
+"""
 
 FILES = {
     "access.log": (
@@ -128,15 +130,37 @@ def lacks(found: Entry) -> list[str]:
     return problems
 
 
+def imports_of(source: str) -> set[str]:
+    """Return the modules that a source imports, wherever in it, and what it takes from them."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{each.name}" for each in node.names}
+    return found
+
+
 def extras_of(source: str) -> set[str]:
-    """Return the extras that a source needs for its imports, wherever these are."""
-    modules = {
-        name.partition(".")[0]
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in [getattr(node, "module", "") or "", *(each.name for each in node.names)]
-    }
-    return {extra for library, extra in LIBRARIES.items() if library in modules}
+    """Return the extras that a source needs, and those that private modules need that it uses."""
+    found = set()
+    sources, seen = [source], set[str]()
+    while sources:
+        for name in imports_of(sources.pop()):
+            found.add(LIBRARIES.get(name.partition(".")[0], ""))
+            module = name.rpartition(".")[0]
+            is_private = module.startswith(f"{PACKAGE}.") and module.split(".")[-1].startswith("_")
+            if is_private and module not in seen:
+                seen.add(module)
+                sources.append(source_of(module))
+    return found - {""}
+
+
+def source_of(module: str) -> str:
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).read_text()
 
 
 @every_component
@@ -147,9 +171,7 @@ def test_an_entry_is_complete(name: str) -> None:
 
 @every_component
 def test_an_entry_names_the_extra_that_the_module_imports(name: str) -> None:
-    module = inspect.getmodule(stock()[name])
-    assert module is not None
-    assert extras_of(inspect.getsource(module)) <= set(entry(name).extras)
+    assert extras_of(source_of(stock()[name].__module__)) <= set(entry(name).extras)
 
 
 @every_component
@@ -213,7 +235,16 @@ def test_an_incomplete_entry_is_found() -> None:
 def test_a_late_import_of_an_extra_is_found() -> None:
     late = "def setup():\n    from urllib3.util import Retry\n    import h11, json"
     assert extras_of(late) == {"http", "web"}
-    assert extras_of("from zenactors.http import h11_of") == set()
+    assert extras_of("from zenactors.http import h11_of\nfrom json import loads") == set()
+
+
+def test_an_extra_of_a_private_module_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = {
+        f"{PACKAGE}._helper": f"from {PACKAGE}._other import x\nimport {PACKAGE}.records",
+        f"{PACKAGE}._other": f"from {PACKAGE}._helper import help\nimport cronsim",
+    }
+    monkeypatch.setitem(globals(), "source_of", sources.__getitem__)
+    assert extras_of(f"from {PACKAGE}._helper import help") == {"cron"}
 
 
 SERVER = """

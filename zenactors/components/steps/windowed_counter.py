@@ -83,24 +83,18 @@ class WindowedCounter(ZenDaemonComponent):
 
         [[component]]
         use = "zenactors.components:Generate"
-        [component.options]
-        kind = "access"
-        count = 1000
+        options = { kind = "access", count = 1000 }
 
         [[component]]
         use = "zenactors.components:AccessLogParser"
 
         [[component]]
         use = "zenactors.components:WindowedCounter"
-        [component.options]
-        by = ["status"]
-        size = 60.0
-        time = "time"
+        options = { by = ["status"], size = 60.0, time = "time" }
 
         [[component]]
         use = "zenactors.components:JsonLinesWriter"
-        [component.events]
-        lines = "counts"
+        events = { lines = "counts" }
     """
 
     def __init__(

@@ -5,18 +5,17 @@ from typing import Any
 
 import pytest
 
+from tests.components.fakes import FakeDaemon
 from zenactors import ZenDaemon
 from zenactors.components import AccessLogParser, FileTailer, Lines
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP
 from zenactors.errors import EXIT_DATA_ERROR, EXIT_OK, ZenDaemonComponentException
 
-from .fakes import FakeDaemon
-
 DAEMON: Any = FakeDaemon()
 
 COMMON = '192.0.2.1 - alice [10/Oct/2000:13:55:36 -0700] "GET /a?b=c HTTP/1.0" 200 2326'
 COMBINED = COMMON + ' "https://www.example.com/" "Mozilla/5.0 (X11)"'
-SAMPLE = Path(__file__).parents[2] / "examples" / "data" / "access.log"
+SAMPLE = Path(__file__).parents[3] / "examples" / "data" / "access.log"
 
 
 def parse(*lines: str | bytes, **options):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.components.fakes import FakeDaemon
 from zenactors import ZenDaemon
 from zenactors.components import (
     AccessLogParser,
@@ -22,8 +23,6 @@ from zenactors.components import (
 )
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP
 from zenactors.errors import EXIT_DATA_ERROR
-
-from .fakes import FakeDaemon
 
 DAEMON: Any = FakeDaemon()
 ACCESS = '::1 - - [10/Oct/2000:13:55:36 -0700] "GET /a HTTP/1.0" 200 1 "-" "x" 1 "2"'

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from zenactors.components.parsers.base import BEFORE, LineParser
+from zenactors.components._options import check_strings
+from zenactors.components.parsers.base import LineParser
+from zenactors.components.parsers.format import BEFORE, Format
 
 # Possessive quantifiers (*+): a line that does not match is rejected in one pass, at any length.
 _QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
@@ -15,7 +17,7 @@ _MORE = r'(?:[^\s"]|"[^"\\]*+(?:\\.[^"\\]*+)*+")++'
 _match = re.compile(
     r"(\S++) (\S++) (\S++) \[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
     + _QUOTED
-    + r" (\d{3}) (\d++|-)"
+    + r" (\d{3}) (\d{1,18}|-)"
     + rf"(?: {_QUOTED} {_QUOTED}((?: {_MORE})*+))?"  # Combined, and what servers append to it
     + r"\s*+",
     re.ASCII,
@@ -26,6 +28,13 @@ _find_time = re.compile(
 ).search
 _is_virtual_host = re.compile(r"[^\s:]+:\d+", re.ASCII).fullmatch
 _unescape = re.compile(r'\\(["\\])').sub
+_find_fields = re.compile(_MORE, re.ASCII).findall
+_is_quoted = re.compile(_QUOTED, re.ASCII).fullmatch
+_is_number = re.compile(r"-?(?:0|[1-9]\d{0,14})(\.\d{1,15})?", re.ASCII).fullmatch
+_NAMES = (
+    *("host", "ident", "user", "time", "method", "path", "protocol", "status", "size"),
+    *("referer", "agent", "more", "vhost", "proxies"),
+)
 
 _MONTHS = {
     name: f"{number:02}"
@@ -67,6 +76,9 @@ class AccessLogParser(LineParser):
         threads: Its own. It waits only for the disk of `rejects`.
 
     Args:
+        extra: Names of the fields behind the agent, such as `["request_time", "upstream"]`. A field
+            without quotes that is a number becomes one, and "-" becomes None, as does a field that
+            the line lacks. Further fields are in `more`.
         add_source: Add `file`, `offset`, `id` and `generation` to each record that came from
             `Lines`. The last three together identify a line for ever.
         rejects: Append lines that do not match to this file, unchanged. A relative path is
@@ -95,21 +107,48 @@ class AccessLogParser(LineParser):
         path = "access.jsonl"
     """
 
-    _expected = "in Common or Combined Log Format"
-
     def __init__(
         self,
         *,
+        extra: list[str] | None = None,
         add_source: bool = False,
         rejects: str | None = None,
         name: str | None = None,
         event_map: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(add_source=add_source, rejects=rejects, name=name, event_map=event_map)
+        self.extra = extra
+        self._format = access_format(extra)
+
+
+def access_format(extra: Sequence[str] | None = None) -> Format:
+    """Return the format of access logs; `extra` names the fields behind the agent.
+
+    Raises:
+        ValueError: A name is no name, comes twice, or is one that a record has already.
+    """
+    example = '["request_time", "upstream"]'
+    names = [] if extra is None else check_strings("extra", extra, of="names", example=example)
+    for number, name in enumerate(names):
+        if name in _NAMES or name in names[:number]:
+            raise ValueError(f"extra has {name!r}, which another field has: choose another name.")
+    return Format("in Common or Combined Log Format", _AccessLog(names).parse)
+
+
+class _AccessLog:
+    """Lines of access logs.
+
+    Args:
+        extra: Names of the fields behind the agent.
+    """
+
+    def __init__(self, extra: Sequence[str]) -> None:
+        self._extra = extra
         self._time_in = ""
         self._time_out: str | None = None
 
-    def _parse(self, text: str) -> dict[str, Any] | None:
+    def parse(self, text: str) -> dict[str, Any] | None:
+        """Return the record that a line is, or None."""
         match = _match(text)
         if match is not None:
             return self._record_of(match)
@@ -156,7 +195,17 @@ class AccessLogParser(LineParser):
             record["agent"] = _unescape(r"\1", agent) if "\\" in agent else agent
         if more:
             record["more"] = more[1:]
+        if self._extra:
+            self._name_fields(record)
         return record
+
+    def _name_fields(self, record: dict[str, Any]) -> None:
+        """Give the fields behind the agent their names; further ones remain in `more`."""
+        fields: list[str] = _find_fields(record.pop("more", ""))
+        record |= dict.fromkeys(self._extra)
+        record |= zip(self._extra, map(_value, fields), strict=False)
+        if further := fields[len(self._extra) :]:
+            record["more"] = " ".join(further)
 
 
 def _parse_client(fields: list[str]) -> dict[str, Any] | None:
@@ -168,9 +217,9 @@ def _parse_client(fields: list[str]) -> dict[str, Any] | None:
     has_virtual_host = fields[1:2] != ["-"] or fields[2:3] == ["-"]
     if has_virtual_host and _is_virtual_host(fields[0]):
         found["vhost"] = fields.pop(0)
-    hosts: list[str] = []
-    while fields and fields[0].endswith(","):
-        hosts.append(fields.pop(0)[:-1])
+    count = next((n for n, field in enumerate(fields) if not field.endswith(",")), len(fields))
+    hosts = [field[:-1] for field in fields[:count]]
+    del fields[:count]
     if len(fields) < 3 or fields[1] != "-" or not all(map(str.isprintable, fields)):  # noqa: PLR2004 - host, ident, user
         return None
     hosts.append(fields[0])
@@ -178,6 +227,17 @@ def _parse_client(fields: list[str]) -> dict[str, Any] | None:
     if hosts[1:]:
         found["proxies"] = hosts[1:]
     return found
+
+
+def _value(field: str) -> str | int | float | None:
+    """Return the value of a field behind the agent."""
+    if field == "-":
+        return None
+    if quoted := _is_quoted(field):
+        return _unescape(r"\1", quoted[1])
+    if number := _is_number(field):
+        return float(field) if number[1] else int(field)
+    return field
 
 
 def _iso_time(time: str) -> str | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import abc
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zenactors.components._files import SYSTEM_FILES, Files, located
 from zenactors.components._options import check_name
+from zenactors.components.parsers.format import Format
+from zenactors.components.parsers.inputs import NO_TEXT, Batch, LineBatch
 from zenactors.components.sinks._output import open_output
 from zenactors.components.tail.lines import Lines
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, handles
@@ -19,19 +20,19 @@ from zenactors.errors import EXIT_DATA_ERROR
 _KEPT_LINES = 100
 _KEPT_CHARACTERS = 200
 
-BEFORE = "\ufeff\0"
-"""A byte order mark, and what a writer leaves behind that goes on in a truncated file."""
+_MOST_SOURCES = 10_000  # files; whether further ones had a record is not noted
 
 
-class LineParser(ZenDaemonComponent, abc.ABC):
-    """The base of parsers. A subclass says what a record is: `_parse` and `_expected`.
+class LineParser(ZenDaemonComponent):
+    """The base of parsers. A subclass sets `format`, for the class or in its constructor.
 
     Attributes:
         files: The file system of `rejects`; a simulation sets its own before `setup`.
     """
 
     files: Files = SYSTEM_FILES
-    _expected = ""  # completes "A line of FILE is not ..."
+    _format: Format
+    _fate = "left out"  # what becomes of a line that does not match
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class LineParser(ZenDaemonComponent, abc.ABC):
 
     def setup(self, daemon: Daemon) -> None:
         """Open the file for rejected lines, if there is one."""
+        self._format.setup(self, daemon)
         if self.rejects is not None:
             self._rejects_fd = open_output(located(self.rejects, daemon), self.files)
 
@@ -71,7 +73,7 @@ class LineParser(ZenDaemonComponent, abc.ABC):
         unmatched = self.statistics_cur.get("unmatched", 0)
         if unmatched > 1:  # the first one has been logged already
             self.log.warning(
-                "{count} lines were not {expected}", count=unmatched, expected=self._expected
+                "{count} lines were not {expected}", count=unmatched, expected=self._format.expected
             )
         self._report_sources(daemon)
         fd, self._rejects_fd = self._rejects_fd, None
@@ -79,54 +81,44 @@ class LineParser(ZenDaemonComponent, abc.ABC):
             self.files.close(fd)
 
     @handles("lines")
-    def cbk_event_lines(
-        self, daemon: Daemon, args: Lines | list[bytes]
-    ) -> tuple[int, list[dict[str, Any]]]:
+    def cbk_event_lines(self, daemon: Daemon, args: Any) -> tuple[int, list[dict[str, Any]]]:
         """Parse the lines."""
         if isinstance(args, Lines) and (args.truncated or not args.complete):
             self._leave_out(args)
             return FLAG_STOP, []
-        texts = self._texts_of(args)
-        self.inc_statistic("lines", len(texts))
+        batch = self._read(args)
+        texts = batch.texts
+        parse, headers = self._format.begin(args, texts)
         records: list[dict[str, Any]] = []
         unmatched: list[int] = []
-        for number, text in enumerate(texts):
-            record = self._parse(text)
+        for number, text in enumerate(texts[headers:] if headers else texts, headers):
+            record = None if text is None else parse(text)
             if record is None:
                 unmatched.append(number)
             else:
                 records.append(record)
-        if self.add_source and isinstance(args, Lines):
-            _add_source(records, args, unmatched)
+        self._count(batch, len(records), headers)
         if unmatched:
-            self._reject(texts, args, unmatched)
-        self.inc_statistic("records", len(records))
-        if texts:
-            source = _source_of(args)
-            self._sources[source] = bool(records) or self._sources.get(source, False)
-        return (FLAG_CONTINUE, records) if records else (FLAG_STOP, [])
+            self._reject(batch, unmatched)
+        left_out = [*range(headers), *unmatched] if headers else unmatched
+        passed_on = batch.finish(records, left_out)
+        return (FLAG_CONTINUE, passed_on) if passed_on else (FLAG_STOP, [])
 
-    @abc.abstractmethod
-    def _parse(self, text: str) -> dict[str, Any] | None:
-        """Return the record that a line is, in a new dict; None if it is none. Never raises."""
+    def _read(self, args: Any) -> Batch:
+        return LineBatch(args, add_source=self.add_source)
 
-    def _texts_of(self, args: Lines | list[bytes]) -> list[str]:
-        if isinstance(args, Lines):
-            if bad := args.bad_lines():
-                self.inc_statistic("bad_utf8", bad)
-            return args.texts()
-        try:
-            return [line.decode() for line in args]
-        except UnicodeDecodeError:
-            pass
-        texts = []
-        for line in args:
-            try:
-                texts.append(line.decode())
-            except UnicodeDecodeError:
-                self.inc_statistic("bad_utf8")
-                texts.append(line.decode(errors="replace"))
-        return texts
+    def _count(self, batch: Batch, records: int, headers: int) -> None:
+        lines = len(batch.texts)
+        self.inc_statistic("lines", lines)
+        self.inc_statistic("records", records)
+        if batch.bad:
+            self.inc_statistic("bad_utf8", batch.bad)
+        if headers:
+            self.inc_statistic("headers", headers)
+        if lines > headers:
+            source, sources = batch.source, self._sources
+            if source in sources or len(sources) < _MOST_SOURCES:
+                sources[source] = records > 0 or sources.get(source, False)
 
     def _leave_out(self, piece: Lines) -> None:
         self.inc_statistic("pieces")
@@ -145,25 +137,29 @@ class LineParser(ZenDaemonComponent, abc.ABC):
         for path, has_records in sources.items():
             if not has_records:
                 self.log.error(
-                    "Not one line of {path} is {expected}", path=path, expected=self._expected
+                    "Not one line of {path} is {expected}",
+                    path=path,
+                    expected=self._format.expected,
                 )
                 if daemon.exit_when_idle:
                     daemon.set_exit_status(EXIT_DATA_ERROR)
 
-    def _reject(self, texts: list[str], args: Lines | list[bytes], unmatched: list[int]) -> None:
+    def _reject(self, batch: Batch, unmatched: Sequence[int]) -> None:
         self.inc_statistic("unmatched", len(unmatched))
-        self._unmatched += [texts[number][:_KEPT_CHARACTERS] for number in unmatched[-_KEPT_LINES:]]
+        texts = batch.texts
+        self._unmatched += [_shown(texts[number]) for number in unmatched[-_KEPT_LINES:]]
         if not self._warned:
             self._warned = True
             self.log.warning(
-                "A line of {path} is not {expected} and is left out:"
+                "A line of {path} is not {expected} and is {fate}:"
                 " {line!r}. Further lines are only counted; the state has the last of them",
-                path=_source_of(args),
-                expected=self._expected,
-                line=texts[unmatched[0]][:_KEPT_CHARACTERS],
+                path=batch.source,
+                expected=self._format.expected,
+                fate=self._fate,
+                line=_shown(texts[unmatched[0]]),
             )
         if self._rejects_fd is not None:
-            self._write_rejects(_raw_of(args, unmatched), len(unmatched))
+            self._write_rejects(batch.raw(unmatched), len(unmatched))
 
     def _write_rejects(self, data: bytes, lines: int) -> None:
         assert self._rejects_fd is not None  # checked by the caller
@@ -183,27 +179,5 @@ class LineParser(ZenDaemonComponent, abc.ABC):
                 )
 
 
-def _source_of(args: Lines | list[bytes]) -> str:
-    return args.path if isinstance(args, Lines) else "the input"
-
-
-def _raw_of(args: Lines | list[bytes], numbers: list[int]) -> bytes:
-    """Return the lines with these numbers as they are in the file, each with its end."""
-    if not isinstance(args, Lines):
-        return b"".join(args[number] + b"\n" for number in numbers)
-    begins = [offset - args.offset for offset in args.offsets()]
-    ends = [*begins[1:], len(args.data)]
-    return b"".join(
-        line if line.endswith(args.delimiter) else line + args.delimiter
-        for line in (args.data[begins[number] : ends[number]] for number in numbers)
-    )
-
-
-def _add_source(records: list[dict[str, Any]], lines: Lines, unmatched: list[int]) -> None:
-    left_out = set(unmatched)
-    offsets = [offset for n, offset in enumerate(lines.offsets()) if n not in left_out]
-    for record, offset in zip(records, offsets, strict=True):
-        record["file"] = lines.path
-        record["offset"] = offset
-        record["id"] = lines.file_id
-        record["generation"] = lines.generation
+def _shown(text: str | None) -> str:
+    return NO_TEXT if text is None else text[:_KEPT_CHARACTERS]

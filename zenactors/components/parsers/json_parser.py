@@ -7,21 +7,43 @@ import math
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from zenactors.components.parsers.base import BEFORE, LineParser
+from zenactors.components.parsers.base import LineParser
+from zenactors.components.parsers.format import BEFORE, Format
 
 _MAX_DEPTH = 100
 
 
+def parse_json(text: str) -> dict[str, Any] | None:
+    """Return the JSON object that a text is; None if it is none that means the same everywhere."""
+    if text[:1] in BEFORE:
+        text = text.lstrip(BEFORE)
+    try:
+        value = _decode(text)
+        if "\\ud" in text or "\\uD" in text:  # escapes that may not be a whole character
+            _encode(value).encode()
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    # A line has at least as many brackets as levels: few lines must be looked at closely.
+    if text.count("[") + text.count("{") > _MAX_DEPTH and _is_too_deep(value):
+        return None
+    return value
+
+
+JSON = Format("a JSON object", parse_json)
+
+
 class JsonParser(LineParser):
-    """Turn lines that are JSON objects (JSON Lines, NDJSON) into records.
+    r"""Turn lines that are JSON objects (JSON Lines, NDJSON) into records.
 
     Takes `lines` events with `Lines` or a list of bytes, and passes on a list of dicts: the
     objects, with their keys in the order of the line.
 
     A line is a record only if it means the same to every reader. Not so, and left out, are an
     object in which a key comes twice, `NaN` and `Infinity`, a number that is too large for a
-    float or an integer of more than 4,300 digits, and what is nested more than 100 deep; and any
-    JSON value but an object.
+    float or an integer of more than 4,300 digits, half of a surrogate pair (`"\ud800"`), and what
+    is nested more than 100 deep; and any JSON value but an object.
 
     Lines that are no records are counted and left out; the state has the last 100 of them. If no
     record remains, the chain ends here. A piece of a line (`Lines.complete` is False, or
@@ -73,21 +95,7 @@ class JsonParser(LineParser):
         path = "good.jsonl"
     """
 
-    _expected = "a JSON object"
-
-    def _parse(self, text: str) -> dict[str, Any] | None:
-        if text[:1] in BEFORE:
-            text = text.lstrip(BEFORE)
-        try:
-            value = _decode(text)
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(value, dict):
-            return None
-        # A line has at least as many brackets as levels: few lines must be looked at closely.
-        if text.count("[") + text.count("{") > _MAX_DEPTH and _is_too_deep(value):
-            return None
-        return value
+    _format = JSON
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -111,6 +119,9 @@ def _refuse(constant: str) -> NoReturn:
 _decode = json.JSONDecoder(
     object_pairs_hook=_object, parse_float=_finite, parse_constant=_refuse
 ).decode
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 
 
 def _is_too_deep(value: Any) -> bool:

@@ -6,7 +6,8 @@ import json
 import re
 from typing import Any
 
-from zenactors.components.parsers.base import BEFORE, LineParser
+from zenactors.components.parsers.base import LineParser
+from zenactors.components.parsers.format import BEFORE, Format, is_unicode
 
 # Possessive quantifiers (*+): a line that does not match is rejected in one pass, at any length.
 # They contain no group: with one, `re` raises a SystemError for some lines.
@@ -18,8 +19,27 @@ _is_logfmt = re.compile(
     rf"{_BLANK}*+(?:{_KEY}(?:=(?:{_QUOTED}|{_PLAIN}))?+(?:{_BLANK}++|$))++", re.DOTALL
 ).fullmatch
 _find_pairs = re.compile(rf"({_KEY})(?:(=)(?:({_QUOTED})|({_PLAIN})))?", re.DOTALL).findall
-_find_escapes = re.compile(r"\\(.)", re.DOTALL).sub
+_replace_escapes = re.compile(r"\\(.)", re.DOTALL).sub
 _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+
+
+def parse_logfmt(text: str) -> dict[str, Any] | None:
+    """Return the pairs of a line; None if it is not in logfmt."""
+    if text[:1] in BEFORE:
+        text = text.lstrip(BEFORE)
+    if _is_logfmt(text) is None:
+        return None
+    pairs = _find_pairs(text)
+    record = {
+        key: (_unquote(quoted) if quoted else value) if equals else True
+        for key, equals, quoted, value in pairs
+    }
+    if len(record) != len(pairs) or not any(equals for _, equals, _, _ in pairs):
+        return None
+    return record
+
+
+LOGFMT = Format("in logfmt", parse_logfmt)
 
 
 class LogfmtParser(LineParser):
@@ -81,21 +101,7 @@ class LogfmtParser(LineParser):
         path = "app.jsonl"
     """
 
-    _expected = "in logfmt"
-
-    def _parse(self, text: str) -> dict[str, Any] | None:
-        if text[:1] in BEFORE:
-            text = text.lstrip(BEFORE)
-        if _is_logfmt(text) is None:
-            return None
-        pairs = _find_pairs(text)
-        record = {
-            key: (_unquote(quoted) if quoted else value) if equals else True
-            for key, equals, quoted, value in pairs
-        }
-        if len(record) != len(pairs) or not any(equals for _, equals, _, _ in pairs):
-            return None
-        return record
+    _format = LOGFMT
 
 
 def _unquote(quoted: str) -> str:
@@ -104,8 +110,8 @@ def _unquote(quoted: str) -> str:
     try:
         text: str = _decode(quoted)
     except ValueError:  # it has an escape that JSON does not know
-        return _find_escapes(_unescape, quoted[1:-1])
-    return text
+        return _replace_escapes(_unescape, quoted[1:-1])
+    return text if is_unicode(text) else _replace_escapes(_unescape, quoted[1:-1])
 
 
 def _unescape(escape: re.Match[str]) -> str:

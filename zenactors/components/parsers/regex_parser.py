@@ -7,6 +7,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from zenactors.components.parsers.base import LineParser
+from zenactors.components.parsers.format import Format
+
+
+def regex_format(pattern: str | None) -> Format:
+    """Return the format of lines that a pattern matches.
+
+    Raises:
+        ValueError: The pattern is wrong.
+    """
+    search = _compile(pattern).search
+
+    def parse_regex(text: str) -> dict[str, Any] | None:
+        try:
+            match = search(text)
+        except SystemError:  # a bug of `re`: some groups within possessive repetitions
+            return None
+        return None if match is None else match.groupdict()
+
+    return Format("matched by the pattern", parse_regex)
 
 
 class RegexParser(LineParser):
@@ -73,8 +92,6 @@ class RegexParser(LineParser):
         path = "logins.jsonl"
     """
 
-    _expected = "matched by the pattern"
-
     def __init__(
         self,
         *,
@@ -86,14 +103,7 @@ class RegexParser(LineParser):
     ) -> None:
         super().__init__(add_source=add_source, rejects=rejects, name=name, event_map=event_map)
         self.pattern = pattern
-        self._search = _compile(pattern).search
-
-    def _parse(self, text: str) -> dict[str, Any] | None:
-        try:
-            match = self._search(text)
-        except SystemError:  # a bug of `re`: some groups within possessive repetitions
-            return None
-        return None if match is None else match.groupdict()
+        self._format = regex_format(pattern)
 
 
 def _compile(pattern: Any) -> re.Pattern[str]:

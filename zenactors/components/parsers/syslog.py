@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from zenactors.components.parsers.base import BEFORE, LineParser
+from zenactors.components.parsers.base import LineParser
+from zenactors.components.parsers.format import BEFORE, Format
 
 _FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron"),
@@ -42,6 +45,8 @@ _find_id = re.compile(r'\[([^ =\]"]++)').match
 _unescape = re.compile(r'\\(["\\\]])').sub
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _LEAP_YEAR = 2000  # any day of any year is one of a leap year
+_MOST_YEARS = 8  # between two leap years, at most
+_AHEAD = timedelta(days=1)  # how far another host's clock may be ahead
 
 
 class SyslogParser(LineParser):
@@ -53,7 +58,7 @@ class SyslogParser(LineParser):
     - `facility` and `severity`: their names, such as "authpriv" and "warning". Files of syslog
       daemons often have none.
     - `time`: ISO 8601 with offset. A line of RFC 3164 gives neither year nor offset: then `time`
-      is its text, such as "Oct  3 22:14:15".
+      is its text, such as "Oct  3 22:14:15", unless there is a `zone`.
     - `host`, `app`, `pid`: texts; a `pid` need not be a number.
     - `msgid`: a text. Only RFC 5424 has it.
     - `structured_data`: a dict of dicts, by the ids of the elements and the names of their
@@ -84,6 +89,10 @@ class SyslogParser(LineParser):
         threads: Its own. It waits only for the disk of `rejects`.
 
     Args:
+        zone: Time zone of times that give none: "Europe/Berlin", "UTC" or "local", the machine's.
+            Then they become ISO 8601, too. Their year is the latest in which they are not more than
+            a day ahead of the clock, so lines must be parsed within a year. A time that comes twice
+            when clocks are set back is the first one. None: such times stay texts.
         add_source: Add `file`, `offset`, `id` and `generation` to each record that came from
             `Lines`. The last three together identify a line for ever.
         rejects: Append lines that do not match to this file, unchanged. A relative path is
@@ -112,16 +121,102 @@ class SyslogParser(LineParser):
         path = "auth.jsonl"
     """
 
-    _expected = "a syslog message"
+    def __init__(
+        self,
+        *,
+        zone: str | None = None,
+        add_source: bool = False,
+        rejects: str | None = None,
+        name: str | None = None,
+        event_map: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(add_source=add_source, rejects=rejects, name=name, event_map=event_map)
+        self.zone = zone
+        self._format = syslog_format(zone, self._now)
 
-    def _parse(self, text: str) -> dict[str, Any] | None:
-        if text[:1] in BEFORE:
-            text = text.lstrip(BEFORE)
-        match = _match_5424(text)
-        if match is not None:
-            return _record_5424(match)
-        match = _match_3164(text)
-        return None if match is None else _record_3164(match)
+    def _now(self) -> float:
+        return self.clock.time()  # the clock is another one under a harness
+
+
+def syslog_format(zone: str | None, now: Callable[[], float]) -> Format:
+    """Return the format of syslog.
+
+    Args:
+        zone: The time zone of times without year and offset. None: they stay texts.
+        now: Returns the Unix time that tells their year.
+
+    Raises:
+        ValueError: There is no such zone.
+    """
+    if zone is None:
+        return Format("a syslog message", parse_syslog)
+    dated = _Dated(_zone_of(zone), now)
+    return Format("a syslog message", dated.parse)
+
+
+def parse_syslog(text: str) -> dict[str, Any] | None:
+    """Return the message that a line is; None if it is none."""
+    if text[:1] in BEFORE:
+        text = text.lstrip(BEFORE)
+    match = _match_5424(text)
+    if match is not None:
+        return _record_5424(match)
+    match = _match_3164(text)
+    return None if match is None else _record_3164(match)
+
+
+class _Dated:
+    """Syslog whose times get the year and the offset that they lack.
+
+    Args:
+        zone: The time zone; None: the machine's.
+        now: Returns the Unix time.
+    """
+
+    def __init__(self, zone: tzinfo | None, now: Callable[[], float]) -> None:
+        self._zone = zone
+        self._now = now
+        self._time_in = ""
+        self._time_out = ""
+
+    def parse(self, text: str) -> dict[str, Any] | None:
+        record = parse_syslog(text)
+        if record is not None and record["time"] and record["time"][0].isalpha():
+            if record["time"] != self._time_in:  # a busy host writes many lines in one second
+                self._time_in, self._time_out = record["time"], self._date(record["time"])
+            record["time"] = self._time_out
+        return record
+
+    def _date(self, text: str) -> str:
+        """Return the latest such time that is not more than a day ahead, as ISO 8601."""
+        now = datetime.fromtimestamp(self._now(), UTC)
+        latest = now + _AHEAD
+        for year in range(latest.year + 1, latest.year - _MOST_YEARS - 1, -1):
+            iso = _iso_of(text, year)
+            try:
+                time = datetime.fromisoformat(_without_leap_second(iso))
+            except ValueError:  # the 29th of February
+                continue
+            time = time.replace(tzinfo=self._zone) if self._zone else time.astimezone()
+            if time <= latest:
+                offset = time.isoformat()[19:]
+                return iso + offset
+        return text
+
+
+def _zone_of(name: Any) -> tzinfo | None:
+    """Return a time zone; None for that of the machine."""
+    if name == "local":
+        return None
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, TypeError, OSError):  # a directory is an OSError
+        raise ValueError(
+            f"zone is {name!r}, but a time zone is expected, such as 'Europe/Berlin', 'UTC' or"
+            " 'local', the machine's."
+        ) from None
 
 
 def _record_5424(match: re.Match[str]) -> dict[str, Any] | None:
@@ -193,12 +288,20 @@ def _is_time(text: str) -> bool:
     if text[0].isalpha():
         if text[:3] not in _MONTHS:
             return False
-        month, day = _MONTHS.index(text[:3]) + 1, text[4:6].replace(" ", "0")
-        text = f"{_LEAP_YEAR}-{month:02}-{day}T{text[7:]}"
-    if text[17:19] == "60":  # a leap second is valid, although `datetime` refuses it
-        text = f"{text[:17]}59{text[19:]}"
+        text = _iso_of(text, _LEAP_YEAR)
     try:
-        datetime.fromisoformat(text)
+        datetime.fromisoformat(_without_leap_second(text))
     except ValueError:
         return False
     return True
+
+
+def _iso_of(text: str, year: int) -> str:
+    """Return `Oct  3 22:14:15` in a year as ISO 8601, without an offset."""
+    month, day = _MONTHS.index(text[:3]) + 1, text[4:6].replace(" ", "0")
+    return f"{year:04}-{month:02}-{day}T{text[7:]}"
+
+
+def _without_leap_second(text: str) -> str:
+    """Return a time that `datetime` accepts: it refuses leap seconds, which are valid."""
+    return f"{text[:17]}59{text[19:]}" if text[17:19] == "60" else text

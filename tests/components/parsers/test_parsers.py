@@ -13,28 +13,42 @@ from tests.components.fakes import FakeDaemon
 from zenactors import ZenDaemon
 from zenactors.components import (
     AccessLogParser,
+    CsvParser,
     FileTailer,
     JsonLinesWriter,
     JsonParser,
     Lines,
     LogfmtParser,
+    Parse,
     RegexParser,
     SyslogParser,
 )
+from zenactors.components.parsers import base
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP
 from zenactors.errors import EXIT_DATA_ERROR
 
 DAEMON: Any = FakeDaemon()
 ACCESS = '::1 - - [10/Oct/2000:13:55:36 -0700] "GET /a HTTP/1.0" 200 1 "-" "x" 1 "2"'
 SYSLOG = '<34>1 2003-10-11T22:14:15.003Z host app 1 ID [a b="c\\]" b="d"][e] text'
+PATTERN = "^(?P<key>[a-z]+)=(?P<value>.*)$"
+COLUMNS = ["a", "b", "c"]
 KINDS: dict[str, tuple[Any, str]] = {
     "access": (AccessLogParser, ACCESS),
+    "access extra": (lambda **kw: AccessLogParser(extra=["n", "x", "y"], **kw), ACCESS),
     "json": (JsonParser, '{"a": [1.5, {"b": null}], "c": "\\ud83d\\ude00"}'),
     "logfmt": (LogfmtParser, 'a=1 b="x \\"y\\" \\u00e9\\x" c d= e=f=='),
     "syslog 5424": (SyslogParser, SYSLOG),
     "syslog 3164": (SyslogParser, "<13>Oct  1 22:14:15 host app[1]: text"),
+    "syslog zone": (lambda **kw: SyslogParser(zone="UTC", **kw), "Oct  1 22:14:15 host app: text"),
     "syslog file": (SyslogParser, "2003-10-11T22:14:15.003+02:00 host app[1]: text"),
-    "regex": (lambda **kw: RegexParser(pattern="^(?P<key>[a-z]+)=(?P<value>.*)$", **kw), "a=b"),
+    "regex": (lambda **kw: RegexParser(pattern=PATTERN, **kw), "a=b"),
+    "csv": (lambda **kw: CsvParser(columns=COLUMNS, **kw), 'x,"y ""z"", 1",'),
+    "parse access": (lambda **kw: Parse(format="access", **kw), ACCESS),
+    "parse csv": (lambda **kw: Parse(format="csv", columns=COLUMNS, **kw), 'x,"y",z'),
+    "parse json": (lambda **kw: Parse(format="json", **kw), '{"a": {}}'),
+    "parse logfmt": (lambda **kw: Parse(format="logfmt", **kw), 'a="b c"'),
+    "parse regex": (lambda **kw: Parse(format="regex", pattern=PATTERN, **kw), "a=b"),
+    "parse syslog": (lambda **kw: Parse(format="syslog", zone="UTC", **kw), SYSLOG),
 }
 every_kind = pytest.mark.parametrize(("make", "good"), KINDS.values(), ids=KINDS)
 
@@ -47,6 +61,11 @@ def test_its_own_line_is_a_record_and_another_one_is_not(make, good):
     assert (flag, len(records)) == (FLAG_CONTINUE, 1)
     assert parser.statistics_cur == {"lines": 2, "records": 1, "unmatched": 1}
     assert parser.get_state()["unmatched"] == ["\x01nonsense"]
+
+
+def check_sound(records: Any) -> None:
+    """Every sink can write the records: JSON has their values, and UTF-8 their texts."""
+    json.dumps(records, allow_nan=False, ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -69,7 +88,75 @@ def test_a_parser_never_fails_and_each_line_is_counted_once(kind, data):
     assert counts.get("lines", 0) == len(lines)
     assert counts.get("records", 0) == len(records)
     assert len(records) + counts.get("unmatched", 0) == len(lines)
-    json.dumps(records, allow_nan=False)
+    check_sound(records)
+
+
+@every_kind
+@given(data=st.data())
+def test_texts_with_lone_surrogates_are_lines_too(make, good, data):
+    characters = st.sampled_from([*good, "\ud800", "\udc80", "\ude00", "\0"])
+    noise = st.text(characters, max_size=5)
+    at = data.draw(st.integers(0, len(good)))
+    text = good[:at] + data.draw(noise) + good[at:]
+    parser = make()
+
+    _, records = parser.cbk_event_lines(DAEMON, [text])
+
+    assert len(records) + parser.statistics_cur.get("unmatched", 0) == 1
+    check_sound(records)
+    json.dumps(parser.get_state(), ensure_ascii=False).encode()
+
+
+MIB = 1 << 20
+NASTY = {
+    "empty": "",
+    "blank": " ",
+    "null": "\0",
+    "nulls": "\0" * MIB,
+    "marks": "\ufeff" * 1000,
+    "lone surrogate": "\ud800",
+    "controls": "".join(map(chr, range(32))),
+    "1 MiB": "x" * MIB,
+    "1 MiB of two bytes": "\xe9" * MIB,
+    "quotes": '"' * 100_000,
+    "an odd number of quotes": '"' * 100_001,
+    "backslashes": "\\" * 100_001,
+    "a quote and backslashes": '"' + "\\" * 100_001,
+    "deep arrays": '{"a":' + "[" * 100_000 + "]" * 100_000 + "}",
+    "deep objects": '{"a":' * 100_000 + "1" + "}" * 100_000,
+    "5,000 digits": "9" * 5_000,
+    "an integer of 5,000 digits": '{"a": ' + "9" * 5_000 + "}",
+    "a fraction of 5,000 digits": '{"a": 0.' + "9" * 5_000 + "}",
+    "a huge number": '{"a": 1e9999}',
+    "a huge exponent": '{"a": 1e' + "9" * 5_000 + "}",
+    "NaN": '{"a": NaN, "b": Infinity, "c": -Infinity}',
+    "half a pair": '{"a": "\\ud800"}',
+    "half a pair in a key": '{"\\uDFFF": 1}',
+    "half a pair in logfmt": 'a="\\ud800\\n"',
+    "duplicate keys": '{"a": 1, "a": 2}',
+    "100,000 pairs": " ".join(f"k{number}=v" for number in range(100_000)),
+    "100,000 duplicates": "a=1 " * 100_000,
+    "100,000 values": "," * 100_000,
+    "100,000 clients": "a, " * 100_000 + ACCESS,
+    "a size of 5,000 digits": ACCESS.replace(" 1 ", f" {'9' * 5_000} "),
+    "a priority of 5,000 digits": f"<{'9' * 5_000}>Oct  1 22:14:15 host app: text",
+    "many elements": "<34>1 - - - - - " + '[a b="c"]' * 100_000,
+    "many parameters": "<34>1 - - - - - [a" + ' b="c"' * 100_000 + "] x",
+}
+
+
+@every_kind
+@pytest.mark.parametrize("text", NASTY.values(), ids=NASTY)
+def test_a_nasty_line_is_a_sound_record_or_kept_aside(make, good, text):
+    parser = make()
+    _, records = parser.cbk_event_lines(DAEMON, [text, good.encode()])
+
+    counts = parser.statistics_cur
+    assert counts["lines"] == 2
+    assert counts["records"] == len(records) >= 1
+    assert counts["records"] + counts.get("unmatched", 0) == 2
+    assert len(parser.get_state()["unmatched"]) == counts.get("unmatched", 0)
+    check_sound(records)
 
 
 LONG = 1_000_000
@@ -91,10 +178,25 @@ PARTS = [
     ' b="',
     "-",
     ":",
+    "a, ",
+    ",",
+    '""',
+    '","',
+    '",',
+    "\\ud800",
+    "\0",
+    "\ufeff",
+    "\r",
+    "<",
+    "x=",
+    "1e",
 ]
 
 
-@every_kind
+ALONE = {name: kind for name, kind in KINDS.items() if not name.startswith("parse ")}
+
+
+@pytest.mark.parametrize(("make", "good"), ALONE.values(), ids=ALONE)
 @pytest.mark.parametrize("part", PARTS)
 def test_a_long_hostile_line_takes_one_pass(make, good, part):
     """A million times the same: if each took another look at the rest, this would not end."""
@@ -152,6 +254,57 @@ def test_rejects_of_a_file_keep_their_line_ends(tmp_path):
     parser.teardown(DAEMON)
 
     assert (tmp_path / "rejects").read_bytes() == b"bad\r\nworse\xff\nlast\n"
+
+
+@every_kind
+def test_rejects_of_lists_are_whole_lines(make, good, tmp_path):
+    parser = make(rejects=str(tmp_path / "rejects"))
+    parser.setup(DAEMON)
+    parser.cbk_event_lines(DAEMON, [b"\x01 \xff\r", good.encode(), bytearray(b"\x02")])
+    parser.cbk_event_lines(DAEMON, ["\x01 \xe9", good, "\x02\ud800"])
+    parser.teardown(DAEMON)
+
+    rejects = (tmp_path / "rejects").read_bytes()
+    assert rejects == b"\x01 \xff\r\n\x02\n\x01 \xc3\xa9\n\x02\xed\xa0\x80\n"
+    assert parser.statistics_cur == {"lines": 6, "records": 2, "unmatched": 4, "bad_utf8": 2}
+
+
+@every_kind
+def test_texts_and_bytes_are_the_same_lines(make, good):
+    as_texts, as_bytes = make(), make()
+
+    _, records = as_texts.cbk_event_lines(DAEMON, [good, good.encode(), "\x01"])
+    assert records == as_bytes.cbk_event_lines(DAEMON, [good.encode()] * 2 + [b"\x01"])[1]
+    assert as_texts.statistics_cur == as_bytes.statistics_cur
+
+
+@every_kind
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([{"a": 1}], "takes lines, but got a list with a dict. .* use Parse with the option field"),
+        ([b"a", {"a": 1}], "takes lines, but got a list with a dict"),
+        ([None], r"takes lines, but got a list with a NoneType\.$"),
+        ({"a": 1}, "takes Lines or a list of lines, but got dict"),
+        (b"a", "takes Lines or a list of lines, but got bytes"),
+    ],
+)
+def test_what_are_no_lines_is_a_clear_error(make, good, args, message):
+    with pytest.raises(TypeError, match=message):
+        make().cbk_event_lines(DAEMON, args)
+
+
+def test_whether_a_file_had_a_record_is_noted_for_a_bounded_number_of_files(monkeypatch, logged):
+    monkeypatch.setattr(base, "_MOST_SOURCES", 2)
+    parser = JsonParser()
+    for path in ("a", "b", "c", "a"):
+        parser.cbk_event_lines(DAEMON, Lines(path, 0, b"bad\n"))
+    parser.teardown(DAEMON)
+
+    assert [text[:22] for text in logged.of("ERROR")] == [
+        "Not one line of a is a",
+        "Not one line of b is a",
+    ]
 
 
 def test_the_encoding_of_the_lines_counts():
@@ -249,6 +402,9 @@ def test_an_unusual_object_is_a_record(text):
         nested(100_000),
         '{"a": ' + "[" * 100_000,
         "{'a': 1}",
+        r'{"a": "\ud800"}',
+        r'{"a": ["\uDE00\uD83D"]}',
+        r'{"\ud83d": 1}',
     ],
     ids=lambda text: text[:20],
 )
@@ -257,6 +413,14 @@ def test_what_is_not_one_plain_object_is_no_record(text):
 
     assert parsed(parser, text) == []
     assert parser.statistics_cur["unmatched"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(r'{"a": "\ud83d\ude00"}', "\U0001f600"), (r'{"a": "\\ud800"}', r"\ud800")],
+)
+def test_a_pair_of_surrogates_is_one_character(text, expected):
+    assert parsed(JsonParser(), text) == [{"a": expected}]
 
 
 def test_many_brackets_are_not_many_levels():
@@ -280,6 +444,7 @@ def test_many_brackets_are_not_many_levels():
         (r'a="\"\\\n\t\/"', {"a": '"\\\n\t/'}),
         (r'a="\u00e9\ud83d\ude00"', {"a": "\xe9\U0001f600"}),
         (r'a="\x41\n\""', {"a": '\\x41\n"'}),
+        (r'a="\ud800\n"', {"a": "\\ud800\n"}),
         ('a="x\ty"', {"a": "x\ty"}),
         ("\ufeffa=\xe9", {"a": "\xe9"}),
         ("a.b-c/d@1=x'y", {"a.b-c/d@1": "x'y"}),

@@ -170,7 +170,8 @@ class Parse(LineParser):
             )
 
     def _now(self) -> float:
-        return self.clock.time()  # the clock is another one under a harness
+        now: float = self.clock.time()  # the clock is another one under a harness
+        return now
 
     def _read(self, args: Any) -> Batch:
         if self.field is None:

@@ -135,7 +135,8 @@ class SyslogParser(LineParser):
         self._format = syslog_format(zone, self._now)
 
     def _now(self) -> float:
-        return self.clock.time()  # the clock is another one under a harness
+        now: float = self.clock.time()  # the clock is another one under a harness
+        return now
 
 
 def syslog_format(zone: str | None, now: Callable[[], float]) -> Format:

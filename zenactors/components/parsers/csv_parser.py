@@ -49,11 +49,13 @@ class CsvParser(LineParser):
     `rejects_failed` (lines that could not be written to `rejects`).
 
     Promises:
-        loss: A line that is no record is counted, and kept in `rejects` if that is set.
-        duplicates: One record for each line; a line that the source repeats is parsed again.
+        loss: Lines that do not match, and pieces of lines, are left out, and counted; `rejects`
+            keeps the former.
+        duplicates: None of its own: a line that comes twice becomes two records.
         order: That of the lines.
-        memory: One event, the last 100 lines that did not match, and the columns of 1,000 files.
-        threads: The component's own.
+        memory: One event, the last 100 lines that were left out, up to 200 characters of each, the
+            paths of up to 10,000 files, and the columns of 1,000.
+        threads: Its own. It waits only for the disk.
 
     Args:
         columns: Names of the columns, such as `["time", "user"]`. None: each file's first line.
@@ -72,16 +74,19 @@ class CsvParser(LineParser):
         files: The file system of `rejects`; a simulation sets its own before `setup`.
 
     Example:
-        name = "csv"
+        name = "words"
 
         [[component]]
-        use = "zenactors.components:FileTailer"
+        use = "zenactors.components:Generate"
         [component.options]
-        patterns = ["*.csv"]
-        start = "beginning"
+        kind = "lines"
+        count = 10
 
         [[component]]
         use = "zenactors.components:CsvParser"
+        [component.options]
+        columns = ["word", "number"]
+        separator = " "
 
         [[component]]
         use = "zenactors.components:JsonLinesWriter"

@@ -57,12 +57,14 @@ class Parse(LineParser):
     `rejects_failed` (lines that could not be written to `rejects`).
 
     Promises:
-        loss: A line that is no record is counted, and kept in `rejects` if that is set.
-        duplicates: One record for each line; a line that the source repeats is parsed again.
+        loss: Lines that do not match, and pieces of lines, are left out, and counted; `rejects`
+            keeps the former.
+        duplicates: None of its own: a line that comes twice becomes two records.
         order: That of the lines.
-        memory: One event, the last 100 lines that did not match, and the columns of 1,000 files.
-        threads: The component's own. All formats take time in proportion to the length of a line;
-            the pattern of "regex" is your own.
+        memory: One event, the last 100 lines that were left out, up to 200 characters of each, the
+            paths of up to 10,000 files, and the columns of 1,000.
+        threads: Its own. It waits only for the disk. Time is proportional to the length
+            of a line in each format, except that the pattern of "regex" is yours.
 
     Args:
         format: The format of the lines.

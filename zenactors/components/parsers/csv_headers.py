@@ -26,8 +26,9 @@ class Headers:
         """Go on with the columns in a store, and save further ones there."""
         self._store = store
         self._log = log
-        saved = store.value if isinstance(store.value, list) else []
-        self._columns = {file: tuple(columns) for file, columns in saved}
+        saved = store.value
+        if isinstance(saved, dict):  # not that of another component which had this name
+            self._columns = {file: tuple(columns) for file, columns in saved.get("columns", [])}
 
     def of(self, file: str) -> tuple[str, ...] | None:
         """Return the columns of a file; None if they are not known."""
@@ -52,7 +53,7 @@ class Headers:
         if self._store is None:
             return
         try:
-            self._store.save(list(self._columns.items()))
+            self._store.save({"columns": list(self._columns.items())})
         except StateStoreError as cause:  # go on: this run does not need it
             if self._log is not None:
                 self._log.warning("Columns are not kept for the next run: {reason}", reason=cause)

@@ -14,6 +14,7 @@ from zenactors.components.parsers.json_parser import JSON
 from zenactors.components.parsers.logfmt import LOGFMT
 from zenactors.components.parsers.regex_parser import regex_format
 from zenactors.components.parsers.syslog import syslog_format
+from zenactors.core.daemon_api import Daemon
 from zenactors.errors import did_you_mean
 
 FormatName = Literal["access", "csv", "json", "logfmt", "regex", "syslog"]
@@ -175,6 +176,10 @@ class Parse(LineParser):
         now: float = self.clock.time()  # the clock is another one under a harness
         return now
 
+    def _report_sources(self, daemon: Daemon) -> None:
+        if not self.keep_unmatched:
+            super()._report_sources(daemon)
+
     def _read(self, args: Any) -> Batch:
         if self.field is None:
             return super()._read(args)
@@ -183,8 +188,8 @@ class Parse(LineParser):
 
 def _check_format(format_name: Any, given: Mapping[str, Any]) -> None:
     """Raise a `ValueError` if there is no such format, or if it does not take these options."""
-    if format_name not in _OPTIONS:
-        known = get_args(FormatName)
+    known = get_args(FormatName)
+    if format_name not in known:
         hint = did_you_mean(str(format_name), known)
         raise ValueError(
             f"format is {format_name!r}, but one of {', '.join(map(repr, known))} is"

@@ -143,6 +143,63 @@ def test_bad_lines_are_counted_and_kept(text):
     assert parser.get_state()["unmatched"] == [text]
 
 
+EXTRA = ["request_time", "upstream", "forwarded"]
+
+
+@pytest.mark.parametrize(
+    ("behind", "expected"),
+    [
+        ("", {}),
+        (' 0.005 10.0.0.1:80 "::1"',
+         {"request_time": 0.005, "upstream": "10.0.0.1:80", "forwarded": "::1"}),
+        (' 17 - "-"', {"request_time": 17, "forwarded": "-"}),
+        (' "0.5" "0.1, 0.2" "a \\"b\\""',
+         {"request_time": "0.5", "upstream": "0.1, 0.2", "forwarded": 'a "b"'}),
+        (" 007 1e5 -1.50", {"request_time": "007", "upstream": "1e5", "forwarded": -1.5}),
+        (f" {'9' * 15} {'9' * 16} 0",
+         {"request_time": 10**15 - 1, "upstream": "9" * 16, "forwarded": 0}),
+        (" rt=0.5", {"request_time": "rt=0.5"}),
+        (' 1 2 3 4 "five six" -',
+         {"request_time": 1, "upstream": 2, "forwarded": 3, "more": '4 "five six" -'}),
+    ],
+)  # fmt: skip
+def test_fields_behind_the_agent_have_names(behind, expected):
+    (record,) = parse(COMBINED + behind, extra=EXTRA)[1]
+    plain = {key: value for key, value in parse(COMBINED)[1][0].items() if key != "more"}
+
+    assert record == plain | dict.fromkeys(EXTRA) | expected
+    assert {key: type(value) for key, value in record.items() if key in expected} == {
+        key: type(value) for key, value in expected.items()
+    }
+
+
+def test_a_common_line_lacks_the_fields_behind_the_agent():
+    (record,) = parse(COMMON, extra=["request_time"])[1]
+
+    assert record == parse(COMMON)[1][0] | {"request_time": None}
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("time", r"extra is 'time', but a list of names is expected: write \['time'\]"),
+        ([""], "extra is .* but a list of names is expected"),
+        (["upstream", "status"], "extra has 'status', which another field has: choose another"),
+        (["a", "b", "a"], "extra has 'a', which another field has"),
+        (["vhost"], "extra has 'vhost'"),
+    ],
+)
+def test_wrong_names_of_fields_are_refused(extra, message):
+    with pytest.raises(ValueError, match=message):
+        AccessLogParser(extra=extra)
+
+
+@pytest.mark.parametrize("size", ["9" * 18, "0" * 18])
+def test_a_size_has_up_to_18_digits(size):
+    assert parse(line(rest=f"200 {size}"))[1][0]["size"] == int(size)
+    assert parse(line(rest=f"200 {size}0"))[1] == []
+
+
 def test_the_time_is_right_when_it_changes_and_when_it_does_not():
     times = ["10/Oct/2000:13:55:36 -0700"] * 2 + ["01/Jan/2001:00:00:00 +0000"] * 2
     _, records = parse(*(line(time=time) for time in times))

@@ -91,8 +91,8 @@ class SyslogParser(LineParser):
     Args:
         zone: Time zone of times that give none: "Europe/Berlin", "UTC" or "local", the machine's.
             Then they become ISO 8601, too. Their year is the latest in which they are not more than
-            a day ahead of the clock, so lines must be parsed within a year. A time that comes twice
-            when clocks are set back is the first one. None: such times stay texts.
+            a day ahead of the clock, so lines must be parsed within 364 days. A time that comes
+            twice, when clocks are set back, is the first one. None: such times stay texts.
         add_source: Add `file`, `offset`, `id` and `generation` to each record that came from
             `Lines`. The last three together identify a line for ever.
         rejects: Append lines that do not match to this file, unchanged. A relative path is

@@ -52,6 +52,8 @@ KINDS: dict[str, tuple[Any, str]] = {
     "parse syslog": (lambda **kw: Parse(format="syslog", zone="UTC", **kw), SYSLOG),
 }
 every_kind = pytest.mark.parametrize(("make", "good"), KINDS.values(), ids=KINDS)
+FORMATS = {name: kind for name, kind in KINDS.items() if not name.startswith("parse ")}
+every_format = pytest.mark.parametrize(("make", "good"), FORMATS.values(), ids=FORMATS)
 
 
 @every_kind
@@ -146,7 +148,7 @@ NASTY = {
 }
 
 
-@every_kind
+@every_format
 @pytest.mark.parametrize("text", NASTY.values(), ids=NASTY)
 def test_a_nasty_line_is_a_sound_record_or_kept_aside(make, good, text):
     parser = make()
@@ -194,10 +196,7 @@ PARTS = [
 ]
 
 
-ALONE = {name: kind for name, kind in KINDS.items() if not name.startswith("parse ")}
-
-
-@pytest.mark.parametrize(("make", "good"), ALONE.values(), ids=ALONE)
+@every_format
 @pytest.mark.parametrize("part", PARTS)
 def test_a_long_hostile_line_takes_one_pass(make, good, part):
     """A million times the same: if each took another look at the rest, it would take 64 times."""

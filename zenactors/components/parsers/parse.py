@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from zenactors.components.parsers.access_log import access_format
 from zenactors.components.parsers.base import LineParser
@@ -16,8 +16,6 @@ from zenactors.components.parsers.regex_parser import regex_format
 from zenactors.components.parsers.syslog import syslog_format
 from zenactors.core.daemon_api import Daemon
 from zenactors.errors import did_you_mean
-
-FormatName = Literal["access", "csv", "json", "logfmt", "regex", "syslog"]
 
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "access": ("extra",),
@@ -116,7 +114,7 @@ class Parse(LineParser):
     def __init__(
         self,
         *,
-        format: FormatName,  # noqa: A002 - what users call it
+        format: Literal["access", "csv", "json", "logfmt", "regex", "syslog"],  # noqa: A002 - what users call it
         pattern: str | None = None,
         columns: list[str] | None = None,
         separator: str | None = None,
@@ -188,7 +186,7 @@ class Parse(LineParser):
 
 def _check_format(format_name: Any, given: Mapping[str, Any]) -> None:
     """Raise a `ValueError` if there is no such format, or if it does not take these options."""
-    known = get_args(FormatName)
+    known = [*_OPTIONS]
     if format_name not in known:
         hint = did_you_mean(str(format_name), known)
         raise ValueError(
@@ -204,7 +202,7 @@ def _check_format(format_name: Any, given: Mapping[str, Any]) -> None:
             )
 
 
-def _format_of(name: FormatName, given: Mapping[str, Any], now: Callable[[], float]) -> Format:
+def _format_of(name: str, given: Mapping[str, Any], now: Callable[[], float]) -> Format:
     makers: dict[str, Callable[[], Format]] = {
         "access": lambda: access_format(given.get("extra")),
         "csv": lambda: Csv(**given),

@@ -19,7 +19,7 @@ def parse_json(text: str) -> dict[str, Any] | None:
         text = text.lstrip(BEFORE)
     try:
         value = _decode(text)
-        if "\\ud" in text or "\\uD" in text:  # escapes that may not be a whole character
+        if "\\u" in text and ("\\ud" in text or "\\uD" in text):  # perhaps half a pair
             _encode(value).encode()
     except (ValueError, RecursionError):
         return None

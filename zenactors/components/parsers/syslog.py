@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -285,6 +286,7 @@ def _structured_data(text: str) -> dict[str, Any] | None:
     return found if len(found) == len(elements) else None
 
 
+@functools.lru_cache(maxsize=16)  # a busy host writes many lines in one second
 def _is_time(text: str) -> bool:
     if text[0].isalpha():
         if text[:3] not in _MONTHS:

@@ -25,6 +25,7 @@ REQUIRED: dict[str, dict[str, typing.Any]] = {
     "Filter": {"where": {"x": 1}},
     "FlatMap": {"function": list},
     "Map": {"function": dict},
+    "Parse": {"format": "json"},
     "RegexParser": {"pattern": "(?P<x>.)"},
     "Router": {"otherwise": "x"},
     "SqliteSink": {"path": "x"},

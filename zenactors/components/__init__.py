@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from zenactors.components._files import Files as Files
     from zenactors.components.output_checkpoint import OutputCheckpoint as OutputCheckpoint
     from zenactors.components.parsers.access_log import AccessLogParser as AccessLogParser
+    from zenactors.components.parsers.csv_parser import CsvParser as CsvParser
     from zenactors.components.parsers.json_parser import JsonParser as JsonParser
     from zenactors.components.parsers.logfmt import LogfmtParser as LogfmtParser
+    from zenactors.components.parsers.parse import Parse as Parse
     from zenactors.components.parsers.regex_parser import RegexParser as RegexParser
     from zenactors.components.parsers.syslog import SyslogParser as SyslogParser
     from zenactors.components.sinks.base import BatchingSink as BatchingSink
@@ -41,8 +43,10 @@ else:
         {
             "_files": "SYSTEM_FILES Files",
             "parsers.access_log": "AccessLogParser",
+            "parsers.csv_parser": "CsvParser",
             "parsers.json_parser": "JsonParser",
             "parsers.logfmt": "LogfmtParser",
+            "parsers.parse": "Parse",
             "parsers.regex_parser": "RegexParser",
             "output_checkpoint": "OutputCheckpoint",
             "sinks.base": "BatchingSink",

@@ -27,7 +27,7 @@ from zenactors.testing import Harness
           " description, group, log_file, log_json, log_level, name, no_daemon, ordering, paralel,"
           " parallel, pid_file, quiet, runlog_dir, runlog_interval, schedule, schedule_after,"
           " schedule_at, schedule_next, signals, sigterm, start_timeout, state_dir, state_file,"
-          " stats_interval, stop_timeout, umask, user, verbosity, work_dir"]),
+          " stats_interval, stop_timeout, tests, umask, user, verbosity, work_dir"]),
         ("name = 'x'\naction = 'config-view'\ncomponents = {}\nconfig_file = 'y'\n",
          ["x.toml:2: key 'action' cannot be set here; every start would perform it; use --action"
           " on the command line",

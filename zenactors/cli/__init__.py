@@ -41,6 +41,7 @@ Commands:
   run           Run the daemon that a TOML file or a Python object describes.
   tail          Follow files and write the data that is appended to them.
   check         Validate such a description and show its components and chains.
+  test          Run the tests that are in a TOML file, in virtual time.
   simulate      Run it in virtual time, many times, each with another random seed.
   dead-letters  List, show, replay or purge the events that a daemon could not handle.
   components    List the components of the library, or describe one of them.
@@ -51,7 +52,7 @@ Options:
   --version   Show the version.
 """
 
-COMMANDS = ("run", "tail", "check", "simulate", "dead-letters", "components", "new")
+COMMANDS = ("run", "tail", "check", "test", "simulate", "dead-letters", "components", "new")
 
 
 def main(argv: list[str] | None = None) -> int:

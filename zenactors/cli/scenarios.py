@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from zenactors.core.recipe import Recipe
 from zenactors.core.text import short_repr
 from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import ConfigurationError
-from zenactors.spec.assemble import absolute_app_dir
+from zenactors.spec.assemble import absolute_app_dir, is_file
 from zenactors.spec.importing import look_first_in
 from zenactors.spec.objects import call, import_object, make
 from zenactors.testing import Scenario
@@ -94,7 +93,7 @@ class Source:
 
     def _assign(self, made: Sequence[Any] | ZenDaemon) -> None:
         if isinstance(made, ZenDaemon):
-            if not self._is_file():
+            if not is_file(self._spec):
                 made.use_assignments(self._assignments)
         elif self._assignments:
             raise ConfigurationError(
@@ -102,13 +101,10 @@ class Source:
                 " let it build a ZenDaemon"
             )
 
-    def _is_file(self) -> bool:
-        return self._spec.endswith(".toml") or os.path.exists(self._spec)  # noqa: PTH110 - as in `load`
-
     def _make(self) -> Any:
         """Return the object of SPEC: components, a daemon or a scenario."""
         spec = self._spec
-        if self._is_file() or ":" not in spec:
+        if is_file(spec) or ":" not in spec:
             return specs.load(spec, self._app_dir, assignments=self._assignments)
         if not self._app_dir.is_dir():
             raise ConfigurationError(f"--app-dir {str(self._app_dir)!r} is not a directory")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from zenactors.cli.exploration import Exploration, TraceFile, show_progress, stopping_at_once
 from zenactors.cli.logs import set_up_logs
 from zenactors.cli.output import write
+from zenactors.cli.simulated import need_the_extra, replay_command, replay_words, whole_number
 from zenactors.daemon.command_line import UsageError, assignments_in
-from zenactors.errors import EXIT_FAILURE, EXIT_FORCED_STOP, EXIT_OK, ConfigurationError
+from zenactors.errors import EXIT_FAILURE, EXIT_FORCED_STOP, EXIT_OK
 
 if TYPE_CHECKING:
     from zenactors.config.assignments import Assignment
@@ -72,6 +72,7 @@ _OPTIONS_THAT_MATTER = (
     "--power-failures",
     "--interrupt",
 )
+_FLAGS = ("--exit-when-idle",)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,8 +113,7 @@ class Options:
 
     def replay_of(self, seed: int) -> str:
         """Return the command that repeats the run of a seed, for a shell."""
-        spec = ["--", self.spec] if self.spec.startswith("-") else [self.spec]
-        return shlex.join([*self.replay, "--seed", str(seed), *spec])
+        return replay_command(self.replay, seed, self.spec)
 
 
 def main(arguments: dict[str, Any]) -> int:
@@ -124,7 +124,7 @@ def main(arguments: dict[str, Any]) -> int:
     from loguru import logger  # noqa: PLC0415 - slow to import; --help must be fast
 
     logger.remove()
-    _need_the_extra()
+    need_the_extra("simulate")
     from zenactors.core.clock import SystemClock  # noqa: PLC0415
 
     scenario = _scenario(options)
@@ -142,17 +142,6 @@ def main(arguments: dict[str, Any]) -> int:
     return EXIT_OK if exploration.complete else EXIT_FORCED_STOP
 
 
-def _need_the_extra() -> None:
-    try:
-        import zenactors.testing._simulator.hub  # noqa: F401, PLC0415
-    except ModuleNotFoundError as cause:
-        if cause.name != "greenlet":
-            raise
-        raise ConfigurationError(
-            "zenactors simulate needs the extra: pip install 'zenactors[test]'"
-        ) from cause
-
-
 # --- the command line -------------------------------------------------------------------------
 
 
@@ -161,8 +150,8 @@ def _read(arguments: dict[str, Any]) -> Options:
     if only is not None and (first is not None or count is not None):
         other = "--seeds" if first is None else "--from"
         raise UsageError(f"--seed runs one seed only; leave out {other}", USAGE)
-    begin = _whole("--seed" if only else "--from", only or first or "0", 0)
-    number = 1 if only is not None else _whole("--seeds", count or str(SEEDS), 1)
+    begin = whole_number(USAGE, "--seed" if only else "--from", only or first or "0", 0)
+    number = 1 if only is not None else whole_number(USAGE, "--seeds", count or str(SEEDS), 1)
     for name in ("--app-dir", "--trace", "SPEC"):
         if arguments[name] == "":
             raise UsageError(f"{name} is empty; give a path", USAGE)
@@ -171,7 +160,7 @@ def _read(arguments: dict[str, Any]) -> Options:
         for name in ("--crash", "--delay", "--interrupt")
     }
     crashes = {
-        name: None if arguments[name] is None else _whole(name, arguments[name], 0)
+        name: None if arguments[name] is None else whole_number(USAGE, name, arguments[name], 0)
         for name in ("--kills", "--power-failures")
     }
     seconds = arguments["--for"]
@@ -189,18 +178,8 @@ def _read(arguments: dict[str, Any]) -> Options:
         power_failures=crashes["--power-failures"],
         exit_when_idle=arguments["--exit-when-idle"],
         trace=arguments["--trace"],
-        replay=_replay(arguments),
+        replay=replay_words("simulate", arguments, _OPTIONS_THAT_MATTER, _FLAGS),
     )
-
-
-def _whole(option: str, text: str, least: int) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise UsageError(f"{option} must be a whole number from {least} up, not {text!r}", USAGE)
-    return number
 
 
 def _seconds(option: str, text: str) -> float:
@@ -222,21 +201,6 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return math.nan
-
-
-def _replay(arguments: dict[str, Any]) -> list[str]:
-    started_as_module = Path(sys.argv[0]).parts[-2:] == ("zenactors", "__main__.py")
-    words = [sys.executable, "-m", "zenactors"] if started_as_module else ["zenactors"]
-    words.append("simulate")
-    for option in _OPTIONS_THAT_MATTER:
-        value = arguments[option]
-        if value is not None:
-            words += [f"{option}={value}"] if value.startswith("-") else [option, value]
-    for assignment in arguments["--set"]:
-        words += ["--set", assignment]
-    if arguments["--exit-when-idle"]:
-        words.append("--exit-when-idle")
-    return words
 
 
 def _scenario(options: Options) -> Scenario:

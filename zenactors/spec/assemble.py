@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import operator
 import os
 import sys
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,20 +23,22 @@ from zenactors.config.merge import load as load_layers
 from zenactors.config.options import NOT_IN_FILES, DaemonOptions
 from zenactors.config.places import KeyPath, line_of
 from zenactors.config.plan import Plan, entries_of, sections_of
-from zenactors.config.sources import Layer, read_file
+from zenactors.config.sources import Layer
 from zenactors.config.supervision import SUPERVISION, is_own_option
 from zenactors.config.wording import nearest
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.text import short_repr
 from zenactors.daemon.reload import differing
 from zenactors.errors import ConfigurationError, ReloadError, did_you_mean
+from zenactors.spec.cases import Case, CaseTable, check_tests, unknown_names
 from zenactors.spec.components import (
     build_component,
     handled_by,
     unheard,
 )
-from zenactors.spec.importing import DANGER, look_first_in
+from zenactors.spec.importing import look_first_in
 from zenactors.spec.objects import import_object, make
+from zenactors.spec.spec_file import SpecFile, names_beside, read_spec
 
 if TYPE_CHECKING:
     from zenactors.config.merge import Sections
@@ -62,7 +63,11 @@ class DaemonTable(DaemonOptions):
     schedule_at: list[Any] = pydantic.Field(default=[])
     schedule_after: list[Any] = pydantic.Field(default=[])
     component: list[dict[str, Any]] = pydantic.Field(default=[])
+    tests: list[dict[str, Any]] = pydantic.Field(default=[])
 
+
+Replace = Callable[[str, ZenDaemonComponent], ZenDaemonComponent]
+"""Returns the component to use instead of one of this name, or the same."""
 
 _ELSEWHERE = {
     **dict.fromkeys(NOT_IN_FILES, "SPEC is the only file"),
@@ -76,6 +81,8 @@ def load(
     app_dir: Path = Path(),
     settings: Mapping[str, Any] | None = None,
     assignments: Sequence[Assignment] = (),
+    *,
+    replace: Replace | None = None,
 ) -> ZenDaemon:
     """Return the daemon that `spec` describes. Imports the code that it names.
 
@@ -90,25 +97,45 @@ def load(
         settings: Configuration keys, and `ordering`, that take precedence over those of the file.
             If code makes the daemon, its `configure` gets them.
         assignments: Single values that take precedence over all else (`--set`).
+        replace: Replaces components of a file by others with the same events.
 
     Raises:
         ConfigurationError: One line for each problem.
     """
+    return load_with_tests(spec, app_dir, settings, assignments, replace=replace)[0]
+
+
+def load_with_tests(
+    spec: str,
+    app_dir: Path = Path(),
+    settings: Mapping[str, Any] | None = None,
+    assignments: Sequence[Assignment] = (),
+    *,
+    replace: Replace | None = None,
+) -> tuple[ZenDaemon, list[Case]]:
+    """Return the daemon that `spec` describes, and the tests in the file; see `load`."""
     app_dir = absolute_app_dir(app_dir)
     look_first_in(app_dir)
-    if spec.endswith(".toml") or os.path.exists(spec):  # noqa: PTH110 - Path.exists() raises for a name too long
-        return _load_file(Path(spec), app_dir, _Given(dict(settings or {}), assignments)).daemon
+    if is_file(spec):
+        given = _Given(dict(settings or {}), assignments, replace)
+        loaded = _load_file(Path(spec), app_dir, given)
+        return loaded.daemon, loaded.cases
     if ":" not in spec:
         raise ConfigurationError(
             f"SPEC {spec!r} is neither a file nor of the form 'package.module:attribute'"
-            f"{did_you_mean(spec, _names_beside(Path(spec)))}"
+            f"{did_you_mean(spec, names_beside(Path(spec)))}"
         )
     if "ordering" in (settings or {}):
         raise ConfigurationError(
             f"{spec}: 'ordering' can be set for a TOML file only;"
             " give it to the ZenDaemon in the code"
         )
-    return _load_object(spec, app_dir, _Given(settings or {}, assignments))
+    return _load_object(spec, app_dir, _Given(settings or {}, assignments)), []
+
+
+def is_file(spec: str) -> bool:
+    """Return True if `spec` is the path of a file, and not `package.module:attribute`."""
+    return spec.endswith(".toml") or os.path.exists(spec)  # noqa: PTH110 - Path.exists() raises for a name too long
 
 
 def absolute_app_dir(app_dir: Path) -> Path:
@@ -129,13 +156,6 @@ def absolute_app_dir(app_dir: Path) -> Path:
     return absolute
 
 
-def _names_beside(path: Path) -> list[str]:
-    try:
-        return [str(path.parent / beside.name) for beside in path.parent.iterdir()]
-    except OSError:
-        return []
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Given:
     """What takes precedence over a SPEC.
@@ -143,10 +163,12 @@ class _Given:
     Attributes:
         settings: Configuration keys, and `ordering`.
         assignments: Single values, stronger still.
+        replace: Replaces components; None: none of them.
     """
 
     settings: Mapping[str, Any]
     assignments: Sequence[Assignment]
+    replace: Replace | None = None
 
     def no_daemon(self, default: Any) -> Any:
         """Return the value of the key `no_daemon`."""
@@ -185,11 +207,13 @@ class _Loaded:
         daemon: The daemon, ready to serve.
         plan: Its configuration, and its components.
         structure: The values that a reload cannot change.
+        cases: The tests.
     """
 
     daemon: ZenDaemon
     plan: Plan
     structure: dict[str, Any]
+    cases: list[Case]
 
 
 def _load_file(
@@ -198,7 +222,7 @@ def _load_file(
     given: _Given,
     default: Mapping[str, Any] | None = None,
 ) -> _Loaded:
-    file = _read(path, app_dir)
+    file = read_spec(path, app_dir)
     table, findings = check_table(DaemonTable, file.data, elsewhere=_ELSEWHERE)
     for where, problem in findings:
         file.add(where, problem)
@@ -206,7 +230,10 @@ def _load_file(
         _add_component(file, index, component, given.assignments)
         for index, component in enumerate(_tables(file.data.get("component")))
     ]
-    settings = dict(table.model_dump(exclude_unset=True, exclude={"component"})) if table else {}
+    tests, findings = check_tests(_tables(file.data.get("tests")))
+    for where, problem in findings:
+        file.add(where, problem)
+    settings = table.model_dump(exclude_unset=True, exclude={"component", "tests"}) if table else {}
     for key, before in _SCHEDULES.items():
         entries = file.data.get(key)
         settings[key] = [
@@ -218,7 +245,10 @@ def _load_file(
     # If a component is missing, the events that it handles would seem unknown.
     built = [component for component in components if component is not None]
     if len(built) == len(components):
+        if given.replace is not None:
+            built = [given.replace(each.name, each.component) for each in entries_of(built)]
         daemon = _wire(file, settings, built)
+    cases = [] if daemon is None else _cases(file, tests, daemon)
     if file.problems or daemon is None:
         raise ConfigurationError(file.report())
     tables = _tables(file.data.get("component"))
@@ -233,7 +263,7 @@ def _load_file(
         no_daemon = given.no_daemon(default=file.data.get("no_daemon"))
         in_background = no_daemon is False or "action" in {**file.data, **given.settings}
         default = daemon.default_files(in_background=in_background)
-    loaded = _Loaded(daemon, _plan_of(file, built, given, default), structure)
+    loaded = _Loaded(daemon, _plan_of(file, built, given, default), structure, cases)
     if at_start:  # at a reload, only `plan` is used, by the daemon that serves
         again = functools.partial(_load_again, path.absolute(), app_dir, given, default, structure)
         daemon.use_spec(loaded.plan, again)
@@ -255,7 +285,7 @@ def _load_again(
 
 
 def _plan_of(
-    file: _File,
+    file: SpecFile,
     components: list[ZenDaemonComponent],
     given: _Given,
     default: Mapping[str, Any],
@@ -287,7 +317,7 @@ def _plan_of(
     return Plan(entries, dataclasses.replace(configuration, origins=origins))
 
 
-def _policies_of(file: _File, sections: Sections) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+def _policies_of(file: SpecFile, sections: Sections) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     """Return the policies in a file as a part of a configuration, and the line of each key."""
     found: dict[str, Any] = {}
     lines = dict(file.lines)
@@ -303,37 +333,8 @@ def _policies_of(file: _File, sections: Sections) -> tuple[dict[str, Any], dict[
     return ({COMPONENTS: found} if found else {}), lines
 
 
-def _read(path: Path, app_dir: Path) -> _File:
-    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir() raises for a name too long
-        raise ConfigurationError(f"{path} is a directory; SPEC must be a TOML file")
-    layer = read_file(path, asked_by="", toml=True, danger=DANGER)
-    if layer.problems:
-        beside = () if os.path.exists(path) else _names_beside(path)  # noqa: PTH110 - the same
-        hint = did_you_mean(path, [name for name in beside if name.endswith(".toml")])
-        raise ConfigurationError("\n".join(layer.problems) + hint)
-    return _File(path, layer, app_dir)
-
-
-class _File:
-    """One TOML file that is being loaded. Problems are collected, not raised."""
-
-    def __init__(self, path: Path, layer: Layer, app_dir: Path) -> None:
-        self.path = path
-        self.app_dir = app_dir
-        self.data, self.lines = layer.data, layer.lines
-        self.problems: list[tuple[int, str]] = []
-
-    def add(self, path: KeyPath, problem: object) -> None:
-        self.problems.append((line_of(self.lines, path), str(problem)))
-
-    def report(self) -> str:
-        # In the order of the file. The sort is stable: problems of one line keep their order.
-        found = sorted(self.problems, key=operator.itemgetter(0))
-        return "\n".join(f"{self.path}:{line}: {problem}" for line, problem in found)
-
-
 def _add_component(
-    file: _File, index: int, table: dict[str, Any], assignments: Sequence[Assignment]
+    file: SpecFile, index: int, table: dict[str, Any], assignments: Sequence[Assignment]
 ) -> ZenDaemonComponent | None:
     component, findings = build_component(index, table, file.app_dir, assignments)
     for where, problem in findings:
@@ -346,7 +347,20 @@ def _tables(found: Any) -> list[dict[str, Any]]:
     return [table for table in tables if isinstance(table, dict)]
 
 
-def _entry(file: _File, where: KeyPath, entry: Any, before: str) -> tuple[Any, ...]:
+def _cases(file: SpecFile, tests: list[CaseTable | None], daemon: ZenDaemon) -> list[Case]:
+    """Return the tests, and check the names in them."""
+    cases = []
+    for index, test in enumerate(tests):
+        if test is not None:
+            for where, problem in unknown_names(
+                index, test, daemon.dispatcher.names[1:], daemon.chains()
+            ):
+                file.add(where, problem)
+            cases.append(Case(test, functools.partial(file.place, index)))
+    return cases
+
+
+def _entry(file: SpecFile, where: KeyPath, entry: Any, before: str) -> tuple[Any, ...]:
     """Return a complete entry of a schedule: the time if it has one, the event, its args."""
     times = 1 if before else 0
     right = isinstance(entry, list) and len(entry) in {times + 1, times + 2}
@@ -362,7 +376,7 @@ def _entry(file: _File, where: KeyPath, entry: Any, before: str) -> tuple[Any, .
 
 
 def _wire(
-    file: _File, settings: dict[str, Any], components: list[ZenDaemonComponent]
+    file: SpecFile, settings: dict[str, Any], components: list[ZenDaemonComponent]
 ) -> ZenDaemon | None:
     """Construct the daemon and check that every event in the file has a callback."""
     from zenactors.daemon.zendaemon import ZenDaemon  # noqa: PLC0415 - the engine, when needed

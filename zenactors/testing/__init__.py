@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from zenactors.testing.simulation import SimulationFailure as SimulationFailure
     from zenactors.testing.simulation import explore as explore
     from zenactors.testing.simulation import simulate as simulate
+    from zenactors.testing.spec_tests import run_spec_tests as run_spec_tests
     from zenactors.testing.stateful import DaemonMachine as DaemonMachine
 
     __all__: list[str]
@@ -50,6 +51,7 @@ else:
             "harness": "Harness",
             "probe": "ANY Probe Received",
             "simulation": "Scenario SimulationFailure explore simulate",
+            "spec_tests": "run_spec_tests",
             "stateful": "DaemonMachine",
         },
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from zenactors.core.clock import VirtualClock
 from zenactors.core.dispatch_state import Ordering
 from zenactors.core.policy import EventPolicy
 from zenactors.core.supervision import Supervision
@@ -48,8 +49,10 @@ class Scenario:
         drive: Plays the world outside: called with the started `Harness`, as another thread.
             None: the daemon runs until it ends by itself, or for `seconds`.
         check: Called with the `Harness` after the stop; raises if something is wrong.
-        files: Contents by path of files that the stock components read. Other files are copied
-            from the disk when they are first used. Nothing is written to the disk.
+        files: Contents by path of files that the stock components read; a path that ends in / is
+            a directory. Nothing is written to the disk.
+        from_disk: Copy other files from the disk when they are first used. False: there are none,
+            and the files have the virtual time.
         faults: Faults on purpose. An event that died of an `InjectedCrash` is no failure.
         seconds: Virtual seconds to run, if there is no `drive`.
         status: The exit status that a `ZenDaemon` must end with.
@@ -71,6 +74,7 @@ class Scenario:
     drive: Callable[[Harness], object] | None = None
     check: Callable[[Harness], object] | None = None
     files: Mapping[str, str | bytes] = dataclasses.field(default_factory=dict)
+    from_disk: bool = True
     faults: Sequence[Fault] = ()
     seconds: float = 3600.0
     status: int = EXIT_OK
@@ -173,9 +177,13 @@ def simulate(
     """
     __tracebackhide__ = True
     scenario = _scenario(build, options)
-    files = VirtualFiles(from_disk=True)
+    clock = VirtualClock()
+    files = VirtualFiles(from_disk=scenario.from_disk, clock=None if scenario.from_disk else clock)
     for path, content in scenario.files.items():
-        files.put(path, content)
+        if path.endswith("/"):
+            files.mkdir(path)
+        else:
+            files.put(path, content)
     harness = Harness(
         scenario.build(),
         seed=seed,
@@ -186,6 +194,7 @@ def simulate(
         exit_when_idle=scenario.exit_when_idle,
         state_dir=scenario.state_dir,
         dead_letter_file=scenario.dead_letter_file,
+        clock=clock,
         files=files,
         faults=[*scenario.faults, *_crashes(scenario, seed)],
         interrupt=scenario.interrupt,

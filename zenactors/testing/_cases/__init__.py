@@ -1,0 +1,1 @@
+"""The parts of `zenactors.testing.spec_tests`."""

@@ -22,7 +22,8 @@ Usage:
   zenactors check (-h | --help)
 
 SPEC is the path of a TOML file, or package.module:attribute. The modules that it names
-are imported and the components are constructed, but nothing is started.
+are imported and the components are constructed, but nothing is started. The [[tests]] of a
+file are validated; zenactors test runs them.
 
 Options:
   --app-dir DIR    Search this directory first for modules; default: the current directory.
@@ -40,7 +41,11 @@ def main(arguments: dict[str, Any]) -> int:
 
     assignments = assignments_in(arguments, USAGE)
     app_dir = Path(arguments["--app-dir"] or ".")
-    daemon = spec.load(arguments["SPEC"], app_dir, assignments=assignments)
+    daemon, cases = spec.load_with_tests(arguments["SPEC"], app_dir, assignments=assignments)
+    if cases:
+        from zenactors.testing._cases.faults import check_faults  # noqa: PLC0415
+
+        check_faults(cases, daemon)
     _show(daemon, spec.emitted_by)
     return 0
 

@@ -153,4 +153,5 @@ def _report(failure: SimulationFailure, refused: Sequence[Exception]) -> list[st
     cause = failure.__cause__
     if isinstance(cause, UnexpectedOutcome):
         return str(cause).splitlines()
-    return [failure.reason]
+    errors = [each.message for each in failure.harness.logs if each.level in ("ERROR", "CRITICAL")]
+    return [failure.reason, *(f"  the log says: {error.splitlines()[0]}" for error in errors[-1:])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zenactors.components.tail.lines import Lines
 from zenactors.core.callbacks import Handler
@@ -11,9 +11,14 @@ from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.events import CONTROL_EVENTS, EVENT_START
 from zenactors.spec.components import emitted_by, handled_by
 
+if TYPE_CHECKING:
+    from zenactors.core.daemon_api import Daemon
+
 
 class Stub(ZenDaemonComponent):
     """Handle the events of another component: record their args and pass them on unchanged.
+
+    A stub that takes the place of a source keeps the daemon running, as the source would.
 
     Args:
         name: The name of the other component.
@@ -35,6 +40,11 @@ class Stub(ZenDaemonComponent):
     def get_events(self) -> list[Handler]:
         """Return a handler for each event."""
         return [self.gen_event_handler(event, self._record) for event in self._events]
+
+    def setup(self, daemon: Daemon) -> None:
+        """Keep the daemon running if it emits events."""
+        if self.emits:
+            daemon.io.keep_alive()
 
     def _record(self, _daemon: Any, args: Any) -> None:
         items: Any = args.texts() if isinstance(args, Lines) else args

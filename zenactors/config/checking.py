@@ -329,6 +329,8 @@ def _member_name(type_: Any) -> str:
         return f"one of {', '.join(choices)}" if choices[1:] else choices[0]
     if typing.get_origin(type_) is dict or type_ is dict or _is_model(type_):
         return "a table"
+    if typing.get_origin(type_) is list and _is_model(typing.get_args(type_)[0]):
+        return "a list of tables"
     return inspect.formatannotation(type_)
 
 

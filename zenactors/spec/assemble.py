@@ -356,7 +356,7 @@ def _cases(file: SpecFile, tests: list[CaseTable | None], daemon: ZenDaemon) -> 
                 index, test, daemon.dispatcher.names[1:], daemon.chains()
             ):
                 file.add(where, problem)
-            cases.append(Case(test, functools.partial(file.place, index)))
+            cases.append(Case(index + 1, test, functools.partial(file.place, index)))
     return cases
 
 

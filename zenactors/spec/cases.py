@@ -98,8 +98,9 @@ class Event(Table):
         """Return new args for one event."""
         if self.lines is None:
             return _copied(self.args)
-        lines = self.lines.splitlines() if isinstance(self.lines, str) else self.lines
-        return [line.encode() for line in lines]
+        if isinstance(self.lines, list):
+            return [line.encode() for line in self.lines]
+        return self.lines.removesuffix("\n").encode().split(b"\n")
 
 
 def _copied(value: Any) -> Any:
@@ -137,7 +138,7 @@ class Step(Table):
     events: list[Event] = pydantic.Field(default=[])
     signal: Annotated[str, pydantic.AfterValidator(_check_signal)] = ""
     clock: Annotated[float, pydantic.Field(allow_inf_nan=False)] = 0.0
-    restart: Literal["", "stop", "kill", "power failure"] = ""
+    restart: Literal["stop", "kill", "power failure"] | None = None
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Step:
@@ -220,10 +221,12 @@ class Case:
     """A test of a SPEC.
 
     Attributes:
+        number: Its number in the file, from 1.
         table: Its keys.
         place: Returns the place of a key in it: `x.toml:12`.
     """
 
+    number: int
     table: CaseTable
     place: Callable[[KeyPath], str]
 

@@ -91,7 +91,9 @@ class SpecTests:
             scenario = self._scenario(case)
             with isolated() as refused:
                 try:
-                    simulate(scenario, seed=seed, replay=f"seed {seed}")
+                    harness = simulate(scenario, seed=seed)
+                    if refused:  # the component has gone on without it
+                        raise SimulationFailure(seed, harness, str(refused[0]), "")
                 except SimulationFailure as failure:
                     return FailedTest(seed, _report(failure, refused), failure)
         return None

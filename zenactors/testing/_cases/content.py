@@ -200,7 +200,8 @@ def _matched(
 
 def _diff(expected: Sequence[str], found: Sequence[str]) -> Iterator[str]:
     rows = list(difflib.unified_diff(expected, found, n=1, lineterm=""))[2:]
-    yield from _rows("  ", [f"{row[:1]} {row[1:]}" for row in rows if not row.startswith("@@")])
+    shown = ["…" if row.startswith("@@") else f"{row[:1]} {row[1:]}" for row in rows]
+    yield from _rows("  ", shown[1:] if rows and rows[0].startswith(("@@ -1", "@@ -0")) else shown)
 
 
 def _rows(before: str, rows: Sequence[str]) -> Iterator[str]:

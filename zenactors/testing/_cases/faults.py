@@ -53,7 +53,7 @@ def check_faults(cases: Iterable[Case], daemon: ZenDaemon) -> None:
                 faults.check(daemon.dispatcher.names, daemon.chains())
             except (ValueError, TypeError, ConfigurationError) as cause:
                 place = case.place(("faults", number))
-                problems.append(f"{place}: test {case.table.name!r}: {cause}")
+                problems.append(f"{place}: test {case.number} ({case.table.name}): {cause}")
     if problems:
         raise ConfigurationError("\n".join(problems))
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from zenactors.core.component import ZenDaemonComponent
-from zenactors.errors import ZenDaemonException
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _NETWORK = "uses the network"
@@ -29,8 +28,11 @@ _REASONS = {
 _CHANGES = ("open", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.link")
 
 
-class RealWorldError(ZenDaemonException):
-    """A component of a test has tried to leave the simulation."""
+class RealWorldError(OSError):
+    """A component of a test has tried to leave the simulation.
+
+    An `OSError`, because libraries clean up after those.
+    """
 
 
 class _Guard(threading.local):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -311,8 +312,73 @@ def test_a_crash_finds_out_that_lines_come_twice(capsys: Capture) -> None:
     assert main(["test", "x.toml", "--seeds", "40"]) == 0, capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("crashes", "status"), [("", 0), ("kills = 2", 1), ("power_failures = 2", 1)]
+)
+def test_a_planted_bug_shows_only_when_the_process_dies(
+    crashes: str, status: int, capsys: Capture
+) -> None:
+    text = TAIL[: TAIL.index("[[tests]]")].replace("exactly_once = true", "")
+    test = (
+        f"[[tests]]\nname = 'once'\nseeds = 60\n{crashes}\n"
+        'files."in.log" = "{}\\n{}\\n"\n'
+        'expect.files."out/out.jsonl" = "{}\\n{}\\n"\n'
+    )
+    write("x.toml", text + test)
+    assert main(["test", "x.toml"]) == status, capsys.readouterr().out
+
+
+def test_a_power_failure_leaves_what_the_test_has_done(capsys: Capture) -> None:
+    steps = (
+        "steps = [{rename = {a = 'b'}}, {remove = ['c']}, {write = {d = '2'}},"
+        " {append = {e = '2'}}, {restart = 'power failure'}]\n"
+    )
+    files = "files = {a = '1', c = '1', d = '1', e = '1', 'f/' = ''}\n"
+    expect = (
+        "[tests.expect.files]\na = {exists = false}\nb = '1'\nc = {exists = false}\n"
+        "d = '2'\ne = '12'\n"
+    )
+    daemon("Counter", tests=case(f"{files}{steps}{expect}"))
+    assert main(["test", "x.toml", "--seeds", "30"]) == 0, capsys.readouterr().out
+
+
+def test_events_and_steps_are_not_played_again_after_a_crash(capsys: Capture) -> None:
+    again = "{after = 1, restart = 'kill'}"
+    steps = f"steps = [{{append.log = 'a'}}, {again}, {{append.log = 'b'}}, {again}]\n"
+    events = "events = [{event = 'lines', args = [{text = 'a'}]}]\n"
+    expect = "[tests.expect]\nfiles.log = 'ab'\nreceived.counter = [{text = 'a'}]\n"
+    test = case(f"{events}{steps}{expect}", stubs="['listener', 'counter']")
+    daemon("Counter", tests=test)
+    assert main(["test", "x.toml"]) == 0, capsys.readouterr().out
+
+
+def test_the_wall_clock_can_be_set(capsys: Capture) -> None:
+    text = TAIL.replace('{ after = 1, signal = "SIGHUP" }', "{ clock = -86400.0 }")
+    assert text != TAIL
+    write("x.toml", text)
+    assert main(["test", "x.toml"]) == 0, capsys.readouterr().out
+
+
+def test_a_signal_that_the_daemon_does_not_trap_is_a_failure(capsys: Capture) -> None:
+    daemon("Counter", tests=case("steps = [{signal = 'SIGWINCH'}]\n"))
+    assert main(["test", "x.toml"]) == 1
+    number = signal.SIGWINCH.value
+    assert lines_of(capsys)[1] == f"  ValueError: Signal {number} is not trapped by the daemon."
+
+
+def test_a_stub_receives_no_events_of_the_daemon_itself(capsys: Capture) -> None:
+    test = (
+        "[[tests]]\nname = 'stub'\nseeds = 3\nstubs = ['tailer']\n"
+        "events = [{event = 'lines', lines = '{\"n\": 1}'}]\n"
+        "[tests.expect]\nreceived.tailer = []\nfiles.'out/out.jsonl' = ['{\"n\":1}']\n"
+    )
+    write("x.toml", TAIL[: TAIL.index("[[tests]]")] + test)
+    assert main(["test", "x.toml"]) == 0, capsys.readouterr().out
+
+
 def test_the_files_of_the_disk_are_neither_seen_nor_changed(capsys: Capture) -> None:
     write("in.log", '{"n": 99}\n')
+    write("in.log.7", '{"n": 98}\n')
     write("x.toml", TAIL)
     before = sorted(Path().rglob("*"))
     assert main(["test", "x.toml", "--seeds", "2"]) == 0, capsys.readouterr().out

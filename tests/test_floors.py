@@ -29,8 +29,8 @@ FLOORS = {
     "daemon": 5,
     "pyzenkit": 6,
     "spec": 6,
-    "testing": 6,
-    "cli": 7,
+    "testing": 7,
+    "cli": 8,
 }
 GROUND = (
     "zenactors.errors",

@@ -90,6 +90,12 @@ class Scribbler(ZenDaemonComponent):
         open("real.txt", "w")
 
 
+class Calendar(ZenDaemonComponent):
+    @handles("lines")
+    def cbk_event_lines(self, daemon, args):
+        self.inc_statistic(f"day {self.clock.time() // 86400:.0f}")
+
+
 class Ender(ZenDaemonComponent):
     @handles("lines")
     def cbk_event_lines(self, daemon, args):
@@ -287,9 +293,11 @@ def test_a_full_disk_is_survived(capsys: Capture) -> None:
         " error = 'ENOSPC'}"
     )
     test = (
-        f"[[tests]]\nname = 'full'\nseeds = 5\nfiles.'in.log' = '{{\"n\": 1}}'\nfiles.'out/' = ''\n"
+        f"[[tests]]\nname = 'full'\nseeds = 5\nfiles.'in.log' = '{{\"n\": 1}}'\n"
         f"steps = [{{after = 2, append.'in.log' = \"\\n\"}}]\nfaults = [{fault}]\n"
         "[tests.expect]\nexit_status = 74\ndead_letters = 1\nlog = ['No space left on device']\n"
+        "[[tests]]\nname = 'another, whose file shows that out/ exists'\nseeds = 1\n"
+        "expect.files.'out/out.jsonl' = ''\n"
     )
     write("x.toml", text + test)
     assert main(["test", "x.toml"]) == 0, capsys.readouterr().out
@@ -330,8 +338,9 @@ def test_a_planted_bug_shows_only_when_the_process_dies(
 
 def test_a_power_failure_leaves_what_the_test_has_done(capsys: Capture) -> None:
     steps = (
-        "steps = [{rename = {a = 'b'}}, {remove = ['c']}, {write = {d = '2'}},"
-        " {append = {e = '2'}}, {restart = 'power failure'}]\n"
+        "steps = [{rename = {a = 'b'}}, {restart = 'power failure'}, {remove = ['c']},"
+        " {restart = 'power failure'}, {write = {d = '2'}}, {append = {e = '2'}},"
+        " {restart = 'power failure'}]\n"
     )
     files = "files = {a = '1', c = '1', d = '1', e = '1', 'f/' = ''}\n"
     expect = (
@@ -353,9 +362,11 @@ def test_events_and_steps_are_not_played_again_after_a_crash(capsys: Capture) ->
 
 
 def test_the_wall_clock_can_be_set(capsys: Capture) -> None:
-    text = TAIL.replace('{ after = 1, signal = "SIGHUP" }', "{ clock = -86400.0 }")
-    assert text != TAIL
-    write("x.toml", text)
+    event = "{event = 'lines', args = []}"
+    steps = f"steps = [{{clock = 864000.0}}, {{events = [{event}]}}]\n"
+    expect = "[tests.expect]\nstatistics.calendar = {'day 11' = 1, 'day 21' = 1}\n"
+    first = f"{{after = 1, events = [{event}]}}, {{after = 1, clock"
+    daemon("Calendar", tests=case(steps.replace("{clock", first) + expect))
     assert main(["test", "x.toml"]) == 0, capsys.readouterr().out
 
 

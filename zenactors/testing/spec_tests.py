@@ -69,6 +69,8 @@ class SpecTests:
         check_faults(self.cases, daemon)
         if not self.cases:
             raise ConfigurationError(f"{path}: it has no [[tests]]")
+        named = [path for case in self.cases for path in case.table.expect.files]
+        self._directories = _directories_of(named)
 
     def named(self, text: str) -> list[Case]:
         """Return the test with this name, or all with this text in their names.
@@ -105,7 +107,7 @@ class SpecTests:
             build=lambda: self._build(test),
             drive=world.drive,
             check=lambda harness: check_outcome(test.expect, world, harness),
-            files={**_directories(test.expect.files), **test.files},
+            files={**self._directories, **test.files},
             from_disk=False,
             faults=list(faults_of(case)),
             kills=test.kills,
@@ -143,10 +145,10 @@ def run_spec_tests(path: str, *, only: str | None = None, seeds: int | None = No
         raise AssertionError("\n".join(failures))
 
 
-def _directories(paths: Iterable[str]) -> Mapping[str, str]:
+def _directories_of(paths: Iterable[str]) -> Mapping[str, str]:
     """Return the directories above paths, as files to make."""
     above = {posixpath.dirname(path) for path in paths}
-    return {f"{directory}/": "" for directory in sorted(above) if directory not in ("", "/")}
+    return {f"{directory}/": "" for directory in sorted(above) if directory.strip("/")}
 
 
 def _report(failure: SimulationFailure, refused: Sequence[Exception]) -> list[str]:

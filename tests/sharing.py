@@ -39,6 +39,7 @@ COSTLY: tuple[str, ...] = (
     "tests/daemon/test_signals_under_load.py",
     "tests/daemon/test_statuses.py",
     "tests/daemon/test_zendaemon.py",
+    "tests/docs/test_testing_a_spec.py",
     "tests/process",
     "tests/pyzenkit",
     "tests/test_deploy.py",

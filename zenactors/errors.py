@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Exit statuses. From 64 on they have the numbers, and nearly the meanings, of sysexits.h.
 EXIT_OK = 0  # stopped as requested; a launched daemon is ready; an action reached its daemons
-EXIT_FAILURE = 1  # by policy: an unknown event; simulate: a seed fails
+EXIT_FAILURE = 1  # by policy: an unknown event; simulate, test: a seed fails
 EXIT_NOT_RUNNING = 3  # an action found no daemon; init scripts use this number
 EXIT_USAGE = 64  # EX_USAGE: the command line is wrong
 EXIT_DATA_ERROR = 65  # EX_DATAERR: events became dead letters; a PID file or runlog is malformed

@@ -12,6 +12,7 @@ import pytest
 from tests.running import LIMIT, ROOT
 from tests.test_docs import Block, blocks_of
 from zenactors.cli import main
+from zenactors.config.options import Table
 from zenactors.spec.cases import CaseTable, Content, Event, Expectations, FaultTable, Step
 
 PAGE = ROOT / "docs/testing-a-spec.md"
@@ -69,7 +70,7 @@ def test_the_commands_print_what_the_page_shows(
         ("Contents", Content),
     ],
 )
-def test_the_tables_have_all_keys(heading: str, model: type[CaseTable]) -> None:
+def test_the_tables_have_all_keys(heading: str, model: type[Table]) -> None:
     section = PAGE.read_text().split(f"# {heading}\n")[1].partition("\n#")[0]
     first = [row.split("|")[1] for row in section.splitlines() if row.startswith("| `")]
     known = re.findall(r"`(\w+)`", " ".join(first))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from zenactors.components.sinks.writers import JsonLinesWriter as JsonLinesWriter
     from zenactors.components.sinks.writers import RawWriter as RawWriter
     from zenactors.components.sources.base import AcknowledgingSource as AcknowledgingSource
+    from zenactors.components.sources.generate import Generate as Generate
     from zenactors.components.steps.base import RecordStep as RecordStep
     from zenactors.components.steps.functions import Filter as Filter
     from zenactors.components.steps.functions import FlatMap as FlatMap
@@ -51,6 +52,7 @@ else:
             "output_checkpoint": "OutputCheckpoint",
             "sinks.base": "BatchingSink",
             "sources.base": "AcknowledgingSource",
+            "sources.generate": "Generate",
             "steps.base": "RecordStep",
             "steps.functions": "Filter FlatMap Map",
             "steps.router": "Router",

@@ -44,6 +44,7 @@ class Server(ThreadingHTTPServer):
         self.connections = 0
         self.stalled = threading.Event()  # a request waits for its answer
         self.closing = threading.Event()
+        self.gave_up = False  # nobody has ended a stalled request
         self.lock = threading.Lock()
         self.tls: ssl.SSLContext | None = None
 
@@ -110,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def stall(self, _reply: Reply) -> None:
         self.server.stalled.set()
-        self.server.closing.wait(LIMIT)
+        self.server.gave_up = not self.server.closing.wait(LIMIT)
         self.close_connection = True
 
     def drip(self, _reply: Reply) -> None:
@@ -144,3 +145,4 @@ def serving(*replies: Reply, tls: ssl.SSLContext | None = None) -> Iterator[Serv
         thread.join(LIMIT)
         server.server_close()
         assert not thread.is_alive()
+        assert not server.gave_up

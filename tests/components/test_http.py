@@ -200,7 +200,7 @@ def test_a_slow_server_takes_no_longer_than_the_time_out(client, how):
 @pytest.mark.parametrize("how", ["stall", "drip"])
 def test_an_interrupt_ends_a_request(client, how):
     with serving(Reply(how=how), Reply(body=b"x")) as server:
-        one = client(server.url)
+        one = client(server.url, timeout=1_000)
         interrupter = threading.Thread(
             target=lambda: server.stalled.wait(LIMIT) and one.interrupt()
         )
@@ -346,7 +346,7 @@ def test_over_tls_a_slow_server_takes_no_longer_than_the_time_out(client, certif
 
 def test_over_tls_a_request_can_be_interrupted(client, certificate):
     with serving(Reply(how="stall"), tls=context_of(certificate)) as server:
-        one = client(server.url, ca_file=str(certificate))
+        one = client(server.url, ca_file=str(certificate), timeout=1_000)
         interrupter = threading.Thread(
             target=lambda: server.stalled.wait(LIMIT) and one.interrupt()
         )

@@ -345,6 +345,7 @@ def test_a_stop_in_the_middle_of_an_answer_makes_it_come_again():
         with Harness(components, files=files, state_dir="state") as harness:
             harness.run_until_idle()
         assert records(probe) == [{"value": 1}, {"value": 2}]
+        assert sent(server, "if-none-match") == [None, None]
 
 
 def test_without_a_state_dir_an_answer_that_was_left_is_asked_for_again():

@@ -42,6 +42,7 @@ class Server(ThreadingHTTPServer):
         self.script = list(replies)
         self.requests: list[Request] = []
         self.connections = 0
+        self.asked = threading.Event()  # there was a request
         self.stalled = threading.Event()  # a request waits for its answer
         self.closing = threading.Event()
         self.gave_up = False  # nobody has ended a stalled request
@@ -59,6 +60,7 @@ class Server(ThreadingHTTPServer):
     def next_reply(self, request: Request) -> Reply:
         with self.lock:
             self.requests.append(request)
+            self.asked.set()
             return self.script.pop(0) if len(self.script) > 1 else self.script[0]
 
     def get_request(self) -> tuple[Any, Any]:

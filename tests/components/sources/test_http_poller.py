@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.components.http_server import Reply, Server, serving
+from tests.components.http_server import Reply, Server, run_example, serving
 from tests.running import LIMIT, run_python
 from zenactors import Supervision, ZenDaemonComponent, handles
 from zenactors.components.sources.http_poller import HttpPoller
@@ -237,7 +237,10 @@ def test_the_server_says_when_to_come_again(status):
     ("bad", "reason"),
     [
         (Reply(404), "status 404"),
-        (Reply(200, b"[1, 2", {"Content-Type": "application/json"}), "no JSON: Expecting"),
+        (
+            Reply(200, b"[1, 2", {"Content-Type": "application/json"}),
+            "no JSON, from character",
+        ),
         (Reply(200, b"[" * 9_999, {"Content-Type": "application/json"}), "no JSON"),
         (Reply(200, b"\xff\xfe\xff", {"Content-Type": "application/json"}), "no JSON"),
         (Reply(200, b"no\njson", {"Content-Type": "application/x-ndjson"}), "not one of its lines"),
@@ -270,7 +273,7 @@ def test_a_path_that_leads_nowhere_is_an_error():
         with Harness([poller, Probe("lines")]) as harness:
             harness.run_until_idle()
             (warning,) = warnings(harness)
-            assert warning.startswith("The answer has no 'data.items'")
+            assert warning.startswith(f"GET {server.url}: the answer has no 'data.items'. Next")
 
 
 def test_bad_lines_among_good_ones_are_left_out_and_counted():
@@ -418,6 +421,13 @@ def test_a_request_that_hangs_is_interrupted_over_the_hard_limit(zen_daemon):
         assert probe.expect("lines", within=LIMIT) == [{"value": 1}]
         assert daemon.abandoned() == []
         daemon.stop()
+
+
+def test_the_example_polls(tmp_path):
+    with serving(reply({"items": [{"a": 1}, {"a": 2}]})) as server:
+        done = run_example(HttpPoller, server, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "items.jsonl").read_text() == '{"a":1}\n{"a":2}\n'
 
 
 def test_a_missing_library_is_named_with_its_extra(monkeypatch):

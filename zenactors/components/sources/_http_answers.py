@@ -61,7 +61,7 @@ def _records_of_lines(body: bytes) -> tuple[list[Any], int]:
         except AnswerError:
             bad += 1
     if bad and not records:
-        raise AnswerError("The answer is no NDJSON: not one of its lines is JSON")
+        raise AnswerError("the answer is no NDJSON: not one of its lines is JSON")
     return records, bad
 
 
@@ -69,7 +69,7 @@ def _records_of_json(body: bytes, path: list[str]) -> list[Any]:
     value = _parsed(body)
     for depth, key in enumerate(path, 1):
         if not isinstance(value, dict) or key not in value:
-            raise AnswerError(f"The answer has no {'.'.join(path[:depth])!r}")
+            raise AnswerError(f"the answer has no {'.'.join(path[:depth])!r}")
         value = value[key]
     return [_record(each) for each in value] if isinstance(value, list) else [_record(value)]
 
@@ -82,5 +82,7 @@ def _parsed(text: bytes) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as cause:
-        place = f": {cause.msg} at {cause.pos}" if isinstance(cause, json.JSONDecodeError) else ""
-        raise AnswerError(f"The answer is no JSON{place}") from cause
+        place = (
+            f", from character {cause.pos} on" if isinstance(cause, json.JSONDecodeError) else ""
+        )
+        raise AnswerError(f"the answer is no JSON{place}") from cause

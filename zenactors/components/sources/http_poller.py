@@ -14,6 +14,7 @@ from zenactors.components._http import (
     NOT_MODIFIED,
     Answer,
     HttpClient,
+    HttpError,
     TemporaryHttpError,
 )
 from zenactors.components._http_options import HttpOptions, is_header_value
@@ -198,7 +199,7 @@ class HttpPoller(AcknowledgingSource):
             self._timer = daemon.io.call_later(self.interval, self._poll)
         try:
             self._ask()
-        except (ZenDaemonComponentException, AnswerError) as cause:
+        except ZenDaemonComponentException as cause:  # a file of secrets is missing, for instance
             self._failed(daemon, cause)
             return
         if self._failures:
@@ -220,7 +221,10 @@ class HttpPoller(AcknowledgingSource):
             self.inc_statistic("not_modified")
             return
         self.inc_statistic("bytes", len(answer.body))
-        items, bad_lines = items_of(answer, self.format, self.path)
+        try:
+            items, bad_lines = items_of(answer, self.format, self.path)
+        except AnswerError as cause:
+            raise HttpError(f"GET {self._http.place}: {cause}") from cause
         if bad_lines:
             self.inc_statistic("bad_lines", bad_lines)
             self.log.warning("{count} lines of an answer are no JSON", count=bad_lines)

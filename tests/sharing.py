@@ -40,6 +40,7 @@ COSTLY: tuple[str, ...] = (
     "tests/daemon/test_statuses.py",
     "tests/daemon/test_zendaemon.py",
     "tests/docs/test_testing_a_spec.py",
+    "tests/docs/test_cookbook_polling.py",
     "tests/process",
     "tests/pyzenkit",
     "tests/test_deploy.py",

@@ -26,11 +26,14 @@ REQUIRED: dict[str, dict[str, typing.Any]] = {
     "FlatMap": {"function": list},
     "Map": {"function": dict},
     "Parse": {"format": "json"},
+    "HttpPoller": {"url": "http://127.0.0.1/"},
+    "HttpSink": {"url": "http://127.0.0.1/"},
     "RegexParser": {"pattern": "(?P<x>.)"},
     "Router": {"otherwise": "x"},
     "SqliteSink": {"path": "x"},
     "Statistics": {"by": ["x"]},
     "WindowedCounter": {"by": ["x"], "size": 60.0},
+    "Ticker": {"interval": 1.0},
 }
 
 

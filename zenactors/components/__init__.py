@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from zenactors.components.parsers.syslog import SyslogParser as SyslogParser
     from zenactors.components.sinks.base import BatchingSink as BatchingSink
     from zenactors.components.sinks.sqlite import SqliteSink as SqliteSink
+    from zenactors.components.sinks.http_sink import HttpSink as HttpSink
     from zenactors.components.sinks.writers import JsonLinesWriter as JsonLinesWriter
     from zenactors.components.sinks.writers import RawWriter as RawWriter
     from zenactors.components.sources.base import AcknowledgingSource as AcknowledgingSource
     from zenactors.components.sources.generate import Generate as Generate
+    from zenactors.components.sources.http_poller import HttpPoller as HttpPoller
+    from zenactors.components.sources.ticker import Ticker as Ticker
     from zenactors.components.steps.base import RecordStep as RecordStep
     from zenactors.components.steps.functions import Filter as Filter
     from zenactors.components.steps.functions import FlatMap as FlatMap
@@ -51,8 +54,11 @@ else:
             "parsers.regex_parser": "RegexParser",
             "output_checkpoint": "OutputCheckpoint",
             "sinks.base": "BatchingSink",
+            "sinks.http_sink": "HttpSink",
             "sources.base": "AcknowledgingSource",
             "sources.generate": "Generate",
+            "sources.http_poller": "HttpPoller",
+            "sources.ticker": "Ticker",
             "steps.base": "RecordStep",
             "steps.functions": "Filter FlatMap Map",
             "steps.router": "Router",

@@ -172,6 +172,18 @@ def build() -> list[Any]:
     return [Generate(count=1_000, kind="records", batch=10), Probe("lines")]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_items_come_in_order_whatever_the_threads_do(seed):
+    generate = Generate(count=300, kind="lines", batch=3, rate=1_000.0)
+    components = [generate, Slow(), probe := Probe("lines")]
+    with Harness(components, seed=seed, exit_when_idle=True) as harness:
+        for _ in range(400):
+            harness.advance(1)
+            harness.queue.schedule("release")
+        lines = [line for _, args in probe.received for line in args]
+        assert lines == [b"line %d" % number for number in range(1, 301)]
+
+
 @pytest.mark.parametrize("nth", [1, 17, 18, 33, 77])
 def test_after_a_kill_every_item_has_come_and_is_what_it_would_have_been(nth):
     kill = Kill(component="probe", event="lines", nth=nth)

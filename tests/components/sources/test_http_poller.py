@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
 import json
@@ -7,10 +8,14 @@ import sys
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from tests.components.http_server import Reply, Server, run_example, serving
 from tests.running import LIMIT, run_python
 from zenactors import Supervision, ZenDaemonComponent, handles
+from zenactors.components._http import Answer
+from zenactors.components.sources._http_answers import AnswerError, items_of
 from zenactors.components.sources.http_poller import HttpPoller
 from zenactors.errors import ComponentStartError
 from zenactors.testing import Crash, Harness, Kill, Probe, ProcessCrashed
@@ -274,6 +279,32 @@ def test_a_path_that_leads_nowhere_is_an_error():
             harness.run_until_idle()
             (warning,) = warnings(harness)
             assert warning.startswith(f"GET {server.url}: the answer has no 'data.items'. Next")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    body=st.binary() | JSON.map(lambda value: json.dumps(value).encode()),
+    format_=st.sampled_from(["auto", "json", "ndjson", "lines"]),
+    content_type=st.text() | st.sampled_from(["application/json", "text/plain"]),
+    path=st.lists(st.text(min_size=1), max_size=2),
+)
+@example(body=b"9" * 10_000, format_="json", content_type="", path=[])
+@example(body=b"[" * 200_000, format_="json", content_type="", path=[])
+@example(body=b"{" * 200_000 + b"\n", format_="ndjson", content_type="", path=[])
+@example(body=b"\xef\xbb\xbf{}", format_="json", content_type="", path=[])
+@example(body=b"NaN", format_="json", content_type="", path=["a"])
+def test_no_answer_is_more_than_an_error(body, format_, content_type, path):
+    answer = Answer(200, {"content-type": content_type}, body)
+    with contextlib.suppress(AnswerError):  # nothing else may be raised
+        items, bad = items_of(answer, format_, path)
+        assert bad >= 0
+        assert all(isinstance(item, dict | bytes) for item in items)
 
 
 def test_bad_lines_among_good_ones_are_left_out_and_counted():

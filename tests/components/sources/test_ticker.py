@@ -220,6 +220,18 @@ def test_while_the_last_tick_is_not_done_none_comes(catch_up, begun, missed):
         assert runs.missed == missed
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_no_two_ticks_are_under_way_whatever_the_threads_do(seed):
+    runs = LongRun(25)
+    ticker = Ticker(interval=10, catch_up="all")
+    with Harness([ticker, runs], seed=seed) as harness:
+        harness.advance(500)
+        assert len(runs.begun) >= 15
+        between = [after - before for before, after in itertools.pairwise(runs.begun)]
+        assert min(between) >= 25
+        assert ticker.statistics_cur == {"ticks": len(runs.begun)}
+
+
 def test_with_overlap_ticks_come_although_the_last_is_not_done():
     runs = LongRun(25)
     with Harness([Ticker(interval=10, overlap=True), runs]) as harness:

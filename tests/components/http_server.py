@@ -106,8 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def send_whole(self, reply: Reply) -> None:
         self.send_response(reply.status)
-        for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
-            self.send_header(name, value)
+        size = {} if "Transfer-Encoding" in reply.headers else {"Content-Length": len(reply.body)}
+        for name, value in {**size, **reply.headers}.items():
+            self.send_header(name, str(value))
         self.end_headers()
         self.wfile.write(reply.body)
 

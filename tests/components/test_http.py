@@ -108,8 +108,25 @@ def test_a_huge_answer_is_not_read_to_its_end(client, cut):
             get(client(server.url))
 
 
-def test_a_gzip_bomb_is_given_up_early(client, monkeypatch):
+def in_chunks(body: bytes, **headers: str) -> Reply:
+    """Return a reply in one chunk, whose head does not say how long it is."""
+    framed = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    return Reply(200, framed, {"Transfer-Encoding": "chunked", **headers})
+
+
+def test_an_answer_in_chunks_is_read_and_bounded(client):
+    with serving(in_chunks(b"hello"), in_chunks(b"x" * 20_000)) as server:
+        one = client(server.url)
+        assert get(one).body == b"hello"
+        with pytest.raises(HttpError, match="more than 10000 bytes"):
+            get(one)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_gzip_bomb_is_given_up_early(client, monkeypatch, chunked):
     bomb = gzip.compress(b"\0" * 100_000_000)
+    headers = {"Content-Encoding": "gzip"}
+    reply = in_chunks(bomb, **headers) if chunked else Reply(200, bomb, headers)
     largest = 0
     decompressobj = zlib.decompressobj
 
@@ -130,7 +147,7 @@ def test_a_gzip_bomb_is_given_up_early(client, monkeypatch):
 
     monkeypatch.setattr(zlib, "decompressobj", Measured)
     with (
-        serving(Reply(body=bomb, headers={"Content-Encoding": "gzip"})) as server,
+        serving(reply) as server,
         pytest.raises(HttpError, match="more than 10000 bytes"),
     ):
         get(client(server.url))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from zenactors.components._http import Answer
 
 Format = Literal["auto", "json", "ndjson", "lines"]
+FORMATS = get_args(Format)
 
 _NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 

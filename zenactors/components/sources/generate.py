@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import typing
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
@@ -13,7 +12,6 @@ from zenactors.components._options import check_count, check_positive
 from zenactors.components.sources.base import AcknowledgingSource
 from zenactors.core.daemon_api import Cancellable, Daemon
 
-Kind = Literal["access", "json", "lines", "records", "syslog"]
 _Value = TypeVar("_Value")
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -110,7 +108,7 @@ class Generate(AcknowledgingSource):
         *,
         count: int = 0,
         rate: float | None = None,
-        kind: Kind = "access",
+        kind: Literal["access", "json", "lines", "records", "syslog"] = "access",
         batch: int = 100,
         seed: int = 0,
         step: float = 1.0,
@@ -123,8 +121,8 @@ class Generate(AcknowledgingSource):
                 f"count is {count!r}, but a whole number is expected: give how many items to"
                 " generate, or 0 for no end."
             )
-        if kind not in typing.get_args(Kind):
-            kinds = ", ".join(map(repr, typing.get_args(Kind)))
+        if kind not in _GENERATORS:
+            kinds = ", ".join(map(repr, _GENERATORS))
             raise ValueError(f"kind is {kind!r}, but one of {kinds} is expected.")
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise ValueError(f"seed is {seed!r}, but a whole number is expected.")  # noqa: TRY004 - wrong options are ValueErrors
@@ -274,7 +272,7 @@ def _json_line(choices: _Choices, number: int, time: datetime) -> bytes:
     return json.dumps(_record(choices, number, time)).encode()
 
 
-_GENERATORS: dict[Kind, Callable[[_Choices, int, datetime], Any]] = {
+_GENERATORS: dict[str, Callable[[_Choices, int, datetime], Any]] = {
     "access": _access_line,
     "json": _json_line,
     "lines": _plain_line,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import tenacity
 
@@ -19,7 +18,7 @@ from zenactors.components._http import (
 )
 from zenactors.components._http_options import HttpOptions, is_header_value
 from zenactors.components._options import check_count, check_positive
-from zenactors.components.sources._http_answers import AnswerError, Format, items_of
+from zenactors.components.sources._http_answers import FORMATS, AnswerError, items_of
 from zenactors.components.sources.base import AcknowledgingSource
 from zenactors.core.daemon_api import Cancellable, Daemon
 from zenactors.core.tokens import TokenOutcome
@@ -56,7 +55,8 @@ class HttpPoller(AcknowledgingSource):
         duplicates: If the process ends before all records of an answer are done, the whole answer
             comes again. A server without `ETag` and `Last-Modified` sends everything each time.
         order: That of the answer.
-        memory: One answer (`max_body_bytes`) more than 8 MiB, or 256 events, that are not done.
+        memory: Up to 8 MiB, or 256 events, that are not done, and one more answer
+            (`max_body_bytes`).
         threads: None of its own. A request blocks this component for `timeout` at most, besides the
             resolution of the server's name.
 
@@ -104,7 +104,7 @@ class HttpPoller(AcknowledgingSource):
         *,
         url: str,
         interval: float = 60.0,
-        format: Format = "auto",  # noqa: A002 - the word that users look for
+        format: Literal["auto", "json", "ndjson", "lines"] = "auto",  # noqa: A002 - the user's word
         records: str | None = None,
         headers: dict[str, str] | None = None,
         header_files: dict[str, str] | None = None,
@@ -127,8 +127,8 @@ class HttpPoller(AcknowledgingSource):
             ca_file=ca_file,
         )
         self.interval = check_positive("interval", interval, unit="seconds")
-        if format not in typing.get_args(Format):
-            formats = ", ".join(map(repr, typing.get_args(Format)))
+        if format not in FORMATS:
+            formats = ", ".join(map(repr, FORMATS))
             raise ValueError(f"format is {format!r}, but one of {formats} is expected.")
         self.format = format
         if records is not None and (not isinstance(records, str) or not all(records.split("."))):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-import typing
 import zoneinfo
 from collections import deque
 from collections.abc import Mapping
@@ -17,8 +16,6 @@ from zenactors.components.sources._timetable import CronTimetable, IntervalTimet
 from zenactors.components.sources.base import AcknowledgingSource
 from zenactors.core.daemon_api import Cancellable, Daemon
 from zenactors.errors import ZenDaemonComponentException
-
-CatchUp = Literal["one", "all", "none"]
 
 MOST_MISSED = 1_000  # ticks that are looked for
 _LONGEST_WAIT = 60.0  # seconds until a clock that was set is noticed
@@ -97,7 +94,7 @@ class Ticker(AcknowledgingSource):
         cron: str | None = None,
         timezone: str = "UTC",
         args: dict[str, Any] | list[Any] | str | int | float | bool | None = None,
-        catch_up: CatchUp = "one",
+        catch_up: Literal["one", "all", "none"] = "one",
         overlap: bool = False,
         count: int = 0,
         name: str | None = None,
@@ -109,7 +106,7 @@ class Ticker(AcknowledgingSource):
                 f"interval is {interval!r} and cron is {cron!r}, but exactly one of them is"
                 " expected: give interval = 60.0, or cron = '*/5 * * * *'."
             )
-        if catch_up not in typing.get_args(CatchUp):
+        if catch_up not in ("one", "all", "none"):
             raise ValueError(f"catch_up is {catch_up!r}, but 'one', 'all' or 'none' is expected.")
         if isinstance(count, bool) or not isinstance(count, int) or count < 0:
             raise ValueError(

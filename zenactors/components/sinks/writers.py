@@ -6,14 +6,13 @@ Atomic operations relied on: storing an attribute (`interrupt`).
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from zenactors.advice import reason
 from zenactors.components._files import SYSTEM_FILES, Files, located
+from zenactors.components._json_text import encode_json, encode_strict_json
 from zenactors.components._options import check_name, check_positive
 from zenactors.components._replace_file import sync
 from zenactors.components.output_checkpoint import OutputCheckpoint
@@ -458,7 +457,7 @@ class JsonLinesWriter(_Writer):
             records = _records_of(args)
             bad = args.bad_lines()
         elif isinstance(args, list):
-            records = [_encode(record) for record in args]
+            records = [encode_json(record) for record in args]
             bad = 0
         else:
             raise TypeError(
@@ -545,31 +544,9 @@ def _records_of(lines: Lines) -> list[str]:
     if lines.file_id:
         source |= {"id": lines.file_id, "generation": lines.generation}
     marks = {"partial": not lines.complete, "truncated": lines.truncated}
-    before = _STRICT(source)[:-1]
+    before = encode_strict_json(source)[:-1]
     after = "".join(f',"{mark}":true' for mark, applies in marks.items() if applies)
     return [
-        f'{before},"offset":{offset},"line":{_STRICT(text)}{after}}}'
+        f'{before},"offset":{offset},"line":{encode_strict_json(text)}{after}}}'
         for offset, text in zip(lines.offsets(), lines.texts(), strict=True)
     ]
-
-
-_STRICT = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), default=str, allow_nan=False
-).encode
-
-
-def _encode(record: Any) -> str:
-    try:
-        return _STRICT(record)
-    except (TypeError, ValueError):  # a key that is no string, or NaN
-        return _STRICT(_made_fit(record))
-
-
-def _made_fit(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _made_fit(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_made_fit(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

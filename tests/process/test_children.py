@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from zenactors.process.children import Children
+from zenactors.process.children import Child, Children
 
 DEADLINE = 60.0  # seconds: generous, so that only a hang fails
 
@@ -366,3 +366,18 @@ def test_many_threads_spawn_and_stop_at_once() -> None:
     for child in spawned:
         assert child.stdin is not None
         child.stdin.close()
+
+
+def test_a_descriptor_can_be_read_once_the_child_has_ended(children: Children) -> None:
+    with run(children, WAIT) as child:
+        assert isinstance(child, Child)
+        fd = child.exit_descriptor()
+        assert fd is not None
+        try:
+            assert select.select([fd], [], [], 0)[0] == []
+            child.send_signal(signal.SIGKILL)
+            assert select.select([fd], [], [], DEADLINE)[0] == [fd]
+            assert child.poll() == -signal.SIGKILL
+            assert child.exit_descriptor() is None
+        finally:
+            os.close(fd)

@@ -106,6 +106,14 @@ class Child(subprocess.Popen[Any]):
             if self.returncode is None:
                 self._signal_group(number)
 
+    def exit_descriptor(self) -> int | None:
+        """Return a new descriptor that can be read once the child has ended; the caller closes it.
+
+        None: it has ended, and was reaped.
+        """
+        with self._reaping:
+            return None if self.returncode is not None else os.dup(self._pidfd)
+
     def _ends_within(self, seconds: float | None) -> bool:
         with self._reaping:
             if self.returncode is not None:

@@ -1,4 +1,4 @@
-"""Read standard input and named pipes: what comes once, and can be read but once."""
+"""Read standard input and pipes: what comes once, and can be read but once."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ _PIPE_FLAGS = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Stream:
-    """Standard input, or a named pipe. No checkpoint can bring back what was read of it.
+    """Standard input, or a pipe. No checkpoint can bring back what was read of it.
 
     Args:
-        path: `"-"` is standard input.
+        path: `"-"` is standard input; a named pipe; or what `Lines` of `fd` name as their file.
         daemon: What `setup` gets.
         files: The file system.
         rules_for: Returns the rules for a stream that begins with these bytes.
         hand_over: Gets the lines.
         is_full: Returns True while nothing should be read.
         on_end: Called with the error, or None, when there will be nothing more to read.
+        fd: A descriptor that does not block. It is closed with the stream.
 
     Raises:
         OSError: It cannot be opened.
@@ -47,6 +48,7 @@ class Stream:
         hand_over: Callable[[Lines], None],
         is_full: Callable[[], bool],
         on_end: Callable[[OSError | None], None],
+        fd: int | None = None,
     ) -> None:
         self.path = path
         self.bytes_read = 0
@@ -60,7 +62,10 @@ class Stream:
         self._cutter: LineCutter | None = None
         self._waiting: Cancellable | None = None
         self._is_file = False  # standard input is a regular file: it is always readable
-        self._fd = _STANDARD_INPUT if path == STANDARD_INPUT else files.open(path, _PIPE_FLAGS)
+        self._is_input = fd is None and path == STANDARD_INPUT
+        if fd is None:
+            fd = _STANDARD_INPUT if self._is_input else files.open(path, _PIPE_FLAGS)
+        self._fd = fd
         self.wait()
 
     def wait(self) -> None:
@@ -86,7 +91,7 @@ class Stream:
     def close(self) -> None:
         """Read no more. Standard input stays open."""
         self._stop_waiting()
-        if not self.has_ended and self.path != STANDARD_INPUT:
+        if not self.has_ended and not self._is_input:
             self._files.close(self._fd)
         self.has_ended = True
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import select
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
@@ -101,6 +103,13 @@ class Program:
             own_side.pop_all()
         own = [None if pipe is None else pipe[0] for pipe in pipes]
         return RunningProgram(self, cast("_Child", child), *own)
+
+    def check_exists(self, daemon: Daemon) -> None:
+        """Raise `ZenDaemonComponentException` if there is no such program."""
+        path = self.environment.get("PATH", os.environ.get("PATH"))
+        if shutil.which(self._located_command(daemon)[0], path=path) is None:
+            missing = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.name)
+            raise ZenDaemonComponentException(self._cannot_run(missing))
 
     def _located_command(self, daemon: Daemon) -> list[str]:
         program, *arguments = self.command

@@ -208,12 +208,35 @@ class RunningProgram:
             self.read_errors(ready, errors)
         return status
 
-    def read_errors(self, ready: set[int], errors: ErrorLog | None) -> None:
-        """Log what it has written to standard error, if that can be read."""
+    def read_errors(
+        self,
+        ready: set[int],
+        errors: ErrorLog | None,
+        before_close: Callable[[], object] | None = None,
+    ) -> None:
+        """Log what it has written to standard error, if that can be read.
+
+        Args:
+            ready: The descriptors that can be read.
+            errors: Logs it.
+            before_close: Called before the pipe is closed, because it has ended.
+        """
         fd = self.stderr
         if fd in ready and fd is not None and not (errors is not None and errors.read(fd)):
+            if before_close is not None:
+                before_close()
             self.stderr = None
             os.close(fd)
+
+    def finish(self, clock: Clock, errors: ErrorLog | None) -> int | None:
+        """End its input, and itself half of `stop_grace` later, if it has not ended then.
+
+        Blocks until it has ended. Returns as `end` does.
+        """
+        half = self._program.stop_grace / 2
+        self.close_stdin()
+        self.wait(clock.monotonic() + half, clock, errors)
+        return self.end(half)
 
     def end(self, grace: float | None = None) -> int | None:
         """End it: close its pipes, SIGTERM, `grace` seconds, SIGKILL. Blocks until it has ended.

@@ -8,7 +8,7 @@ import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -28,8 +28,11 @@ def stage() -> Iterator[Stage]:
         yield stage
 
 
+Mode = Literal["stream", "batch"]
+
+
 def sink(**options: Any) -> SubprocessSink:
-    return SubprocessSink(**{"command": ["prog"], "batch_time": 0.1, **options})
+    return SubprocessSink(**{"command": ["prog"], "batch_time": 0.1, "stop_grace": 0.1, **options})
 
 
 def records(*numbers: int) -> list[dict[str, int]]:
@@ -198,7 +201,7 @@ with open(sys.argv[1], "ab") as file:
 
 
 @pytest.mark.parametrize("mode", ["stream", "batch"])
-def test_a_real_program_gets_all_records_in_order(tmp_path: Path, mode: str) -> None:
+def test_a_real_program_gets_all_records_in_order(tmp_path: Path, mode: Mode) -> None:
     command = python(APPENDS, tmp_path / "out")
     one = SubprocessSink(command=command, mode=mode, batch_count=5_000, stop_grace=LIMIT)
     with Dispatcher([one], exit_when_idle=True) as dispatcher:
@@ -211,7 +214,7 @@ def test_a_real_program_gets_all_records_in_order(tmp_path: Path, mode: str) -> 
 
 
 @pytest.mark.parametrize("mode", ["stream", "batch"])
-def test_a_missing_program_makes_the_start_fail_with_one_line(mode: str) -> None:
+def test_a_missing_program_makes_the_start_fail_with_one_line(mode: Mode) -> None:
     with (
         pytest.raises(ComponentStartError, match="Cannot run 'no-such-program'"),
         Dispatcher([SubprocessSink(command=["no-such-program"], mode=mode)]),
@@ -246,7 +249,7 @@ def test_a_program_that_does_not_read_is_killed_after_the_timeout() -> None:
 
 
 @pytest.mark.parametrize("mode", ["stream", "batch"])
-def test_a_write_that_blocks_can_be_interrupted(mode: str) -> None:
+def test_a_write_that_blocks_can_be_interrupted(mode: Mode) -> None:
     class Sink(SubprocessSink):
         supervision = Supervision(hard_limit=0.2)
 

@@ -288,10 +288,7 @@ class SubprocessSink(BatchingSink):
         """End the input of the program, and wait for its end."""
         running = self._running
         if running is not None:
-            half = self._program.stop_grace / 2
-            running.close_stdin()
-            running.wait(self.clock.monotonic() + half, self.clock, self._errors)
-            status = running.end(half)
+            status = running.finish(self.clock, self._errors)
             self._running = None
             if status:
                 self.log.warning(

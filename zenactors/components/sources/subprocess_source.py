@@ -197,10 +197,7 @@ class SubprocessSource(LineStreamSource):
         running = self._running
         if running is None or running.stderr is None:
             return
-        fd = running.stderr
-        running.read_errors({fd}, self._errors)
-        if running.stderr is None:
-            self._cancel("stderr")
+        running.read_errors({running.stderr}, self._errors, lambda: self._cancel("stderr"))
 
     def _look_for_end(self, daemon: Daemon) -> None:
         assert self._running is not None

@@ -105,15 +105,17 @@ def test_an_event_goes_on_when_all_its_answers_are_there(stage: Stage) -> None:
         assert collector.args == [[{"n": 10}, {"n": 20}], ["third"]]
 
 
-def test_text_goes_and_comes_as_bytes(stage: Stage) -> None:
+def test_text_goes_and_comes_as_lines(stage: Stage) -> None:
     collector = answers()
     with stage.harness([text_step(), collector]) as harness:
         harness.queue.schedule("lines", Lines("a.log", 0, b"x\xff\r\ny\n"))
         harness.run_until_idle()
         assert stage.last.reads() == b"x\xff\ny\n"
-        stage.last.prints(b"X\xff\nY\n")
+        harness.queue.schedule("lines", [b"z"])
         harness.run_until_idle()
-        assert collector.args == [[b"X\xff", b"Y"]]
+        stage.last.prints(b"X\xff\nY\nZ\n")
+        harness.run_until_idle()
+        assert collector.args == [Lines("prog", 0, b"X\xff\nY\n"), Lines("prog", 5, b"Z\n")]
 
 
 def test_null_leaves_a_record_out_and_an_event_without_records_ends(stage: Stage) -> None:
@@ -230,7 +232,7 @@ def test_a_program_that_does_not_answer_in_time_is_killed(stage: Stage, logged: 
         harness.advance(4.0)
         stage.last.prints(b"1\n")
         harness.advance(4.9)
-        assert stage.last.signals == []
+        assert len(stage.programs) == 1
         harness.advance(0.2)
         assert stage.programs[0].signals == [signal.SIGKILL]
         harness.advance(0.2)
@@ -253,6 +255,24 @@ def test_a_program_that_closes_its_output_is_replaced(stage: Stage) -> None:
         stage.last.prints(b"1\n")
         harness.run_until_idle()
         assert collector.args == [[1]]
+
+
+def test_a_process_that_keeps_the_output_of_an_ended_program_is_not_waited_for(
+    stage: Stage,
+) -> None:
+    collector = answers()
+    with stage.harness([step(), collector]) as harness:
+        stray = os.dup(stage.last.stdout or -1)
+        try:
+            harness.queue.schedule("lines", [1])
+            harness.run_until_idle()
+            stage.last.ends(1)
+            harness.advance(0.2)
+            stage.last.prints(b"1\n")
+            harness.run_until_idle()
+            assert collector.args == [[1]]
+        finally:
+            os.close(stray)
 
 
 def test_programs_that_end_at_once_are_run_seldom(stage: Stage) -> None:
@@ -425,7 +445,7 @@ def test_an_event_larger_than_all_pipes_is_answered() -> None:
     collector = answers()
     lines = [b"%d" % number + b"x" * 1_000 for number in range(3_000)]
     run([lines], text_step(command=["/bin/cat"]), collector)
-    assert collector.args == [lines]
+    assert collector.args == [Lines("/bin/cat", 0, b"\n".join([*lines, b""]))]
 
 
 def test_a_program_that_floods_its_standard_error_does_not_stop() -> None:
@@ -500,14 +520,14 @@ def test_what_a_sort_prints_at_the_end_is_passed_on(times: int) -> None:
             )
         )
     run([[b"c", b"a"], [b"b"]], *steps, collector)
-    assert collector.values == [b"a", b"b", b"c"]
+    assert collector.values == ["a", "b", "c"]
 
 
 def test_a_stream_that_filters_gives_all_lines_in_order() -> None:
     collector = answers()
     one = text_step(command=["grep", "--line-buffered", "7"], mode="stream", stop_grace=LIMIT)
     run([[b"%d" % n] for n in range(5_000)], one, collector)
-    assert collector.values == [b"%d" % n for n in range(5_000) if b"7" in b"%d" % n]
+    assert collector.values == [str(n) for n in range(5_000) if "7" in str(n)]
 
 
 def test_a_program_that_does_not_end_at_a_stop_is_killed() -> None:
@@ -519,11 +539,13 @@ def test_a_program_that_does_not_end_at_a_stop_is_killed() -> None:
 
 @pytest.mark.parametrize("mode", ["one-to-one", "stream"])
 def test_a_stop_while_a_program_floods_ends_it(mode: Literal["one-to-one", "stream"]) -> None:
-    one = step(command=["yes", "1"], mode=mode, stop_grace=0.1)
+    one = step(command=["yes", "1"], mode=mode)
     with Dispatcher([one, answers()]) as dispatcher:
         dispatcher.queue.schedule("lines", [1, 2])
         pid = one.get_state()["pid"]
+        report = dispatcher.stop()
     assert is_gone(pid)
+    assert not report.timed_out
 
 
 def test_json_comes_back_as_it_went() -> None:

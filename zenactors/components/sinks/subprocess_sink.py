@@ -79,12 +79,16 @@ class SubprocessSink(BatchingSink):
         event_map: Other names for this component's events.
 
     Example:
+        name = "system"
+
         [[component]]
         use = "zenactors.components:SubprocessSource"
+        [component.options]
         command = ["uname", "-a"]
 
         [[component]]
         use = "zenactors.components:SubprocessSink"
+        [component.options]
         command = ["tee", "-a", "system.txt"]
         mode = "batch"
         format = "text"

@@ -51,11 +51,14 @@ class Stdin(LineStreamSource):
 
     Example:
         # Give it something to read: zenactors run SPEC --exit-when-idle < access.log
+        name = "input"
+
         [[component]]
         use = "zenactors.components:Stdin"
 
         [[component]]
         use = "zenactors.components:JsonLinesWriter"
+        [component.options]
         path = "lines.jsonl"
     """
 

@@ -83,12 +83,16 @@ class SubprocessSource(LineStreamSource):
         event_map: Other names for this component's events.
 
     Example:
+        name = "system"
+
         [[component]]
         use = "zenactors.components:SubprocessSource"
+        [component.options]
         command = ["uname", "-a"]
 
         [[component]]
         use = "zenactors.components:JsonLinesWriter"
+        [component.options]
         path = "system.jsonl"
     """
 

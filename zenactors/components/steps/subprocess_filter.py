@@ -34,8 +34,8 @@ class SubprocessFilter(ZenDaemonComponent):
     """Give the records of `lines` events to a program, and schedule its answers as `filtered`.
 
     A `lines` event ends here: what follows handles `filtered`, for example a sink with
-    `event_map = { lines = "filtered" }`. Records are given one line each, and each line that the
-    program prints is a record.
+    `lines = "filtered"` in its `[component.events]`. Records are given one line each, and each line
+    that the program prints is a record.
 
     With `mode = "one-to-one"` the program answers each line with exactly one line, in order, and
     writes it at once: most programs need an option for that, such as `sed -u`. The answers to an
@@ -85,7 +85,8 @@ class SubprocessFilter(ZenDaemonComponent):
             was started, or to its `work_dir`.
         mode: One answer for each line (`"one-to-one"`), or as many as it likes (`"stream"`).
         format: Records as lines of JSON in both directions (`"json"`), or as text (`"text"`): the
-            line itself, or a record's `line`; answers are bytes.
+            line itself, or a record's `line`. Answers in text are passed on as `Lines`, whose
+            `path` is the program.
         timeout: Seconds without an answer, or in which the program reads nothing of an event, after
             which it is killed.
         max_in_flight: How many events may be unanswered.
@@ -100,20 +101,26 @@ class SubprocessFilter(ZenDaemonComponent):
         event_map: Other names for this component's events.
 
     Example:
+        name = "loud"
+
         [[component]]
         use = "zenactors.components:SubprocessSource"
+        [component.options]
         command = ["uname", "-a"]
 
         [[component]]
         use = "zenactors.components:SubprocessFilter"
+        [component.options]
         command = ["tr", "a-z", "A-Z"]
         mode = "stream"
         format = "text"
 
         [[component]]
         use = "zenactors.components:JsonLinesWriter"
+        [component.options]
         path = "loud.jsonl"
-        event_map = { lines = "filtered" }
+        [component.events]
+        lines = "filtered"
     """
 
     emits = ("filtered", "end_input")
@@ -145,6 +152,7 @@ class SubprocessFilter(ZenDaemonComponent):
         self._daemon: Daemon | None = None
         self._dialog: Dialog | None = None
         self._printed: list[bytes] = []  # lines that answer no question
+        self._offset = 0  # how many bytes of text were passed on
         self._registered: dict[str, Cancellable] = {}
         self._silent_for = 0.0  # seconds since the program was heard, at a stop
         self._taken_at = 0.0  # when the last event came, or the stop
@@ -376,7 +384,14 @@ class SubprocessFilter(ZenDaemonComponent):
             self.inc_statistic("left_out", len(answers) - len(records))
         if records:
             self.inc_statistic("passed_on", len(records))
-            daemon.queue.schedule(self.event("filtered"), records)
+            args = self._to_lines(records) if self.format == "text" else records
+            daemon.queue.schedule(self.event("filtered"), args)
+
+    def _to_lines(self, answers: list[bytes]) -> Lines:
+        data = b"".join([line + b"\n" for line in answers])
+        offset = self._offset
+        self._offset += len(data)
+        return Lines(self._program.name, offset, data, count=len(answers))
 
     # --- descriptors and timers -------------------------------------------------------------------
 

@@ -34,6 +34,9 @@ REQUIRED: dict[str, dict[str, typing.Any]] = {
     "Statistics": {"by": ["x"]},
     "WindowedCounter": {"by": ["x"], "size": 60.0},
     "Ticker": {"interval": 1.0},
+    "SubprocessFilter": {"command": ["x"]},
+    "SubprocessSink": {"command": ["x"]},
+    "SubprocessSource": {"command": ["x"]},
 }
 
 

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from zenactors.components.sources.generate import Generate as Generate
     from zenactors.components.sources.http_poller import HttpPoller as HttpPoller
     from zenactors.components.sources.ticker import Ticker as Ticker
+    from zenactors.components.sinks.subprocess_sink import SubprocessSink as SubprocessSink
+    from zenactors.components.sinks.writers import JsonLinesWriter as JsonLinesWriter
+    from zenactors.components.sinks.writers import RawWriter as RawWriter
+    from zenactors.components.sources.base import AcknowledgingSource as AcknowledgingSource
+    from zenactors.components.sources.stdin import Stdin as Stdin
+    from zenactors.components.sources.subprocess_source import SubprocessSource as SubprocessSource
     from zenactors.components.steps.base import RecordStep as RecordStep
     from zenactors.components.steps.functions import Filter as Filter
     from zenactors.components.steps.functions import FlatMap as FlatMap
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
     from zenactors.components.steps.router import Router as Router
     from zenactors.components.steps.statistics import Statistics as Statistics
     from zenactors.components.steps.windowed_counter import WindowedCounter as WindowedCounter
+    from zenactors.components.steps.subprocess_filter import SubprocessFilter as SubprocessFilter
     from zenactors.components.tail import FileTailer as FileTailer
     from zenactors.components.tail import Lines as Lines
 
@@ -59,10 +66,15 @@ else:
             "sources.generate": "Generate",
             "sources.http_poller": "HttpPoller",
             "sources.ticker": "Ticker",
+            "sinks.subprocess_sink": "SubprocessSink",
+            "sources.base": "AcknowledgingSource",
+            "sources.stdin": "Stdin",
+            "sources.subprocess_source": "SubprocessSource",
             "steps.base": "RecordStep",
             "steps.functions": "Filter FlatMap Map",
             "steps.router": "Router",
             "steps.statistics": "Statistics",
+            "steps.subprocess_filter": "SubprocessFilter",
             "parsers.syslog": "SyslogParser",
             "steps.windowed_counter": "WindowedCounter",
             "tail": "FileTailer Lines",

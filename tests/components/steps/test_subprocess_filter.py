@@ -401,13 +401,25 @@ def test_a_line_of_a_stream_that_is_no_json_is_a_dead_letter(stage: Stage) -> No
         assert dead_letters(harness.daemon) == [b"oops"]
 
 
+class Behind(SubprocessFilter):
+    """Takes what follows for slow."""
+
+    behind = True
+
+    def _is_behind(self, daemon: Any) -> bool:
+        return self.behind
+
+
+def test_an_event_waits_a_second_while_what_follows_is_behind(stage: Stage) -> None:
+    with stage.harness([Behind(command=["prog"], stop_grace=0.1), answers()]) as harness:
+        harness.queue.schedule("lines", [1])
+        harness.advance(0.9)
+        assert stage.last.reads() == b""
+        harness.advance(0.2)
+        assert stage.last.reads() == b"1\n"
+
+
 def test_a_stream_is_not_read_while_what_follows_is_behind(stage: Stage) -> None:
-    class Behind(SubprocessFilter):
-        behind = True
-
-        def _is_behind(self, daemon: Any) -> bool:
-            return self.behind
-
     one, collector = Behind(command=["prog"], mode="stream", stop_grace=0.1), answers()
     with stage.harness([one, collector]) as harness:
         stage.last.prints(b"1\n")
@@ -439,6 +451,13 @@ def test_a_flood_is_answered_completely_and_in_order(in_flight: int) -> None:
     run(events, one, collector)
     assert [record["n"] for record in collector.values] == list(range(20_000))
     assert one.get_state()["statistics"]["starts"] == 1
+
+
+@pytest.mark.parametrize("ordering", ["component", "event", "global"])
+def test_each_ordering_is_possible(ordering: Literal["component", "event", "global"]) -> None:
+    collector = answers()
+    run([[n] for n in range(1_000)], step(command=["/bin/cat"]), collector, ordering=ordering)
+    assert collector.values == list(range(1_000))
 
 
 def test_an_event_larger_than_all_pipes_is_answered() -> None:
@@ -521,6 +540,25 @@ def test_what_a_sort_prints_at_the_end_is_passed_on(times: int) -> None:
         )
     run([[b"c", b"a"], [b"b"]], *steps, collector)
     assert collector.values == ["a", "b", "c"]
+
+
+def test_a_stop_ends_the_input_behind_all_events_that_are_queued() -> None:
+    class Slow(ZenDaemonComponent):
+        """Passes on what comes; the next event is queued only when this one is handled."""
+
+        @handles("raw")
+        def cbk_event_raw(self, daemon: Any, args: int) -> None:
+            daemon.queue.schedule("lines", [b"%03d" % args])
+            if args:
+                daemon.queue.schedule("raw", args - 1)
+
+    collector = answers()
+    one = text_step(command=["/usr/bin/env", "LC_ALL=C", "sort"], mode="stream", stop_grace=LIMIT)
+    with Dispatcher([Slow(), one, collector]) as dispatcher:
+        dispatcher.queue.schedule("raw", 500)
+        dispatcher.stop()
+    assert collector.values == [f"{number:03}" for number in range(501)]
+    assert one.get_state()["statistics"]["starts"] == 1
 
 
 def test_a_stream_that_filters_gives_all_lines_in_order() -> None:

@@ -75,8 +75,8 @@ class SubprocessFilter(ZenDaemonComponent):
         order: `"one-to-one"`: as the events came, except that those that failed are missing.
             `"stream"`: as printed.
         memory: At most `max_in_flight` events are unanswered; then this component waits, and so
-            does what is before it. While 64 `filtered` events are not taken up, it waits up to a
-            second for each event.
+            does what is before it. While 64 `filtered` events are not taken up, but some of them
+            are from time to time, it waits up to a second for each event.
         threads: None of its own. `interrupt()` kills the program, if the component waits for it.
 
     Args:
@@ -157,6 +157,7 @@ class SubprocessFilter(ZenDaemonComponent):
         self._silent_for = 0.0  # seconds since the program was heard, at a stop
         self._taken_at = 0.0  # when the last event came, or the stop
         self._ends_input = False  # the event for it is scheduled
+        self._waits_in_vain = False  # what follows does not go on before this component does
         self._is_interrupted = False
 
     def get_state(self) -> dict[str, Any]:
@@ -267,9 +268,7 @@ class SubprocessFilter(ZenDaemonComponent):
     def _make_room(self, daemon: Daemon) -> Dialog:
         """Wait until the program has answered enough, and what follows has taken enough."""
         assert self._dialog is not None
-        for _ in range(_ROOM_WAITS):  # not for ever: perhaps it waits for this event
-            if not self._is_behind(daemon) or daemon.wait(_ROOM_WAIT):
-                break
+        self._wait_for_what_follows(daemon)
         while len(self._dialog.questions) >= self.max_in_flight and not self._has_given_up():
             if not self._move(daemon, _WAIT) and self._dialog.running is None:
                 daemon.wait(_WAIT)
@@ -279,6 +278,17 @@ class SubprocessFilter(ZenDaemonComponent):
                     f"{self._program.name} does not answer: the wait for it was interrupted."
                 )
         return self._dialog
+
+    def _wait_for_what_follows(self, daemon: Daemon) -> None:
+        if not self._is_behind(daemon):
+            self._waits_in_vain = False
+        elif not self._waits_in_vain:
+            before = daemon.queue.ahead()
+            for _ in range(_ROOM_WAITS):
+                if daemon.wait(_ROOM_WAIT) or not self._is_behind(daemon):
+                    return
+            # With the ordering "global", it waits for this event.
+            self._waits_in_vain = daemon.queue.ahead() >= before
 
     def _answer_at_stop(self, daemon: Daemon) -> None:
         """Wait for all answers: descriptors call back no more."""

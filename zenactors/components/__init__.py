@@ -22,28 +22,25 @@ if TYPE_CHECKING:
     from zenactors.components.parsers.regex_parser import RegexParser as RegexParser
     from zenactors.components.parsers.syslog import SyslogParser as SyslogParser
     from zenactors.components.sinks.base import BatchingSink as BatchingSink
-    from zenactors.components.sinks.sqlite import SqliteSink as SqliteSink
     from zenactors.components.sinks.http_sink import HttpSink as HttpSink
+    from zenactors.components.sinks.sqlite import SqliteSink as SqliteSink
+    from zenactors.components.sinks.subprocess_sink import SubprocessSink as SubprocessSink
     from zenactors.components.sinks.writers import JsonLinesWriter as JsonLinesWriter
     from zenactors.components.sinks.writers import RawWriter as RawWriter
     from zenactors.components.sources.base import AcknowledgingSource as AcknowledgingSource
     from zenactors.components.sources.generate import Generate as Generate
     from zenactors.components.sources.http_poller import HttpPoller as HttpPoller
-    from zenactors.components.sources.ticker import Ticker as Ticker
-    from zenactors.components.sinks.subprocess_sink import SubprocessSink as SubprocessSink
-    from zenactors.components.sinks.writers import JsonLinesWriter as JsonLinesWriter
-    from zenactors.components.sinks.writers import RawWriter as RawWriter
-    from zenactors.components.sources.base import AcknowledgingSource as AcknowledgingSource
     from zenactors.components.sources.stdin import Stdin as Stdin
     from zenactors.components.sources.subprocess_source import SubprocessSource as SubprocessSource
+    from zenactors.components.sources.ticker import Ticker as Ticker
     from zenactors.components.steps.base import RecordStep as RecordStep
     from zenactors.components.steps.functions import Filter as Filter
     from zenactors.components.steps.functions import FlatMap as FlatMap
     from zenactors.components.steps.functions import Map as Map
     from zenactors.components.steps.router import Router as Router
     from zenactors.components.steps.statistics import Statistics as Statistics
-    from zenactors.components.steps.windowed_counter import WindowedCounter as WindowedCounter
     from zenactors.components.steps.subprocess_filter import SubprocessFilter as SubprocessFilter
+    from zenactors.components.steps.windowed_counter import WindowedCounter as WindowedCounter
     from zenactors.components.tail import FileTailer as FileTailer
     from zenactors.components.tail import Lines as Lines
 
@@ -52,33 +49,32 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
-            "_files": "SYSTEM_FILES Files",
+            "_files": "Files SYSTEM_FILES",
+            "output_checkpoint": "OutputCheckpoint",
             "parsers.access_log": "AccessLogParser",
             "parsers.csv_parser": "CsvParser",
             "parsers.json_parser": "JsonParser",
             "parsers.logfmt": "LogfmtParser",
             "parsers.parse": "Parse",
             "parsers.regex_parser": "RegexParser",
-            "output_checkpoint": "OutputCheckpoint",
+            "parsers.syslog": "SyslogParser",
             "sinks.base": "BatchingSink",
             "sinks.http_sink": "HttpSink",
+            "sinks.sqlite": "SqliteSink",
+            "sinks.subprocess_sink": "SubprocessSink",
+            "sinks.writers": "JsonLinesWriter RawWriter",
             "sources.base": "AcknowledgingSource",
             "sources.generate": "Generate",
             "sources.http_poller": "HttpPoller",
-            "sources.ticker": "Ticker",
-            "sinks.subprocess_sink": "SubprocessSink",
-            "sources.base": "AcknowledgingSource",
             "sources.stdin": "Stdin",
             "sources.subprocess_source": "SubprocessSource",
+            "sources.ticker": "Ticker",
             "steps.base": "RecordStep",
             "steps.functions": "Filter FlatMap Map",
             "steps.router": "Router",
             "steps.statistics": "Statistics",
             "steps.subprocess_filter": "SubprocessFilter",
-            "parsers.syslog": "SyslogParser",
             "steps.windowed_counter": "WindowedCounter",
             "tail": "FileTailer Lines",
-            "sinks.sqlite": "SqliteSink",
-            "sinks.writers": "JsonLinesWriter RawWriter",
         },
     )

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from zenactors.config.redaction import REDACTED, json_text, plain, redacted, without_secrets
+from zenactors.config.redaction import json_text, plain, without_secrets
 from zenactors.daemon.json_file import save_json
+from zenactors.secret_text import REDACTED, redacted
 
 
 def test_values_of_secret_looking_keys_are_redacted_at_any_depth() -> None:

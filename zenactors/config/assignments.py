@@ -23,11 +23,11 @@ from zenactors.config.checking import (
     plain_type,
     type_under,
 )
-from zenactors.config.redaction import REDACTED, SECRET
 from zenactors.config.sources import Layer
 from zenactors.config.supervision import SUPERVISION, is_own_option, supervision_model
 from zenactors.core.recipe import keys_of
 from zenactors.core.text import short_repr
+from zenactors.secret_text import REDACTED, SECRET
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import pydantic
 import pydantic_core
 
-from zenactors.config.redaction import REDACTED, SECRET, plain, redacted
+from zenactors.config.redaction import plain
 from zenactors.config.wording import nearest, one_line
 from zenactors.core.recipe import NeedsRestart, key_of, keys_of
 from zenactors.core.text import short_repr
 from zenactors.errors import did_you_mean
+from zenactors.secret_text import REDACTED, SECRET, redacted
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

@@ -14,9 +14,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from zenactors.config.merge import COMPONENTS, Sections
 from zenactors.config.options import NOT_IN_FILES
-from zenactors.config.redaction import SECRET, plain, redacted_to_last_at
+from zenactors.config.redaction import plain
 from zenactors.config.supervision import SUPERVISION, is_own_option, supervision_model
 from zenactors.core.recipe import key_of, keys_of
+from zenactors.secret_text import SECRET, redacted_to_last_at
 
 if TYPE_CHECKING:
     from zenactors.config.component_options import Section

@@ -11,8 +11,8 @@ import tomllib
 from typing import Any
 
 from zenactors.config.places import KeyPath, TextError
-from zenactors.config.redaction import REDACTED, SECRET, redacted_to_last_at
 from zenactors.core.text import short_repr
+from zenactors.secret_text import REDACTED, SECRET, redacted_to_last_at
 
 _TOKEN = re.compile(
     r"""

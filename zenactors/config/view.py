@@ -9,7 +9,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from zenactors.config.redaction import REDACTED, SECRET, plain, redacted_to_last_at
+from zenactors.config.redaction import plain
+from zenactors.secret_text import REDACTED, SECRET, redacted_to_last_at
 
 if TYPE_CHECKING:
     from zenactors.config.merge import Configuration

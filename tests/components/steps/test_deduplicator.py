@@ -383,9 +383,8 @@ def check_none_is_lost(harness: Harness) -> None:
 
 
 def test_no_record_is_lost_by_kills_power_failures_and_restarts():
-    options = {"keys": ["id"], "remember": True, "save_interval": 0.1}
     scenario = Scenario(
-        build=lambda: [Numbers(), Deduplicator(**options), SlowWriter()],
+        build=lambda: [Numbers(), remembering(save_interval=0.1).step, SlowWriter()],
         drive=lambda harness: harness.advance(60),
         check=check_none_is_lost,
         files={"/out/.keep": ""},

@@ -1,10 +1,13 @@
-"""What an event `lines` brings, as a list of records."""
+"""What an event `lines` brings, as a list of records, and how large it is."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from zenactors.components.tail.lines import Lines
+
+_SAMPLES = 64
+_RECORD_BYTES = 64  # of memory, besides the values
 
 
 def records_of(args: Any) -> list[Any]:
@@ -29,3 +32,25 @@ def records_of(args: Any) -> list[Any]:
         {**common, "offset": offset, "line": text, **after}
         for offset, text in zip(args.offsets(), args.texts(), strict=True)
     ]
+
+
+def size_of(args: Any) -> int:
+    """Estimate how many bytes the args of a `lines` event take: of many records, by some of them.
+
+    Args:
+        args: `Lines`, or a list of records.
+    """
+    if isinstance(args, Lines):
+        return len(args.data)
+    if not args:
+        return 0
+    step = len(args) // _SAMPLES + 1
+    samples = args[::step]
+    total = sum(map(_size_of_one, samples))
+    return total * len(args) // len(samples)
+
+
+def _size_of_one(record: Any) -> int:
+    values = record.values() if isinstance(record, dict) else (record,)
+    sizes = (len(value) if isinstance(value, str | bytes) else 8 for value in values)
+    return _RECORD_BYTES + sum(sizes)

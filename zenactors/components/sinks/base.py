@@ -10,8 +10,7 @@ from typing import Any
 import tenacity
 
 from zenactors.components._options import check_count, check_positive
-from zenactors.components.records import records_of
-from zenactors.components.tail.lines import Lines
+from zenactors.components.records import records_of, size_of
 from zenactors.core.callbacks import handles
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.daemon_api import Cancellable, Daemon, Hold
@@ -149,8 +148,7 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
         """Add an event to the batch, and write the batch if it is full. Thread: own."""
         self._taken.append(event)
         self._count += len(event.records)
-        args = event.args
-        self._bytes += len(args.data) if isinstance(args, Lines) else _size_of(event.records)
+        self._bytes += size_of(event.args)
         if self._count >= self.batch_count or self._bytes >= self.batch_bytes:
             self.flush(daemon)
         elif self._timer is None:
@@ -243,17 +241,3 @@ def _cause_of(state: tenacity.RetryCallState) -> BaseException:
     cause = state.outcome.exception()
     assert cause is not None  # and it has failed
     return cause
-
-
-def _size_of(records: list[Any]) -> int:
-    """Estimate how many bytes records take, by some of them."""
-    step = len(records) // _SAMPLES + 1
-    samples = records[::step]
-    total = sum(map(_size_of_one, samples))
-    return total * len(records) // len(samples)
-
-
-def _size_of_one(record: Any) -> int:
-    values = record.values() if isinstance(record, dict) else (record,)
-    sizes = (len(value) if isinstance(value, str | bytes) else 8 for value in values)
-    return _RECORD_BYTES + sum(sizes)

@@ -368,7 +368,7 @@ class SlowWriter(ZenDaemonComponent):
 
     def write(self, daemon: Any) -> None:
         for value, hold in self.waiting:
-            self.files.write(self.fd, b"%d\n" % value)
+            self.files.write(self.fd, b"\n%d\n" % value)  # the last one may be torn
             self.files.fsync(self.fd)
             hold.release()
         self.waiting.clear()

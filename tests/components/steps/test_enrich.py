@@ -270,7 +270,7 @@ def test_a_query_that_takes_long_can_be_interrupted(tmp_path):
         except Exception as cause:
             causes.append(cause)
 
-    thread = threading.Thread(target=setup)
+    thread = threading.Thread(target=setup, daemon=True)
     thread.start()
     interrupter = threading.Event()
     for _ in range(int(DEADLINE / 0.05)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -157,7 +158,8 @@ class Enrich(FallibleStep):
         """End a query that takes too long. Thread: any."""
         connection = self._connection
         if connection is not None:
-            connection.interrupt()
+            with contextlib.suppress(sqlite3.ProgrammingError):  # it has been closed meanwhile
+                connection.interrupt()
 
     def apply(self, daemon: Daemon, records: list[Any]) -> list[Any]:
         """Return the records with their new fields."""

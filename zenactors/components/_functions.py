@@ -29,8 +29,8 @@ def load_function(
     function = load_object(option, value)
     if not callable(function):
         raise ValueError(  # noqa: TRY004 - wrong options are ValueErrors
-            f"{option} is {value!r}, which is a {type(function).__name__} and cannot be called:"
-            ' give a function, or "module:function".'
+            f"{option} is {value!r}, which is of type {type(function).__name__} and cannot be"
+            ' called: give a function, or "module:function".'
         )
     if args is not None and not isinstance(args, Mapping):
         raise ValueError(f"args is {args!r}, but a table of keyword arguments is expected.")

@@ -260,7 +260,14 @@ def test_a_query_that_takes_long_can_be_interrupted(tmp_path):
             " (SELECT 1 UNION ALL SELECT host + 1 FROM n) SELECT host FROM n WHERE host < 0"
         )
         connection.commit()
-    step = Enrich(path=str(path), key="host", table="endless")
+    begun = threading.Event()
+
+    class Watched(Enrich):
+        def _connected(self, connection: sqlite3.Connection) -> None:
+            super()._connected(connection)
+            connection.set_progress_handler(begun.set, 1_000)
+
+    step = Watched(path=str(path), key="host", table="endless")
     daemon: Any = type("Daemon", (), {"resolve_path": staticmethod(str)})()
     causes: list[BaseException] = []
 
@@ -272,12 +279,8 @@ def test_a_query_that_takes_long_can_be_interrupted(tmp_path):
 
     thread = threading.Thread(target=setup, daemon=True)
     thread.start()
-    interrupter = threading.Event()
-    for _ in range(int(DEADLINE / 0.05)):
-        if not thread.is_alive():
-            break
-        step.interrupt()
-        interrupter.wait(0.05)
+    assert begun.wait(DEADLINE)
+    step.interrupt()
     thread.join(DEADLINE)
     assert "interrupted" in str(causes[0])
 

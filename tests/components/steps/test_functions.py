@@ -219,7 +219,7 @@ def test_what_has_no_fields_is_a_dead_letter_that_says_what_to_do():
         (Map, {"function": "json:dump_s"}, "'json' has no 'dump_s'; did you mean 'dumps'"),
         (Map, {"function": "json.dumps"}, '"module:name" is expected'),
         (Map, {"function": "json:"}, '"module:name" is expected'),
-        (Map, {"function": "sys:maxsize"}, "is a int and cannot be called"),
+        (Map, {"function": "sys:maxsize"}, "is of type int and cannot be called"),
         (Map, {"function": "this is:f"}, '"module:name" is expected'),
         (Map, {"function": len, "args": [1]}, r"args is \[1\], but a table"),
         (Map, {"function": len, "on_error": "ignore"}, "on_error is 'ignore', but one of"),

@@ -45,7 +45,7 @@ VALID = [{"status": 200}, {"status": 404}]
             ],
         ),
         (
-            Validate(schema=SCHEMA),
+            Validate(json_schema=SCHEMA),
             [
                 '$.status is against the rule type = "integer"',
                 '$ is against the rule required = ["status"]',
@@ -74,7 +74,7 @@ def test_more_mistakes_are_counted_and_no_value_is_shown():
     assert "s3cr3t" not in str(letter.cause)
 
 
-@pytest.mark.parametrize("given", [{"model": Request}, {"schema": SCHEMA}])
+@pytest.mark.parametrize("given", [{"model": Request}, {"json_schema": SCHEMA}])
 def test_what_is_not_valid_can_be_dropped_or_routed(given):
     step = Validate(**given, on_invalid="drop")
     seen = run_step(step, RECORDS)
@@ -111,7 +111,7 @@ def test_hostile_records_are_not_valid():
     for _ in range(100_000):
         deep = {"inner": deep}
     long = {"x" * 10_000: "y" * 10_000, "n": "z" * 10_000}
-    seen = run_step(Validate(schema=NESTED), [deep, long, {"n": 1}])
+    seen = run_step(Validate(json_schema=NESTED), [deep, long, {"n": 1}])
 
     assert seen.passed_on == [[{"n": 1}]]
     assert [str(letter.cause) for letter in seen.letters] == [
@@ -126,7 +126,7 @@ def test_hostile_records_are_not_valid():
 def test_nothing_is_fetched_for_a_reference(monkeypatch):
     fetched: list[Any] = []
     monkeypatch.setattr(urllib.request, "urlopen", fetched.append)
-    step = Validate(schema={"$ref": "http://127.0.0.1:9/schema.json"})
+    step = Validate(json_schema={"$ref": "http://127.0.0.1:9/schema.json"})
     (letter,) = run_step(step, [{}]).letters
 
     assert "Unresolvable: http://127.0.0.1:9/schema.json" in letter.cause_text
@@ -134,7 +134,7 @@ def test_nothing_is_fetched_for_a_reference(monkeypatch):
 
 
 def test_a_schema_may_be_a_file():
-    step = Validate(schema="schema.json")
+    step = Validate(json_schema="schema.json")
     with Harness(
         [step, probe := Probe("lines")], files={"schema.json": json.dumps(SCHEMA)}
     ) as all_:
@@ -160,14 +160,14 @@ def test_a_schema_may_be_a_file():
 def test_a_schema_that_cannot_be_used_is_told_in_one_line(content, message):
     files = {} if content is None else {"schema.json": content.encode(errors="surrogateescape")}
     with pytest.raises(ComponentStartError, match=message) as caught:
-        Harness([Validate(schema="schema.json")], files=files).start()
+        Harness([Validate(json_schema="schema.json")], files=files).start()
     assert "\n" not in str(caught.value)
 
 
 def test_without_jsonschema_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "jsonschema", None)
     with pytest.raises(ComponentStartError, match=r"pip install 'zenactors\[schema\]'"):
-        Harness([Validate(schema=SCHEMA)]).start()
+        Harness([Validate(json_schema=SCHEMA)]).start()
 
 
 def test_under_faults_no_invalid_record_passes():
@@ -176,7 +176,7 @@ def test_under_faults_no_invalid_record_passes():
         Probe("lines"),
     )
     crash = Crash(component="Validate", event="lines", nth=3)
-    step = Validate(schema=SCHEMA, on_invalid="drop")
+    step = Validate(json_schema=SCHEMA, on_invalid="drop")
     with Harness([sender, step, probe], faults=[crash], seed=1) as harness:
         harness.run_until_idle()
         assert [letter.args[0]["status"] for letter in harness.dead_letters()] == [102]
@@ -189,15 +189,15 @@ def test_under_faults_no_invalid_record_passes():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "needs model or schema"),
-        ({"model": Request, "schema": SCHEMA}, "not both"),
+        ({}, "needs model or json_schema"),
+        ({"model": Request, "json_schema": SCHEMA}, "not both"),
         ({"model": "json:loads"}, "model is 'json:loads', but a pydantic model"),
         ({"model": "json:Model"}, "'json' has no 'Model'"),
-        ({"schema": 7}, "schema is 7"),
-        ({"schema": "a\0b"}, "null character"),
-        ({"schema": SCHEMA, "convert": True}, "convert is for model"),
+        ({"json_schema": 7}, "json_schema is 7"),
+        ({"json_schema": "a\0b"}, "null character"),
+        ({"json_schema": SCHEMA, "convert": True}, "convert is for model"),
         ({"model": Request, "convert": "yes"}, "convert is 'yes'"),
-        ({"schema": SCHEMA, "on_invalid": "fail"}, "on_invalid is 'fail', but one of"),
+        ({"json_schema": SCHEMA, "on_invalid": "fail"}, "on_invalid is 'fail', but one of"),
     ],
 )
 def test_a_wrong_option_is_refused_by_name(options, message):
@@ -214,7 +214,7 @@ def test_a_model_beside_the_file_is_found(tmp_path):
         "import pydantic\n\nclass Hit(pydantic.BaseModel):\n    status: int\n"
     )
     spec = example_of(Validate).replace(
-        'options.schema = { properties = { status = { type = "integer" } } }',
+        'options.json_schema = { properties = { status = { type = "integer" } } }',
         'options.model = "models:Hit"\noptions.convert = true',
     )
     assert run_spec(spec, tmp_path) == (0, [{"status": 404}])

@@ -48,8 +48,8 @@ class Validate(FallibleStep):
 
     Args:
         model: A pydantic model, as `"module:Model"` in a file.
-        schema: A JSON Schema as a table, or the path of a JSON file, instead of `model`. It needs
-            jsonschema: `pip install 'zenactors[schema]'`.
+        json_schema: A JSON Schema as a table, or the path of a JSON file, instead of `model`. It
+            needs jsonschema: `pip install 'zenactors[schema]'`.
         convert: Pass on what the model makes of a record, as JSON can hold it.
         on_invalid: What becomes of a record that is not valid. "dead-letter": it alone becomes a
             dead letter, and its source hears that it is done. "drop": it is counted. "route": it
@@ -58,7 +58,7 @@ class Validate(FallibleStep):
         event_map: Other names for this component's events.
 
     Attributes:
-        files: The file system of `schema`; a simulation sets its own before `setup`.
+        files: The file system of `json_schema`; a simulation sets its own before `setup`.
 
     Example:
         name = "validate"
@@ -67,7 +67,7 @@ class Validate(FallibleStep):
         [[component]]
         use = "zenactors.components:Validate"
         options.on_invalid = "drop"
-        options.schema = { properties = { status = { type = "integer" } } }
+        options.json_schema = { properties = { status = { type = "integer" } } }
 
         [[component]]
         use = "zenactors.components:JsonLinesWriter"
@@ -80,7 +80,7 @@ class Validate(FallibleStep):
         self,
         *,
         model: str | type[pydantic.BaseModel] | None = None,
-        schema: dict[str, Any] | str | None = None,
+        json_schema: dict[str, Any] | str | None = None,
         convert: bool = False,
         on_invalid: Literal["dead-letter", "drop", "route"] = "dead-letter",
         name: str | None = None,
@@ -89,17 +89,17 @@ class Validate(FallibleStep):
         self.on_invalid = check_choice("on_invalid", on_invalid, _CHOICES)
         on_error: OnError = "drop" if on_invalid == "drop" else "dead-letter"
         super().__init__(on_error=on_error, name=name, event_map=event_map)
-        if (model is None) == (schema is None):
-            raise ValueError("Validate needs model or schema, and not both.")
+        if (model is None) == (json_schema is None):
+            raise ValueError("Validate needs model or json_schema, and not both.")
         if not isinstance(convert, bool):
             raise ValueError(f"convert is {convert!r}, but true or false is expected.")  # noqa: TRY004 - wrong options are ValueErrors
         if convert and model is None:
             raise ValueError("convert is for model: a schema does not change records.")
-        if schema is not None and not isinstance(schema, Mapping | str):
-            raise ValueError(f"schema is {schema!r}, but a table or a path is expected.")
-        if isinstance(schema, str):
-            check_name("schema", schema)
-        self.schema = schema
+        if json_schema is not None and not isinstance(json_schema, Mapping | str):
+            raise ValueError(f"json_schema is {json_schema!r}, but a table or a path is expected.")
+        if isinstance(json_schema, str):
+            check_name("json_schema", json_schema)
+        self.json_schema = json_schema
         self.convert = convert
         self._check: Callable[[Any], Any] = self._by_model
         self._model: Any = None if model is None else _model(model)
@@ -109,8 +109,8 @@ class Validate(FallibleStep):
 
     def setup(self, daemon: Daemon) -> None:
         """Load the schema, if there is one."""
-        if self.schema is not None:
-            self._validator = _validator(self._schema(daemon), self.schema)
+        if self.json_schema is not None:
+            self._validator = _validator(self._schema(daemon), self.json_schema)
             self._check = self._by_schema
 
     def apply(self, daemon: Daemon, records: list[Any]) -> list[Any]:
@@ -157,9 +157,9 @@ class Validate(FallibleStep):
         return record
 
     def _schema(self, daemon: Daemon) -> Any:
-        if not isinstance(self.schema, str):
-            return self.schema
-        path = located(self.schema, daemon)
+        if not isinstance(self.json_schema, str):
+            return self.json_schema
+        path = located(self.json_schema, daemon)
         try:
             return json.loads(read_file(path, self.files, limit=_MAX_SCHEMA_BYTES))
         except OSError as cause:

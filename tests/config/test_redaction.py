@@ -194,3 +194,19 @@ def test_a_secret_option_is_not_in_a_text_that_names_it() -> None:
     options = {"auth": {"passwords": ["first", "second"]}, "user": "third", "token": "abc"}
     text = "first, second and third are not abcdef"
     assert without_secrets(text, options) == f"{REDACTED}, {REDACTED} and third are not abcdef"
+
+
+@pytest.mark.parametrize(
+    "spelled", [str, str.upper, str.title, lambda word: word.replace("s", "\u017f")]
+)
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("password", "passphrase", "pwd", "secret", "token", "api_key", "api-key", "apikey"),
+        *("credentials", "private", "authorization"),
+    ],
+)
+def test_each_word_is_found_in_a_text_however_it_is_spelled(word: str, spelled: Any) -> None:
+    name = spelled(word)
+
+    assert redacted(f"GET /?{name}=x1y2 and {name}: x1y2") == f"GET /?{name}=*** and {name}: ***"

@@ -83,4 +83,4 @@ def test_the_example_runs(tmp_path):
     status, records = run_spec(example_of(Sample), tmp_path)
 
     assert status == 0
-    assert records == [{"user": "bob"}, {"user": "dan"}]
+    assert records == [{"user": "lee"}, {"user": "max"}]

@@ -33,8 +33,9 @@ class FallibleStep(RecordStep, abc.ABC):
     one letter for them, which keeps all.
 
     Args:
-        on_error: As `OnError` says.
-        name: This component's name.
+        on_error: "dead-letter": as above. "drop": such a record is only counted, and the first one
+            logged. "fail": the whole event fails, as without this class.
+        name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.
     """
 

@@ -128,12 +128,13 @@ class FlatMap(FallibleStep):
 
     def apply_one(self, record: Any, passed_on: list[Any]) -> None:
         """Append what the function returns, one by one."""
-        found = self._function(_own_copy(record))
-        if isinstance(found, str | bytes | Mapping):
-            raise TypeError(
-                f"The function returned a {type(found).__name__}, not a list of records."
-            )
-        results = list(itertools.islice(found, self.max_results + 1))
+        results = self._function(_own_copy(record))
+        if not isinstance(results, list):
+            if isinstance(results, str | bytes | Mapping):
+                raise TypeError(
+                    f"The function returned a {type(results).__name__}, not a list of records."
+                )
+            results = list(itertools.islice(results, self.max_results + 1))
         if len(results) > self.max_results:
             raise ValueError(
                 f"The function made more than {self.max_results:,} records of one (max_results)."

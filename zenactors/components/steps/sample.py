@@ -38,7 +38,7 @@ class Sample(FallibleStep):
 
     Example:
         name = "sample"
-        schedule = [["lines", [{ user = "ann" }, { user = "bob" }, { user = "dan" }]]]
+        schedule = [["lines", [{ user = "ann" }, { user = "lee" }, { user = "max" }]]]
 
         [[component]]
         use = "zenactors.components:Sample"

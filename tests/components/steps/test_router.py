@@ -91,12 +91,17 @@ def test_if_the_event_is_to_fail_nothing_of_it_is_sent():
     assert seen.outcomes == [TokenOutcome.FAILED, TokenOutcome.DONE]
 
 
-def test_events_can_be_renamed_and_may_be_called_as_a_choice_is():
-    step = Router(key="x", to={"1": "one", "2": "pass"}, otherwise="drop", event_map={"one": "uno"})
+def test_events_can_be_renamed_also_to_a_word_of_otherwise():
+    step = Router(
+        key="x",
+        to={"1": "one", "2": "two"},
+        otherwise="drop",
+        event_map={"one": "uno", "two": "drop"},
+    )
 
-    assert sent(step, [{"x": 1}, {"x": 2}, {"x": 3}], events=("uno", "pass")) == {
+    assert sent(step, [{"x": 1}, {"x": 2}, {"x": 3}], events=("uno", "drop")) == {
         "uno": [{"x": 1}],
-        "pass": [{"x": 2}],
+        "drop": [{"x": 2}],
     }
 
 
@@ -172,6 +177,7 @@ def test_in_every_interleaving_each_record_arrives_once_and_in_order():
         ({"key": "x", "to": {"1": "a"}, "otherwise": ""}, r"otherwise is \[''\]"),
         ({"key": "x", "to": {"1": "lines"}}, "would come again"),
         ({"key": "x", "to": {"1": "a"}, "event_map": {"a": "lines"}}, "would come again"),
+        ({"key": "x", "to": {"1": "drop"}}, "'drop', a word of otherwise"),
         ({"key": "x", "to": {"1": "a"}, "on_error": "x"}, "on_error is 'x'"),
     ],
 )

@@ -106,6 +106,12 @@ class Router(FallibleStep):
             targets = check_strings("events", events or [], of="events", example='["missing"]')
             self._choose = _by_function(load_function("function", function, args), targets)
         self.otherwise = check_strings("otherwise", [otherwise], of="texts", example='"drop"')[0]
+        for word in (PASS, DROP):
+            if word in targets:
+                raise ValueError(
+                    f"Router sends records to {word!r}, a word of otherwise: give the event another"
+                    " name here, and rename it by event_map ([component.events] in a file)."
+                )
         if self.otherwise not in (PASS, DROP):
             targets = [*targets, self.otherwise]
         own = self.event("lines")
@@ -130,9 +136,9 @@ class Router(FallibleStep):
     def apply_one(self, record: Any, passed_on: list[Any]) -> None:
         """Add the record to those of its event."""
         event = self._choose(record) or self.otherwise
-        if event == DROP and event not in self.emits:
+        if event == DROP:
             self.inc_statistic("dropped")
-        elif event == PASS and event not in self.emits:
+        elif event == PASS:
             passed_on.append(record)
         else:
             self._routed.setdefault(event, []).append(record)

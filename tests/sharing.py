@@ -26,6 +26,8 @@ COSTLY: tuple[str, ...] = (
     "tests/components/sources/test_stdin.py",
     "tests/components/sources/test_subprocess_source.py",
     "tests/components/steps/test_subprocess_filter.py",
+    "tests/components/steps/test_batcher.py",
+    "tests/components/steps/test_deduplicator.py",
     "tests/components/test_checkpoints.py",
     "tests/components/test_checkpoints_in_processes.py",
     "tests/components/test_tail_fairness.py",

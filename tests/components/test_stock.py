@@ -37,6 +37,16 @@ REQUIRED: dict[str, dict[str, typing.Any]] = {
     "SubprocessFilter": {"command": ["x"]},
     "SubprocessSink": {"command": ["x"]},
     "SubprocessSource": {"command": ["x"]},
+    "Deduplicator": {"keys": ["x"]},
+    "Enrich": {"path": "x.csv", "key": "x"},
+    "Filter": {"where": {"x": 1}},
+    "FlatMap": {"function": "builtins:list"},
+    "Map": {"function": "builtins:dict"},
+    "RateLimiter": {"limit": 1},
+    "RegexParser": {"pattern": "(?P<x>.)"},
+    "Router": {"key": "x", "to": {"1": "one"}},
+    "Statistics": {"by": ["x"]},
+    "Validate": {"json_schema": {"required": ["x"]}},
 }
 
 
@@ -78,6 +88,8 @@ def test_the_state_is_json(cls):
         (stock.FileTailer, "exclude"),
         (stock.AccessLogParser, "rejects"),
         (stock.RegexParser, "rejects"),
+        (stock.Enrich, "path"),
+        (stock.Validate, "json_schema"),
         (stock.JsonLinesWriter, "path"),
         (stock.RawWriter, "path"),
     ],

@@ -34,13 +34,6 @@ if TYPE_CHECKING:
     from zenactors.components.sources.subprocess_source import SubprocessSource as SubprocessSource
     from zenactors.components.sources.ticker import Ticker as Ticker
     from zenactors.components.steps.base import RecordStep as RecordStep
-    from zenactors.components.steps.functions import Filter as Filter
-    from zenactors.components.steps.functions import FlatMap as FlatMap
-    from zenactors.components.steps.functions import Map as Map
-    from zenactors.components.steps.router import Router as Router
-    from zenactors.components.steps.statistics import Statistics as Statistics
-    from zenactors.components.steps.subprocess_filter import SubprocessFilter as SubprocessFilter
-    from zenactors.components.steps.windowed_counter import WindowedCounter as WindowedCounter
     from zenactors.components.steps.batcher import Batcher as Batcher
     from zenactors.components.steps.deduplicator import Deduplicator as Deduplicator
     from zenactors.components.steps.enrich import Enrich as Enrich
@@ -52,7 +45,9 @@ if TYPE_CHECKING:
     from zenactors.components.steps.router import Router as Router
     from zenactors.components.steps.sample import Sample as Sample
     from zenactors.components.steps.statistics import Statistics as Statistics
+    from zenactors.components.steps.subprocess_filter import SubprocessFilter as SubprocessFilter
     from zenactors.components.steps.validate import Validate as Validate
+    from zenactors.components.steps.windowed_counter import WindowedCounter as WindowedCounter
     from zenactors.components.tail import FileTailer as FileTailer
     from zenactors.components.tail import Lines as Lines
 
@@ -69,20 +64,6 @@ else:
             "parsers.logfmt": "LogfmtParser",
             "parsers.parse": "Parse",
             "parsers.regex_parser": "RegexParser",
-            "output_checkpoint": "OutputCheckpoint",
-            "sinks.base": "BatchingSink",
-            "sources.base": "AcknowledgingSource",
-            "steps.base": "RecordStep",
-            "steps.functions": "Filter FlatMap Map",
-            "steps.router": "Router",
-            "steps.redact": "Redact",
-            "steps.deduplicator": "Deduplicator",
-            "steps.rate_limiter": "RateLimiter",
-            "steps.sample": "Sample",
-            "steps.validate": "Validate",
-            "steps.enrich": "Enrich",
-            "steps.batcher": "Batcher",
-            "steps.statistics": "Statistics",
             "parsers.syslog": "SyslogParser",
             "sinks.base": "BatchingSink",
             "sinks.http_sink": "HttpSink",
@@ -96,10 +77,17 @@ else:
             "sources.subprocess_source": "SubprocessSource",
             "sources.ticker": "Ticker",
             "steps.base": "RecordStep",
+            "steps.batcher": "Batcher",
+            "steps.deduplicator": "Deduplicator",
+            "steps.enrich": "Enrich",
             "steps.functions": "Filter FlatMap Map",
+            "steps.rate_limiter": "RateLimiter",
+            "steps.redact": "Redact",
             "steps.router": "Router",
+            "steps.sample": "Sample",
             "steps.statistics": "Statistics",
             "steps.subprocess_filter": "SubprocessFilter",
+            "steps.validate": "Validate",
             "steps.windowed_counter": "WindowedCounter",
             "tail": "FileTailer Lines",
         },

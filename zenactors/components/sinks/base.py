@@ -18,8 +18,6 @@ from zenactors.errors import RestartComponent, RetryInterruptedError
 
 _SHORTEST_WAIT = 0.005  # seconds that an event waits for others
 _WAIT = 2  # times as long as the last batch took
-_SAMPLES = 64
-_RECORD_BYTES = 64  # of memory, besides the values
 _FIRST_DELAY = 0.2  # seconds between the first two attempts, doubled each time
 _LAST_DELAY = 30.0
 

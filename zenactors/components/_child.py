@@ -23,14 +23,12 @@ import tenacity
 from zenactors.advice import reason
 from zenactors.components._files import located
 from zenactors.components._options import check_name, check_positive
-from zenactors.components.tail.cutter import LineCutter
-from zenactors.components.tail.cutter_rules import rules_for
 from zenactors.core.clock import Clock
 from zenactors.core.daemon_api import Daemon
 from zenactors.errors import ZenDaemonComponentException
 
 if TYPE_CHECKING:
-    from loguru import Logger
+    from zenactors.components._error_log import ErrorLog
 
 ErrorOutput = Literal["log", "discard"]
 
@@ -38,10 +36,6 @@ FIRST_DELAY = 0.2  # seconds before a program runs again, doubled each time
 LAST_DELAY = 30.0
 HEALTHY = 60.0  # seconds after which the delay begins anew
 _KILLED_WITHIN = 5.0  # seconds after SIGKILL: a program still there waits in the kernel
-_BLOCK = 65_536
-_LOGGED_BYTES = 1_000  # of a line
-_LOGGED_LINES = 50  # in so many seconds:
-_LOG_INTERVAL = 10.0
 
 
 class _Child(Protocol):
@@ -256,79 +250,6 @@ class RunningProgram:
             self._is_closed = True
             os.close(self.exited)
         return self.status()
-
-
-class ErrorLog:
-    """Log what a program writes to its standard error, but not more than 50 lines in 10 s.
-
-    Args:
-        program: Its name.
-        log: The component's logger.
-        clock: The component's clock.
-        count: Adds to the component's counters `stderr_lines` and `stderr_unlogged`.
-    """
-
-    def __init__(
-        self, program: str, log: Logger, clock: Clock, count: Callable[[str, float], object]
-    ) -> None:
-        self._program = program
-        self._log = log
-        self._clock = clock
-        self._count = count
-        self._since = clock.monotonic()
-        self._logged = 0
-        self._unlogged = 0
-        self._cutter = self._new_cutter()
-        self.last = ""
-        """The last line."""
-
-    def read(self, fd: int) -> bool:
-        """Log what can be read now. Returns False at the end, or if there is an error."""
-        try:
-            block = os.read(fd, _BLOCK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            block = b""
-        pieces = self._cutter.feed(block) if block else self._cutter.flush()
-        for piece in pieces:
-            for line in piece.to_lines(self._cutter.rules, path="").texts():
-                self._log_line(line)
-        if not block:
-            self._cutter = self._new_cutter()
-        return bool(block)
-
-    def close(self) -> None:
-        """Say what was left out."""
-        self._tell_of_unlogged()
-
-    def _log_line(self, line: str) -> None:
-        self.last = line
-        self._count("stderr_lines", 1)
-        now = self._clock.monotonic()
-        if now - self._since >= _LOG_INTERVAL:
-            self._tell_of_unlogged()
-            self._since, self._logged = now, 0
-        if self._logged < _LOGGED_LINES:
-            self._logged += 1
-            self._log.info("{program}: {line}", program=self._program, line=line)
-        else:
-            self._unlogged += 1
-            self._count("stderr_unlogged", 1)
-
-    def _tell_of_unlogged(self) -> None:
-        unlogged, self._unlogged = self._unlogged, 0
-        if unlogged:
-            self._log.warning(
-                "{program} has written {lines} more lines to its standard error; they are not"
-                " logged, because they are too many",
-                program=self._program,
-                lines=unlogged,
-            )
-
-    @staticmethod
-    def _new_cutter() -> LineCutter:
-        return LineCutter(rules_for(max_line_bytes=_LOGGED_BYTES))
 
 
 class Backoff:

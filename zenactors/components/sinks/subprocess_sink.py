@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from zenactors.components._child import (
     HEALTHY,
-    ErrorLog,
     RunningProgram,
     check_choice,
     check_program,
@@ -18,6 +17,7 @@ from zenactors.components._child import (
     wait_ready,
     write_some,
 )
+from zenactors.components._error_log import ErrorLog
 from zenactors.components._options import check_positive
 from zenactors.components._program_text import encode_record
 from zenactors.components.sinks.base import BatchingSink

@@ -8,12 +8,12 @@ from typing import Any, Literal
 from zenactors.advice import reason
 from zenactors.components._child import (
     Backoff,
-    ErrorLog,
     RunningProgram,
     check_choice,
     check_program,
     describe_status,
 )
+from zenactors.components._error_log import ErrorLog
 from zenactors.components._files import SYSTEM_FILES
 from zenactors.components.sources._line_stream import LineStreamSource
 from zenactors.components.tail.streams import Stream

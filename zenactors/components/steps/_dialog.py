@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from zenactors.components._child import (
     Backoff,
-    ErrorLog,
     Program,
     RunningProgram,
     describe_status,
     wait_ready,
     write_some,
 )
+from zenactors.components._error_log import ErrorLog
 from zenactors.components.tail.cutter import LineCutter
 from zenactors.components.tail.cutter_rules import CutterRules
 from zenactors.core.clock import Clock

@@ -83,6 +83,7 @@ class FakeDaemon:
         args: Any = None,
         *,
         on_done: Callable[[TokenOutcome], object] | None = None,
+        position: Any = None,
     ) -> None:
         self.scheduled.append((event, args, on_done))
 

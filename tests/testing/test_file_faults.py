@@ -82,6 +82,7 @@ CALLS: dict[str, Callable[[Files, int], Any]] = {
     "fstat": lambda files, fd: files.fstat(fd),
     "entries": lambda files, _: files.entries("."),
     "rename": lambda files, _: files.rename("log", "log.1"),
+    "rename_exclusive": lambda files, _: files.rename_exclusive("log", "log.1"),
     "remove": lambda files, _: files.remove("log"),
     "mkdir": lambda files, _: files.mkdir("directory"),
 }

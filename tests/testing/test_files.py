@@ -180,6 +180,9 @@ class Side:
     def do_rename(self, old: str, new: str) -> Any:
         return self.result(self.world.rename, self.path(old), self.path(new))
 
+    def do_rename_exclusive(self, old: str, new: str) -> Any:
+        return self.result(self.files.rename_exclusive, self.path(old), self.path(new))
+
     def do_glob(self, pattern: str) -> Any:
         found = self.files.glob(self.path(pattern))
         # Up to Python 3.11, "missing/**" matches "missing/".
@@ -271,6 +274,7 @@ STEPS = st.one_of(
     st.tuples(st.just("mkdir"), PLAIN),
     st.tuples(st.just("rename"), SPELLED, SPELLED),
     st.tuples(st.just("rename"), PLAIN, PLAIN),
+    st.tuples(st.just("rename_exclusive"), PLAIN, PLAIN),
     st.tuples(st.just("glob"), PATTERNS),
     st.tuples(st.just("pread"), WHICH, SIZES, SIZES),
     st.tuples(st.sampled_from(["realpath", "entries"]), PATHS),
@@ -326,6 +330,15 @@ LOCKED = [
     ("close", 0),
     ("lock", 1),
 ]
+EXCLUSIVE = [
+    ("world", "put", "a", b"1"),
+    ("world", "put", "b", b"2"),
+    ("rename_exclusive", "a", "b"),
+    ("rename_exclusive", "a", "c"),
+    ("rename_exclusive", "a", "d"),
+    ("rename_exclusive", "c", "c"),
+    ("rename_exclusive", "c", "missing/c"),
+]
 REPEATED_STARS = ["**/**", "**/**/", "**/**/**", "a/**/**", "**/**/*", "./**/**"]
 
 
@@ -334,6 +347,7 @@ REPEATED_STARS = ["**/**", "**/**/", "**/**/**", "a/**/**", "**/**/*", "./**/**"
 @example(steps=BEHIND_THE_END)
 @example(steps=SLASHES)
 @example(steps=LOCKED)
+@example(steps=EXCLUSIVE)
 def test_whatever_is_done_the_system_would_have_given_the_same(steps):
     files = VirtualFiles()
     files.mkdir("/top/of/all")

@@ -20,6 +20,8 @@ from zenactors.core.daemon_api import Daemon
 
 _NOT_WAITING: int | None = getattr(os, "RWF_NOWAIT", None)  # Linux; terminals do not know it
 _AT_POSITION = -1  # of `pwritev`: write as `write` does
+# Of a directory, or of a file system in which a file has only one name.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
 STANDARD_OUTPUT = 1  # its descriptor, unless the program replaced `sys.stdout`
 
 
@@ -132,6 +134,13 @@ class Files(Protocol):
         """Rename a file; it replaces a file that has the new name. Atomic."""
         ...
 
+    def rename_exclusive(self, old: str, new: str, /) -> None:
+        """Rename a file, and raise `FileExistsError` if anything has the new name.
+
+        A process that dies meanwhile may leave the file with both names.
+        """
+        ...
+
     def remove(self, path: str, /) -> None:
         """Remove a file. Open descriptors can still use it."""
         ...
@@ -199,6 +208,19 @@ class SystemFiles:
     def mkdir(self, path: str, mode: int = 0o777) -> None:
         """Make a directory and the missing ones above it, if it does not exist."""
         os.makedirs(path, mode, exist_ok=True)  # noqa: PTH103 - as all else here
+
+    def rename_exclusive(self, old: str, new: str) -> None:
+        """Rename a file by making a second name of it, and removing the first."""
+        try:
+            os.link(old, new, follow_symlinks=False)
+        except OSError as cause:
+            if cause.errno not in _NO_LINKS:
+                raise
+            if self.lexists(new):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), old) from None
+            os.rename(old, new)
+        else:
+            os.remove(old)
 
     def realpath(self, path: str) -> str:
         """Return the absolute path without links and dots."""

@@ -32,6 +32,7 @@ FILE_CALLS = (
     "ftruncate",
     "fsync",
     "rename",
+    "rename_exclusive",
     "remove",
     "mkdir",
     *FILE_QUERIES,

@@ -136,6 +136,17 @@ class VirtualFiles:
         except OSError as cause:
             raise error(cause.errno or 0, old, new) from None
 
+    @_call
+    def rename_exclusive(self, old: str, new: str) -> None:
+        """Rename a file, unless anything has the new name."""
+        try:
+            source, target = (self._tree.walk(path, follow=False) for path in (old, new))
+            require(source.links, errno.ENOENT)
+            require(not target.links, errno.EEXIST)
+            self._tree.move(source, target)
+        except OSError as cause:
+            raise error(cause.errno or 0, old, new) from None
+
     def paths(self) -> list[str]:
         """Return the absolute paths of all files, sorted: of the disk's, those that were opened."""
         return self._tree.files()

@@ -124,7 +124,8 @@ class AcknowledgingSource(ZenDaemonComponent):
             args: The event's args. Nothing may change them afterwards.
             size: How many bytes of memory they take, roughly.
             position: Where to go on once this event and all before it are done, as
-                `Checkpoints.schedule` takes it; used only with `checkpoints`.
+                `Checkpoints.schedule` takes it. Without `checkpoints`, only the event's dead
+                letters have it.
             key: Which of the source's positions it is.
             on_done: Called with the outcome when the event, and everything that came of it, has
                 ended. `TokenOutcome.LEFT` comes only without `checkpoints`: it was left undone, by
@@ -145,7 +146,7 @@ class AcknowledgingSource(ZenDaemonComponent):
 
         name = self.event(event)
         if self.checkpoints is None or position is None:
-            self._daemon.queue.schedule(name, args, on_done=ended)
+            self._daemon.queue.schedule(name, args, on_done=ended, position=position)
         else:
             self.checkpoints.schedule(name, args, position, key=key, on_done=ended)
 

@@ -145,6 +145,7 @@ class PatientFiles:
         self.fchmod = files.fchmod
         self.lock = files.lock
         self.rename = files.rename
+        self.rename_exclusive = files.rename_exclusive
         self.remove = files.remove
         self.mkdir = files.mkdir
         self.is_append = files.is_append

@@ -218,9 +218,9 @@ class SystemFiles:
                 raise
             if self.lexists(new):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), old) from None
-            os.rename(old, new)
+            os.rename(old, new)  # noqa: PTH104
         else:
-            os.remove(old)
+            os.remove(old)  # noqa: PTH107
 
     def realpath(self, path: str) -> str:
         """Return the absolute path without links and dots."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+_Choice = TypeVar("_Choice", bound=str)
 
 
 def check_strings(option: str, value: Any, *, of: str, example: str) -> list[str]:
@@ -43,4 +46,27 @@ def check_count(option: str, value: Any) -> int:
     """Return `value` if it is a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{option} is {value!r}, but a whole number of at least 1 is expected.")
+    return value
+
+
+def check_bool(option: str, value: Any) -> bool:
+    """Return `value` if it is true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{option} is {value!r}, but true or false is expected.")  # noqa: TRY004 - wrong options are ValueErrors
+    return value
+
+
+def check_choice(option: str, value: _Choice, choices: Sequence[str]) -> _Choice:
+    """Return `value` if it is one of several texts."""
+    if value not in choices:
+        expected = ", ".join(f'"{each}"' for each in choices[:-1]) + f' or "{choices[-1]}"'
+        raise ValueError(f"{option} is {value!r}, but {expected} is expected.")
+    return value
+
+
+def check_path(option: str, value: Any, *, of: str) -> str:
+    """Return `value` if it can be the path of something."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{option} is {value!r}, but the path of {of} is expected.")
+    check_name(option, value)
     return value

@@ -458,6 +458,34 @@ def test_what_a_dead_process_had_is_taken_first_and_alone():
             assert len(after.files.entries("q/pending")) == 1  # no lock but its own
 
 
+def test_what_a_dead_process_had_waits_until_no_other_file_is_under_way(zen_harness):
+    files = prepared(b="b\n")
+    harness = zen_harness([DirectoryQueue(path="q"), holder := Holder()], files=files)
+    harness.run_until_idle()
+    files.put("q/pending/0123456789abcdef.1.a", "a\n")  # without a lock: its owner is dead
+    enqueue("q", "c", b"c\n", files=files)
+    harness.advance(5)
+    assert [each.data for each in holder.args] == [b"b\n"]
+    harness.queue.schedule("release")
+    harness.run_until_idle()
+    assert [each.data for each in holder.args] == [b"a\n"]
+
+
+def test_a_file_with_two_names_because_of_a_kill_is_handed_on_once(zen_harness, tmp_path):
+    queue = tmp_path / "q"
+    for directory in ("incoming", "pending", "done"):
+        (queue / directory).mkdir(parents=True)
+    for end in ("incoming", "done"):  # the process died while it renamed the file
+        (queue / end / end).write_text(f"{end}\n")
+        (queue / f"pending/0123456789abcdef.1.{end}").hardlink_to(queue / end / end)
+    (queue / "incoming/mine").write_text("mine\n")
+    (tmp_path / "elsewhere").hardlink_to(queue / "incoming/mine")  # which is the producer's affair
+    harness = zen_harness([DirectoryQueue(path=str(queue)), probe := Probe("lines")])
+    harness.run_until_idle()
+    assert lines_of(probe) == [b"incoming", b"mine"]
+    assert sorted(path.name for path in queue.glob("done/*")) == ["done", "incoming", "mine"]
+
+
 def test_a_file_that_kills_three_processes_goes_to_errors_and_no_other_does():
     files = prepared(a="fine\n", b="deadly\n", c="fine\n")
     harness = Harness([DirectoryQueue(path="q"), Holder()], files=files)

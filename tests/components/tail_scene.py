@@ -93,7 +93,7 @@ class CountingFiles(VirtualFiles):
             self.watched.add(directory)
             add(directory)
 
-        watch.add = noted  # type: ignore[method-assign]
+        watch.add = noted  # type: ignore[method-assign, assignment]
         return watch
 
 

@@ -81,6 +81,32 @@ def test_a_file_that_is_written_is_a_hint_and_a_file_that_is_read_is_none(world)
     assert world.take() == ({"b"}, False, False)
 
 
+def test_files_that_are_closed_or_renamed_are_complete_if_that_is_wanted(world):
+    def completed() -> set[str]:
+        return {os.path.basename(path) for path in world.watch.take().completed}  # noqa: PTH119
+
+    world.watch.add(world.top)
+    world.write("a")
+    world.files.rename(world.path("a"), world.path("b"))
+    assert completed() == set()
+    world.watch.add(world.top, completed=True)
+    fd = world.files.open(world.path("c"), os.O_WRONLY | os.O_CREAT)
+    world.files.write(fd, b"x")
+    assert completed() == set()
+    world.files.close(fd)
+    assert completed() == {"c"}
+    world.files.close(world.files.open(world.path("c"), os.O_RDONLY))
+    assert completed() == set()
+    world.files.rename(world.path("c"), world.path("d"))
+    assert completed() == {"d"}
+    world.files.rename_exclusive(world.path("d"), world.path("e"))
+    assert completed() <= {"e"}  # on the disk, it has both names for a moment
+    world.watch.remove(world.top)
+    world.watch.add(world.top)
+    world.write("f")
+    assert completed() == set()
+
+
 def test_names_that_come_go_and_change_are_a_hint(world):
     world.watch.add(world.top)
     fd = world.files.open(world.path("a"), os.O_WRONLY | os.O_CREAT)

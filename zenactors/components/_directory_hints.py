@@ -23,9 +23,10 @@ class DirectoryWakeUps:
         component: Its log gets a line if there are no hints.
         daemon: What `setup` gets.
         files: The file system.
-        on_wake: Called without arguments.
+        on_wake: Called with the hints; with none of them at intervals.
         poll_interval: Seconds between two calls at most.
         notifications: Use hints.
+        completed: Wake for files that are complete, too.
 
     Thread: own.
     """
@@ -36,13 +37,15 @@ class DirectoryWakeUps:
         daemon: Daemon,
         files: Files,
         *,
-        on_wake: Callable[[], object],
+        on_wake: Callable[[Hints], object],
         poll_interval: float,
         notifications: bool,
+        completed: bool = False,
     ) -> None:
         self._component = component
         self._files = files
         self._on_wake = on_wake
+        self._of_completed = completed
         self._registered: list[Cancellable] = []
         self._watch: Watch | None = None
         self._directories: list[str] = []
@@ -72,7 +75,7 @@ class DirectoryWakeUps:
         for directory in self._directories:
             try:
                 if not self._files.is_network(directory):
-                    self._watch.add(directory)
+                    self._watch.add(directory, completed=self._of_completed)
             except OSError as cause:
                 if cause.errno != errno.ENOENT:
                     self._tell(cause)
@@ -83,17 +86,17 @@ class DirectoryWakeUps:
             reason=reason(cause),
         )
 
-    def take(self) -> Hints:
-        """Return the hints since the last call."""
-        return Hints() if self._watch is None else self._watch.take()
-
     def _hinted(self, _daemon: Any) -> None:
-        if self.take().renamed:
+        if self._watch is None:
+            return
+        hints = self._watch.take()
+        if hints.renamed or hints.overflow:
             self._renew()  # the directory may be another one now
-            self._on_wake()
+        if hints.renamed or hints.overflow or hints.completed:
+            self._on_wake(hints)
 
     def _poll(self, _daemon: Any) -> None:
-        self._on_wake()
+        self._on_wake(Hints())
 
     def close(self) -> None:
         """Wake no more."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import inotify_simple
 
 _MODIFY = 0x0000_0002
+_CLOSE_WRITE = 0x0000_0008
 _MOVED_FROM = 0x0000_0040
 _MOVED_TO = 0x0000_0080
 _CREATE = 0x0000_0100
@@ -41,14 +42,17 @@ class Hints:
         renamed: Names were added, removed or changed, or a watched directory was removed or
             renamed. Its watch is gone then, or follows it to its new name: add it again.
         overflow: Hints were lost, of any kind.
+        completed: Paths of files that were renamed into a directory which is watched for that, or
+            closed there by a program that may have written to them.
     """
 
     changed: set[str] = dataclasses.field(default_factory=set)
     renamed: bool = False
     overflow: bool = False
+    completed: set[str] = dataclasses.field(default_factory=set)
 
     def __bool__(self) -> bool:
-        return bool(self.changed) or self.renamed or self.overflow
+        return bool(self.changed) or self.renamed or self.overflow or bool(self.completed)
 
 
 class Watch(Protocol):
@@ -58,10 +62,14 @@ class Watch(Protocol):
         """Return a descriptor that is readable while there are hints. It is not to be read."""
         ...
 
-    def add(self, directory: str, /) -> None:
+    def add(self, directory: str, /, *, completed: bool = False) -> None:
         """Watch a directory; links are followed. Harmless if it is watched.
 
         If the path has come to lead to another directory, that one is watched instead.
+
+        Args:
+            directory: Its path.
+            completed: Report files that are complete, too.
 
         Raises:
             OSError: It cannot be watched: it is missing, or (`ENOSPC`) there are too many watches.
@@ -112,18 +120,22 @@ class InotifyWatch:
         self._numbers: dict[str, int] = {}
         # What the paths of files begin with, by the paths that lead to the directory.
         self._prefixes: dict[int, dict[str, str]] = {}
+        self._completed: set[int] = set()  # watched for complete files
 
     def fileno(self) -> int:
         """Return the descriptor of the queue."""
         fd: int = self._inotify.fileno()
         return fd
 
-    def add(self, directory: str) -> None:
+    def add(self, directory: str, *, completed: bool = False) -> None:
         """Watch a directory."""
+        mask = _MODIFY | _NAMES | _ONLY_DIRECTORIES | (_CLOSE_WRITE if completed else 0)
         try:
-            number = self._inotify.add_watch(directory, _MODIFY | _NAMES | _ONLY_DIRECTORIES)
+            number = self._inotify.add_watch(directory, mask)
         except OSError as cause:  # without the path
             raise OSError(cause.errno, cause.strerror, directory) from None
+        if completed:
+            self._completed.add(number)
         if self._numbers.get(directory) != number:
             self.remove(directory)
             self._numbers[directory] = number
@@ -139,6 +151,7 @@ class InotifyWatch:
         del left[directory]
         if not left:
             del self._prefixes[number]
+            self._completed.discard(number)
             try:
                 self._inotify.rm_watch(number)
             except OSError as cause:
@@ -164,6 +177,8 @@ class InotifyWatch:
             if mask & _MODIFY:
                 for prefix in prefixes.values():
                     hints.changed.add(prefix + name)
+            if mask & (_CLOSE_WRITE | _MOVED_TO) and number in self._completed:
+                hints.completed.update(prefix + name for prefix in prefixes.values())
             if mask & (_NAMES | _GONE):
                 hints.renamed = True
         return hints

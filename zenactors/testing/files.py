@@ -132,9 +132,11 @@ class VirtualFiles:
         A file replaces a file that has the new name, and a directory an empty one.
         """
         try:
-            self._tree.move(*(self._tree.walk(path, follow=False) for path in (old, new)))
+            source, target = (self._tree.walk(path, follow=False) for path in (old, new))
+            self._tree.move(source, target)
         except OSError as cause:
             raise error(cause.errno or 0, old, new) from None
+        self._completed(source)
 
     @_call
     def rename_exclusive(self, old: str, new: str) -> None:
@@ -146,6 +148,7 @@ class VirtualFiles:
             self._tree.move(source, target)
         except OSError as cause:
             raise error(cause.errno or 0, old, new) from None
+        self._completed(source)
 
     def paths(self) -> list[str]:
         """Return the absolute paths of all files, sorted: of the disk's, those that were opened."""
@@ -214,8 +217,11 @@ class VirtualFiles:
 
     def close(self, fd: int) -> None:
         """Close a descriptor; its number is not used again."""
-        node = self._descriptor(fd).node
+        descriptor = self._descriptor(fd)
+        node = descriptor.node
         del self._open[fd]
+        if descriptor.allows(os.O_WRONLY):
+            self._completed(node)
         if node.locked_by == fd:
             node.locked_by = None
 
@@ -365,6 +371,10 @@ class VirtualFiles:
     def _renamed(self, nodes: Collection[Node]) -> None:
         for watch in self._hinted():
             watch.note_names(nodes)
+
+    def _completed(self, node: Node) -> None:
+        for watch in self._hinted():
+            watch.note_completed(node)
 
     def _hinted(self) -> Collection[VirtualWatch]:
         return () if self._hints_dropped else self._watches

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from zenactors.components.checkpoints import Checkpoints
+from zenactors.components.checkpoints import MOST_LEFT, Checkpoints
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.daemon_api import Daemon
 from zenactors.core.tokens import TokenOutcome
@@ -117,6 +117,7 @@ class AcknowledgingSource(ZenDaemonComponent):
         key: str = "",
         on_done: Callable[[TokenOutcome], object] | None = None,
         event: str = "lines",
+        again: bool = False,
     ) -> None:
         """Schedule an event, also if this source is full. Returns at once.
 
@@ -131,9 +132,13 @@ class AcknowledgingSource(ZenDaemonComponent):
                 ended. `TokenOutcome.LEFT` comes only without `checkpoints`: it was left undone, by
                 a stop or because a component was made anew.
             event: This component's name of the event.
+            again: If it was left undone and the daemon goes on, hand it over again, up to two
+                times; after that it is a dead letter, and has failed.
 
         Thread: own.
         """
+        if again:
+            on_done = self._again(args, size, position, on_done, event)
         self._unfinished += 1
         self._unfinished_bytes += size
 
@@ -149,6 +154,33 @@ class AcknowledgingSource(ZenDaemonComponent):
             self._daemon.queue.schedule(name, args, on_done=ended, position=position)
         else:
             self.checkpoints.schedule(name, args, position, key=key, on_done=ended)
+
+    def _again(
+        self,
+        args: Any,
+        size: int,
+        position: Any,
+        on_done: Callable[[TokenOutcome], object] | None,
+        event: str,
+    ) -> Callable[[TokenOutcome], object]:
+        """Return an `on_done` that hands an event over again if it was left undone."""
+        times_left = 0
+
+        def ended(outcome: TokenOutcome) -> None:
+            nonlocal times_left
+            if outcome is TokenOutcome.LEFT and not self._daemon.is_done():
+                times_left += 1
+                if times_left < MOST_LEFT:
+                    self.hand_over(args, size=size, position=position, on_done=ended, event=event)
+                    return
+                # It may be the reason that they are made anew: it must not do that for ever.
+                cause = f"components that had it were made anew {times_left} times"
+                self._daemon.dead_letter(self.event(event), args, cause, position=position)
+                outcome = TokenOutcome.FAILED
+            if on_done is not None:
+                on_done(outcome)
+
+        return ended
 
     def _look_for_room(self) -> None:
         if self._was_full and not self._is_full_now():

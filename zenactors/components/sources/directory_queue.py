@@ -22,7 +22,7 @@ from zenactors.components._options import (
 )
 from zenactors.components._queue_directory import Claim, Found, QueueDirectory
 from zenactors.components._replace_file import replace_file
-from zenactors.components.checkpoints import MOST_LEFT
+from zenactors.components._watch import Hints
 from zenactors.components.sources._file_events import CONTENTS, ContentError, FileEvents
 from zenactors.components.sources.base import AcknowledgingSource
 from zenactors.core.daemon_api import Daemon
@@ -167,7 +167,7 @@ class DirectoryQueue(AcknowledgingSource):
             notifications=self.notifications,
         )
         self._wake_ups.watch([self._queue.incoming])
-        self._wake()
+        self._wake(Hints())
 
     def teardown(self, daemon: Daemon) -> None:
         """Put back what is not done."""
@@ -196,7 +196,7 @@ class DirectoryQueue(AcknowledgingSource):
         """Go on reading."""
         self._go_on()
 
-    def _wake(self) -> None:
+    def _wake(self, _hints: Hints) -> None:
         self._may_look = True
         self._reported.discard("")
         for job in list(self._jobs):
@@ -294,28 +294,17 @@ class DirectoryQueue(AcknowledgingSource):
         job.unfinished += 1
         self.inc_statistic("events")
         self.inc_statistic("bytes", event[1])
-        self._send(job, event, {"file": job.claim.name, "part": job.parts}, times_left=0)
+        position = {"file": job.claim.name, "part": job.parts}
 
-    def _send(
-        self, job: _Job, event: tuple[Any, int], position: dict[str, Any], *, times_left: int
-    ) -> None:
         def ended(outcome: TokenOutcome) -> None:
-            if outcome is TokenOutcome.LEFT:
-                if job.is_settled or self._daemon.is_done():
-                    return  # it is put back
-                if times_left + 1 < MOST_LEFT:
-                    self._send(job, event, position, times_left=times_left + 1)
-                    return
-                cause = f"components that had it were made anew {MOST_LEFT} times"
-                self._daemon.dead_letter(self.event("lines"), event[0], cause, position=position)
-                outcome = TokenOutcome.FAILED
-            job.unfinished -= 1
-            if outcome is TokenOutcome.FAILED and job.problem is None:
-                job.problem = self._why(position)
-            self._settle_if_ended(job)
-            self._go_on()
+            if outcome is not TokenOutcome.LEFT:  # else the file is put back
+                job.unfinished -= 1
+                if outcome is TokenOutcome.FAILED and job.problem is None:
+                    job.problem = self._why(position)
+                self._settle_if_ended(job)
+                self._go_on()
 
-        self.hand_over(event[0], size=event[1], position=position, on_done=ended)
+        self.hand_over(event[0], size=event[1], position=position, on_done=ended, again=True)
 
     def _why(self, position: dict[str, Any]) -> str:
         """Return why an event has failed, in one line."""

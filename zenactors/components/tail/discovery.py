@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import errno
 import fnmatch
+import glob
 import os
 import re
 from collections.abc import Callable, Iterable
 
-from zenactors.components._files import Files
+from zenactors.components._files import Files, located
 from zenactors.components.tail.identity import Identities, Identity
+from zenactors.core.daemon_api import Daemon
 
+_STANDARD_INPUT = "-"
 _GLOB = frozenset("*?[")
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
@@ -124,3 +127,14 @@ def fixed_directory(pattern: str) -> str:
         if is_glob(part):
             return "/".join(parts[:number]) or ("/" if number else ".")
     return "/".join(parts[:-1]) or ("/" if len(parts) > 1 else ".")
+
+
+def located_patterns(patterns: Iterable[str], daemon: Daemon) -> list[str]:
+    """Return patterns whose relative paths begin where the user who started the daemon was."""
+    found = []
+    for pattern in patterns:
+        path = pattern if pattern == _STANDARD_INPUT else located(pattern, daemon)
+        if is_glob(pattern):  # the directory in which the daemon was started is no pattern
+            path = glob.escape(path.removesuffix(pattern)) + pattern
+        found.append(path)
+    return found

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from zenactors.components._files import SYSTEM_FILES, Files, SystemFiles, located
+from zenactors.components._files import SYSTEM_FILES, Files, SystemFiles
 from zenactors.components._options import check_strings
-from zenactors.components.tail.discovery import fixed_directory, is_glob
+from zenactors.components.tail.discovery import fixed_directory, located_patterns
 from zenactors.components.tail.loop import TailLoop
 from zenactors.components.tail.memory import Memory
 from zenactors.components.tail.options import TailOptions
@@ -217,7 +216,7 @@ class FileTailer(ZenDaemonComponent):
             self._loop.reconfigure(self._how, *self._located(daemon))
 
     def _located(self, daemon: Daemon) -> tuple[list[str], list[str]]:
-        return _located(self.patterns, daemon), _located(self.exclude, daemon)
+        return located_patterns(self.patterns, daemon), located_patterns(self.exclude, daemon)
 
 
 def _patient_files(files: Files, patterns: Iterable[str]) -> PatientFiles | None:
@@ -227,13 +226,3 @@ def _patient_files(files: Files, patterns: Iterable[str]) -> PatientFiles | None
         return None
     directories = {fixed_directory(each) for each in patterns if each != STANDARD_INPUT}
     return PatientFiles(files) if any(map(files.is_network, directories)) else None
-
-
-def _located(patterns: Iterable[str], daemon: Daemon) -> list[str]:
-    found = []
-    for pattern in patterns:
-        path = pattern if pattern == STANDARD_INPUT else located(pattern, daemon)
-        if is_glob(pattern):  # the directory in which the daemon was started is no pattern
-            path = glob.escape(path.removesuffix(pattern)) + pattern
-        found.append(path)
-    return found

@@ -26,6 +26,7 @@ class VirtualWatch:
     def __init__(self, find: Callable[[str], Node]) -> None:
         self._find = find
         self._paths: dict[str, Node] = {}  # of the watched directories, as they were added
+        self._completed: set[str] = set()
         self._hints = Hints()
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._closed = weakref.finalize(self, os.close, self._fd)
@@ -36,13 +37,16 @@ class VirtualWatch:
             raise ValueError("I/O operation on closed watch")
         return self._fd
 
-    def add(self, directory: str) -> None:
+    def add(self, directory: str, *, completed: bool = False) -> None:
         """Watch a directory."""
         self._paths[directory] = self._find(directory)
+        if completed:
+            self._completed.add(directory)
 
     def remove(self, directory: str) -> None:
         """No longer watch a directory."""
         self._paths.pop(directory, None)
+        self._completed.discard(directory)
 
     def take(self) -> Hints:
         """Return all hints."""
@@ -64,6 +68,14 @@ class VirtualWatch:
         watched = [path for path, node in self._paths.items() if node is directory]
         if watched:
             self._hints.changed.update(os.path.join(path, name) for path in watched)
+            self._wake()
+
+    def note_completed(self, file: Node) -> None:
+        """Take note that a file was closed by its writer, or renamed to where it is."""
+        directory, name = file.at
+        watched = [path for path in self._completed if self._paths.get(path) is directory]
+        if watched:
+            self._hints.completed.update(os.path.join(path, name) for path in watched)
             self._wake()
 
     def note_names(self, nodes: Collection[Node]) -> None:

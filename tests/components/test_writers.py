@@ -420,7 +420,7 @@ def interrupted_write(writer, reader: int, long: bytes) -> bytes:
     thread = threading.Thread(target=write_long)
     thread.start()
     filled = select.poll()
-    filled.register(writer._fd, select.POLLOUT)
+    filled.register(writer._output.fd, select.POLLOUT)
     while filled.poll(0):
         thread.join(0.0)
     writer.interrupt()

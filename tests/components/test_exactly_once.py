@@ -19,6 +19,8 @@ STEP = 2  # records between two checkpoints
 class Numbers(ZenDaemonComponent):
     """A source of numbered records, which saves how far its events are done."""
 
+    records = RECORDS
+
     def setup(self, daemon: Any) -> None:
         self.daemon = daemon
         self.store = daemon.state_store()
@@ -38,7 +40,7 @@ class Numbers(ZenDaemonComponent):
         self.daemon.queue.schedule("checkpoint", args, on_done=save)
 
     def send(self) -> None:
-        for _ in range(min(STEP, RECORDS - self.next)):
+        for _ in range(min(STEP, self.records - self.next)):
             record = Lines("in", self.next, b"%d," % self.next)
             self.daemon.queue.schedule("lines", record, on_done=self.sent)
             self.next += 1

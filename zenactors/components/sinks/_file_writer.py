@@ -227,8 +227,12 @@ class FileWriter(ZenDaemonComponent):
             if args.restore is not None and self.name in args.restore:
                 self._history.restore(args.restore[self.name], self._output.fd)
             args.taken[self.name] = self._history.take_checkpoint(self._output.fd)
+            self._checkpoint_taken(daemon)
         except OSError as cause:
             raise self._cannot_sync(cause) from cause
+
+    def _checkpoint_taken(self, daemon: Daemon) -> None:
+        """Note that the source has another checkpoint."""
 
     def _sync(self, fd: int) -> None:
         try:
@@ -280,8 +284,10 @@ class FileWriter(ZenDaemonComponent):
             raise ValueError(f"{self} is not open: setup() comes first.")
         if self.reopen_interval is not None and self._next_look is None:
             self._look_and_wait(daemon)
+        self._before_write(daemon, len(data))
         try:
-            self._output.write(data)
+            begin = self._output.write(data)
+            self._finish_write(daemon, begin, len(data))
         except OutputError as cause:
             if cause.left:
                 self._damage = (
@@ -290,6 +296,12 @@ class FileWriter(ZenDaemonComponent):
             raise
         self.inc_statistic("lines", lines)
         self.inc_statistic("bytes", len(data))
+
+    def _before_write(self, daemon: Daemon, size: int) -> None:
+        """Prepare the output for that many bytes."""
+
+    def _finish_write(self, daemon: Daemon, begin: int | None, size: int) -> None:
+        """Do what is to be done before an event counts as written, or raise an `OutputError`."""
 
     def _report(self, cause: OutputError, lines: int) -> None:
         if self._reported:

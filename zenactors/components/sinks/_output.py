@@ -105,8 +105,24 @@ def repair_json_lines(fd: int, path: str, files: Files, log: Logger) -> None:
             path=path,
         )
     else:
-        files.write(fd, b"\n")
-        log.warning("The last line of {path} had no line end; added one", path=path)
+        _end_line(fd, path, files, log)
+
+
+def end_last_line(fd: int, path: str, files: Files, log: Logger) -> None:
+    """Let a text file end with a line end, so that the next line is one of its own.
+
+    The arguments and errors are those of `repair_json_lines`.
+    """
+    status = files.fstat(fd)
+    if stat_bits.S_ISREG(status.st_mode) and status.st_size:
+        last = read_output(path, status.st_ino, files, status.st_size - 1, 1)
+        if last not in (b"\n", None):
+            _end_line(fd, path, files, log)
+
+
+def _end_line(fd: int, path: str, files: Files, log: Logger) -> None:
+    files.write(fd, b"\n")
+    log.warning("The last line of {path} had no line end; added one", path=path)
 
 
 def _is_torn(end: bytes) -> bool:

@@ -83,6 +83,15 @@ class OutputHistory:
         self._reserved = _reserved_in(store.value, path)
         self._number = max([self._reserved, *(each.number for each in self._begun)])
 
+    @property
+    def may_begin(self) -> bool:
+        """False while so many files were begun that a further one would push out one of them.
+
+        The source may not have saved the last checkpoint, so those since the one before count.
+        """
+        recent = sum(each.number >= self._number - 1 for each in self._begun)
+        return recent < _MOST_BEGUN
+
     def begin(self, fd: int) -> None:
         """Note that a file is begun, before anything is written to it."""
         status = self._files.fstat(fd)

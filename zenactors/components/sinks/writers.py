@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 from zenactors.components._json_text import encode_json, encode_strict_json
 from zenactors.components.sinks._file_writer import FileWriter
-from zenactors.components.sinks._output import repair_json_lines
+from zenactors.components.sinks._output import end_last_line, repair_json_lines
+from zenactors.components.sinks._rotating_writer import RotatingWriter
 from zenactors.components.tail.lines import Lines
 from zenactors.core.callbacks import handles
 from zenactors.core.daemon_api import Daemon
 
 
-class JsonLinesWriter(FileWriter):
+class JsonLinesWriter(RotatingWriter):
     """Write records as JSON, one compact object per line, in UTF-8.
 
     Takes `lines` events with a list of dicts, or with `Lines`: these become objects with `file`,
@@ -31,19 +32,20 @@ class JsonLinesWriter(FileWriter):
 
     It takes `checkpoint` events, for outputs with each line exactly once.
 
-    Statistics: `lines` and `bytes` written, `bad_lines` (lines decoded with replacement) and
-    `reopened` (how many times the file was opened anew).
+    The page "Guarantees" (docs/guarantees.md) says what is promised about loss, order and memory.
+
+    Statistics: `lines` and `bytes` written, `bad_lines` (lines decoded with replacement),
+    `reopened` (how many times the file was opened anew), `rotated`, and old files that were
+    `compressed` and `removed`.
 
     Promises:
-        loss: An event counts as done when the system has its data, which is not yet on the disk.
-            With a source that takes checkpoints, such as `FileTailer` with `exactly_once`, nothing
-            is lost by a crash or a power failure.
-        duplicates: None in a file, with a source that takes checkpoints. Otherwise an event that
-            its source hands on again after a crash is written again.
-        order: That of the events. Each is written whole before the next.
-        memory: One event, and its JSON.
-        threads: Its own, which waits while the output takes no data. `interrupt` ends the wait for
-            a pipe that nothing reads.
+        loss: With `fsync = "always"`, an event that is done survives a power failure. Otherwise it
+            survives a kill -9, and a power failure may take the last seconds.
+        duplicates: None of its own. After a crash, what was not done comes again, except with an
+            exactly-once source: then the file is cut back first, also if it was rotated.
+        order: As events come, through all files.
+        memory: One event, and with `gzip` a block of 256 KiB.
+        threads: None of its own. It blocks its own thread for the disk.
 
     Args:
         path: The file; None or "-" is standard output. It is created if necessary, but not its
@@ -54,44 +56,28 @@ class JsonLinesWriter(FileWriter):
             record, up to 1 MiB, and give any other one its line end.
         reopen_interval: Look at the path before a write, but not again for this many seconds, and
             open the file anew if it was renamed or deleted. None: only at SIGHUP.
+        rotate_bytes: Rotate the file before it gets larger than this: it is renamed, and a new one
+            begins. An event is never split. The name of an old file ends with the time in UTC, as
+            in `out.jsonl.20261127T130501.123456Z`, and never changes. None: whatever its size.
+        rotate_interval: Rotate the file whenever a multiple of this many seconds since 1970 has
+            passed: 3600 is each full hour, and 86400 midnight, in UTC. None: whatever its age.
+        keep: How many old files are kept; the oldest are removed. None: all.
+        gzip: Compress old files, in small steps between the events.
+        fsync: When the file is brought to the disk: by the system some time (`"never"`), after
+            `fsync_interval`, or with each event, which is done only then (`"always"`).
+        fsync_interval: Seconds until what was written is brought to the disk, with `"interval"`.
         name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.
 
     Example:
-        name = "to-json"
+        [[components]]
+        use = "zenactors.components:Generate"
+        options = { count = 1000, kind = "records" }
 
-        [[component]]
-        use = "zenactors.components:FileTailer"
-        [component.options]
-        patterns = ["access.log"]
-        start = "beginning"
-
-        [[component]]
+        [[components]]
         use = "zenactors.components:JsonLinesWriter"
-        [component.options]
-        path = "lines.jsonl"
+        options = { path = "out.jsonl", rotate_bytes = 20_000, keep = 5, gzip = true }
     """
-
-    def __init__(
-        self,
-        *,
-        path: str | None = None,
-        append: bool = True,
-        repair: bool = True,
-        reopen_interval: float | None = None,
-        name: str | None = None,
-        event_map: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(
-            path=path,
-            append=append,
-            reopen_interval=reopen_interval,
-            name=name,
-            event_map=event_map,
-        )
-        if not isinstance(repair, bool):
-            raise ValueError(f"repair is {repair!r}, but true or false is expected.")  # noqa: TRY004 - wrong options are ValueErrors
-        self.repair = repair
 
     def _repair(self, fd: int) -> None:
         if self.repair:
@@ -101,22 +87,169 @@ class JsonLinesWriter(FileWriter):
     def cbk_event_lines(self, daemon: Daemon, args: Any) -> None:
         """Write the records."""
         if isinstance(args, Lines):
-            records = _records_of(args)
-            bad = args.bad_lines()
+            self._write_json(daemon, _records_of(args), self._write)
+            if bad := args.bad_lines():
+                self.inc_statistic("bad_lines", bad)
         elif isinstance(args, list):
-            records = [encode_json(record) for record in args]
-            bad = 0
+            self._write_json(daemon, list(map(encode_json, args)), self._write)
         else:
             raise TypeError(
                 f"{self} takes a list of dicts or Lines, but got {type(args).__name__}."
             )
-        if not records:
-            return
-        text = "\n".join(records) + "\n"
-        # A lone surrogate cannot be encoded as UTF-8; escaped, it is valid JSON.
-        self._write(daemon, text.encode("utf-8", errors="backslashreplace"), len(records))
-        if bad:
-            self.inc_statistic("bad_lines", bad)
+
+    def write_batch(self, daemon: Daemon, records: list[Any]) -> None:
+        """Write records, for a sink that has this one, such as `Fallback`.
+
+        Raises:
+            ZenDaemonComponentException: They were not written.
+        """
+        self._write_json(daemon, list(map(encode_json, records)), self._append)
+
+    def _write_json(
+        self, daemon: Daemon, lines: list[str], write: Callable[[Daemon, bytes, int], None]
+    ) -> None:
+        if lines:
+            text = "\n".join(lines) + "\n"
+            # A lone surrogate cannot be encoded as UTF-8; escaped, it is valid JSON.
+            write(daemon, text.encode("utf-8", errors="backslashreplace"), len(lines))
+
+
+class LineWriter(RotatingWriter):
+    r"""Write each record as one line of text, in UTF-8.
+
+    Takes `lines` events with a list of dicts, of which it writes the value of one key; with a list
+    of texts or bytes, which it writes as they are; or with `Lines`. A line end inside a line is
+    written as `\n` or `\r`, so that each record is one line. If a dict lacks the key, the event
+    becomes a dead letter, and nothing of it is written.
+
+    Each event is written completely before the next begins. If a write fails, an incomplete end is
+    cut off, and the daemon stops at once with status 74; if the reader of standard output has left,
+    with status 0. Let only one writer write to a file.
+
+    If the file is renamed or deleted, the writer opens a new one at SIGHUP, or by itself (see
+    `reopen_interval`). It takes `checkpoint` events, for outputs with each line exactly once.
+
+    Statistics: `lines` and `bytes` written, `reopened` (how many times the file was opened anew),
+    `rotated`, and old files that were `compressed` and `removed`.
+
+    Promises:
+        loss: With `fsync = "always"`, an event that is done survives a power failure. Otherwise it
+            survives a kill -9, and a power failure may take the last seconds.
+        duplicates: None of its own. After a crash, what was not done comes again, except with an
+            exactly-once source: then the file is cut back first, also if it was rotated.
+        order: As events come, through all files.
+        memory: One event, and with `gzip` a block of 256 KiB.
+        threads: None of its own. It blocks its own thread for the disk.
+
+    Args:
+        path: The file; None or "-" is standard output. It is created if necessary, but not its
+            directory. A relative path is relative to the directory in which the daemon was started,
+            or to its `work_dir`.
+        append: Keep the content of the file. False: truncate it at the start.
+        repair: At the start, give a last line without a line end its line end.
+        field: The key of dicts whose value is the line.
+        reopen_interval: Look at the path before a write, but not again for this many seconds, and
+            open the file anew if it was renamed or deleted. None: only at SIGHUP.
+        rotate_bytes: Rotate the file before it gets larger than this: it is renamed, and a new one
+            begins. An event is never split. The name of an old file ends with the time in UTC, as
+            in `out.log.20261127T130501.123456Z`, and never changes. None: whatever its size.
+        rotate_interval: Rotate the file whenever a multiple of this many seconds since 1970 has
+            passed: 3600 is each full hour, and 86400 midnight, in UTC. None: whatever its age.
+        keep: How many old files are kept; the oldest are removed. None: all.
+        gzip: Compress old files, in small steps between the events.
+        fsync: When the file is brought to the disk: by the system some time (`"never"`), after
+            `fsync_interval`, or with each event, which is done only then (`"always"`).
+        fsync_interval: Seconds until what was written is brought to the disk, with `"interval"`.
+        name: This component's name in logs, statistics and the state.
+        event_map: Other names for this component's events.
+
+    Example:
+        [[components]]
+        use = "zenactors.components:Generate"
+        options = { count = 1000, kind = "access" }
+
+        [[components]]
+        use = "zenactors.components:LineWriter"
+        options = { path = "access.log", rotate_bytes = 20_000, keep = 5, gzip = true }
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str | None = None,
+        append: bool = True,
+        repair: bool = True,
+        field: str = "line",
+        reopen_interval: float | None = None,
+        rotate_bytes: int | None = None,
+        rotate_interval: float | None = None,
+        keep: int | None = None,
+        gzip: bool = False,
+        fsync: Literal["never", "interval", "always"] = "never",
+        fsync_interval: float = 1.0,
+        name: str | None = None,
+        event_map: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(
+            path=path,
+            append=append,
+            repair=repair,
+            reopen_interval=reopen_interval,
+            rotate_bytes=rotate_bytes,
+            rotate_interval=rotate_interval,
+            keep=keep,
+            gzip=gzip,
+            fsync=fsync,
+            fsync_interval=fsync_interval,
+            name=name,
+            event_map=event_map,
+        )
+        if not isinstance(field, str):
+            raise ValueError(f"field is {field!r}, but a key of the records is expected.")  # noqa: TRY004 - wrong options are ValueErrors
+        self.field = field
+
+    def _repair(self, fd: int) -> None:
+        if self.repair:
+            end_last_line(fd, self._place, self.files, self.log)
+
+    @handles("lines")
+    def cbk_event_lines(self, daemon: Daemon, args: Any) -> None:
+        """Write the lines."""
+        if isinstance(args, Lines):
+            self._write_lines(daemon, _lines_of(args), self._write)
+        elif isinstance(args, list):
+            self._write_lines(daemon, args, self._write)
+        else:
+            raise TypeError(f"{self} takes a list or Lines, but got {type(args).__name__}.")
+
+    def write_batch(self, daemon: Daemon, records: list[Any]) -> None:
+        """Write records, for a sink that has this one, such as `Fallback`.
+
+        Raises:
+            ZenDaemonComponentException: They were not written.
+        """
+        self._write_lines(daemon, records, self._append)
+
+    def _write_lines(
+        self, daemon: Daemon, records: list[Any], write: Callable[[Daemon, bytes, int], None]
+    ) -> None:
+        if records:
+            lines = [self._line_of(record) for record in records]
+            write(daemon, b"\n".join(lines) + b"\n", len(lines))
+
+    def _line_of(self, record: Any) -> bytes:
+        if isinstance(record, dict):
+            if self.field not in record:
+                raise ValueError(
+                    f"A record has no key {self.field!r}, but {', '.join(map(repr, record))}:"
+                    " set the option field to one of them."
+                )
+            record = record[self.field]
+        is_raw = isinstance(record, bytes)
+        line: bytes = record if is_raw else str(record).encode("utf-8", errors="backslashreplace")
+        if b"\n" in line or b"\r" in line:
+            line = line.replace(b"\r", b"\\r").replace(b"\n", b"\\n")
+        return line
 
 
 class RawWriter(FileWriter):
@@ -132,21 +265,12 @@ class RawWriter(FileWriter):
 
     It takes `checkpoint` events, for outputs with each line exactly once.
 
+    The page "Guarantees" (docs/guarantees.md) says what is promised about loss, order and memory.
+
     Its data may end in the middle of a line, so the end of the file is not repaired at the start.
 
     Statistics: `lines` (a piece of a line counts as one) and `bytes` written, and `reopened` (how
     many times the file was opened anew).
-
-    Promises:
-        loss: An event counts as done when the system has its data, which is not yet on the disk.
-            With a source that takes checkpoints, such as `FileTailer` with `exactly_once`, nothing
-            is lost by a crash or a power failure.
-        duplicates: None in a file, with a source that takes checkpoints. Otherwise an event that
-            its source hands on again after a crash is written again.
-        order: That of the events. Each is written whole before the next.
-        memory: One event.
-        threads: Its own, which waits while the output takes no data. `interrupt` ends the wait for
-            a pipe that nothing reads.
 
     Args:
         path: The file; None or "-" is standard output. It is created if necessary, but not its
@@ -157,21 +281,6 @@ class RawWriter(FileWriter):
             open the file anew if it was renamed or deleted. None: only at SIGHUP.
         name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.
-
-    Example:
-        name = "copy"
-
-        [[component]]
-        use = "zenactors.components:FileTailer"
-        [component.options]
-        patterns = ["access.log"]
-        start = "beginning"
-
-        [[component]]
-        use = "zenactors.components:RawWriter"
-        [component.options]
-        path = "copy.log"
-        reopen_interval = 10.0
     """
 
     @handles("lines")
@@ -183,6 +292,19 @@ class RawWriter(FileWriter):
                 " use JsonLinesWriter for records, or put RawWriter before the parser."
             )
         self._write(daemon, args.data, len(args))
+
+    def write_batch(self, daemon: Daemon, records: list[Any]) -> None:
+        """Write records that are bytes, one behind the other.
+
+        Raises:
+            ZenDaemonComponentException: They were not written.
+        """
+        self._append(daemon, b"".join(records), len(records))
+
+
+def _lines_of(lines: Lines) -> list[Any]:
+    """Return the lines: as they are, if that is UTF-8, and otherwise decoded."""
+    return lines.lines() if lines.encoding == "utf-8" else lines.texts()
 
 
 def _records_of(lines: Lines) -> list[str]:

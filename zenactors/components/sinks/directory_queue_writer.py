@@ -48,11 +48,13 @@ class DirectoryQueueWriter(BatchingSink):
         files: The file system; a simulation sets its own before `setup`.
 
     Example:
-        [[components]]
+        name = "to-queue"
+
+        [[component]]
         use = "zenactors.components:Generate"
         options = { count = 100, kind = "records" }
 
-        [[components]]
+        [[component]]
         use = "zenactors.components:DirectoryQueueWriter"
         options = { path = "queue", batch_count = 10 }
     """

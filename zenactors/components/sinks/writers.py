@@ -70,11 +70,13 @@ class JsonLinesWriter(RotatingWriter):
         event_map: Other names for this component's events.
 
     Example:
-        [[components]]
+        name = "json-lines"
+
+        [[component]]
         use = "zenactors.components:Generate"
         options = { count = 1000, kind = "records" }
 
-        [[components]]
+        [[component]]
         use = "zenactors.components:JsonLinesWriter"
         options = { path = "out.jsonl", rotate_bytes = 20_000, keep = 5, gzip = true }
     """
@@ -164,11 +166,13 @@ class LineWriter(RotatingWriter):
         event_map: Other names for this component's events.
 
     Example:
-        [[components]]
+        name = "text-lines"
+
+        [[component]]
         use = "zenactors.components:Generate"
         options = { count = 1000, kind = "access" }
 
-        [[components]]
+        [[component]]
         use = "zenactors.components:LineWriter"
         options = { path = "access.log", rotate_bytes = 20_000, keep = 5, gzip = true }
     """

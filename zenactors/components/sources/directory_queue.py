@@ -99,11 +99,13 @@ class DirectoryQueue(AcknowledgingSource):
         files: The file system; a simulation sets its own before `setup`.
 
     Example:
-        [[components]]
+        name = "from-queue"
+
+        [[component]]
         use = "zenactors.components:DirectoryQueue"
         options = { path = "queue", content = "records" }
 
-        [[components]]
+        [[component]]
         use = "zenactors.components:JsonLinesWriter"
         options = { path = "all.jsonl" }
     """

@@ -78,11 +78,13 @@ class DirectoryWatcher(AcknowledgingSource):
         files: The file system; a simulation sets its own before `setup`.
 
     Example:
-        [[components]]
+        name = "new-files"
+
+        [[component]]
         use = "zenactors.components:DirectoryWatcher"
         options = { patterns = ["*.toml"], settle = 0.1 }
 
-        [[components]]
+        [[component]]
         use = "zenactors.components:JsonLinesWriter"
         options = { path = "files.jsonl" }
     """

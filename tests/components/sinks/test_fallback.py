@@ -99,6 +99,7 @@ def test_one_object_cannot_be_both():
 def test_the_first_sink_gets_everything_while_it_works(pair):
     pair.send(1, 2, 3)
     assert (pair.first.written, pair.second.written) == ([1, 2, 3], [])
+    assert pair.first.clock is pair.second.clock is pair.harness.clock
     assert pair.fallback.statistics_cur == {"first": 3, "batches": 3, "records": 3}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import json
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -250,6 +251,34 @@ def test_the_renamed_file_is_used_until_a_new_one_can_be_opened(zen_harness):
     harness.advance(1)
     assert contents(harness.files) == [b"2\n", b"3\n"]
     assert component.statistics_cur["removed"] == 1
+
+
+class Refusing(VirtualFiles):
+    """Files of which the output cannot be opened for writing while `refuses` is set."""
+
+    refuses = False
+
+    def open(self, path: str, flags: int, mode: int = 0o777) -> int:
+        if self.refuses and path == "d/out" and flags & os.O_WRONLY:
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+        return super().open(path, flags, mode)
+
+
+def test_the_renamed_file_is_not_compressed_while_it_is_used(zen_harness):
+    files = Refusing()
+    files.put("d/.directory")
+    harness = zen_harness([writer(rotate_bytes=2, gzip=True)], files=files)
+    files.refuses = True
+    send(harness, [0, 1])
+    harness.advance(5)
+    send(harness, [2])
+    harness.advance(5)
+    assert len(in_order(files)) == 1
+    files.refuses = False
+    send(harness, [3])
+    harness.advance(5)
+    assert numbers(files) == [0, 1, 2, 3]
+    assert [name.endswith(".gz") for name in in_order(files)] == [True, False]
 
 
 # --- old files ------------------------------------------------------------------------------

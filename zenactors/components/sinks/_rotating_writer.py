@@ -136,6 +136,8 @@ class RotatingWriter(FileWriter):
         if self._rotation is not None and fd is not None:
             self._rotation.begin(self.files.fstat(fd), self.clock.time())
         self._is_named = False
+        if self._daemon is not None:
+            self._tidy_later(self._daemon)
 
     def _later(self, daemon: Daemon, callback: Callable[[Daemon], None], seconds: float) -> None:
         """Call a method later, unless that is planned already."""
@@ -160,9 +162,9 @@ class RotatingWriter(FileWriter):
             self._tidy_later(daemon)
         begin = self._output.position()
         if begin is not None and rotation.is_due(begin, size, self.clock.time()):
-            self._rotate(daemon, rotation)
+            self._rotate(rotation)
 
-    def _rotate(self, daemon: Daemon, rotation: Rotation) -> None:
+    def _rotate(self, rotation: Rotation) -> None:
         """Rename the file, and go on in a new one. If that fails, go on in the old one."""
         if self._output.unwritten or (self._history is not None and not self._history.may_begin):
             return
@@ -188,7 +190,6 @@ class RotatingWriter(FileWriter):
             self._rotated_at[name] = self._checkpoints
         self.inc_statistic("rotated")
         self._look()
-        self._tidy_later(daemon)
 
     def _wait_for_end_of_period(self, daemon: Daemon) -> None:
         assert self._rotation is not None
@@ -200,7 +201,7 @@ class RotatingWriter(FileWriter):
         rotation, begin = self._rotation, self._output.position()
         assert rotation is not None
         if begin is not None and rotation.is_due(begin, 0, self.clock.time()):
-            self._rotate(daemon, rotation)
+            self._rotate(rotation)
         self._wait_for_end_of_period(daemon)
 
     def _checkpoint_taken(self, daemon: Daemon) -> None:

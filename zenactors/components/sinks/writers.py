@@ -276,6 +276,15 @@ class RawWriter(FileWriter):
     Statistics: `lines` (a piece of a line counts as one) and `bytes` written, and `reopened` (how
     many times the file was opened anew).
 
+    Promises:
+        loss: An event that is done survives a kill -9. A power failure may take the last seconds.
+        duplicates: None of its own. After a crash, what was not done comes again, except with an
+            exactly-once source: then the file is cut back first.
+        order: As events come.
+        memory: One event.
+        threads: None of its own. It blocks its own thread for the disk, or for the reader of a pipe
+            until `interrupt()`.
+
     Args:
         path: The file; None or "-" is standard output. It is created if necessary, but not its
             directory. A relative path is relative to the directory in which the daemon was started,
@@ -285,6 +294,17 @@ class RawWriter(FileWriter):
             open the file anew if it was renamed or deleted. None: only at SIGHUP.
         name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.
+
+    Example:
+        name = "copy"
+
+        [[component]]
+        use = "zenactors.components:FileTailer"
+        options = { patterns = ["*.toml"], start = "beginning" }
+
+        [[component]]
+        use = "zenactors.components:RawWriter"
+        options = { path = "copy.txt" }
     """
 
     @handles("lines")

@@ -246,7 +246,7 @@ def check_queued_name(name: str) -> None:
 
 
 def enqueue(
-    directory: str | os.PathLike[str], name: str, data: bytes, *, files: Files = SYSTEM_FILES
+    directory: str | os.PathLike[str], name: str, data: bytes, *, files: Files | None = None
 ) -> None:
     """Put a file into the queue that a `DirectoryQueue` reads. Blocks until the disk has it.
 
@@ -256,7 +256,7 @@ def enqueue(
         directory: The `path` of the queue. It is made if it does not exist.
         name: The file's name. Files are taken in the order of their names.
         data: Its content.
-        files: The file system.
+        files: The file system. Default: the machine's.
 
     Raises:
         FileExistsError: A file of this name waits in the queue.
@@ -267,6 +267,7 @@ def enqueue(
     Thread: any.
     """
     check_queued_name(name)
+    files = files or SYSTEM_FILES
     incoming = os.path.join(os.fspath(directory), "incoming")
     files.mkdir(incoming)
     aside = os.path.join(incoming, f".{name}.{secrets.token_hex(4)}{TEMPORARY}")

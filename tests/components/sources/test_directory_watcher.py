@@ -317,6 +317,34 @@ def test_every_file_is_reported_whichever_call_the_process_dies_in():
     assert deaths > 20
 
 
+class SlowGlob(VirtualFiles):
+    """Files of which a look takes a second."""
+
+    looks = 0
+    clock: Any = None
+
+    def glob(self, pattern: str, unreadable: dict[str, OSError] | None = None) -> list[str]:
+        self.looks += 1
+        if self.clock is not None:
+            self.clock.advance(1.0)
+        return super().glob(pattern, unreadable)
+
+
+def test_there_is_a_rest_after_a_look_that_took_long(zen_harness):
+    files = SlowGlob()
+    files.put("in/.directory")
+    component = watcher(on_close=True, settle=500.0)
+    harness = zen_harness([component, probe := Probe("lines")], files=files)
+    files.clock = harness.clock
+    harness.advance(100)
+    assert files.looks <= 8
+    files.put("elsewhere", "")
+    files.rename("elsewhere", "in/a")
+    harness.advance(25)
+    assert names(probe) == ["a"]  # the hint was not forgotten
+    assert files.looks <= 10
+
+
 # --- the real thing -------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from zenactors.components.tail.lines import Lines
@@ -39,6 +40,11 @@ class BlackHole(ZenDaemonComponent):
         [[component]]
         use = "zenactors.components:BlackHole"
     """
+
+    def __init__(
+        self, *, name: str | None = None, event_map: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(name=name, event_map=dict((event_map or {}).items()))
 
     @handles("lines")
     def cbk_event_lines(self, daemon: Daemon, args: Any) -> None:

@@ -47,7 +47,7 @@ class _Job:
 class DirectoryQueue(AcknowledgingSource):
     r"""Take files out of a directory, and keep each until everything that came of it is done.
 
-    The directory has four others, which are made if they are missing. A file that a producer has
+    There are four directories in it, which are made if they are missing. A file that a producer has
     put into `incoming` is claimed by a rename into `pending`, so exactly one of several processes
     gets it. It is handed on in one event or, if it is large, in several. Once they are done, it
     goes to `done`; if one has failed, to `errors`, with a file `NAME.why.json` beside it. If the

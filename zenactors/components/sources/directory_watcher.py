@@ -70,7 +70,8 @@ class DirectoryWatcher(AcknowledgingSource):
         changed: Report a file again when its size or its time has changed.
         max_files: How many files are remembered at most.
         poll_interval: Seconds between two looks.
-        notifications: Look at once when the file system hints at a change (extra `inotify`).
+        notifications: Look at once when the file system hints at a change (extra `inotify`) in a
+            directory in which a pattern begins; deeper ones are looked at every `poll_interval`.
         name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.
 
@@ -126,6 +127,7 @@ class DirectoryWatcher(AcknowledgingSource):
         self._wake_ups: DirectoryWakeUps | None = None
         self._timer: Cancellable | None = None
         self._rest_until = 0.0
+        self._completed: set[str] = set()  # paths, since the last look
         self._reported: set[str] = set()
 
     def _make_known(self, stored: Any) -> SettledFiles:
@@ -143,7 +145,7 @@ class DirectoryWatcher(AcknowledgingSource):
         """Look for the first time."""
         super().setup(daemon)
         self._ready, self._under_way = deque(), {}
-        self._rest_until, self._reported = 0.0, set()
+        self._rest_until, self._completed, self._reported = 0.0, set(), set()
         self.use_checkpoints(daemon, collect=self._collect, clock=self.clock)
         stored = None if self.checkpoints is None else self.checkpoints.data
         self._known = self._make_known(stored)
@@ -189,7 +191,13 @@ class DirectoryWatcher(AcknowledgingSource):
 
     def _look(self, hints: Hints) -> None:
         begin = self.clock.monotonic()
-        if self._daemon.is_done() or (begin < self._rest_until and not hints.completed):
+        self._completed |= hints.completed
+        if self._daemon.is_done():
+            return
+        if begin < self._rest_until:
+            if hints and self._timer is None:
+                seconds = self._rest_until - begin
+                self._timer = self._daemon.io.call_later(seconds, self._look_again)
             return
         found, is_complete = self._find()
         gone = [path for path in self._known.reported if path not in found]
@@ -198,8 +206,9 @@ class DirectoryWatcher(AcknowledgingSource):
             if self.checkpoints is not None:
                 self.checkpoints.changed()
         self._ready = deque(
-            self._known.look(found, begin, completed=hints.completed, under_way=self._under_way)
+            self._known.look(found, begin, completed=self._completed, under_way=self._under_way)
         )
+        self._completed = set()
         self._tell_if_full()
         self._hand_on()
         now = self.clock.monotonic()

@@ -23,6 +23,13 @@ COMPONENTS = [
 REQUIRED: dict[str, dict[str, typing.Any]] = {
     "Deduplicator": {"keys": ["x"]},
     "Enrich": {"path": "x.csv", "key": "x"},
+    "DirectoryQueue": {"path": "x"},
+    "DirectoryQueueWriter": {"path": "x"},
+    "DirectoryWatcher": {"patterns": ["x"]},
+    "Fallback": {
+        "first": {"use": "zenactors.components:BlackHole"},
+        "second": {"use": "zenactors.components:BlackHole"},
+    },
     "FileTailer": {"patterns": ["x"]},
     "Filter": {"where": {"x": 1}},
     "FlatMap": {"function": "builtins:list"},
@@ -84,7 +91,12 @@ def test_the_state_is_json(cls):
         (stock.RegexParser, "rejects"),
         (stock.Enrich, "path"),
         (stock.Validate, "json_schema"),
+        (stock.DirectoryQueue, "path"),
+        (stock.DirectoryQueueWriter, "path"),
+        (stock.DirectoryWatcher, "exclude"),
+        (stock.DirectoryWatcher, "patterns"),
         (stock.JsonLinesWriter, "path"),
+        (stock.LineWriter, "path"),
         (stock.RawWriter, "path"),
     ],
 )

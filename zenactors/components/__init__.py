@@ -13,6 +13,7 @@ from zenactors._lazy import lazy_names
 if TYPE_CHECKING:
     from zenactors.components._files import SYSTEM_FILES as SYSTEM_FILES
     from zenactors.components._files import Files as Files
+    from zenactors.components._queue_directory import enqueue as enqueue
     from zenactors.components.output_checkpoint import OutputCheckpoint as OutputCheckpoint
     from zenactors.components.parsers.access_log import AccessLogParser as AccessLogParser
     from zenactors.components.parsers.csv_parser import CsvParser as CsvParser
@@ -25,7 +26,13 @@ if TYPE_CHECKING:
     from zenactors.components.sinks.http_sink import HttpSink as HttpSink
     from zenactors.components.sinks.sqlite import SqliteSink as SqliteSink
     from zenactors.components.sinks.subprocess_sink import SubprocessSink as SubprocessSink
+    from zenactors.components.sinks.black_hole import BlackHole as BlackHole
+    from zenactors.components.sinks.directory_queue_writer import (
+        DirectoryQueueWriter as DirectoryQueueWriter,
+    )
+    from zenactors.components.sinks.fallback import Fallback as Fallback
     from zenactors.components.sinks.writers import JsonLinesWriter as JsonLinesWriter
+    from zenactors.components.sinks.writers import LineWriter as LineWriter
     from zenactors.components.sinks.writers import RawWriter as RawWriter
     from zenactors.components.sources.base import AcknowledgingSource as AcknowledgingSource
     from zenactors.components.sources.generate import Generate as Generate
@@ -33,6 +40,8 @@ if TYPE_CHECKING:
     from zenactors.components.sources.stdin import Stdin as Stdin
     from zenactors.components.sources.subprocess_source import SubprocessSource as SubprocessSource
     from zenactors.components.sources.ticker import Ticker as Ticker
+    from zenactors.components.sources.directory_queue import DirectoryQueue as DirectoryQueue
+    from zenactors.components.sources.directory_watcher import DirectoryWatcher as DirectoryWatcher
     from zenactors.components.steps.base import RecordStep as RecordStep
     from zenactors.components.steps.batcher import Batcher as Batcher
     from zenactors.components.steps.deduplicator import Deduplicator as Deduplicator
@@ -58,6 +67,8 @@ else:
         {
             "_files": "Files SYSTEM_FILES",
             "output_checkpoint": "OutputCheckpoint",
+            "_files": "SYSTEM_FILES Files",
+            "_queue_directory": "enqueue",
             "parsers.access_log": "AccessLogParser",
             "parsers.csv_parser": "CsvParser",
             "parsers.json_parser": "JsonParser",
@@ -90,5 +101,18 @@ else:
             "steps.validate": "Validate",
             "steps.windowed_counter": "WindowedCounter",
             "tail": "FileTailer Lines",
+            "output_checkpoint": "OutputCheckpoint",
+            "sinks.base": "BatchingSink",
+            "sinks.black_hole": "BlackHole",
+            "sinks.directory_queue_writer": "DirectoryQueueWriter",
+            "sinks.fallback": "Fallback",
+            "sources.base": "AcknowledgingSource",
+            "sources.directory_queue": "DirectoryQueue",
+            "sources.directory_watcher": "DirectoryWatcher",
+            "steps.base": "RecordStep",
+            "steps.statistics": "Statistics",
+            "parsers.syslog": "SyslogParser",
+            "tail": "FileTailer Lines",
+            "sinks.writers": "JsonLinesWriter LineWriter RawWriter",
         },
     )

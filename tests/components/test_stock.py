@@ -22,14 +22,10 @@ COMPONENTS = [
 ]
 REQUIRED: dict[str, dict[str, typing.Any]] = {
     "Deduplicator": {"keys": ["x"]},
-    "Enrich": {"path": "x.csv", "key": "x"},
     "DirectoryQueue": {"path": "x"},
     "DirectoryQueueWriter": {"path": "x"},
     "DirectoryWatcher": {"patterns": ["x"]},
-    "Fallback": {
-        "first": {"use": "zenactors.components:BlackHole"},
-        "second": {"use": "zenactors.components:BlackHole"},
-    },
+    "Enrich": {"path": "x.csv", "key": "x"},
     "FileTailer": {"patterns": ["x"]},
     "Filter": {"where": {"x": 1}},
     "FlatMap": {"function": "builtins:list"},

@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from zenactors.components.parsers.regex_parser import RegexParser as RegexParser
     from zenactors.components.parsers.syslog import SyslogParser as SyslogParser
     from zenactors.components.sinks.base import BatchingSink as BatchingSink
-    from zenactors.components.sinks.http_sink import HttpSink as HttpSink
-    from zenactors.components.sinks.sqlite import SqliteSink as SqliteSink
-    from zenactors.components.sinks.subprocess_sink import SubprocessSink as SubprocessSink
     from zenactors.components.sinks.black_hole import BlackHole as BlackHole
     from zenactors.components.sinks.directory_queue_writer import (
         DirectoryQueueWriter as DirectoryQueueWriter,
     )
     from zenactors.components.sinks.fallback import Fallback as Fallback
+    from zenactors.components.sinks.http_sink import HttpSink as HttpSink
+    from zenactors.components.sinks.sqlite import SqliteSink as SqliteSink
+    from zenactors.components.sinks.subprocess_sink import SubprocessSink as SubprocessSink
     from zenactors.components.sinks.writers import JsonLinesWriter as JsonLinesWriter
     from zenactors.components.sinks.writers import LineWriter as LineWriter
     from zenactors.components.sinks.writers import RawWriter as RawWriter
     from zenactors.components.sources.base import AcknowledgingSource as AcknowledgingSource
+    from zenactors.components.sources.directory_queue import DirectoryQueue as DirectoryQueue
+    from zenactors.components.sources.directory_watcher import DirectoryWatcher as DirectoryWatcher
     from zenactors.components.sources.generate import Generate as Generate
     from zenactors.components.sources.http_poller import HttpPoller as HttpPoller
     from zenactors.components.sources.stdin import Stdin as Stdin
     from zenactors.components.sources.subprocess_source import SubprocessSource as SubprocessSource
     from zenactors.components.sources.ticker import Ticker as Ticker
-    from zenactors.components.sources.directory_queue import DirectoryQueue as DirectoryQueue
-    from zenactors.components.sources.directory_watcher import DirectoryWatcher as DirectoryWatcher
     from zenactors.components.steps.base import RecordStep as RecordStep
     from zenactors.components.steps.batcher import Batcher as Batcher
     from zenactors.components.steps.deduplicator import Deduplicator as Deduplicator
@@ -66,9 +66,8 @@ else:
         __name__,
         {
             "_files": "Files SYSTEM_FILES",
-            "output_checkpoint": "OutputCheckpoint",
-            "_files": "SYSTEM_FILES Files",
             "_queue_directory": "enqueue",
+            "output_checkpoint": "OutputCheckpoint",
             "parsers.access_log": "AccessLogParser",
             "parsers.csv_parser": "CsvParser",
             "parsers.json_parser": "JsonParser",
@@ -77,11 +76,16 @@ else:
             "parsers.regex_parser": "RegexParser",
             "parsers.syslog": "SyslogParser",
             "sinks.base": "BatchingSink",
+            "sinks.black_hole": "BlackHole",
+            "sinks.directory_queue_writer": "DirectoryQueueWriter",
+            "sinks.fallback": "Fallback",
             "sinks.http_sink": "HttpSink",
             "sinks.sqlite": "SqliteSink",
             "sinks.subprocess_sink": "SubprocessSink",
-            "sinks.writers": "JsonLinesWriter RawWriter",
+            "sinks.writers": "JsonLinesWriter LineWriter RawWriter",
             "sources.base": "AcknowledgingSource",
+            "sources.directory_queue": "DirectoryQueue",
+            "sources.directory_watcher": "DirectoryWatcher",
             "sources.generate": "Generate",
             "sources.http_poller": "HttpPoller",
             "sources.stdin": "Stdin",
@@ -101,18 +105,5 @@ else:
             "steps.validate": "Validate",
             "steps.windowed_counter": "WindowedCounter",
             "tail": "FileTailer Lines",
-            "output_checkpoint": "OutputCheckpoint",
-            "sinks.base": "BatchingSink",
-            "sinks.black_hole": "BlackHole",
-            "sinks.directory_queue_writer": "DirectoryQueueWriter",
-            "sinks.fallback": "Fallback",
-            "sources.base": "AcknowledgingSource",
-            "sources.directory_queue": "DirectoryQueue",
-            "sources.directory_watcher": "DirectoryWatcher",
-            "steps.base": "RecordStep",
-            "steps.statistics": "Statistics",
-            "parsers.syslog": "SyslogParser",
-            "tail": "FileTailer Lines",
-            "sinks.writers": "JsonLinesWriter LineWriter RawWriter",
         },
     )

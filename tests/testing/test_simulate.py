@@ -279,6 +279,24 @@ def test_nothing_is_written_to_the_disk(tmp_path: Path) -> None:
     simulate(copy, seed=1, files={str(source): "in memory\n"}, seconds=5.0)
 
 
+def test_a_scenario_may_be_without_the_files_of_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("from the disk\n")
+    target = tmp_path / "out" / "copy.log"
+
+    def copy() -> list[Any]:
+        patterns = [str(tmp_path / "*.log")]
+        return [FileTailer(patterns=patterns, start="beginning"), RawWriter(path=str(target))]
+
+    def drive(harness: Harness) -> None:
+        harness.advance(5.0)
+        assert harness.files.content(str(target)) == b"in memory\n"
+        written = harness.files.stat(str(target)).st_mtime
+        assert harness.clock.time() - 6.0 < written <= harness.clock.time()
+
+    files = {str(tmp_path / "b.log"): "in memory\n", f"{target.parent}/": ""}
+    explore(copy, seeds=range(3), drive=drive, files=files, from_disk=False)
+
+
 def test_options_change_a_scenario_and_unknown_ones_are_refused() -> None:
     scenario = Scenario(build=lambda: [Clock()], seconds=5.0)
     assert simulate(scenario, seed=1, seconds=50.0).now >= 50.0

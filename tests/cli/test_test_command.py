@@ -387,6 +387,24 @@ def test_a_stub_receives_no_events_of_the_daemon_itself(capsys: Capture) -> None
     assert main(["test", "x.toml"]) == 0, capsys.readouterr().out
 
 
+def test_a_stub_of_an_output_takes_part_in_exactly_once(capsys: Capture) -> None:
+    head = TAIL[: TAIL.index("[[tests]]")]
+    test = (
+        "[[tests]]\nname = 'once'\nseeds = 60\nstubs = ['writer']\nkills = 3\n"
+        "files.'in.log' = \"{}\\n{}\\n\"\n"
+        "steps = [{after = 5, restart = 'stop'}, {after = 2, append.'in.log' = \"{}\\n\"},"
+        " {after = 5, signal = 'SIGHUP'}]\n"
+        "expect.received.writer.count = 3\n"
+    )
+    write("x.toml", head + test)
+    assert main(["test", "x.toml"]) == 0, capsys.readouterr().out
+    capsys.readouterr()
+
+    write("x.toml", (head + test).replace("exactly_once = true", ""))
+    assert main(["test", "x.toml"]) == 1
+    assert lines_of(capsys)[1].startswith("  received.writer: expected 3 lines, got ")
+
+
 def test_the_files_of_the_disk_are_neither_seen_nor_changed(capsys: Capture) -> None:
     write("in.log", '{"n": 99}\n')
     write("in.log.7", '{"n": 98}\n')

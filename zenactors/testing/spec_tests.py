@@ -16,15 +16,14 @@ from zenactors.errors import ConfigurationError, did_you_mean
 from zenactors.testing._cases.faults import check_faults, faults_of
 from zenactors.testing._cases.isolation import isolated
 from zenactors.testing._cases.outcome import UnexpectedOutcome, check_outcome
-from zenactors.testing._cases.stub import stub_for
+from zenactors.testing._cases.stub import Stubs
 from zenactors.testing._cases.world import World
 from zenactors.testing.simulation import Scenario, SimulationFailure, simulate
 
 if TYPE_CHECKING:
     from zenactors.config.assignments import Assignment
-    from zenactors.core.component import ZenDaemonComponent
     from zenactors.daemon.zendaemon import ZenDaemon
-    from zenactors.spec.cases import Case, CaseTable
+    from zenactors.spec.cases import Case
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,11 +101,11 @@ class SpecTests:
 
     def _scenario(self, case: Case) -> Scenario:
         test = case.table
-        world = World(test)
+        world, stubs = World(test), Stubs(test.stubs)
         return Scenario(
-            build=lambda: self._build(test),
+            build=lambda: self._build(stubs),
             drive=world.drive,
-            check=lambda harness: check_outcome(test.expect, world, harness),
+            check=lambda harness: check_outcome(test.expect, world, stubs, harness),
             files={**self._directories, **test.files},
             from_disk=False,
             faults=list(faults_of(case)),
@@ -115,11 +114,10 @@ class SpecTests:
             status=test.expect.exit_status or 0,
         )
 
-    def _build(self, test: CaseTable) -> ZenDaemon:
-        def replace(name: str, component: ZenDaemonComponent) -> ZenDaemonComponent:
-            return stub_for(name, component) if name in test.stubs else component
-
-        return spec.load(self._path, self._app_dir, assignments=self._assignments, replace=replace)
+    def _build(self, stubs: Stubs) -> ZenDaemon:
+        return spec.load(
+            self._path, self._app_dir, assignments=self._assignments, replace=stubs.replace
+        )
 
 
 def run_spec_tests(path: str, *, only: str | None = None, seeds: int | None = None) -> None:

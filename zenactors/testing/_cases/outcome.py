@@ -10,6 +10,7 @@ from zenactors.testing._trace.trace import stable_error
 
 if TYPE_CHECKING:
     from zenactors.spec.cases import Expectations
+    from zenactors.testing._cases.stub import Stubs
     from zenactors.testing._cases.world import World
     from zenactors.testing.harness import Harness
 
@@ -20,18 +21,18 @@ class UnexpectedOutcome(AssertionError):  # noqa: N818 - the failure of a test
     """A run did not end as its test expects. The text is the report, of several lines."""
 
 
-def check_outcome(expected: Expectations, world: World, harness: Harness) -> None:
+def check_outcome(expected: Expectations, world: World, stubs: Stubs, harness: Harness) -> None:
     """Compare a run that has ended with what its test expects.
 
     Raises:
         UnexpectedOutcome: It has not ended so.
     """
-    report = list(_report(expected, world, harness))
+    report = list(_report(expected, world, stubs, harness))
     if report:
         raise UnexpectedOutcome("\n".join(report))
 
 
-def _report(expected: Expectations, world: World, harness: Harness) -> Iterator[str]:
+def _report(expected: Expectations, world: World, stubs: Stubs, harness: Harness) -> Iterator[str]:
     yield from _ending(expected, world, harness)
     for path, content in expected.files.items():
         exists = harness.files.lexists(path)
@@ -42,8 +43,7 @@ def _report(expected: Expectations, world: World, harness: Harness) -> Iterator[
         elif content.exists:
             yield f"{path}: there is no such file{_files(harness)}"
     for name, content in expected.received.items():
-        found = [item for life in harness.lives for item in life.component(name).received]
-        yield from differences(f"received.{name}", content, Found(found))
+        yield from differences(f"received.{name}", content, Found(stubs.records[name].items))
     for name, counters in expected.statistics.items():
         yield from _counters(f"statistics.{name}", counters, harness.component(name).statistics_cur)
     if expected.dead_letters is not None:

@@ -184,6 +184,7 @@ class HttpListener(ListeningSource):
     def teardown(self, daemon: Daemon) -> None:
         """Answer what is not done, and close all connections and sockets."""
         for connection in self._http_connections():
+            connection.stop()  # without a graceful stop, nothing has done this
             connection.give_up()
         super().teardown(daemon)
 

@@ -48,9 +48,10 @@ class LineListener(ListeningSource):
     `accept_errors`.
 
     Promises:
-        loss: Syslog and raw lines have no acknowledgement, so senders do not know what was handled.
-            Lines that were received are lost if the process dies, and what the system has received
-            is lost at each stop. Datagrams may be dropped; the system's drops are counted.
+        loss: Raw lines and syslog have no acknowledgement, so a sender does not know what became of
+            its lines. Those that are received and not handled are lost if the daemon dies or is
+            terminated, and those that only the system has are lost at each stop. Datagrams may be
+            dropped; the system's drops are counted.
         duplicates: None of its own.
         order: The lines of a connection, or of a datagram socket, are handed on in their order.
         memory: At most `max_clients` times `max_line_bytes`, 64 KiB of input, and 8 MiB of lines

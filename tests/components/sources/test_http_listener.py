@@ -141,6 +141,7 @@ def scene(*, keeps=False, faults=(), limit=256, **options) -> Iterator[Scene]:
         ({"paths": ["/a?b"]}, "a path such as"),
         ({"methods": []}, "at least one method"),
         ({"methods": ["post"]}, "a method such as"),
+        ({"methods": ["CONNECT"]}, "a method such as"),
         ({"body": "xml"}, "body is 'xml'"),
         ({"answer": "later"}, "answer is 'later'"),
         ({"headers": "X-A"}, "a list of names of headers"),

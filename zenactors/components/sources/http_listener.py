@@ -291,7 +291,8 @@ def _check_paths(paths: list[str]) -> list[str]:
 
 def _check_methods(methods: list[str]) -> list[str]:
     for each in check_strings("methods", methods, of="methods", example='["POST", "PUT"]'):
-        if not each.isascii() or not each.isalpha() or not each.isupper():
+        # After CONNECT, a connection would not speak HTTP any more.
+        if not (each.isascii() and each.isalpha() and each.isupper()) or each == "CONNECT":
             raise ValueError(f"methods has {each!r}, but a method such as 'POST' is expected.")
     if not methods:
         raise ValueError("methods is [], but at least one method is expected.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -47,7 +48,9 @@ class BoundSocket:
         """Close the socket, and remove its file, unless another one has taken its place."""
         self.socket.close()
         if self.inode is not None and _inode(self.address.path) == self.inode:
-            os.unlink(self.address.path)  # noqa: PTH108 - as all else here
+            # Without the permission, it stays, and the next start replaces it.
+            with contextlib.suppress(OSError):
+                os.unlink(self.address.path)  # noqa: PTH108 - as all else here
 
 
 def bind(address: Address, mode: int) -> BoundSocket:

@@ -82,7 +82,7 @@ class HttpListener(ListeningSource):
         request_timeout: Seconds that a request may take to come.
         idle_timeout: Seconds until a connection is closed on which no request begins.
         retry_after: Seconds after which clients are asked to try again.
-        mode: The permissions of Unix sockets, such as 0o660.
+        mode: The permissions of new Unix sockets, such as 0o660.
         tls_certificate: The file of the certificate for `https://`, in PEM format, with those that
             lead to its issuer.
         tls_key: The file of its private key, if it is not in the same file.

@@ -222,13 +222,15 @@ def test_a_batch_that_breaks_is_sent_again_as_a_whole():
 
 def test_a_peer_that_does_not_read_is_given_up_after_a_time():
     with peer() as listening:
-        sink = SocketSink(address=WHERE, timeout=0.2, attempts=1, batch_count=1)
+        sink = SocketSink(address=WHERE, timeout=0.2, attempts=2, batch_count=1)
         with Dispatcher([sink]) as dispatcher:
             dispatcher.queue.schedule("lines", [b"x" * 10_000_000])
             dispatcher.drain()
             (letter,) = dispatcher.dead_letters()
             assert "no answer in time" in str(letter.cause)
-        listening.accept()[0].close()
+            assert sink.statistics_cur["connects"] == 2  # the first has the beginning of a line
+        for _ in range(2):
+            listening.accept()[0].close()
 
 
 class Interruptible(SocketSink):

@@ -523,6 +523,9 @@ def test_it_ends_when_its_last_client_has_left_if_it_should():
         harness.run_until_idle()
         assert listener.listening == []
         assert collector.lines == [b"x"]
+        before = harness.now
+        harness.run(3600)
+        assert harness.now == before, "something keeps the daemon alive"
 
 
 def test_a_crash_in_a_callback_loses_no_line():

@@ -95,10 +95,10 @@ class StreamServer:
             self.stop_listening(bound)
         for connection in list(self.connections):
             connection.close()
-        for timer in (self._again, self._look):
-            if timer is not None:
-                timer.cancel()
-        self._again = self._look = None
+        self._stop_looking()
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
         if self._reserve is not None:
             os.close(self._reserve)
             self._reserve = None
@@ -136,10 +136,15 @@ class StreamServer:
         """Look at the deadlines in time for this one. There is one timer for all of them."""
         if deadline >= self._look_at:
             return
-        if self._look is not None:
-            self._look.cancel()
+        self._stop_looking()
         self._look_at = deadline
         self._look = self.io.call_later(max(deadline - self.now(), 0.0), self._look_at_deadlines)
+
+    def _stop_looking(self) -> None:
+        look, self._look = self._look, None
+        self._look_at = math.inf
+        if look is not None:
+            look.cancel()
 
     def _look_at_deadlines(self, _daemon: Any) -> None:
         self._look = None
@@ -160,6 +165,7 @@ class StreamServer:
         if connection in self.connections:
             del self.connections[connection]
             if not self.connections:
+                self._stop_looking()  # a timer counts as something to do
                 self._on_last_left()
 
     def _watch(self, bound: BoundSocket) -> None:

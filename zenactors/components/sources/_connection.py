@@ -8,11 +8,9 @@ import enum
 import math
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from zenactors.components.sources._server import StreamServer
-    from zenactors.core.daemon_api import Cancellable
+from zenactors.core.daemon_api import Cancellable, Reactor
 
 CHUNK = 65_536  # bytes that are read at once: at least a whole TLS record, so that TLS keeps none
 MAX_OUTPUT = 262_144  # bytes that wait for a peer that does not read
@@ -33,6 +31,29 @@ class State(enum.Enum):
     CLOSED = enum.auto()
 
 
+class Server(Protocol):
+    """What a connection needs of its server; see `StreamServer`."""
+
+    is_paused: bool
+    io: Reactor
+
+    def now(self) -> float:
+        """Return the time on the monotonic clock."""
+        ...
+
+    def count(self, key: str, increment: float = 1, /) -> None:
+        """Add to a counter."""
+        ...
+
+    def watch_deadline(self, deadline: float) -> None:
+        """Look at the deadlines in time for this one."""
+        ...
+
+    def forget(self, connection: Any) -> None:
+        """Take note that a connection has closed."""
+        ...
+
+
 class Connection(abc.ABC):
     """One connection of a `StreamServer`. A subclass is the protocol.
 
@@ -48,7 +69,7 @@ class Connection(abc.ABC):
     Thread: own.
     """
 
-    def __init__(self, server: StreamServer, sock: socket.socket, peer: str) -> None:
+    def __init__(self, server: Server, sock: socket.socket, peer: str) -> None:
         self.peer = peer
         self.deadline = math.inf
         self._server = server

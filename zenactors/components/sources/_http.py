@@ -2,20 +2,58 @@
 
 from __future__ import annotations
 
-import email.utils
 import http
 import socket
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import h11
 
-from zenactors.components.sources._connection import Connection
+from zenactors.components.sources._connection import Connection, Server
 from zenactors.components.sources._http_request import Refusal, Request
-from zenactors.components.sources._server import StreamServer
 from zenactors.core.tokens import TokenOutcome
 
-if TYPE_CHECKING:
-    from zenactors.components.sources.http_listener import HttpListener
+
+class Listener(Protocol):
+    """What a connection needs of its component; see `HttpListener`."""
+
+    max_header_bytes: int
+    request_timeout: float
+    idle_timeout: float
+
+    @property
+    def answer(self) -> str:
+        """When a client is answered: `"done"` or `"accepted"`."""
+        ...
+
+    @property
+    def is_ending(self) -> bool:
+        """True once the daemon stops."""
+        ...
+
+    def check(self, request: Request) -> None:
+        """Look at the head of a request; raise `Refusal` if it is not taken."""
+        ...
+
+    def check_size(self, size: int) -> None:
+        """Look at the size of a body; raise `Refusal` if it is too large."""
+        ...
+
+    def count_body(self, size: int) -> None:
+        """Count the bytes of all bodies that are being received."""
+        ...
+
+    def unavailable(self, text: str) -> Refusal:
+        """Return the answer 503."""
+        ...
+
+    def deliver(self, request: Request, on_done: Callable[[TokenOutcome], object] | None) -> bool:
+        """Hand over a whole request. False: there is nothing in it."""
+        ...
+
+    def date(self) -> str:
+        """Return the time, as HTTP writes it."""
+        ...
 
 
 class HttpConnection(Connection):
@@ -25,9 +63,7 @@ class HttpConnection(Connection):
         body_bytes: How many bytes of a body have come.
     """
 
-    def __init__(
-        self, listener: HttpListener, server: StreamServer, sock: socket.socket, peer: str
-    ) -> None:
+    def __init__(self, listener: Listener, server: Server, sock: socket.socket, peer: str) -> None:
         super().__init__(server, sock, peer)
         self.body_bytes = 0
         self._listener = listener
@@ -192,7 +228,7 @@ class HttpConnection(Connection):
             status_code=status,
             reason=http.HTTPStatus(status).phrase,
             headers=[
-                ("Date", email.utils.formatdate(self._listener.clock.time(), usegmt=True)),
+                ("Date", self._listener.date()),
                 ("Content-Type", "text/plain; charset=utf-8"),
                 ("Content-Length", str(len(text) + 1)),
                 *headers,

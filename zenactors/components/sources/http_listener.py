@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email.utils
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -54,8 +55,8 @@ class HttpListener(ListeningSource):
     and `accept_errors`.
 
     Promises:
-        loss: With `answer = "done"`, none: a client that gets no 200 sends again. With
-            `"accepted"`, what is not done when the process dies is lost.
+        loss: With `answer = "done"`, a client that gets no 200 sends again, so only what the sinks
+            lose is lost. With `"accepted"`, so is what is not done when the process dies.
         duplicates: If the daemon ends or the connection breaks after an event was done and before
             its answer has arrived, the client sends it again.
         order: The requests of a connection come one after the other; those of several connections
@@ -265,6 +266,10 @@ class HttpListener(ListeningSource):
         if args:
             self.hand_over(args, size=size, on_done=on_done)
         return bool(args)
+
+    def date(self) -> str:
+        """Return the time, as HTTP writes it."""
+        return email.utils.formatdate(self.clock.time(), usegmt=True)
 
     @property
     def is_ending(self) -> bool:

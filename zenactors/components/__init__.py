@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from zenactors.components.sinks.http_sink import HttpSink as HttpSink
     from zenactors.components.sinks.sqlite import SqliteSink as SqliteSink
     from zenactors.components.sinks.subprocess_sink import SubprocessSink as SubprocessSink
+    from zenactors.components.sinks.socket_sink import SocketSink as SocketSink
     from zenactors.components.sinks.writers import JsonLinesWriter as JsonLinesWriter
     from zenactors.components.sinks.writers import LineWriter as LineWriter
     from zenactors.components.sinks.writers import RawWriter as RawWriter
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from zenactors.components.sources.stdin import Stdin as Stdin
     from zenactors.components.sources.subprocess_source import SubprocessSource as SubprocessSource
     from zenactors.components.sources.ticker import Ticker as Ticker
+    from zenactors.components.sources.http_listener import HttpListener as HttpListener
+    from zenactors.components.sources.line_listener import LineListener as LineListener
     from zenactors.components.steps.base import RecordStep as RecordStep
     from zenactors.components.steps.batcher import Batcher as Batcher
     from zenactors.components.steps.deduplicator import Deduplicator as Deduplicator
@@ -74,6 +77,14 @@ else:
             "parsers.logfmt": "LogfmtParser",
             "parsers.parse": "Parse",
             "parsers.regex_parser": "RegexParser",
+            "output_checkpoint": "OutputCheckpoint",
+            "sinks.base": "BatchingSink",
+            "sinks.socket_sink": "SocketSink",
+            "sources.base": "AcknowledgingSource",
+            "sources.http_listener": "HttpListener",
+            "sources.line_listener": "LineListener",
+            "steps.base": "RecordStep",
+            "steps.statistics": "Statistics",
             "parsers.syslog": "SyslogParser",
             "sinks.base": "BatchingSink",
             "sinks.black_hole": "BlackHole",

@@ -20,27 +20,28 @@ COMPONENTS = [
     and issubclass(value, ZenDaemonComponent)
     and name not in BASES
 ]
+SINK = "zenactors.components:BlackHole"
 REQUIRED: dict[str, dict[str, typing.Any]] = {
     "Deduplicator": {"keys": ["x"]},
     "DirectoryQueue": {"path": "x"},
     "DirectoryQueueWriter": {"path": "x"},
     "DirectoryWatcher": {"patterns": ["x"]},
     "Enrich": {"path": "x.csv", "key": "x"},
+    "Fallback": {"first": {"use": SINK}, "second": {"use": SINK}},
     "FileTailer": {"patterns": ["x"]},
     "Filter": {"where": {"x": 1}},
     "FlatMap": {"function": "builtins:list"},
+    "HttpListener": {"listen": ["http://:0"]},
     "HttpPoller": {"url": "http://127.0.0.1/"},
     "HttpSink": {"url": "http://127.0.0.1/"},
+    "LineListener": {"listen": ["tcp://:0"]},
     "Map": {"function": "builtins:dict"},
     "Parse": {"format": "json"},
     "RateLimiter": {"limit": 1},
     "RegexParser": {"pattern": "(?P<x>.)"},
     "Router": {"key": "x", "to": {"1": "one"}},
-    "SqliteSink": {"path": "x"},
-    "HttpListener": {"listen": ["http://:0"]},
-    "LineListener": {"listen": ["tcp://:0"]},
-    "RegexParser": {"pattern": "(?P<x>.)"},
     "SocketSink": {"address": "tcp://:5140"},
+    "SqliteSink": {"path": "x"},
     "Statistics": {"by": ["x"]},
     "SubprocessFilter": {"command": ["x"]},
     "SubprocessSink": {"command": ["x"]},

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     )
     from zenactors.components.sinks.fallback import Fallback as Fallback
     from zenactors.components.sinks.http_sink import HttpSink as HttpSink
+    from zenactors.components.sinks.socket_sink import SocketSink as SocketSink
     from zenactors.components.sinks.sqlite import SqliteSink as SqliteSink
     from zenactors.components.sinks.subprocess_sink import SubprocessSink as SubprocessSink
-    from zenactors.components.sinks.socket_sink import SocketSink as SocketSink
     from zenactors.components.sinks.writers import JsonLinesWriter as JsonLinesWriter
     from zenactors.components.sinks.writers import LineWriter as LineWriter
     from zenactors.components.sinks.writers import RawWriter as RawWriter
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from zenactors.components.sources.directory_queue import DirectoryQueue as DirectoryQueue
     from zenactors.components.sources.directory_watcher import DirectoryWatcher as DirectoryWatcher
     from zenactors.components.sources.generate import Generate as Generate
+    from zenactors.components.sources.http_listener import HttpListener as HttpListener
     from zenactors.components.sources.http_poller import HttpPoller as HttpPoller
+    from zenactors.components.sources.line_listener import LineListener as LineListener
     from zenactors.components.sources.stdin import Stdin as Stdin
     from zenactors.components.sources.subprocess_source import SubprocessSource as SubprocessSource
     from zenactors.components.sources.ticker import Ticker as Ticker
-    from zenactors.components.sources.http_listener import HttpListener as HttpListener
-    from zenactors.components.sources.line_listener import LineListener as LineListener
     from zenactors.components.steps.base import RecordStep as RecordStep
     from zenactors.components.steps.batcher import Batcher as Batcher
     from zenactors.components.steps.deduplicator import Deduplicator as Deduplicator
@@ -77,20 +77,13 @@ else:
             "parsers.logfmt": "LogfmtParser",
             "parsers.parse": "Parse",
             "parsers.regex_parser": "RegexParser",
-            "output_checkpoint": "OutputCheckpoint",
-            "sinks.base": "BatchingSink",
-            "sinks.socket_sink": "SocketSink",
-            "sources.base": "AcknowledgingSource",
-            "sources.http_listener": "HttpListener",
-            "sources.line_listener": "LineListener",
-            "steps.base": "RecordStep",
-            "steps.statistics": "Statistics",
             "parsers.syslog": "SyslogParser",
             "sinks.base": "BatchingSink",
             "sinks.black_hole": "BlackHole",
             "sinks.directory_queue_writer": "DirectoryQueueWriter",
             "sinks.fallback": "Fallback",
             "sinks.http_sink": "HttpSink",
+            "sinks.socket_sink": "SocketSink",
             "sinks.sqlite": "SqliteSink",
             "sinks.subprocess_sink": "SubprocessSink",
             "sinks.writers": "JsonLinesWriter LineWriter RawWriter",
@@ -98,7 +91,9 @@ else:
             "sources.directory_queue": "DirectoryQueue",
             "sources.directory_watcher": "DirectoryWatcher",
             "sources.generate": "Generate",
+            "sources.http_listener": "HttpListener",
             "sources.http_poller": "HttpPoller",
+            "sources.line_listener": "LineListener",
             "sources.stdin": "Stdin",
             "sources.subprocess_source": "SubprocessSource",
             "sources.ticker": "Ticker",

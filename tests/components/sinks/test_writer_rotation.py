@@ -15,7 +15,13 @@ import pytest
 from tests.components.test_exactly_once import Numbers
 from tests.running import run_python
 from zenactors import Dispatcher, ZenDaemon, ZenDaemonComponent, handles
-from zenactors.components import FileTailer, JsonLinesWriter, Lines, LineWriter
+from zenactors.components import (
+    FileTailer,
+    JsonLinesWriter,
+    Lines,
+    LineWriter,
+    OutputCheckpoint,
+)
 from zenactors.errors import EXIT_IO_ERROR
 from zenactors.testing import (
     Crash,
@@ -566,6 +572,38 @@ def test_no_old_file_is_touched_that_a_checkpoint_may_cut_back(zen_harness):
     harness.advance(10)
     assert numbers(files)[-2:] == [3, 4]
     assert len(in_order(files)) == 2
+
+
+def is_compressed(harness: Harness) -> bool:
+    harness.advance(1)
+    return in_order(harness.files)[0].endswith(".gz")
+
+
+def test_a_checkpoint_counts_only_when_there_is_a_later_one():
+    """Only then the source has surely saved it; until then it restores the one before."""
+    files = make_files()
+    options = {"rotate_bytes": 4, "gzip": True}
+    with Harness([writer(**options)], files=files, state_dir="state") as harness:
+        harness.queue.schedule("checkpoint", OutputCheckpoint())
+        send(harness, [0, 1, 2])
+        assert not is_compressed(harness)
+        harness.queue.schedule("checkpoint", second := OutputCheckpoint())
+        assert not is_compressed(harness)
+    with Harness([writer(**options)], files=files, state_dir="state") as harness:
+        assert not is_compressed(harness)
+        harness.queue.schedule("checkpoint", OutputCheckpoint(restore=second.taken))
+        send(harness, [3])
+        assert not is_compressed(harness)
+        harness.queue.schedule("checkpoint", OutputCheckpoint())
+        assert is_compressed(harness)
+        send(harness, [4])
+        harness.queue.schedule("checkpoint", OutputCheckpoint())
+        harness.advance(1)
+        assert not in_order(harness.files)[1].endswith(".gz")
+        harness.queue.schedule("checkpoint", OutputCheckpoint())
+        harness.advance(1)
+        assert in_order(harness.files)[1].endswith(".gz")
+        assert numbers(harness.files) == [0, 1, 2, 3, 4]
 
 
 def test_it_does_not_rotate_while_that_would_push_out_a_file_that_a_checkpoint_needs():

@@ -8,7 +8,7 @@ from typing import Any
 
 from zenactors.advice import reason
 from zenactors.components._files import SYSTEM_FILES, Files, located
-from zenactors.components._options import check_name, check_positive
+from zenactors.components._options import check_bool, check_name, check_positive
 from zenactors.components._replace_file import sync
 from zenactors.components.output_checkpoint import OutputCheckpoint
 from zenactors.components.sinks._output import is_regular, open_output
@@ -51,12 +51,10 @@ class FileWriter(ZenDaemonComponent):
             raise ValueError(
                 f"path is {path!r}, but the path of a file is expected, or '-' for standard output."
             )
-        if not isinstance(append, bool):
-            raise ValueError(f"append is {append!r}, but true or false is expected.")  # noqa: TRY004 - wrong options are ValueErrors
         if path is not None:
             check_name("path", path)
         self.path = None if path == "-" else path
-        self.append = append
+        self.append = check_bool("append", append)
         self.reopen_interval = (
             None
             if reopen_interval is None

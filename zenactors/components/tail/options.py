@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Literal
 
-from zenactors.components._options import check_count, check_positive
+from zenactors.components._options import check_bool, check_count, check_positive
 from zenactors.components.tail.cutter_rules import CutterRules, rules_for
 
 
@@ -44,8 +44,8 @@ class TailOptions:
             check_positive("line_timeout", self.line_timeout, unit="seconds")
         if self.rate_limit is not None:
             check_positive("rate_limit", self.rate_limit, unit="lines a second")
-        _check_bool("notifications", self.notifications)
-        _check_bool("exactly_once", self.exactly_once)
+        check_bool("notifications", self.notifications)
+        check_bool("exactly_once", self.exactly_once)
         object.__setattr__(self, "_rules", self._make_rules(b""))
 
     def _make_rules(self, head: bytes) -> CutterRules:
@@ -67,8 +67,3 @@ class TailOptions:
     def hold_time(self) -> float | None:
         """Seconds until what is held of a file is handed over; None: not before its end."""
         return self.line_timeout if self.multiline is None else self.multiline_timeout
-
-
-def _check_bool(option: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise ValueError(f"{option} is {value!r}, but true or false is expected.")  # noqa: TRY004 - wrong options are ValueErrors

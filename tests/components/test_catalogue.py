@@ -10,16 +10,19 @@ import ast
 import contextlib
 import dataclasses
 import importlib.util
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.components.http_server import Reply, serving
 from tests.in_process import clean_process
 from tests.running import LIMIT, ROOT
 from zenactors.cli import main
@@ -27,7 +30,7 @@ from zenactors.core.component import ZenDaemonComponent
 from zenactors.spec.catalogue import PACKAGE, Entry, describe, entry_of, stock
 
 PROMISES = ["loss", "duplicates", "order", "memory", "threads"]
-MOST_LINES = 19
+MOST_LINES = 25
 LIBRARIES = {
     "urllib3": "http",
     "h11": "web",
@@ -95,7 +98,64 @@ class Example:
                 process.kill()
 
 
-DRIVERS: dict[str, Callable[[Example], None]] = {}
+def run_http_poller(example: Example) -> None:
+    body = b'{"items": [{"a": 1}]}'
+    with serving(Reply(200, body, {"Content-Type": "application/json"})) as server:
+        example.run("--set", f"components.HttpPoller.url={server.url}/items")
+    assert (example.directory / "items.jsonl").read_text() == '{"a":1}\n'
+
+
+def run_http_sink(example: Example) -> None:
+    with serving(Reply(201)) as server:
+        example.run("--set", f"components.HttpSink.url={server.url}/items")
+    assert sum(each.body.count(b"\n") for each in server.requests) == 2_500
+
+
+def run_line_listener(example: Example) -> None:
+    with example.served() as process, socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(LIMIT)
+        client.connect(str(example.directory / "lines.sock"))
+        client.sendall(b'{"number": 1}\n')
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline()) == {"number": 1}
+
+
+def run_http_listener(example: Example) -> None:
+    request = b'POST /hooks/x HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\n{"a":1}'
+    with example.served() as process, socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(LIMIT)
+        client.connect(str(example.directory / "hooks.sock"))
+        client.sendall(request)
+        assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+        assert process.stdout is not None
+        assert "hooks" in process.stdout.readline()
+
+
+def run_socket_sink(example: Example) -> None:
+    received: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(LIMIT)
+
+        def receive() -> None:
+            client, _ = server.accept()
+            with client, client.makefile("rb") as file:
+                received.extend(file)
+
+        reader = threading.Thread(target=receive)
+        reader.start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        example.run("--set", f"components.SocketSink.address={address}")
+        reader.join(LIMIT)
+    assert b"".join(received) == (example.directory / "access.log").read_bytes()
+
+
+DRIVERS: dict[str, Callable[[Example], None]] = {
+    "HttpListener": run_http_listener,
+    "HttpPoller": run_http_poller,
+    "HttpSink": run_http_sink,
+    "LineListener": run_line_listener,
+    "SocketSink": run_socket_sink,
+}
 """By the name of a component: what runs its example, if `Example.run` alone does not do.
 
 A driver of a server talks to it within `Example.served`; one that has a partner starts that, and

@@ -31,7 +31,7 @@ class HttpSink(BatchingSink):
     up to `attempts` times: 0.2 s later at first, then twice as long each time, or after the
     server's `Retry-After`, up to 300 s. After another status, each event of the batch is sent
     alone, and those that are refused again become dead letters. Redirects are not followed; the
-    server's certificate is checked. `interrupt()` ends the request.
+    server's certificate is checked. `interrupt()` ends the request. It needs the extra `http`.
 
     Statistics: `records` and `batches` sent, `bytes`, `retries`, and `failed` records.
 

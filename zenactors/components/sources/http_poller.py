@@ -45,7 +45,7 @@ class HttpPoller(AcknowledgingSource):
     not from https to http; the server's certificate is checked. `interrupt()` ends the request.
 
     If the daemon exits when idle, it ends after one answer. If there is none in 5 attempts, its
-    exit status is 66.
+    exit status is 66. It needs the extra `http`.
 
     Statistics: `polls`, `not_modified`, `errors`, `bytes`, `records`, and `bad_lines` of NDJSON.
 

@@ -1,20 +1,17 @@
 """Raise an alarm for each address whose logins fail too often: an application of stock parts.
 
-    mkdir -p build
-    python examples/guard.py --no-daemon --log examples/data/auth.log --exit-when-idle
+    mkdir -p build/guard
+    python examples/guard.py --no-daemon --log examples/data/auth.log --directory build/guard
 
-Alarms go to `build/guard/alarms.jsonl` and to the table `alarms` of `build/guard/guard.db`, each of
-them once, also after a kill -9. In the background, without --no-daemon, it follows /var/log/auth.log
-through its rotations. SIGHUP reads its configuration again.
+Alarms go to `alarms.jsonl` and to the table `alarms` of `guard.db`, each of them once, also after a
+kill -9. SIGHUP reads the configuration again. See docs/cookbook-alarms.md.
 """
-
-from __future__ import annotations
 
 from typing import Any
 
 from pydantic import Field
 
-from zenactors import ZenDaemon, ZenDaemonComponent, handles
+from zenactors import Daemon, ZenDaemon, handles
 from zenactors.components import (
     FileTailer,
     HttpPoller,
@@ -22,44 +19,43 @@ from zenactors.components import (
     Parse,
     RecordStep,
     SqliteSink,
-    SyslogParser,
     WindowedCounter,
 )
 
-FAILED = r"Failed \w+ for (?:invalid user )?(?P<user>\S+) from (?P<address>\S+) port \d+"
+FAILED = r"Failed \w+ for (?:invalid user )?(?P<user>.*) from (?P<address>\S+) port \d+"
+LOGINS, ALARMS, ALLOWED = ({"lines": each} for each in ("lines", "alarm", "allowed"))
 
 
 class AllowList(RecordStep):
-    """Leave out records with an address of the list that the event `allowed` has brought last."""
+    """Leave out records with an address of the list that has come last."""
 
     allowed: frozenset[Any] = frozenset()
 
     @handles("allowed")
-    def cbk_event_allowed(self, daemon: Any, records: list[dict[str, Any]]) -> None:
+    def cbk_event_allowed(self, daemon: Daemon, records: list[dict[str, Any]]) -> None:
         self.allowed = frozenset(record["address"] for record in records)
+        self.log.info("{count} addresses are allowed", count=len(self.allowed))
 
-    def apply(self, daemon: Any, records: list[Any]) -> list[Any]:
+    def apply(self, daemon: Daemon, records: list[Any]) -> list[Any]:
         return [record for record in records if record["address"] not in self.allowed]
 
 
 class Guard(ZenDaemon):
-    """Follows the log, counts the failures of each address in a sliding window, raises alarms."""
-
     class Options(ZenDaemon.Options):
         log: str = Field("/var/log/auth.log", description="Log to follow.")
         failures: int = Field(5, ge=1, description="Failed logins that raise an alarm.")
         window: float = Field(600.0, gt=0, description="Seconds in which they must come.")
-        allow_url: str = Field("", description="URL of a JSON list of allowed addresses.")
-        directory: str = Field("build/guard", description="Directory of the alarms.")
+        allow_url: str = Field("", description="URL of a JSON list of {address} to allow.")
+        directory: str = Field("/var/lib/guard", description="Directory of alarms and state.")
 
-    def make_components(self) -> list[ZenDaemonComponent]:
-        window = self.c("window")
-        allowed = HttpPoller(url=self.c("allow_url"), event_map={"lines": "allowed"})
+    def make_components(self) -> list[Any]:
+        window, directory = self.c("window"), self.c("directory")
+        url = self.c("allow_url")
         return [
-            *([allowed] if self.c("allow_url") else []),
+            *([HttpPoller(url=url, interval=60.0, event_map=ALLOWED)] if url else []),
             FileTailer(patterns=[self.c("log")], start="beginning", exactly_once=True),
-            SyslogParser(zone="local"),
-            Parse(format="regex", field="message", pattern=FAILED),
+            Parse(format="syslog", zone="local", name="syslog"),
+            Parse(format="regex", pattern=FAILED, field="message", name="failures"),
             AllowList(),
             WindowedCounter(
                 by=["address"],
@@ -67,17 +63,17 @@ class Guard(ZenDaemon):
                 slide=window / 20,
                 time="time",
                 threshold=self.c("failures"),
-                top=10,
+                report=False,
             ),
-            JsonLinesWriter(path=f"{self.c('directory')}/alarms.jsonl", event_map={"lines": "alarm"}),
+            JsonLinesWriter(path=f"{directory}/alarms.jsonl", event_map=ALARMS),
             SqliteSink(
-                path=f"{self.c('directory')}/guard.db",
+                path=f"{directory}/guard.db",
                 table="alarms",
                 key=["address", "end"],
-                event_map={"lines": "alarm"},
+                event_map=ALARMS,
             ),
         ]
 
 
 if __name__ == "__main__":
-    Guard(name="guard").run()
+    Guard(name="guard", default_state_dir="/var/lib/guard/state").run()

@@ -250,6 +250,17 @@ def test_an_alarm_is_raised_again_after_the_count_was_below():
     assert len(alarms(0, 1, 2, 55, 56)) == 1
 
 
+def test_with_alarms_alone_nothing_else_is_reported():
+    made = counter(threshold=2, report=False)
+    assert made.emits == ("alarm",)
+    with Harness([made, sink := Sink()]) as harness:
+        harness.queue.schedule("lines", records("a", "a", at=START))
+        harness.queue.schedule("close_windows")
+        harness.run_until_idle()
+    assert len(sink.alarms) == 1
+    assert sink.events == []
+
+
 def test_an_alarm_comes_at_once_and_before_the_source_hears_of_the_end():
     source, sink = Source(), Sink()
     with Harness([source, counter(threshold=1), sink]) as harness:
@@ -550,6 +561,9 @@ def test_a_checkpoint_that_is_not_known_leaves_the_counts_with_a_warning():
         ({"top": 0}, r"top is 0"),
         ({"threshold": 1.5}, r"threshold is 1.5"),
         ({"max_keys": 0}, r"max_keys is 0"),
+        ({"report": 1, "threshold": 1}, r"report is 1"),
+        ({"report": False}, r"report is false: set threshold"),
+        ({"report": False, "threshold": 1, "updates": 1.0}, r"report is false"),
     ],
 )
 def test_a_wrong_option_is_one_line(options, problem):

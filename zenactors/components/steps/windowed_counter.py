@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from zenactors.components._options import check_count, check_positive, check_strings
+from zenactors.components._options import check_bool, check_count, check_positive, check_strings
 from zenactors.components.applied import Applied
 from zenactors.components.output_checkpoint import OutputCheckpoint
 from zenactors.components.records import records_of
@@ -74,6 +74,7 @@ class WindowedCounter(ZenDaemonComponent):
         updates: Seconds between reports of open windows that have changed. None: only closed ones.
         top: How many keys of each window are reported, the most frequent first. None: all.
         threshold: The count at which an alarm is raised. None: none is.
+        report: Report windows. False: only raise alarms.
         max_keys: How many counters there are at most. Further values count as "(other)".
         name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.
@@ -109,6 +110,7 @@ class WindowedCounter(ZenDaemonComponent):
         updates: float | None = None,
         top: int | None = None,
         threshold: int | None = None,
+        report: bool = True,
         max_keys: int = 100_000,
         name: str | None = None,
         event_map: Mapping[str, str] | None = None,
@@ -136,7 +138,10 @@ class WindowedCounter(ZenDaemonComponent):
         self.top = None if top is None else check_count("top", top)
         self.threshold = None if threshold is None else check_count("threshold", threshold)
         self.max_keys = check_count("max_keys", max_keys)
-        self.emits = ("counts",) if threshold is None else ("counts", "alarm")
+        self.report = check_bool("report", report)
+        if not report and (threshold is None or updates is not None):
+            raise ValueError("report is false: set threshold and not updates, or leave it out.")
+        self.emits = ("counts",) * report + ("alarm",) * (threshold is not None)
         self._rules = WindowRules(self.size, self.slide, self.lateness, self.max_keys)
         self._begin_anew()
 
@@ -320,7 +325,8 @@ class WindowedCounter(ZenDaemonComponent):
         """Report windows that were closed."""
         if rows:
             self.inc_statistic("windows", len({row[0] for row in rows}))
-            self._outbox.send(daemon, "counts", self._records_of(self._top_of(rows)))
+            if self.report:
+                self._outbox.send(daemon, "counts", self._records_of(self._top_of(rows)))
 
     def _top_of(self, rows: list[Row]) -> list[Row]:
         return rows if self.top is None else top_of(rows, self.top)

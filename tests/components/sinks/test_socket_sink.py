@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 
@@ -272,6 +273,33 @@ def test_lines_over_tls_arrive():
             dispatcher.queue.schedule("lines", [b"two"] * 10_000)
         collector.wait_until(lambda: len(collector.lines) == 10_001)
         assert sink.statistics_cur["connects"] == 1
+
+
+def test_what_was_sent_over_tls_last_arrives_although_the_server_reads_it_late():
+    has_left = threading.Event()
+    received: list[bytes] = []
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(CERTIFICATE, KEY)
+
+    def serve() -> None:
+        plain = listening.accept()[0]
+        plain.settimeout(LIMIT)
+        # With TLS 1.3 the server sends something after the handshake, which the sink has not read.
+        with context.wrap_socket(plain, server_side=True) as server:
+            assert has_left.wait(LIMIT)
+            received.append(receive_all(server))
+
+    thread = threading.Thread(target=serve)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)  # the rest waits here
+        thread.start()
+        address = f"tls://127.0.0.1:{listening.getsockname()[1]}"
+        sink = SocketSink(address=address, tls_ca=CERTIFICATE, content="lines", timeout=1.0)
+        with Dispatcher([sink]) as dispatcher:
+            dispatcher.queue.schedule("lines", [b"last"] * 20_000)
+        has_left.set()
+        thread.join(LIMIT)
+    assert received == [b"last\n" * 20_000]
 
 
 def test_a_server_with_an_unknown_certificate_gets_nothing():

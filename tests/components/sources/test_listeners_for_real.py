@@ -83,6 +83,8 @@ def test_the_system_s_drops_are_counted():
     listener.max_unfinished = 1
     collector = Collector(keeps=True)
     with Harness([listener, collector]) as harness, connect(listener.listening[0]) as client:
+        (bound,) = listener._bound.values()
+        bound.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # less than is sent
         client.send(b"first")
         assert harness.wait_until(lambda: collector.lines)
         for _ in range(5_000):

@@ -19,6 +19,7 @@ from zenactors.core.daemon_api import Daemon
 from zenactors.errors import RestartComponent
 
 _CHUNK = 65_536
+_LONGEST_GOODBYE = 2.0  # seconds
 _MOST_CHUNKS = 64  # that a peer may have sent, and that are thrown away
 _EXAMPLE = "tcp://127.0.0.1:5140"
 
@@ -146,7 +147,7 @@ class SocketSink(BatchingSink):
     def teardown(self, daemon: Daemon) -> None:
         """Send what is left, and disconnect."""
         super().teardown(daemon)
-        self._disconnect()
+        self._hang_up()
 
     def get_state(self) -> dict[str, Any]:
         """Return the statistics, and whether it is connected."""
@@ -228,6 +229,20 @@ class SocketSink(BatchingSink):
             return True
         self._socket.settimeout(self.timeout)
         return False
+
+    def _hang_up(self) -> None:
+        """Disconnect so that the peer gets what was sent: unread input would reset the connection.
+
+        With TLS there is always some, so both sides have to say that they are at the end.
+        """
+        connected = self._socket
+        with contextlib.suppress(OSError, ValueError):  # the peer need not answer
+            if isinstance(connected, ssl.SSLSocket):
+                connected.settimeout(min(self.timeout, _LONGEST_GOODBYE))
+                connected.unwrap()
+            elif connected is not None and not self._address.is_datagram:
+                self._has_left()
+        self._disconnect()
 
     def _disconnect(self) -> None:
         connected, self._socket = self._socket, None

@@ -6,7 +6,7 @@ import itertools
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zenactors.components.sources._framing import Framer, FramingError, cut_datagram
@@ -87,6 +87,9 @@ def test_a_message_of_any_length_needs_bounded_memory(framing, long_lines):
     st.lists(st.integers(0, 200), max_size=5),
     st.integers(1, 20),
 )
+@example("line", "truncate", b"\r02a\r", [], 1)
+@example("auto", "truncate", b"9 <\n\n0a09\r\r", [], 2)
+@example("line", "truncate", b"9\r<9\r9a0\n1", [], 2)
 def test_random_bytes_give_the_same_messages_however_they_come(
     framing, long_lines, data, cuts, max_bytes
 ):

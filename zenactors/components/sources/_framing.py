@@ -73,10 +73,9 @@ class Framer:
 
     def finish(self) -> bytes | None:
         """Return the message that the end of the stream has cut; None: there is none."""
-        rest = bytes(self._begun) + self._digits
-        dropped = self._is_long and self._skips
+        rest = self._message() + self._digits
         self._reset()
-        return None if dropped or not rest else _without_end(rest)
+        return rest or None
 
     # --- lines ----------------------------------------------------------------------------------
 
@@ -146,25 +145,26 @@ class Framer:
     # --- the message under way ------------------------------------------------------------------
 
     def _add(self, piece: bytes) -> None:
-        if not piece:
+        if not piece or self._is_long:
             return
         room = self._max - len(self._begun)
         # A carriage return that belongs to the line end may be one byte more.
-        if len(piece) > room and not (len(piece) == room + 1 and piece.endswith(b"\r")):
-            if not self._is_long:
-                self._is_long = True
-                self.long += 1
-                del self._begun[self._max :]
-            piece = piece[: max(room, 0)]
-        if not self._is_long or not self._skips:
+        if len(piece) <= room or (len(piece) == room + 1 and piece.endswith(b"\r")):
             self._begun += piece
-        else:
-            self._begun.clear()
+            return
+        self._is_long = True
+        self.long += 1
+        self._begun += piece[: max(room, 0)]
+        del self._begun[0 if self._skips else self._max :]
 
     def _end(self, messages: list[bytes]) -> None:
         if not (self._is_long and self._skips):
-            messages.append(_without_end(bytes(self._begun)))
+            messages.append(self._message())
         self._reset()
+
+    def _message(self) -> bytes:
+        message = bytes(self._begun)
+        return message if self._is_long else _without_end(message)
 
     def _reset(self) -> None:
         self._begun = bytearray()

@@ -15,8 +15,8 @@ from zenactors.core.daemon_api import Cancellable, Reactor
 CHUNK = 65_536  # bytes that are read at once: at least a whole TLS record, so that TLS keeps none
 MAX_OUTPUT = 262_144  # bytes that wait for a peer that does not read
 HANDSHAKE_TIMEOUT = 10.0  # seconds
-LINGER_TIMEOUT = 2.0  # seconds that a peer has to read the last answer
-_LINGER_BYTES = 1 << 20  # that it may send meanwhile
+LINGER_TIMEOUT = 5.0  # seconds that a peer has to read the last answer
+_LINGER_BYTES = 4 << 20  # that it may send meanwhile
 
 _LATER = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)
 

@@ -21,10 +21,12 @@ import pytest
 
 from tests.components.http_server import Reply, serving
 from tests.running import LIMIT, ROOT
+from zenactors import VirtualClock
 from zenactors.testing import Harness
 from zenactors.testing.files import VirtualFiles
 
 PROGRAM = ROOT / "examples/guard.py"
+NOW = 1_750_000_000.0  # the times in the log have no year, which must not be before 1970
 BAD, GOOD, WORSE = "198.51.100.7", "192.0.2.10", "203.0.113.99"
 
 
@@ -68,12 +70,11 @@ def test_each_alarm_is_there_once_after_crashes_and_rotations(
 ) -> None:
     def daemon() -> Any:
         config = {"log": "/log/auth.log", "directory": str(tmp_path), "failures": 3}
-        made = guard.Guard(
+        return guard.Guard(
             name="guard",
             default_state_dir="/state",
             **{f"default_{key}": value for key, value in config.items()},
         )
-        return made
 
     random, files = Random(seed), VirtualFiles()
     files.mkdir(str(tmp_path))
@@ -90,7 +91,7 @@ def test_each_alarm_is_there_once_after_crashes_and_rotations(
             number += 1
             harness.files.append("/log/auth.log", failed(address, number).encode())
 
-    harness = Harness(daemon(), files=files, seed=seed)
+    harness = Harness(daemon(), files=files, seed=seed, clock=VirtualClock(NOW))
     harness.__enter__()
     for life in range(3):
         for _ in range(random.randrange(1, 5)):

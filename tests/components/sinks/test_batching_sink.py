@@ -202,6 +202,14 @@ def test_a_restart_leaves_tracked_events_to_their_source_and_buries_the_others()
         assert [letter.args for letter in harness.dead_letters()] == [[2]]
 
 
+def test_a_restart_in_the_callback_of_an_event_makes_one_dead_letter_of_it():
+    sink = Sink(failures={1: RestartComponent("connection lost")}, batch_count=1)
+    with Harness([Source(), sink]) as harness:
+        harness.queue.schedule("lines", [1])
+        harness.advance(1)
+        assert [letter.args for letter in harness.dead_letters()] == [[1]]
+
+
 def test_a_restart_while_events_are_tried_one_by_one_loses_none():
     sink = Sink(failures={1: ValueError("one is bad"), 3: RestartComponent("connection lost")})
     with Harness([Source(), sink]) as harness:

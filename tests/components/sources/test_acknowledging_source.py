@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from zenactors import RestartComponent, TokenOutcome, ZenDaemonComponent, handles
+import pytest
+
+from zenactors import RestartComponent, TokenOutcome, UnknownEventError, ZenDaemonComponent, handles
 from zenactors.components import AcknowledgingSource
 from zenactors.testing import Harness
 from zenactors.testing.files import VirtualFiles
@@ -109,6 +111,17 @@ def test_a_failure_makes_room_too_and_is_told():
         harness.run_until_idle()
         assert source.outcomes == [(0, FAILED)]
         assert keeper.seen == [0, 1, 2, 3]
+
+
+def test_what_cannot_be_scheduled_does_not_count():
+    source = Numbers(count=0)
+    with Harness([source, Keeper()]) as harness:
+        harness.run_until_idle()
+        for _ in range(5):
+            with pytest.raises(UnknownEventError):
+                source.hand_over([1], size=100, event="unknown")
+        state = source.get_state()
+        assert (state["unfinished"], state["unfinished_bytes"]) == (0, 0)
 
 
 def test_after_a_stop_it_reads_no_more():

@@ -91,6 +91,7 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
         self._count = self._bytes = 0
         self._timer: Cancellable | None = None
         self._took = 0.0  # seconds, to write the last batch
+        self._handled: TakenEvent | None = None  # in the callback under way
 
     # --- for subclasses -------------------------------------------------------------------------
 
@@ -139,8 +140,16 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
     def cbk_event_lines(self, daemon: Daemon, args: Any) -> None:
         """Take the records, and write them if there are enough."""
         records = records_of(args)
-        if records:
-            self.take(daemon, TakenEvent(args, records, daemon.hold()))
+        if not records:
+            return
+        self._handled = TakenEvent(args, records, daemon.hold())
+        try:
+            self.take(daemon, self._handled)
+        except BaseException:  # this event's end is up to its exception alone
+            self._handled.hold.release()
+            raise
+        finally:
+            self._handled = None
 
     def take(self, daemon: Daemon, event: TakenEvent) -> None:
         """Add an event to the batch, and write the batch if it is full. Thread: own."""
@@ -217,8 +226,9 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
     def _give_up_untracked(
         self, daemon: Daemon, events: list[TakenEvent], cause: BaseException
     ) -> None:
-        """Make dead letters of the events that no source sends again."""
-        self._give_up(daemon, [each for each in events if each.hold.token is None], cause)
+        """Make dead letters of the events that no source sends again, nor this exception ends."""
+        lost = [each for each in events if each.hold.token is None and each is not self._handled]
+        self._give_up(daemon, lost, cause)
 
     def _give_up(self, daemon: Daemon, events: list[TakenEvent], cause: BaseException) -> None:
         for event in events:

@@ -139,21 +139,27 @@ class AcknowledgingSource(ZenDaemonComponent):
         """
         if again:
             on_done = self._again(args, size, position, on_done, event)
-        self._unfinished += 1
-        self._unfinished_bytes += size
+
+        def count(events: int) -> None:
+            self._unfinished += events
+            self._unfinished_bytes += events * size
 
         def ended(outcome: TokenOutcome) -> None:
-            self._unfinished -= 1
-            self._unfinished_bytes -= size
+            count(-1)
             if on_done is not None:
                 on_done(outcome)
             self._look_for_room()
 
+        count(1)
         name = self.event(event)
-        if self.checkpoints is None or position is None:
-            self._daemon.queue.schedule(name, args, on_done=ended, position=position)
-        else:
-            self.checkpoints.schedule(name, args, position, key=key, on_done=ended)
+        try:
+            if self.checkpoints is None or position is None:
+                self._daemon.queue.schedule(name, args, on_done=ended, position=position)
+            else:
+                self.checkpoints.schedule(name, args, position, key=key, on_done=ended)
+        except BaseException:  # it was not scheduled, whatever it was
+            count(-1)
+            raise
 
     def _again(
         self,

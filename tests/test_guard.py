@@ -165,6 +165,22 @@ def append(directory: Path, *addresses: str, begin: int = 0) -> None:
             file.write(failed(address, begin + number))
 
 
+def test_the_log_of_the_examples_raises_the_alarms_that_the_page_shows(tmp_path: Path) -> None:
+    (tmp_path / "auth.log").write_bytes((ROOT / "examples/data/auth.log").read_bytes())
+    page = (ROOT / "docs/cookbook-alarms.md").read_text()
+    shown = page.partition("```json\n")[2].partition("```")[0].splitlines()
+    with running(tmp_path, "--config-file-silent") as process:
+        wait_for_alarms(tmp_path, len(shown))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LIMIT) == 0
+
+    def without_year(alarm: dict[str, Any]) -> dict[str, Any]:
+        return {key: str(value)[4 * (key in ("begin", "end")) :] for key, value in alarm.items()}
+
+    written = lines_of(tmp_path / "alarms.jsonl")
+    assert [*map(without_year, written)] == [without_year(json.loads(line)) for line in shown]
+
+
 def test_addresses_of_the_allow_list_raise_no_alarm(tmp_path: Path) -> None:
     body = json.dumps([{"address": GOOD}]).encode()
     with serving(Reply(200, body, {"Content-Type": "application/json"})) as server:

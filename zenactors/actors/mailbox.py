@@ -80,7 +80,8 @@ class Mailbox(ControlLane):
     """The inbox of a component actor, in the form that pykka's loop expects.
 
     `get` returns control messages first, then `RUN_REACTOR` if a callback of the reactor is due,
-    then `RESUME` if the actor holds unfinished batches, then data in the order of arrival.
+    then `RESUME` if the actor holds unfinished batches, then data in the order of arrival; and if
+    there is none of these, `RUN_REACTOR` for what is to be called when the actor is idle.
 
     Attributes:
         busy: Set by the owner while it holds unfinished batches: `get` does not block then.
@@ -132,7 +133,7 @@ class Mailbox(ControlLane):
             self.busy
             or bool(self._control)
             or not self._data.empty()
-            or (reactor is not None and reactor.has_ready())
+            or (reactor is not None and (reactor.has_ready() or reactor.has_idle()))
         )
 
     def interrupted(self) -> bool:
@@ -160,6 +161,9 @@ class Mailbox(ControlLane):
             if self._closed:
                 # pykka's teardown saw a message that another thread has refused since.
                 return InternalEnvelope(None)
+            if reactor is not None and reactor.has_idle() and self._data.empty():
+                reactor.note_idle()
+                return RUN_REACTOR
             envelope = self._wait()
             if envelope is not None and envelope is not _WAKE_UP:
                 return envelope

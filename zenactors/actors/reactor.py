@@ -111,6 +111,8 @@ class ComponentReactor:
         self._registered: set[Registration] = set()
         self._timers: list[tuple[float, int, Registration]] = []
         self._order = itertools.count()
+        self._idle: list[Registration] = []  # called when there is nothing else to do
+        self._is_idle = False
         self._selector: selectors.BaseSelector | None = None
         self._by_fd: dict[int, dict[int, Registration]] = {}
         self._wake_up: WakeUp | None = None
@@ -145,6 +147,13 @@ class ComponentReactor:
             raise ValueError(f"interval must be more than 0 seconds, not {interval!r}.")
         seconds = max(seconds, MIN_INTERVAL)
         return self._add_timer(seconds, Registration(self, callback, interval=seconds))
+
+    def call_when_idle(self, callback: ReactorCallback) -> Registration:
+        """Call back once, as soon as the component has no event to handle."""
+        self._check_not_abandoned()
+        registration = Registration(self, callback)
+        self._idle.append(registration)
+        return self._register(registration)
 
     def keep_alive(self) -> Registration:
         """Count the component as an active source until the result is cancelled."""
@@ -198,6 +207,14 @@ class ComponentReactor:
             self._next_poll = now + BUSY_POLL
             self._select(0.0)
         return bool(self._ready)
+
+    def has_idle(self) -> bool:
+        """Return True if something is to be called when the component is idle."""
+        return bool(self._idle) and not self._quiet
+
+    def note_idle(self) -> None:
+        """Let `take_due` yield what is to be called when the component is idle: it is."""
+        self._is_idle = True
 
     def timeout(self) -> float | None:
         """Return the seconds until the next timer, or the alarm. None: there is none."""
@@ -257,6 +274,10 @@ class ComponentReactor:
         for fd, mask in ready:
             wanted = self._by_fd.get(fd, {})
             due += [registration for each, registration in wanted.items() if mask & each]
+        if self._is_idle:
+            self._is_idle = False
+            due += self._idle
+            self._idle = []
         for registration in due:
             if registration not in self._registered:
                 continue
@@ -291,6 +312,7 @@ class ComponentReactor:
         for registration in list(self._registered):
             registration.cancel()
         self._timers.clear()
+        self._idle.clear()
         self._close_selector()
 
     def disown(self) -> None:

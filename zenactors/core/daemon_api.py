@@ -164,6 +164,14 @@ class Reactor(Protocol):
         """Call back every `interval` seconds; the first time after one interval."""
         ...
 
+    def call_when_idle(self, callback: Callable[[Any], Any]) -> Cancellable:
+        """Call back once, as soon as this component has no event to handle.
+
+        For what is better done for several events at once, such as a write: the events that come
+        while one is under way are the next ones.
+        """
+        ...
+
     def keep_alive(self) -> Cancellable:
         """Count this component as an active source until the result is cancelled."""
         ...

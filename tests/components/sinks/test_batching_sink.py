@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+import threading
 from typing import Any
 
 import pytest
 
-from zenactors import RestartComponent, Supervision, TokenOutcome, ZenDaemonComponent, handles
+from tests.running import LIMIT
+from zenactors import (
+    Dispatcher,
+    RestartComponent,
+    Supervision,
+    TokenOutcome,
+    ZenDaemonComponent,
+    handles,
+)
 from zenactors.components import BatchingSink, Lines
 from zenactors.testing import Harness
 
@@ -19,10 +30,16 @@ class Source(ZenDaemonComponent):
         self.outcomes: list[Any] = []
 
     @handles("go")
-    def cbk_event_go(self, daemon: Any, records: Any) -> None:
-        daemon.queue.schedule(
-            "lines", records, on_done=lambda end: self.outcomes.append((records, end))
-        )
+    def cbk_event_go(self, daemon: Any, *events: Any) -> None:
+        for records in events:
+            daemon.queue.schedule("lines", records, on_done=functools.partial(self.ended, records))
+
+    @handles("all")
+    def cbk_event_all(self, daemon: Any, events: Any) -> None:
+        self.cbk_event_go(daemon, *events)
+
+    def ended(self, records: Any, outcome: TokenOutcome) -> None:
+        self.outcomes.append((records, outcome))
 
 
 class Sink(BatchingSink):
@@ -48,27 +65,28 @@ class Sink(BatchingSink):
 def run(sink: Sink, *events: Any, tracked: bool = True, seconds: float = 5.0) -> Any:
     source = Source()
     with Harness([source, sink]) as harness:
-        for records in events:
-            harness.queue.schedule("go" if tracked else "lines", records)
+        if tracked:
+            harness.queue.schedule("all", events)
+        else:
+            for records in events:
+                harness.queue.schedule("lines", records)
         harness.advance(seconds)
         return source.outcomes, harness.dead_letters()
 
 
 def test_a_batch_is_written_when_it_has_enough_records():
-    sink = Sink(batch_count=4, batch_time=60.0)
-    sink._took = 60.0
-    outcomes, _ = run(sink, [1, 2], [3], [4, 5], [6], seconds=1.0)
+    sink = Sink(batch_count=4)
+    outcomes, _ = run(sink, [1, 2], [3], [4, 5], [6])
 
-    assert sink.written[0] == [1, 2, 3, 4, 5]
-    assert outcomes[:3] == [([1, 2], DONE), ([3], DONE), ([4, 5], DONE)]
+    assert sink.written == [[1, 2, 3, 4, 5], [6]]
+    assert outcomes == [([1, 2], DONE), ([3], DONE), ([4, 5], DONE), ([6], DONE)]
 
 
 def test_a_batch_is_written_when_it_has_enough_bytes():
-    sink = Sink(batch_bytes=1_000, batch_time=60.0)
-    sink._took = 60.0
-    run(sink, [{"a": "x" * 500}], [{"a": "x" * 500}], [{"a": ""}], seconds=1.0)
+    sink = Sink(batch_bytes=1_000)
+    run(sink, [{"a": "x" * 500}], [{"a": "x" * 500}], [{"a": ""}])
 
-    assert len(sink.written[0]) == 2
+    assert [len(records) for records in sink.written] == [2, 1]
 
 
 def test_lines_are_records_and_count_with_their_bytes():
@@ -84,23 +102,50 @@ def test_lines_are_records_and_count_with_their_bytes():
     ]
 
 
-def test_a_lone_event_waits_for_5_ms_and_longer_if_writing_takes_long():
-    with Harness([source := Source(), sink := Sink(batch_time=0.5)]) as harness:
+def test_a_lone_event_is_written_at_once():
+    with Harness([source := Source(), sink := Sink()]) as harness:
         harness.queue.schedule("go", [1])
-        harness.advance(0.004)
-        assert source.outcomes == []
-        harness.advance(0.002)
+        harness.run_until_idle()
         assert source.outcomes == [([1], DONE)]
-        sink._took = 0.1
-        harness.queue.schedule("go", [2])
-        harness.advance(0.19)
-        assert len(source.outcomes) == 1
-        harness.advance(0.02)
-        assert len(source.outcomes) == 2
-        sink._took = 9.0
-        harness.queue.schedule("go", [3])
-        harness.advance(0.51)
-        assert len(source.outcomes) == 3
+        assert sink._waits == []
+
+
+def test_what_comes_while_a_batch_is_written_is_the_next_one():
+    entered, goes_on = threading.Event(), threading.Event()
+
+    class Slow(Sink):
+        def write_batch(self, daemon: Any, records: list[Any]) -> None:
+            super().write_batch(daemon, records)
+            entered.set()
+            assert goes_on.wait(LIMIT)
+
+    sink = Slow()
+    with Dispatcher([sink]) as dispatcher:
+        dispatcher.queue.schedule("lines", [0])
+        assert entered.wait(LIMIT)
+        for number in range(1, 11):
+            dispatcher.queue.schedule("lines", [number])
+        goes_on.set()
+        dispatcher.drain()
+    assert functools.reduce(operator.iadd, sink.written, []) == list(range(11))
+    assert sink.written[0] == [0]
+    assert len(sink.written) <= 3  # what was dispatched before, and the rest
+
+
+def test_while_events_come_all_the_time_a_batch_is_written_after_its_time():
+    class Busy(Sink):
+        """Takes 0.2 virtual seconds over each event, and is not idle before the last one."""
+
+        @handles("lines")
+        def cbk_event_lines(self, daemon: Any, args: Any) -> None:
+            super().cbk_event_lines(daemon, args)
+            daemon.wait(0.2)
+
+    sink = Busy(batch_time=0.5)
+    run(sink, *[[number] for number in range(10)])
+
+    assert functools.reduce(operator.iadd, sink.written, []) == list(range(10))
+    assert [len(records) for records in sink.written][:3] == [3, 3, 3]
 
 
 def test_an_empty_event_is_done_at_once():
@@ -113,7 +158,7 @@ def test_a_temporary_failure_is_tried_again_with_longer_and_longer_waits():
     sink = Sink(failures={1: OSError("gone"), 2: OSError("gone")})
     with Harness([source := Source(), sink]) as harness:
         harness.queue.schedule("go", [1])
-        harness.advance(0.005 + 0.2 + 0.4 - 0.01)
+        harness.advance(0.2 + 0.4 - 0.01)
         assert source.outcomes == []
         harness.advance(0.02)
         assert source.outcomes == [([1], DONE)]
@@ -225,7 +270,6 @@ def test_a_stop_writes_what_waits():
     sink = Sink(batch_time=60.0)
     source = Source()
     with Harness([source, sink]) as harness:
-        sink._took = 60.0
         harness.queue.schedule("go", [1])
         harness.run_until_idle()
         harness.stop()

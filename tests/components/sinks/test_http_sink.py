@@ -238,8 +238,6 @@ def test_a_stop_sends_what_is_left():
     with serving() as server:
         with Harness([HttpSink(url=server.url, batch_time=1_000.0)]) as harness:
             harness.queue.schedule("lines", [{"a": 1}])
-            harness.run_until_idle()
-            assert server.requests == []
         assert bodies(server) == [[{"a": 1}]]
 
 

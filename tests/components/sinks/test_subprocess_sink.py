@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -210,7 +211,8 @@ def test_a_real_program_gets_all_records_in_order(tmp_path: Path, mode: Mode) ->
         assert dispatcher.wait_for_end(LIMIT)
     lines = (tmp_path / "out").read_text().splitlines()
     assert [json.loads(line)["number"] for line in lines] == list(range(20_000))
-    assert one.get_state()["statistics"]["starts"] == (1 if mode == "stream" else 4)
+    starts = one.get_state()["statistics"]["starts"]
+    assert starts == 1 if mode == "stream" else starts >= 4
 
 
 @pytest.mark.parametrize("mode", ["stream", "batch"])
@@ -227,6 +229,8 @@ def test_a_program_that_is_killed_runs_again_and_gets_the_batch(tmp_path: Path) 
     with Dispatcher([one], exit_when_idle=True) as dispatcher:
         first = one.get_state()["pid"]
         os.kill(first, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):  # the sink was quicker
+            os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
         dispatcher.queue.schedule("lines", records(1))
         assert dispatcher.wait_for_end(LIMIT)
     assert is_gone(first)

@@ -16,8 +16,6 @@ from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.daemon_api import Cancellable, Daemon, Hold
 from zenactors.errors import RestartComponent, RetryInterruptedError
 
-_SHORTEST_WAIT = 0.005  # seconds that an event waits for others
-_WAIT = 2  # times as long as the last batch took
 _FIRST_DELAY = 0.2  # seconds between the first two attempts, doubled each time
 _LAST_DELAY = 30.0
 
@@ -45,10 +43,11 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
                 sys.stdout.writelines(f"{record}\\n" for record in records)
 
     Takes `lines` events with a list of records, or with `Lines`, whose lines become dicts. A batch
-    is written when it has `batch_count` records or `batch_bytes` bytes, or when its first event has
-    waited long enough: twice as long as the last batch took, because a source that is full waits
-    for this sink; but at least 5 ms, and at most `batch_time`. An event is never split. The events
-    count as done after `write_batch` has returned, so a source that acknowledges loses nothing.
+    is written as soon as no event waits for this component: so what comes while one is written is
+    the next one. While events come all the time, it is written when it has `batch_count` records or
+    `batch_bytes` bytes, or when its first event has waited for `batch_time`. An event is never
+    split. The events count as done after `write_batch` has returned, so a source that acknowledges
+    loses nothing.
 
     If `write_batch` raises one of `temporary`, the batch is tried again, up to `attempts` times,
     0.2 s later at first, then twice as long each time, up to 30 s. Meanwhile this component takes
@@ -61,7 +60,7 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
     Args:
         batch_count: The most records of a batch, except if one event has more.
         batch_bytes: The most bytes of a batch, roughly, except if one event has more.
-        batch_time: Seconds that an event waits for others at most.
+        batch_time: Seconds that an event waits at most, while others come all the time.
         attempts: How often a batch is tried.
         name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.
@@ -89,8 +88,7 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
         self.attempts = check_count("attempts", attempts)
         self._taken: list[TakenEvent] = []
         self._count = self._bytes = 0
-        self._timer: Cancellable | None = None
-        self._took = 0.0  # seconds, to write the last batch
+        self._waits: list[Cancellable] = []
         self._handled: TakenEvent | None = None  # in the callback under way
 
     # --- for subclasses -------------------------------------------------------------------------
@@ -126,7 +124,7 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
         """Begin without a batch. A subclass calls this, too."""
         self._taken = []
         self._count = self._bytes = 0
-        self._timer = None
+        self._waits = []
 
     def teardown(self, daemon: Daemon) -> None:
         """Write what is left. A subclass calls this before it releases anything."""
@@ -158,25 +156,19 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
         self._bytes += size_of(event.args)
         if self._count >= self.batch_count or self._bytes >= self.batch_bytes:
             self.flush(daemon)
-        elif self._timer is None:
-            seconds = min(self.batch_time, max(_SHORTEST_WAIT, _WAIT * self._took))
-            self._timer = daemon.io.call_later(seconds, self._waited)
-
-    def _waited(self, daemon: Daemon) -> None:
-        self._timer = None
-        self.flush(daemon)
+        elif not self._waits:
+            wait, is_idle = daemon.io.call_later, daemon.io.call_when_idle
+            self._waits = [is_idle(self.flush), wait(self.batch_time, self.flush)]
 
     def flush(self, daemon: Daemon) -> None:
         """Write the batch now, if there is one. Blocks. Thread: own."""
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
+        waits, self._waits = self._waits, []
+        for wait in waits:
+            wait.cancel()
         events, self._taken = self._taken, []
         self._count = self._bytes = 0
         if events:
-            begin = self.clock.monotonic()
             self._write(daemon, events)
-            self._took = self.clock.monotonic() - begin
 
     def _write(self, daemon: Daemon, events: list[TakenEvent]) -> None:
         try:

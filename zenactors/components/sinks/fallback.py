@@ -48,7 +48,7 @@ class Fallback(BatchingSink):
         retry_after: Seconds until the first sink is tried again after a failure.
         batch_count: The most records of a batch, except if one event has more.
         batch_bytes: The most bytes of a batch, roughly, except if one event has more.
-        batch_time: Seconds that an event waits for others at most.
+        batch_time: Seconds that an event waits at most, while others come all the time.
         attempts: How often a batch is tried.
         name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.

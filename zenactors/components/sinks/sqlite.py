@@ -85,7 +85,7 @@ class SqliteSink(BatchingSink):
         busy_timeout: Seconds that a transaction waits for other programs before it is tried again.
         batch_count: The most records of a batch, except if one event has more.
         batch_bytes: The most bytes of a batch, roughly, except if one event has more.
-        batch_time: Seconds that an event waits for others at most.
+        batch_time: Seconds that an event waits at most, while others come all the time.
         attempts: How often a batch is tried.
         name: This component's name in logs, statistics, the state and `zenactors_applied`.
         event_map: Other names for this component's events.

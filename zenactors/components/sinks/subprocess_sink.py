@@ -73,7 +73,7 @@ class SubprocessSink(BatchingSink):
         stop_grace: Seconds that the program has to end at a stop.
         batch_count: The most records of a batch, except if one event has more.
         batch_bytes: The most bytes of a batch, roughly, except if one event has more.
-        batch_time: Seconds that an event waits for others at most.
+        batch_time: Seconds that an event waits at most, while others come all the time.
         attempts: How often a batch is tried.
         name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.

@@ -22,8 +22,6 @@ from zenactors.errors import ConfigurationError, StateStoreError
 NONE = "(none)"
 _MAX_CHARACTERS = 200
 _LOOK_INTERVAL = 1.0  # seconds between two looks for windows whose time is over
-_SHORTEST_WAIT = 0.01  # seconds until the state is saved
-_WAIT = 2  # times as long as the last save took
 _RETRY = 1.0
 _PATIENCE = 10.0  # seconds until rows are scheduled again, although no source has asked
 _OWN_FIELDS = {"begin", "end", "count"}
@@ -159,7 +157,6 @@ class WindowedCounter(ZenDaemonComponent):
         self._resend_timer: Cancellable | None = None
         self._checkpoints: list[tuple[int, Any]] = []  # the last two, each with what it had
         self._asked: OutputCheckpoint | None = None  # the last one that was taken
-        self._took = 0.0  # seconds, to save the state
         self._saves_fail = False
 
     def get_state(self) -> dict[str, Any]:
@@ -375,9 +372,12 @@ class WindowedCounter(ZenDaemonComponent):
     # --- the state ------------------------------------------------------------------------------
 
     def _plan_save(self, daemon: Daemon) -> None:
-        if self._store is not None and self._save_timer is None:
-            seconds = _RETRY if self._saves_fail else max(_SHORTEST_WAIT, _WAIT * self._took)
-            self._save_timer = daemon.io.call_later(min(seconds, _RETRY), self._save_is_due)
+        if self._store is None or self._save_timer is not None:
+            return
+        if self._saves_fail:
+            self._save_timer = daemon.io.call_later(_RETRY, self._save_is_due)
+        else:
+            self._save_timer = daemon.io.call_when_idle(self._save_is_due)
 
     def _save_is_due(self, daemon: Daemon) -> None:
         self._save_timer = None
@@ -387,7 +387,6 @@ class WindowedCounter(ZenDaemonComponent):
         """Save the counts, and let the events that are in them count as done."""
         if self._store is None:
             return
-        begin = self.clock.monotonic()
         try:
             self._store.save(self._stored())
         except StateStoreError as cause:
@@ -398,7 +397,6 @@ class WindowedCounter(ZenDaemonComponent):
                 self._plan_save(daemon)
             return
         self._saves_fail = False
-        self._took = self.clock.monotonic() - begin
         holds, self._holds = self._holds, []
         for hold in holds:
             hold.release()

@@ -31,6 +31,7 @@ from zenactors.components import (
     Statistics,
     WindowedCounter,
 )
+from zenactors.components.parsers.access_log import access_format
 
 ID = "F13"
 LINES = 300_000
@@ -122,7 +123,7 @@ def _ours(place: Path, count: int, *, minutes: bool) -> float:
 def _plain(place: Path, count: int, *, minutes: bool) -> float:
     _clear(place)
     begin = time.perf_counter()
-    parse = AccessLogParser()._parse
+    parse = access_format().parse
     counts: Counter[object] = Counter()
     rows: list[list[object]] = []
     with contextlib.closing(sqlite3.connect(place / "out.db", isolation_level=None)) as database:

@@ -75,7 +75,7 @@ def test_a_count_is_reached_once_in_each_window():
     reached = []
     for time in (5, 65, 25, 66, 26, 27, 67):
         count(windows, time)
-        reached.append(windows.reached(windows.number_of(time), ("a",), 3))
+        reached.append(windows.reached(windows.number_of(time), ("a",), 1, 3))
     first, second = (0, 60, ("a",), 3), (60, 120, ("a",), 3)
     assert reached == [None, None, None, None, first, None, second]
 
@@ -85,10 +85,12 @@ def test_a_count_is_reached_in_the_latest_of_several_windows():
     count(windows, 5, 65)
 
     count(windows, 45)  # late: the window up to 80 has it, too
-    assert windows.reached(2, ("a",), 2) == (20, 80, ("a",), 2)
+    assert windows.reached(2, ("a",), 1, 2) == (20, 80, ("a",), 2)
     count(windows, 46)
-    assert windows.reached(2, ("a",), 3) == (20, 80, ("a",), 3)
-    assert windows.reached(2, ("a",), 4) is None
+    assert windows.reached(2, ("a",), 1, 3) == (20, 80, ("a",), 3)
+    assert windows.reached(2, ("a",), 1, 4) is None
+    windows.add(2, ("a",), 5)
+    assert windows.reached(2, ("a",), 5, 6) == (20, 80, ("a",), 6)
 
 
 def test_only_what_has_changed_is_reported():

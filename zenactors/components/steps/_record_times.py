@@ -1,8 +1,7 @@
-"""The time of a record, in one of its fields."""
+"""The time that a field of a record has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,21 +10,18 @@ _LAST = 253_370_764_800  # Unix time of the year 9999, with which calendars end
 
 
 class RecordTimes:
-    """Read times.
+    """Read times: ISO 8601, in UTC if they have no offset, or Unix times in seconds.
 
     Args:
-        field: The field: ISO 8601, in UTC if it has no offset, or Unix time in seconds.
         max_ahead: Seconds that a time may be ahead of the clock; None: any number.
     """
 
-    def __init__(self, field: str, max_ahead: float | None) -> None:
-        self._field = field
+    def __init__(self, max_ahead: float | None) -> None:
         self._max_ahead = max_ahead
         self._texts: dict[str, float | None] = {}
 
-    def of(self, record: Mapping[str, Any], now: float) -> float | None:
-        """Return the Unix time of a record; None if it has no valid one."""
-        value = record.get(self._field)
+    def read(self, value: Any, now: float) -> float | None:
+        """Return the Unix time that a field of a record has; None if it is no valid one."""
         if isinstance(value, str):
             value = self._read(value)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LAST:

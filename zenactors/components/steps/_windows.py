@@ -63,8 +63,8 @@ class Windows:
         """Return True if a slide is in a window that is open."""
         return self._open_from is None or number > self._open_from - self._per_window
 
-    def add(self, number: int, key: Key) -> Key:
-        """Count an event of a key, in a slide that takes it. Return the key that it counts for."""
+    def add(self, number: int, key: Key, count: int = 1) -> Key:
+        """Count events of a key, in a slide that takes them. Return the key they count for."""
         slide = self._slides.get(number)
         if slide is None:
             slide = self._slides[number] = {}
@@ -74,24 +74,25 @@ class Windows:
                 key = self._other
             else:
                 self._keys += 1
-        slide[key] = slide.get(key, 0) + 1
+        slide[key] = slide.get(key, 0) + count
         self._newest = max(self._newest, number)
         return key
 
-    def reached(self, number: int, key: Key, threshold: int) -> Row | None:
-        """Return the latest window in which the event that was added last has reached a count.
+    def reached(self, number: int, key: Key, added: int, threshold: int) -> Row | None:
+        """Return the latest window in which the events added last have reached a count.
 
         Args:
-            number: The event's slide.
-            key: Its key, as `add` has returned it.
-            threshold: The count.
+            number: Their slide.
+            key: Their key, as `add` has returned it.
+            added: How many they are.
+            threshold: The count, which the row has.
         """
         # A window that ends later than with the newest slide has no more in it than that one.
         for end in range(min(number + self._per_window - 1, self._newest), number - 1, -1):
             slides = range(end - self._per_window + 1, end + 1)
             count = sum(self._slides[each].get(key, 0) for each in slides if each in self._slides)
-            if count == threshold:
-                return (*self._times(slides), key, count)
+            if count - added < threshold <= count:
+                return (*self._times(slides), key, threshold)
         return None
 
     @property

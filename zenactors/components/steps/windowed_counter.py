@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import operator
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -149,7 +151,12 @@ class WindowedCounter(ZenDaemonComponent):
         self._outbox = Outbox(self, self._plan_save)
         self._holds: list[Hold] = []
         self._latest: float | None = None  # when the latest record has come, by the clock
-        self._times = None if self.time is None else RecordTimes(self.time, self.max_ahead)
+        self._times = None if self.time is None else RecordTimes(self.max_ahead)
+        # The first is the time; without one, any field that is there with each record.
+        fields = [self.time, *self.by] if self.time is not None else [*self.by[:1], *self.by]
+        self._fields_of: Callable[[Any], Any] = (
+            operator.itemgetter(*fields) if len(fields) > 1 else _no_fields
+        )
         self._store: Store | None = None
         self._save_timer: Cancellable | None = None
         self._look_timer: Cancellable | None = None
@@ -222,19 +229,18 @@ class WindowedCounter(ZenDaemonComponent):
         latest = windows.watermark
         late = bad_times = 0
         alarms: list[Row] = []
-        for record in records:
-            time = now if times is None else times.of(record, now)
+        for (value, *values), count in self._grouped(records):
+            time = now if times is None else times.read(value, now)
             if time is None:
-                bad_times += 1
+                bad_times += count
                 continue
             number = windows.number_of(time)
             if not windows.takes(number):
-                late += 1
+                late += count
                 continue
-            key = tuple(_text_of(record.get(field)) for field in self.by)
-            key = windows.add(number, key)
+            key = windows.add(number, tuple(map(_text_of, values)), count)
             latest = max(latest, time)
-            if threshold is not None and (row := windows.reached(number, key, threshold)):
+            if threshold is not None and (row := windows.reached(number, key, count, threshold)):
                 alarms.append(row)
         self.inc_statistic("records", len(records))
         if late:
@@ -248,6 +254,16 @@ class WindowedCounter(ZenDaemonComponent):
             self._latest = self.clock.monotonic()
             self._close(daemon, windows.advance(latest))
         self._close(daemon, windows.bound())
+
+    def _grouped(self, records: list[Any]) -> Iterable[tuple[Sequence[Any], int]]:
+        """Return the times and fields of records, each combination once, with how many have it."""
+        try:
+            return Counter(map(self._fields_of, records)).items()
+        except (KeyError, TypeError):  # some record has no such field, or a list in it
+            return [((self._time_of(each), *map(each.get, self.by)), 1) for each in records]
+
+    def _time_of(self, record: Mapping[str, Any]) -> Any:
+        return None if self.time is None else record.get(self.time)
 
     @handles("checkpoint")
     def cbk_event_checkpoint(self, daemon: Daemon, args: Any) -> None:
@@ -440,6 +456,10 @@ class WindowedCounter(ZenDaemonComponent):
         self._applied = Applied(stored["applied"])
         self._outbox.restore(stored["outbox"])
         self._latest = self.clock.monotonic()
+
+
+def _no_fields(_record: Any) -> Any:
+    raise KeyError
 
 
 def _text_of(value: Any) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import re
 import sys
@@ -126,6 +127,14 @@ def calling_libraries() -> Any:
     with_key = sorted([3, 1, 2], key=lambda number: helper(-number))  # own
     HookspecMarker("x")  # own
     return calc_statistics({"x": len(found)}, {}, 1.0), with_key  # own
+
+
+@pytest.fixture(autouse=True)
+def no_collection() -> Iterator[None]:
+    """Keep out the collector, which calls code of libraries that other tests have imported."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def test_a_function_can_be_interrupted_at_each_of_its_lines() -> None:

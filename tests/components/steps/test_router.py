@@ -105,6 +105,13 @@ def test_events_can_be_renamed_also_to_a_word_of_otherwise():
     }
 
 
+def test_two_targets_that_are_renamed_to_one_event_are_one_event_in_order():
+    step = Router(key="x", to={"1": "one", "2": "two"}, event_map={"one": "both", "two": "both"})
+
+    found = sent(step, [{"x": 2}, {"x": 1}, {"x": 2}], events=["both"])
+    assert found == {"both": [{"x": 2}, {"x": 1}, {"x": 2}]}
+
+
 class Holding(ZenDaemonComponent):
     """Keeps what it gets from being done."""
 

@@ -128,8 +128,8 @@ class Router(FallibleStep):
         self._routed = {}
         passed_on = super().apply(daemon, records)
         routed, self._routed = self._routed, {}
-        for event, chosen in routed.items():
-            self._send(daemon, event, chosen)
+        for name, chosen in routed.items():
+            self._send(daemon, name, chosen)
             self.inc_statistic("routed", len(chosen))
         return passed_on
 
@@ -141,10 +141,10 @@ class Router(FallibleStep):
         elif event == PASS:
             passed_on.append(record)
         else:
-            self._routed.setdefault(event, []).append(record)
+            # One event of each name: to sinks that leave out what they have, a second one is it.
+            self._routed.setdefault(self.event(event), []).append(record)
 
-    def _send(self, daemon: Daemon, event: str, records: list[Any]) -> None:
-        name = self.event(event)
+    def _send(self, daemon: Daemon, name: str, records: list[Any]) -> None:
         hold = daemon.hold()
         origin = hold.origin
         hold.release()  # what is scheduled here counts as part of the event anyway

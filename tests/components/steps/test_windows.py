@@ -41,6 +41,18 @@ def test_a_window_is_closed_only_when_its_time_is_over():
     assert windows.takes(1)
 
 
+def test_a_window_of_many_slides_is_closed_at_each_slide():
+    windows = made(size=400.0, slide=1.0)
+    closed: list[Row] = []
+    for second in range(1_000):  # looks at no windows but those that it closes
+        count(windows, second)
+        closed += windows.advance(second)
+
+    assert [(begin, counted) for begin, _, _, counted in closed] == [
+        (end - 400, min(end, 400)) for end in range(1, 1_000)
+    ]
+
+
 def test_a_window_stays_open_for_what_comes_late():
     windows = made(lateness=30.0)
     count(windows, 10)

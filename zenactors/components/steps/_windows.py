@@ -150,12 +150,10 @@ class Windows:
     def _window_ends(self, below: int) -> list[int]:
         """Return the last slides of the windows to close: those that are open and have counts."""
         begin = self._open_from
-        found = {
-            end
-            for number in self._slides
-            for end in range(number, number + self._per_window)
-            if end < below and (begin is None or end >= begin)
-        }
+        found: set[int] = set()
+        for number in self._slides:
+            first = number if begin is None else max(number, begin)
+            found.update(range(first, min(number + self._per_window, below)))
         return sorted(found)
 
     def _rows(self, end: int) -> Iterator[Row]:

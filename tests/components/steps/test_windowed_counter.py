@@ -363,6 +363,26 @@ def test_what_is_counted_is_left_out_when_it_comes_again():
     assert [row["count"] for rows in sink.events for row in rows] == [3]
 
 
+class NoText:
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+    __repr__ = object.__repr__
+
+
+@pytest.mark.parametrize("bad", [{"status": NoText()}, b"no record"])
+def test_an_event_with_a_record_that_cannot_be_counted_fails_and_counts_nothing(bad):
+    source, step = Source(), counter()
+    with Harness([source, step], state_dir="/state", files=VirtualFiles()) as harness:
+        harness.queue.schedule("go", ([*records(200), bad], 0, 2))
+        harness.advance(1)
+        assert len(harness.dead_letters()) == 1
+        harness.queue.schedule("go", (records(404), 2, 3))
+        harness.advance(1)
+        assert source.outcomes == [TokenOutcome.FAILED, DONE]
+    assert step.statistics_cur["records"] == 1
+
+
 def test_a_window_that_has_not_arrived_is_reported_again_in_the_next_run():
     class Slow(Sink):
         @handles("counts")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,13 +16,14 @@ from zenactors.components.output_checkpoint import OutputCheckpoint
 from zenactors.components.records import records_of
 from zenactors.components.steps._outbox import Outbox
 from zenactors.components.steps._record_times import RecordTimes
-from zenactors.components.steps._windows import Row, WindowRules, Windows, top_of
+from zenactors.components.steps._windows import Key, Row, WindowRules, Windows, top_of
 from zenactors.core.callbacks import handles
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.daemon_api import Cancellable, Daemon, Hold, Store
 from zenactors.errors import ConfigurationError, StateStoreError
 
 NONE = "(none)"
+_NO_VALUE = str(None)
 _MAX_CHARACTERS = 200
 _LOOK_INTERVAL = 1.0  # seconds between two looks for windows whose time is over
 _RETRY = 1.0
@@ -152,11 +154,6 @@ class WindowedCounter(ZenDaemonComponent):
         self._holds: list[Hold] = []
         self._latest: float | None = None  # when the latest record has come, by the clock
         self._times = None if self.time is None else RecordTimes(self.max_ahead)
-        # The first is the time; without one, any field that is there with each record.
-        fields = [self.time, *self.by] if self.time is not None else [*self.by[:1], *self.by]
-        self._fields_of: Callable[[Any], Any] = (
-            operator.itemgetter(*fields) if len(fields) > 1 else _no_fields
-        )
         self._store: Store | None = None
         self._save_timer: Cancellable | None = None
         self._look_timer: Cancellable | None = None
@@ -206,13 +203,15 @@ class WindowedCounter(ZenDaemonComponent):
     def cbk_event_lines(self, daemon: Daemon, args: Any) -> None:
         """Count the records."""
         records = records_of(args)
+        # If that fails, nothing is counted, and there is no hold that nobody would release.
+        found = self._found_in(records)
         hold = daemon.hold()
         origin = hold.origin
         if origin is not None and self._applied.covers(origin):
             self.inc_statistic("left_out", len(records))
             hold.release()
             return
-        self._count(daemon, records)
+        self._count(daemon, found)
         if self._store is None:
             hold.release()
         else:
@@ -223,14 +222,51 @@ class WindowedCounter(ZenDaemonComponent):
             self._plan_save(daemon)
         self._plan(daemon)
 
-    def _count(self, daemon: Daemon, records: list[Any]) -> None:
-        windows, times, threshold = self._windows, self._times, self.threshold
-        now = self.clock.time()
+    def _found_in(self, records: list[Any]) -> list[tuple[float | None, Key, int]]:
+        """Return each time and key of the records, and how many have them.
+
+        The time is None if it is no valid one. Equal ones are put together, in the main, by C.
+        """
+        times, now = self._times, self.clock.time()
+        found: Iterable[tuple[Sequence[Any], int]]
+        try:
+            found = Counter(zip(*self._columns_of(records), strict=True)).items()
+            if any(_NO_VALUE in each for each, _ in found):
+                raise KeyError  # perhaps it is None, and not this text
+        except (KeyError, TypeError):  # a record has no such field, or a list for a time
+            found = [((self._time_in(record), *self._texts_in(record)), 1) for record in records]
+        return [
+            (
+                now if times is None else times.read(value, now),
+                tuple(text[:_MAX_CHARACTERS] for text in texts),
+                count,
+            )
+            for (value, *texts), count in found
+        ]
+
+    def _columns_of(self, records: list[Any]) -> Iterator[Iterable[Any]]:
+        """Yield the times of the records, and for each field its texts."""
+        if self.time is None:
+            yield itertools.repeat(None, len(records))
+        else:
+            yield map(operator.itemgetter(self.time), records)
+        for field in self.by:
+            yield map(str, map(operator.itemgetter(field), records))
+
+    def _time_in(self, record: Any) -> Any:
+        return None if self.time is None else record.get(self.time)
+
+    def _texts_in(self, record: Any) -> Iterator[str]:
+        for field in self.by:
+            value = record.get(field)
+            yield NONE if value is None else str(value)
+
+    def _count(self, daemon: Daemon, found: list[tuple[float | None, Key, int]]) -> None:
+        windows, threshold = self._windows, self.threshold
         latest = windows.watermark
         late = bad_times = 0
         alarms: list[Row] = []
-        for (value, *values), count in self._grouped(records):
-            time = now if times is None else times.read(value, now)
+        for time, key, count in found:
             if time is None:
                 bad_times += count
                 continue
@@ -238,11 +274,13 @@ class WindowedCounter(ZenDaemonComponent):
             if not windows.takes(number):
                 late += count
                 continue
-            key = windows.add(number, tuple(map(_text_of, values)), count)
+            counted = windows.add(number, key, count)
             latest = max(latest, time)
-            if threshold is not None and (row := windows.reached(number, key, count, threshold)):
+            if threshold is not None and (
+                row := windows.reached(number, counted, count, threshold)
+            ):
                 alarms.append(row)
-        self.inc_statistic("records", len(records))
+        self.inc_statistic("records", sum(count for _, _, count in found))
         if late:
             self.inc_statistic("late", late)
         if bad_times:
@@ -254,16 +292,6 @@ class WindowedCounter(ZenDaemonComponent):
             self._latest = self.clock.monotonic()
             self._close(daemon, windows.advance(latest))
         self._close(daemon, windows.bound())
-
-    def _grouped(self, records: list[Any]) -> Iterable[tuple[Sequence[Any], int]]:
-        """Return the times and fields of records, each combination once, with how many have it."""
-        try:
-            return Counter(map(self._fields_of, records)).items()
-        except (KeyError, TypeError):  # some record has no such field, or a list in it
-            return [((self._time_of(each), *map(each.get, self.by)), 1) for each in records]
-
-    def _time_of(self, record: Mapping[str, Any]) -> Any:
-        return None if self.time is None else record.get(self.time)
 
     @handles("checkpoint")
     def cbk_event_checkpoint(self, daemon: Daemon, args: Any) -> None:
@@ -456,14 +484,6 @@ class WindowedCounter(ZenDaemonComponent):
         self._applied = Applied(stored["applied"])
         self._outbox.restore(stored["outbox"])
         self._latest = self.clock.monotonic()
-
-
-def _no_fields(_record: Any) -> Any:
-    raise KeyError
-
-
-def _text_of(value: Any) -> str:
-    return NONE if value is None else str(value)[:_MAX_CHARACTERS]
 
 
 def _iso(time: float) -> str:

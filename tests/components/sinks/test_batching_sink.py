@@ -46,7 +46,7 @@ class Sink(BatchingSink):
     temporary = (OSError,)
     supervision = Supervision(delay=0.0)
 
-    def __init__(self, failures: dict[int, Exception] | None = None, **options: Any) -> None:
+    def __init__(self, failures: dict[int, BaseException] | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.calls = 0
         self.failures = failures or {}
@@ -264,6 +264,15 @@ def test_a_restart_while_events_are_tried_one_by_one_loses_none():
         letters = [letter.args for letter in harness.dead_letters()]
     assert sorted(letters) == [[2], [3]]
     assert sink.statistics_cur == {"batches": 1, "records": 1, "failed": 2}
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_a_sink_that_ends_the_daemon_leaves_a_letter_of_each_event_that_no_source_sends(calls):
+    sink = Sink({1: ValueError("one of them"), calls: SystemExit(74)}, batch_count=3)
+    sink._took = 60.0
+    _, letters = run(sink, [1], [2], [3], tracked=False)
+
+    assert {letter.args[0] for letter in letters} == {1, 2, 3}
 
 
 def test_a_stop_writes_what_waits():

@@ -14,10 +14,17 @@ from zenactors.components.records import records_of, size_of
 from zenactors.core.callbacks import handles
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.daemon_api import Cancellable, Daemon, Hold
-from zenactors.errors import RestartComponent, RetryInterruptedError
+from zenactors.errors import RestartComponent, RetryInterruptedError, ZenDaemonStopException
 
 _FIRST_DELAY = 0.2  # seconds between the first two attempts, doubled each time
 _LAST_DELAY = 30.0
+# They end the component, or the daemon, so that the other events of the batch are not tried.
+_NOT_OF_THE_BATCH = (
+    RestartComponent,
+    RetryInterruptedError,
+    SystemExit,
+    ZenDaemonStopException,
+)
 
 
 @dataclasses.dataclass(slots=True)
@@ -173,7 +180,7 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
     def _write(self, daemon: Daemon, events: list[TakenEvent]) -> None:
         try:
             self._try_to_write(daemon, events)
-        except (RestartComponent, RetryInterruptedError) as cause:
+        except _NOT_OF_THE_BATCH as cause:
             self._give_up_untracked(daemon, events, cause)
             raise
         except Exception as cause:
@@ -191,7 +198,7 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
         for number, event in enumerate(events):
             try:
                 self._write(daemon, [event])
-            except (RestartComponent, RetryInterruptedError) as cause:
+            except _NOT_OF_THE_BATCH as cause:
                 self._give_up_untracked(daemon, events[number + 1 :], cause)
                 raise
 

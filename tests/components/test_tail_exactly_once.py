@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from zenactors import ZenDaemonComponent, handles
-from zenactors.components import FileTailer, RawWriter
-from zenactors.errors import ComponentStartError
+from zenactors.components import FileTailer, RawWriter, WindowedCounter
+from zenactors.errors import EXIT_NO_INPUT, ComponentStartError
 from zenactors.testing import Harness
 from zenactors.testing.files import VirtualFiles
 
@@ -63,6 +63,14 @@ def test_the_end_of_a_run_is_a_checkpoint(files):
     with harness(files, exit_when_idle=True) as one:
         one.run_until_idle()
     assert saved(files)["outputs"]["RawWriter"]["length"] == 8
+
+
+@pytest.mark.parametrize("sink", [RawWriter(path="/out/x"), WindowedCounter(by=[], size=60.0)])
+def test_a_missing_file_is_told_at_the_end_if_there_is_nothing_to_read(files, sink):
+    tailer = FileTailer(patterns=["/log/none.log"], exactly_once=True)
+    with harness(files, [tailer, sink], exit_when_idle=True) as one:
+        one.run(10.0)
+        assert one.daemon.status == EXIT_NO_INPUT
 
 
 def test_no_sink_with_an_output_is_an_error(files):

@@ -140,6 +140,7 @@ class ExactOutputs:
             else:  # there is nothing that must be saved together with the positions
                 self._memory.forget_outputs()
                 is_saved = self._has_no_outputs = True
+                self._is_wanted = False
                 self._cancel_timer()
         self.has_failed = not is_saved
         if not is_saved:

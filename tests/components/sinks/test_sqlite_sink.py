@@ -213,6 +213,19 @@ def test_a_record_without_its_key_is_a_dead_letter_and_the_others_are_written(pa
     assert sink.statistics_cur["failed"] == 1
 
 
+@pytest.mark.parametrize("first", [1, None])
+def test_a_table_that_rolls_all_back_loses_and_doubles_nothing(path, first):
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE t (a INTEGER NOT NULL, b UNIQUE ON CONFLICT ROLLBACK)")
+    events = [[{"a": a, "b": b}] for a, b in [(first, 1), (2, 2), (3, 2), (4, 4)]]
+    letters = write(SqliteSink(path=path, table="t"), *events)
+
+    rows = query(path, "SELECT a, b FROM t")
+    rows += [tuple(letter.args[0].values()) for letter in letters]
+    assert sorted(rows, key=str) == sorted([(first, 1), (2, 2), (3, 2), (4, 4)], key=str)
+    assert len(letters) == (1 if first else 2)
+
+
 def test_a_key_that_is_not_unique_in_an_existing_table_is_one_line(path):
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.executescript("CREATE TABLE records (a); INSERT INTO records VALUES (1), (1)")

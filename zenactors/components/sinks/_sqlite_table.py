@@ -175,7 +175,8 @@ class Table:
         database.execute("SAVEPOINT batch")
         try:
             database.executemany(statement, rows)
-        except (sqlite3.IntegrityError, *_NOT_STORABLE):
+        except (sqlite3.IntegrityError, *_NOT_STORABLE) as cause:
+            self._check_transaction(cause)
             database.execute("ROLLBACK TO batch")
         else:
             return {}
@@ -191,8 +192,14 @@ class Table:
             try:
                 self._database.execute(statement, row)
             except (sqlite3.IntegrityError, *_NOT_STORABLE) as cause:
+                self._check_transaction(cause)
                 refused[index] = cause
         return refused
+
+    def _check_transaction(self, cause: Exception) -> None:
+        """Raise the cause of a failure if the table's own rules have rolled everything back."""
+        if not self._database.in_transaction:
+            raise cause
 
     def _make_statement(self) -> str:
         names = ", ".join(map(quoted, self.columns))

@@ -122,6 +122,43 @@ def test_declared_columns_are_added_to_an_existing_table(path):
     assert query(path, "SELECT a, b FROM records") == [(1, "x")]
 
 
+@pytest.mark.parametrize(
+    ("table", "rows", "dropped"),
+    [
+        ("CREATE TABLE t (a, c AS (a + 1))", [(1, 2, None), (2, 3, "007")], 1),
+        ("CREATE TABLE t (a INTEGER, c INTEGER) STRICT", [(1, None, None), (2, 5, "007")], 0),
+        (
+            "CREATE TABLE x (a, c); CREATE VIEW t AS SELECT a, c FROM x; CREATE TRIGGER i"
+            " INSTEAD OF INSERT ON t BEGIN INSERT INTO x VALUES (NEW.a, NEW.c); END",
+            [(1, None), (2, 5)],
+            1,
+        ),
+    ],
+)
+def test_a_table_of_another_kind_takes_what_it_can(path, table, rows, dropped):
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript(table)
+    sink = SqliteSink(path=path, table="t")
+    write(sink, [{"a": 1}], [{"a": 2, "b": "007", "c": 5}])
+
+    assert query(path, "SELECT * FROM t") == rows
+    assert sink.statistics_cur.get("values_dropped", 0) == dropped
+
+
+@pytest.mark.parametrize(
+    ("table", "options"),
+    [
+        ("CREATE TABLE x (a); CREATE VIEW t AS SELECT a FROM x", {}),
+        ("CREATE TABLE t (a, c AS (a + 1))", {"columns": {"a": "ANY", "c": "ANY"}}),
+    ],
+)
+def test_a_table_that_takes_nothing_is_one_line(path, table, options):
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript(table)
+    with pytest.raises(ComponentStartError, match="Cannot use table 't' of the database"):
+        write(SqliteSink(path=path, table="t", **options))
+
+
 def test_names_are_quoted(path):
     sink = SqliteSink(path=path, table='a"b; DROP TABLE c', key=["select"])
     write(sink, [{"select": 1, 'x"y': 2}])

@@ -73,17 +73,27 @@ class Table:
         self._converts = False  # values came that SQLite cannot store as they are
         self._statement = ""
         self.columns: dict[str, None] = dict.fromkeys(columns or ())
+        self._grows = True  # columns can be added
+        self._type = ""  # of a column that is added
         self._names: set[str] = set()  # of all columns, in lower case, as SQLite compares them
         self._read()
         if columns is not None:
             self._add({name: columns[name] for name in columns})
+        if self.columns and self._names:  # for an error now if nothing can be inserted
+            database.execute(f"EXPLAIN {self._make_statement()}", [None] * len(self.columns))
 
     def _read(self) -> None:
         """Read which columns the table has; none if it does not exist."""
-        found = self._database.execute(f"PRAGMA table_info({quoted(self._name)})").fetchall()
+        # The last field says if a column is hidden or generated, so that nothing can be inserted.
+        found = self._database.execute(f"PRAGMA table_xinfo({quoted(self._name)})").fetchall()
         self._names = {name.lower() for _, name, *_ in found}
         if self._declared is None:
-            self.columns = dict.fromkeys(name for _, name, *_ in found)
+            self.columns = dict.fromkeys(name for _, name, *_, hidden in found if not hidden)
+        listed = self._database.execute(f"PRAGMA table_list({quoted(self._name)})").fetchall()
+        self._grows = all(kind == "table" for _, _, kind, *_ in listed)
+        # Without a type: with one, SQLite would store the text "007" as a number. Strict tables
+        # need one, and ANY means there what no type means elsewhere.
+        self._type = "ANY" if any(strict for *_, strict in listed) else ""
         if self._names:
             self._use_key()
         self._statement = ""
@@ -120,14 +130,13 @@ class Table:
     def _take_keys(self, record: Mapping[Any, Any]) -> None:
         """Add columns for the keys of a record, as far as there may be."""
         unknown = [key for key in record if key not in self.columns]
-        if self._declared is None:
+        if self._declared is None and self._grows:
             new: dict[str, str] = {}  # by the name in lower case
             for key in unknown:
                 if type(key) is str and is_name(key) and key.lower() not in self._names:
                     new.setdefault(key.lower(), key)
             room = max(0, MOST_COLUMNS - len(self.columns))
-            # Without a type: with one, SQLite would store the text "007" as a number.
-            self._add(dict.fromkeys(list(new.values())[:room], ""))
+            self._add(dict.fromkeys(list(new.values())[:room], self._type))
             unknown = [key for key in unknown if key not in self.columns]
         if unknown:
             self._on_dropped(len(unknown))

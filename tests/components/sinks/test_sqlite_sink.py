@@ -432,6 +432,26 @@ def test_it_answers_which_ranges_it_has_and_forgets_old_keys(path):
     assert query(path, "SELECT * FROM zenactors_applied") == []
 
 
+def test_it_answers_while_another_program_has_the_lock_and_forgets_in_the_next_run(path):
+    question = OutputCheckpoint(source="source", keys=frozenset())
+    other = sqlite3.connect(path, isolation_level=None)
+    with Harness([Source(), SqliteSink(path=path, busy_timeout=0.001)]) as harness:
+        harness.queue.schedule("go", ([{"a": 1}], 0, 2))
+        harness.advance(1)
+        other.execute("BEGIN IMMEDIATE")
+        harness.queue.schedule("checkpoint", question)
+        harness.advance(1)
+        other.execute("ROLLBACK")
+        assert harness.dead_letters() == []
+    other.close()
+    assert question.applied == {"SqliteSink": {}}
+
+    with Harness([SqliteSink(path=path)]) as harness:
+        harness.queue.schedule("checkpoint", question)
+        harness.advance(1)
+    assert query(path, "SELECT * FROM zenactors_applied") == []
+
+
 def test_a_note_that_is_broken_is_one_line(path):
     with Harness([Source(), SqliteSink(path=path)]) as harness:
         harness.queue.schedule("go", ([{"a": 1}], 0, 2))

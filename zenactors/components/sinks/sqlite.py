@@ -241,10 +241,21 @@ class SqliteSink(BatchingSink):
             raise TypeError(f"{self} takes an OutputCheckpoint, but got {type(args).__name__}.")
         self.flush(daemon)
         if args.keys is not None:
-            gone = self._applied.keep_only(args.source, args.keys)
-            with self._transaction() as database:
-                database.executemany(_FORGET_APPLIED, [(self._identity, *each) for each in gone])
+            self._forget(self._applied.keep_only(args.source, args.keys))
         args.applied[self.name] = self._applied.of_source(args.source)
+
+    def _forget(self, places: list[Place]) -> None:
+        """Forget places in the database, too; while another program has locked it, the next time.
+
+        The next run finds them there, and is told again that they are gone.
+        """
+        if not places:
+            return
+        try:
+            with self._transaction() as database:
+                database.executemany(_FORGET_APPLIED, [(self._identity, *each) for each in places])
+        except sqlite3.OperationalError as cause:
+            self._check_disk(cause)
 
     # --- writing --------------------------------------------------------------------------------
 

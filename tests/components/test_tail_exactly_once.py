@@ -89,6 +89,16 @@ def test_no_sink_with_an_output_is_an_error(files):
         assert sum("no sink with an output" in record.message for record in one.logs) == 1
 
 
+def test_one_output_cannot_be_cut_back_for_two_tailers(files):
+    tailers = [
+        FileTailer(patterns=[f"/log/{name}.log"], exactly_once=True, name=name) for name in "ab"
+    ]
+    with harness(files, [*tailers, RawWriter(path="/out/all")]) as one:
+        one.run(seconds=3)
+        (error,) = [each.message for each in one.logs if each.level == "ERROR"]
+    assert "RawWriter belongs to a already" in error
+
+
 def test_a_daemon_without_a_state_directory_cannot_start(files):
     files.mkdir("/out")
     one = Harness(components(), files=files)

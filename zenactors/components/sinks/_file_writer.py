@@ -65,6 +65,7 @@ class FileWriter(ZenDaemonComponent):
         self._reported = False
         self._next_look: Cancellable | None = None
         self._stays = False  # the last attempt to reopen the output has failed
+        self._source: str | None = None  # whose checkpoints it takes
         self._history: OutputHistory | None = None  # once a source takes checkpoints
         self._damage: str | None = None  # why no checkpoint can be taken any more
 
@@ -216,6 +217,7 @@ class FileWriter(ZenDaemonComponent):
             args.refused[self.name] = refusal
             return
         assert self._output.fd is not None
+        self._source = args.source
         if self._damage is not None:
             raise ZenDaemonComponentException(self._damage)
         try:
@@ -257,6 +259,11 @@ class FileWriter(ZenDaemonComponent):
             return f"writes to {self._place}, which is not a regular file, so it cannot be cut back"
         if not self.append:
             return f"truncates {self._place} at each start. Set append to true"
+        if self._source not in (None, args.source):
+            return (
+                f"belongs to {self._source} already: what one source has to cut off, another one"
+                " may have saved. Give each a sink of its own, or use SqliteSink"
+            )
         if self.name in args.taken:
             return "has the name of another sink. Give it one of its own"
         return None

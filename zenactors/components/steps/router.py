@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from zenactors.components._functions import load_function
@@ -121,7 +121,7 @@ class Router(FallibleStep):
                 ' choose another event, or otherwise = "pass".'
             )
         self.emits = tuple(dict.fromkeys(targets))
-        self._routed: dict[str, list[Any]] = {}
+        self._routed: dict[Hashable, list[Any]] = {}
 
     def apply(self, daemon: Daemon, records: list[Any]) -> list[Any]:
         """Send the records to their events; return those that go on here."""
@@ -144,7 +144,7 @@ class Router(FallibleStep):
             # One event of each name: to sinks that leave out what they have, a second one is it.
             self._routed.setdefault(self.event(event), []).append(record)
 
-    def _send(self, daemon: Daemon, name: str, records: list[Any]) -> None:
+    def _send(self, daemon: Daemon, name: Hashable, records: list[Any]) -> None:
         hold = daemon.hold()
         origin = hold.origin
         hold.release()  # what is scheduled here counts as part of the event anyway

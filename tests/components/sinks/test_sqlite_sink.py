@@ -13,8 +13,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zenactors import Dispatcher, TokenOutcome, ZenDaemonComponent, handles
-from zenactors.components import AccessLogParser, FileTailer, Lines, OutputCheckpoint, SqliteSink
+from zenactors import (
+    Dispatcher,
+    RestartComponent,
+    TokenOutcome,
+    ZenDaemonComponent,
+    handles,
+)
+from zenactors.components import (
+    AccessLogParser,
+    FileTailer,
+    Lines,
+    OutputCheckpoint,
+    Router,
+    SqliteSink,
+)
 from zenactors.components.sinks._sqlite_table import is_name
 from zenactors.core.tokens import Origin
 from zenactors.errors import ComponentStartError
@@ -506,3 +519,37 @@ def test_each_line_of_a_tailer_is_there_once_after_crashes_at_random_moments(pat
         json.loads(each) for (each,) in query(path, "SELECT ranges FROM zenactors_applied")
     ]
     assert len(ranges) <= 1 + written
+
+
+@pytest.mark.parametrize("ordering", ["component", "event"])
+def test_each_line_is_there_once_although_the_tailer_is_made_anew_while_some_are_under_way(
+    path, ordering
+):
+    class Tailer(FileTailer):
+        @handles("restart")
+        def cbk_event_restart(self, daemon: Any, args: Any) -> None:
+            raise RestartComponent("on purpose")
+
+    class Slow(ZenDaemonComponent):
+        @handles("lines")
+        def cbk_event_lines(self, daemon: Any, args: Any) -> None:
+            daemon.wait(2.0)
+
+    files = VirtualFiles()
+    files.put("/log/a.log", b"0\n")
+    made = [
+        Tailer(patterns=["/log/a.log"], start="beginning", exactly_once=True),
+        Slow(),
+        Router(otherwise="routed"),
+        SqliteSink(path=path, event_map={"lines": "routed"}),
+    ]
+    with Harness(made, files=files, state_dir="/state", ordering=ordering) as harness:
+        harness.advance(1)
+        for line in (b"1\n", b"2\n"):
+            harness.files.append("/log/a.log", line)
+            harness.advance(0.5)
+        harness.queue.schedule("restart")
+        harness.advance(0.1)
+        harness.files.append("/log/a.log", b"3\n")  # read together with those that are under way
+        harness.advance(30)
+    assert query(path, "SELECT line FROM records") == [("0",), ("1",), ("2",), ("3",)]

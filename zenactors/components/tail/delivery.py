@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +100,14 @@ class Delivery:
         self._was_full = False
         self.paused = False
         self.fences: dict[str, set[tuple[int, int]]] = {}
+        self._cuts: Counter[tuple[str, int, int]] = Counter()  # around what is under way
+
+    def all_fences(self) -> dict[str, set[tuple[int, int]]]:
+        """Return the fences, and those around all that is under way: it may still arrive."""
+        fences = {key: places.copy() for key, places in self.fences.items()}
+        for key, *place in self._cuts:
+            fences.setdefault(key, set()).add((place[0], place[1]))
+        return fences
 
     @property
     def is_full(self) -> bool:
@@ -195,8 +203,16 @@ class Delivery:
         self._bytes += size
         self._drains = self._drains or self._bytes >= self._limit
         sent = self._clock.monotonic()
+        cuts: list[tuple[str, int, int]] = []
+        if position is not None:
+            cuts = [(key, lines.generation, lines.offset), (key, position[0], position[1])]
+            self._cuts.update(cuts)
 
         def done(_outcome: TokenOutcome) -> None:
+            for cut in cuts:
+                self._cuts[cut] -= 1
+                if not self._cuts[cut]:
+                    del self._cuts[cut]
             self._ended(size, sent)
 
         if self._checkpoints is None or position is None:

@@ -134,7 +134,8 @@ class ExactOutputs:
             return
         else:
             if not self._is_restored:
-                self._delivery.fences = _fences_of(checkpoint.applied)
+                for key, places in _fences_of(checkpoint.applied).items():
+                    self._delivery.fences.setdefault(key, set()).update(places)
             if checkpoint.taken:
                 is_saved = self._memory.save_outputs(checkpoint.states | checkpoint.taken)
             else:  # there is nothing that must be saved together with the positions

@@ -172,6 +172,7 @@ class TailLoop:
             self.memory.forget_outputs()
             return None
         self.memory.go_back()
+        self._delivery.fences = self.memory.take_fences()
         return ExactOutputs(
             self._tailer,
             self._daemon,
@@ -256,6 +257,8 @@ class TailLoop:
         self._set.leave_all()
         if self._exact is not None:
             self._exact.close()
+            if not self._daemon.is_done():  # what is under way may still arrive
+                self.memory.leave_fences(self._delivery.all_fences())
         if self._checkpoints is not None:
             self._checkpoints.close()
 

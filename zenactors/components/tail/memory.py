@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -195,6 +195,7 @@ class Memory:
         self._copied: dict[str, FileRecord] = {}  # those with copies
         self.restored_outputs: dict[str, Any] | None = None
         self._exact: dict[str, Any] | None = None
+        self._fences: dict[str, list[list[int]]] = {}
         self.must_be_saved = False
         self.is_new = data is None
         if data is not None:
@@ -212,6 +213,7 @@ class Memory:
             self._exact = data["exact"] if self._exactly_once else None
             if self._exact is not None:
                 self.restored_outputs = dict(self._exact["outputs"])
+            self._fences = dict(data.get("fences", {}))
         except (AttributeError, KeyError, TypeError, IndexError) as cause:
             raise ValueError(f"{cause!r}") from cause
 
@@ -233,6 +235,20 @@ class Memory:
         else:
             position = self._exact["positions"].get(key)
         return position
+
+    def leave_fences(self, fences: Mapping[str, Iterable[tuple[int, int]]]) -> None:
+        """Let the next incarnation in this process cut its events here, too; see `Delivery`."""
+        assert self._checkpoints is not None
+        self._fences = {key: [[*place] for place in places] for key, places in fences.items()}
+        self._checkpoints.changed()
+
+    def take_fences(self) -> dict[str, set[tuple[int, int]]]:
+        """Return the fences that the incarnation before has left, and forget them."""
+        fences, self._fences = self._fences, {}
+        return {
+            key: {(int(generation), int(offset)) for generation, offset in places}
+            for key, places in fences.items()
+        }
 
     def forget_outputs(self) -> None:
         """Forget what an earlier run, with outputs written exactly once, has saved of them."""
@@ -356,4 +372,5 @@ class Memory:
             for file_id, record in self.records.items()
             if not record.is_copy
         }
-        return {"tail": VERSION, "files": files, "exact": self._exact}
+        collected = {"tail": VERSION, "files": files, "exact": self._exact}
+        return {**collected, "fences": self._fences} if self._fences else collected

@@ -521,6 +521,20 @@ def test_each_line_of_a_tailer_is_there_once_after_crashes_at_random_moments(pat
     assert len(ranges) <= 1 + written
 
 
+def test_files_that_the_tailer_has_forgotten_are_forgotten(path, monkeypatch):
+    monkeypatch.setattr("zenactors.components.tail.memory.FORGOTTEN_AFTER", 30.0)
+    files = VirtualFiles()
+    tailer = FileTailer(patterns=["/log/*"], start="beginning", exactly_once=True)
+    with Harness([tailer, SqliteSink(path=path)], files=files, state_dir="/state") as harness:
+        for number in range(10):
+            harness.files.put(f"/log/{number}", b"%d\n" % number)
+            harness.advance(20)
+            harness.files.remove(f"/log/{number}")
+        harness.advance(5)
+    assert query(path, "SELECT line FROM records") == [(str(number),) for number in range(10)]
+    assert len(query(path, "SELECT * FROM zenactors_applied")) < 5
+
+
 @pytest.mark.parametrize("ordering", ["component", "event"])
 def test_each_line_is_there_once_although_the_tailer_is_made_anew_while_some_are_under_way(
     path, ordering

@@ -77,9 +77,10 @@ class ExactOutputs:
         return not (self._is_asking or self._is_wanted or self._timer is not None)
 
     def something_sent(self) -> None:
-        """Note that there will be something to save."""
-        if self._has_no_outputs:
+        """Note that there will be something to save, or for the sinks to forget."""
+        if self._has_no_outputs and not self._memory.has_forgotten:
             return
+        self._has_no_outputs = False
         if self._timer is None and not self._daemon.is_done():
             self._timer = self._daemon.io.call_later(self._interval, self._due)
             self._interval = min(2 * self._interval, LONGEST)
@@ -114,7 +115,7 @@ class ExactOutputs:
             timer.cancel()
 
     def _ask(self) -> None:
-        keys = None if self._is_restored else frozenset(self._memory.records)
+        keys = frozenset(self._memory.records) if self._memory.has_forgotten else None
         checkpoint = OutputCheckpoint(restore=self._restore, source=self._tailer.name, keys=keys)
         self._is_asking = True
         self._delivery.paused = True
@@ -147,6 +148,8 @@ class ExactOutputs:
         if not is_saved:
             self._interval = LONGEST
             self.something_sent()  # try again
+        if is_saved and checkpoint.keys is not None:
+            self._memory.has_forgotten = not checkpoint.keys <= self._memory.records.keys()
         if is_saved or self._is_restored:  # the first one must be saved before lines follow
             self._is_restored, self._restore = True, None
             self._delivery.paused = False

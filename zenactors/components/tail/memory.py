@@ -172,6 +172,7 @@ class Memory:
         is_new: No earlier run has left anything.
         restored_outputs: What sinks have saved, if the outputs are written exactly once.
         must_be_saved: Records have changed, and lines must wait until these are saved.
+        has_forgotten: Files are forgotten that sinks may remember; also because of an earlier run.
 
     Raises:
         ValueError: The store holds something else.
@@ -197,6 +198,7 @@ class Memory:
         self._exact: dict[str, Any] | None = None
         self._fences: dict[str, list[list[int]]] = {}
         self.must_be_saved = False
+        self.has_forgotten = True
         self.is_new = data is None
         if data is not None:
             self._restore(data)
@@ -342,6 +344,7 @@ class Memory:
 
     def forget(self, record: FileRecord) -> None:
         """Forget a file."""
+        self.has_forgotten = True
         self.records.pop(record.file_id, None)
         self._copied.pop(record.file_id, None)
         if self._by_identity.get(record.identity) is record:

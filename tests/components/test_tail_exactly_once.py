@@ -89,6 +89,28 @@ def test_no_sink_with_an_output_is_an_error(files):
         assert sum("no sink with an output" in record.message for record in one.logs) == 1
 
 
+def test_the_replay_of_a_checkpoint_that_failed_cuts_nothing_off(files):
+    class FailsOnce(ZenDaemonComponent):
+        fails = True
+
+        @handles("checkpoint")
+        def cbk_event_checkpoint(self, daemon, args):
+            if self.fails:
+                self.fails = False
+                raise ValueError("on purpose")
+
+    with harness(files) as one:
+        one.advance(3)
+    with harness(files, [components()[0], FailsOnce(), components()[1]]) as one:
+        one.advance(3)
+        one.files.append("/log/a.log", b"three\n")
+        one.advance(3)
+        assert [letter.event for letter in one.dead_letters.replay()] == ["checkpoint"]
+        one.advance(3)
+        one.unread_dead_letters()
+    assert files.content("/out/all") == b"one\ntwo\nthree\n"
+
+
 def test_one_output_cannot_be_cut_back_for_two_tailers(files):
     tailers = [
         FileTailer(patterns=[f"/log/{name}.log"], exactly_once=True, name=name) for name in "ab"

@@ -130,6 +130,8 @@ class ExactOutputs:
         is_saved = False
         if outcome is not TokenOutcome.DONE:  # left, if a component that held it was made anew
             self._tailer.log.error("The outputs could not be saved; trying again")
+            # If its dead letter is replayed, nothing that has come since is cut off or forgotten.
+            checkpoint.restore = checkpoint.keys = None
         elif checkpoint.refused or not (checkpoint.taken or checkpoint.applied):
             self._stop(checkpoint.refused)
             return

@@ -87,7 +87,8 @@ class SqliteSink(BatchingSink):
         batch_bytes: The most bytes of a batch, roughly, except if one event has more.
         batch_time: Seconds that an event waits at most, while others come all the time.
         attempts: How often a batch is tried.
-        name: This component's name in logs, statistics, the state and `zenactors_applied`.
+        name: This component's name in logs, statistics, the state and `zenactors_applied`. Daemons
+            that share a database need different ones: each forgets files that it does not know.
         event_map: Other names for this component's events.
 
     Example:

@@ -14,7 +14,13 @@ import pytest
 from tests.running import LIMIT, ROOT
 
 PAGES = sorted((ROOT / "docs").glob("cookbook-*.md"))
+SPECS = [path for path in (ROOT / "examples").glob("*.toml") if "[[component]]" in path.read_text()]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def without_its_tests(spec: str) -> str:
+    """Return a SPEC as a page shows it: its tests are only in the example."""
+    return spec.partition("\n# Tests of this file")[0]
 
 
 def by_name(page: Path) -> str:
@@ -29,13 +35,20 @@ def test_a_page_ends_with_a_look_inside_and_something_to_break(page: Path) -> No
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
 def test_a_page_shows_its_example_as_it_is(page: Path) -> None:
-    examples = re.findall(r"`(examples/\w+\.(?:toml|py))`", page.read_text())
+    examples = re.findall(r"\]\(\.\./(examples/\w+\.(?:toml|py))\)", page.read_text())
     blocks = [text for language, text in _FENCE.findall(page.read_text()) if language]
     assert examples
     for example in dict.fromkeys(examples):
-        text = (ROOT / example).read_text()
+        text = without_its_tests((ROOT / example).read_text())
         shown = text.partition("\n\n")[2] if text.startswith("#") else text
         assert any(block.strip() in (shown.strip(), text.strip()) for block in blocks), example
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=by_name)
+def test_an_example_has_tests_and_says_how_to_run_them(spec: Path) -> None:
+    command = f"zenactors test examples/{spec.name}"
+    comment = f"\n# Tests of this file, in memory and in virtual time: {command}\n\n[[tests]]\n"
+    assert spec.read_text().count(comment) == 1
 
 
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="the page uses the command sqlite3")

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.running import LIMIT, ROOT
+from tests.test_cookbook import without_its_tests
 
 PAGE = ROOT / "docs/cookbook-programs.md"
 
@@ -24,7 +25,7 @@ def without_figures(text: str) -> list[str]:
 
 
 def test_the_first_spec_is_the_example() -> None:
-    assert blocks("toml")[0] == (ROOT / "examples/supervise.toml").read_text()
+    assert blocks("toml")[0] == without_its_tests((ROOT / "examples/supervise.toml").read_text())
 
 
 def test_the_page_prints_what_it_shows(tmp_path: Path) -> None:

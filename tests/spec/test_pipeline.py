@@ -194,6 +194,17 @@ def test_a_further_event_of_a_step_gets_a_sink_of_its_own(make: Any) -> None:
     assert "#batch_count" not in copy  # as above
 
 
+def test_what_follows_a_step_takes_the_event_that_the_step_goes_on_with(make: Any) -> None:
+    text = make("Generate", "Deduplicator", "Filter", "Batcher", "JsonLinesWriter")
+    assert [each.get("events") for each in tomllib.loads(text)["component"]] == [
+        None,
+        None,
+        {"lines": "unique"},
+        {"lines": "unique"},
+        {"lines": "batch"},
+    ]
+
+
 @pytest.mark.parametrize("name", ["x\ny = 1", 'x"', "größer \\"])
 def test_a_name_is_quoted(make: Any, name: str) -> None:
     assert tomllib.loads(make("FileTailer", "RawWriter", name=name))["name"] == name

@@ -69,6 +69,7 @@ def pipeline(name: str, entries: Sequence[Entry], app_dir: Path) -> str:
         raise Problem(problem)
     _check_order(entries)
     parts = [_part_of(entry, app_dir) for entry in entries]
+    _rename_lines(parts)
     parts += _takers(parts)
     return "\n".join(
         [_HEAD, *_settings(name), *(line for part in parts for line in _table(part)), ""]
@@ -118,14 +119,20 @@ def _part_of(entry: Entry, app_dir: Path) -> _Part:
 
 def _example_of(entry: Entry) -> dict[str, Any]:
     """Return the options of a component in its own example."""
+    tables = _tables_from(entry)
+    return dict(tables[0].get("options", {})) if tables else {}
+
+
+def _tables_from(entry: Entry) -> list[dict[str, Any]]:
+    """Return the components of a component's example, from the component itself on."""
     try:
         tables = tomllib.loads(entry.example).get("component", [])
     except tomllib.TOMLDecodeError:
-        return {}
-    for table in tables:
+        return []
+    for number, table in enumerate(tables):
         if str(table.get("use")).rpartition(":")[2] == entry.name:
-            return dict(table.get("options", {}))
-    return {}
+            return list(tables[number:])
+    return []
 
 
 def _placeholder(option: Option) -> Any:
@@ -137,11 +144,27 @@ def _placeholder(option: Option) -> Any:
     return _PLACEHOLDERS.get(first, option.name)
 
 
+def _rename_lines(parts: Sequence[_Part]) -> None:
+    """Give components the event that the step before them goes on with, if that is not `lines`."""
+    event = _LINES
+    for part in parts:
+        if event != _LINES and _LINES in handled_by(part.component):
+            part.events[_LINES] = event
+        event = _event_after(part) or event
+
+
+def _event_after(part: _Part) -> str:
+    """Return the event of this component that all behind it take in its example, or `""`."""
+    events = {table.get("events", {}).get(_LINES, _LINES) for table in _tables_from(part.entry)[1:]}
+    event = str(events.pop()) if len(events) == 1 else ""
+    return event if event != _LINES and event in part.component.emits else ""
+
+
 def _takers(parts: Sequence[_Part]) -> Iterator[_Part]:
     """Let every event be handled: rename those of sources, and yield sinks for all others."""
     handled: set[Hashable] = set()
     for part in parts:
-        handled |= handled_by(part.component)
+        handled |= {part.events.get(str(each), each) for each in handled_by(part.component)}
     sink = parts[-1]
     for part in parts:
         for event in part.component.emits:

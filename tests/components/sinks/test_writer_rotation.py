@@ -168,6 +168,15 @@ def test_a_file_is_rotated_before_it_gets_too_large(zen_harness):
     assert harness.component("out").statistics_cur["rotated"] == 4
 
 
+def test_the_log_says_what_has_become_of_the_old_file(zen_harness):
+    harness = zen_harness([writer(rotate_bytes=4)], files=make_files())
+    send(harness, range(3))
+    harness.run_until_idle()
+    old, _ = in_order(harness.files)
+    logged = [each.message for each in harness.logs if "anew" in each.message]
+    assert logged == [f"Opened d/out anew: the old file is {old} now"]
+
+
 def test_names_are_in_the_order_of_the_files_even_if_the_clock_is_set_back(zen_harness):
     harness = zen_harness([writer(rotate_bytes=2)], files=make_files())
     for number in range(6):

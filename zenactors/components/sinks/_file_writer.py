@@ -154,7 +154,7 @@ class FileWriter(ZenDaemonComponent):
         self._next_look = None
         self._look()
 
-    def _look(self) -> None:
+    def _look(self, cause: str = "it was renamed or deleted") -> None:
         """Go over to the file at the path, if the open one was renamed or deleted."""
         if (
             self.path is None
@@ -165,15 +165,17 @@ class FileWriter(ZenDaemonComponent):
             return
         try:
             self._change_file(self._output.fd)
-        except (ZenDaemonComponentException, StateStoreError) as cause:
+        except (ZenDaemonComponentException, StateStoreError) as error:
             if not self._stays:
                 self._stays = True
                 self.log.warning(
                     "The file that was {path} was renamed or deleted, but is still written to: no"
                     " new one can be opened. {reason}",
                     path=self._place,
-                    reason=cause,
+                    reason=error,
                 )
+        else:
+            self.log.info("Opened {path} anew: {cause}", path=self._place, cause=cause)
 
     def _is_in_place(self) -> bool:
         assert self._output.fd is not None
@@ -197,7 +199,6 @@ class FileWriter(ZenDaemonComponent):
         self._stays = False
         self.files.close(old)
         self.inc_statistic("reopened")
-        self.log.info("Opened {path} anew: it was renamed or deleted", path=self._place)
 
     # -- exactly once ----------------------------------------------------------------------
 

@@ -189,7 +189,7 @@ class RotatingWriter(FileWriter):
         if self._history is not None:
             self._rotated_at[name] = self._checkpoints
         self.inc_statistic("rotated")
-        self._look()
+        self._look(f"the old file is {name} now")
 
     def _wait_for_end_of_period(self, daemon: Daemon) -> None:
         assert self._rotation is not None

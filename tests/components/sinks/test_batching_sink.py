@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import pytest
+from loguru import logger
 
 from tests.running import LIMIT
 from zenactors import (
@@ -177,6 +178,22 @@ def test_after_the_last_attempt_its_events_are_dead_letters():
     ]
     assert sink.calls == 3
     assert sink.statistics_cur["failed"] == 2
+
+
+def test_the_log_of_a_temporary_failure_has_no_traceback():
+    refused = OSError("refused")
+    refused.__cause__ = OSError("of the system")
+    lines: list[str] = []
+    handler = logger.add(lines.append, format="{message}")
+    try:
+        _, (letter,) = run(Sink({1: refused}, attempts=1), [1])
+    finally:
+        logger.remove(handler)
+    (logged,) = [line for line in lines if "dead letter no. 1" in line]
+    assert "OSError('refused')" in logged
+    assert "Traceback" not in logged
+    assert "of the system" not in logged
+    assert "refused" in letter.cause_text
 
 
 def test_one_bad_event_does_not_take_the_others_with_it():

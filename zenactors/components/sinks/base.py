@@ -184,7 +184,10 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
             self._give_up_untracked(daemon, events, cause)
             raise
         except Exception as cause:
-            if len(events) == 1 or isinstance(cause, self.temporary):
+            temporary = isinstance(cause, self.temporary)
+            if temporary:
+                _drop_traceback(cause)
+            if len(events) == 1 or temporary:
                 self._give_up(daemon, events, cause)
                 return
             self._write_each(daemon, events)
@@ -241,6 +244,11 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
         """Make a dead letter of an event, or of some of its records."""
         with daemon.part_of(event.hold):
             daemon.dead_letter(self.event("lines"), args, cause, callback=self.cbk_event_lines)
+
+
+def _drop_traceback(cause: BaseException) -> None:
+    """Keep a refused connection, say, to one line in the log: it is no bug in the code."""
+    cause.__traceback__ = cause.__cause__ = cause.__context__ = None
 
 
 def _cause_of(state: tenacity.RetryCallState) -> BaseException:

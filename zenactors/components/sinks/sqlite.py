@@ -174,9 +174,14 @@ class SqliteSink(BatchingSink):
             self._open()
         except (sqlite3.Error, ValueError) as cause:
             self._close()
+            directory = os.path.dirname(self._place)  # noqa: PTH120 - only the text
+            advice = (
+                "Repair, move or unlock it."
+                if os.path.isdir(directory)  # noqa: PTH112 - as above
+                else f"Create the directory {directory} first."
+            )
             raise ZenDaemonComponentException(
-                f"Cannot use table {self.table!r} of the database {self._place}: {cause}."
-                " Repair, move or unlock it.",
+                f"Cannot use table {self.table!r} of the database {self._place}: {cause}. {advice}",
                 path=self._place,
             ) from cause
 

@@ -18,7 +18,7 @@ from zenactors.config.options import Table
 from zenactors.config.redaction import without_secrets
 from zenactors.config.sources import Layer
 from zenactors.config.supervision import SUPERVISION
-from zenactors.config.wording import because
+from zenactors.config.wording import constructor_failure
 from zenactors.core.component import ZenDaemonComponent, change, make, recipe_of, remake
 from zenactors.core.entries import ComponentEntry, component_entries
 from zenactors.core.recipe import Recipe, place_of
@@ -205,10 +205,9 @@ class Plan:
     def _explained(
         self, name: str, cause: BaseException, effective: Effective
     ) -> ConfigurationError:
-        reason = without_secrets(because(cause), effective.options)
+        reason = without_secrets(constructor_failure(cause), effective.options)
         return ConfigurationError(
-            f"{place_of(self.places(name), cause)}component {name!r}: its constructor raises"
-            f" {reason}"
+            f"{place_of(self.places(name), cause)}component {name!r}: {reason}"
         )
 
     def places(self, name: str) -> dict[str, str]:

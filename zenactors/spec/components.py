@@ -21,7 +21,7 @@ from zenactors.config.component_options import (
 from zenactors.config.redaction import without_secrets
 from zenactors.config.supervision import read_supervision
 from zenactors.config.value_types import Text
-from zenactors.config.wording import because, nearest
+from zenactors.config.wording import because, constructor_failure, nearest
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.recipe import Recipe, read_constructor
 from zenactors.core.supervision import with_values
@@ -146,8 +146,7 @@ def _construct(
         # First without its event_map, to get its own names of its events.
         component = make_component(Recipe(cls, **arguments))
     except (Exception, SystemExit) as cause:
-        reason = without_secrets(because(cause), arguments)
-        return None, [(("options",), f"its constructor raises {reason}")]
+        return None, [(("options",), without_secrets(constructor_failure(cause), arguments))]
     try:
         own = handled_by(component)
         emitted = set(_emitted_by(component))

@@ -13,6 +13,7 @@ from tests.config.sample import write
 from tests.in_process import clean_process
 from tests.running import ROOT
 from zenactors.cli import main
+from zenactors.spec.catalogue import stock
 
 Capture = pytest.CaptureFixture[str]
 
@@ -50,6 +51,12 @@ def test_its_commands_work(capsys: Capture) -> None:
         if words[:1] == ["FileTailer"] and command == "components":
             write("follow.toml", shown.out.partition("a whole SPEC:\n")[2])
     assert Path("copy.log").read_bytes() == Path("access.log").read_bytes()
+
+
+@pytest.mark.parametrize("name", stock())
+def test_every_component_is_a_choice(name: str) -> None:
+    choices = PAGE.partition("\n## Choose\n")[2].partition("\n## ")[0]
+    assert f"`{name}`" in choices
 
 
 def test_the_part_of_a_new_pipeline_is_one(capsys: Capture) -> None:

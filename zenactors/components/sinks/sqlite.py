@@ -69,7 +69,7 @@ class SqliteSink(BatchingSink):
             source. Otherwise, what was not acknowledged before a crash may come twice.
         order: Rows are inserted in the order in which their events come.
         memory: One batch: `batch_count` records or `batch_bytes` bytes, and one event more.
-        threads: Its own one; it blocks there during a transaction. `interrupt()` breaks that off.
+        threads: Its own; it blocks there during a transaction. `interrupt()` breaks that off.
 
     Args:
         path: The database; it is created if necessary, but not its directory. A relative path is

@@ -68,7 +68,7 @@ class HttpListener(ListeningSource):
     Args:
         listen: The addresses to listen on.
         paths: The paths that are taken; one that ends with `*` is the beginning of many. None: any.
-        methods: The methods that are taken.
+        methods: The methods that are taken. None: only POST.
         body: What a body is: see above.
         headers: Headers to keep in records, such as `X-GitHub-Event`.
         answer: Whether a client is answered when its event is `"done"`, or `"accepted"` at once.
@@ -83,7 +83,7 @@ class HttpListener(ListeningSource):
         request_timeout: Seconds that a request may take to come.
         idle_timeout: Seconds until a connection is closed on which no request begins.
         retry_after: Seconds after which clients are asked to try again.
-        mode: The permissions of new Unix sockets, such as 0o660.
+        mode: The permissions of new Unix sockets, such as 0o660. 384 is 0o600: only for the user.
         tls_certificate: The file of the certificate for `https://`, in PEM format, with those that
             lead to its issuer.
         tls_key: The file of its private key, if it is not in the same file.

@@ -71,7 +71,7 @@ class LineListener(ListeningSource):
         add_peer: Hand on records with `line`, as text, and `peer`, the sender's address.
         max_clients: The most connections; further ones are closed at once.
         idle_timeout: Seconds until a connection is closed that sends nothing.
-        mode: The permissions of new Unix sockets, such as 0o660.
+        mode: The permissions of new Unix sockets, such as 0o660. 384 is 0o600: only for the user.
         tls_certificate: The file of the certificate for `tls://`, in PEM format, with those that
             lead to its issuer.
         tls_key: The file of its private key, if it is not in the same file.

@@ -61,7 +61,7 @@ class WindowedCounter(ZenDaemonComponent):
         order: Records pass in order. Rows are sorted by window and key, with `top` by count.
         memory: `max_keys` counters, and 10,000 slides; a longer text counts as its first 200
             characters.
-        threads: Its own one; it blocks there while the state is saved.
+        threads: Its own; it blocks there while the state is saved.
 
     Args:
         by: The fields that are counted by, such as `["status"]`. Empty: all records together.

@@ -35,7 +35,7 @@ def test_a_page_ends_with_a_look_inside_and_something_to_break(page: Path) -> No
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
 def test_a_page_shows_its_example_as_it_is(page: Path) -> None:
-    examples = re.findall(r"\]\(\.\./(examples/\w+\.(?:toml|py))\)", page.read_text())
+    examples = re.findall(r"[`/](examples/\w+\.(?:toml|py))[`)]", page.read_text())
     blocks = [text for language, text in _FENCE.findall(page.read_text()) if language]
     assert examples
     for example in dict.fromkeys(examples):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.in_process import clean_process
 from tests.running import LIMIT, ROOT
 from tests.test_docs import Block, blocks_of
 from zenactors.cli import main
@@ -38,25 +39,25 @@ def without_seeds(text: str) -> list[str]:
 def test_the_commands_print_what_the_page_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    blocks = blocks_of(PAGE)
-    text = ""
-    compared = 0
-    for block, shown in zip(blocks, [*blocks[1:], Block("", "", "")], strict=True):
-        if block.language == "toml":
-            text += f"\n{block.text}" if text else block.text
-            Path("requests.toml").write_text(text)
-        elif block.language == "sh":
-            printed = run(block.text, capsys)
-            if "careless" in block.text:
-                assert without_seeds(printed) == without_seeds(shown.text)
-            else:
-                assert printed == shown.text, block.place
-            compared += 1
-    assert compared == 6
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "careless.toml", "requests.toml", "wrong.toml",
-    ]  # fmt: skip
+    with clean_process(tmp_path, monkeypatch):
+        blocks = blocks_of(PAGE)
+        text = ""
+        compared = 0
+        for block, shown in zip(blocks, [*blocks[1:], Block("", "", "")], strict=True):
+            if block.language == "toml":
+                text += f"\n{block.text}" if text else block.text
+                Path("requests.toml").write_text(text)
+            elif block.language == "sh":
+                printed = run(block.text, capsys)
+                if "careless" in block.text:
+                    assert without_seeds(printed) == without_seeds(shown.text)
+                else:
+                    assert printed == shown.text, block.place
+                compared += 1
+        assert compared == 6
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            "careless.toml", "requests.toml", "wrong.toml",
+        ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from zenactors import (
 from zenactors.components import BatchingSink, Lines
 from zenactors.testing import Harness
 
+OVER_EACH = 0.2  # virtual seconds
 DONE, FAILED, LEFT = TokenOutcome.DONE, TokenOutcome.FAILED, TokenOutcome.LEFT
 
 
@@ -135,12 +136,12 @@ def test_what_comes_while_a_batch_is_written_is_the_next_one():
 
 def test_while_events_come_all_the_time_a_batch_is_written_after_its_time():
     class Busy(Sink):
-        """Takes 0.2 virtual seconds over each event, and is not idle before the last one."""
+        """Takes a while over each event, and is not idle before the last one."""
 
         @handles("lines")
         def cbk_event_lines(self, daemon: Any, args: Any) -> None:
             super().cbk_event_lines(daemon, args)
-            daemon.wait(0.2)
+            daemon.wait(OVER_EACH)
 
     sink = Busy(batch_time=0.5)
     run(sink, *[[number] for number in range(10)])

@@ -39,7 +39,7 @@ STEPS = [
 def test_the_first_spec_prints_what_the_page_shows(tmp_path: Path) -> None:
     (_, spec), (_, output), *_ = BLOCKS
     (tmp_path / "failed-logins.toml").write_text(spec)
-    (command,) = re.findall(r"`zenactors (run .*)` prints", TEXT)
+    (command,) = re.findall(r"`zenactors (run .*)`", TEXT)
     result = run_python("-m", "zenactors", *command.split(), cwd=tmp_path)
 
     assert (result.returncode, result.stdout) == (0, output), result.stderr

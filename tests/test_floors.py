@@ -37,6 +37,7 @@ GROUND = (
     "zenactors._version",
     "zenactors._lazy",
     "zenactors.advice",  # a refused file is reported in components and in all rooms of the daemon
+    "zenactors.trust",  # root imports no module and reads no file that others can write
     "zenactors.secret_text",  # secrets are hidden in records and in what the daemon writes
 )  # floor 0: every module may import them
 ROOF = ("zenactors", "zenactors.__main__", "zenactors.demo")  # above all floors

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from zenactors import trust
 from zenactors.errors import did_you_mean
 
 
@@ -37,6 +41,26 @@ def load_function(
     return functools.partial(function, **args) if args else function
 
 
+def _check_trust(option: str, value: str, module_name: str) -> None:
+    """Refuse a module that others can write if it would run as root; as for `use` in a SPEC.
+
+    Of a package, only the module itself is looked at: one that is not there is no finding here.
+    """
+    if module_name in sys.modules or not sys.path:
+        return
+    try:
+        found = importlib.util.find_spec(module_name)
+    except (ImportError, ValueError):
+        return  # the import says what is wrong
+    if found is None or not (found.has_location and found.origin):
+        return
+    origin = Path(found.origin)
+    if origin.is_relative_to(Path(sys.path[0]).absolute()):
+        refusal = trust.refusal(origin, origin.stat(), "it has code that would run as root")
+        if refusal:
+            raise ValueError(f"{option} is {value!r}, but {refusal}")
+
+
 def load_object(option: str, value: Any) -> Any:
     """Return `value`; if it is a text, the object that it names.
 
@@ -48,6 +72,7 @@ def load_object(option: str, value: Any) -> Any:
     module_name, _, path = value.partition(":")
     if not (path and all(map(str.isidentifier, module_name.split(".")))):
         raise ValueError(f'{option} is {value!r}, but "module:name" is expected.')
+    _check_trust(option, value, module_name)
     try:
         found = importlib.import_module(module_name)
     except (Exception, SystemExit) as cause:

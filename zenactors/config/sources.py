@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from zenactors.config import trust
+from zenactors import trust
 from zenactors.config.jsonc import parse_json
 from zenactors.config.places import KeyPath, TextError, line_of
 from zenactors.config.toml import parse_toml

@@ -15,7 +15,7 @@ import types
 from pathlib import Path
 from typing import Any
 
-from zenactors.config import trust
+from zenactors import trust
 from zenactors.config.wording import because
 from zenactors.errors import did_you_mean
 

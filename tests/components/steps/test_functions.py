@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,20 @@ def up_to(record: dict[str, Any]) -> Any:
 
 def xs(*values: int) -> list[dict[str, int]]:
     return [{"x": value} for value in values]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root refuses modules")
+def test_root_imports_no_function_that_others_can_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "others_can_write.py"
+    module.write_text("def double(record):\n    return [record, record]\n")
+    module.chmod(0o666)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=r"function is .* can be written by others \(mode 666\)"):
+        FlatMap(function="others_can_write:double")
+    module.chmod(0o644)
+    assert FlatMap(function="others_can_write:double").name == "FlatMap"
 
 
 def test_map_replaces_each_record_and_leaves_the_args_as_they_came():

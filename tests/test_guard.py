@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from tests.components.http_server import Reply, serving
+from tests.databases import close_left_over
 from tests.running import LIMIT, ROOT
 from zenactors import VirtualClock
 from zenactors.testing import Harness
@@ -28,6 +29,12 @@ from zenactors.testing.files import VirtualFiles
 PROGRAM = ROOT / "examples/guard.py"
 NOW = 1_750_000_000.0  # the times in the log have no year, which must not be before 1970
 BAD, GOOD, WORSE = "198.51.100.7", "192.0.2.10", "203.0.113.99"
+
+
+@pytest.fixture(autouse=True)
+def no_database_is_left_open() -> Iterator[None]:
+    yield
+    close_left_over()
 
 
 def failed(address: str, number: int) -> str:

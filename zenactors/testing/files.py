@@ -142,8 +142,9 @@ class VirtualFiles:
     def rename_exclusive(self, old: str, new: str) -> None:
         """Rename a file, unless anything has the new name."""
         try:
-            source, target = (self._tree.walk(path, follow=False) for path in (old, new))
-            require(source.links, errno.ENOENT)
+            source = self._tree.walk(old, follow=False)
+            require(source.links, errno.ENOENT)  # before the new name is looked at, as on the disk
+            target = self._tree.walk(new, follow=False)
             require(not target.links, errno.EEXIST)
             self._tree.move(source, target)
         except OSError as cause:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.databases import close_left_over
 from zenactors import (
     Dispatcher,
     RestartComponent,
@@ -41,6 +43,12 @@ LINE = '1.2.3.4 - - [10/Oct/2000:13:55:36 -0700] "GET /{} HTTP/1.0" 200 10\n'
 @pytest.fixture
 def path(tmp_path: Path) -> str:
     return str(tmp_path / "out.db")
+
+
+@pytest.fixture(autouse=True)
+def no_database_is_left_open() -> Iterator[None]:
+    yield
+    close_left_over()
 
 
 def query(path: str, statement: str) -> list[Any]:

@@ -50,7 +50,7 @@ class Deduplicator(FallibleStep):
         order: Records keep their order.
         memory: `max_keys` digests of 16 bytes, about 200 bytes each, however long the keys are.
             Beyond that, the oldest are forgotten and counted.
-        threads: Works in its own thread. A save blocks it: about a second for a million keys.
+        threads: Works in its own thread. A save blocks it: about a second for 100,000 keys.
 
     Args:
         keys: The fields that make up the key.

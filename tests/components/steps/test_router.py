@@ -9,6 +9,7 @@ import pytest
 
 from zenactors import TokenOutcome, ZenDaemonComponent, handles
 from zenactors.components import Router
+from zenactors.core.tokens import Origin
 from zenactors.testing import Crash, Harness, Probe, explore
 
 from .stepping import Sender, example_of, run_spec, run_step
@@ -196,3 +197,34 @@ def test_a_wrong_option_is_refused_by_name(options, message):
 def test_the_example_runs(tmp_path):
     assert run_spec(example_of(Router), tmp_path) == (0, [{"status": 404}])
     assert (tmp_path / "good.jsonl").read_text() == '{"status":200}\n'
+
+
+def test_what_is_sent_on_has_an_origin_of_its_own_by_the_way_it_took():
+    origin = Origin("lines", "source", "k", [0], [5], [0], 5)
+    found: list[Origin | None] = []
+
+    class Source(ZenDaemonComponent):
+        @handles("go")
+        def cbk_event_go(self, daemon: Any, args: Any) -> None:
+            daemon.queue.schedule("lines", [{"x": 1}], on_done=lambda _: None, position=origin)
+
+    class Sink(ZenDaemonComponent):
+        @handles("all")
+        def cbk_event_all(self, daemon: Any, args: Any) -> None:
+            hold = daemon.hold()
+            found.append(hold.origin)
+            hold.release()
+
+    # Two ways to one event: with one origin for both, a sink would leave the second out.
+    one = Router(routes=[{"where": {"x": 1}, "to": "all"}], name="one")
+    two = Router(otherwise="all", name="two", event_map={"lines": "copied"})
+    copy = Router(otherwise="copied", name="copy")
+    first = [Source(), one, Sink()]
+    with Harness(first) as harness:
+        harness.queue.schedule("go")
+        harness.run_until_idle()
+    with Harness([Source(), copy, two, Sink()]) as harness:
+        harness.queue.schedule("go")
+        harness.run_until_idle()
+    paths = ["source/one:all", "source/copy:copied/two:all"]
+    assert found == [origin._replace(event="all", path=path) for path in paths]

@@ -433,6 +433,25 @@ def test_an_alarm_that_has_not_arrived_comes_in_the_next_run():
     assert [alarm["count"] for alarm in sink.alarms] == [1]  # the second one was above it
 
 
+def test_what_has_not_arrived_comes_when_a_source_says_that_nothing_is_cut_back():
+    class Slow(Sink):
+        @handles("alarm")
+        def cbk_event_alarm(self, daemon: Any, rows: Any) -> None:
+            daemon.hold()
+
+    with Harness([counter(threshold=1), Slow()], state_dir="/state", files={}) as harness:
+        harness.queue.schedule("checkpoint", OutputCheckpoint(source="source"))
+        harness.queue.schedule("lines", records("a"))
+        harness.advance(1)
+        harness.kill()
+        with harness.next_life([counter(threshold=1), sink := Sink()]) as again:
+            again.advance(1)
+            assert sink.alarms == []  # a file of them may be cut back first
+            again.queue.schedule("checkpoint", OutputCheckpoint(source="source"))
+            again.advance(1)
+            assert [alarm["count"] for alarm in sink.alarms] == [1]
+
+
 def test_it_answers_which_ranges_it_has_counted():
     answers: list[OutputCheckpoint] = []
 

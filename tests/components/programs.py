@@ -109,6 +109,7 @@ class Scripted:
         if self.stdin is not None:
             os.set_blocking(self.stdin, False)
         self.ends_at = {signal.SIGTERM, signal.SIGKILL}
+        self.last_words = b""
         self.signals: list[int] = []
         self.returncode: int | None = None
         self._exited = os.eventfd(0)
@@ -134,6 +135,8 @@ class Scripted:
             os.close(fd)
 
     def ends(self, status: int) -> None:
+        if self.last_words and self.stderr is not None:
+            self.complains(self.last_words)
         for fd in (self.stdin, self.stdout, self.stderr):
             if fd is not None:
                 os.close(fd)

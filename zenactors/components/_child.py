@@ -35,6 +35,7 @@ ErrorOutput = Literal["log", "discard"]
 FIRST_DELAY = 0.2  # seconds before a program runs again, doubled each time
 LAST_DELAY = 30.0
 HEALTHY = 60.0  # seconds after which the delay begins anew
+_REST_BLOCKS = 64  # of an ended program's messages: a stray process may go on writing
 _KILLED_WITHIN = 5.0  # seconds after SIGKILL: a program still there waits in the kernel
 
 
@@ -64,15 +65,24 @@ class Program:
         return self.command[0]
 
     def start(
-        self, daemon: Daemon, *, stdin: bool = False, stdout: bool = False, stderr: bool = False
+        self,
+        daemon: Daemon,
+        clock: Clock,
+        *,
+        stdin: bool = False,
+        stdout: bool = False,
+        stderr: bool = False,
+        errors: ErrorLog | None = None,
     ) -> RunningProgram:
         """Run it. Blocks until it runs.
 
         Args:
             daemon: What callbacks get.
+            clock: The component's clock.
             stdin: Make a pipe to its standard input; otherwise it is empty.
             stdout: Make a pipe from its standard output; otherwise that is discarded.
-            stderr: The same for standard error.
+            stderr: The same for standard error; the caller reads it.
+            errors: Gets its standard error.
 
         Raises:
             ZenDaemonComponentException: It cannot be run.
@@ -81,7 +91,11 @@ class Program:
             try:
                 pipes = [
                     _pipe(own_side, child_side, writes=writes) if wanted else None
-                    for wanted, writes in ((stdin, True), (stdout, False), (stderr, False))
+                    for wanted, writes in (
+                        (stdin, True),
+                        (stdout, False),
+                        (stderr or errors is not None, False),
+                    )
                 ]
                 child = daemon.spawn(
                     self._located_command(daemon),
@@ -96,7 +110,7 @@ class Program:
                 raise ZenDaemonComponentException(self._cannot_run(cause)) from cause
             own_side.pop_all()
         own = [None if pipe is None else pipe[0] for pipe in pipes]
-        return RunningProgram(self, cast("_Child", child), *own)
+        return RunningProgram(self, cast("_Child", child), clock, errors, *own)
 
     def check_exists(self, daemon: Daemon) -> None:
         """Raise `ZenDaemonComponentException` if there is no such program."""
@@ -139,12 +153,16 @@ class RunningProgram:
         self,
         program: Program,
         child: _Child,
+        clock: Clock,
+        errors: ErrorLog | None,
         stdin: int | None,
         stdout: int | None,
         stderr: int | None,
     ) -> None:
         self._program = program
         self._child = child
+        self._clock = clock
+        self._errors = errors
         self.pid = child.pid
         self.stdin = stdin
         self.stdout = stdout
@@ -175,81 +193,84 @@ class RunningProgram:
         fd, self.stdin = self.stdin, None
         _close(fd)
 
-    def close_pipes(self) -> None:
-        """Close all pipes."""
-        self.close_stdin()
-        stdout, self.stdout = self.stdout, None
-        _close(stdout)
-        stderr, self.stderr = self.stderr, None
-        _close(stderr)
-
-    def wait(self, deadline: float, clock: Clock, errors: ErrorLog | None) -> int | None:
-        """Wait for its end, and log what it writes meanwhile. Blocks until then.
+    def wait(self, deadline: float) -> int | None:
+        """Wait for its end, and log what it writes to standard error. Blocks until then.
 
         Args:
             deadline: When to give up, on the monotonic clock.
-            clock: The component's clock.
-            errors: Gets its standard error, if there is a pipe.
 
         Returns:
-            Its status; None: it still runs.
+            Its status; None: it still runs. If it has ended, all that it has written is logged.
         """
-        while (status := self.status()) is None:
+        while self.status() is None:
             reading = [self.exited] if self.stderr is None else [self.exited, self.stderr]
-            ready = wait_ready(reading, (), deadline - clock.monotonic())
+            ready = wait_ready(reading, (), deadline - self._clock.monotonic())
             if not ready:
-                return self.status()
-            self.read_errors(ready, errors)
+                break
+            self.read_errors(ready)
+        status = self.status()
+        if status is not None:
+            self._read_last_errors()
         return status
 
     def read_errors(
-        self,
-        ready: set[int],
-        errors: ErrorLog | None,
-        before_close: Callable[[], object] | None = None,
+        self, ready: set[int], before_close: Callable[[], object] | None = None
     ) -> None:
         """Log what it has written to standard error, if that can be read.
 
         Args:
             ready: The descriptors that can be read.
-            errors: Logs it.
             before_close: Called before the pipe is closed, because it has ended.
         """
         fd = self.stderr
-        if fd in ready and fd is not None and not (errors is not None and errors.read(fd)):
+        if fd in ready and fd is not None and not (self._errors and self._errors.read(fd)):
             if before_close is not None:
                 before_close()
             self.stderr = None
             os.close(fd)
 
-    def finish(self, clock: Clock, errors: ErrorLog | None) -> int | None:
+    def finish(self) -> int | None:
         """End its input, and itself half of `stop_grace` later, if it has not ended then.
 
         Blocks until it has ended. Returns as `end` does.
         """
         half = self._program.stop_grace / 2
         self.close_stdin()
-        self.wait(clock.monotonic() + half, clock, errors)
+        self.wait(self._clock.monotonic() + half)
         return self.end(half)
 
     def end(self, grace: float | None = None) -> int | None:
-        """End it: close its pipes, SIGTERM, `grace` seconds, SIGKILL. Blocks until it has ended.
+        """End it: SIGTERM, `grace` seconds, SIGKILL. Blocks until it has ended.
+
+        Its input ends and its output is not read any more, but its last messages are logged.
 
         Returns:
             Its status; None: it hangs in the kernel. The daemon reports it at its own end.
         """
-        self.close_pipes()
+        if self._is_closed:
+            return self.status()
+        self.close_stdin()
+        stdout, self.stdout = self.stdout, None
+        _close(stdout)
         patience = self._program.stop_grace if grace is None else grace
         for send, seconds in ((self.terminate, patience), (self.kill, _KILLED_WITHIN)):
-            if self.status() is not None:
+            if self.status() is None:
+                send()
+            if self.wait(self._clock.monotonic() + seconds) is not None:
                 break
-            send()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._child.wait(seconds)
-        if not self._is_closed:
-            self._is_closed = True
-            os.close(self.exited)
+        stderr, self.stderr = self.stderr, None
+        _close(stderr)
+        self._is_closed = True
+        os.close(self.exited)
         return self.status()
+
+    def _read_last_errors(self) -> None:
+        for _ in range(_REST_BLOCKS):
+            if self.stderr is None or not wait_ready([self.stderr], (), 0.0):
+                break
+            self.read_errors({self.stderr})
+        if self._errors is not None:
+            self._errors.flush()
 
 
 class Backoff:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from zenactors.components.tail.cutter import LineCutter
@@ -12,6 +12,8 @@ from zenactors.core.clock import Clock
 
 if TYPE_CHECKING:
     from loguru import Logger
+
+    from zenactors.components.tail.piece import Piece
 
 _BLOCK = 65_536
 _LOGGED_BYTES = 1_000  # of a line
@@ -51,17 +53,25 @@ class ErrorLog:
             return True
         except OSError:
             block = b""
-        pieces = self._cutter.feed(block) if block else self._cutter.flush()
-        for piece in pieces:
-            for line in piece.to_lines(self._cutter.rules, path="").texts():
-                self._log_line(line)
-        if not block:
-            self._cutter = self._new_cutter()
+        if block:
+            self._log_pieces(self._cutter.feed(block))
+        else:
+            self.flush()
         return bool(block)
+
+    def flush(self) -> None:
+        """Log a last line without its end, because the program has ended."""
+        self._log_pieces(self._cutter.flush())
+        self._cutter = self._new_cutter()
 
     def close(self) -> None:
         """Say what was left out."""
         self._tell_of_unlogged()
+
+    def _log_pieces(self, pieces: Iterable[Piece]) -> None:
+        for piece in pieces:
+            for line in piece.to_lines(self._cutter.rules, path="").texts():
+                self._log_line(line)
 
     def _log_line(self, line: str) -> None:
         self.last = line

@@ -424,7 +424,7 @@ def test_a_program_that_only_closes_its_output_is_ended_and_runs_again() -> None
 
 
 def test_a_harness_can_be_closed_while_a_program_runs(stage: Stage) -> None:
-    harness = Harness([source(), Collector()])
+    harness = Harness([source(stop_grace=0.1), Collector()])
     harness.daemon.spawn = stage.spawn
     with harness:
         program = stage.last

@@ -179,9 +179,10 @@ class SubprocessSink(BatchingSink):
     def _write_to_stream(self, daemon: Daemon, data: bytes) -> None:
         self._check_not_interrupted()
         running = self._running
-        if running is not None and (status := running.status()) is not None:
+        now = self.clock.monotonic()
+        if running is not None and (status := running.wait(now)) is not None:
             self._drop()
-            if self.clock.monotonic() - self._begun < HEALTHY:  # it runs again after the delay
+            if now - self._begun < HEALTHY:  # it runs again after the delay
                 raise self._failure(describe_status(status))
             self.log.warning(
                 "{program}: {how}. It runs again, because there is a batch for it",
@@ -201,7 +202,7 @@ class SubprocessSink(BatchingSink):
         while rest:
             written = self._write_some(running, rest, deadline)
             if written is None:
-                status = running.status()
+                status = running.wait(self.clock.monotonic())
                 how = "it has closed its input" if status is None else describe_status(status)
                 raise self._failure(how)
             if written:
@@ -222,7 +223,7 @@ class SubprocessSink(BatchingSink):
                     break  # it reads no more: its status says whether that is right
                 rest = rest[written:]
             running.close_stdin()
-            status = running.wait(deadline, self.clock, self._errors)
+            status = running.wait(deadline)
             if status is None:
                 raise self._failure(f"it has not ended within {self.timeout:g} s")
             if status != 0:
@@ -235,7 +236,7 @@ class SubprocessSink(BatchingSink):
     def _start(self, daemon: Daemon) -> RunningProgram:
         if self._errors is not None:
             self._errors.last = ""
-        running = self._program.start(daemon, stdin=True, stderr=self.stderr == "log")
+        running = self._program.start(daemon, self.clock, stdin=True, errors=self._errors)
         self._running = running
         self._begun = self.clock.monotonic()
         self.inc_statistic("starts")
@@ -257,7 +258,7 @@ class SubprocessSink(BatchingSink):
         ready = wait_ready(reading, [running.stdin], deadline - self.clock.monotonic())
         if not ready:
             raise self._failure(f"it has read nothing for {self.timeout:g} s")
-        running.read_errors(ready, self._errors)
+        running.read_errors(ready)
         if running.exited in ready:
             return None
         if running.stdin not in ready:
@@ -284,7 +285,6 @@ class SubprocessSink(BatchingSink):
         """Kill the program, if it still runs."""
         running, self._running = self._running, None
         if running is not None:
-            running.read_errors({running.stderr or -1}, self._errors)
             running.kill()
             running.end(0.0)
 
@@ -292,7 +292,7 @@ class SubprocessSink(BatchingSink):
         """End the input of the program, and wait for its end."""
         running = self._running
         if running is not None:
-            status = running.finish(self.clock, self._errors)
+            status = running.finish()
             self._running = None
             if status:
                 self.log.warning(

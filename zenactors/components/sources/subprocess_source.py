@@ -162,7 +162,11 @@ class SubprocessSource(LineStreamSource):
     # --- one run of the program ------------------------------------------------------------------
 
     def _run(self, daemon: Daemon) -> None:
-        running = self._program.start(daemon, stdout=True, stderr=self.stderr != "discard")
+        if self.stderr == "log" and self._errors is None:
+            self._errors = ErrorLog(self._program.name, self.log, self.clock, self.inc_statistic)
+        running = self._program.start(
+            daemon, self.clock, stdout=True, stderr=self.stderr == "lines", errors=self._errors
+        )
         self._running, self._status = running, None
         self._begun = self.clock.monotonic()
         self.inc_statistic("starts")
@@ -174,10 +178,6 @@ class SubprocessSource(LineStreamSource):
             fd, running.stderr = running.stderr, None
             self._streams.append(self._open_stream(daemon, f"{self._program.name}:stderr", fd))
         elif running.stderr is not None:
-            if self._errors is None:
-                self._errors = ErrorLog(
-                    self._program.name, self.log, self.clock, self.inc_statistic
-                )
             self._registered["stderr"] = daemon.io.add_reader(running.stderr, self._log_errors)
 
     def _open_stream(self, daemon: Daemon, path: str, fd: int | None) -> Stream:
@@ -201,7 +201,7 @@ class SubprocessSource(LineStreamSource):
         running = self._running
         if running is None or running.stderr is None:
             return
-        running.read_errors({running.stderr}, self._errors, lambda: self._cancel("stderr"))
+        running.read_errors({running.stderr}, lambda: self._cancel("stderr"))
 
     def _look_for_end(self, daemon: Daemon) -> None:
         assert self._running is not None
@@ -257,7 +257,6 @@ class SubprocessSource(LineStreamSource):
         """Decide what follows after a program that has ended, and whose output was read."""
         assert self._running is not None
         assert self._status is not None
-        self._log_errors(daemon)
         for registered in list(self._registered):
             self._cancel(registered)
         for stream in self._streams:

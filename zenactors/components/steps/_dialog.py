@@ -141,8 +141,9 @@ class Dialog:
         Raises:
             ZenDaemonComponentException: It cannot be run.
         """
-        has_errors = self._errors is not None
-        self.running = self._program.start(daemon, stdin=True, stdout=True, stderr=has_errors)
+        self.running = self._program.start(
+            daemon, self._clock, stdin=True, stdout=True, errors=self._errors
+        )
         self._begun = self._clock.monotonic()
         self._count("starts", 1)
 
@@ -168,7 +169,7 @@ class Dialog:
         """End the program."""
         running, self.running = self.running, None
         if running is not None:
-            running.finish(self._clock, self._errors)
+            running.finish()
         if self._errors is not None:
             self._errors.close()
 
@@ -189,7 +190,7 @@ class Dialog:
         reading += [] if running.stdout is None or not may_read else [running.stdout]
         writing = [running.stdin] if self._rest and running.stdin is not None else []
         ready = wait_ready(reading, writing, seconds)
-        running.read_errors(ready, self._errors, self._before_close)
+        running.read_errors(ready, self._before_close)
         if writing and running.stdin in ready:
             self._write(running)
         if may_read and running.stdout in ready:

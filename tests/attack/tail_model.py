@@ -401,7 +401,7 @@ class World:
 
     def _new_line(self, content: Content, size: int) -> Line:
         self.counter += 1
-        # Its end is unique, too: truncation is noticed by the last 64 bytes that were read.
+        # Its end is unique, too: truncation is noticed by the last 256 bytes that were read.
         text = b"line %05d %s end %05d" % (self.counter, b"x" * size, self.counter)
         line = self.lines[text] = Line(text, content)
         return line

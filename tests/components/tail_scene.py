@@ -131,6 +131,10 @@ class Scene:
         self.files = CountingFiles(self.clock)
         self.files.mkdir("/log")
         self.files.mkdir("/state")
+        root = self.files.open("/", os.O_RDONLY)
+        self.files.fsync(root)  # they are still there after a power failure
+        self.files.close(root)
+        self.files.calls.clear()
         self.heard: list[Heard] = []
         self.cost, self.more = cost, more
         self.exit_when_idle = exit_when_idle

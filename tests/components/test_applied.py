@@ -29,7 +29,7 @@ def test_what_was_applied_is_covered_in_any_portions():
 
     assert all(one.covers(origin(*each)) for each in [(0, 5), (5, 9), (0, 9), (3, 7)])
     assert not one.covers(origin(8, 10))
-    assert one.ranges("source", "k") == [([0], [9])]
+    assert one.ranges("source", "k") == [([0], [9], 9)]
 
 
 def test_what_was_overtaken_is_not_covered():
@@ -37,7 +37,7 @@ def test_what_was_overtaken_is_not_covered():
 
     assert not one.covers(origin(5, 9))
     one.add(origin(5, 9))
-    assert one.ranges("source", "k") == [([0], [12])]
+    assert one.ranges("source", "k") == [([0], [12], 12)]
 
 
 def test_another_path_or_key_is_not_covered():
@@ -51,7 +51,7 @@ def test_what_never_comes_again_is_forgotten():
     one = applied((0, 5), (7, 9))
     one.add(origin(20, 21, floor=9))
 
-    assert one.ranges("source", "k") == [([20], [21])]
+    assert one.ranges("source", "k") == [([20], [21], 21)]
 
 
 def test_a_begin_that_nobody_knows_comes_before_all():
@@ -68,8 +68,8 @@ def test_ranges_are_found_by_the_source_on_all_paths():
     one.add(origin(1, 2, path="source 2"))
     one.add(origin(1, 2, path="a%2Fb"))
 
-    assert one.of_source("source") == {"k": [([0], [5]), ([5], [7])]}
-    assert one.of_source("a/b") == {"k": [([1], [2])]}
+    assert one.of_source("source") == {"k": [([0], [5], 5), ([5], [7], 7)]}
+    assert one.of_source("a/b") == {"k": [([1], [2], 2)]}
 
 
 def test_keys_that_the_source_has_forgotten_are_forgotten():
@@ -89,7 +89,7 @@ def test_what_was_added_is_put_back():
     one.add(origin(0, 7, key="new"))
     one.put_back(copy)
 
-    assert one.ranges("source", "k") == [([0], [5])]
+    assert one.ranges("source", "k") == [([0], [5], 5)]
     assert not one.covers(origin(0, 7, key="new"))
 
 

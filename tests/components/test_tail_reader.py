@@ -82,7 +82,7 @@ def test_within_a_turn_only_a_shorter_file_is_noticed(open_reader, tmp_path):
 
 def test_a_reader_that_begins_inside_checks_what_is_before(open_reader, tmp_path):
     reader = open_reader(b"x" * 500 + b"\nnew\n", offset=501)
-    assert reader.before == b"x" * 63 + b"\n"
+    assert reader.before == b"x" * 255 + b"\n"
     assert reader.read() == b"new\n"
     assert reader.is_unchanged()
     (tmp_path / "a.log").write_bytes(b"y" * 505)

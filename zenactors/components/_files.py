@@ -21,6 +21,7 @@ from zenactors.core.daemon_api import Daemon
 _NOT_WAITING: int | None = getattr(os, "RWF_NOWAIT", None)  # Linux; terminals do not know it
 _AT_POSITION = -1  # of `pwritev`: write as `write` does
 # Of a directory, or of a file system in which a file has only one name.
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
 STANDARD_OUTPUT = 1  # its descriptor, unless the program replaced `sys.stdout`
 
@@ -120,6 +121,13 @@ class Files(Protocol):
         """Return True if other machines may change the file without a hint to a `Watch` here."""
         ...
 
+    def boot_id(self) -> str:
+        """Return an identifier of this run of the operating system; "" if there is none.
+
+        What is not synced by one run may be gone in the next.
+        """
+        ...
+
     def watch(self) -> Watch | None:
         """Return hints of changes in directories; None if there are none to be had here.
 
@@ -208,6 +216,14 @@ class SystemFiles:
     def mkdir(self, path: str, mode: int = 0o777) -> None:
         """Make a directory and the missing ones above it, if it does not exist."""
         os.makedirs(path, mode, exist_ok=True)  # noqa: PTH103 - as all else here
+
+    def boot_id(self) -> str:
+        """Return the kernel's identifier of this run."""
+        try:
+            with open(_BOOT_ID, encoding="ascii") as file:  # noqa: PTH123 - as all else here
+                return file.read().strip()
+        except OSError:
+            return ""
 
     def rename_exclusive(self, old: str, new: str) -> None:
         """Rename a file by making a second name of it, and removing the first."""

@@ -14,8 +14,9 @@ from typing import Any
 
 from zenactors.core.tokens import Origin, path_of
 
-Range = tuple[list[int], list[int]]
-"""Where it begins and ends. Whole numbers, compared from the left."""
+Range = tuple[list[int], list[int], Any]
+"""Where it begins and ends, in whole numbers that are compared from the left, and the source's own
+position at its end: by it, the source can see if its input still has what was applied."""
 
 Place = tuple[str, str]
 """A path and a key; see `Origin`."""
@@ -44,10 +45,12 @@ class Applied:
             ValueError: They are something else.
         """
         try:
-            read = [([*map(int, begin)], [*map(int, end)]) for begin, end in ranges]
-        except TypeError as cause:
+            read = [
+                ([*map(int, begin)], [*map(int, end)], position) for begin, end, position in ranges
+            ]
+        except (TypeError, ValueError) as cause:
             raise ValueError(f"no ranges: {ranges!r}") from cause
-        self._ranges[path, key] = sorted(read)
+        self._ranges[path, key] = sorted(read, key=_begin_of)
 
     def covers(self, origin: Origin) -> bool:
         """Return True if an event was applied."""
@@ -63,16 +66,15 @@ class Applied:
         ranges = self._ranges.get(place, []).copy()  # see `copy_of`
         if ranges and origin.floor >= ranges[0][1]:
             ranges = [each for each in ranges if each[1] > origin.floor]
-        begin, end = origin.begin, origin.end
+        begin, last = origin.begin, (origin.end, origin.position)
         at = bisect_right(ranges, begin, key=_begin_of)
         if at and ranges[at - 1][1] >= begin:  # it goes on where that one ends
             at -= 1
-            begin, end = ranges[at][0], max(end, ranges[at][1])
-            del ranges[at]
-        while at < len(ranges) and ranges[at][0] <= end:
-            end = max(end, ranges[at][1])
-            del ranges[at]
-        ranges.insert(at, (begin, end))
+            begin = ranges[at][0]
+            last = max(last, ranges.pop(at)[1:], key=_end_of)
+        while at < len(ranges) and ranges[at][0] <= last[0]:
+            last = max(last, ranges.pop(at)[1:], key=_end_of)
+        ranges.insert(at, (begin, *last))
         self._ranges[place] = ranges
 
     def ranges(self, path: str, key: str) -> list[Range]:
@@ -114,6 +116,10 @@ class Applied:
 
 def _begin_of(each: Range) -> list[int]:
     return each[0]
+
+
+def _end_of(last: tuple[list[int], Any]) -> list[int]:
+    return last[0]
 
 
 def _is_of(path: str, source: str) -> bool:

@@ -78,6 +78,7 @@ class VirtualFiles:
         self._now: Callable[[], float] = float if clock is None else clock.time
         self._next_fd = _FIRST_FD
         self._hints_dropped = False
+        self._boots = 1
         self.network_directories: set[str] = set()
         printed = Node(mode=S_IFIFO | 0o600, mtime=self._now(), links=1)
         self._begin(Tree(from_disk=from_disk, now=self._now), printed)
@@ -172,6 +173,7 @@ class VirtualFiles:
         after = copy.copy(self)
         tree, printed = self._tree.after_crash(power), self._printed.after_crash(None)
         after._begin(tree, printed)  # noqa: SLF001 - of its own class
+        after._boots += power is not None  # noqa: SLF001
         return after
 
     def observe(self, called: _Called, die: Callable[[], object]) -> None:
@@ -312,6 +314,10 @@ class VirtualFiles:
         place = f"{self._tree.real_path(path)}/"
         network = map(self._tree.real_path, self.network_directories)
         return any(place.startswith(f"{directory.rstrip('/')}/") for directory in network)
+
+    def boot_id(self) -> str:
+        """Return another text after each power failure."""
+        return f"boot {self._boots}"
 
     def watch(self) -> VirtualWatch:
         """Return a watch that gets a hint of each change, unless a test drops it."""

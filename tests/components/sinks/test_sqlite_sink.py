@@ -446,8 +446,8 @@ def test_it_answers_which_ranges_it_has_and_forgets_old_keys(path):
         harness.queue.schedule("ask", frozenset("other"))
         harness.advance(1)
     assert answers == [
-        {"SqliteSink": {"k": [([0], [2])]}},
-        {"SqliteSink": {"k": [([0], [2])]}},
+        {"SqliteSink": {"k": [([0], [2], 2)]}},
+        {"SqliteSink": {"k": [([0], [2], 2)]}},
         {"SqliteSink": {}},
     ]
     assert query(path, "SELECT * FROM zenactors_applied") == []

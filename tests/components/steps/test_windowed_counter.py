@@ -470,7 +470,7 @@ def test_it_answers_which_ranges_it_has_counted():
         harness.queue.schedule("ask", frozenset())
         harness.advance(1)
     assert [each.applied for each in answers] == [
-        {"WindowedCounter": {"k": [([0], [2])]}},
+        {"WindowedCounter": {"k": [([0], [2], 2)]}},
         {"WindowedCounter": {}},
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat as stat_bits
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from zenactors.components.tail.identity import (
     NO_MARK,
     Fingerprint,
     Identity,
+    Mark,
 )
 from zenactors.components.tail.memory import FileRecord, Position
 from zenactors.components.tail.piece import Within
@@ -22,6 +24,7 @@ from zenactors.components.tail.rotation import (
     is_compressed,
     is_rotated_name,
 )
+from zenactors.components.tail.trail import last_kept
 
 if TYPE_CHECKING:
     from zenactors.components.tail.context import TailContext
@@ -223,10 +226,15 @@ class Adoption:
         position = record.left or self._memory.position(record.file_id)
         if position is None:  # nothing is done, perhaps of an earlier content, either
             position = Position(0, 0)
-        is_same = record.fingerprint().fits(head)
         is_current = position.generation == record.generation
+        is_kept = self._holds(fd, stat, position.offset, position.mark)
+        if record.may_be_cut and is_current and not is_kept:
+            cut = self._cut_back(record, position, fd, stat, head)
+            is_kept, position = cut is not None, cut or position
+        record.may_be_cut = False
+        is_same = record.fingerprint().fits(head)
         followed = Followed(record, path, identity)
-        if is_same and is_current and self._holds(fd, stat, position):
+        if is_same and is_current and is_kept:
             self._begin(followed, fd, head, position.offset, position.within)
             if stat.st_size > position.offset:
                 self._set.ready.add(followed)
@@ -267,12 +275,51 @@ class Adoption:
             )
         rest.behind, followed.behind = followed.behind, rest
 
-    def _holds(self, fd: int, stat: os.stat_result, position: Position) -> bool:
-        """Return True if an open file has what was read of it up to a position."""
-        if position.offset > stat.st_size:
+    def _holds(self, fd: int, stat: os.stat_result, offset: int, mark: Mark) -> bool:
+        """Return True if an open file has what was read of it up to an offset."""
+        if offset > stat.st_size:
             return False
-        length = position.mark.length
-        return position.mark.fits(self._files.pread(fd, length, position.offset - length))
+        return mark.fits(self._files.pread(fd, mark.length, offset - mark.length))
+
+    def _cut_back(
+        self, record: FileRecord, position: Position, fd: int, stat: os.stat_result, head: bytes
+    ) -> Position | None:
+        """Return where to go on in a file that has lost its end; None: it was written anew."""
+        place = last_kept(record.trail, position.offset, functools.partial(self._holds, fd, stat))
+        if place is None:
+            return None
+        self._fates.lost_end(record.place, place.offset)
+        position = self._memory.continue_content(record, Position(0, place.offset, place.mark))
+        record.begin_content(head)
+        return position
+
+    def keeps_applied(self, followed: Followed) -> bool:
+        """Return True unless a file has lost lines that sinks have: what it has there is new.
+
+        Sinks bring to the disk what they have applied, and few programs do that with their log. So
+        after a power failure, the log may lack it, and grow again. To be called before the file is
+        read for the first time in a run. Blocks.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        applied = self._memory.applied.get(followed.record.file_id)
+        if applied is None or followed.is_rest:
+            return True
+        fd = followed.reader.fd if followed.reader is not None else None
+        assert fd is not None
+        stat = self._files.fstat(fd)
+        kept = all(
+            self._holds(fd, stat, each.offset, each.mark)
+            for each in applied
+            if each.generation == followed.generation and each.offset > followed.offset
+        )
+        del self._memory.applied[followed.record.file_id]
+        if not kept:
+            self._fates.lost_end(followed.path, followed.offset)
+            position = self._memory.continue_content(followed.record, followed.position())
+            followed.generation = position.generation
+        return kept
 
     def may_be_new(self, identity: Identity) -> bool:
         """Return True unless a file is known; the inode of one that is gone may be used again."""

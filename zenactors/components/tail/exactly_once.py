@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zenactors.components.output_checkpoint import OutputCheckpoint
+from zenactors.components.tail.memory import Position
 from zenactors.core.tokens import TokenOutcome
 from zenactors.errors import EXIT_CONFIG
 
@@ -139,6 +140,7 @@ class ExactOutputs:
             if not self._is_restored:
                 for key, places in _fences_of(checkpoint.applied).items():
                     self._delivery.fences.setdefault(key, set()).update(places)
+                self._memory.applied = _positions_of(checkpoint.applied)
             if checkpoint.taken:
                 is_saved = self._memory.save_outputs(checkpoint.states | checkpoint.taken)
             else:  # there is nothing that must be saved together with the positions
@@ -176,6 +178,18 @@ def _fences_of(
     fences: dict[str, set[tuple[int, int]]] = {}
     for by_key in applied.values():
         for key, ranges in by_key.items():
-            ends = {(end[0], end[1]) for each in ranges for end in each if end}
+            ends = {(place[0], place[1]) for each in ranges for place in each[:2] if place}
             fences.setdefault(key, set()).update(ends)
     return fences
+
+
+def _positions_of(
+    applied: Mapping[str, Mapping[str, Iterable[Any]]],
+) -> dict[str, list[Position]]:
+    """Return, for each file, the positions at the ends of the ranges that sinks have applied."""
+    positions: dict[str, list[Position]] = {}
+    for by_key in applied.values():
+        for key, ranges in by_key.items():
+            found = [Position.from_json(position) for _, _, position in ranges]
+            positions.setdefault(key, []).extend(found)
+    return positions

@@ -45,6 +45,16 @@ class Fates:
             offset=offset,
         )
 
+    def lost_end(self, path: str, offset: int) -> None:
+        """Report that a file has lost what was read of it behind an offset."""
+        self._tailer.inc_statistic("cut_short")
+        self._tailer.log.warning(
+            "{path} has lost its end, as after a power failure; it is read from byte {offset} on."
+            " Lines behind that which it still has may come twice",
+            path=path,
+            offset=offset,
+        )
+
     def renamed(self, followed: Followed, path: str) -> None:
         """Report that the file has a name that a pattern matches, and is followed under it."""
         self._tailer.inc_statistic("rotated")

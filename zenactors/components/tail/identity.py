@@ -12,7 +12,7 @@ from typing import NamedTuple
 from zenactors.components._files import STANDARD_OUTPUT, Files
 
 HEAD_BYTES = 1024  # that a fingerprint covers at most
-MARK_BYTES = 64  # before an offset that a mark covers at most
+MARK_BYTES = 256  # before an offset that a mark covers at most: lines may all end alike
 
 
 class Identity(NamedTuple):

@@ -155,6 +155,7 @@ class TailLoop:
                 data,
                 self._tailer.random,
                 self._clock.time,
+                boot_id=self._system.boot_id(),
                 exactly_once=self._options.exactly_once,
             )
 

@@ -15,6 +15,7 @@ from zenactors.components.tail.identity import (
     fingerprint_of,
 )
 from zenactors.components.tail.piece import Within
+from zenactors.components.tail.trail import Place, is_durable, noted
 
 if TYPE_CHECKING:
     from zenactors.components.checkpoints import Checkpoints
@@ -78,6 +79,8 @@ class FileRecord:
         first_bytes: Those of its content, if they were read in this run.
         is_copy: It may be a copy of another file. The next run decides that anew.
         left: Where this run has stopped reading it; None: it is followed, or was never.
+        trail: Some of the places up to which its content was done.
+        may_be_cut: The system has started anew since it was read: it may have lost its end.
     """
 
     file_id: str
@@ -93,9 +96,11 @@ class FileRecord:
     is_copy: bool = False
     left: Position | None = None
     changed: int = 0
+    trail: list[Place] = dataclasses.field(default_factory=list)
+    may_be_cut: bool = False
 
     @classmethod
-    def from_json(cls, file_id: str, value: Mapping[str, Any]) -> Self:
+    def from_json(cls, file_id: str, value: Mapping[str, Any], *, may_be_cut: bool = False) -> Self:
         """Return the record that `as_json` was made of."""
         return cls(
             file_id,
@@ -111,6 +116,8 @@ class FileRecord:
             ],
             None if value["gone"] is None else float(value["gone"]),
             changed=int(value.get("changed", 0)),
+            trail=[Place.from_json(each) for each in value.get("trail", [])],
+            may_be_cut=may_be_cut,
         )
 
     def begin_content(self, head: bytes) -> None:
@@ -137,10 +144,27 @@ class FileRecord:
         self.past_heads = [*self.past_heads, self.fingerprint()][-MOST_PAST:]
         self.head, self.first_bytes = NO_HEAD, b""
         self.generation += 1
+        self.trail = []
+
+    def continue_content(self, offset: int) -> None:
+        """Note that the file has another content now, but only from an offset on."""
+        self.past_heads = [*self.past_heads, self.fingerprint()][-MOST_PAST:]
+        self.generation += 1
+        self.trail = [each for each in self.trail if each.offset <= offset]
+
+    def note_place(self, found: list[Any], now: float) -> None:
+        """Note up to where the content is done, if that has changed, as a position in JSON."""
+        last = self.trail[-1].offset if self.trail else 0
+        if found[1] != last and found[0] == self.generation:  # most files do not change
+            position = Position.from_json(found)
+            if not position.within:
+                self.trail = noted(self.trail, position.offset, position.mark, now)
+        elif len(self.trail) > 1 and is_durable(self.trail, now):
+            self.trail = self.trail[-1:]
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
-        return {
+        written: dict[str, Any] = {
             "path": self.path,
             "place": self.place,
             "changed": self.changed,
@@ -151,6 +175,9 @@ class FileRecord:
             "copies": self.copies,
             "gone": self.gone,
         }
+        if len(self.trail) > 1:  # otherwise it has only the position itself
+            written["trail"] = [each.as_json() for each in self.trail]
+        return written
 
     def add_copy(self, identity: Identity, head: bytes) -> None:
         """Note that another file has a copy of its content."""
@@ -166,12 +193,15 @@ class Memory:
         data: What an earlier run has saved with them; None: nothing.
         random: Chooses the identifiers of files.
         now: Returns the Unix time.
+        boot_id: Identifies the run of the operating system; "": unknown.
         exactly_once: The outputs are saved together with the positions, and these count.
 
     Attributes:
         is_new: No earlier run has left anything.
         restored_outputs: What sinks have saved, if the outputs are written exactly once.
         must_be_saved: Records have changed, and lines must wait until these are saved.
+        applied: By file, positions up to which sinks have applied it. They are compared with its
+            content before it is read for the first time.
         has_forgotten: Files are forgotten that sinks may remember; also because of an earlier run.
 
     Raises:
@@ -185,9 +215,11 @@ class Memory:
         random: Random,
         now: Callable[[], float],
         *,
+        boot_id: str = "",
         exactly_once: bool = False,
     ) -> None:
         self._exactly_once = exactly_once
+        self._boot_id = boot_id
         self._checkpoints = checkpoints
         self._random = random
         self._now = now
@@ -198,6 +230,7 @@ class Memory:
         self._exact: dict[str, Any] | None = None
         self._fences: dict[str, list[list[int]]] = {}
         self.must_be_saved = False
+        self.applied: dict[str, list[Position]] = {}
         self.has_forgotten = True
         self.is_new = data is None
         if data is not None:
@@ -207,8 +240,10 @@ class Memory:
         try:
             if data["tail"] != VERSION:
                 raise ValueError(f"version {data['tail']!r}")
+            may_be_cut = "" != data.get("boot", "") != self._boot_id != ""
             for file_id, value in data["files"].items():
-                record = self.records[file_id] = FileRecord.from_json(file_id, value)
+                record = FileRecord.from_json(file_id, value, may_be_cut=may_be_cut)
+                self.records[file_id] = record
                 self._by_identity[record.identity] = record
                 if record.copies:
                     self._copied[file_id] = record
@@ -311,6 +346,22 @@ class Memory:
         record.replace_content()
         self.must_be_saved = True
 
+    def continue_content(self, record: FileRecord, position: Position) -> Position:
+        """Note that a file has another content behind a position up to which it is done.
+
+        Returns:
+            The position in the new content, whose lines are to come when it is saved.
+        """
+        record.continue_content(position.offset)
+        position = position._replace(generation=record.generation)
+        if self._checkpoints is not None:
+            self._checkpoints.forget(record.file_id)
+            self._checkpoints.begin(position.as_json(), key=record.file_id)
+            if self._exact is not None:
+                self._exact["positions"][record.file_id] = position.as_json()
+        self.must_be_saved = True
+        return position
+
     def save_records(self) -> bool:
         """Save what must be saved before lines are handed over. Blocks. False: try again."""
         if self.must_be_saved and self._checkpoints is not None:
@@ -370,10 +421,20 @@ class Memory:
 
     def collect(self) -> dict[str, Any]:
         """Return all records, and the saved outputs, for the state store."""
+        self._note_places()
         files = {
             file_id: record.as_json()
             for file_id, record in self.records.items()
             if not record.is_copy
         }
-        collected = {"tail": VERSION, "files": files, "exact": self._exact}
+        collected = {"tail": VERSION, "files": files, "exact": self._exact, "boot": self._boot_id}
         return {**collected, "fences": self._fences} if self._fences else collected
+
+    def _note_places(self) -> None:
+        """Note up to where each file is done, as it is saved at the same time."""
+        assert self._checkpoints is not None
+        now = self._now()
+        for file_id, record in self.records.items():
+            found = self._checkpoints.resume(file_id)
+            if found is not None:
+                record.note_place(found, now)

@@ -249,6 +249,10 @@ class PatientFiles:
         """Return True if a path is on a network file system, as remembered."""
         return self._mount(path) != _LOCAL
 
+    def boot_id(self) -> str:
+        """Return an identifier of this run of the operating system."""
+        return self._files.boot_id()
+
     def shutdown(self) -> None:
         """End the helper threads; never blocks. Threads whose calls hang end when these return.
 

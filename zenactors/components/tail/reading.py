@@ -106,6 +106,9 @@ class Reading:
             return 0
         assert followed.reader is not None
         try:
+            if not self._files.adoption.keeps_applied(followed):
+                self._set.ready.add(followed)  # once it is saved that it has another content
+                return 0
             block = followed.reader.read(check=check, most=self._delivery.share)
         except RewrittenError:
             return self._rewritten(followed)

@@ -45,7 +45,8 @@ class FileTailer(ZenDaemonComponent):
 
     Statistics: `files` opened, `blocks`, `bytes` and `lines` read, `lines_truncated`, `lines_split`
     or `lines_skipped` because of their length, `truncated`, `rotated`, `vanished` and `compressed`
-    files, `bytes_lost` with vanished files, and `errors` reported.
+    files, those that were `cut_short` by a power failure, `bytes_lost` with vanished files, and
+    `errors` reported.
 
     Promises:
         loss: Each line that is appended while it runs is handed on, whatever happens to the file's
@@ -53,7 +54,8 @@ class FileTailer(ZenDaemonComponent):
             each that was not done when the process died. Lines that are deleted or truncated away
             before it reads them are lost.
         duplicates: None in one run. With a `state_dir`, at most 2,000 events come twice after a
-            crash; with `exactly_once`, none in the outputs.
+            crash; with `exactly_once`, none in the outputs. Lines of a few seconds do if the log
+            itself has lost its end in a power failure.
         order: That of each file. What a file has when it loses its name comes before the next file
             of that name; otherwise files come in any order.
         memory: At most 8 MiB of lines under way, a block, and a line and a record of each file; at

@@ -258,6 +258,8 @@ def page(template: str) -> str:
             return table(heads, rows())
         if names == ["commands"]:
             return joined(commands())
+        if twice := listed.intersection(names):
+            raise LookupError(f"{TEMPLATE.name} lists {', '.join(sorted(twice))} twice.")
         listed.update(names)
         return joined(about(names))
 

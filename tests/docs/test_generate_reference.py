@@ -67,6 +67,12 @@ def test_a_public_name_must_be_in_the_template() -> None:
         page(template.replace(" Outcome ", " "))
 
 
+def test_no_public_name_is_in_the_template_twice() -> None:
+    template = TEMPLATE.read_text()
+    with pytest.raises(LookupError, match=r"reference\.template lists Lines, Outcome twice\."):
+        page(f"{template}\n<!-- Outcome Lines -->\n")
+
+
 def test_a_name_that_is_not_public_is_refused() -> None:
     with pytest.raises(KeyError, match="Engine"):
         page("<!-- Engine -->\n")

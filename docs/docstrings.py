@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
+from zenactors.core.component import ZenDaemonComponent
+from zenactors.core.recipe import read_constructor
 from zenactors.spec.docstrings import split
 
 EMPTY = inspect.Parameter.empty
@@ -44,6 +46,18 @@ def parse(docstring: str | None) -> Doc:
         " ".join(" ".join(prose.values()).split()),
         found.sections.get("Example", ""),
     )
+
+
+def parse_class(cls: type) -> Doc:
+    """Split a class's docstring; of a component's, with the arguments that its bases describe."""
+    found = parse(cls.__doc__)
+    for base in cls.__mro__[1:]:
+        if base is ZenDaemonComponent or not issubclass(base, ZenDaemonComponent):
+            break
+        inherited = parse(vars(base).get("__doc__")).entries.get("Args", {})
+        if inherited:
+            found.entries["Args"] = inherited | found.entries.get("Args", {})
+    return found
 
 
 def _fence(block: re.Match[str]) -> str:
@@ -95,9 +109,24 @@ def table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def parameters(function: Any) -> list[inspect.Parameter]:
-    """Return what a function or class takes; without `self`, and what is private."""
-    found = inspect.signature(function).parameters.values()
+    """Return what a function or class takes; without `self`, and what is private.
+
+    Of a component with `**` arguments that it hands to a base, also those of the base.
+    """
+    found = [*inspect.signature(function).parameters.values()]
+    if inherited := _inherited(function):
+        found = [each for each in found if each.kind is not each.VAR_KEYWORD] + inherited
     return [each for each in found if each.name != "self" and not each.name.startswith("_")]
+
+
+def _inherited(function: Any) -> list[inspect.Parameter]:
+    """Return the arguments that a component's constructor hands to a base; none if any reach it."""
+    if not isinstance(function, type) or not issubclass(function, ZenDaemonComponent):
+        return []
+    taken = read_constructor(function)  # type: ignore[arg-type] # mypy misses that it has a hash
+    own = inspect.signature(function).parameters
+    accepted = [] if taken.is_open else taken.accepts.items()
+    return [parameter for name, (parameter, _) in accepted if name not in own]
 
 
 def default(parameter: inspect.Parameter) -> str:

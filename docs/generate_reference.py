@@ -28,6 +28,7 @@ from docs.docstrings import (
     outcome,
     parameters,
     parse,
+    parse_class,
     promises,
     strings_below,
     table,
@@ -118,7 +119,7 @@ def has_few_fields(cls: type) -> bool:
 
 def about_class(name: str, cls: type) -> Iterator[str]:
     """Yield the paragraphs about a class."""
-    doc = parse(cls.__doc__)
+    doc = parse_class(cls)
     if "Args" in doc.entries or has_few_fields(cls):
         yield code(call(name, cls, SHORT))
     yield doc.text

@@ -11,6 +11,7 @@ import pytest
 
 import zenactors.components as stock
 from zenactors.core.component import ZenDaemonComponent
+from zenactors.core.recipe import read_constructor
 
 BASES = ("AcknowledgingSource", "BatchingSink", "RecordStep")
 COMPONENTS = [
@@ -59,12 +60,13 @@ def test_all_is_sorted_and_complete():
 
 @pytest.mark.parametrize("cls", COMPONENTS)
 def test_a_model_can_be_built_from_the_signature(cls):
-    hints = typing.get_type_hints(cls.__init__)
+    constructor = read_constructor(cls)
+    assert not constructor.is_open
     fields: dict[str, typing.Any] = {}
-    for name, parameter in list(inspect.signature(cls.__init__).parameters.items())[1:]:
+    for name, (parameter, function) in constructor.accepts.items():
         assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-        fields[name] = (hints[name], default)
+        fields[name] = (typing.get_type_hints(function)[name], default)
     model = pydantic.create_model(cls.__name__, **fields)
 
     assert cls(**model(**REQUIRED.get(cls.__name__, {})).model_dump()).name == cls.__name__
@@ -72,9 +74,10 @@ def test_a_model_can_be_built_from_the_signature(cls):
 
 @pytest.mark.parametrize("cls", COMPONENTS)
 def test_the_docstring_has_every_option(cls):
-    text = inspect.cleandoc(cls.__doc__)  # as the compiler of Python 3.13 and later leaves it
-    for option in list(inspect.signature(cls.__init__).parameters)[1:]:
-        assert f"\n    {option}: " in text
+    # As the compiler of Python 3.13 and later leaves them.
+    texts = [inspect.cleandoc(each.__doc__ or "") for each in cls.__mro__]
+    for option in read_constructor(cls).accepts:
+        assert any(f"\n    {option}: " in text for text in texts)
 
 
 @pytest.mark.parametrize("cls", COMPONENTS)

@@ -101,7 +101,9 @@ def undescribed(name: str, what: Any) -> list[str]:
     if not doc.text:
         return [f"{name} has no docstring"]
     described = doc.entries.get("Args", {}).keys()
-    taken = {each.name for each in parameters(what)} if described else set()
+    if not described:
+        return []
+    taken = {each.name for each in parameters(what)} | inspect.signature(what).parameters.keys()
     return [f"{name} has no argument {each}" for each in sorted(described - taken)]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from zenactors.components._options import check_strings
-from zenactors.components.parsers.base import LineParser
+from zenactors.components.parsers.base import LineParser, ParserOptions
 from zenactors.components.parsers.format import BEFORE, Format
 
 # Possessive quantifiers (*+): a line that does not match is rejected in one pass, at any length.
@@ -79,15 +79,7 @@ class AccessLogParser(LineParser):
         extra: Names of the fields behind the agent, such as `["request_time", "upstream"]`. A field
             without quotes that is a number becomes one, and "-" becomes None, as does a field that
             the line lacks. Further fields are in `more`.
-        add_source: Add `file`, `offset`, `id` and `generation` to each record that came from
-            `Lines`. The last three together identify a line for ever.
-        rejects: Append lines that do not match to this file, unchanged. A relative path is
-            relative to the directory in which the daemon was started, or to its `work_dir`.
-        name: This component's name in logs, statistics and the state.
-        event_map: Other names for this component's events.
-
-    Attributes:
-        files: The file system of `rejects`; a simulation sets its own before `setup`.
+        **common: The options of all parsers: `add_source` and `rejects`.
 
     Example:
         name = "access"
@@ -111,12 +103,9 @@ class AccessLogParser(LineParser):
         self,
         *,
         extra: list[str] | None = None,
-        add_source: bool = False,
-        rejects: str | None = None,
-        name: str | None = None,
-        event_map: Mapping[str, str] | None = None,
+        **common: Unpack[ParserOptions],
     ) -> None:
-        super().__init__(add_source=add_source, rejects=rejects, name=name, event_map=event_map)
+        super().__init__(**common)
         self.extra = extra
         self._format = access_format(extra)
 

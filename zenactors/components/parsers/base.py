@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from zenactors.components._files import SYSTEM_FILES, Files, located
 from zenactors.components._options import check_name
@@ -23,8 +23,26 @@ _KEPT_CHARACTERS = 200
 _MOST_SOURCES = 10_000  # files; whether further ones had a record is not noted
 
 
+class ParserOptions(TypedDict, total=False):
+    """The options of `LineParser`, for the `**` argument of a subclass's constructor."""
+
+    add_source: bool
+    rejects: str | None
+    name: str | None
+    event_map: Mapping[str, str] | None
+
+
 class LineParser(ZenDaemonComponent):
-    """The base of parsers. A subclass sets `format`, for the class or in its constructor.
+    """The base of parsers. A subclass sets `_format`, for the class or in its constructor.
+
+    Args:
+        add_source: Add `file`, `offset`, `id` and `generation` to each record that came from
+            `Lines`, in place of fields with these names. The last three together identify a line
+            for ever.
+        rejects: Append lines that are no records to this file, unchanged. A relative path is
+            relative to the directory in which the daemon was started, or to its `work_dir`.
+        name: This component's name in logs, statistics and the state.
+        event_map: Other names for this component's events.
 
     Attributes:
         files: The file system of `rejects`; a simulation sets its own before `setup`.

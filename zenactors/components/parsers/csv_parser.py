@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Unpack
 
 from zenactors.components._options import check_strings
-from zenactors.components.parsers.base import LineParser
+from zenactors.components.parsers.base import LineParser, ParserOptions
 from zenactors.components.parsers.csv_headers import Headers
 from zenactors.components.parsers.format import BEFORE, Format, ParseText
 from zenactors.components.tail.lines import Lines
@@ -62,16 +62,7 @@ class CsvParser(LineParser):
         separator: The character between two values; "\t" for tab-separated values.
         header: True: the first line of each file is no record. It names the columns, unless
             `columns` does. Default: True without `columns`, False with them.
-        add_source: Add `file`, `offset`, `id` and `generation` to each record that came from
-            `Lines`, in place of columns with these names. The last three together identify a line
-            for ever.
-        rejects: Append lines that do not match to this file, unchanged. A relative path is
-            relative to the directory in which the daemon was started, or to its `work_dir`.
-        name: This component's name in logs, statistics and the state.
-        event_map: Other names for this component's events.
-
-    Attributes:
-        files: The file system of `rejects`; a simulation sets its own before `setup`.
+        **common: The options of all parsers: `add_source` and `rejects`.
 
     Example:
         name = "words"
@@ -98,12 +89,9 @@ class CsvParser(LineParser):
         columns: list[str] | None = None,
         separator: str = ",",
         header: bool | None = None,
-        add_source: bool = False,
-        rejects: str | None = None,
-        name: str | None = None,
-        event_map: Mapping[str, str] | None = None,
+        **common: Unpack[ParserOptions],
     ) -> None:
-        super().__init__(add_source=add_source, rejects=rejects, name=name, event_map=event_map)
+        super().__init__(**common)
         self.columns = columns
         self.separator = separator
         self.header = header

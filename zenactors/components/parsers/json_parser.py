@@ -63,18 +63,6 @@ class JsonParser(LineParser):
             the path of each file.
         threads: Its own. It waits only for the disk of `rejects`.
 
-    Args:
-        add_source: Add `file`, `offset`, `id` and `generation` to each record that came from
-            `Lines`, in place of keys of the object with these names. The last three together
-            identify a line for ever.
-        rejects: Append lines that are no records to this file, unchanged. A relative path is
-            relative to the directory in which the daemon was started, or to its `work_dir`.
-        name: This component's name in logs, statistics and the state.
-        event_map: Other names for this component's events.
-
-    Attributes:
-        files: The file system of `rejects`; a simulation sets its own before `setup`.
-
     Example:
         name = "events"
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
-from zenactors.components.parsers.base import LineParser
+from zenactors.components.parsers.base import LineParser, ParserOptions
 from zenactors.components.parsers.format import Format
 
 
@@ -61,16 +60,7 @@ class RegexParser(LineParser):
     Args:
         pattern: A regular expression of the module `re` with one or more named groups,
             ``(?P<name>...)``.
-        add_source: Add `file`, `offset`, `id` and `generation` to each record that came from
-            `Lines`, in place of groups with these names. The last three together identify a line
-            for ever.
-        rejects: Append lines that do not match to this file, unchanged. A relative path is
-            relative to the directory in which the daemon was started, or to its `work_dir`.
-        name: This component's name in logs, statistics and the state.
-        event_map: Other names for this component's events.
-
-    Attributes:
-        files: The file system of `rejects`; a simulation sets its own before `setup`.
+        **common: The options of all parsers: `add_source` and `rejects`.
 
     Example:
         name = "logins"
@@ -96,12 +86,9 @@ class RegexParser(LineParser):
         self,
         *,
         pattern: str,
-        add_source: bool = False,
-        rejects: str | None = None,
-        name: str | None = None,
-        event_map: Mapping[str, str] | None = None,
+        **common: Unpack[ParserOptions],
     ) -> None:
-        super().__init__(add_source=add_source, rejects=rejects, name=name, event_map=event_map)
+        super().__init__(**common)
         self.pattern = pattern
         self._format = regex_format(pattern)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any
+from typing import Any, Unpack
 from zoneinfo import ZoneInfo
 
-from zenactors.components.parsers.base import LineParser
+from zenactors.components.parsers.base import LineParser, ParserOptions
 from zenactors.components.parsers.format import BEFORE, Format
 
 _FACILITIES = (
@@ -94,15 +94,7 @@ class SyslogParser(LineParser):
             Then they become ISO 8601, too. Their year is the latest in which they are not more than
             a day ahead of the clock, so lines must be parsed within 364 days. A time that comes
             twice, when clocks are set back, is the first one. None: such times stay texts.
-        add_source: Add `file`, `offset`, `id` and `generation` to each record that came from
-            `Lines`. The last three together identify a line for ever.
-        rejects: Append lines that do not match to this file, unchanged. A relative path is
-            relative to the directory in which the daemon was started, or to its `work_dir`.
-        name: This component's name in logs, statistics and the state.
-        event_map: Other names for this component's events.
-
-    Attributes:
-        files: The file system of `rejects`; a simulation sets its own before `setup`.
+        **common: The options of all parsers: `add_source` and `rejects`.
 
     Example:
         name = "syslog"
@@ -126,12 +118,9 @@ class SyslogParser(LineParser):
         self,
         *,
         zone: str | None = None,
-        add_source: bool = False,
-        rejects: str | None = None,
-        name: str | None = None,
-        event_map: Mapping[str, str] | None = None,
+        **common: Unpack[ParserOptions],
     ) -> None:
-        super().__init__(add_source=add_source, rejects=rejects, name=name, event_map=event_map)
+        super().__init__(**common)
         self.zone = zone
         self._format = syslog_format(zone, self._now)
 

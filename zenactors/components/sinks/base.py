@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import tenacity
 
@@ -40,6 +40,17 @@ class TakenEvent:
     args: Any
     records: list[Any]
     hold: Hold
+
+
+class BatchingOptions(TypedDict, total=False):
+    """The options of `BatchingSink`, for the `**` argument of a subclass's constructor."""
+
+    batch_count: int
+    batch_bytes: int
+    batch_time: float
+    attempts: int
+    name: str | None
+    event_map: Mapping[str, str] | None
 
 
 class BatchingSink(ZenDaemonComponent, abc.ABC):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Unpack
 
 from zenactors.advice import advice_for, reason
 from zenactors.components._files import SYSTEM_FILES, Files, located
 from zenactors.components._json_text import encode_json
 from zenactors.components._options import check_path
 from zenactors.components._queue_directory import enqueue
-from zenactors.components.sinks.base import BatchingSink
+from zenactors.components.sinks.base import BatchingOptions, BatchingSink
 from zenactors.core.daemon_api import Daemon
 from zenactors.errors import ZenDaemonComponentException
 
@@ -38,11 +37,7 @@ class DirectoryQueueWriter(BatchingSink):
         path: The directory of the queue. A relative path is relative to the directory in which the
             daemon was started, or to its `work_dir`.
         batch_count: The most records of a file, except if one event has more.
-        batch_bytes: The most bytes of a batch, roughly, except if one event has more.
-        batch_time: Seconds that an event waits at most, while others come all the time.
-        attempts: How often a batch is tried.
-        name: This component's name in logs, statistics and the state.
-        event_map: Other names for this component's events.
+        **batching: The other options of `BatchingSink`.
 
     Attributes:
         files: The file system; a simulation sets its own before `setup`.
@@ -66,21 +61,9 @@ class DirectoryQueueWriter(BatchingSink):
         self,
         *,
         path: str,
-        batch_count: int = 1_000,
-        batch_bytes: int = 1 << 20,
-        batch_time: float = 1.0,
-        attempts: int = 8,
-        name: str | None = None,
-        event_map: Mapping[str, str] | None = None,
+        **batching: Unpack[BatchingOptions],
     ) -> None:
-        super().__init__(
-            batch_count=batch_count,
-            batch_bytes=batch_bytes,
-            batch_time=batch_time,
-            attempts=attempts,
-            name=name,
-            event_map=event_map,
-        )
+        super().__init__(**batching)
         self.path = check_path("path", path, of="a directory")
 
     def setup(self, daemon: Daemon) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from zenactors.components._files import SYSTEM_FILES, Files
 from zenactors.components._functions import load_object
 from zenactors.components._options import check_positive
-from zenactors.components.sinks.base import BatchingSink
+from zenactors.components.sinks.base import BatchingOptions, BatchingSink
 from zenactors.core.callbacks import handles
 from zenactors.core.component import ZenDaemonComponent, set_clock
 from zenactors.core.daemon_api import Daemon
@@ -46,12 +46,7 @@ class Fallback(BatchingSink):
             `"zenactors.components:JsonLinesWriter"`, and `options`.
         second: The second sink.
         retry_after: Seconds until the first sink is tried again after a failure.
-        batch_count: The most records of a batch, except if one event has more.
-        batch_bytes: The most bytes of a batch, roughly, except if one event has more.
-        batch_time: Seconds that an event waits at most, while others come all the time.
-        attempts: How often a batch is tried.
-        name: This component's name in logs, statistics and the state.
-        event_map: Other names for this component's events.
+        **batching: The options of `BatchingSink`.
 
     Attributes:
         files: The file system; a simulation sets its own before `setup`, and the sinks get it.
@@ -81,21 +76,9 @@ class Fallback(BatchingSink):
         first: Any,
         second: Any,
         retry_after: float = 30.0,
-        batch_count: int = 1_000,
-        batch_bytes: int = 1 << 20,
-        batch_time: float = 1.0,
-        attempts: int = 8,
-        name: str | None = None,
-        event_map: Mapping[str, str] | None = None,
+        **batching: Unpack[BatchingOptions],
     ) -> None:
-        super().__init__(
-            batch_count=batch_count,
-            batch_bytes=batch_bytes,
-            batch_time=batch_time,
-            attempts=attempts,
-            name=name,
-            event_map=event_map,
-        )
+        super().__init__(**batching)
         self.first = self._make("first", first)
         self.second = self._make("second", second)
         if self.first is self.second:

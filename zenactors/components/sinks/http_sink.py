@@ -5,13 +5,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from zenactors.components._files import SYSTEM_FILES, Files
 from zenactors.components._http import HttpClient, TemporaryHttpError
 from zenactors.components._http_options import HttpOptions, check_header_name
-from zenactors.components.sinks.base import BatchingSink
+from zenactors.components.sinks.base import BatchingOptions, BatchingSink
 from zenactors.core.daemon_api import Daemon
 
 _MOST_ANSWER_BYTES = 4_096  # of an answer's body: only for an error
@@ -58,12 +57,7 @@ class HttpSink(BatchingSink):
         idempotency_header: The header that has the hash of the batch. None: there is none.
         timeout: Seconds that a request may take.
         ca_file: Certificates of the authorities to trust, in PEM. None: the system's.
-        batch_count: The most records of a batch, except if one event has more.
-        batch_bytes: The most bytes of a batch, roughly, except if one event has more.
-        batch_time: Seconds that an event waits at most, while others come all the time.
-        attempts: How often a batch is tried.
-        name: This component's name in logs, statistics and the state.
-        event_map: Other names for this component's events.
+        **batching: The options of `BatchingSink`.
 
     Attributes:
         files: The file system of `header_files`; a simulation sets its own before `setup`.
@@ -100,21 +94,9 @@ class HttpSink(BatchingSink):
         idempotency_header: str | None = "Idempotency-Key",
         timeout: float = 30.0,
         ca_file: str | None = None,
-        batch_count: int = 1_000,
-        batch_bytes: int = 1 << 20,
-        batch_time: float = 1.0,
-        attempts: int = 8,
-        name: str | None = None,
-        event_map: Mapping[str, str] | None = None,
+        **batching: Unpack[BatchingOptions],
     ) -> None:
-        super().__init__(
-            batch_count=batch_count,
-            batch_bytes=batch_bytes,
-            batch_time=batch_time,
-            attempts=attempts,
-            name=name,
-            event_map=event_map,
-        )
+        super().__init__(**batching)
         if method not in _METHODS:
             raise ValueError(f"method is {method!r}, but 'POST' or 'PUT' is expected.")
         if format not in _CONTENT_TYPES:

@@ -6,15 +6,14 @@ import contextlib
 import errno
 import socket
 import ssl
-from collections.abc import Mapping
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal, TypeGuard, Unpack
 
 from zenactors.components._addresses import DATAGRAMS, network_reason, parse_address
 from zenactors.components._files import located
 from zenactors.components._json_text import encode_json
 from zenactors.components._options import check_choice, check_path, check_positive
 from zenactors.components._tls import client_context
-from zenactors.components.sinks.base import BatchingSink
+from zenactors.components.sinks.base import BatchingOptions, BatchingSink
 from zenactors.core.daemon_api import Daemon
 from zenactors.errors import RestartComponent
 
@@ -57,12 +56,7 @@ class SocketSink(BatchingSink):
         tls_ca: The file of the issuers to trust, in PEM format. None: those that the system trusts.
         tls_certificate: The file of a certificate to show to the server.
         tls_key: The file of its private key, if it is not in the same file.
-        batch_count: The most records of a batch, except if one event has more.
-        batch_bytes: The most bytes of a batch, roughly, except if one event has more.
-        batch_time: Seconds that an event waits at most, while others come all the time.
-        attempts: How often a batch is tried.
-        name: This component's name in logs, statistics and the state.
-        event_map: Other names for this component's events.
+        **batching: The options of `BatchingSink`.
 
     Example:
         name = "forward"
@@ -94,21 +88,9 @@ class SocketSink(BatchingSink):
         tls_ca: str | None = None,
         tls_certificate: str | None = None,
         tls_key: str | None = None,
-        batch_count: int = 1_000,
-        batch_bytes: int = 1 << 20,
-        batch_time: float = 1.0,
-        attempts: int = 8,
-        name: str | None = None,
-        event_map: Mapping[str, str] | None = None,
+        **batching: Unpack[BatchingOptions],
     ) -> None:
-        super().__init__(
-            batch_count=batch_count,
-            batch_bytes=batch_bytes,
-            batch_time=batch_time,
-            attempts=attempts,
-            name=name,
-            event_map=event_map,
-        )
+        super().__init__(**batching)
         self.address = address
         self._address = parse_address(
             "address", address, schemes=("tcp", "tls", *DATAGRAMS, "unix"), example=_EXAMPLE

@@ -5,8 +5,7 @@ Atomic operations relied on: storing an attribute (`interrupt`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from zenactors.components._child import (
     HEALTHY,
@@ -20,7 +19,7 @@ from zenactors.components._child import (
 from zenactors.components._error_log import ErrorLog
 from zenactors.components._options import check_positive
 from zenactors.components._program_text import encode_record
-from zenactors.components.sinks.base import BatchingSink
+from zenactors.components.sinks.base import BatchingOptions, BatchingSink
 from zenactors.core.daemon_api import Daemon
 from zenactors.errors import ZenDaemonComponentException
 
@@ -71,12 +70,7 @@ class SubprocessSink(BatchingSink):
         environment: Variables in addition to those of the daemon, such as `{ LANG = "C" }`.
         working_directory: Its current directory; None: that of the daemon.
         stop_grace: Seconds that the program has to end at a stop.
-        batch_count: The most records of a batch, except if one event has more.
-        batch_bytes: The most bytes of a batch, roughly, except if one event has more.
-        batch_time: Seconds that an event waits at most, while others come all the time.
-        attempts: How often a batch is tried.
-        name: This component's name in logs, statistics and the state.
-        event_map: Other names for this component's events.
+        **batching: The options of `BatchingSink`.
 
     Example:
         name = "system"
@@ -107,21 +101,9 @@ class SubprocessSink(BatchingSink):
         environment: dict[str, str] | None = None,
         working_directory: str | None = None,
         stop_grace: float = 2.0,
-        batch_count: int = 1_000,
-        batch_bytes: int = 1 << 20,
-        batch_time: float = 1.0,
-        attempts: int = 8,
-        name: str | None = None,
-        event_map: Mapping[str, str] | None = None,
+        **batching: Unpack[BatchingOptions],
     ) -> None:
-        super().__init__(
-            batch_count=batch_count,
-            batch_bytes=batch_bytes,
-            batch_time=batch_time,
-            attempts=attempts,
-            name=name,
-            event_map=event_map,
-        )
+        super().__init__(**batching)
         self._program = check_program(command, environment, working_directory, stop_grace)
         self.mode = check_choice("mode", mode, ("stream", "batch"))
         self.format = check_choice("format", format, ("json", "text"))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.components.tail_scene import Scene
 from tests.databases import close_left_over
-from zenactors.components import FileTailer, SqliteSink
+from zenactors.components import FileTailer, RawWriter, SqliteSink
 from zenactors.components.tail.identity import Mark
 from zenactors.components.tail.trail import DURABLE_AFTER, Place, is_durable, last_kept, noted
 from zenactors.testing import Harness, VirtualFiles
@@ -165,6 +165,45 @@ def test_a_file_that_does_not_grow_has_no_places_after_some_minutes() -> None:
         scene.files.append("/log/b.log", lines("other", 1))
         scene.advance(2.0)
         assert b'"trail"' not in scene.files.content(STORE)
+
+
+@pytest.mark.parametrize("kept", [3, 45, 50])
+@pytest.mark.parametrize("dies_again", [False, True])
+def test_outputs_that_are_cut_back_have_every_line_after_it(kept: int, *, dies_again: bool) -> None:
+    files = VirtualFiles()
+    for directory in ("/log", "/state", "/out"):
+        files.put(f"{directory}/other")
+
+    def made() -> list[Any]:
+        tailer = FileTailer(patterns=[LOG], start="beginning", exactly_once=True)
+        return [tailer, RawWriter(path="/out/all")]
+
+    harness = Harness(made(), files=files, state_dir="/state")
+    harness.start()
+    for number in range(50):
+        harness.files.append(LOG, lines("old", number))
+        harness.advance(1.0)
+    harness.kill(power_failure=True)
+    for _ in range(1 + dies_again):
+        harness = harness.next_life(made())
+        if len(harness.lives) == 2:
+            harness.files.truncate(LOG, kept * SIZE)
+        harness.start()
+        harness.advance(0.5)
+        harness.kill()
+    harness = harness.next_life(made())
+    harness.start()
+    harness.files.append(LOG, lines("new", *range(8)))
+    harness.advance(3.0)
+    harness.stop()
+    written = names(harness.files.content("/out/all"))
+    harness.close()
+    assert written[-8:] == names(lines("new", *range(8)))
+    assert written[:50] == names(lines("old", *range(50)))
+    again = written[50:-8]
+    assert again == names(lines("old", *range(kept - len(again), kept)))
+    assert bool(again) == (kept < 50)
+    assert len(again) <= 3 * (50 - kept)
 
 
 # --- sinks have applied what is gone --------------------------------------------------------------

@@ -328,19 +328,6 @@ def check_program(
     )
 
 
-def check_choice(option: str, value: Any, choices: Iterable[str]) -> Any:
-    """Return `value` if it is one of the choices.
-
-    Raises:
-        ValueError: It is none.
-    """
-    known = list(choices)
-    if value not in known:
-        expected = ", ".join(f'"{each}"' for each in known[:-1]) + f' or "{known[-1]}"'
-        raise ValueError(f"{option} is {value!r}, but {expected} is expected.")
-    return value
-
-
 def describe_status(status: int) -> str:
     """Return how a program has ended, for a message."""
     if status >= 0:

@@ -298,7 +298,7 @@ def test_a_query_that_takes_long_can_be_interrupted(tmp_path):
         ({"fields": {"owner": 1}}, "fields is .*a table with their names"),
         ({"delimiter": ""}, "delimiter is ''"),
         ({"delimiter": "\n"}, "delimiter is"),
-        ({"missing": "fail"}, "missing is 'fail', but one of"),
+        ({"missing": "fail"}, 'missing is \'fail\', but "pass", "drop" or "null" is expected'),
         ({"must_exist": 1}, "must_exist is 1"),
         ({"reload_interval": 0}, "reload_interval is 0"),
         ({"max_rows": 0}, "max_rows is 0"),

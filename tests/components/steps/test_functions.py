@@ -237,7 +237,11 @@ def test_what_has_no_fields_is_a_dead_letter_that_says_what_to_do():
         (Map, {"function": "sys:maxsize"}, "is of type int and cannot be called"),
         (Map, {"function": "this is:f"}, '"module:name" is expected'),
         (Map, {"function": len, "args": [1]}, r"args is \[1\], but a table"),
-        (Map, {"function": len, "on_error": "ignore"}, "on_error is 'ignore', but one of"),
+        (
+            Map,
+            {"function": len, "on_error": "ignore"},
+            "on_error is 'ignore', but \"dead-letter\", ",
+        ),
         (FlatMap, {"function": len, "max_results": 0}, "max_results is 0"),
         (Filter, {}, "needs where, such as"),
         (Filter, {"where": {"x": 1}, "function": len}, "not both"),

@@ -10,14 +10,13 @@ from typing import Any, Literal, Unpack
 from zenactors.components._child import (
     HEALTHY,
     RunningProgram,
-    check_choice,
     check_program,
     describe_status,
     wait_ready,
     write_some,
 )
 from zenactors.components._error_log import ErrorLog
-from zenactors.components._options import check_positive
+from zenactors.components._options import check_choice, check_positive
 from zenactors.components._program_text import encode_record
 from zenactors.components.sinks.base import BatchingOptions, BatchingSink
 from zenactors.core.daemon_api import Daemon

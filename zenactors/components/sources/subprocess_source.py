@@ -9,12 +9,12 @@ from zenactors.advice import reason
 from zenactors.components._child import (
     Backoff,
     RunningProgram,
-    check_choice,
     check_program,
     describe_status,
 )
 from zenactors.components._error_log import ErrorLog
 from zenactors.components._files import SYSTEM_FILES
+from zenactors.components._options import check_choice
 from zenactors.components.sources._line_stream import LineStreamSource
 from zenactors.components.tail.streams import Stream
 from zenactors.core.callbacks import handles

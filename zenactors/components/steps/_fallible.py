@@ -6,20 +6,13 @@ import abc
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from zenactors.components._options import check_choice
 from zenactors.components.steps.base import RecordStep
 from zenactors.core.daemon_api import Daemon
 from zenactors.errors import NotRunningError, RestartComponent
 
 OnError = Literal["dead-letter", "drop", "fail"]
 _ON_ERROR = ("dead-letter", "drop", "fail")
-
-
-def check_choice(option: str, value: Any, choices: tuple[str, ...]) -> Any:
-    """Return `value` if it is one of the choices."""
-    if value not in choices:
-        wanted = ", ".join(f'"{choice}"' for choice in choices)
-        raise ValueError(f"{option} is {value!r}, but one of {wanted} is expected.")
-    return value
 
 
 class FallibleStep(RecordStep, abc.ABC):

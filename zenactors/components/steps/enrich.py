@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from zenactors.advice import advice_for, reason
 from zenactors.components._files import SYSTEM_FILES, Files, located
-from zenactors.components._options import check_count, check_name, check_positive
+from zenactors.components._options import check_choice, check_count, check_name, check_positive
 from zenactors.components._read_file import read_file
-from zenactors.components.steps._fallible import FallibleStep, check_choice
+from zenactors.components.steps._fallible import FallibleStep
 from zenactors.components.steps._lookup_table import (
     EMPTY,
     LookupTable,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from zenactors.components._options import check_count, check_positive, check_strings
-from zenactors.components.steps._fallible import FallibleStep, check_choice
+from zenactors.components._options import check_choice, check_count, check_positive, check_strings
+from zenactors.components.steps._fallible import FallibleStep
 from zenactors.components.steps._selection import digest_of
 from zenactors.core.daemon_api import Daemon
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from zenactors.components._child import check_choice, check_program
+from zenactors.components._child import check_program
 from zenactors.components._error_log import ErrorLog
-from zenactors.components._options import check_count, check_positive
+from zenactors.components._options import check_choice, check_count, check_positive
 from zenactors.components._program_text import decode_line, encode_record
 from zenactors.components.records import records_of
 from zenactors.components.steps._dialog import Dialog, Question

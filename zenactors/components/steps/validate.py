@@ -11,9 +11,9 @@ import pydantic
 from zenactors.advice import advice_for, reason
 from zenactors.components._files import SYSTEM_FILES, Files, located
 from zenactors.components._functions import load_object
-from zenactors.components._options import check_name
+from zenactors.components._options import check_choice, check_name
 from zenactors.components._read_file import read_file
-from zenactors.components.steps._fallible import FallibleStep, OnError, check_choice
+from zenactors.components.steps._fallible import FallibleStep, OnError
 from zenactors.core.daemon_api import Daemon
 from zenactors.errors import ZenDaemonComponentException
 

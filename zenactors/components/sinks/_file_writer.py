@@ -31,6 +31,16 @@ _STANDARD_OUTPUT = "standard output"
 class FileWriter(ZenDaemonComponent):
     """The base class of writers: each event is written completely, or not at all.
 
+    Args:
+        path: The file; None or "-" is standard output. It is created if necessary, but not its
+            directory. A relative path is relative to the directory in which the daemon was started,
+            or to its `work_dir`.
+        append: Keep the content of the file. False: truncate it at the start.
+        reopen_interval: Look at the path before a write, but not again for this many seconds, and
+            open the file anew if it was renamed or deleted. None: only at SIGHUP.
+        name: This component's name in logs, statistics and the state.
+        event_map: Other names for this component's events.
+
     Attributes:
         files: The file system of the output; a simulation sets its own before `setup`.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, TypedDict
 
 from zenactors.advice import advice_for, reason
 from zenactors.components._options import check_bool, check_choice, check_count, check_positive
@@ -17,16 +17,43 @@ from zenactors.components.sinks._output_stream import OutputError
 from zenactors.components.sinks._rotation import Rotation
 from zenactors.core.daemon_api import Cancellable, Daemon
 
-Fsync = Literal["never", "interval", "always"]
 _FSYNC = ("never", "interval", "always")
 _TIDY_DELAY = 0.01  # seconds between two steps
 _SAFE_AFTER = 2  # checkpoints: the source has saved the first when it takes the second
 
 
+class RotatingOptions(TypedDict, total=False):
+    """The options of `RotatingWriter`, for the `**` argument of a subclass's constructor."""
+
+    path: str | None
+    append: bool
+    repair: bool
+    reopen_interval: float | None
+    rotate_bytes: int | None
+    rotate_interval: float | None
+    keep: int | None
+    gzip: bool
+    fsync: Literal["never", "interval", "always"]
+    fsync_interval: float
+    name: str | None
+    event_map: Mapping[str, str] | None
+
+
 class RotatingWriter(FileWriter):
     """A writer that renames its file when that is full or its time is over, and begins another.
 
-    Its options are described in its subclasses.
+    Args:
+        rotate_bytes: Rotate the file before it gets larger than this: it is renamed, and a new one
+            begins. An event is never split. The name of an old file ends with the time in UTC, as
+            in `out.log.20261127T130501.123456Z`, and never changes. None: whatever its size.
+        rotate_interval: Rotate the file whenever a multiple of this many seconds since 1970 has
+            passed: 3600 is each full hour, and 86400 midnight, in UTC. None: whatever its age.
+        keep: How many old files are kept; the oldest are removed. None: all.
+        gzip: Compress old files, in small steps between the events.
+        fsync: When the file is brought to the disk: by the system some time (`"never"`), after
+            `fsync_interval`, or with each event, which is done only then (`"always"`).
+        fsync_interval: Seconds until what was written is brought to the disk, with `"interval"`.
+        repair: Mend the end of the file at the start; a subclass says how.
     """
 
     def __init__(
@@ -40,7 +67,7 @@ class RotatingWriter(FileWriter):
         rotate_interval: float | None = None,
         keep: int | None = None,
         gzip: bool = False,
-        fsync: Fsync = "never",
+        fsync: Literal["never", "interval", "always"] = "never",
         fsync_interval: float = 1.0,
         name: str | None = None,
         event_map: Mapping[str, str] | None = None,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Unpack
 
 from zenactors.components._json_text import encode_json, encode_strict_json
 from zenactors.components.sinks._file_writer import FileWriter
 from zenactors.components.sinks._output import end_last_line, repair_json_lines
-from zenactors.components.sinks._rotating_writer import RotatingWriter
+from zenactors.components.sinks._rotating_writer import RotatingOptions, RotatingWriter
 from zenactors.components.tail.lines import Lines
 from zenactors.core.callbacks import handles
 from zenactors.core.daemon_api import Daemon
@@ -48,26 +48,8 @@ class JsonLinesWriter(RotatingWriter):
         threads: None of its own. It blocks its own thread for the disk.
 
     Args:
-        path: The file; None or "-" is standard output. It is created if necessary, but not its
-            directory. A relative path is relative to the directory in which the daemon was started,
-            or to its `work_dir`.
-        append: Keep the content of the file. False: truncate it at the start.
         repair: At the start, cut off a last line without a line end if it is the beginning of a
             record, up to 1 MiB, and give any other one its line end.
-        reopen_interval: Look at the path before a write, but not again for this many seconds, and
-            open the file anew if it was renamed or deleted. None: only at SIGHUP.
-        rotate_bytes: Rotate the file before it gets larger than this: it is renamed, and a new one
-            begins. An event is never split. The name of an old file ends with the time in UTC, as
-            in `out.jsonl.20261127T130501.123456Z`, and never changes. None: whatever its size.
-        rotate_interval: Rotate the file whenever a multiple of this many seconds since 1970 has
-            passed: 3600 is each full hour, and 86400 midnight, in UTC. None: whatever its age.
-        keep: How many old files are kept; the oldest are removed. None: all.
-        gzip: Compress old files, in small steps between the events.
-        fsync: When the file is brought to the disk: by the system some time (`"never"`), after
-            `fsync_interval`, or with each event, which is done only then (`"always"`).
-        fsync_interval: Seconds until what was written is brought to the disk, with `"interval"`.
-        name: This component's name in logs, statistics and the state.
-        event_map: Other names for this component's events.
 
     Example:
         name = "json-lines"
@@ -144,26 +126,9 @@ class LineWriter(RotatingWriter):
         threads: None of its own. It blocks its own thread for the disk.
 
     Args:
-        path: The file; None or "-" is standard output. It is created if necessary, but not its
-            directory. A relative path is relative to the directory in which the daemon was started,
-            or to its `work_dir`.
-        append: Keep the content of the file. False: truncate it at the start.
-        repair: At the start, give a last line without a line end its line end.
         field: The key of dicts whose value is the line.
-        reopen_interval: Look at the path before a write, but not again for this many seconds, and
-            open the file anew if it was renamed or deleted. None: only at SIGHUP.
-        rotate_bytes: Rotate the file before it gets larger than this: it is renamed, and a new one
-            begins. An event is never split. The name of an old file ends with the time in UTC, as
-            in `out.log.20261127T130501.123456Z`, and never changes. None: whatever its size.
-        rotate_interval: Rotate the file whenever a multiple of this many seconds since 1970 has
-            passed: 3600 is each full hour, and 86400 midnight, in UTC. None: whatever its age.
-        keep: How many old files are kept; the oldest are removed. None: all.
-        gzip: Compress old files, in small steps between the events.
-        fsync: When the file is brought to the disk: by the system some time (`"never"`), after
-            `fsync_interval`, or with each event, which is done only then (`"always"`).
-        fsync_interval: Seconds until what was written is brought to the disk, with `"interval"`.
-        name: This component's name in logs, statistics and the state.
-        event_map: Other names for this component's events.
+        repair: At the start, give a last line without a line end its line end.
+        **rotating: The other options of `RotatingWriter`.
 
     Example:
         name = "text-lines"
@@ -180,34 +145,10 @@ class LineWriter(RotatingWriter):
     def __init__(
         self,
         *,
-        path: str | None = None,
-        append: bool = True,
-        repair: bool = True,
         field: str = "line",
-        reopen_interval: float | None = None,
-        rotate_bytes: int | None = None,
-        rotate_interval: float | None = None,
-        keep: int | None = None,
-        gzip: bool = False,
-        fsync: Literal["never", "interval", "always"] = "never",
-        fsync_interval: float = 1.0,
-        name: str | None = None,
-        event_map: Mapping[str, str] | None = None,
+        **rotating: Unpack[RotatingOptions],
     ) -> None:
-        super().__init__(
-            path=path,
-            append=append,
-            repair=repair,
-            reopen_interval=reopen_interval,
-            rotate_bytes=rotate_bytes,
-            rotate_interval=rotate_interval,
-            keep=keep,
-            gzip=gzip,
-            fsync=fsync,
-            fsync_interval=fsync_interval,
-            name=name,
-            event_map=event_map,
-        )
+        super().__init__(**rotating)
         if not isinstance(field, str):
             raise ValueError(f"field is {field!r}, but a key of the records is expected.")  # noqa: TRY004 - wrong options are ValueErrors
         self.field = field
@@ -284,16 +225,6 @@ class RawWriter(FileWriter):
         memory: One event.
         threads: None of its own. It blocks its own thread for the disk, or for the reader of a pipe
             until `interrupt()`.
-
-    Args:
-        path: The file; None or "-" is standard output. It is created if necessary, but not its
-            directory. A relative path is relative to the directory in which the daemon was started,
-            or to its `work_dir`.
-        append: Keep the content of the file. False: truncate it at the start.
-        reopen_interval: Look at the path before a write, but not again for this many seconds, and
-            open the file anew if it was renamed or deleted. None: only at SIGHUP.
-        name: This component's name in logs, statistics and the state.
-        event_map: Other names for this component's events.
 
     Example:
         name = "copy"

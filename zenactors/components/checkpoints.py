@@ -71,6 +71,9 @@ class Checkpoints:
         order: See `source`.
         floor: Returns, for a key, the position that the next run goes on at, if it is not the saved
             checkpoint; None: the first one.
+        on_left: Called without arguments when components have left an event undone. If it returns
+            True, the source goes back by itself and hands on again what is needed. So the event is
+            not scheduled again here, but passed, and its `on_done` gets `TokenOutcome.LEFT`.
         clock: Measures how long saves take: the interval is at least 20 times that, so that they
             do not take more than a twentieth of the time. With it, a daemon that is to end when it
             is idle saves after an interval, too. Default: neither.
@@ -97,6 +100,7 @@ class Checkpoints:
         source: str | None = None,
         order: Callable[[Any], list[int]] | None = None,
         floor: Callable[[str], Any] | None = None,
+        on_left: Callable[[], bool] | None = None,
         clock: Clock | None = None,
     ) -> None:
         if bound < 1:
@@ -123,6 +127,7 @@ class Checkpoints:
         self._source = source
         self._order = order or _as_list
         self._floor = floor or self.saved
+        self._on_left = on_left or bool
         self._ends: dict[str, list[int]] = {}  # of the last event of each key
         self._flow = self._make_flow(bound, together=together)
         self._saved: dict[str, Any] = self._flow.positions.copy()
@@ -200,7 +205,7 @@ class Checkpoints:
         key: str = "",
         begin: list[int] | None = None,
         on_done: Callable[[TokenOutcome], object] | None = None,
-    ) -> None:
+    ) -> Item:
         """Hand an event over, or keep it until that may be done. Returns at once, or after a save.
 
         If the source is full, the event waits, and so do all that come after it. Once the daemon
@@ -217,6 +222,9 @@ class Checkpoints:
             on_done: Called with the outcome, in the own thread, once the event has ended for good
                 in this run. A stop that leaves it undone is no such end.
 
+        Returns:
+            The event, for `is_condemned`.
+
         Raises:
             UnknownEventError: No component handles the event.
             TypeError: The position is no JSON value.
@@ -232,6 +240,25 @@ class Checkpoints:
             item.begin = self._begin_of(key) if begin is None else begin
             self._ends[key] = self._order(position)
         self._flow.add(item)
+        self._go_on()
+        return item
+
+    def give_up(self, event: Any, args: Any, position: Any, times: int, *, key: str = "") -> None:
+        """Make an event a dead letter instead of scheduling it again, and go on behind it.
+
+        Args:
+            event: As for `schedule`; so are `args`, `position` and `key`.
+            args: As above.
+            position: As above.
+            times: How many times components have left it undone.
+            key: As above.
+        """
+        self._daemon.dead_letter(event, args, why_given_up(times), position=position)
+        self.pass_over(position, key=key)
+
+    def pass_over(self, position: Any, *, key: str = "") -> None:
+        """Go on behind an event that is a dead letter already."""
+        self._flow.pass_over(Item(key, None, None, position))
         self._go_on()
 
     def _begin_of(self, key: str) -> list[int]:
@@ -304,6 +331,7 @@ class Checkpoints:
         )
 
     def _give_up(self, item: Item, times: int) -> None:
+        item.is_condemned = True
         cause = ProcessDiedError(times)
         self._daemon.dead_letter(item.event, item.args, cause, position=item.position)
 
@@ -317,15 +345,16 @@ class Checkpoints:
             # may be the reason, and if it was noted, the next run must know.
             if self._daemon.is_done():
                 return
-            item.times_left += 1
-            if item.times_left < MOST_LEFT:
-                self._hand_over(item)
-                return
-            # It may be the reason that they are made anew: it must not do that for ever.
-            cause = f"components that had it were made anew {item.times_left} times"
-            self._daemon.dead_letter(item.event, item.args, cause, position=item.position)
-            outcome = TokenOutcome.FAILED
-        done = outcome is TokenOutcome.DONE
+            if not self._on_left():
+                item.times_left += 1
+                if item.times_left < MOST_LEFT:
+                    self._hand_over(item)
+                    return
+                # It may be the reason that they are made anew: it must not do that for ever.
+                cause = why_given_up(item.times_left)
+                self._daemon.dead_letter(item.event, item.args, cause, position=item.position)
+                outcome = TokenOutcome.FAILED
+        done = True
         if outcome is TokenOutcome.FAILED:
             done = self._on_failed == "go-on"
             if not done:
@@ -423,6 +452,11 @@ class _Effects:
     def goes_on(self, key: str) -> None:
         """Log that a key goes carefully no more."""
         self._logger.info("Progress%s: events go at full speed again", _of(key))
+
+
+def why_given_up(times: int) -> str:
+    """Return why an event that components have left undone is a dead letter."""
+    return f"components that had it were made anew {times} times"
 
 
 def _as_list(position: int) -> list[int]:

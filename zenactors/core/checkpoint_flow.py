@@ -28,9 +28,20 @@ class Item:
         on_done: Called with the outcome once it has ended, by the effects.
         begin: Where it begins, for its origin.
         times_left: How many times it was left undone, because a component was made anew.
+        is_condemned: It was given up and not handed over, because processes died of it.
     """
 
-    __slots__ = ("args", "begin", "event", "is_done", "key", "on_done", "position", "times_left")
+    __slots__ = (
+        "args",
+        "begin",
+        "event",
+        "is_condemned",
+        "is_done",
+        "key",
+        "on_done",
+        "position",
+        "times_left",
+    )
 
     def __init__(
         self,
@@ -48,6 +59,7 @@ class Item:
         self.is_done = False
         self.begin: list[int] = []
         self.times_left = 0
+        self.is_condemned = False
 
 
 class Effects(Protocol):
@@ -167,6 +179,12 @@ class CheckpointFlow:
         """Take an event, behind all others of its key. `pump` hands it over."""
         self._items.setdefault(item.key, deque()).append(item)
         self._waiting.append(item)
+
+    def pass_over(self, item: Item) -> None:
+        """Take an event that has ended already, behind all others of its key."""
+        self._items.setdefault(item.key, deque()).append(item)
+        self._ahead += 1
+        self._end(item, done=True)
 
     def pump(self) -> bool:
         """Hand over what may be handed over now.

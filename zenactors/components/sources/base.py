@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from zenactors.components.checkpoints import MOST_LEFT, Checkpoints
+from zenactors.components.checkpoints import MOST_LEFT, Checkpoints, why_given_up
 from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.daemon_api import Daemon
 from zenactors.core.tokens import TokenOutcome
@@ -180,7 +180,7 @@ class AcknowledgingSource(ZenDaemonComponent):
                     self.hand_over(args, size=size, position=position, on_done=ended, event=event)
                     return
                 # It may be the reason that they are made anew: it must not do that for ever.
-                cause = f"components that had it were made anew {times_left} times"
+                cause = why_given_up(times_left)
                 self._daemon.dead_letter(self.event(event), args, cause, position=position)
                 outcome = TokenOutcome.FAILED
             if on_done is not None:

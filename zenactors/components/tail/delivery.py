@@ -8,9 +8,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from zenactors.components.checkpoints import MOST_LEFT, why_given_up
 from zenactors.components.tail.identity import mark_of
 from zenactors.components.tail.lines import Lines
 from zenactors.components.tail.memory import Position
+from zenactors.components.tail.sent_lines import KeptLines, SentLines
 from zenactors.core.tokens import TokenOutcome
 
 if TYPE_CHECKING:
@@ -66,10 +68,12 @@ class Delivery:
         checkpoints: Remember what is done; None: nothing does.
         rate: Limits the lines a second.
         on_progress: Called when an event has ended: there may be room, or nothing is under way.
+        on_left: Called when an event without a position was left undone; see `Checkpoints`.
 
     Attributes:
         rate: As given.
-        paused: Hand nothing over at present.
+        paused: Hand nothing over at present that was not handed over before.
+        kept: The lines that can be handed over again.
         fences: For each file, offsets (with their generation) that no event may go across, because
             sinks have applied what is before them, or what is behind them.
 
@@ -85,6 +89,7 @@ class Delivery:
         checkpoints: Checkpoints | None,
         rate: RateLimit | None,
         on_progress: Callable[[], object],
+        on_left: Callable[[], bool] = bool,
     ) -> None:
         self._daemon = daemon
         self._event = event
@@ -92,6 +97,7 @@ class Delivery:
         self._checkpoints = checkpoints
         self.rate = rate
         self._on_progress = on_progress
+        self._on_left = on_left
         self._waiting: deque[tuple[str, Lines, Any]] = deque()
         self._under_way = 0  # events
         self._bytes = 0
@@ -99,6 +105,8 @@ class Delivery:
         self._drains = False  # it was full, and half of that is not done yet
         self._was_full = False
         self.paused = False
+        self.kept = KeptLines()
+        self._again: deque[SentLines] = deque()  # are to be handed over again
         self.fences: dict[str, set[tuple[int, int]]] = {}
         self._cuts: Counter[tuple[str, int, int]] = Counter()  # around what is under way
 
@@ -133,12 +141,12 @@ class Delivery:
     @property
     def is_idle(self) -> bool:
         """True if all that was put in is done."""
-        return not self._waiting and not self._under_way
+        return not self._waiting and self.is_settled
 
     @property
     def is_settled(self) -> bool:
-        """True if all that was handed over is done."""
-        return not self._under_way
+        """True if all that was handed over is done, and nothing is to be handed over again."""
+        return not self._under_way and not self._again
 
     @property
     def delay(self) -> float | None:
@@ -198,35 +206,76 @@ class Delivery:
             self._send(key, part, where)
 
     def _send(self, key: str, lines: Lines, position: Any) -> None:
+        sent = SentLines(key, lines, position)
+        self.kept.add(sent)
+        self._hand_over(sent)
+
+    def stop_again(self) -> None:
+        """Hand nothing over again at present: `hand_over_again` is about to be called."""
+        self._again.clear()
+
+    def hand_over_again(self) -> None:
+        """Hand over again, in the same order, whatever the rate limit, the lines that are kept."""
+        self._again = deque(self.kept)
+        self._send_again()
+
+    def _send_again(self) -> None:
+        while self._again and self._bytes < self._limit and not self._daemon.is_done():
+            sent = self._again.popleft()
+            if sent.times_left >= MOST_LEFT and not sent.is_given_up:
+                self._give_up(sent)
+            elif sent.is_given_up or (sent.item is not None and sent.item.is_condemned):
+                if self._checkpoints is not None and sent.position is not None:
+                    self._checkpoints.pass_over(sent.position, key=sent.key)
+            else:
+                self._hand_over(sent)
+
+    def _give_up(self, sent: SentLines) -> None:
+        # They may be the reason that components are made anew: they must not be that for ever.
+        sent.is_given_up = True
+        event, lines, position, times = self._event, sent.lines, sent.position, sent.times_left
+        if self._checkpoints is None or position is None:
+            self._daemon.dead_letter(event, lines, why_given_up(times))
+        else:
+            self._checkpoints.give_up(event, lines, position, times, key=sent.key)
+
+    def _hand_over(self, sent: SentLines) -> None:
+        key, lines, position = sent.key, sent.lines, sent.position
         size = len(lines.data)
         self._under_way += 1
         self._bytes += size
         self._drains = self._drains or self._bytes >= self._limit
-        sent = self._clock.monotonic()
+        begun = self._clock.monotonic()
         cuts: list[tuple[str, int, int]] = []
         if position is not None:
             cuts = [(key, lines.generation, lines.offset), (key, position[0], position[1])]
             self._cuts.update(cuts)
 
-        def done(_outcome: TokenOutcome) -> None:
+        def done(outcome: TokenOutcome) -> None:
+            sent.times_left += outcome is TokenOutcome.LEFT
             for cut in cuts:
                 self._cuts[cut] -= 1
                 if not self._cuts[cut]:
                     del self._cuts[cut]
-            self._ended(size, sent)
+            self._ended(size, begun)
+
+        def done_without(outcome: TokenOutcome) -> None:
+            if outcome is TokenOutcome.LEFT and not self._daemon.is_done():
+                self._on_left()
+            done(outcome)
 
         if self._checkpoints is None or position is None:
-            self._daemon.queue.schedule(self._event, lines, on_done=done)
+            self._daemon.queue.schedule(self._event, lines, on_done=done_without)
         else:
             begin = [lines.generation, lines.offset]
-            self._checkpoints.schedule(
+            sent.item = self._checkpoints.schedule(
                 self._event, lines, position, key=key, begin=begin, on_done=done
             )
 
-    def _ended(self, size: int, sent: float) -> None:
+    def _ended(self, size: int, begun: float) -> None:
         self._under_way -= 1
         self._bytes -= size
-        took = self._clock.monotonic() - sent
+        took = self._clock.monotonic() - begun
         if took > _SLOW:
             self._limit = max(self._limit // 2, FEWEST_BYTES)
         elif took < _FAST and self._was_full:
@@ -234,6 +283,7 @@ class Delivery:
         self._was_full = False
         most = self._limit // 2 if self._drains else self._limit - 1
         self._drains = self._bytes > most
+        self._send_again()
         self._on_progress()
 
 

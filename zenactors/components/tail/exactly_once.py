@@ -4,6 +4,13 @@ A source with outputs that are to be written exactly once stops for a moment now
 its events are done, nothing can change an output, so it asks the sinks, by an event, for their
 outputs' lengths, and saves these together with its positions. The next run lets the sinks cut their
 outputs back to these lengths, and goes on at these positions.
+
+It goes back in the same way if a component is made anew and leaves events undone, because other
+components may have written their lines already: once nothing is under way, it lets the sinks cut
+their outputs back, hands over again what it has handed over since the last checkpoint, and takes
+the next one before it hands over anything else. Each time, one of these events at least is left
+undone, and one that was left undone three times is not handed over again, but becomes a dead
+letter. So this ends, even if components die of each event.
 """
 
 from __future__ import annotations
@@ -15,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from zenactors.components.output_checkpoint import OutputCheckpoint
 from zenactors.components.tail.memory import Position
 from zenactors.core.tokens import TokenOutcome
-from zenactors.errors import EXIT_CONFIG
+from zenactors.errors import EXIT_CONFIG, RestartComponent
 
 if TYPE_CHECKING:
     from zenactors.components.tail.delivery import Delivery
@@ -25,6 +32,8 @@ if TYPE_CHECKING:
 
 LONGEST = 1.0  # seconds between two checkpoints, if there is anything to save
 SHORTEST = 0.1  # until the first one: a short run makes progress, too
+_LOOK_INTERVAL = 0.01  # seconds between two looks for what is under way
+_PATIENCE = 10.0  # seconds until that is waited for no longer
 
 
 class ExactOutputs:
@@ -68,9 +77,16 @@ class ExactOutputs:
         self._has_no_outputs = False  # the sinks keep themselves what they have applied
         self.has_failed = False
         # The first one lets the sinks cut their outputs back.
-        self._restore = memory.restored_outputs
+        self._restore = memory.saved_outputs
         self._is_restored = False
-        self._ask()
+        self._goes_back = False  # what was handed over is to be handed over again
+        self._since = tailer.clock.monotonic()  # nothing that is older may be under way
+        self._look: Cancellable | None = None
+        self._has_warned = False
+        if self._restore is None or getattr(daemon, "incarnation", 1) == 1:
+            self._ask()
+        else:  # what the object before this one has handed over may be under way
+            self.want()
 
     @property
     def is_settled(self) -> bool:
@@ -82,7 +98,9 @@ class ExactOutputs:
         if self._has_no_outputs and not self._memory.has_forgotten:
             return
         self._has_no_outputs = False
-        if self._timer is None and not self._daemon.is_done():
+        if self._delivery.kept.is_full and not self.has_failed:
+            self.want()
+        elif self._timer is None and not self._daemon.is_done():
             self._timer = self._daemon.io.call_later(self._interval, self._due)
             self._interval = min(2 * self._interval, LONGEST)
 
@@ -101,14 +119,75 @@ class ExactOutputs:
 
     def go_on(self) -> None:
         """Take the checkpoint that is wanted, if everything is done."""
-        if self._is_wanted and not self._is_asking and self._delivery.is_settled:
-            self._is_wanted = False
-            self._ask()
+        if not self._is_wanted or self._is_asking or not self._delivery.is_settled:
+            return
+        if self._restore is not None and not self._is_restored and self._waits_for_others():
+            return
+        if self._goes_back:
+            if self._daemon.is_done():
+                return  # the next run goes back
+            self._memory.go_back()
+        self._is_wanted = False
+        self._ask()
+
+    def go_back(self) -> bool:
+        """Go back to the last checkpoint, because an event was left undone.
+
+        Returns:
+            False if there is no need to, because sinks know themselves what they have.
+
+        Raises:
+            RestartComponent: It was too long ago. The next object reads the files again.
+        """
+        kept = self._delivery.kept
+        if self._is_closed or not kept.is_wanted:
+            return False
+        if not kept.is_complete:
+            raise RestartComponent("The last checkpoint of the outputs is too long ago.")
+        self._delivery.stop_again()
+        if self._is_restored:
+            self._tailer.log.warning(
+                "A component that was made anew has left events undone: the outputs are cut back to"
+                " the last checkpoint, and what came since then comes again"
+            )
+            self._is_restored, self._restore = False, self._memory.saved_outputs
+        self._goes_back = True
+        self._since = self._tailer.clock.monotonic()
+        self.want()
+        return True
+
+    def _waits_for_others(self) -> bool:
+        """Return True while something is under way that may still come to an output, and be older.
+
+        A batch, say, of a component that was made anew: its lines are to be cut off, too.
+        """
+        now = self._tailer.clock.monotonic()
+        count, age = self._daemon.open_tokens()
+        if not count or now - age > self._since:
+            return False
+        if now - self._since >= _PATIENCE:
+            if not self._has_warned:
+                self._tailer.log.warning(
+                    "Events have been under way for {seconds:.0f} s. If their lines come to an"
+                    " output after it is cut back, they are there twice",
+                    seconds=age,
+                )
+            self._has_warned = True
+            return False
+        if self._look is None:
+            self._look = self._daemon.io.call_later(_LOOK_INTERVAL, self._looks)
+        return True
+
+    def _looks(self, _daemon: Any) -> None:
+        self._look = None
+        self.go_on()
 
     def close(self) -> None:
         """Take no more checkpoints."""
         self._is_closed = True
         self._cancel_timer()
+        if self._look is not None:
+            self._look.cancel()
 
     def _cancel_timer(self) -> None:
         timer, self._timer = self._timer, None
@@ -148,6 +227,7 @@ class ExactOutputs:
                 is_saved = self._has_no_outputs = True
                 self._is_wanted = False
                 self._cancel_timer()
+            self._delivery.kept.is_wanted = bool(checkpoint.taken)
         self.has_failed = not is_saved
         if not is_saved:
             self._interval = LONGEST
@@ -156,8 +236,19 @@ class ExactOutputs:
             self._memory.has_forgotten = not checkpoint.keys <= self._memory.records.keys()
         if is_saved or self._is_restored:  # the first one must be saved before lines follow
             self._is_restored, self._restore = True, None
+            if self._goes_back:
+                self._come_again()
+                return
+            if is_saved:
+                self._delivery.kept.clear()
             self._delivery.paused = False
             self._on_taken()
+
+    def _come_again(self) -> None:
+        """Hand over again what the outputs have lost, and nothing else before that is saved."""
+        self._goes_back = False
+        self._delivery.hand_over_again()
+        self.want()
 
     def _stop(self, refused: dict[str, str]) -> None:
         """Stop the daemon, because a sink cannot take part, or none does."""

@@ -80,6 +80,7 @@ class TailLoop:
             checkpoints=self._checkpoints,
             rate=self._rate(),
             on_progress=self._on_progress,
+            on_left=self._on_left,
         )
         self._handover = Handover(tailer, self.memory, self._delivery)
         context = TailContext(
@@ -138,6 +139,7 @@ class TailLoop:
             source=self._tailer.name if self._options.exactly_once else None,
             order=order_of,
             floor=lambda key: self.memory.replays_from(key),  # noqa: PLW0108 - made later
+            on_left=self._on_left,
         )
 
     def _collect(self) -> dict[str, Any]:
@@ -291,6 +293,10 @@ class TailLoop:
         if self._exact is not None:
             self._exact.go_on()
         self._go_on()
+
+    def _on_left(self) -> bool:
+        """An event was left undone. Return True if all since the last checkpoint come again."""
+        return self._exact is not None and self._exact.go_back()
 
     def _on_taken(self) -> None:
         """A checkpoint of the outputs was taken: what waits for the rate limit goes on."""

@@ -198,7 +198,6 @@ class Memory:
 
     Attributes:
         is_new: No earlier run has left anything.
-        restored_outputs: What sinks have saved, if the outputs are written exactly once.
         must_be_saved: Records have changed, and lines must wait until these are saved.
         applied: By file, positions up to which sinks have applied it. They are compared with its
             content before it is read for the first time.
@@ -226,7 +225,6 @@ class Memory:
         self.records: dict[str, FileRecord] = {}
         self._by_identity: dict[Identity, FileRecord] = {}
         self._copied: dict[str, FileRecord] = {}  # those with copies
-        self.restored_outputs: dict[str, Any] | None = None
         self._exact: dict[str, Any] | None = None
         self._fences: dict[str, list[list[int]]] = {}
         self.must_be_saved = False
@@ -247,12 +245,16 @@ class Memory:
                 self._by_identity[record.identity] = record
                 if record.copies:
                     self._copied[file_id] = record
-            self._exact = data["exact"] if self._exactly_once else None
-            if self._exact is not None:
-                self.restored_outputs = dict(self._exact["outputs"])
+            exact = data["exact"] if self._exactly_once else None
+            self._exact = None if exact is None else {**exact, "outputs": dict(exact["outputs"])}
             self._fences = dict(data.get("fences", {}))
         except (AttributeError, KeyError, TypeError, IndexError) as cause:
             raise ValueError(f"{cause!r}") from cause
+
+    @property
+    def saved_outputs(self) -> dict[str, Any] | None:
+        """What sinks have saved, if the outputs are written exactly once."""
+        return None if self._exact is None else dict(self._exact["outputs"])
 
     def go_back(self) -> None:
         """Forget what was done after the outputs were saved: they are cut back."""
@@ -289,7 +291,7 @@ class Memory:
 
     def forget_outputs(self) -> None:
         """Forget what an earlier run, with outputs written exactly once, has saved of them."""
-        self._exact = self.restored_outputs = None
+        self._exact = None
 
     @property
     def lasts(self) -> bool:

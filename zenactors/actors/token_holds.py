@@ -16,7 +16,7 @@ class TokenHold:
         ...
         hold.release()  # once it was written
 
-    Without `release` or `fail` the event never counts as done, however long that takes; but at a
+    Without `release`, `fail` or `leave` the event never counts as done, however long that takes; but at a
     restart of this component, and at the daemon's stop, it counts as left undone. On an event
     without a token it has no effect.
 
@@ -46,10 +46,23 @@ class TokenHold:
         """Let the event count as failed. Once; then no effect."""
         self._end(TokenOutcome.FAILED)
 
+    def leave(self) -> None:
+        """Let the event count as left undone: its source sends it again. Once; then no effect."""
+        self._end(TokenOutcome.LEFT)
+
     @property
     def token(self) -> Token | None:
         """The event's token; None if it has none, or if the hold has ended."""
         return self._token
+
+    @property
+    def is_exact(self) -> bool:
+        """True while it holds an event of a source whose outputs are written exactly once.
+
+        What came of such an event is not to be sent again by the component that has sent it: other
+        components may have it already. The source goes back as far as is needed if it is left.
+        """
+        return self._token is not None and self._token.is_exact
 
     @property
     def origin(self) -> Origin | None:

@@ -186,6 +186,11 @@ class Hold(Protocol):
         ...
 
     @property
+    def is_exact(self) -> bool:
+        """True while it holds an event of a source whose outputs are written exactly once."""
+        ...
+
+    @property
     def origin(self) -> Origin | None:
         """Where the event's source has read it, if sinks are to know it again; otherwise None."""
         ...
@@ -196,6 +201,10 @@ class Hold(Protocol):
 
     def fail(self) -> None:
         """Let the event count as failed. Once; then no effect."""
+        ...
+
+    def leave(self) -> None:
+        """Let the event count as left undone: its source sends it again. Once; then no effect."""
         ...
 
 

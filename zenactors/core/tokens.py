@@ -70,6 +70,8 @@ def path_of(source: str) -> str:
     return source.replace("%", "%25").replace("/", "%2F")
 
 
+_NO_EVENT = object()  # the event of an origin that no event has
+
 ENDED = -1
 ANY_INCARNATION = 0
 
@@ -154,6 +156,15 @@ class Token:
             token = token.parent
         return token
 
+    @property
+    def is_exact(self) -> bool:
+        """True if it has, or has come of, an event of a source with outputs written exactly once.
+
+        Thread: any.
+        """
+        token = self._nearest()
+        return token is not None and type(token.position) is Origin
+
     def begets(self, event: Any) -> None:
         """Note that an event is scheduled in addition. With two of a name, none has an origin.
 
@@ -161,7 +172,7 @@ class Token:
         """
         token = self._nearest()
         if token is not None and token.origin(event) is not None:
-            token.position = token.position.position
+            token.position = token.position._replace(event=_NO_EVENT)
 
     def pass_over(self, count: int) -> None:
         """Count off callbacks that are passed over. Thread: that of their component."""

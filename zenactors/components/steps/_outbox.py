@@ -17,15 +17,21 @@ class Outbox:
     Args:
         component: Knows the names of its events.
         on_change: Called when what is kept has changed, and should be saved.
+        goes_back: Returns True if sources go back when an event is left undone, and what is kept
+            is restored then: an event that came of theirs is not scheduled again before.
 
     Thread: own.
     """
 
     def __init__(
-        self, component: ZenDaemonComponent, on_change: Callable[[Daemon], object]
+        self,
+        component: ZenDaemonComponent,
+        on_change: Callable[[Daemon], object],
+        goes_back: Callable[[], bool],
     ) -> None:
         self._component = component
         self._on_change = on_change
+        self._goes_back = goes_back
         self._kept: dict[int, tuple[str, Any]] = {}
         self._numbers = itertools.count()
 
@@ -43,11 +49,16 @@ class Outbox:
 
     def _schedule(self, daemon: Daemon, number: int) -> None:
         event, args = self._kept[number]
+        hold = daemon.hold()
+        is_exact = hold.is_exact
+        hold.release()  # what is scheduled here counts as part of the event anyway
 
         def ended(outcome: TokenOutcome) -> None:
             if outcome is not TokenOutcome.LEFT:  # it has arrived, or a dead letter has it
                 self._kept.pop(number, None)
                 self._on_change(daemon)
+            elif is_exact and self._goes_back():
+                pass
             elif number in self._kept and not daemon.is_done():
                 self._schedule(daemon, number)  # a component that had it was made anew
 

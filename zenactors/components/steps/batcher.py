@@ -23,13 +23,13 @@ class _Batch:
 
     Attributes:
         records: As they came, one event's after another's.
-        holds: One for each event. It keeps the event from counting as done.
-        untracked: The records of events that no source asks about.
+        events: The records of each event, and what keeps the event from counting as done.
+        untracked: The records of the events that no source asks about, which are not in `events`.
         size: The bytes of the records, roughly.
     """
 
     records: list[Any] = dataclasses.field(default_factory=list)
-    holds: list[Hold] = dataclasses.field(default_factory=list)
+    events: list[tuple[list[Any], Hold]] = dataclasses.field(default_factory=list)
     untracked: list[Any] = dataclasses.field(default_factory=list)
     size: int = 0
 
@@ -39,7 +39,19 @@ class _Batch:
         if hold.token is None:
             self.untracked += records
         else:
-            self.holds.append(hold)
+            self.events.append((records, hold))
+
+    @property
+    def holds(self) -> list[Hold]:
+        return [hold for _, hold in self.events]
+
+    def without_exact(self) -> _Batch:
+        """Return a batch of the events that are not of an exactly-once source."""
+        events = [(records, hold) for records, hold in self.events if not hold.is_exact]
+        if len(events) == len(self.events):
+            return self
+        records = [*self.untracked, *(record for each, _ in events for record in each)]
+        return _Batch(records, events, self.untracked)
 
 
 class Batcher(ZenDaemonComponent):
@@ -53,7 +65,8 @@ class Batcher(ZenDaemonComponent):
 
     The events count as done when the batch is done, and as failed when it failed: then the dead
     letter has the whole batch. If it was left undone, because a sink was made anew, it is sent
-    again. At a stop, what is waiting is sent at once, and so is all that still comes.
+    again; events of an exactly-once source are left undone, too, and their source sends them again.
+    At a stop, what is waiting is sent at once, and so is all that still comes.
 
     Statistics: `records` that came, `batches` sent, and `resent` ones.
 
@@ -197,6 +210,12 @@ class Batcher(ZenDaemonComponent):
             for hold in batch.holds:
                 hold.fail()
         elif not daemon.is_done():
-            self.inc_statistic("resent")
-            self._send(daemon, batch)
+            # A file may have the batch already. An exact source cuts that back, and sends anew.
+            again = batch.without_exact()
+            for hold in batch.holds:
+                if hold.is_exact:
+                    hold.leave()
+            if again.records:
+                self.inc_statistic("resent")
+                self._send(daemon, again)
         # Otherwise the holds count as left, too, when this component is torn down.

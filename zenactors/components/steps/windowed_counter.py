@@ -150,7 +150,7 @@ class WindowedCounter(ZenDaemonComponent):
     def _begin_anew(self) -> None:
         self._windows = Windows(self._rules, len(self.by))
         self._applied = Applied()
-        self._outbox = Outbox(self, self._plan_save)
+        self._outbox = Outbox(self, self._plan_save, lambda: bool(self._checkpoints))
         self._holds: list[Hold] = []
         self._latest: float | None = None  # when the latest record has come, by the clock
         self._times = None if self.time is None else RecordTimes(self.max_ahead)

@@ -1,0 +1,185 @@
+"""A component that holds lines is made anew: the outputs are cut back, and all comes again.
+
+The invariant: each line is in each output once, whatever restarts when.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from zenactors import RestartComponent, Supervision, ZenDaemonComponent, handles
+from zenactors.components import (
+    Batcher,
+    FileTailer,
+    JsonLinesWriter,
+    RawWriter,
+    Router,
+    SqliteSink,
+)
+from zenactors.testing import Harness, VirtualFiles
+
+ANEW = Supervision(on_error="restart", delay=0.1, max_restarts=1_000)
+SEEDS = range(25)
+
+
+class Fragile(ZenDaemonComponent):
+    """Is made anew on demand."""
+
+    supervision = ANEW
+
+    @handles("fail")
+    def cbk_event_fail(self, daemon: Any, name: str) -> None:
+        if name == self.name:
+            raise RestartComponent("on purpose")
+
+
+class Holder(Fragile):
+    """Holds each event for a while."""
+
+    seconds = 0.3
+
+    @handles("lines")
+    def cbk_event_lines(self, daemon: Any, args: Any) -> None:
+        hold = daemon.hold()
+        daemon.io.call_later(self.seconds, lambda _: hold.release())
+
+
+class Slow(ZenDaemonComponent):
+    """Takes a while for each event."""
+
+    @handles("lines")
+    def cbk_event_lines(self, daemon: Any, args: Any) -> None:
+        daemon.wait(0.05)
+
+
+class FragileBatcher(Fragile, Batcher):
+    """A batcher that is made anew on demand."""
+
+
+class FragileTailer(Fragile, FileTailer):
+    """A tailer that is made anew on demand."""
+
+
+def tailer(patterns: list[str] | None = None, **options: Any) -> FragileTailer:
+    patterns = patterns or ["/log/a.log"]
+    return FragileTailer(
+        patterns=patterns, **{"start": "beginning", "exactly_once": True, "name": "tail", **options}
+    )
+
+
+def batcher(**options: Any) -> FragileBatcher:
+    return FragileBatcher(**{"batch_count": 7, "batch_time": 0.2, "name": "batcher", **options})
+
+
+def writer(path: str = "/out/before", event: str = "lines", **options: Any) -> JsonLinesWriter:
+    return JsonLinesWriter(path=path, name=path, event_map={"lines": event}, **options)
+
+
+def behind(component: type[ZenDaemonComponent], **options: Any) -> ZenDaemonComponent:
+    """Return a component that takes the batches."""
+    return component(event_map={"lines": "batch"}, **options)
+
+
+CHAINS: dict[str, Callable[[], list[Any]]] = {
+    "before": lambda: [tailer(), writer(), Holder(name="holder")],
+    "behind": lambda: [tailer(), Holder(name="holder"), Slow(), writer()],
+    "rotated": lambda: [
+        tailer(),
+        writer(rotate_bytes=300, keep=100),
+        Holder(name="holder"),
+        writer("/out/too", rotate_bytes=200),
+    ],
+    "batches": lambda: [tailer(), writer(), batcher(), writer("/out/batches", "batch")],
+    "slow batches": lambda: [
+        tailer(),
+        batcher(),
+        behind(Slow),
+        writer("/out/batches", "batch"),
+        behind(Holder, name="holder"),
+    ],
+    "routed": lambda: [
+        tailer(),
+        Router(key="line", to={str(number): "far" for number in range(5, 15)}, otherwise="near"),
+        writer("/out/far", "far"),
+        writer("/out/near", "near"),
+        Holder(name="holder", event_map={"lines": "far"}),
+    ],
+}
+
+
+def numbers_in(files: VirtualFiles, path: str) -> list[int]:
+    """Return the lines in an output, and in its old files, in order."""
+    paths = sorted(each for each in files.paths() if each == path or each.startswith(f"{path}."))
+    content = b"".join(map(files.content, paths))
+    return sorted(int(json.loads(line)["line"]) for line in content.splitlines())
+
+
+class World:
+    """A log, and a program that follows it."""
+
+    def __init__(self, build: Callable[[], list[Any]], **options: Any) -> None:
+        self.build = build
+        self.files = VirtualFiles()
+        self.files.put("/log/a.log", b"")
+        self.files.mkdir("/out")
+        self.written = 0
+        self.harness = Harness(build(), files=self.files, state_dir="/state", **options)
+        self.harness.start()
+
+    def append(self, count: int = 1, path: str = "/log/a.log") -> None:
+        for _ in range(count):
+            self.harness.files.append(path, b"%d\n" % self.written)
+            self.written += 1
+
+    def fail(self, name: str) -> None:
+        self.harness.queue.schedule("fail", name)
+
+    def die(self) -> None:
+        self.harness.kill()
+        self.harness = self.harness.next_life(self.build())
+        self.harness.start()
+
+    def end(self) -> None:
+        self.harness.advance(30)
+        assert {each.event for each in self.harness.unread_dead_letters()} <= {"fail"}
+        assert self.harness.daemon.open_tokens()[0] == 0
+        self.harness.stop()
+        self.files = self.harness.files
+        self.harness.close()
+
+    def paths(self) -> list[str]:
+        return [each.path for each in self.build() if isinstance(each, JsonLinesWriter)]
+
+
+def play(world: World, random: Random, *, deaths: bool) -> None:
+    """Let lines come, and components fail, at random moments."""
+    names = [each.name for each in world.build() if isinstance(each, Fragile)]
+    for number in range(6):
+        world.append(random.randrange(1, 6))
+        world.harness.advance(random.choice([0.0, 0.03, 0.15, 0.4, 1.1]))
+        for _ in range(random.randrange(40)):
+            world.harness.step()
+        if deaths and number == 3:
+            world.harness.unread_dead_letters()
+            world.die()
+        elif number in (1, 4):  # a third time would make dead letters
+            world.fail(random.choice(names))
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_each_line_is_there_once_after_restarts_at_random_moments(chain):
+    for seed in SEEDS:
+        random = Random(f"{chain} {seed}")
+        world = World(CHAINS[chain], seed=seed)
+        play(world, random, deaths=seed % 3 == 0)
+        world.end()
+        found = {path: numbers_in(world.files, path) for path in world.paths()}
+        if chain == "routed":
+            found = {"all": sorted(sum(found.values(), []))}
+        wanted = list(range(world.written))
+        assert found == dict.fromkeys(found, wanted), f"seed {seed}"

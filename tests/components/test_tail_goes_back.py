@@ -165,7 +165,7 @@ def play(world: World, random: Random, *, deaths: bool) -> None:
         for _ in range(random.randrange(40)):
             world.harness.step()
         if deaths and number == 3:
-            world.harness.unread_dead_letters()
+            world.harness.dead_letters()
             world.die()
         elif number in (1, 4):  # a third time would make dead letters
             world.fail(random.choice(names))
@@ -183,3 +183,118 @@ def test_each_line_is_there_once_after_restarts_at_random_moments(chain):
             found = {"all": sorted(sum(found.values(), []))}
         wanted = list(range(world.written))
         assert found == dict.fromkeys(found, wanted), f"seed {seed}"
+
+
+@pytest.mark.parametrize("steps", range(0, 120, 3))
+def test_each_line_is_there_once_whichever_step_a_batcher_fails_in(steps):
+    world = World(CHAINS["batches"])
+    world.append(20)
+    for _ in range(steps):
+        world.harness.step()
+    world.fail("batcher")
+    world.append(3)
+    world.end()
+    assert numbers_in(world.files, "/out/before") == list(range(23))
+    assert numbers_in(world.files, "/out/batches") == list(range(23))
+
+
+def poisonous(number: int) -> type[ZenDaemonComponent]:
+    class Poisoned(Holder):
+        """Is made anew of one line, a moment after it has come."""
+
+        @handles("lines")
+        def cbk_event_lines(self, daemon: Any, args: Any) -> None:
+            super().cbk_event_lines(daemon, args)
+            if f"{number}" in args.texts():
+                daemon.io.call_later(0.1, self.die)
+
+        def die(self, daemon: Any) -> None:
+            raise RestartComponent("of poison")
+
+    return Poisoned
+
+
+def test_lines_of_which_components_die_become_one_dead_letter_and_are_in_no_file():
+    world = World(lambda: [tailer(), writer(), poisonous(3)(name="poisoned")])
+    for _ in range(6):
+        world.append()
+        world.harness.advance(0.02)
+    world.harness.advance(60)
+    (letter,) = [each for each in world.harness.dead_letters() if each.event == "lines"]
+    assert letter.args.texts() == ["3"]
+    assert "made anew 3 times" in str(letter.cause)
+    assert numbers_in(world.files, "/out/before") == [0, 1, 2, 4, 5]
+    world.append()
+    world.die()  # the dead letter is behind the checkpoint
+    world.end()
+    assert numbers_in(world.files, "/out/before") == [0, 1, 2, 4, 5, 6]
+
+
+def test_lines_that_fail_each_time_they_are_left_end_as_dead_letters():
+    class Deadly(Holder):
+        """Is made anew of whatever comes."""
+
+        @handles("lines")
+        def cbk_event_lines(self, daemon: Any, args: Any) -> None:
+            super().cbk_event_lines(daemon, args)
+            daemon.io.call_later(0.01, self.die)
+
+        def die(self, daemon: Any) -> None:
+            raise RestartComponent("of anything")
+
+    world = World(lambda: [tailer(), writer(), Deadly(name="deadly")])
+    for _ in range(10):
+        world.append()
+        world.harness.advance(0.02)
+    world.harness.advance(300)
+    assert numbers_in(world.files, "/out/before") == []
+    letters = world.harness.dead_letters()
+    texts = [text for each in letters for text in each.args.texts()]
+    assert sorted(texts) == [str(number) for number in range(10)]
+    world.end()
+
+
+def test_lines_of_a_file_that_is_gone_come_again():
+    world = World(lambda: [tailer(["/log/*"]), writer(), Holder(name="holder")])
+    world.harness.advance(3)
+    world.append(3)
+    world.harness.files.put("/log/b.log", b"")
+    world.harness.advance(0.01)
+    world.append(3, "/log/b.log")
+    world.harness.advance(0.05)
+    world.harness.files.remove("/log/a.log")
+    world.harness.files.truncate("/log/b.log")
+    world.fail("holder")
+    world.end()
+    assert numbers_in(world.files, "/out/before") == list(range(6))
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.001, 0.05, 0.15, 0.35, 0.5])
+def test_a_stop_at_any_moment_of_going_back_leaves_each_line_once(moment):
+    world = World(CHAINS["before"])
+    world.append(3)
+    world.harness.advance(3)
+    world.append(3)
+    world.harness.advance(0.02)
+    world.fail("holder")
+    world.harness.advance(moment)
+    world.harness.stop()
+    world.harness.dead_letters()
+    world.harness.close()
+    world.harness = Harness(world.build(), files=world.files, state_dir="/state")
+    world.harness.start()
+    world.end()
+    assert numbers_in(world.files, "/out/before") == list(range(6))
+
+
+def test_a_daemon_that_exits_when_idle_ends_behind_all_lines():
+    world = World(CHAINS["slow batches"], exit_when_idle=True)
+    world.append(30)
+    world.harness.advance(0.1)
+    world.fail("batcher")
+    world.harness.run(60)
+    assert world.harness.now < 10
+    world.harness.stop()
+    world.harness.dead_letters()
+    world.harness.close()
+    assert numbers_in(world.files, "/out/batches") == list(range(30))

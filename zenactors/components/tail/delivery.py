@@ -107,6 +107,7 @@ class Delivery:
         self.paused = False
         self.kept = KeptLines()
         self._again: deque[SentLines] = deque()  # are to be handed over again
+        self._is_alone = False  # the one under way is not to be held together with others
         self.fences: dict[str, set[tuple[int, int]]] = {}
         self._cuts: Counter[tuple[str, int, int]] = Counter()  # around what is under way
 
@@ -215,13 +216,22 @@ class Delivery:
         self._again.clear()
 
     def hand_over_again(self) -> None:
-        """Hand over again, in the same order, whatever the rate limit, the lines that are kept."""
+        """Hand over again, in the same order, whatever the rate limit, the lines that are kept.
+
+        Those that have their last chance are handed over alone: components may have been made anew
+        because of others that they held together with them.
+        """
         self._again = deque(self.kept)
         self._send_again()
 
     def _send_again(self) -> None:
         while self._again and self._bytes < self._limit and not self._daemon.is_done():
-            sent = self._again.popleft()
+            sent = self._again[0]
+            is_last_chance = sent.times_left == MOST_LEFT - 1
+            if self._under_way and (is_last_chance or self._is_alone):
+                return
+            self._again.popleft()
+            self._is_alone = is_last_chance
             if sent.times_left >= MOST_LEFT and not sent.is_given_up:
                 self._give_up(sent)
             elif sent.is_given_up or (sent.item is not None and sent.item.is_condemned):

@@ -178,6 +178,8 @@ class WindowedCounter(ZenDaemonComponent):
         if stored is not None:
             self._read(stored)
         if self._checkpoints:  # a source is about to ask for one of them
+            if self._store.generation > 1:  # or it is not, because this object alone is anew
+                self._outbox.forget_exact()
             self._resend_timer = daemon.io.call_later(_PATIENCE, self._resend)
         else:
             self._resend(daemon)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from zenactors import TokenOutcome, ZenDaemonComponent, handles
+from zenactors import RestartComponent, TokenOutcome, ZenDaemonComponent, handles
 from zenactors.components import (
     AccessLogParser,
     FileTailer,
@@ -473,6 +473,55 @@ def test_it_answers_which_ranges_it_has_counted():
         {"WindowedCounter": {"k": [([0], [2], 2)]}},
         {"WindowedCounter": {}},
     ]
+
+
+class Keeper(ZenDaemonComponent):
+    """Holds alarms until it is made anew. Has an output that is cut back."""
+
+    alarms = 0
+
+    @handles("alarm")
+    def cbk_event_alarm(self, daemon: Any, rows: Any) -> None:
+        type(self).alarms += 1
+        daemon.hold()
+
+    @handles("checkpoint")
+    def cbk_event_checkpoint(self, daemon: Any, args: Any) -> None:
+        args.taken[self.name] = 1
+
+    @handles("fail")
+    def cbk_event_fail(self, daemon: Any, args: Any) -> None:
+        raise RestartComponent("on purpose")
+
+
+@pytest.mark.parametrize("fails", ["Keeper", "both"])
+def test_an_alarm_that_is_left_undone_comes_again_only_with_its_line(monkeypatch, fails):
+    class Fragile(WindowedCounter):
+        @handles("fail")
+        def cbk_event_fail(self, daemon: Any, args: Any) -> None:
+            if fails == "both":
+                raise RestartComponent("on purpose")
+
+    monkeypatch.setattr(Keeper, "alarms", 0)
+    made = [
+        source := Source(),
+        Keeper(),
+        Fragile(by=["status"], size=60.0, threshold=1, name="counter"),
+    ]
+    with Harness([*made, Sink()], state_dir="/state", files={}) as harness:
+        harness.queue.schedule("checkpoint", OutputCheckpoint(source="source"))
+        harness.advance(1)
+        harness.queue.schedule("go", (records(200), 0, 1))
+        harness.advance(1)
+        harness.queue.schedule("fail")
+        harness.advance(60)
+        harness.dead_letters()
+        assert source.outcomes == [TokenOutcome.LEFT]
+        assert Keeper.alarms == 1
+        harness.queue.schedule("checkpoint", OutputCheckpoint({"counter": 1}, source="source"))
+        harness.queue.schedule("go", (records(200), 0, 1))
+        harness.advance(60)
+        assert Keeper.alarms == 2
 
 
 def test_without_a_state_dir_it_cannot_take_part():

@@ -47,6 +47,7 @@ class Outbox:
         self._on_change = on_change
         self._goes_back = goes_back
         self._kept: dict[int, _Kept] = {}
+        self._under_way: set[int] = set()
         self._numbers = itertools.count()
 
     def send(self, daemon: Daemon, event: str, args: Any) -> None:
@@ -60,8 +61,8 @@ class Outbox:
         self._on_change(daemon)
 
     def send_again(self, daemon: Daemon) -> None:
-        """Schedule everything that is kept."""
-        for number in list(self._kept):
+        """Schedule everything that is kept, except what this object has under way."""
+        for number in sorted(self._kept.keys() - self._under_way):
             self._kept[number] = self._kept[number]._replace(is_exact=False)
             self._schedule(daemon, number)
 
@@ -76,6 +77,7 @@ class Outbox:
         event, args, is_exact = self._kept[number]
 
         def ended(outcome: TokenOutcome) -> None:
+            self._under_way.discard(number)
             if outcome is not TokenOutcome.LEFT:  # it has arrived, or a dead letter has it
                 self._kept.pop(number, None)
                 self._on_change(daemon)
@@ -84,6 +86,7 @@ class Outbox:
             elif number in self._kept and not daemon.is_done():
                 self._schedule(daemon, number)  # a component that had it was made anew
 
+        self._under_way.add(number)
         daemon.queue.schedule(self._component.event(event), args, on_done=ended)
 
     def stored(self) -> list[_Kept]:

@@ -20,6 +20,7 @@ from zenactors import RestartComponent, Supervision, ZenDaemonComponent, handles
 from zenactors.components import (
     AccessLogParser,
     Batcher,
+    Deduplicator,
     FileTailer,
     JsonLinesWriter,
     Router,
@@ -64,6 +65,10 @@ class Slow(ZenDaemonComponent):
 
 class FragileBatcher(Fragile, Batcher):
     """A batcher that is made anew on demand."""
+
+
+class FragileDeduplicator(Fragile, Deduplicator):
+    """A deduplicator that is made anew on demand."""
 
 
 class FragileTailer(Fragile, FileTailer):
@@ -384,3 +389,21 @@ def test_files_tables_and_counts_have_each_line_once_in_one_chain(tmp_path, seed
     found = Counter(each["status"] for each in alarms)
     # What a crash has left of alarms comes again by itself, and no source goes back for it.
     assert (found.keys() == reached.keys()) if seed % 3 == 0 else (found == reached)
+
+
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("remember", [True, False])
+def test_a_record_that_is_cut_off_is_no_duplicate_when_it_comes_again(seed, remember):
+    def build() -> list[Any]:
+        return [
+            tailer(),
+            FragileDeduplicator(keys=["line"], remember=remember, save_interval=0.2, name="once"),
+            writer("/out/unique", "unique"),
+            Holder(name="holder", event_map={"lines": "unique"}),
+        ]
+
+    random = Random(seed)
+    world = World(build, seed=seed)
+    play(world, random, deaths=seed % 2 == 0)
+    world.end()
+    assert numbers_in(world.files, "/out/unique") == list(range(world.written))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from zenactors.components._options import check_count, check_positive, check_strings
+from zenactors.components.output_checkpoint import OutputCheckpoint
 from zenactors.components.steps._fallible import FallibleStep
 from zenactors.components.steps._selection import digest_of
+from zenactors.core.callbacks import handles
 from zenactors.core.daemon_api import Cancellable, Daemon, Store
 from zenactors.core.tokens import TokenOutcome
 from zenactors.errors import StateStoreError
@@ -21,6 +23,20 @@ class _UnderWay:
 
     def __init__(self) -> None:
         self.digests: list[bytes] = []
+
+
+class _Done(NamedTuple):
+    """A key whose record is done: when, and after how many checkpoints."""
+
+    time: float
+    checkpoints: int
+
+
+class _Mark(NamedTuple):
+    """A checkpoint of a source."""
+
+    name: str
+    number: int
 
 
 class Deduplicator(FallibleStep):
@@ -38,6 +54,7 @@ class Deduplicator(FallibleStep):
     With `remember`, keys survive the process, in the `state_dir`. They are saved at most every
     `save_interval` seconds, and at a stop. A crash forgets the keys since: these records may come
     twice, but a record that was not done when the process died is never taken for a duplicate.
+    Nor is one that was, if an exactly-once source cuts it off the outputs, and sends it again.
 
     Statistics: `records` that came, `passed_on`, `duplicates`, `without_key`, `failed` (a key that
     is nested too deep; the record becomes a dead letter), `evicted` keys, and `save_failures`.
@@ -99,7 +116,10 @@ class Deduplicator(FallibleStep):
             raise ValueError(f"remember is {remember!r}, but true or false is expected.")  # noqa: TRY004 - wrong options are ValueErrors
         self.remember = remember
         self.save_interval = check_positive("save_interval", save_interval, unit="seconds")
-        self._done: dict[bytes, float] = {}  # each key, and when its record was done; oldest first
+        self._done: dict[bytes, _Done] = {}  # the oldest first
+        self._marks: dict[str, list[_Mark]] = {}  # the last two checkpoints of each source
+        self._checkpoints = 0
+        self._life = ""  # no other object has checkpoints of the same names
         self._under_way: dict[bytes, _UnderWay] = {}
         self._current = _UnderWay()
         self._store: Store | None = None
@@ -115,6 +135,8 @@ class Deduplicator(FallibleStep):
     def setup(self, daemon: Daemon) -> None:
         """Load the keys of the last run, if they are to be remembered."""
         self._done, self._under_way, self._timer = {}, {}, None
+        self._marks, self._checkpoints = {}, 0
+        self._life = f"{self.random.getrandbits(64):016x}"
         if self.remember:
             self._store = daemon.state_store()
             self._load(self._store.value)
@@ -158,7 +180,7 @@ class Deduplicator(FallibleStep):
     def _is_known(self, digest: bytes) -> bool:
         done = self._done.get(digest)
         if done is not None and self.window is not None:
-            if self.clock.monotonic() - done < self.window:
+            if self.clock.monotonic() - done.time < self.window:
                 return True
             del self._done[digest]
             done = None
@@ -183,11 +205,42 @@ class Deduplicator(FallibleStep):
         mine = self._take_out(event)
         if outcome is not TokenOutcome.DONE:
             return
-        now = self.clock.monotonic()
-        self._done |= dict.fromkeys(mine, now)
-        if mine and self._store is not None:
+        self._done |= dict.fromkeys(mine, _Done(self.clock.monotonic(), self._checkpoints))
+        if mine:
+            self._changed(daemon)
+
+    # --- exactly once ---------------------------------------------------------------------------
+
+    @handles("checkpoint")
+    def cbk_event_checkpoint(self, daemon: Daemon, args: Any) -> None:
+        """Forget the keys of the records that are cut off the outputs, because they come again.
+
+        Raises:
+            TypeError: The args are no `OutputCheckpoint`.
+        """
+        if not isinstance(args, OutputCheckpoint):
+            raise TypeError(f"{self} takes an OutputCheckpoint, but got {type(args).__name__}.")
+        marks = self._marks.get(args.source, [])
+        if args.restore is not None and self.name in args.restore:
+            self._go_back(marks, args.restore[self.name])
+        self._checkpoints += 1
+        mark = _Mark(f"{self._life}-{self._checkpoints}", self._checkpoints)
+        # The source may die before it has saved this one, so the last one is kept, too.
+        self._marks[args.source] = [*marks[-1:], mark]
+        args.states[self.name] = mark.name
+        self._changed(daemon)
+
+    def _go_back(self, marks: list[_Mark], name: str) -> None:
+        """Forget the keys since a checkpoint; if it is not known, since the last known ones."""
+        found = [each for each in marks if each.name == name] or marks
+        since = found[0].number if found else 0
+        kept = {key: done for key, done in self._done.items() if done.checkpoints < since}
+        self._done = kept
+
+    def _changed(self, daemon: Daemon) -> None:
+        if self._store is not None:
             self._has_changed = True
-            self._save_in_time(daemon, now)
+            self._save_in_time(daemon, self.clock.monotonic())
 
     # --- the store ------------------------------------------------------------------------------
 
@@ -206,14 +259,16 @@ class Deduplicator(FallibleStep):
         if self._store is None or not self._has_changed:
             return
         now = self._last_save = self.clock.monotonic()
-        kept = {digest: now - done for digest, done in self._done.items()}
         value = {
             "version": _VERSION,
             "fields": self.keys,
             "time": self.clock.time(),
-            "keys": [digest.hex() for digest in kept],
-            "ages": [round(age, 3) for age in kept.values()],
+            "keys": [digest.hex() for digest in self._done],
+            "ages": [round(now - done.time, 3) for done in self._done.values()],
         }
+        if self._marks:
+            value["checkpoints"] = [done.checkpoints for done in self._done.values()]
+            value["marks"] = self._marks
         try:
             self._store.save(value)
         except StateStoreError as cause:
@@ -236,10 +291,14 @@ class Deduplicator(FallibleStep):
         # The wall clock may have been set back. A key is at most as old as it seems then.
         now, passed = self.clock.monotonic(), max(0.0, self.clock.time() - value["time"])
         self._done = dict(_entries(value, now - passed))
+        for source, marks in value.get("marks", {}).items():
+            self._marks[source] = [_Mark(*each) for each in marks]
+            self._checkpoints = max(self._checkpoints, *(each.number for each in self._marks[source]))
         while len(self._done) > self.max_keys:
             del self._done[next(iter(self._done))]
 
 
-def _entries(value: Mapping[str, Any], saved: float) -> Iterable[tuple[bytes, float]]:
-    for key, age in zip(value["keys"], value["ages"], strict=True):
-        yield bytes.fromhex(key), saved - age
+def _entries(value: Mapping[str, Any], saved: float) -> Iterable[tuple[bytes, _Done]]:
+    keys, ages = value["keys"], value["ages"]
+    for key, age, number in zip(keys, ages, value.get("checkpoints", [0] * len(keys)), strict=True):
+        yield bytes.fromhex(key), _Done(saved - age, number)

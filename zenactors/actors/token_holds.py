@@ -16,9 +16,9 @@ class TokenHold:
         ...
         hold.release()  # once it was written
 
-    Without `release`, `fail` or `leave` the event never counts as done, however long that takes; but at a
-    restart of this component, and at the daemon's stop, it counts as left undone. On an event
-    without a token it has no effect.
+    Without `release`, `fail` or `leave` the event never counts as done, however long that takes;
+    but at a restart of this component, and at the daemon's stop, it counts as left undone. On an
+    event without a token it has no effect.
 
     Args:
         runner: The calling component's.

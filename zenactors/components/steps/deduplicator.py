@@ -293,7 +293,7 @@ class Deduplicator(FallibleStep):
         self._done = dict(_entries(value, now - passed))
         for source, marks in value.get("marks", {}).items():
             self._marks[source] = [_Mark(*each) for each in marks]
-            self._checkpoints = max(self._checkpoints, *(each.number for each in self._marks[source]))
+            self._checkpoints = max(self._checkpoints, self._marks[source][-1].number)
         while len(self._done) > self.max_keys:
             del self._done[next(iter(self._done))]
 

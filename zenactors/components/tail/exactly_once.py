@@ -207,27 +207,15 @@ class ExactOutputs:
         self._is_asking = False
         if self._is_closed or (outcome is TokenOutcome.LEFT and self._daemon.is_done()):
             return
-        is_saved = False
-        if outcome is not TokenOutcome.DONE:  # left, if a component that held it was made anew
+        is_done = outcome is TokenOutcome.DONE
+        if is_done and (checkpoint.refused or not (checkpoint.taken or checkpoint.applied)):
+            self._stop(checkpoint.refused)
+            return
+        is_saved = is_done and self._save(checkpoint)
+        if not is_done:  # left, if a component that held it was made anew
             self._tailer.log.error("The outputs could not be saved; trying again")
             # If its dead letter is replayed, nothing that has come since is cut off or forgotten.
             checkpoint.restore = checkpoint.keys = None
-        elif checkpoint.refused or not (checkpoint.taken or checkpoint.applied):
-            self._stop(checkpoint.refused)
-            return
-        else:
-            if not self._is_restored:
-                for key, places in _fences_of(checkpoint.applied).items():
-                    self._delivery.fences.setdefault(key, set()).update(places)
-                self._memory.applied = _positions_of(checkpoint.applied)
-            if checkpoint.taken:
-                is_saved = self._memory.save_outputs(checkpoint.states | checkpoint.taken)
-            else:  # there is nothing that must be saved together with the positions
-                self._memory.forget_outputs()
-                is_saved = self._has_no_outputs = True
-                self._is_wanted = False
-                self._cancel_timer()
-            self._delivery.kept.is_wanted = bool(checkpoint.taken)
         self.has_failed = not is_saved
         if not is_saved:
             self._interval = LONGEST
@@ -243,6 +231,22 @@ class ExactOutputs:
                 self._delivery.kept.clear()
             self._delivery.paused = False
             self._on_taken()
+
+    def _save(self, checkpoint: OutputCheckpoint) -> bool:
+        """Save what the sinks have answered. False: that failed."""
+        if not self._is_restored:
+            for key, places in _fences_of(checkpoint.applied).items():
+                self._delivery.fences.setdefault(key, set()).update(places)
+            self._memory.applied = _positions_of(checkpoint.applied)
+        self._delivery.kept.is_wanted = bool(checkpoint.taken)
+        if checkpoint.taken:
+            return self._memory.save_outputs(checkpoint.states | checkpoint.taken)
+        # There is nothing that must be saved together with the positions.
+        self._memory.forget_outputs()
+        self._has_no_outputs = True
+        self._is_wanted = False
+        self._cancel_timer()
+        return True
 
     def _come_again(self) -> None:
         """Hand over again what the outputs have lost, and nothing else before that is saved."""

@@ -575,3 +575,40 @@ def test_each_line_is_there_once_although_the_tailer_is_made_anew_while_some_are
         harness.files.append("/log/a.log", b"3\n")  # read together with those that are under way
         harness.advance(30)
     assert query(path, "SELECT line FROM records") == [("0",), ("1",), ("2",), ("3",)]
+
+
+def test_a_daemon_does_not_forget_what_another_one_has_applied_by_the_same_names(path):
+    def components(name: str) -> list[Any]:
+        pattern = f"/log/{name}.log"
+        tailer = FileTailer(patterns=[pattern], start="beginning", exactly_once=True)
+        return [tailer, SqliteSink(path=path)]
+
+    files = VirtualFiles()
+    for name in "ab":
+        files.put(f"/log/{name}.log", f"{name}\n".encode())
+    with Harness(components("a"), files=files, state_dir="/a", seed=1) as one:
+        one.advance(0.05)  # the tailer has not saved that it is done
+        one.kill()
+    with Harness(components("b"), files=files, state_dir="/b", seed=2) as other:
+        other.advance(5)
+    with one.next_life(components("a")) as again:
+        again.advance(5)
+    assert query(path, "SELECT line FROM records ORDER BY line") == [("a",), ("b",)]
+    assert len(query(path, "SELECT * FROM zenactors_applied")) == 2
+
+
+def test_a_table_of_an_earlier_version_is_used(path):
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute(
+            "CREATE TABLE zenactors_applied (sink TEXT, path TEXT, key TEXT, ranges TEXT,"
+            " PRIMARY KEY (sink, path, key)) WITHOUT ROWID"
+        )
+        row = ("SqliteSink:records", "source", "k", "[[[0], [2]]]")
+        database.execute("INSERT INTO zenactors_applied VALUES (?, ?, ?, ?)", row)
+    with Harness([source := Source(), SqliteSink(path=path)]) as harness:
+        harness.queue.schedule("go", ([{"a": 1}], 0, 2))
+        harness.queue.schedule("go", ([{"a": 2}], 2, 3))
+        harness.advance(1)
+    assert source.outcomes == [DONE, DONE]
+    assert query(path, "SELECT a FROM records") == [(2,)]
+    assert query(path, "SELECT ranges FROM zenactors_applied") == [("[[[0], [3]]]",)]

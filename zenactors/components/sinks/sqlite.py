@@ -19,15 +19,21 @@ from zenactors.components.sinks.base import BatchingSink, TakenEvent
 from zenactors.core.callbacks import handles
 from zenactors.core.daemon_api import Daemon
 from zenactors.core.tokens import Origin
-from zenactors.errors import EXIT_IO_ERROR, ZenDaemonComponentException
+from zenactors.errors import EXIT_IO_ERROR, ConfigurationError, ZenDaemonComponentException
 
 _APPLIED = "zenactors_applied"
 _TYPES = ("INTEGER", "REAL", "TEXT", "BLOB", "NUMERIC", "ANY")
 _CREATE_APPLIED = f"""CREATE TABLE IF NOT EXISTS {_APPLIED} (
-    sink TEXT, path TEXT, key TEXT, ranges TEXT, PRIMARY KEY (sink, path, key)) WITHOUT ROWID"""
+    sink TEXT, path TEXT, key TEXT, ranges TEXT, owner TEXT,
+    PRIMARY KEY (sink, path, key)) WITHOUT ROWID"""
+_COLUMNS_OF_APPLIED = f"SELECT name FROM pragma_table_info('{_APPLIED}')"  # noqa: S608 - constants
+_ADD_OWNER = f"ALTER TABLE {_APPLIED} ADD COLUMN owner TEXT"
 _READ_APPLIED = f"SELECT path, key, ranges FROM {_APPLIED} WHERE sink = ?"  # noqa: S608 - constants
-_SAVE_APPLIED = f"INSERT OR REPLACE INTO {_APPLIED} VALUES (?, ?, ?, ?)"  # noqa: S608
-_FORGET_APPLIED = f"DELETE FROM {_APPLIED} WHERE sink = ? AND path = ? AND key = ?"  # noqa: S608
+_SAVE_APPLIED = f"INSERT OR REPLACE INTO {_APPLIED} VALUES (?, ?, ?, ?, ?)"  # noqa: S608
+_FORGET_APPLIED = (
+    f"DELETE FROM {_APPLIED} WHERE sink = ? AND path = ? AND key = ?"  # noqa: S608
+    " AND (owner IS NULL OR owner = ?)"
+)
 # Nothing that comes next can be written, either: the disk is full, broken, or not to be written to.
 _OF_THE_DISK = {
     sqlite3.SQLITE_CANTOPEN,
@@ -87,8 +93,7 @@ class SqliteSink(BatchingSink):
         batch_bytes: The most bytes of a batch, roughly, except if one event has more.
         batch_time: Seconds that an event waits at most, while others come all the time.
         attempts: How often a batch is tried.
-        name: This component's name in logs, statistics, the state and `zenactors_applied`. Daemons
-            that share a database need different ones: each forgets files that it does not know.
+        name: This component's name in logs, statistics, the state and `zenactors_applied`.
         event_map: Other names for this component's events.
 
     Example:
@@ -111,6 +116,7 @@ class SqliteSink(BatchingSink):
     """
 
     temporary = (sqlite3.OperationalError,)
+    no_replicas = "a database has one writer at a time. Take one, and make its batches larger."
 
     def __init__(
         self,
@@ -157,6 +163,7 @@ class SqliteSink(BatchingSink):
         self._database: sqlite3.Connection | None = None
         self._rows: Table | None = None
         self._applied = Applied()
+        self._owner: str | None = None  # the daemon, by its state directory
 
     def get_state(self) -> dict[str, Any]:
         """Return the statistics, the database, the table and its columns."""
@@ -170,6 +177,7 @@ class SqliteSink(BatchingSink):
         # Absolute, because some relative names are no file for SQLite.
         self._place = os.path.abspath(located(self.path, daemon))  # noqa: PTH100 - only the text
         self._applied = Applied()
+        self._owner = self._owner_in(daemon)
         try:
             self._open()
         except (sqlite3.Error, ValueError) as cause:
@@ -185,6 +193,18 @@ class SqliteSink(BatchingSink):
                 path=self._place,
             ) from cause
 
+    def _owner_in(self, daemon: Daemon) -> str | None:
+        """Return what tells this daemon from others whose sinks have the same names."""
+        try:
+            store = daemon.state_store()
+        except ConfigurationError:  # there is no state_dir, and no source that relies on this sink
+            return None
+        found = store.value
+        if not isinstance(found, dict) or "owner" not in found:
+            found = {"owner": f"{self.random.getrandbits(64):016x}"}
+            store.save(found)
+        return str(found["owner"])
+
     def _open(self) -> None:
         database = sqlite3.connect(
             self._place, timeout=self.busy_timeout, isolation_level=None, uri=False
@@ -194,6 +214,8 @@ class SqliteSink(BatchingSink):
         database.execute(f"PRAGMA synchronous = {self.synchronous.upper()}")
         with self._transaction():
             database.execute(_CREATE_APPLIED)
+            if ("owner",) not in database.execute(_COLUMNS_OF_APPLIED).fetchall():
+                database.execute(_ADD_OWNER)  # an earlier version has made it
             self._rows = Table(
                 database,
                 self.table,
@@ -253,13 +275,16 @@ class SqliteSink(BatchingSink):
     def _forget(self, places: list[Place]) -> None:
         """Forget places in the database, too; while another program has locked it, the next time.
 
-        The next run finds them there, and is told again that they are gone.
+        The next run finds them there, and is told again that they are gone. Those of other daemons
+        stay: this one does not know their files.
         """
         if not places:
             return
         try:
             with self._transaction() as database:
-                database.executemany(_FORGET_APPLIED, [(self._identity, *each) for each in places])
+                database.executemany(
+                    _FORGET_APPLIED, [(self._identity, *each, self._owner) for each in places]
+                )
         except sqlite3.OperationalError as cause:
             self._check_disk(cause)
 
@@ -324,7 +349,8 @@ class SqliteSink(BatchingSink):
 
     def _save_applied(self, database: sqlite3.Connection, places: Iterable[Place]) -> None:
         rows = [
-            (self._identity, *place, json.dumps(self._applied.ranges(*place))) for place in places
+            (self._identity, *place, json.dumps(self._applied.ranges(*place)), self._owner)
+            for place in places
         ]
         database.executemany(_SAVE_APPLIED, rows)
 

@@ -11,6 +11,13 @@ from tests.actors.fakes import DEADLINE, Fake, switch_interval
 from tests.running import run_python
 from zenactors import ConfigurationError, Dispatcher, Replicas, ZenDaemonComponent, handles
 from zenactors.actors.runtime import Runtime
+from zenactors.components import (
+    Deduplicator,
+    FileTailer,
+    JsonLinesWriter,
+    SqliteSink,
+    WindowedCounter,
+)
 from zenactors.core.replicas import _stable_hash
 
 
@@ -236,6 +243,13 @@ def test_replicas_keep_their_callbacks_in_a_second_dispatcher() -> None:
 
 
 PRINT_SHARES = """
+from zenactors.components import (
+    Deduplicator,
+    FileTailer,
+    JsonLinesWriter,
+    SqliteSink,
+    WindowedCounter,
+)
 from zenactors.core.replicas import _stable_hash
 print([_stable_hash(key) for key in ("a", b"a", 7, None, ("a", None, 1.5), ("b", ("c",)))])
 """
@@ -258,3 +272,18 @@ def test_a_key_with_a_hash_of_its_own_keeps_it() -> None:
             return hash(self.lower())
 
     assert _stable_hash(AnyCase("Key")) == _stable_hash(AnyCase("kEY"))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: SqliteSink(path="x.db"), "There are no replicas of SqliteSink: a"),
+        (lambda: JsonLinesWriter(path="x"), "There are no replicas of JsonLinesWriter: a"),
+        (lambda: Deduplicator(keys=["id"]), "each would know a part of the keys. Take one."),
+        (lambda: WindowedCounter(by=[], size=60.0), "each would count a part of the records"),
+        (lambda: FileTailer(patterns=["x"]), "each would read all files. Take one, or give each"),
+    ],
+)
+def test_there_are_none_of_components_whose_state_is_for_all_events(make, reason):
+    with pytest.raises(ConfigurationError, match=reason):
+        Replicas(make, 2)

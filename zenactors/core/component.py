@@ -281,6 +281,9 @@ class ZenDaemonComponent:
     supervision: Supervision = DEFAULT
     """This component's policy for its failures: retries, restarts, the end of the daemon."""
 
+    no_replicas = ""
+    """Why there are no `Replicas` of this component, and what to do; empty: there may be some."""
+
     incarnation = 1
     """How many objects this component has been: a restart makes a new one. From `setup` on."""
     accepts_any_option = False

@@ -45,7 +45,7 @@ class Replicas:
 
     Raises:
         ConfigurationError: The instances do not handle the same events, or `make` returns the
-            same instance twice.
+            same instance twice; or `no_replicas` of the component says why there are none.
     """
 
     def __init__(
@@ -67,6 +67,8 @@ class Replicas:
             )
         first = self.instances[0]
         self.name = name or getattr(first, "name", None) or type(first).__name__
+        if reason := getattr(first, "no_replicas", ""):
+            raise ConfigurationError(f"There are no replicas of {type(first).__name__}: {reason}")
         self.emits = getattr(first, "emits", ())
         self._given: list[list[Handler]] = []
         self._handlers: list[list[Handler]] = []

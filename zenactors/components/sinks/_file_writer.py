@@ -46,6 +46,7 @@ class FileWriter(ZenDaemonComponent):
     """
 
     files: Files = SYSTEM_FILES
+    no_replicas = "a file has one writer. Take one; it writes in the order of the events."
 
     def __init__(
         self,

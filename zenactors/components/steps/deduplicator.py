@@ -94,6 +94,7 @@ class Deduplicator(FallibleStep):
     """
 
     emits = ("unique",)
+    no_replicas = "each would know a part of the keys. Take one."
 
     def __init__(
         self,

@@ -100,6 +100,8 @@ class WindowedCounter(ZenDaemonComponent):
         events = { lines = "counts" }
     """
 
+    no_replicas = "each would count a part of the records. Take one."
+
     def __init__(
         self,
         *,

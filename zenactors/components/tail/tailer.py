@@ -112,6 +112,7 @@ class FileTailer(ZenDaemonComponent):
     """
 
     emits = ("lines",)
+    no_replicas = "each would read all files. Take one, or give each its own files and a name."
     files: Files = SYSTEM_FILES
 
     def __init__(

@@ -61,11 +61,13 @@ class Holder(Fragile):
 
 
 class Slow(ZenDaemonComponent):
-    """Takes a while for each event."""
+    """Takes a while for each event, in virtual time."""
+
+    seconds = 0.05
 
     @handles("lines")
     def cbk_event_lines(self, daemon: Any, args: Any) -> None:
-        daemon.wait(0.05)
+        daemon.wait(self.seconds)
 
 
 class FragileBatcher(Fragile, Batcher):

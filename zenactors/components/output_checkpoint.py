@@ -21,12 +21,13 @@ class OutputCheckpoint:
 
     A sink that keeps, in one step with its output, which events of which source it has applied has
     nothing to take back. Instead, it puts the ranges of this `source` into `applied`, under its
-    name, in the first event of a run: the source then hands on again no event of which only a part
+    name, in each event: the source then hands on again no event of which only a part
     is in them.
 
     Attributes:
-        restore: The values that the last run saved, by the names of the sinks; only in the first
-            event of a run, otherwise None.
+        restore: The values that were saved last, by the names of the sinks: in the first event of a
+            run those of the last one; and when the source goes back within a run, because a
+            component was made anew and has left events undone. Otherwise None.
         taken: The value of each sink, by its name.
         refused: Why a sink has no value: the end of a sentence that begins with its name.
         source: The source's name.

@@ -74,7 +74,8 @@ class Batcher(ZenDaemonComponent):
         loss: None with a source that acknowledges: its events are not done before their batch is.
             Records of other sources that wait while the process dies are lost; those that wait
             at a SIGTERM, which sends nothing more, become a dead letter.
-        duplicates: A batch that was left undone is sent again as a whole.
+        duplicates: A batch that was left undone is sent again as a whole, except for what came of
+            an exactly-once source, which lets outputs be cut back.
         order: Records keep their order; a batch that is sent again comes behind later ones.
         memory: One batch waits, of at most the limits and one event. How many are under way is
             bounded by how many unfinished events the sources allow.

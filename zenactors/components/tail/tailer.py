@@ -59,7 +59,9 @@ class FileTailer(ZenDaemonComponent):
         order: That of each file. What a file has when it loses its name comes before the next file
             of that name; otherwise files come in any order.
         memory: At most 8 MiB of lines under way, a block, and a line and a record of each file; at
-            most 4,096 open files. It reads no further while what follows is slow.
+            most 4,096 open files. It reads no further while what follows is slow. With
+            `exactly_once` and outputs that are cut back, the lines since the last checkpoint, too:
+            16 MiB, or 64 MiB while none can be taken.
         threads: Its own. Files on network file systems are read in further threads, because such a
             file system may never answer.
 
@@ -88,7 +90,8 @@ class FileTailer(ZenDaemonComponent):
         rotate_wait: Seconds that a file without a name must be quiet until it is closed.
         notifications: Use the hints of the file system.
         exactly_once: Save the outputs of sinks together with the positions in the files; the next
-            run cuts them back to what is saved. Needs a `state_dir`, and sinks that take
+            run cuts them back to what is saved, and so does this one if a component that is made
+            anew has left lines undone. Needs a `state_dir`, and sinks that take
             `checkpoint` events, as `RawWriter` and `JsonLinesWriter` do.
         name: This component's name in logs, statistics and the state.
         event_map: Other names for this component's events.

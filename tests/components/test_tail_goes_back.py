@@ -540,6 +540,9 @@ def test_a_line_of_which_processes_died_is_not_handed_over_again():
 # --- in real time ---------------------------------------------------------------------------------
 
 
+LINES = 5_000
+
+
 class Unlucky(ZenDaemonComponent):
     """Is made anew a moment after some events have come."""
 
@@ -565,9 +568,10 @@ class UnluckyBatcher(Unlucky, Batcher):
     """A batcher that is made anew a moment after some events have come."""
 
 
-@pytest.mark.parametrize("moment", [1, 2, 3])
+@pytest.mark.parametrize("moment", [1, 2])
 def test_each_line_is_there_once_in_real_time(tmp_path, moment):
-    (tmp_path / "in.log").write_text("".join(f"{number}\n" for number in range(30_000)))
+    text = "".join(f"{number} {'x' * 100}\n" for number in range(LINES))
+    (tmp_path / "in.log").write_text(text)
     Unlucky.left |= {"batcher": moment, "holder": 2 * moment}
     before, behind = tmp_path / "before", tmp_path / "behind"
     components = [
@@ -583,11 +587,11 @@ def test_each_line_is_there_once_in_real_time(tmp_path, moment):
     assert dispatcher.readiness() == []
     for path in (before, behind):
         lines = [
-            int(json.loads(line)["line"])
+            int(json.loads(line)["line"].split()[0])
             for each in tmp_path.glob(f"{path.name}*")
             for line in each.read_text().splitlines()
         ]
-        assert sorted(lines) == list(range(30_000))
+        assert sorted(lines) == list(range(LINES))
 
 
 def test_lines_of_a_pipe_come_again_too(tmp_path):

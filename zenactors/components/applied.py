@@ -45,8 +45,9 @@ class Applied:
             ValueError: They are something else.
         """
         try:
-            read = [
-                ([*map(int, begin)], [*map(int, end)], position) for begin, end, position in ranges
+            read = [  # an earlier version has noted no positions
+                ([*map(int, begin)], [*map(int, end)], position[0] if position else None)
+                for begin, end, *position in ranges
             ]
         except (TypeError, ValueError) as cause:
             raise ValueError(f"no ranges: {ranges!r}") from cause

@@ -611,4 +611,4 @@ def test_a_table_of_an_earlier_version_is_used(path):
         harness.advance(1)
     assert source.outcomes == [DONE, DONE]
     assert query(path, "SELECT a FROM records") == [(2,)]
-    assert query(path, "SELECT ranges FROM zenactors_applied") == [("[[[0], [3]]]",)]
+    assert query(path, "SELECT ranges FROM zenactors_applied") == [("[[[0], [3], 3]]",)]

@@ -285,6 +285,6 @@ def _positions_of(
     positions: dict[str, list[Position]] = {}
     for by_key in applied.values():
         for key, ranges in by_key.items():
-            found = [Position.from_json(position) for _, _, position in ranges]
+            found = [Position.from_json(position) for _, _, position in ranges if position]
             positions.setdefault(key, []).extend(found)
     return positions

@@ -10,9 +10,12 @@ import gc
 import os
 import resource
 import socket
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -243,38 +246,82 @@ class Counting:
         self.lines += len(event)
 
 
-def raise_limit(connections: int) -> None:
-    """Let this process have so many connections, both of their ends."""
+MOST_OF_A_CLIENT = 8_192  # bytes of memory; about 2,000 are what is seen
+CROWD = Path(__file__).parents[1] / "crowd.py"
+
+
+@contextlib.contextmanager
+def descriptors(count: int) -> Iterator[None]:
+    """Let this process, and those that it starts, have so many descriptors each."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = 2 * connections + 200
-    if hard not in (-1, resource.RLIM_INFINITY) and hard < needed:
-        pytest.skip(f"the limit of open files is {hard}, and {needed} are needed (ulimit -Hn)")
-    if soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    if hard != resource.RLIM_INFINITY and hard < count:
+        pytest.skip(f"the limit of open files is {hard}, and {count} are needed (ulimit -Hn)")
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.mark.parametrize("count", [500, pytest.param(9_500, marks=pytest.mark.slow)])
+@contextlib.contextmanager
+def crowd(target: str, count: int, step: int) -> Iterator[Iterator[int]]:
+    """Open so many connections out of another process; yield how many there are, step by step."""
+    host, port = target.removeprefix("tcp://").split(":")
+    argv = [sys.executable, "-S", "-E", CROWD, host, port, count, step]
+    with subprocess.Popen(
+        list(map(str, argv)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield map(int, process.stdout)
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["lines", "requests"])
 def test_many_connections_with_something_unfinished(kind, count):
-    raise_limit(count)
+    """An honest client is served among them, memory is bounded, and they do not hinder the stop."""
     listener: LineListener | HttpListener
+    options: dict[str, Any] = {"max_clients": count + 1, "idle_timeout": 10 * LIMIT}
     if kind == "lines":
-        listener = LineListener(listen=["tcp://:0"], max_clients=count)
+        listener = LineListener(listen=["tcp://:0"], **options)
     else:
-        listener = HttpListener(listen=["http://127.0.0.1:0"], max_clients=count)
-    with threads(listener) as collector, contextlib.ExitStack() as stack:
-        before = resident()
+        options["request_timeout"] = 10 * LIMIT
+        listener = HttpListener(listen=["http://127.0.0.1:0"], **options)
+    with (
+        descriptors(count + 200),
+        contextlib.ExitStack() as clients,  # they are there until the listener has stopped
+        threads(listener) as collector,
+    ):
         target = listener.listening[0].replace("http", "tcp")
-        clients = [stack.enter_context(connect(target)) for _ in range(count)]
-        for client in clients:
-            client.sendall(b"POST / HTTP/1.1\r\nX: ")
-        clients[0].sendall(b"\r\n" if kind == "lines" else b"x\r\n" + GOOD[17:])
-        collector.wait_until(lambda: len(collector.lines) > 0)
+        honest = clients.enter_context(connect(target))
+        serve(honest, kind, collector)
+        before = resident()
+        connected = clients.enter_context(crowd(target, count, step=count // 10))
+        for number in range(count // 10, count + 1, count // 10):
+            assert next(connected) == number
+            serve(honest, kind, collector)
         with connect(target) as refused:
             assert receive_all(refused) == b""
-        assert resident() - before < 100 * MEGABYTE + count * 65_536
-    assert listener.statistics_cur["connections"] == count
+        assert listener.get_state()["clients"] == count + 1
+        serve(honest, kind, collector)
+        assert resident() - before < 8 * MEGABYTE + count * MOST_OF_A_CLIENT
+    assert listener.statistics_cur["connections"] == count + 1
     assert listener.statistics_cur["refused"] == 1
+    assert listener.get_state()["clients"] == 0
+
+
+def serve(client: socket.socket, kind: str, collector: Collector) -> None:
+    """Send what the listener takes, and wait for its answer, or for the line."""
+    if kind == "requests":
+        client.sendall(GOOD)
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+        return
+    before = collector.lines.count(b"good")
+    client.sendall(b"good\n")
+    collector.wait_until(lambda: collector.lines.count(b"good") > before)
 
 
 def test_connections_that_come_and_go():

@@ -20,7 +20,7 @@ from zenactors import (
     handles,
 )
 from zenactors.components import BatchingSink, Lines
-from zenactors.testing import Harness
+from zenactors.testing import Crash, Harness
 
 OVER_EACH = 0.2  # virtual seconds
 DONE, FAILED, LEFT = TokenOutcome.DONE, TokenOutcome.FAILED, TokenOutcome.LEFT
@@ -263,6 +263,27 @@ def test_a_restart_leaves_tracked_events_to_their_source_and_buries_the_others()
         harness.advance(1)
         assert source.outcomes == [([1], LEFT)]
         assert [letter.args for letter in harness.dead_letters()] == [[2]]
+
+
+def test_a_restart_between_events_does_not_write_those_that_come_again():
+    written: list[Any] = []
+
+    class Keeping(Sink):
+        def write_batch(self, daemon: Any, records: list[Any]) -> None:
+            written.extend(records)
+
+    source = Source()
+    faults = [Crash(point="timer", component="Keeping", nth=1, error=RestartComponent("lost"))]
+    with Harness([source, Keeping(batch_time=60.0)], faults=faults) as harness:
+        harness.queue.schedule("go", [1])
+        harness.queue.schedule("lines", [2])
+        harness.advance(1)
+        assert source.outcomes == [([1], LEFT)]
+        assert written == [2]  # no source sends this one again
+        harness.queue.schedule("go", [1])
+        harness.advance(1)
+    assert written == [2, 1]
+    assert source.outcomes == [([1], LEFT), ([1], DONE)]
 
 
 def test_a_restart_in_the_callback_of_an_event_makes_one_dead_letter_of_it():

@@ -40,6 +40,15 @@ class TakenEvent:
     args: Any
     records: list[Any]
     hold: Hold
+    _has_source: bool = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self._has_source = self.hold.token is not None
+
+    @property
+    def is_left(self) -> bool:
+        """True if the event has counted as left: a source was told so, and sends it again."""
+        return self._has_source and self.hold.token is None
 
 
 class BatchingOptions(TypedDict, total=False):
@@ -145,7 +154,12 @@ class BatchingSink(ZenDaemonComponent, abc.ABC):
         self._waits = []
 
     def teardown(self, daemon: Daemon) -> None:
-        """Write what is left. A subclass calls this before it releases anything."""
+        """Write what waits. A subclass calls this before it releases anything.
+
+        At a restart, events have counted as left before this is called. They come again, and would
+        be written twice.
+        """
+        self._taken = [event for event in self._taken if not event.is_left]
         self.flush(daemon)
 
     def get_state(self) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def test_the_first_sink_gets_everything_while_it_works(pair):
 
 def test_after_a_failure_the_second_one_does_until_the_first_is_tried_again(pair):
     pair.send(1)
-    pair.first.failure = ValueError("no")
+    pair.first.failure = ValueError("no.")
     pair.send(2, 3)
     assert pair.first.calls == 2
     pair.first.failure = None

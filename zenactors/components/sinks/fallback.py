@@ -171,7 +171,7 @@ class Fallback(BatchingSink):
                     " {seconds:g} s",
                     first=self.first,
                     second=self.second,
-                    reason=cause,
+                    reason=str(cause).removesuffix("."),
                     seconds=self.retry_after,
                 )
             self._has_failed = True

@@ -22,7 +22,7 @@ from zenactors.components import (
     LineWriter,
     OutputCheckpoint,
 )
-from zenactors.errors import EXIT_IO_ERROR
+from zenactors.errors import EXIT_IO_ERROR, ComponentStartError, ZenDaemonComponentException
 from zenactors.testing import (
     Crash,
     Fault,
@@ -390,7 +390,9 @@ class Failing:
         return size, False
 
 
-@pytest.mark.parametrize("call", ["open", "read", "write", "fsync", "rename", "remove", "entries"])
+@pytest.mark.parametrize(
+    "call", ["open", "read", "write", "fsync", "fstat", "rename", "remove", "entries"]
+)
 @pytest.mark.parametrize("nth", [1, 2, 3])
 def test_a_failure_while_it_compresses_loses_nothing(call, nth):
     files = make_files()
@@ -402,8 +404,49 @@ def test_a_failure_while_it_compresses_loses_nothing(call, nth):
         files.observe(Failing("", 0), list)
         send(harness, [3])
         harness.advance(1)
+    assert not harness.hook_failures()
+    assert files.open_descriptors() == []
     with Harness([writer(rotate_bytes=2, gzip=True)], files=files) as harness:
         assert numbers(harness.files) == [1, 2, 3]
+
+
+# --- a disk on which the status of the open file cannot be read -------------------------------
+
+
+@pytest.mark.parametrize("nth", [1, 3])
+def test_a_start_that_fails_is_one_line_and_leaves_nothing_open(nth):
+    files = make_files()
+    faults = [Crash(point="file", event="fstat", nth=nth, error=OSError(errno.EIO, "broken"))]
+    harness = Harness([writer(rotate_bytes=9)], files=files, faults=faults)
+    with pytest.raises(ComponentStartError) as caught, harness:
+        pass
+    assert isinstance(caught.value.__cause__, ZenDaemonComponentException)
+    assert files.open_descriptors() == []
+
+
+def test_a_write_that_fails_ends_the_daemon_with_the_status_of_output_errors():
+    files = make_files()
+    with Harness([writer(rotate_bytes=9)], files=files) as harness:
+        harness.run_until_idle()
+        files.observe(Failing("fstat", 3), list)  # the first two are for the rotation
+        send(harness, [1])
+        harness.run_until_idle()
+        assert harness.daemon.status == EXIT_IO_ERROR
+        assert len(harness.dead_letters()) == 1
+        (error,) = [each.message for each in harness.logs if each.level == "ERROR"]
+    assert error.startswith("Cannot write to d/out: No space left on device. 1 lines were not")
+
+
+def test_a_look_at_the_file_that_fails_changes_nothing(zen_harness):
+    harness = zen_harness([writer(rotate_interval=60.0)], files=make_files())
+    send(harness, [1])
+    harness.run_until_idle()
+    harness.files.observe(Failing("fstat", 1), list)
+    harness.advance(60)  # it would be rotated, and is the next time
+    assert in_order(harness.files) == ["out"]
+    harness.advance(60)
+    assert len(in_order(harness.files)) == 2
+    assert not harness.hook_failures()
 
 
 # --- the disk -------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from zenactors.advice import reason
+from zenactors.advice import advice_for, reason
 from zenactors.components._files import SYSTEM_FILES, Files, located
 from zenactors.components._options import check_bool, check_name, check_positive
 from zenactors.components._replace_file import sync
@@ -86,6 +86,19 @@ class FileWriter(ZenDaemonComponent):
 
     def setup(self, daemon: Daemon) -> None:
         """Open the file."""
+        try:
+            self._set_up(daemon)
+        except BaseException as cause:  # there is no teardown after it
+            self._close()
+            if isinstance(cause, OSError):
+                raise ZenDaemonComponentException(
+                    f"Cannot write to {self._place}: {reason(cause)}."
+                    f" {advice_for(cause, self._place, 'write')}.",
+                    path=self._place,
+                ) from cause
+            raise
+
+    def _set_up(self, daemon: Daemon) -> None:
         self._reported = self._stays = False
         self._history = self._damage = None
         if self.path is not None:
@@ -138,13 +151,16 @@ class FileWriter(ZenDaemonComponent):
         if self._next_look is not None:
             self._next_look.cancel()
             self._next_look = None
-        fd = self._output.release()
         if self._output.unwritten:
             self.log.warning(
                 "{bytes} bytes of a record were not written to {path}: its reader does not read",
                 bytes=len(self._output.unwritten),
                 path=self._place,
             )
+        self._close()
+
+    def _close(self) -> None:
+        fd = self._output.release()
         if fd is not None and self.path is not None:
             self.files.close(fd)
 
@@ -194,7 +210,10 @@ class FileWriter(ZenDaemonComponent):
             there = self.files.stat(self._place)
         except OSError:
             return False
-        here = self.files.fstat(self._output.fd)
+        try:
+            here = self.files.fstat(self._output.fd)
+        except OSError:  # a disk that fails: the next write will say so
+            return True
         return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
 
     def _change_file(self, old: int) -> None:
@@ -224,15 +243,15 @@ class FileWriter(ZenDaemonComponent):
         """
         if not isinstance(args, OutputCheckpoint):
             raise TypeError(f"{self} takes an OutputCheckpoint, but got {type(args).__name__}.")
-        refusal = self._refusal(args)
-        if refusal is not None:
-            args.refused[self.name] = refusal
-            return
-        assert self._output.fd is not None
-        self._source = args.source
-        if self._damage is not None:
-            raise ZenDaemonComponentException(self._damage)
         try:
+            refusal = self._refusal(args)
+            if refusal is not None:
+                args.refused[self.name] = refusal
+                return
+            assert self._output.fd is not None
+            self._source = args.source
+            if self._damage is not None:
+                raise ZenDaemonComponentException(self._damage)
             if self._history is None:
                 store = daemon.state_store()
                 self._history = OutputHistory(self._place, store, self.files, self.log)

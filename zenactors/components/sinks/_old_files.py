@@ -169,13 +169,13 @@ class _Compression:
         self.path = os.path.join(directory, name)
         self._aside = os.path.join(directory, f".{name}{COMPRESSED}.tmp")
         self._compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
-        self._source = files.open(self.path, _TO_READ)
-        try:
+        with contextlib.ExitStack() as failed:
+            self._source = files.open(self.path, _TO_READ)
+            failed.callback(files.close, self._source)
             self._target = files.open(self._aside, _TO_WRITE, 0o600)
-        except OSError:
-            files.close(self._source)
-            raise
-        files.fchmod(self._target, S_IMODE(files.fstat(self._source).st_mode))
+            failed.callback(files.close, self._target)
+            files.fchmod(self._target, S_IMODE(files.fstat(self._source).st_mode))
+            failed.pop_all()
 
     def step(self) -> bool:
         """Compress a slice. Return True at the end."""

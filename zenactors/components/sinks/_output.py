@@ -40,7 +40,10 @@ def open_output(path: str, files: Files, *, append: bool = True) -> int:
 
 def can_block(fd: int, files: Files) -> bool:
     """Return True if a write to `fd` may wait for a reader: to a pipe, a socket, or a terminal."""
-    mode = files.fstat(fd).st_mode
+    try:
+        mode = files.fstat(fd).st_mode
+    except OSError:  # a disk that fails: the write will say so
+        return False
     if stat_bits.S_ISCHR(mode):
         return os.isatty(fd)
     return stat_bits.S_ISFIFO(mode) or stat_bits.S_ISSOCK(mode)

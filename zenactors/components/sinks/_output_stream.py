@@ -106,9 +106,10 @@ class OutputStream:
             ZenDaemonComponentException: It was interrupted. What was begun comes before the next.
         """
         assert self._write_some is not None
-        begin = self.position()
+        begin = None
         rest = memoryview(self.unwritten + data if self.unwritten else data)
         try:
+            begin = self.position()
             self._is_interrupted = False  # that one came too late
             while rest:
                 if self._blocks and not self._may_write():
@@ -148,10 +149,10 @@ class OutputStream:
             return True
         if self.fd is None or begin is None:
             return False
-        # If the file is longer than this writer made it, another program wrote to it: leave it.
-        if self._files.fstat(self.fd).st_size != begin + written:
-            return False
         try:
+            # If the file is longer than this writer made it, another program wrote to it: leave it.
+            if self._files.fstat(self.fd).st_size != begin + written:
+                return False
             self._files.ftruncate(self.fd, begin)
             self._files.lseek(self.fd, begin, os.SEEK_SET)
         except OSError:

@@ -114,14 +114,13 @@ class RotatingWriter(FileWriter):
 
     # --- its life -------------------------------------------------------------------------------
 
-    def setup(self, daemon: Daemon) -> None:
-        """Open the file."""
+    def _set_up(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._rotation = self._old_files = None
         self._timers, self._rotated_at = {}, {}
         self._checkpoints = 0
         self._is_unsynced = self._is_named = self._cannot_rotate = False
-        super().setup(daemon)
+        super()._set_up(daemon)
         fd = self._output.fd
         if fd is None or self.path is None or not is_regular(fd, self.files):
             return
@@ -130,7 +129,7 @@ class RotatingWriter(FileWriter):
             self._rotation = Rotation(
                 path, self.files, most_bytes=self.rotate_bytes, interval=self.rotate_interval
             )
-            self._rotation.begin(self.files.fstat(fd), self.clock.time())
+            self._rotation.begin(fd, self.clock.time())
             self._old_files = OldFiles(
                 path,
                 self.files,
@@ -161,7 +160,7 @@ class RotatingWriter(FileWriter):
         super()._change_file(old)
         fd = self._output.fd
         if self._rotation is not None and fd is not None:
-            self._rotation.begin(self.files.fstat(fd), self.clock.time())
+            self._rotation.begin(fd, self.clock.time())
         self._is_named = False
         if self._daemon is not None:
             self._tidy_later(self._daemon)
@@ -187,7 +186,13 @@ class RotatingWriter(FileWriter):
             # A source that restores its sinks does so before its first event: none does here.
             self._checkpoints = _SAFE_AFTER
             self._tidy_later(daemon)
-        begin = self._output.position()
+        self._rotate_if_due(rotation, size)
+
+    def _rotate_if_due(self, rotation: Rotation, size: int) -> None:
+        try:
+            begin = self._output.position()
+        except OSError:  # a disk that fails: the next write will say so
+            return
         if begin is not None and rotation.is_due(begin, size, self.clock.time()):
             self._rotate(rotation)
 
@@ -225,10 +230,8 @@ class RotatingWriter(FileWriter):
             self._later(daemon, self._end_period, seconds)
 
     def _end_period(self, daemon: Daemon) -> None:
-        rotation, begin = self._rotation, self._output.position()
-        assert rotation is not None
-        if begin is not None and rotation.is_due(begin, 0, self.clock.time()):
-            self._rotate(rotation)
+        assert self._rotation is not None
+        self._rotate_if_due(self._rotation, 0)
         self._wait_for_end_of_period(daemon)
 
     def _checkpoint_taken(self, daemon: Daemon) -> None:
@@ -242,8 +245,13 @@ class RotatingWriter(FileWriter):
     def _tidy(self, daemon: Daemon) -> None:
         fd = self._output.fd
         assert self._old_files is not None
-        inode = None if fd is None else self.files.fstat(fd).st_ino
-        if self._old_files.step(self._is_free, inode):
+        try:
+            inode = None if fd is None else self.files.fstat(fd).st_ino
+        except OSError:  # a disk that fails
+            is_more = True
+        else:
+            is_more = self._old_files.step(self._is_free, inode)
+        if is_more:
             self._later(daemon, self._tidy, _TIDY_DELAY)
 
     def _is_free(self, name: str) -> bool:

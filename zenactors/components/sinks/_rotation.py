@@ -44,9 +44,14 @@ class Rotation:
         self._period = 0
         self._last: datetime | None = None
 
-    def begin(self, status: os.stat_result, now: float) -> None:
+    def begin(self, fd: int, now: float) -> None:
         """Note that a file was opened, which may be of an earlier time."""
-        self._period = self._period_of(status.st_mtime if status.st_size else now)
+        try:
+            status = self._files.fstat(fd)
+        except OSError:  # a disk that fails: the next write will say so
+            self._period = self._period_of(now)
+        else:
+            self._period = self._period_of(status.st_mtime if status.st_size else now)
 
     def _period_of(self, time: float) -> int:
         return 0 if self._interval is None else math.floor(time / self._interval)

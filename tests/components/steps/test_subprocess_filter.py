@@ -21,7 +21,14 @@ from tests.components.programs import (
     python,
 )
 from tests.running import LIMIT
-from zenactors import Dispatcher, Supervision, TokenOutcome, ZenDaemonComponent, handles
+from zenactors import (
+    Dispatcher,
+    RestartComponent,
+    Supervision,
+    TokenOutcome,
+    ZenDaemonComponent,
+    handles,
+)
 from zenactors.components import Lines
 from zenactors.components.steps.subprocess_filter import SubprocessFilter
 from zenactors.errors import ComponentStartError
@@ -399,6 +406,21 @@ def test_a_line_of_a_stream_that_is_no_json_is_a_dead_letter(stage: Stage) -> No
         harness.run_until_idle()
         assert collector.values == [1]
         assert dead_letters(harness.daemon) == [b"oops"]
+
+
+def test_a_restart_leaves_events_to_their_source_and_buries_the_others(stage: Stage) -> None:
+    crash = Crash(
+        point="timer", component="SubprocessFilter", nth=1, error=RestartComponent("broken")
+    )
+    source = Source()
+    with stage.harness([source, step(), answers()], faults=[crash]) as harness:
+        harness.queue.schedule("send", [1])
+        harness.queue.schedule("lines", [2])
+        harness.advance(1.0)
+        stage.last.prints(b"1\n")
+        harness.advance(1.0)
+        assert source.ends == [([1], "left")]
+        assert dead_letters(harness.daemon) == [[2]]
 
 
 class Behind(SubprocessFilter):

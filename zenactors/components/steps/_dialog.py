@@ -47,6 +47,8 @@ class Question:
         hold: Keeps the event from counting as done.
         sends: How often it was given to a program.
         answers: Those that have come.
+        has_source: Whether a source hears how it ends, and sends it again if it was left. The hold
+            says so no more when it has ended.
     """
 
     args: Any
@@ -55,6 +57,10 @@ class Question:
     hold: Hold
     sends: int = 0
     answers: list[bytes] = dataclasses.field(default_factory=list)
+    has_source: bool = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.has_source = self.hold.token is not None
 
 
 class Dialog:

@@ -207,7 +207,7 @@ class SubprocessFilter(ZenDaemonComponent):
                 f"{self._program.name} has not answered before the end."
             )
             for question in dialog.questions:
-                if question.hold.token is None:
+                if not question.has_source:
                     self._give_up(daemon, question, cause)
         finally:
             dialog.close()

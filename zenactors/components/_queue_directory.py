@@ -169,7 +169,13 @@ class QueueDirectory:
             self._files.rename(found.path, path)
         except FileNotFoundError:
             return None
-        if self._has_another_name(path, found.name):
+        try:
+            is_left_over = self._has_another_name(path, found.name)
+        except OSError:  # of the one who claims it, it would not be found again
+            with contextlib.suppress(OSError):  # but the next run does so
+                self._files.rename_exclusive(path, found.path)
+            raise
+        if is_left_over:
             self._files.remove(path)
             return None
         return Claim(found.name, path, attempt)

@@ -309,6 +309,30 @@ def test_a_symbolic_link_is_not_followed(zen_harness, tmp_path):
     assert (tmp_path / "q/errors/a.why.json").exists()
 
 
+def test_a_claimed_file_that_cannot_be_looked_at_is_taken_again(zen_harness):
+    files = prepared(a="one\n")
+    fault = Crash(point="file", event="stat", nth=2, error=OSError(errno.EIO, "broken"))
+    harness = zen_harness(
+        [DirectoryQueue(path="q"), probe := Probe("lines")], files=files, faults=[fault]
+    )
+    harness.advance(5)
+
+    assert lines_of(probe) == [b"one"]
+    assert situation(files) == {**EMPTY, "done": ["a"]}
+    (error,) = [each.message for each in harness.logs if each.level == "ERROR"]
+    assert error.startswith("Cannot take a: broken")
+
+
+def test_a_file_whose_status_cannot_be_read_is_closed(zen_harness):
+    files = prepared(a="one\n")
+    fault = Crash(point="file", event="fstat", nth=1, error=OSError(errno.EIO, "broken"))
+    harness = zen_harness([DirectoryQueue(path="q"), Probe("lines")], files=files, faults=[fault])
+    harness.run_until_idle()
+
+    assert "a" in situation(files)["errors"]
+    assert [path for _, path in files.open_descriptors() if path.endswith("a")] == []
+
+
 def test_a_file_that_cannot_be_read_goes_to_errors(zen_harness):
     files = prepared(a="1\n", b="2\n")
     failure = OSError(errno.EIO, "Input/output error")

@@ -62,10 +62,13 @@ class FileEvents:
         self._last = b"\n"
         self._is_read = False
         self._fd: int | None = files.open(path, _TO_READ)
-        status = files.fstat(self._fd)
-        if not S_ISREG(status.st_mode):
+        try:
+            status = files.fstat(self._fd)
+            if not S_ISREG(status.st_mode):
+                raise ContentError("it is not a regular file")
+        except BaseException:
             self.close()
-            raise ContentError("it is not a regular file")
+            raise
         self._record = {"path": path, "name": name, "size": status.st_size}
 
     def next(self) -> tuple[Any, int] | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from zenactors.actors.incidents import try_to_log
 from zenactors.advice import advice_for, reason
 from zenactors.components._files import SYSTEM_FILES, Files
-from zenactors.components._replace_file import sync_directory
+from zenactors.components._replace_file import make_directory
 from zenactors.components._state_store import StateStore
 from zenactors.errors import ConfigurationError, StateStoreError
 
@@ -130,7 +130,7 @@ class StateDirectory:
             )
         if self._descriptor is None:
             try:
-                self._make(path)
+                make_directory(path, self._files, 0o700)
                 self._keep(self._lock(path))
             except BlockingIOError as cause:
                 raise StateStoreError(
@@ -151,19 +151,6 @@ class StateDirectory:
                 return
         self._files.close(descriptor)
         self._check_open()
-
-    def _make(self, path: str) -> None:
-        """Make the directory and those above it. Their names are on the disk when it returns."""
-        missing = []
-        while not self._files.lexists(path):
-            missing.append(path)
-            path = os.path.dirname(path) or "."  # noqa: PTH120 - a string
-        if missing:
-            self._files.mkdir(missing[0], 0o700)
-        for directory in missing:
-            # One may make a directory in another that one may not list.
-            with contextlib.suppress(PermissionError):
-                sync_directory(os.path.dirname(directory) or ".", self._files)  # noqa: PTH120
 
     def _lock(self, path: str) -> int:
         descriptor = self._files.open(os.path.join(path, LOCK_NAME), _AS_USUAL, 0o600)  # noqa: PTH118

@@ -20,7 +20,7 @@ from stat import S_ISREG
 from typing import Literal
 
 from zenactors.components._files import SYSTEM_FILES, Files
-from zenactors.components._replace_file import sync_directory
+from zenactors.components._replace_file import make_directory, sync_directory
 
 MOST_NAME_BYTES = 200  # so that there is room for the rest of a pending name
 MOST_FOUND = 10_000  # files of one look
@@ -83,7 +83,7 @@ class QueueDirectory:
         self._files = files
         self._random = random
         for directory in (self.incoming, self.pending, *self._ends.values()):
-            files.mkdir(directory)
+            make_directory(directory, files)
         self._owner, self._lock = self._enter()
 
     def _enter(self) -> tuple[str, int]:
@@ -275,7 +275,7 @@ def enqueue(
     check_queued_name(name)
     files = files or SYSTEM_FILES
     incoming = os.path.join(os.fspath(directory), "incoming")
-    files.mkdir(incoming)
+    make_directory(incoming, files)
     aside = os.path.join(incoming, f".{name}.{secrets.token_hex(4)}{TEMPORARY}")
     fd = files.open(aside, _ASIDE, _MODE)
     try:

@@ -63,6 +63,28 @@ def replace_file(
     sync_directory(os.path.dirname(path) or ".", files)
 
 
+def make_directory(path: str, files: Files, mode: int = 0o777) -> None:
+    """Make a directory and those above it, if missing. Their names are on the disk then. Blocks.
+
+    Args:
+        path: The directory.
+        files: The file system.
+        mode: The permissions of the last one.
+
+    Raises:
+        OSError: It did not work.
+    """
+    missing, there = [], path
+    while not files.lexists(there):
+        missing.append(there)
+        there = os.path.dirname(there) or "."
+    files.mkdir(path, mode)
+    for directory in missing:
+        # One may make a directory in another that one may not list.
+        with contextlib.suppress(PermissionError):
+            sync_directory(os.path.dirname(directory) or ".", files)
+
+
 def sync_directory(path: str, files: Files) -> None:
     """Write a directory's entries through to the disk. Blocks until done.
 

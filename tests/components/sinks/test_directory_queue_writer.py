@@ -146,3 +146,13 @@ def test_enqueue_leaves_nothing_behind_when_it_fails(call):
     with pytest.raises(OSError, match="Input/output error"):
         enqueue("q", "a", b"1\n", files=files)
     assert files.entries("q/incoming") == {}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_power_failure_does_not_take_the_directories_that_it_has_made(seed):
+    with Harness([DirectoryQueueWriter(path="new/q")], files={}, seed=seed) as harness:
+        harness.queue.schedule("lines", [{"number": 1}])
+        harness.advance(2)
+        harness.kill(power_failure=True)
+        files = harness.next_life([]).files
+    assert len(files.entries("new/q/incoming")) == 1

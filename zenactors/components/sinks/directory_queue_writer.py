@@ -10,6 +10,7 @@ from zenactors.components._files import SYSTEM_FILES, Files, located
 from zenactors.components._json_text import encode_json
 from zenactors.components._options import check_path
 from zenactors.components._queue_directory import enqueue
+from zenactors.components._replace_file import make_directory
 from zenactors.components.sinks.base import BatchingOptions, BatchingSink
 from zenactors.core.daemon_api import Daemon
 from zenactors.errors import ZenDaemonComponentException
@@ -73,7 +74,7 @@ class DirectoryQueueWriter(BatchingSink):
         self._identity = f"{self.random.getrandbits(32):08x}"
         self._number = 0
         try:
-            self.files.mkdir(f"{self._place}/incoming")
+            make_directory(f"{self._place}/incoming", self.files)
         except OSError as cause:
             raise ZenDaemonComponentException(
                 f"Cannot use {self._place} as a queue: {reason(cause)}."

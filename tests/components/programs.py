@@ -170,6 +170,8 @@ class Scripted:
 class Stage:
     """Lets a harness's components run scripted programs, and keeps these."""
 
+    kind: type[Scripted] = Scripted
+
     def __init__(self) -> None:
         self.programs: list[Scripted] = []
         self.refuses: OSError | None = None
@@ -190,7 +192,7 @@ class Stage:
     def spawn(self, argv: Any, *, stdin: int, stdout: int, stderr: int, **options: Any) -> Scripted:
         if self.refuses is not None:
             raise self.refuses
-        program = Scripted(argv, stdin, stdout, stderr, options)
+        program = self.kind(argv, stdin, stdout, stderr, options)
         self.programs.append(program)
         self.on_spawn(program)
         return program

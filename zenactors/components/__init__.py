@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     from zenactors.components.steps.subprocess_filter import SubprocessFilter as SubprocessFilter
     from zenactors.components.steps.validate import Validate as Validate
     from zenactors.components.steps.windowed_counter import WindowedCounter as WindowedCounter
-    from zenactors.components.tail import FileTailer as FileTailer
-    from zenactors.components.tail import Lines as Lines
+    from zenactors.components.tail.lines import Lines as Lines
+    from zenactors.components.tail.tailer import FileTailer as FileTailer
 
     __all__: list[str]
 else:
@@ -110,6 +110,7 @@ else:
             "steps.subprocess_filter": "SubprocessFilter",
             "steps.validate": "Validate",
             "steps.windowed_counter": "WindowedCounter",
-            "tail": "FileTailer Lines",
+            "tail.lines": "Lines",
+            "tail.tailer": "FileTailer",
         },
     )

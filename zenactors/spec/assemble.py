@@ -30,7 +30,6 @@ from zenactors.core.component import ZenDaemonComponent
 from zenactors.core.text import short_repr
 from zenactors.daemon.reload import differing
 from zenactors.errors import ConfigurationError, ReloadError, did_you_mean
-from zenactors.spec.cases import Case, CaseTable, check_tests, unknown_names
 from zenactors.spec.components import (
     build_component,
     handled_by,
@@ -43,6 +42,7 @@ from zenactors.spec.spec_file import SpecFile, names_beside, read_spec
 if TYPE_CHECKING:
     from zenactors.config.merge import Sections
     from zenactors.daemon.zendaemon import ZenDaemon
+    from zenactors.spec.cases import Case, CaseTable
 
 # For each list of events, the first value of an entry, if it is not the event's name.
 _SCHEDULES = {
@@ -230,9 +230,7 @@ def _load_file(
         _add_component(file, index, component, given.assignments)
         for index, component in enumerate(_tables(file.data.get("component")))
     ]
-    tests, findings = check_tests(_tables(file.data.get("tests")))
-    for where, problem in findings:
-        file.add(where, problem)
+    tests = _checked_tests(file)
     settings = table.model_dump(exclude_unset=True, exclude={"component", "tests"}) if table else {}
     for key, before in _SCHEDULES.items():
         entries = file.data.get(key)
@@ -248,7 +246,7 @@ def _load_file(
         if given.replace is not None:
             built = [given.replace(each.name, each.component) for each in entries_of(built)]
         daemon = _wire(file, settings, built)
-    cases = [] if daemon is None else _cases(file, tests, daemon)
+    cases = _cases(file, tests, daemon) if tests and daemon else []
     if file.problems or daemon is None:
         raise ConfigurationError(file.report())
     tables = _tables(file.data.get("component"))
@@ -347,8 +345,23 @@ def _tables(found: Any) -> list[dict[str, Any]]:
     return [table for table in tables if isinstance(table, dict)]
 
 
+def _checked_tests(file: SpecFile) -> list[CaseTable | None]:
+    """Check the tables of the tests; return those that are right, or None."""
+    tables = _tables(file.data.get("tests"))
+    if not tables:
+        return []
+    from zenactors.spec.cases import check_tests  # noqa: PLC0415 - slow to import, seldom needed
+
+    tests, findings = check_tests(tables)
+    for where, problem in findings:
+        file.add(where, problem)
+    return tests
+
+
 def _cases(file: SpecFile, tests: list[CaseTable | None], daemon: ZenDaemon) -> list[Case]:
     """Return the tests, and check the names in them."""
+    from zenactors.spec.cases import Case, unknown_names  # noqa: PLC0415 - as above
+
     cases = []
     for index, test in enumerate(tests):
         if test is not None:

@@ -59,12 +59,16 @@ def test_importing_all_names_works() -> None:
     assert names.keys() >= {*zenactors.__all__, *zenactors.testing.__all__}
 
 
-def modules_after(source: str) -> set[str]:
-    """Return the modules of zenactors that a new process has imported."""
-    show = "import sys; print(*(name for name in sys.modules if name.startswith('zenactors.')))"
-    done = run_python("-c", f"{source}\n{show}")
+def all_modules_after(source: str, cwd: Path | None = None) -> set[str]:
+    """Return the modules that a new process has imported."""
+    done = run_python("-c", f"{source}\nimport sys; print(*sys.modules)", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
+
+
+def modules_after(source: str) -> set[str]:
+    """Return the modules of zenactors that a new process has imported."""
+    return {name for name in all_modules_after(source) if name.startswith("zenactors.")}
 
 
 def test_only_the_first_use_of_a_name_imports_its_module() -> None:
@@ -73,3 +77,57 @@ def test_only_the_first_use_of_a_name_imports_its_module() -> None:
     after_use = modules_after(f"{source}\nzenactors.testing.ClockJump")
     assert "zenactors.testing.faults" in after_use
     assert "zenactors.testing.harness" not in after_use
+
+
+def test_only_the_tailer_imports_the_tailer() -> None:
+    others = [name for name in zenactors.components.__all__ if name != "FileTailer"]
+    source = f"from zenactors.components import {', '.join(others)}"
+    modules = modules_after(source)
+    assert {"zenactors.components.tail.lines", "zenactors.components.sinks.black_hole"} <= modules
+    assert "zenactors.components.tail.tailer" not in modules
+    assert "zenactors.components.tail.loop" not in modules
+
+
+SPEC = """
+name = "small"
+[[component]]
+use = "zenactors.components:Generate"
+options = { count = 1 }
+[[component]]
+use = "zenactors.components:BlackHole"
+"""
+
+
+def modules_after_run(directory: Path, spec: str, *options: str) -> set[str]:
+    """Return the modules that a process has imported after `zenactors run`."""
+    (directory / "small.toml").write_text(spec)
+    argv = ["run", "small.toml", "--exit-when-idle", *options]
+    return all_modules_after(f"from zenactors.cli import main; assert main({argv}) == 0", directory)
+
+
+def test_a_run_imports_nothing_for_what_its_file_does_not_have(tmp_path: Path) -> None:
+    modules = modules_after_run(tmp_path, SPEC, "--no-summary")
+    assert "zenactors.components.sinks.black_hole" in modules
+    assert "zenactors.spec.cases" not in modules  # there are no [[tests]]
+    assert "zenactors.components.tail.tailer" not in modules
+    assert "zenactors.testing" not in modules
+    assert "rich" not in modules  # nothing is drawn
+
+
+def test_a_run_imports_the_models_of_tests_if_its_file_has_some(tmp_path: Path) -> None:
+    modules = modules_after_run(tmp_path, f"{SPEC}[[tests]]\nname = 'one'\n", "--no-summary")
+    assert "zenactors.spec.cases" in modules
+
+
+def test_a_daemon_in_code_imports_no_command_line(tmp_path: Path) -> None:
+    source = (
+        "from zenactors import ZenDaemon\n"
+        "from zenactors.components import BlackHole, Generate\n"
+        "parts = [Generate(count=1), BlackHole()]\n"
+        "assert ZenDaemon(name='small', components=parts, exit_when_idle=True).serve() == 0"
+    )
+    modules = all_modules_after(source, tmp_path)
+    assert "zenactors.components.sinks.black_hole" in modules
+    unwanted = {"docopt", "rich", "zenactors.cli", "zenactors.components.tail.tailer",
+                "zenactors.daemon.launch", "zenactors.spec", "zenactors.testing"}  # fmt: skip
+    assert not unwanted & modules

@@ -258,6 +258,14 @@ def refusal() -> str:
     return "not refused"
 
 
+def forked(address: str) -> None:
+    """Be the child of a fork, as in a program that starts several daemons."""
+    child = os.fork()
+    if child != 0:
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    serve(address)
+
+
 def limited(address: str, user: str, processes: str) -> None:
     """Have a limit on the number of processes."""
     os.setresuid(int(user), int(user), int(user))
@@ -325,8 +333,8 @@ def whole(address: str, pid_path: str, *rest: str) -> None:
 def main() -> None:
     mode, *arguments = sys.argv[1:]
     works: tuple[Callable[..., None], ...] = (
-        plain, hostile, owning, closed, early, buffered, timed, asking, struck, crowded, limited,
-        many, whole,
+        plain, hostile, owning, closed, early, buffered, timed, asking, struck, crowded, forked,
+        limited, many, whole,
     )  # fmt: skip
     {work.__name__: work for work in works}[mode](*arguments)
 

@@ -270,6 +270,13 @@ def test_other_threads_are_refused_by_name(launch: Launch) -> None:
     assert launched.left() == (0, "")
 
 
+def test_the_thread_of_a_forked_process_is_no_other_thread(launch: Launch) -> None:
+    launched = launch("forked")  # its `Thread.native_id` may be the parent's
+    launched.order("ready")
+
+    assert launched.left() == (0, "")
+
+
 @needs_root
 def test_a_refused_first_fork_leaves_the_caller_unchanged(launch: Launch) -> None:
     status, shown = launch("limited", NOBODY + 2, 0, calls=False).left()

@@ -229,7 +229,10 @@ def sanitise_environment(environ: MutableMapping[str, str]) -> None:
 
 
 def _other_threads() -> list[str]:
-    names = {each.native_id: repr(each.name) for each in threading.enumerate()}
+    # After a fork, Python may still know this thread by the identifier that it had in the parent.
+    this = threading.current_thread()
+    others = [each for each in threading.enumerate() if each is not this]
+    names = {each.native_id: repr(each.name) for each in others}
     with contextlib.suppress(OSError):  # without /proc, only Python's own threads are known
         for task in Path("/proc/self/task").iterdir():
             with contextlib.suppress(OSError):  # it has ended meanwhile

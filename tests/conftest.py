@@ -11,8 +11,12 @@ import gc
 import os
 import sys
 import sysconfig
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.forked import ForkServer
 
 pytest_plugins = ["pytester", "tests.sharing", "zenactors.testing.plugin"]
 
@@ -35,3 +39,11 @@ def pytest_collection_finish() -> None:
     """Let no garbage collection look at the tests again: they are many, and none is garbage."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[ForkServer]:
+    """Yield a server that has imported what the program of a daemon imports."""
+    preload = "from zenactors import Supervision, ZenDaemon, ZenDaemonComponent, handles"
+    with ForkServer(f"import loguru; {preload}") as server:
+        yield server

@@ -7,18 +7,15 @@ has ended becomes its child. So the fixture sees each daemon, and its exit statu
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import functools
 import json
 import os
-import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,12 +25,12 @@ from typing import Any
 import pytest
 
 from tests.daemon.whole import DIRECTORY, MODES, NAME, SOCKET
+from tests.forked import Forked, ForkServer, ended, environment, set_subreaper
 
 DEADLINE = 30.0  # seconds: generous, so that only a hang fails
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests" / "daemon" / "whole.py"
 NOBODY = 65_534
-PR_SET_CHILD_SUBREAPER = 36
 MANY = 4_096  # words that wait to be heard
 
 
@@ -46,12 +43,6 @@ def children() -> set[int]:
         except FileNotFoundError:  # the thread has ended
             continue
     return found
-
-
-def set_subreaper(value: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_CHILD_SUBREAPER, value, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
 
 
 @functools.cache
@@ -78,19 +69,21 @@ def python_for_every_user() -> str | None:
     return None
 
 
-def environment() -> dict[str, str]:
-    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    paths = [str(ROOT), *filter(os.path.isabs, given)]
-    paths += [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    inherited = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
-    return {**inherited, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
+def python_and_identity(*, nobody: bool) -> tuple[str, dict[str, Any]]:
+    """Return a Python for the user who is to run the program, and the arguments of `Popen`."""
+    if not nobody or os.geteuid() != 0:
+        return sys.executable, {}
+    python = python_for_every_user()
+    if python is None:
+        pytest.skip("an ordinary user can run no Python here that has the dependencies")
+    return python, {"user": NOBODY, "group": NOBODY, "extra_groups": []}
 
 
 @dataclasses.dataclass
 class Launched:
     """A process that was started by a command line: the daemon, or its launching process."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     out: Path
     err: Path
 
@@ -108,8 +101,9 @@ class Launched:
 class Whole:
     """Daemons of one directory, which every user may enter."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, forks: ForkServer) -> None:
         self.directory = directory
+        self._forks = forks
         self.pid_file = directory / f"{NAME}.pid"
         self.log = directory / f"{NAME}.log"
         self.state = directory / f"{NAME}.state"
@@ -131,47 +125,46 @@ class Whole:
         environ: Mapping[str, str] | None = None,
         through: Sequence[str] = (),
         cwd: Path | None = None,
+        fresh: bool = False,
     ) -> Launched:
         """Start the program.
 
         Args:
             options: Its command line.
             words: The behaviour of its components.
-            nobody: Run it as an ordinary user.
+            nobody: Run it as an ordinary user, in a fresh process.
             groups: Run it with these supplementary groups; only root may.
             environ: Further variables.
-            through: A program, with its arguments, that runs the command line.
+            through: A program, with its arguments, that runs the command line in a fresh process.
             cwd: Its current directory. Default: this process's.
+            fresh: Start Python for it, instead of a fork of a process that has its modules.
         """
-        python = sys.executable
-        if nobody and os.geteuid() == 0:
-            found = python_for_every_user()
-            if found is None:
-                pytest.skip("an ordinary user can run no Python here that has the dependencies")
-            python = found
         count = len(self._launched)
         out, err = self._texts / f"{count}.out", self._texts / f"{count}.err"
-        environ = {
+        variables = {
             DIRECTORY: str(self.directory),
             MODES: words,
             SOCKET: self._address,
             **(environ or {}),
         }
-        identity: dict[str, Any] = {}
-        if nobody and os.geteuid() == 0:
-            identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-        elif groups is not None:
-            identity = {"extra_groups": groups}
-        with out.open("wb") as stdout, err.open("wb") as stderr:
-            process = subprocess.Popen(
-                [*through, python, str(PROGRAM), *map(str, options)],
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                env={**environment(), **environ},
-                cwd=cwd,
-                **identity,
-            )
+        argv = [str(PROGRAM), *map(str, options)]
+        how: dict[str, Any] = {"cwd": cwd}
+        if groups is not None:
+            how["extra_groups"] = groups
+        process: subprocess.Popen[bytes] | Forked
+        with (
+            Path(os.devnull).open("rb") as stdin,
+            out.open("wb") as stdout,
+            err.open("wb") as stderr,
+        ):
+            how |= {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+            if fresh or nobody or through:
+                python, identity = python_and_identity(nobody=nobody)
+                process = subprocess.Popen(
+                    [*through, python, *argv], env=environment() | variables, **how, **identity
+                )
+            else:
+                process = self._forks.start(argv, environ=variables, **how)
         self._launched.append(Launched(process, out, err))
         return self._launched[-1]
 
@@ -241,21 +234,12 @@ class Whole:
         shutil.rmtree(self._texts)
 
 
-def ended(pid: int) -> bool:
-    """Wait for a process's end."""
-    descriptor = os.pidfd_open(pid)
-    try:
-        return bool(select.select([descriptor], [], [], DEADLINE)[0])
-    finally:
-        os.close(descriptor)
-
-
 @pytest.fixture
-def whole() -> Iterator[Whole]:
+def whole(forks: ForkServer) -> Iterator[Whole]:
     directory = Path(tempfile.mkdtemp())  # not pytest's, which only one user may enter
     directory.chmod(0o755)
     set_subreaper(1)
-    whole = Whole(directory)
+    whole = Whole(directory, forks)
     try:
         yield whole
     finally:

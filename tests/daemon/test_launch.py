@@ -276,7 +276,7 @@ def lost_by_python(launched: Launched, words: set[str]) -> bool:
 
 def stopped_at(whole: Whole, progress: float, number: int, *options: str) -> set[str]:
     """Send a signal at this point of the start; return the words said until the end."""
-    launched = whole.launch(*options, words="setup-hangs")
+    launched = whole.launch(*options, words="setup-hangs", fresh=True)
     words: set[str] = set()
     while "setup" not in words and read_by(launched.process.pid) < progress:
         words |= {each["word"] for each in whole.said()}
@@ -300,7 +300,7 @@ def stopped_at(whole: Whole, progress: float, number: int, *options: str) -> set
 
 
 def stopped_at_any_point(whole: Whole, moments: int, number: int, *options: str) -> None:
-    launched = whole.launch(*options, words="setup-hangs")
+    launched = whole.launch(*options, words="setup-hangs", fresh=True)
     whole.hear("setup")
     work = read_by(launched.process.pid)
     launched.process.send_signal(number)

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.config.sample import write
-from tests.running import LIMIT, ROOT
+from tests.forked import ForkServer
+from tests.running import ROOT
 
 ENCODINGS = ("ascii", "latin-1", "utf-8:strict", "ascii:surrogateescape", "ascii:strict")
+GREETER = ROOT / "tests" / "daemon" / "greeter.py"
+PRELOAD = "import tests.daemon.greeter, zenactors.cli.run"
 
 
-def run(*argv: str | bytes, encoding: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[bytes]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
-    return subprocess.run(
-        [sys.executable, *argv],
-        env=environment,
-        cwd=cwd,
-        capture_output=True,
-        timeout=LIMIT,
-        check=False,
-    )
+@pytest.fixture(scope="module", params=ENCODINGS)
+def forks(request: pytest.FixtureRequest) -> Iterator[ForkServer]:
+    """Yield a server whose standard streams have an encoding of their own."""
+    with ForkServer(PRELOAD, PYTHONIOENCODING=request.param) as server:
+        yield server
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize(
     ("argv", "status", "expected"),
     [
@@ -40,35 +36,30 @@ def run(*argv: str | bytes, encoding: str, cwd: Path = ROOT) -> subprocess.Compl
     ],
 )
 def test_a_program_says_everything_in_any_encoding(
-    argv: list[str], status: int, expected: str, encoding: str
+    argv: list[str], status: int, expected: str, forks: ForkServer
 ) -> None:
-    done = run("-m", "tests.daemon.greeter", *argv, encoding=encoding)
+    done = forks.run(GREETER, *argv)
 
     assert done.returncode == status, done.stderr
-    assert b"Traceback" not in done.stderr
-    assert expected.encode() in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert expected in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
-def test_a_path_that_is_no_text_can_be_told(encoding: str, tmp_path: Path) -> None:
-    path = os.fsencode(tmp_path) + b"/caf\xe9.pid"
-    done = run(
-        "-m", "tests.daemon.greeter", "--pid-file", path, "--action", "config-view",
-        encoding=encoding,
-    )  # fmt: skip
+def test_a_path_that_is_no_text_can_be_told(forks: ForkServer, tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.pid")
+    done = forks.run(GREETER, "--pid-file", path, "--action", "config-view")
 
     assert done.returncode == 0, done.stderr
-    assert b"caf" in done.stdout
+    assert "caf" in done.stdout
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize(
     ("argv", "status"),
     [(["check", "ü.toml"], 0), (["run", "ü.toml", "--action", "config-view"], 0),
      (["check", "ö.toml"], 78), (["run", "ü.toml", "--exit-when-idle"], 0)],
 )  # fmt: skip
 def test_a_command_says_everything_in_any_encoding(
-    argv: list[str], status: int, encoding: str, tmp_path: Path
+    argv: list[str], status: int, forks: ForkServer, tmp_path: Path
 ) -> None:
     write(tmp_path / "in.log", "one\n")
     write(
@@ -78,7 +69,7 @@ def test_a_command_says_everything_in_any_encoding(
         'use = "zenactors.components:RawWriter"\n',
     )
 
-    done = run("-m", "zenactors", *argv, encoding=encoding, cwd=tmp_path)
+    done = forks.run("-m", "zenactors", *argv, cwd=tmp_path)
 
     assert done.returncode == status, done.stderr
-    assert b"Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr

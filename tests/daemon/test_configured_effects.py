@@ -12,7 +12,7 @@ import pytest
 
 from tests.config.sample import write
 from tests.daemon.test_configured import set_words, toml, words
-from tests.running import run_python
+from tests.forked import ForkServer
 
 WAYS = ("program", "file", "command line", "--set")
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may change user and root")
@@ -38,7 +38,7 @@ ZenDaemon(name="speaker", components=[Speaker()], default_no_daemon=True, **give
 """
 
 
-def run(tmp_path: Path, way: str, given: dict[str, Any]) -> Any:
+def run(forks: ForkServer, tmp_path: Path, way: str, given: dict[str, Any]) -> Any:
     """Run the program to its end, with some keys set in one way."""
     program: dict[str, Any] = {"path_run": str(tmp_path), "path_log": str(tmp_path)}
     line: list[str] = []
@@ -51,7 +51,7 @@ def run(tmp_path: Path, way: str, given: dict[str, Any]) -> Any:
     if way == "--set":
         line = set_words(given)
     path = write(tmp_path / "speaker.py", PROGRAM)
-    done = run_python(str(path), json.dumps(program), *line, cwd=tmp_path)
+    done = forks.run(path, json.dumps(program), *line, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -67,36 +67,38 @@ def run(tmp_path: Path, way: str, given: dict[str, Any]) -> Any:
         ({"log_level": "ERROR"}, ["failing"]),
     ],
 )
-def test_levels(tmp_path: Path, way: str, given: dict[str, Any], said: list[str]) -> None:
-    lines = run(tmp_path, way, given).stderr.splitlines()
+def test_levels(
+    forks: ForkServer, tmp_path: Path, way: str, given: dict[str, Any], said: list[str]
+) -> None:
+    lines = run(forks, tmp_path, way, given).stderr.splitlines()
     assert [line.rpartition("it is ")[2] for line in lines if "it is " in line] == said
 
 
 @AS_ROOT
 @pytest.mark.parametrize("way", WAYS)
-def test_user_and_group(tmp_path: Path, way: str) -> None:
+def test_user_and_group(forks: ForkServer, tmp_path: Path, way: str) -> None:
     nobody = pwd.getpwnam("nobody")
-    found = json.loads(run(tmp_path, way, {"user": "nobody", "group": "daemon"}).stdout)
+    found = json.loads(run(forks, tmp_path, way, {"user": "nobody", "group": "daemon"}).stdout)
     assert (found["uid"], found["gid"]) == (nobody.pw_uid, 1)
 
 
 @AS_ROOT
 @pytest.mark.parametrize("way", WAYS)
-def test_another_root(tmp_path: Path, way: str) -> None:
+def test_another_root(forks: ForkServer, tmp_path: Path, way: str) -> None:
     inside = tmp_path / "inside"
     inside.mkdir()
     given = {"chroot_dir": str(inside), "work_dir": "/"}
-    found = json.loads(run(tmp_path, way, given).stdout)
+    found = json.loads(run(forks, tmp_path, way, given).stdout)
     assert found["root"] == inside.stat().st_ino
 
 
 @pytest.mark.parametrize("way", ["program", "command line"])
 @pytest.mark.parametrize("key", ["config_file", "config_dir"])
-def test_other_sources(tmp_path: Path, way: str, key: str) -> None:
+def test_other_sources(forks: ForkServer, tmp_path: Path, way: str, key: str) -> None:
     (tmp_path / "more").mkdir()
     write(tmp_path / "more" / "one.toml", "stats_interval = 77.0\n")
     place = "more" if key == "config_dir" else "more/one.toml"
-    assert json.loads(run(tmp_path, way, {key: place}).stdout)["size"] == 77.0
+    assert json.loads(run(forks, tmp_path, way, {key: place}).stdout)["size"] == 77.0
     # A name that is wrong is an error, unless that is to be ignored.
     silent = {key: "missing", f"{key}_silent": True}
-    assert json.loads(run(tmp_path, way, silent).stdout)["size"] == 300.0
+    assert json.loads(run(forks, tmp_path, way, silent).stdout)["size"] == 300.0

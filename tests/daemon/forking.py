@@ -9,20 +9,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
+from tests.daemon.pausing import work
 from zenactors import ZenDaemon, ZenDaemonComponent
-
-
-def work(ready: Any, *, deaf: bool) -> None:
-    if deaf:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    ready.send(os.getpid())
-    while True:
-        signal.pause()
 
 
 class Starter(ZenDaemonComponent):

@@ -10,7 +10,8 @@ import pytest
 
 from tests.config.sample import write
 from tests.daemon.configured import settings
-from tests.running import ROOT, run_python
+from tests.forked import ForkServer
+from tests.running import ROOT
 from zenactors import ZenDaemon, ZenDaemonComponent
 from zenactors.config.assignments import Assignment
 from zenactors.config.flags import flags_of
@@ -144,7 +145,7 @@ def test_a_key_is_what_it_is_set_to(
     assert daemon.c(key) != DaemonOptions.model_fields[key].default
 
 
-def report_of(how: str, directory: Path) -> dict[str, Any]:
+def report_of(how: str, directory: Path, forks: ForkServer) -> dict[str, Any]:
     """Run a daemon that is configured in one way; return its report."""
     unusual = settings(directory)
     program = ["-m", "tests.daemon.configured", how, str(directory)]
@@ -168,7 +169,7 @@ def report_of(how: str, directory: Path) -> dict[str, Any]:
             program += ["--parallel" if word == "--paralel" else word for word in words(given)]
             at = program.index("--name")
             del program[at : at + 2]
-    done = run_python(*program)
+    done = forks.run(*program)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads((directory / "report.json").read_text())
     return found
@@ -187,8 +188,8 @@ def report_of(how: str, directory: Path) -> dict[str, Any]:
         "--set of SPEC",
     ],
 )
-def test_a_daemon_does_what_is_configured(how: str, tmp_path: Path) -> None:
-    report = report_of(how, tmp_path)
+def test_a_daemon_does_what_is_configured(how: str, forks: ForkServer, tmp_path: Path) -> None:
+    report = report_of(how, tmp_path, forks)
 
     serial = f"{report['pid']:05x}"
     [runlog] = (tmp_path / "odd.runs").iterdir()

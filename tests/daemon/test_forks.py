@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,32 +15,70 @@ import pytest
 from tests.running import ROOT
 
 DEADLINE = 60.0  # seconds: generous, so that only a hang fails
+METHODS = ("fork", "spawn")
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_children_of_multiprocessing_end_with_the_daemon(
-    method: str, number: int, tmp_path: Path
-) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.daemon.forking", method, str(tmp_path)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Program:
+    """One run of forking.py."""
+
+    def __init__(self, method: str, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir()
+        # With `-m`, each spawned child would import the program.
+        code = "from tests.daemon.forking import main; main()"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, method, str(directory)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def children(self) -> list[int]:
+        """Wait until its children run; return their PIDs."""
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "ready\n"
+        return [int(pid) for pid in (self.directory / "pids").read_text().split()]
+
+    def end(self) -> tuple[int, str]:
+        """Wait for its end, and for its children's; return its status and standard error."""
+        _, err = self.process.communicate(timeout=DEADLINE)  # until the pipes close
+        return self.process.returncode, err
+
+    def clean_up(self) -> None:
+        with self.process:
+            self.process.kill()
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Iterator[list[tuple[Program, signal.Signals]]]:
+    programs: list[tuple[Program, signal.Signals]] = []
     try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        children = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
-        held = [os.readlink(f"/proc/{pid}/fd/{fd}")  # noqa: PTH115
-                for pid in children for fd in os.listdir(f"/proc/{pid}/fd")]  # noqa: PTH208  # fmt: skip
-        process.send_signal(number)
-        _, err = process.communicate(timeout=DEADLINE)  # the pipes close when all have ended
+        for method, number in itertools.product(METHODS, SIGNALS):
+            programs.append((Program(method, tmp_path / f"{method} {number}"), number))
+        yield programs
     finally:
-        process.kill()
-        process.wait()
-    assert process.returncode == 0
-    assert not any(link.startswith(str(tmp_path / "x.pid")) for link in held)
-    assert err.count("did not end: killed") == 2
-    assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
+        for program, _ in programs:
+            program.clean_up()
+
+
+def test_children_of_multiprocessing_end_with_the_daemon(
+    programs: list[tuple[Program, signal.Signals]],
+) -> None:
+    children = {program: program.children() for program, _ in programs}
+    held = [
+        os.readlink(f"/proc/{pid}/fd/{fd}")  # noqa: PTH115
+        for pid in itertools.chain.from_iterable(children.values())
+        for fd in os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208
+    ]
+    for program, number in programs:  # all at once: each waits two seconds for the deaf children
+        program.process.send_signal(number)
+
+    for program, _ in programs:
+        status, err = program.end()
+        name = program.directory.name
+        assert (name, status) == (name, 0), err
+        assert (name, err.count("did not end: killed")) == (name, 2)
+        assert [pid for pid in children[program] if Path(f"/proc/{pid}").exists()] == [], name
+    assert not any(".pid" in link for link in held)

@@ -104,7 +104,7 @@ class ForkServer:
         with other:
             self._server = subprocess.Popen(
                 [sys.executable, str(PROGRAM), preload],
-                stdin=other,
+                stdin=other.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=self._environ,
                 cwd=ROOT,
@@ -114,10 +114,10 @@ class ForkServer:
         self,
         argv: Sequence[str],
         *,
-        environ: Mapping[str, str],
-        stdin: IO[Any],
-        stdout: IO[Any],
-        stderr: IO[Any],
+        stdin: IO[Any] | int,
+        stdout: IO[Any] | int,
+        stderr: IO[Any] | int,
+        environ: Mapping[str, str] | None = None,
         cwd: str | Path | None = None,
         extra_groups: Sequence[int] | None = None,
     ) -> Forked:
@@ -125,14 +125,14 @@ class ForkServer:
 
         Args:
             argv: A script with its arguments, or `-m` with a module and its arguments.
-            environ: Variables in addition to the server's, or instead of them.
             stdin: Its standard input.
             stdout: Its standard output.
             stderr: Its standard error.
+            environ: Variables in addition to the server's, or instead of them.
             cwd: Its directory. Default: this process's.
             extra_groups: Its supplementary groups; only root may. Default: this process's.
         """
-        environ = self._environ | environ
+        environ = self._environ | dict(environ or {})
         changed = {key for key in environ if environ[key] != self._environ.get(key)}
         assert not any(key.startswith("PYTHON") for key in changed), "Python has read them"
         request = {
@@ -141,7 +141,9 @@ class ForkServer:
             "cwd": str(cwd or Path.cwd()),
             "groups": extra_groups,
         }
-        streams = [stream.fileno() for stream in (stdin, stdout, stderr)]
+        streams = [
+            each if isinstance(each, int) else each.fileno() for each in (stdin, stdout, stderr)
+        ]
         before = set_subreaper(1)
         try:
             socket.send_fds(self._link, [json.dumps(request).encode()], streams)

@@ -8,8 +8,6 @@ import os
 import select
 import signal
 import stat
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.program import BACKLOG
+from tests.forked import ForkServer
+from tests.running import ROOT
 from zenactors import ConfigurationError, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.errors import (
     EXIT_CONFIG,
@@ -29,24 +29,33 @@ from zenactors.errors import (
 )
 
 DEADLINE = 30.0  # seconds: generous, so that only a hang fails
+PROGRAM = ROOT / "tests" / "daemon" / "program.py"
 
 
 class Program:
     """One run of program.py."""
 
-    def __init__(self, mode: str, state_file: Path, *options: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.daemon.program", mode, str(state_file), *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
-        )
+    def __init__(self, forks: ForkServer, mode: str, state_file: Path, *options: str) -> None:
+        self._out, stdout = os.pipe()
+        self._err, stderr = os.pipe()
+        with Path(os.devnull).open("rb") as stdin:
+            self.process = forks.start(
+                [str(PROGRAM), mode, str(state_file), *options],
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        os.close(stdout)
+        os.close(stderr)
 
     def expect(self, word: str) -> None:
         """Wait until the program says `word`, and no other before."""
-        stream = self.process.stdout
-        assert stream is not None
-        assert read_line(stream.fileno()).strip() == word
+        assert read_line(self._out).strip() == word
+
+    def wait_for_log(self, text: str) -> None:
+        """Read the program's log until a line holds `text`."""
+        while text not in (line := read_line(self._err)):
+            assert line, f"ended before it logged {text!r}"
 
     def send(self, *signals: signal.Signals) -> None:
         for number in signals:
@@ -54,26 +63,39 @@ class Program:
 
     def end(self) -> tuple[int, list[str], str]:
         """Return the exit status, the other words said, and the log."""
-        out, err = self.process.communicate(timeout=DEADLINE)
-        return self.process.returncode, out.decode().split("\n")[:-1], err.decode()
+        said, log = bytearray(), bytearray()
+        left = {self._out: said, self._err: log}
+        while left:
+            ready, _, _ = select.select(list(left), [], [], DEADLINE)
+            assert ready, "it goes on"
+            for descriptor in ready:
+                part = os.read(descriptor, select.PIPE_BUF)
+                left[descriptor] += part
+                if not part:
+                    del left[descriptor]
+        return self.process.wait(DEADLINE), said.decode().split("\n")[:-1], log.decode()
+
+    def clean_up(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._out)
+        os.close(self._err)
 
 
 Launch = Callable[..., Program]
 
 
 @pytest.fixture
-def launch(tmp_path: Path) -> Iterator[Launch]:
+def launch(forks: ForkServer, tmp_path: Path) -> Iterator[Launch]:
     programs: list[Program] = []
 
     def start(mode: str, *options: str) -> Program:
-        programs.append(Program(mode, tmp_path / "program.state", *options))
+        programs.append(Program(forks, mode, tmp_path / "program.state", *options))
         return programs[-1]
 
     yield start
     for program in programs:
-        if program.process.poll() is None:
-            program.process.kill()
-        program.process.communicate()
+        program.clean_up()
 
 
 def test_with_nothing_left_to_do_it_ends_by_itself_with_status_0(launch: Launch) -> None:
@@ -98,9 +120,9 @@ def test_three_sigints_leave_at_once_though_a_component_is_blocked(launch: Launc
     program.expect("blocked")
     begun = time.monotonic()
     program.send(signal.SIGINT)
-    wait_for_log(program, "Received SIGINT")
+    program.wait_for_log("Received SIGINT")
     program.send(signal.SIGINT)
-    wait_for_log(program, "Received SIGINT")
+    program.wait_for_log("Received SIGINT")
     program.send(signal.SIGINT)
 
     status, said, log = program.end()
@@ -155,7 +177,7 @@ def test_a_blocked_teardown_is_left_behind_after_three_sigints(launch: Launch) -
     begun = time.monotonic()
     for _ in range(3):
         program.send(signal.SIGINT)
-        wait_for_log(program, "Received SIGINT")
+        program.wait_for_log("Received SIGINT")
 
     status, said, log = program.end()
 
@@ -233,7 +255,7 @@ def test_sigalrm_wakes_and_harms_nothing(launch: Launch) -> None:
     program = launch("waits")
     program.expect("ready")
     program.send(signal.SIGALRM, signal.SIGHUP)
-    wait_for_log(program, "Configuration reloaded")
+    program.wait_for_log("Configuration reloaded")
     program.send(signal.SIGINT)
 
     assert program.end()[0] == EXIT_OK
@@ -347,20 +369,8 @@ def test_a_component_with_broken_handlers_is_a_configuration_error() -> None:
         ZenDaemon(name="broken", components=[Broken()]).chains()
 
 
-def wait_for_log(program: Program, text: str) -> None:
-    """Read the program's log until a line holds `text`."""
-    stream = program.process.stderr
-    assert stream is not None
-    begun = time.monotonic()
-    line = ""
-    while text not in line:
-        assert time.monotonic() - begun < DEADLINE, f"never logged {text!r}"
-        assert program.process.poll() is None or line, f"ended before it logged {text!r}"
-        line = read_line(stream.fileno())
-
-
 def read_line(fd: int) -> str:
-    """Read one line unbuffered: `communicate` reads the rest from the descriptor later."""
+    """Read one line, and no more: the rest is read from the descriptor later."""
     line = bytearray()
     while not line.endswith(b"\n"):
         assert select.select([fd], [], [], DEADLINE)[0], f"nothing more in time after {line!r}"

@@ -18,13 +18,14 @@ import stat
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.running import LIMIT, ROOT, run_python
+from tests.forked import ForkServer
+from tests.running import LIMIT, ROOT
 from zenactors import spec
 from zenactors.errors import (
     EXIT_ALREADY_RUNNING,
@@ -135,8 +136,27 @@ def arguments(command: list[str], system: Path) -> list[str]:
     return ["-m", "zenactors", *(moved(each, system) for each in options)]
 
 
-def run(command: list[str], system: Path) -> subprocess.CompletedProcess[str]:
-    return run_python(*arguments(command, system), cwd=system)
+Run = Callable[[list[str]], subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ForkServer]:
+    """Yield a server that has imported what the daemon of the TOML file imports."""
+    components = "AccessLogParser, FileTailer, JsonLinesWriter, Statistics"
+    with ForkServer(
+        f"from zenactors import spec, ZenDaemon; from zenactors.components import {components}"
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def run(server: ForkServer, system: Path) -> Run:
+    """Return a function that runs a command to its end."""
+
+    def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+        return server.run(*arguments(command, system), cwd=system)
+
+    return run
 
 
 def started(command: list[str], system: Path) -> subprocess.Popen[bytes]:
@@ -180,30 +200,30 @@ def mode_of(path: Path) -> int:
 # --- the settings in the files -----------------------------------------------------------------
 
 
-def test_the_daemon_of_the_toml_file_can_be_loaded(system: Path) -> None:
+def test_the_daemon_of_the_toml_file_can_be_loaded(system: Path, run: Run) -> None:
     daemon = spec.load(str(system / TOML[1:]), system)
     assert [component.name for component in daemon.components] == [
         "tailer", "parser", "statistics", "writer",
     ]  # fmt: skip
     assert [name for name, _ in daemon.chains()["lines"]] == ["parser", "statistics", "writer"]
-    assert run(["zenactors", "check", TOML], system).returncode == 0
+    assert run(["zenactors", "check", TOML]).returncode == 0
 
 
 @pytest.mark.parametrize("command", [in_background, in_foreground, in_container, health_check])
-def test_each_command_is_accepted(command: Any, system: Path) -> None:
+def test_each_command_is_accepted(command: Any, run: Run) -> None:
     words = command()
     if "--action" not in words:
         words += ["--action", "config-view"]  # instead of running it
-    done = run(words, system)
+    done = run(words)
     assert done.returncode in {0, EXIT_NOT_RUNNING}, done.stderr
     assert "Usage" not in done.stderr
 
 
-def test_each_command_that_is_shown_is_accepted(system: Path) -> None:
+def test_each_command_that_is_shown_is_accepted(run: Run) -> None:
     lines = [line for line in shown() if "examples/" not in line]
     assert len(lines) >= 4
     for line in lines:
-        done = run(shlex.split(line), system)
+        done = run(shlex.split(line))
         assert done.returncode in {0, EXIT_NOT_RUNNING, EXIT_NO_INPUT}, (line, done.stderr)
 
 
@@ -256,15 +276,15 @@ def test_systemd_waits_longer_for_a_start_than_the_launching_process() -> None:
 
 def test_the_launching_process_waits_as_long_as_the_unit_states(system: Path) -> None:
     toml = system / TOML[1:]
-    toml.write_text(
-        toml.read_text().replace("start_timeout = 10.0", "start_timeout = 0.1")
-        + '\n[[component]]\nuse = "freezing:Freezing"\n'
-    )
+    first = '[[component]]\nuse = "freezing:Freezing"\n\n'
+    text = toml.read_text().replace("start_timeout = 10.0", "start_timeout = 0.2")
+    toml.write_text(text.replace("[[component]]", f"{first}[[component]]", 1))
     (system / "freezing.py").write_text(
-        "import os, signal\n"
+        "import os, pathlib, signal\n"
         "from zenactors import ZenDaemonComponent\n"
         "class Freezing(ZenDaemonComponent):\n"
         "    def setup(self, daemon):\n"
+        f"        pathlib.Path({str(system / 'frozen')!r}).write_text(str(os.getpid()))\n"
         "        os.kill(os.getpid(), signal.SIGSTOP)\n"
     )
     (system / "freezing.py").chmod(0o644)
@@ -275,7 +295,9 @@ def test_the_launching_process_waits_as_long_as_the_unit_states(system: Path) ->
         cwd=system,
         stderr=subprocess.PIPE,
     ) as launching:
-        said_until(launching, f"not ready within {launcher_waits(components, 0.1):g} s")
+        said_until(launching, f"not ready within {launcher_waits(components, 0.2):g} s")
+        # Otherwise the launching process would do it, after five seconds.
+        os.kill(int((system / "frozen").read_text()), signal.SIGKILL)
         assert launching.wait(LIMIT) == EXIT_START_FAILED
 
 
@@ -320,15 +342,17 @@ def test_systemd_finds_nothing_wrong_with_the_unit(drop_ins: list[str], tmp_path
 # --- the commands ---------------------------------------------------------------------
 
 
-def test_in_the_background_the_unit_s_signals_reload_and_stop_in_order(system: Path) -> None:
-    done = run(in_background(), system)
+def test_in_the_background_the_unit_s_signals_reload_and_stop_in_order(
+    system: Path, run: Run
+) -> None:
+    done = run(in_background())
     assert (done.returncode, done.stderr) == (0, "")
     pid_file = Path(moved(unit()["PIDFile"][0], system))
     pid = int(pid_file.read_text().splitlines()[0])
     pidfd = os.pidfd_open(pid)
     try:
-        assert run(health_check(), system).returncode == 0
-        second = run(in_background(), system)
+        assert run(health_check()).returncode == 0
+        second = run(in_background())
         assert second.returncode == EXIT_ALREADY_RUNNING
         assert str(pid) in second.stderr
         signal.pidfd_send_signal(pidfd, signal.Signals[unit()["KillSignal"][0]])
@@ -354,18 +378,18 @@ def test_in_the_background_the_unit_s_signals_reload_and_stop_in_order(system: P
     ids=["systemd", "container"],
 )
 def test_in_the_foreground_the_stop_signal_stops_in_order(
-    command: Any, number: Any, system: Path
+    command: Any, number: Any, system: Path, run: Run
 ) -> None:
     with started(command(), system) as process:
         try:
-            assert run(health_check(), system).returncode == 0
+            assert run(health_check()).returncode == 0
             process.send_signal(signal.Signals[number()])
             _, errors = process.communicate(timeout=LIMIT)
         finally:
             process.kill()
     assert process.returncode == 0
     assert b"access-log stops: handling the queued events" in errors
-    assert run(health_check(), system).returncode == EXIT_NOT_RUNNING
+    assert run(health_check()).returncode == EXIT_NOT_RUNNING
 
 
 def test_a_rotation_reloads_so_that_the_log_goes_on_in_a_new_file(system: Path) -> None:

@@ -14,7 +14,10 @@ from tests.running import ROOT
 
 ENCODINGS = ("ascii", "latin-1", "utf-8:strict", "ascii:surrogateescape", "ascii:strict")
 GREETER = ROOT / "tests" / "daemon" / "greeter.py"
-PRELOAD = "import tests.daemon.greeter, zenactors.cli.run"
+PRELOAD = (
+    "from zenactors import Outcome, ZenDaemon, ZenDaemonComponent, spec;"
+    "from zenactors.components import FileTailer, RawWriter"
+)
 
 
 @pytest.fixture(scope="module", params=ENCODINGS)

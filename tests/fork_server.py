@@ -9,22 +9,24 @@ interpreter does: with a traceback, a status and `atexit`.
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import json
 import os
 import runpy
 import socket
 import sys
+import termios
 from typing import Any
 
 LARGEST = 1 << 18  # bytes of a request
-STREAMS = 3  # standard ones, which come with a request
+DESCRIPTORS = 8  # that come with a request, at most
 
 
 def serve(link: socket.socket) -> dict[str, Any]:
     """Fork for each request. Return it in the new process; end in the server."""
     while True:
-        data, streams, _, _ = socket.recv_fds(link, LARGEST, STREAMS)
+        data, descriptors, _, _ = socket.recv_fds(link, LARGEST, DESCRIPTORS)
         if not data:
             sys.exit()
         orphaned, close_when_orphaned = os.pipe()
@@ -36,18 +38,21 @@ def serve(link: socket.socket) -> dict[str, Any]:
             os.read(orphaned, 1)  # until the process between has ended
             os.close(orphaned)
             link.send(str(os.getpid()).encode())
-            for number, stream in enumerate(streams):
-                os.dup2(stream, number)
-                os.close(stream)
             request: dict[str, Any] = json.loads(data)
+            for descriptor, number in zip(descriptors, request["descriptors"], strict=True):
+                os.dup2(descriptor, number)
+                os.close(descriptor)
             return request
         os.waitpid(between, 0)
-        for descriptor in (orphaned, close_when_orphaned, *streams):
+        for descriptor in (orphaned, close_when_orphaned, *descriptors):
             os.close(descriptor)
 
 
 def prepare(request: dict[str, Any]) -> None:
     """Take over what a fresh process has from the process that started it."""
+    if request["on_terminal"]:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     os.environ.clear()
     os.environ.update(request["environ"])
     os.chdir(request["cwd"])

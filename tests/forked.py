@@ -94,20 +94,30 @@ class ForkServer:
 
     Args:
         preload: Python that imports what the programs import, but not the programs themselves.
+        python: The interpreter. Default: this process's.
+        identity: Arguments of `subprocess.Popen` that set user and groups.
         environ: Variables in addition to those of `environment`.
     """
 
-    def __init__(self, preload: str, **environ: str) -> None:
+    def __init__(
+        self,
+        preload: str,
+        *,
+        python: str = sys.executable,
+        identity: Mapping[str, Any] | None = None,
+        **environ: str,
+    ) -> None:
         self._environ = environment() | environ
         self._link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._link.settimeout(LIMIT)
         with other:
             self._server = subprocess.Popen(
-                [sys.executable, str(PROGRAM), preload],
+                [python, str(PROGRAM), preload],
                 stdin=other.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=self._environ,
-                cwd=ROOT,
+                cwd="/",
+                **(identity or {}),
             )
 
     def start(
@@ -120,6 +130,8 @@ class ForkServer:
         environ: Mapping[str, str] | None = None,
         cwd: str | Path | None = None,
         extra_groups: Sequence[int] | None = None,
+        pass_fds: Mapping[int, int] | None = None,
+        on_terminal: bool = False,
     ) -> Forked:
         """Start a program.
 
@@ -131,22 +143,25 @@ class ForkServer:
             environ: Variables in addition to the server's, or instead of them.
             cwd: Its directory. Default: this process's.
             extra_groups: Its supplementary groups; only root may. Default: this process's.
+            pass_fds: Further descriptors of this process, by their numbers in the program.
+            on_terminal: Let it lead a session whose terminal is its standard input.
         """
         environ = self._environ | dict(environ or {})
         changed = {key for key in environ if environ[key] != self._environ.get(key)}
         assert not any(key.startswith("PYTHON") for key in changed), "Python has read them"
+        descriptors = {0: stdin, 1: stdout, 2: stderr, **(pass_fds or {})}
         request = {
             "argv": argv,
             "environ": environ,
             "cwd": str(cwd or Path.cwd()),
             "groups": extra_groups,
+            "descriptors": list(descriptors),
+            "on_terminal": on_terminal,
         }
-        streams = [
-            each if isinstance(each, int) else each.fileno() for each in (stdin, stdout, stderr)
-        ]
+        passed = [each if isinstance(each, int) else each.fileno() for each in descriptors.values()]
         before = set_subreaper(1)
         try:
-            socket.send_fds(self._link, [json.dumps(request).encode()], streams)
+            socket.send_fds(self._link, [json.dumps(request).encode()], passed)
             pid = self._link.recv(100)
         finally:
             set_subreaper(before)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import json
 import os
 import shutil
@@ -31,6 +30,7 @@ DEADLINE = 30.0  # seconds: generous, so that only a hang fails
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests" / "daemon" / "whole.py"
 NOBODY = 65_534
+AS_NOBODY: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
 MANY = 4_096  # words that wait to be heard
 
 
@@ -45,7 +45,6 @@ def children() -> set[int]:
     return found
 
 
-@functools.cache
 def python_for_every_user() -> str | None:
     """Return a Python that an ordinary user can run this program with; None if there is none."""
     for python in (sys.executable, shutil.which("python3", path="/usr/bin:/bin:/usr/local/bin")):
@@ -58,25 +57,13 @@ def python_for_every_user() -> str | None:
                 cwd="/",
                 env=environment(),
                 capture_output=True,
-                user=NOBODY,
-                group=NOBODY,
-                extra_groups=[],
+                **AS_NOBODY,
             )
         except OSError:
             continue
         if done.returncode == 0:
             return python
     return None
-
-
-def python_and_identity(*, nobody: bool) -> tuple[str, dict[str, Any]]:
-    """Return a Python for the user who is to run the program, and the arguments of `Popen`."""
-    if not nobody or os.geteuid() != 0:
-        return sys.executable, {}
-    python = python_for_every_user()
-    if python is None:
-        pytest.skip("an ordinary user can run no Python here that has the dependencies")
-    return python, {"user": NOBODY, "group": NOBODY, "extra_groups": []}
 
 
 @dataclasses.dataclass
@@ -120,7 +107,7 @@ class Whole:
         self,
         *options: object,
         words: str = "",
-        nobody: bool = False,
+        server: ForkServer | None = None,
         groups: Sequence[int] | None = None,
         environ: Mapping[str, str] | None = None,
         through: Sequence[str] = (),
@@ -132,7 +119,7 @@ class Whole:
         Args:
             options: Its command line.
             words: The behaviour of its components.
-            nobody: Run it as an ordinary user, in a fresh process.
+            server: Who forks it. Default: a server of this process's user.
             groups: Run it with these supplementary groups; only root may.
             environ: Further variables.
             through: A program, with its arguments, that runs the command line in a fresh process.
@@ -158,13 +145,11 @@ class Whole:
             err.open("wb") as stderr,
         ):
             how |= {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-            if fresh or nobody or through:
-                python, identity = python_and_identity(nobody=nobody)
-                process = subprocess.Popen(
-                    [*through, python, *argv], env=environment() | variables, **how, **identity
-                )
+            if fresh or through:
+                argv = [*through, sys.executable, *argv]
+                process = subprocess.Popen(argv, env=environment() | variables, **how)
             else:
-                process = self._forks.start(argv, environ=variables, **how)
+                process = (server or self._forks).start(argv, environ=variables, **how)
         self._launched.append(Launched(process, out, err))
         return self._launched[-1]
 
@@ -232,6 +217,20 @@ class Whole:
                 os.waitpid(pid, 0)
         self._words.close()
         shutil.rmtree(self._texts)
+
+
+@pytest.fixture(scope="session")
+def nobody(forks: ForkServer) -> Iterator[ForkServer]:
+    """Yield a server of an ordinary user."""
+    if os.geteuid() != 0:
+        yield forks
+        return
+    python = python_for_every_user()
+    if python is None:
+        pytest.skip("an ordinary user can run no Python here that has the dependencies")
+    preload = "from zenactors import Supervision, ZenDaemon, ZenDaemonComponent, handles"
+    with ForkServer(preload, python=python, identity=AS_NOBODY) as server:
+        yield server
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 from tests.daemon.conftest import Whole
 from tests.daemon.whole import ACTIONS as EACH
+from tests.forked import ForkServer
 from zenactors.daemon.actions import send_signal
 from zenactors.daemon.runlog import RunlogStore, make_runlog
 from zenactors.errors import (
@@ -161,10 +162,10 @@ def test_a_termination_by_action_ends_a_daemon_that_hangs(whole: Whole) -> None:
 
 
 @needs_root
-def test_an_ordinary_user_may_not_signal_roots_daemon(whole: Whole) -> None:
+def test_an_ordinary_user_may_not_signal_roots_daemon(whole: Whole, nobody: ForkServer) -> None:
     pid = whole.daemon()
 
-    found = all_actions(whole, nobody=True)
+    found = all_actions(whole, server=nobody)
 
     for status, out, err in found.values():
         assert (status, out) == (EXIT_NO_PERMISSION, "")

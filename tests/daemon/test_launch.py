@@ -17,6 +17,7 @@ import pytest
 
 from tests.daemon.conftest import NOBODY, Launched, Whole
 from tests.daemon.whole import NAME, SECRET
+from tests.forked import ForkServer
 from zenactors.errors import (
     EXIT_ALREADY_RUNNING,
     EXIT_FORCED_STOP,
@@ -491,12 +492,12 @@ def test_a_daemon_works_in_its_directory_with_its_umask_also_in_the_foreground(
     "options", [["--user", "0", "--group", "0"], ["--group", "0"], ["--chroot-dir", "/"]], ids=str
 )
 def test_options_for_root_are_refused_to_others_in_one_line(
-    whole: Whole, options: list[str], where: str
+    whole: Whole, nobody: ForkServer, options: list[str], where: str
 ) -> None:
     whole.directory.chmod(0o777)
     foreground = ["--no-daemon"] if where == "foreground" else []
 
-    status, out, err = whole.do(*options, *foreground, nobody=True)
+    status, out, err = whole.do(*options, *foreground, server=nobody)
 
     assert (status, out) == (EXIT_OS_ERROR, "")
     assert err.count("\n") == 1

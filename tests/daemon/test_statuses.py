@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from tests.daemon.conftest import Whole
+from tests.forked import ForkServer
 from zenactors.errors import (
     EXIT_ALREADY_RUNNING,
     EXIT_CONFIG,
@@ -147,10 +148,10 @@ def test_75_stop_that_took_too_long(whole: Whole) -> None:
 
 
 @needs_root
-def test_77_daemon_of_another_user(whole: Whole) -> None:
+def test_77_daemon_of_another_user(whole: Whole, nobody: ForkServer) -> None:
     whole.daemon()
 
-    assert whole.act("signal-check", nobody=True)[0] == EXIT_NO_PERMISSION
+    assert whole.act("signal-check", server=nobody)[0] == EXIT_NO_PERMISSION
 
 
 def test_78_wrong_configuration(whole: Whole) -> None:

@@ -26,8 +26,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.daemon import pyzenkit_program
+from tests.forked import ForkServer
 from tests.policies import OTHER, STOPS
-from tests.running import LIMIT, ROOT, run_python
+from tests.running import LIMIT, ROOT
 from zenactors import (
     FLAG_CONTINUE,
     FLAG_STOP,
@@ -250,12 +251,21 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def program(path: Path, root: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return run_python(path, *options, cwd=root, APP_ROOT_PATH=str(root))
+Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_a_pyzenkit_program_runs_from_beginning_to_end(root: Path) -> None:
-    done = program(PROGRAM, root, "--log-file", "tmp/collector.log")
+@pytest.fixture
+def program(forks: ForkServer, root: Path) -> Program:
+    """Return a function that runs a program, by default that of this module, to its end."""
+
+    def run(*options: str, path: Path = PROGRAM) -> subprocess.CompletedProcess[str]:
+        return forks.run(path, *options, cwd=root, APP_ROOT_PATH=str(root))
+
+    return run
+
+
+def test_a_pyzenkit_program_runs_from_beginning_to_end(root: Path, program: Program) -> None:
+    done = program("--log-file", "tmp/collector.log")
     assert done.returncode == EXIT_OK, done.stderr
     assert done.stdout == ""
     log = (root / "tmp/collector.log").read_text()
@@ -273,21 +283,21 @@ def test_a_pyzenkit_program_runs_from_beginning_to_end(root: Path) -> None:
     assert statistics["StorageDaemonComponent"]["fetcher|filter|collector.py|storage"]["cnt"] == 2
 
 
-def test_its_own_action_does_the_same(original: ModuleType, root: Path) -> None:
-    here = program(PROGRAM, root, "--action", "hello")
-    there = program(Path(str(original.__file__)), root, "--action", "hello")
+def test_its_own_action_does_the_same(original: ModuleType, root: Path, program: Program) -> None:
+    here = program("--action", "hello")
+    there = program("--action", "hello", path=Path(str(original.__file__)))
     assert here.returncode == there.returncode == EXIT_OK, here.stderr + there.stderr
     assert here.stdout == there.stdout == f"Hello from collector.py in {root}/tmp/x\n"
 
 
-def test_its_actions_and_options_are_in_the_help(root: Path) -> None:
-    done = program(PROGRAM, root, "--help")
+def test_its_actions_and_options_are_in_the_help(program: Program) -> None:
+    done = program("--help")
     assert done.returncode == EXIT_OK
     assert "collector.py - fetches, filters and stores" in done.stdout
     assert re.search(r"^  hello +Say hello\.$", done.stdout, re.M)
 
 
-def test_pyzenkits_options_are_accepted(root: Path) -> None:
+def test_pyzenkits_options_are_accepted(root: Path, program: Program) -> None:
     (root / "conf.d").mkdir(mode=0o755)
     (root / "my.conf").write_text('# as it was\n{\n    // both kinds\n    "stats_interval": 7\n}\n')
     for path in (root / "my.conf", root / "conf.d"):
@@ -298,7 +308,7 @@ def test_pyzenkits_options_are_accepted(root: Path) -> None:
         " --state-file=x.state --chroot-dir=/ --work-dir=/ --umask=0o022 --paralel --no-daemon"
         " --action=config-view --debug --verbose"
     )
-    done = program(PROGRAM, root, *options.split())
+    done = program(*options.split())
     assert done.returncode == EXIT_OK, done.stderr
     assert re.search(r"^stats_interval +7(\.0)? +\S*my\.conf:4$", done.stdout, re.M), done.stdout
 

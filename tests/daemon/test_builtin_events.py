@@ -382,8 +382,11 @@ def test_an_exception_in_on_ready_leaves_nothing_running() -> None:
     assert torn == [True]
 
 
-def test_a_log_sink_may_ask_the_queue_when_a_component_is_passed_over() -> None:
+def test_a_log_sink_may_ask_the_queue_when_a_component_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """On real threads: the thread that logs the line must not hold the dispatcher's state."""
+    monkeypatch.setattr("zenactors.core.control_events.PATIENCE", 0.1)
     deadline = 30.0  # seconds: generous, so that only a hang fails
     reported, free = threading.Event(), threading.Event()
 

@@ -13,7 +13,8 @@ from zenactors.daemon.signal_events import SignalAnswers, mapped_signals
 from zenactors.errors import ConfigurationError
 from zenactors.testing import Harness, VirtualFiles
 
-SEEDS = range(20)
+SEEDS = range(5)
+MORE_SEEDS = range(5, 20)
 
 
 class Recorder(ZenDaemonComponent):
@@ -208,7 +209,9 @@ def test_a_stopping_daemon_answers_no_signal_but_its_components_may() -> None:
     assert (daemon.saved, story) == (0, ["begun signal_usr1"])
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    "seed", [*SEEDS, *(pytest.param(seed, marks=pytest.mark.slow) for seed in MORE_SEEDS)]
+)
 def test_after_each_signal_its_callbacks_begin_once_more(seed: int) -> None:
     story: list[str] = []
     names = {signal.SIGUSR1: "signal_usr1", signal.SIGUSR2: "signal_usr2"}

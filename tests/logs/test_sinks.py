@@ -141,11 +141,12 @@ def frequent_switches() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("frequent_switches")
+@pytest.mark.parametrize("each", [500, pytest.param(1_500, marks=pytest.mark.slow)])
 def test_no_line_is_lost_or_duplicated_while_files_levels_and_formats_change(
-    tmp_path: Path,
+    each: int, tmp_path: Path
 ) -> None:
     file = tmp_path / "app.log"
-    threads, each = 4, 1_500
+    threads = 4
     running = threading.Barrier(threads + 1)
 
     def work(number: int) -> None:

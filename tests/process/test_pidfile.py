@@ -397,12 +397,14 @@ def test_after_kill_9_the_next_start_takes_over(path: Path) -> None:
         pid_file.release()
 
 
-def test_200_starts_and_kills_leave_no_trace(path: Path) -> None:
-    assert answer("kill", path, 200) == []
+@pytest.mark.parametrize("kills", [40, pytest.param(200, marks=pytest.mark.slow)])
+def test_starts_and_kills_leave_no_trace(kills: int, path: Path) -> None:
+    assert answer("kill", path, kills) == []
 
 
-def test_of_50_concurrent_starts_exactly_one_wins(path: Path) -> None:
-    for outcome in answer("race", path, 10, 50):
+@pytest.mark.parametrize("races", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_of_50_concurrent_starts_exactly_one_wins(races: int, path: Path) -> None:
+    for outcome in answer("race", path, races, 50):
         assert outcome["failed"] == []
         assert outcome["answers"] == 50
         assert len(outcome["won"]) == 1
@@ -410,10 +412,11 @@ def test_of_50_concurrent_starts_exactly_one_wins(path: Path) -> None:
         assert set(outcome["named"]) <= {str(outcome["won"][0]), "None"}
 
 
+@pytest.mark.parametrize("starts", [100, pytest.param(400, marks=pytest.mark.slow)])
 def test_starts_and_releases_at_once_never_have_two_winners_or_disturb_readers(
-    path: Path,
+    starts: int, path: Path
 ) -> None:
-    outcome = answer("churn", path, 400, 4)
+    outcome = answer("churn", path, starts, 4)
 
     assert outcome["complaints"] == ""
     assert outcome["wins"] >= 4
@@ -421,7 +424,8 @@ def test_starts_and_releases_at_once_never_have_two_winners_or_disturb_readers(
     assert outcome["left"] == "absent"
 
 
-def test_a_reader_never_makes_a_start_fail(path: Path) -> None:
+@pytest.mark.parametrize("starts", [500, pytest.param(2_000, marks=pytest.mark.slow)])
+def test_a_reader_never_makes_a_start_fail(starts: int, path: Path) -> None:
     source = f"""
 from zenactors.process.pidfile import look_up
 print(flush=True)
@@ -433,7 +437,7 @@ while True:
         assert reader.stdout is not None
         assert reader.stdout.readline() == b"\n"
         pid_file = PidFile(path)
-        for _ in range(2_000):
+        for _ in range(starts):
             pid_file.acquire()
             pid_file.release()
         assert reader.poll() is None

@@ -85,7 +85,8 @@ def environment() -> dict[str, str]:
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     paths = [str(ROOT), *filter(os.path.isabs, given)]
     paths += [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    inherited = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
+    kept = {"PATH", "LANG", *(key for key in os.environ if key.startswith("PYTHON_"))}  # _GIL
+    inherited = {key: os.environ[key] for key in kept if key in os.environ}
     return {**inherited, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
 
 

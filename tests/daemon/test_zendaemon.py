@@ -202,7 +202,7 @@ def test_initial_events_are_not_held_up_by_the_queues_limit(launch: Launch) -> N
 
 
 def test_a_blocked_component_holds_a_graceful_stop_until_its_time_out_only(launch: Launch) -> None:
-    program = launch("work-blocks", "1.5")
+    program = launch("work-blocks", "0.3")
     program.expect("ready")
     program.expect("blocked")
     program.send(signal.SIGINT)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zenactors.config.jsonc import parse_json
@@ -92,6 +92,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=10,
 )
+styles = st.sampled_from([{"indent": 1}, {"ensure_ascii": False}, {}])
 
 
 def paths_in(data: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -101,15 +102,28 @@ def paths_in(data: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str 
         yield from paths_in(value, (*path, key))
 
 
-@given(values, st.sampled_from([{"indent": 1}, {"ensure_ascii": False}, {}]))
-def test_every_json_text_means_the_same_with_comments_and_is_located(
-    data: Any, style: dict[str, Any]
-) -> None:
+def check_with_comments(data: Any, style: dict[str, Any]) -> None:
     text = json.dumps(data, **style)
     comments = "".join(f'{line} # "{{ // \n' for line in text.split("\n"))
     found, lines = parse_json(comments)
     assert found == data
     assert set(lines) == set(paths_in(data))
+
+
+@settings(max_examples=25)
+@given(values, styles)
+def test_every_json_text_means_the_same_with_comments_and_is_located(
+    data: Any, style: dict[str, Any]
+) -> None:
+    check_with_comments(data, style)
+
+
+@pytest.mark.slow
+@given(values, styles)
+def test_more_json_texts_mean_the_same_with_comments_and_are_located(
+    data: Any, style: dict[str, Any]
+) -> None:
+    check_with_comments(data, style)
 
 
 @pytest.mark.parametrize(

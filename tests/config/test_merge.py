@@ -315,12 +315,11 @@ tables = st.recursive(
 )
 
 
-@hypothesis.given(st.lists(st.dictionaries(keys, tables, max_size=4), max_size=3), st.booleans())
-def test_whatever_the_layers_hold_all_is_well_or_each_problem_is_a_line(
-    layers: list[dict[str, Any]],
-    in_files: bool,  # noqa: FBT001 - hypothesis gives it
-) -> None:
-    kind: Kind = "file" if in_files else "program"
+KINDS: tuple[Kind, ...] = ("file", "program")
+given_layers = st.lists(st.dictionaries(keys, tables, max_size=4), max_size=3)
+
+
+def check_layers(kind: Kind, layers: list[dict[str, Any]]) -> None:
     made = [Layer(kind=kind, label=f"layer {n}", data=data) for n, data in enumerate(layers)]
     try:
         found = merge(*made)
@@ -330,3 +329,19 @@ def test_whatever_the_layers_hold_all_is_well_or_each_problem_is_a_line(
     else:
         assert set(found.origins) == set(leaves(found.values))
         assert config_tree(found).count("\n") >= len(found.origins)
+
+
+@hypothesis.settings(max_examples=25)
+@hypothesis.given(st.sampled_from(KINDS), given_layers)
+def test_whatever_the_layers_hold_all_is_well_or_each_problem_is_a_line(
+    kind: Kind, layers: list[dict[str, Any]]
+) -> None:
+    check_layers(kind, layers)
+
+
+@pytest.mark.slow
+@hypothesis.given(st.sampled_from(KINDS), given_layers)
+def test_whatever_more_layers_hold_all_is_well_or_each_problem_is_a_line(
+    kind: Kind, layers: list[dict[str, Any]]
+) -> None:
+    check_layers(kind, layers)

@@ -111,6 +111,8 @@ class Whole:
         groups: Sequence[int] | None = None,
         environ: Mapping[str, str] | None = None,
         through: Sequence[str] = (),
+        stdout: Path | None = None,
+        stderr: Path | None = None,
         cwd: Path | None = None,
         fresh: bool = False,
     ) -> Launched:
@@ -123,6 +125,8 @@ class Whole:
             groups: Run it with these supplementary groups; only root may.
             environ: Further variables.
             through: A program, with its arguments, that runs the command line in a fresh process.
+            stdout: The file for its output. Default: one that `end` reads.
+            stderr: The file for its errors. Default: one that `end` reads.
             cwd: Its current directory. Default: this process's.
             fresh: Start Python for it, instead of a fork of a process that has its modules.
         """
@@ -134,6 +138,8 @@ class Whole:
             SOCKET: self._address,
             **(environ or {}),
         }
+        out.touch()
+        err.touch()
         argv = [str(PROGRAM), *map(str, options)]
         how: dict[str, Any] = {"cwd": cwd}
         if groups is not None:
@@ -141,10 +147,10 @@ class Whole:
         process: subprocess.Popen[bytes] | Forked
         with (
             Path(os.devnull).open("rb") as stdin,
-            out.open("wb") as stdout,
-            err.open("wb") as stderr,
+            (stdout or out).open("wb") as output,
+            (stderr or err).open("wb") as errors,
         ):
-            how |= {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+            how |= {"stdin": stdin, "stdout": output, "stderr": errors}
             if fresh or through:
                 argv = [*through, sys.executable, *argv]
                 process = subprocess.Popen(argv, env=environment() | variables, **how)

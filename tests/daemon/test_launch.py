@@ -134,9 +134,8 @@ def test_a_component_that_hangs_in_setup_ends_the_start_in_time(whole: Whole) ->
 
 def test_a_reader_of_the_launching_process_is_not_held_up(whole: Whole) -> None:
     reader, writer = os.pipe()
-    pid = whole.daemon(
-        through=["sh", "-c", f'exec "$@" >/proc/{os.getpid()}/fd/{writer} 2>&1', "sh"]
-    )
+    end = Path(f"/proc/self/fd/{writer}")
+    pid = whole.daemon(stdout=end, stderr=end)
     os.close(writer)
 
     with os.fdopen(reader) as stream:
@@ -670,9 +669,7 @@ def test_a_console_without_a_reader_does_not_hold_a_stop_up(whole: Whole, number
         with contextlib.suppress(BlockingIOError):
             while True:
                 os.write(reader, b"." * select.PIPE_BUF)
-        launched = whole.launch(
-            "--no-daemon", through=["sh", "-c", 'exec "$@" 2>"$WHOLE_DIRECTORY/console"', "sh"]
-        )
+        launched = whole.launch("--no-daemon", stderr=console)
         whole.hear("ready")
         launched.process.send_signal(number)
 

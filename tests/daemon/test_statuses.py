@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -133,7 +134,7 @@ def test_73_running_already(whole: Whole, where: str) -> None:
 
 @pytest.mark.parametrize("options", [["--action", "config-view"], ["--help"]], ids=str)
 def test_74_output_that_cannot_be_written(whole: Whole, options: list[str]) -> None:
-    status, _, err = whole.do(*options, through=["sh", "-c", 'exec "$@" >/dev/full', "sh"])
+    status, _, err = whole.do(*options, stdout=Path("/dev/full"))
 
     assert status == EXIT_IO_ERROR
     assert "Traceback" not in err

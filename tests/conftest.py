@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.forked import ForkServer
+from tests.warm_python import WarmPython
 
 pytest_plugins = ["pytester", "tests.sharing", "zenactors.testing.plugin"]
 
@@ -47,3 +48,7 @@ def forks() -> Iterator[ForkServer]:
     preload = "from zenactors import Supervision, ZenDaemon, ZenDaemonComponent, handles"
     with ForkServer(f"import loguru; {preload}") as server:
         yield server
+def warm_python() -> Iterator[WarmPython]:
+    """Run programs in processes that need not import zenactors again."""
+    with WarmPython() as python:
+        yield python

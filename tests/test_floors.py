@@ -77,15 +77,17 @@ def planted(**modules: str) -> Sources:
     }
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
-    """Yield every module that is imported, wherever the statement is."""
+@functools.cache
+def imports(tree: ast.AST) -> list[str]:
+    """Return every module that is imported, wherever the statement is."""
+    found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "zenactors imports by absolute names"
-            for alias in node.names:
-                yield f"{node.module}.{alias.name}"
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
 
 
 def own_imports(name: str, sources: Sources) -> Iterator[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.config.sample import write
 from tests.running import run_python
+from tests.warm_python import WarmPython
 
 SPEC = """\
 name = "copy"
@@ -37,23 +39,39 @@ LINES = {
 }
 
 
-@pytest.mark.parametrize("level", ["1", "2"])
+LEVELS = ["1", "2"]
+
+
+@pytest.fixture(scope="module", params=LEVELS)
+def optimized(request: pytest.FixtureRequest) -> Iterator[WarmPython]:
+    with WarmPython(PYTHONOPTIMIZE=request.param) as python:
+        yield python
+
+
 @pytest.mark.parametrize("line", LINES)
-def test_a_command_works_optimized(line: str, level: str, tmp_path: Path) -> None:
+def test_a_command_works_optimized(line: str, optimized: WarmPython, tmp_path: Path) -> None:
     write(tmp_path / "in.log", "one\n")
     write(tmp_path / "copy.toml", SPEC)
 
-    done = run_python("-m", "zenactors", *line.split(), cwd=tmp_path, PYTHONOPTIMIZE=level)
+    done = optimized.run("-m", "zenactors", *line.split(), cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert LINES[line] in done.stdout
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("level", ["1", "2"])
-@pytest.mark.parametrize("option", ["--help", "--action=config-view", "--work-units=1"])
-def test_a_program_works_optimized(option: str, level: str, tmp_path: Path) -> None:
-    done = run_python("-m", "zenactors.demo", option, cwd=tmp_path, PYTHONOPTIMIZE=level)
+@pytest.mark.parametrize("option", ["--help", "--action=config-view"])
+def test_a_program_works_optimized(option: str, optimized: WarmPython, tmp_path: Path) -> None:
+    done = optimized.run("-m", "zenactors.demo", option, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_program_starts_optimized(level: str, tmp_path: Path) -> None:
+    argv = ("-m", "zenactors.demo", "--work-units=1")
+    done = run_python(*argv, cwd=tmp_path, PYTHONOPTIMIZE=level)
 
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

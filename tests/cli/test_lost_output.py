@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import subprocess
-import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.running import LIMIT, ROOT
+from tests.warm_python import WarmPython
 
 SPEC = """
 name = "copy"
@@ -25,25 +25,39 @@ DEMO = ("-m", "zenactors.demo")
 REFUSING = {"full": ("/dev/full", os.O_WRONLY), "not writable": (os.devnull, os.O_RDONLY)}
 
 
-def run(
-    directory: Path, words: tuple[str, ...], refusing: str, stream: str
-) -> subprocess.CompletedProcess[str]:
-    (directory / "copy.toml").write_text(SPEC)
-    descriptor = os.open(*REFUSING[refusing])
-    try:
-        return subprocess.run(
-            [sys.executable, *words],
-            cwd=directory,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(directory)},
-            stdin=subprocess.DEVNULL,
-            text=True,
-            timeout=LIMIT,
-            check=False,
-            stdout=descriptor if stream == "stdout" else subprocess.PIPE,
-            stderr=descriptor if stream == "stderr" else subprocess.PIPE,
-        )
-    finally:
-        os.close(descriptor)
+class Refused:
+    """Programs in a directory, one stream of which takes nothing. The other one is kept."""
+
+    def __init__(self, directory: Path, python: WarmPython) -> None:
+        self.kept = ""
+        self._directory = directory
+        self._python = python
+
+    def run(self, words: tuple[str, ...], refusing: str, stream: str) -> int:
+        """Return the exit status."""
+        (self._directory / "copy.toml").write_text(SPEC)
+        with contextlib.ExitStack() as stack:
+            stdin = stack.enter_context(Path(os.devnull).open())
+            kept = stack.enter_context(tempfile.TemporaryFile("w+"))
+            descriptor = os.open(*REFUSING[refusing])
+            stack.callback(os.close, descriptor)
+            outputs = [
+                descriptor if each == stream else kept.fileno() for each in ("stdout", "stderr")
+            ]
+            status = self._python.status_of(
+                *words,
+                cwd=self._directory,
+                streams=[stdin.fileno(), *outputs],
+                environment={"HOME": str(self._directory)},
+            )
+            kept.seek(0)
+            self.kept = kept.read()
+            return status
+
+
+@pytest.fixture
+def refused(tmp_path: Path, warm_python: WarmPython) -> Refused:
+    return Refused(tmp_path, warm_python)
 
 
 @pytest.mark.parametrize("refusing", REFUSING)
@@ -62,13 +76,11 @@ def run(
     ids=" ".join,
 )
 def test_output_that_cannot_be_written_is_one_line_and_status_74(
-    tmp_path: Path, words: tuple[str, ...], refusing: str
+    refused: Refused, words: tuple[str, ...], refusing: str
 ) -> None:
-    done = run(tmp_path, words, refusing, "stdout")
-
-    assert done.returncode == 74, done.stderr
-    assert "tandard output cannot be written: " in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert refused.run(words, refusing, "stdout") == 74, refused.kept
+    assert "tandard output cannot be written: " in refused.kept
+    assert refused.kept.count("\n") == 1
 
 
 @pytest.mark.parametrize("refusing", REFUSING)
@@ -85,6 +97,6 @@ def test_output_that_cannot_be_written_is_one_line_and_status_74(
     ids=str,
 )
 def test_a_status_does_not_depend_on_who_reads_the_messages(
-    tmp_path: Path, words: tuple[str, ...], status: int, refusing: str
+    refused: Refused, words: tuple[str, ...], status: int, refusing: str
 ) -> None:
-    assert run(tmp_path, words, refusing, "stderr").returncode == status
+    assert refused.run(words, refusing, "stderr") == status

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.running import LIMIT, ROOT
+from tests.warm_python import WarmPython
 from zenactors.cli.tail import USAGE, _tailer_options
 from zenactors.daemon.command_line import parse
 
@@ -19,15 +20,12 @@ FROM_THE_BEGINNING = ("--from", "beginning", "--exit-when-idle")
 ACCESS = '::1 - - [10/Oct/2025:13:55:36 +0200] "GET /a HTTP/1.1" 200 5'
 
 
-def tail(*argv: str | Path, stdin: Any = subprocess.DEVNULL) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "zenactors", "tail", *map(str, argv)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=stdin,
-        capture_output=True,
-        timeout=LIMIT,
-        check=False,
-    )
+Tail = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture
+def tail(warm_python: WarmPython, tmp_path: Path) -> Tail:
+    return functools.partial(warm_python.run_bytes, "-m", "zenactors", "tail", cwd=tmp_path)
 
 
 def options(*words: str) -> dict[str, Any]:
@@ -61,7 +59,9 @@ def test_each_option_reaches_the_tailer() -> None:
     }
 
 
-def test_the_output_is_not_read_although_its_name_looks_like_a_glob(tmp_path: Path) -> None:
+def test_the_output_is_not_read_although_its_name_looks_like_a_glob(
+    tmp_path: Path, tail: Tail
+) -> None:
     for name in ("a1.log", "a[1].log"):
         (tmp_path / name).write_text("line\n")
     done = tail(tmp_path / "*.log", *FROM_THE_BEGINNING, "--output", tmp_path / "a[1].log")
@@ -105,7 +105,7 @@ def test_an_output_is_written_exactly_once_if_it_can_be_cut_back(
     ],
 )
 def test_lines_are_parsed_into_records(
-    kind: str, line: str, record: dict[str, Any], tmp_path: Path
+    kind: str, line: str, record: dict[str, Any], tmp_path: Path, tail: Tail
 ) -> None:
     log = tmp_path / "x.log"
     log.write_text(f"{line}\n" * 2)
@@ -118,7 +118,9 @@ def test_lines_are_parsed_into_records(
 
 
 @pytest.mark.parametrize("kind", ["access", "json", "logfmt", "syslog", "regex:(?P<a>x)"])
-def test_a_file_of_another_format_ends_with_its_status_and_name(kind: str, tmp_path: Path) -> None:
+def test_a_file_of_another_format_ends_with_its_status_and_name(
+    kind: str, tmp_path: Path, tail: Tail
+) -> None:
     log = tmp_path / "a.log"
     log.write_text("...\n")
     done = tail(log, *FROM_THE_BEGINNING, "--parse", kind)
@@ -131,6 +133,7 @@ def test_a_file_of_another_format_ends_with_its_status_and_name(kind: str, tmp_p
 def test_a_second_run_goes_on_where_the_first_one_was(
     output: bool,  # noqa: FBT001
     tmp_path: Path,
+    tail: Tail,
 ) -> None:
     log, out = tmp_path / "a.log", tmp_path / "out"
     argv = (log, *FROM_THE_BEGINNING, "--state-dir", tmp_path / "state")
@@ -146,7 +149,9 @@ def test_a_second_run_goes_on_where_the_first_one_was(
     assert written == [b"one\ntwo\n", b"one\ntwo\nthree\n", b"one\ntwo\nthree\n"]
 
 
-def test_what_the_checkpoint_does_not_have_is_cut_off_its_output(tmp_path: Path) -> None:
+def test_what_the_checkpoint_does_not_have_is_cut_off_its_output(
+    tmp_path: Path, tail: Tail
+) -> None:
     log, out = tmp_path / "a.log", tmp_path / "out"
     argv = (log, *FROM_THE_BEGINNING, "--state-dir", tmp_path / "state", "--output", out)
     log.write_bytes(b"one\n")
@@ -161,7 +166,7 @@ def test_what_the_checkpoint_does_not_have_is_cut_off_its_output(tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", ["raw", "json"])
-def test_a_long_line_is_whole_only_in_raw_data(kind: str, tmp_path: Path) -> None:
+def test_a_long_line_is_whole_only_in_raw_data(kind: str, tmp_path: Path, tail: Tail) -> None:
     log = tmp_path / "a.log"
     log.write_bytes(b"x" * 1000 + b"\n")
     limit = ("--max-line-bytes", "100", "--format", kind)
@@ -175,7 +180,7 @@ def test_a_long_line_is_whole_only_in_raw_data(kind: str, tmp_path: Path) -> Non
         assert record["line"] == "x" * 100
 
 
-def test_excluded_files_are_not_read(tmp_path: Path) -> None:
+def test_excluded_files_are_not_read(tmp_path: Path, tail: Tail) -> None:
     for name in ("a.log", "b.log", "c.log"):
         (tmp_path / name).write_text(f"{name}\n")
     exclude = ("--exclude", tmp_path / "a*", "--exclude", tmp_path / "b.log")
@@ -184,7 +189,7 @@ def test_excluded_files_are_not_read(tmp_path: Path) -> None:
     assert done.stdout == b"c.log\n"
 
 
-def test_records_of_several_lines_and_another_encoding(tmp_path: Path) -> None:
+def test_records_of_several_lines_and_another_encoding(tmp_path: Path, tail: Tail) -> None:
     log = tmp_path / "a.log"
     log.write_bytes("1 \xe9\n more\n2\n".encode("latin-1"))
     more = ("--encoding", "latin-1", "--multiline", r"\d", "--format", "json")
@@ -193,7 +198,7 @@ def test_records_of_several_lines_and_another_encoding(tmp_path: Path) -> None:
     assert [json.loads(each)["line"] for each in done.stdout.splitlines()] == ["1 \xe9\n more", "2"]
 
 
-def test_standard_input_is_a_source(tmp_path: Path) -> None:
+def test_standard_input_is_a_source(tmp_path: Path, tail: Tail) -> None:
     (tmp_path / "in").write_bytes(b"one\ntwo\n")
     with (tmp_path / "in").open("rb") as stream:
         done = tail("-", stdin=stream)

@@ -1,14 +1,14 @@
-"""Real processes, as started from a shell, with real files and exit statuses."""
+"""Whole processes, most as started from a shell, with real files and exit statuses."""
 
 from __future__ import annotations
 
-import json
+import functools
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 
 from tests.config.sample import write
 from tests.running import LIMIT, ROOT, run_python
+from tests.warm_python import WarmPython
 
 
 def zenactors(*argv: str | Path, **kwargs: Any) -> subprocess.CompletedProcess[bytes]:
@@ -23,6 +24,14 @@ def zenactors(*argv: str | Path, **kwargs: Any) -> subprocess.CompletedProcess[b
     command = [sys.executable, "-m", "zenactors", *map(str, argv)]
     options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **kwargs}
     return subprocess.run(command, env=environment, timeout=LIMIT, check=False, **options)
+
+
+Warm = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture
+def warm(warm_python: WarmPython, tmp_path: Path) -> Warm:
+    return functools.partial(warm_python.run_bytes, "-m", "zenactors", cwd=tmp_path)
 
 
 @pytest.fixture
@@ -41,54 +50,31 @@ def test_tail_writes_exactly_the_bytes_of_the_file(log: Path) -> None:
     assert done.stdout == log.read_bytes()
 
 
-def test_tail_appends_to_its_output_file(log: Path, tmp_path: Path) -> None:
+def test_tail_appends_to_its_output_file(log: Path, tmp_path: Path, warm: Warm) -> None:
     output = tmp_path / "out.log"
     output.write_bytes(b"before\n")
     argv = ("tail", log, "--from", "beginning", "--exit-when-idle", "--output", output)
-    done = zenactors(*argv)
+    done = warm(*argv)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert output.read_bytes() == b"before\n" + log.read_bytes()
 
 
-def test_tail_from_the_end_of_a_file_that_does_not_grow_writes_nothing(log: Path) -> None:
-    done = zenactors("tail", log, "--exit-when-idle")
+def test_tail_from_the_end_of_a_file_that_does_not_grow_writes_nothing(
+    log: Path, warm: Warm
+) -> None:
+    done = warm("tail", log, "--exit-when-idle")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_tail_parses_access_logs_into_json_lines(tmp_path: Path) -> None:
-    log = tmp_path / "access.log"
-    log.write_text('::1 - - [10/Oct/2025:13:55:36 +0200] "GET /a HTTP/1.1" 200 5\n' * 3)
-    done = zenactors("tail", log, "--from", "beginning", "--exit-when-idle", "--parse", "access")
-    assert done.returncode == 0, done.stderr
-    assert [json.loads(line)["path"] for line in done.stdout.splitlines()] == ["/a"] * 3
-
-
-def test_tail_of_a_file_that_is_not_there_ends_with_its_status_and_name(tmp_path: Path) -> None:
-    done = zenactors("tail", tmp_path / "none.log", "--exit-when-idle")
+def test_tail_of_a_file_that_is_not_there_ends_with_its_status_and_name(
+    tmp_path: Path, warm: Warm
+) -> None:
+    done = warm("tail", tmp_path / "none.log", "--exit-when-idle")
     assert done.returncode == 66
     assert b"none.log" in done.stderr
 
 
-def test_the_example_ends_by_itself_with_a_summary_and_json_lines(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    (tmp_path / "build").mkdir()
-    lines = (tmp_path / "examples/data/access.log").read_bytes().count(b"\n")
-    (tmp_path / "examples/access_log.toml").chmod(0o644)
-
-    done = zenactors("run", "examples/access_log.toml", "--exit-when-idle", cwd=tmp_path)
-
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == b""
-    shown = done.stderr.decode()
-    assert "Summary" in shown
-    assert "statistics: status" in shown
-    assert "statistics: path" in shown
-    records = (tmp_path / "build/access.jsonl").read_text().splitlines()
-    assert 0 < len(records) <= lines
-    assert {"status", "path"} <= json.loads(records[0]).keys()
-
-
-def test_run_without_summary_writes_only_log_lines(tmp_path: Path) -> None:
+def test_run_without_summary_writes_only_log_lines(tmp_path: Path, warm: Warm) -> None:
     write(
         tmp_path / "x.toml",
         'name = "x"\n[[component]]\nuse = "zenactors.components:FileTailer"\n'
@@ -96,7 +82,7 @@ def test_run_without_summary_writes_only_log_lines(tmp_path: Path) -> None:
         '[[component]]\nuse = "zenactors.components:RawWriter"\n',
     )
     argv = ("run", "x.toml", "--exit-when-idle", "--no-summary", "--log-level", "error")
-    done = zenactors(*argv, cwd=tmp_path)
+    done = warm(*argv)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == (tmp_path / "x.toml").read_bytes()  # data, and only data
 

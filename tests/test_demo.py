@@ -17,6 +17,7 @@ import pytest
 
 import zenactors.demo
 from tests.running import LIMIT, ROOT
+from tests.warm_python import WarmPython
 from zenactors import DemoDaemonComponent, DemoZenDaemon, ZenDaemon
 from zenactors.errors import EXIT_NOT_RUNNING, EXIT_OK, EXIT_OS_ERROR, EXIT_USAGE
 from zenactors.testing import Harness
@@ -172,20 +173,19 @@ def test_its_advice_at_the_start_works(tmp_path: Path) -> None:
         assert end(action)[0] == EXIT_NOT_RUNNING
 
 
-def test_help_lists_the_demonstrations_own_option(tmp_path: Path) -> None:
-    with demo(tmp_path, "--help") as process:
-        status, out, _ = end(process)
-    assert status == EXIT_OK
-    assert "--work-units NUMBER" in out
-    with demo(tmp_path, "--work-units", "few") as process:
-        status, _, err = end(process)
-    assert status == EXIT_USAGE
-    assert "--work-units" in err
+def test_help_lists_the_demonstrations_own_option(tmp_path: Path, warm_python: WarmPython) -> None:
+    command = ("-m", "zenactors.demo")
+    done = warm_python.run(*command, "--help", cwd=tmp_path)
+    assert done.returncode == EXIT_OK
+    assert "--work-units NUMBER" in done.stdout
+    done = warm_python.run(*command, "--work-units", "few", cwd=tmp_path)
+    assert done.returncode == EXIT_USAGE
+    assert "--work-units" in done.stderr
 
 
 @pytest.mark.parametrize("planted", ["link", "open"])
 def test_a_directory_that_another_user_may_have_made_is_refused(
-    tmp_path: Path, planted: str
+    tmp_path: Path, warm_python: WarmPython, planted: str
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o700)
@@ -194,9 +194,9 @@ def test_a_directory_that_another_user_may_have_made_is_refused(
     else:
         (tmp_path / TEMPORARY).mkdir()
         (tmp_path / TEMPORARY).chmod(0o777)
-    with demo(tmp_path, "--work-units", "1") as process:
-        status, _, err = end(process)
-    assert status == EXIT_OS_ERROR
-    assert err.count("\n") == 1
-    assert str(tmp_path / TEMPORARY) in err
+    command = ("-m", "zenactors.demo", "--work-units", "1")
+    done = warm_python.run(*command, cwd=tmp_path, TMPDIR=str(tmp_path))
+    assert done.returncode == EXIT_OS_ERROR
+    assert done.stderr.count("\n") == 1
+    assert str(tmp_path / TEMPORARY) in done.stderr
     assert list(elsewhere.iterdir()) == []

@@ -155,10 +155,10 @@ def test_the_example_is_simulated_and_nothing_is_written(capsys: Capture) -> Non
     Path("build").mkdir()
     before = sorted(Path().rglob("*"))
 
-    argv = ["simulate", "examples/access_log.toml", "--exit-when-idle", "--seeds", "20"]
+    argv = ["simulate", "examples/access_log.toml", "--exit-when-idle", "--seeds", "5"]
     assert main(argv) == 0
 
-    assert re.fullmatch(COUNTED.format(20) + "no failure.\n", capsys.readouterr().out)
+    assert re.fullmatch(COUNTED.format(5) + "no failure.\n", capsys.readouterr().out)
     assert sorted(Path().rglob("*")) == before
 
 
@@ -207,7 +207,7 @@ def test_faults_by_chance_are_no_failures(option: str, capsys: Capture) -> None:
 def test_the_process_is_killed_and_started_again(capsys: Capture) -> None:
     write("kept.py", KEPT)
     argv = ["simulate", "--kills", "2", "--power-failures=1", "kept:lines", "--trace", "t"]
-    assert main([*argv, "--seeds", "30"]) == 0, capsys.readouterr().out
+    assert main([*argv, "--seeds", "10"]) == 0, capsys.readouterr().out
     capsys.readouterr()
 
     write("kept.py", KEPT.replace("files.fsync(fd)", ""))

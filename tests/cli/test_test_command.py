@@ -188,6 +188,11 @@ def case(text: str, name: str = "one", stubs: str = "['listener']") -> str:
     return f"[[tests]]\nname = '{name}'\nseeds = 3\nstubs = {stubs}\n{text}"
 
 
+def few_or(many: int, few: int = 8) -> pytest.MarkDecorator:
+    """Run a test with few seeds, and with many by `make soak`."""
+    return pytest.mark.parametrize("seeds", [few, pytest.param(many, marks=pytest.mark.slow)])
+
+
 def lines_of(capsys: Capture) -> list[str]:
     shown = capsys.readouterr()
     assert shown.err == ""
@@ -303,12 +308,14 @@ def test_a_full_disk_is_survived(capsys: Capture) -> None:
     assert main(["test", "x.toml"]) == 0, capsys.readouterr().out
 
 
-def test_each_line_is_written_once_whatever_kills_the_process(capsys: Capture) -> None:
+@few_or(200)
+def test_each_line_is_written_once_whatever_kills_the_process(seeds: int, capsys: Capture) -> None:
     write("x.toml", TAIL)
-    assert main(["test", "x.toml", "--seeds", "40"]) == 0, capsys.readouterr().out
+    assert main(["test", "x.toml", "--seeds", f"{seeds}"]) == 0, capsys.readouterr().out
 
 
-def test_a_crash_finds_out_that_lines_come_twice(capsys: Capture) -> None:
+@few_or(40)
+def test_a_crash_finds_out_that_lines_come_twice(seeds: int, capsys: Capture) -> None:
     write("x.toml", TAIL.replace("exactly_once = true", ""))
     assert main(["test", "x.toml", "--seeds", "100"]) == 1
     lines = lines_of(capsys)
@@ -317,18 +324,24 @@ def test_a_crash_finds_out_that_lines_come_twice(capsys: Capture) -> None:
     # At least once is what this daemon promises.
     least = TAIL.replace("exactly_once = true", "").replace("power_failures = 2", "")
     write("x.toml", f"{least}repeats = true\n")
-    assert main(["test", "x.toml", "--seeds", "40"]) == 0, capsys.readouterr().out
+    assert main(["test", "x.toml", "--seeds", f"{seeds}"]) == 0, capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("crashes", "status"), [("", 0), ("kills = 2", 1), ("power_failures = 2", 1)]
+    ("crashes", "status", "seeds"),
+    [
+        ("", 0, 15),
+        pytest.param("", 0, 60, marks=pytest.mark.slow),
+        ("kills = 2", 1, 60),  # the first that fails is the last
+        ("power_failures = 2", 1, 60),
+    ],
 )
 def test_a_planted_bug_shows_only_when_the_process_dies(
-    crashes: str, status: int, capsys: Capture
+    crashes: str, status: int, seeds: int, capsys: Capture
 ) -> None:
     text = TAIL[: TAIL.index("[[tests]]")].replace("exactly_once = true", "")
     test = (
-        f"[[tests]]\nname = 'once'\nseeds = 60\n{crashes}\n"
+        f"[[tests]]\nname = 'once'\nseeds = {seeds}\n{crashes}\n"
         'files."in.log" = "{}\\n{}\\n"\n'
         'expect.files."out/out.jsonl" = "{}\\n{}\\n"\n'
     )
@@ -336,7 +349,8 @@ def test_a_planted_bug_shows_only_when_the_process_dies(
     assert main(["test", "x.toml"]) == status, capsys.readouterr().out
 
 
-def test_a_power_failure_leaves_what_the_test_has_done(capsys: Capture) -> None:
+@few_or(30)
+def test_a_power_failure_leaves_what_the_test_has_done(seeds: int, capsys: Capture) -> None:
     steps = (
         "steps = [{rename = {a = 'b'}}, {restart = 'power failure'}, {remove = ['c']},"
         " {restart = 'power failure'}, {write = {d = '2'}}, {append = {e = '2'}},"
@@ -348,7 +362,7 @@ def test_a_power_failure_leaves_what_the_test_has_done(capsys: Capture) -> None:
         "d = '2'\ne = '12'\n"
     )
     daemon("Counter", tests=case(f"{files}{steps}{expect}"))
-    assert main(["test", "x.toml", "--seeds", "30"]) == 0, capsys.readouterr().out
+    assert main(["test", "x.toml", "--seeds", f"{seeds}"]) == 0, capsys.readouterr().out
 
 
 def test_events_and_steps_are_not_played_again_after_a_crash(capsys: Capture) -> None:
@@ -387,7 +401,8 @@ def test_a_stub_receives_no_events_of_the_daemon_itself(capsys: Capture) -> None
     assert main(["test", "x.toml"]) == 0, capsys.readouterr().out
 
 
-def test_a_stub_of_an_output_takes_part_in_exactly_once(capsys: Capture) -> None:
+@few_or(60)
+def test_a_stub_of_an_output_takes_part_in_exactly_once(seeds: int, capsys: Capture) -> None:
     head = TAIL[: TAIL.index("[[tests]]")]
     test = (
         "[[tests]]\nname = 'once'\nseeds = 60\nstubs = ['writer']\nkills = 3\n"
@@ -397,7 +412,7 @@ def test_a_stub_of_an_output_takes_part_in_exactly_once(capsys: Capture) -> None
         "expect.received.writer.count = 3\n"
     )
     write("x.toml", head + test)
-    assert main(["test", "x.toml"]) == 0, capsys.readouterr().out
+    assert main(["test", "x.toml", "--seeds", f"{seeds}"]) == 0, capsys.readouterr().out
     capsys.readouterr()
 
     write("x.toml", (head + test).replace("exactly_once = true", ""))
@@ -611,13 +626,13 @@ EXAMPLES = [
 ]
 
 
+@pytest.mark.parametrize("seeds", ["--seeds=3", pytest.param("", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_the_tests_of_the_examples_pass(example: str, capsys: Capture) -> None:
+def test_the_tests_of_the_examples_pass(example: str, seeds: str, capsys: Capture) -> None:
     shutil.copytree(ROOT / "examples", "examples")
     Path("examples", example).chmod(0o644)
-    assert main(["test", "--app-dir", "examples", f"examples/{example}"]) == 0, (
-        capsys.readouterr().out
-    )
+    argv = ["--app-dir", "examples", f"examples/{example}", *seeds.split()]
+    assert main(["test", *argv]) == 0, capsys.readouterr().out
 
 
 def test_there_are_examples_with_tests() -> None:

@@ -9,7 +9,7 @@ import inspect
 import itertools
 import re
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
@@ -74,7 +74,8 @@ def fence(language: str, text: str) -> str:
     return f"\n```{language}\n{text}\n```\n\n"
 
 
-def strings_below(what: type | ModuleType) -> dict[str, str]:
+@functools.cache  # to find the source of a class, inspect parses the whole module
+def strings_below(what: type | ModuleType) -> Mapping[str, str]:
     """Return the strings below assignments in a module, or in a class and its `__init__`."""
     [node, *more] = ast.parse(inspect.cleandoc("\n" + inspect.getsource(what))).body
     body = node.body if isinstance(node, ast.ClassDef) else [node, *more]
@@ -201,7 +202,7 @@ def members(family: list[type], is_shown: Callable[[str], bool]) -> dict[str, st
     """
     found: dict[str, tuple[str, str]] = {}
     for cls in family:
-        texts = parse(cls.__doc__).entries.get("Attributes", {}) | strings_below(cls)
+        texts = {**parse(cls.__doc__).entries.get("Attributes", {}), **strings_below(cls)}
         for name in filter(is_shown, texts):
             found.setdefault(name, (name, cell(parse(texts[name]).text)))
     for cls in family:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import inspect
 import re
 from pathlib import Path
@@ -83,8 +84,10 @@ def unknown_words(template: str) -> set[str]:
     text = re.sub(r"^```.*?^```$|^<!--.*?-->$", "", template, flags=re.MULTILINE | re.DOTALL)
     words = {word for each in re.findall(r"`([^`]+)`", text) for word in re.findall(r"\w+", each)}
     package = Path(zenactors.__file__).parent
-    known = " ".join(path.read_text() for path in package.rglob("*.py"))
-    return {word for word in words if not re.search(rf"\b{word}", known)}
+    known = {
+        word for path in package.rglob("*.py") for word in re.findall(r"\w+", path.read_text())
+    }
+    return {word for word in words - known if not any(map(re.compile(word).match, known))}
 
 
 def test_the_template_speaks_of_nothing_that_is_not_there() -> None:
@@ -119,14 +122,21 @@ def unmentioned_arguments(name: str, what: Any) -> list[str]:
 
 def unknown_attributes(name: str, *bases: type) -> list[str]:
     """Return the described attributes that none of a class and its bases has or assigns."""
-    sources = "".join(map(inspect.getsource, bases))
-    return [
-        f"{name} has no attribute {each}"
+    assigned = [
+        each
         for base in bases
         for each in parse(base.__doc__).entries.get("Attributes", {})
         if not hasattr(bases[0], each)
+    ]
+    sources = "".join(map(source_of, bases)) if assigned else ""
+    return [
+        f"{name} has no attribute {each}"
+        for each in assigned
         if not re.search(rf"^    {each}: |self\.{each}\b.*=", sources, re.MULTILINE)
     ]
+
+
+source_of = functools.cache(inspect.getsource)  # it parses the whole module
 
 
 def is_protocol(cls: type) -> bool:

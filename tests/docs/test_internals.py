@@ -6,7 +6,7 @@ import ast
 import functools
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,9 +46,9 @@ def quoted(text: str) -> list[str]:
     return re.findall(r"`([^`]+)`", prose)
 
 
-def names_in(node: ast.AST) -> Iterator[str]:
+def names_in(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """Yield the names that a class or module defines: functions, classes, variables, attributes."""
-    for each in ast.walk(node):
+    for each in nodes:
         if isinstance(each, ast.ClassDef | ast.FunctionDef):
             yield each.name
         elif isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
@@ -62,11 +62,11 @@ def defined() -> dict[str, set[str]]:
     """Return the names inside each class, by its name; under "" those of all modules."""
     found: dict[str, set[str]] = defaultdict(set)
     for path in PACKAGE.rglob("*.py"):
-        tree = ast.parse(path.read_text())
-        found[""].update(names_in(tree))
-        for node in ast.walk(tree):
+        nodes = [*ast.walk(ast.parse(path.read_text()))]
+        found[""].update(names_in(nodes))
+        for node in nodes:
             if isinstance(node, ast.ClassDef):
-                found[node.name].update(names_in(node))
+                found[node.name].update(names_in(ast.walk(node)))
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from zenactors.spec.toml_words import type_in_toml, value_in_toml
@@ -106,6 +106,11 @@ _VALUES = some.recursive(
 )
 
 
-@given(_VALUES)
-def test_what_is_written_is_read_back(value: Any) -> None:
-    assert tomllib.loads(f"key = {value_in_toml(value)}")["key"] == value
+@pytest.mark.parametrize("examples", [25, pytest.param(1000, marks=pytest.mark.slow)])
+def test_what_is_written_is_read_back(examples: int) -> None:
+    @settings(max_examples=examples)
+    @given(_VALUES)
+    def check(value: Any) -> None:
+        assert tomllib.loads(f"key = {value_in_toml(value)}")["key"] == value
+
+    check()

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.config.sample import write
 from tests.running import ROOT, run_python
+from tests.warm_python import WarmPython
 from zenactors.cli import main
 
 Capture = pytest.CaptureFixture[str]
@@ -45,15 +47,20 @@ def write_spec(output: str = "out.log", more: str = "") -> None:
     write("copy.toml", SPEC.format(output=output) + more)
 
 
-def zenactors(*argv: str) -> subprocess.CompletedProcess[str]:
-    return run_python("-m", "zenactors", "run", *argv, cwd=Path.cwd())
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def zenactors(warm_python: WarmPython, directory: Path) -> Run:
+    return functools.partial(warm_python.run, "-m", "zenactors", "run", cwd=directory)
 
 
 class Background:
     """The daemon that a start has left in the background."""
 
     def __init__(self) -> None:
-        started = zenactors("copy.toml", "--daemon")
+        argv = ("-m", "zenactors", "run", "copy.toml", "--daemon")
+        started = run_python(*argv, cwd=Path.cwd())
         assert (started.returncode, started.stdout, started.stderr) == (0, "", "")
         self.pid = int(Path("copy.pid").read_text().split()[0])
         self._ended = os.pidfd_open(self.pid)
@@ -97,7 +104,9 @@ def wait_for(path: str, content: str) -> str:
     raise AssertionError(f"{content!r} is not in {path}: {text!r}")
 
 
-def test_a_file_s_daemon_goes_through_its_life_in_the_background(background: Background) -> None:
+def test_a_file_s_daemon_goes_through_its_life_in_the_background(
+    background: Background, zenactors: Run
+) -> None:
     wait_for("out.log", "one\n")
     check = zenactors("copy.toml", "--action", "signal-check")
     assert (check.returncode, f"process {background.pid} " in check.stdout) == (0, True)
@@ -131,7 +140,9 @@ def test_a_file_s_daemon_goes_through_its_life_in_the_background(background: Bac
     assert json.loads(runlog.read_text())["status"] == 0
 
 
-def test_an_error_of_the_start_is_shown_by_the_launching_process(directory: Path) -> None:
+def test_an_error_of_the_start_is_shown_by_the_launching_process(
+    directory: Path, zenactors: Run
+) -> None:
     write_spec(output="no/out.log")
     started = zenactors("copy.toml", "--daemon")
 
@@ -171,7 +182,7 @@ def test_an_unknown_action_is_one_line(capsys: Capture) -> None:
 
 @pytest.mark.parametrize("key", ["work_dir", "no_daemon"])
 def test_a_relative_path_of_a_component_is_where_the_daemon_works(
-    directory: Path, key: str
+    directory: Path, key: str, zenactors: Run
 ) -> None:
     place = directory / "work"
     place.mkdir()
@@ -184,7 +195,7 @@ def test_a_relative_path_of_a_component_is_where_the_daemon_works(
     assert wait_for("work/out.log", "one\n")
 
 
-def test_a_parser_s_rejects_are_beside_its_inputs(directory: Path) -> None:
+def test_a_parser_s_rejects_are_beside_its_inputs(directory: Path, zenactors: Run) -> None:
     (directory / "in.log").write_text("no access\n")
     write_spec()
     with Path("copy.toml").open("a") as file:
@@ -196,7 +207,9 @@ def test_a_parser_s_rejects_are_beside_its_inputs(directory: Path) -> None:
     assert wait_for("rejects.log", "no access\n")
 
 
-def test_an_action_finds_the_files_of_a_daemon_in_the_foreground(directory: Path) -> None:
+def test_an_action_finds_the_files_of_a_daemon_in_the_foreground(
+    directory: Path, zenactors: Run
+) -> None:
     (directory / "in.log").touch()
     spec = SPEC.format(output="out.log").splitlines()
     write(
@@ -212,10 +225,8 @@ def test_an_action_finds_the_files_of_a_daemon_in_the_foreground(directory: Path
         try:
             wait_for("copy.log", "copy starts")
             for action, written in (("signal-usr1", "*.runlogs/*"), ("signal-usr2", "*.state")):
-                done = run_python(
-                    "-m", "zenactors", "run", "../copy.toml", "--action", action,
-                    "--pid-file", "../copy.pid", cwd=elsewhere,
-                )  # fmt: skip
+                argv = ("../copy.toml", "--action", action, "--pid-file", "../copy.pid")
+                done = zenactors(*argv, cwd=elsewhere)
                 assert done.returncode == 0, done.stdout + done.stderr
                 assert len(list(directory.glob(written))) == 1
         finally:

@@ -141,7 +141,7 @@ def test_webhooks_are_answered_and_worked_on(recipe: Recipe) -> None:
 def test_no_webhook_is_lost_when_the_daemon_is_killed(recipe: Recipe) -> None:
     torture = recipe.find("sh", "seq 200").text
     assert "% 40" in torture
-    recipe.write("torture.sh", torture.replace("200", "60").replace("% 40", "% 20"))
+    recipe.write("torture.sh", torture.replace("200", "40").replace("% 40", "% 20"))
     try:
         output, shown = recipe.shows("sh torture.sh")
     finally:

@@ -30,6 +30,7 @@ SPEC = next(block.text for block in BLOCKS if block.language == "toml")
     block.text for block in BLOCKS if block.language == "text"
 )
 PATIENT = ("--set", "components.poller.timeout=30")  # this machine may be busy
+QUICK = (*PATIENT, "--set", "components.poller.interval=0.1")
 
 
 class Pasted:
@@ -118,7 +119,7 @@ def test_the_example_is_that_of_the_page() -> None:
 
 def test_the_page_shows_what_the_programs_write(pasted: Pasted) -> None:
     with pasted.serving():
-        with pasted.polling(*PATIENT) as process:
+        with pasted.polling(*QUICK) as process:
             readings = READINGS.splitlines()
             wait_until(lambda: pasted.has_readings(len(readings)), pasted)
             pasted.stop(process)
@@ -130,7 +131,7 @@ def test_the_page_shows_what_the_programs_write(pasted: Pasted) -> None:
 
         before = len(pasted.lines("requests.txt"))
         last = json.loads(pasted.lines("readings.jsonl")[-1])["reading"]
-        with pasted.polling(*PATIENT) as process:
+        with pasted.polling(*QUICK) as process:
             wait_until(lambda: len(pasted.lines("requests.txt")) > before, pasted)
             pasted.stop(process)
         assert pasted.lines("requests.txt")[before].startswith(f'seen "{last}" answered')

@@ -25,8 +25,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO
 
-ROOT = Path(__file__).parents[1]
-LIMIT = 60.0  # seconds; generous: only a hang takes that long
+from tests.running import LIMIT, ROOT
+
 LARGEST = 200_000  # bytes of a message, which has the whole environment
 PACKAGES = ("zenactors", "zenactors.components")
 NONE: Mapping[str, str] = MappingProxyType({})
@@ -35,6 +35,8 @@ SLOW_TO_IMPORT = ("docopt", "rich.console", "zenactors.cli.run")
 
 class WarmPython:
     """The server, until the end of the `with` block. It runs one program at a time.
+
+    Programs have the umask and the limits that the server was started with.
 
     Args:
         environment: Variables for the server, which are read when Python starts.
@@ -46,7 +48,8 @@ class WarmPython:
         self._control.settimeout(LIMIT)
         with theirs:
             self._server = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())],
+                [sys.executable, "-m", "tests.warm_python", str(theirs.fileno())],
+                cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

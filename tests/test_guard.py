@@ -71,8 +71,12 @@ def guard() -> Any:
     return module
 
 
+QUICK = (17, 18)  # of the first 40, those that fail if the tailer is not exactly-once
+
+
 @pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 40))]
+    "seed",
+    [*QUICK, *(pytest.param(each, marks=pytest.mark.slow) for each in range(17))],
 )
 def test_each_alarm_is_there_once_after_crashes_and_rotations(
     guard: Any, tmp_path: Path, seed: int

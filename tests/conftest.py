@@ -16,8 +16,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.forked import ForkServer
-from tests.warm_python import WarmPython
+from tests.forked import PRELOAD, ForkServer
 
 pytest_plugins = ["pytester", "tests.sharing", "zenactors.testing.plugin"]
 
@@ -44,11 +43,6 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def forks() -> Iterator[ForkServer]:
-    """Yield a server that has imported what the program of a daemon imports."""
-    preload = "from zenactors import Supervision, ZenDaemon, ZenDaemonComponent, handles"
-    with ForkServer(f"import loguru; {preload}") as server:
+    """Yield a server that has imported what most programs import."""
+    with ForkServer(PRELOAD) as server:
         yield server
-def warm_python() -> Iterator[WarmPython]:
-    """Run programs in processes that need not import zenactors again."""
-    with WarmPython() as python:
-        yield python

@@ -16,7 +16,9 @@ import os
 import runpy
 import socket
 import sys
+import tempfile
 import termios
+import time
 from typing import Any
 
 LARGEST = 1 << 18  # bytes of a request
@@ -58,6 +60,8 @@ def prepare(request: dict[str, Any]) -> None:
     os.chdir(request["cwd"])
     if request["groups"] is not None:
         os.setgroups(request["groups"])
+    time.tzset()
+    tempfile.tempdir = None
 
 
 def main() -> None:
@@ -72,9 +76,11 @@ def main() -> None:
     match request["argv"]:
         case ["-m", module, *words]:
             sys.argv, sys.path[0] = [module, *words], request["cwd"]
+            if not hasattr(sys.modules.get(module), "__path__"):
+                sys.modules.pop(module, None)  # runpy warns of one that was imported before
             runpy.run_module(module, run_name="__main__", alter_sys=True)
         case [script, *words]:
-            sys.argv, sys.path[0] = [script, *words], os.path.dirname(script)  # noqa: PTH120
+            sys.argv, sys.path[0] = [script, *words], os.path.dirname(os.path.realpath(script))
             runpy.run_path(script, run_name="__main__")
 
 

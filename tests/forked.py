@@ -8,6 +8,7 @@ are ignored, another user who reads the modules.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -26,6 +27,12 @@ from tests.running import LIMIT, ROOT
 
 PR_SET_CHILD_SUBREAPER = 36
 PR_GET_CHILD_SUBREAPER = 37
+PRELOAD = (
+    "import docopt, loguru, rich.console, zenactors.cli.run;"
+    " from zenactors import *; from zenactors.components import *"
+)
+"""Imports what most programs of zenactors do."""
+
 PROGRAM = ROOT / "tests" / "fork_server.py"
 
 
@@ -179,27 +186,53 @@ class ForkServer:
             cwd: Its directory. Default: the checkout.
             environ: Variables in addition to this process's.
         """
-        words = list(map(str, argv))
-        inherited = {key: os.environ[key] for key in os.environ if not key.startswith("PYTHON")}
-        with (
-            Path(os.devnull).open("rb") as stdin,
-            tempfile.TemporaryFile() as stdout,
-            tempfile.TemporaryFile() as stderr,
-        ):
-            process = self.start(
-                words,
-                environ=inherited | environ,
-                cwd=cwd,
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
+        done = self.run_bytes(*argv, cwd=cwd, environ=environ)
+        out, err = (each.decode(errors="surrogateescape") for each in (done.stdout, done.stderr))
+        return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+    def run_bytes(
+        self,
+        *argv: str | Path,
+        cwd: str | Path = ROOT,
+        stdin: IO[bytes] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Do the same with output that is not text, or with standard input."""
+        with contextlib.ExitStack() as stack:
+            if stdin is None:
+                stdin = stack.enter_context(Path(os.devnull).open("rb"))
+            out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+            status = self.status_of(
+                *argv, cwd=cwd, stdin=stdin, stdout=out, stderr=err, environ=environ
             )
-            try:
-                status = process.wait(LIMIT)
-            finally:
-                process.kill()
-                process.wait()
-            return subprocess.CompletedProcess(words, status, _text(stdout), _text(stderr))
+            for file in (out, err):
+                file.seek(0)
+            return subprocess.CompletedProcess(list(argv), status, out.read(), err.read())
+
+    def status_of(
+        self,
+        *argv: str | Path,
+        cwd: str | Path,
+        stdin: IO[Any] | int,
+        stdout: IO[Any] | int,
+        stderr: IO[Any] | int,
+        environ: Mapping[str, str] | None = None,
+    ) -> int:
+        """Run a program to its end with these streams; return its status."""
+        inherited = {key: os.environ[key] for key in os.environ if not key.startswith("PYTHON")}
+        process = self.start(
+            list(map(str, argv)),
+            environ=inherited | dict(environ or {}),
+            cwd=cwd,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+        )
+        try:
+            return process.wait(LIMIT)
+        finally:
+            process.kill()
+            process.wait()
 
     def close(self) -> None:
         self._link.close()
@@ -210,8 +243,3 @@ class ForkServer:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
-
-
-def _text(file: IO[bytes]) -> str:
-    file.seek(0)
-    return file.read().decode(errors="surrogateescape")

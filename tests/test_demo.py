@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 import zenactors.demo
+from tests.forked import ForkServer
 from tests.running import LIMIT, ROOT
-from tests.warm_python import WarmPython
 from zenactors import DemoDaemonComponent, DemoZenDaemon, ZenDaemon
 from zenactors.errors import EXIT_NOT_RUNNING, EXIT_OK, EXIT_OS_ERROR, EXIT_USAGE
 from zenactors.testing import Harness
@@ -173,19 +173,19 @@ def test_its_advice_at_the_start_works(tmp_path: Path) -> None:
         assert end(action)[0] == EXIT_NOT_RUNNING
 
 
-def test_help_lists_the_demonstrations_own_option(tmp_path: Path, warm_python: WarmPython) -> None:
+def test_help_lists_the_demonstrations_own_option(tmp_path: Path, forks: ForkServer) -> None:
     command = ("-m", "zenactors.demo")
-    done = warm_python.run(*command, "--help", cwd=tmp_path)
+    done = forks.run(*command, "--help", cwd=tmp_path)
     assert done.returncode == EXIT_OK
     assert "--work-units NUMBER" in done.stdout
-    done = warm_python.run(*command, "--work-units", "few", cwd=tmp_path)
+    done = forks.run(*command, "--work-units", "few", cwd=tmp_path)
     assert done.returncode == EXIT_USAGE
     assert "--work-units" in done.stderr
 
 
 @pytest.mark.parametrize("planted", ["link", "open"])
 def test_a_directory_that_another_user_may_have_made_is_refused(
-    tmp_path: Path, warm_python: WarmPython, planted: str
+    tmp_path: Path, forks: ForkServer, planted: str
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o700)
@@ -195,7 +195,7 @@ def test_a_directory_that_another_user_may_have_made_is_refused(
         (tmp_path / TEMPORARY).mkdir()
         (tmp_path / TEMPORARY).chmod(0o777)
     command = ("-m", "zenactors.demo", "--work-units", "1")
-    done = warm_python.run(*command, cwd=tmp_path, TMPDIR=str(tmp_path))
+    done = forks.run(*command, cwd=tmp_path, TMPDIR=str(tmp_path))
     assert done.returncode == EXIT_OS_ERROR
     assert done.stderr.count("\n") == 1
     assert str(tmp_path / TEMPORARY) in done.stderr

@@ -21,8 +21,8 @@ import pytest
 import zenactors
 import zenactors.components
 import zenactors.errors
+from tests.forked import ForkServer
 from tests.running import LIMIT, ROOT
-from tests.warm_python import WarmPython
 from zenactors.config.checking import restart_paths
 from zenactors.config.jsonc import parse_json
 from zenactors.config.options import DaemonOptions
@@ -78,7 +78,7 @@ def by_place(block: Block) -> str:
 class Reader:
     """One who saves programs in a directory, which is also the root of the daemon's files."""
 
-    def __init__(self, directory: Path, python: WarmPython) -> None:
+    def __init__(self, directory: Path, python: ForkServer) -> None:
         self.directory = directory
         self._python = python
         for each in ("etc", "var/run", "var/log"):
@@ -90,8 +90,8 @@ class Reader:
 
 
 @pytest.fixture
-def reader(tmp_path: Path, warm_python: WarmPython) -> Reader:
-    return Reader(tmp_path, warm_python)
+def reader(tmp_path: Path, forks: ForkServer) -> Reader:
+    return Reader(tmp_path, forks)
 
 
 def stop_when_started(directory: Path, *argv: str) -> None:

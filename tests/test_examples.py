@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.forked import ForkServer
 from tests.running import LIMIT, ROOT, run_python
-from tests.warm_python import WarmPython
 
 EXAMPLES = ROOT / "examples"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
@@ -32,10 +32,8 @@ def test_hello_greets_and_ends_by_itself(tmp_path: Path) -> None:
     assert [each for each in greetings if each not in at_once] == ["Hello, world, a second later!"]
 
 
-def test_embed_counts_words_and_contains_the_bad_line(
-    tmp_path: Path, warm_python: WarmPython
-) -> None:
-    done = warm_python.run(EXAMPLES / "embed.py", cwd=tmp_path)
+def test_embed_counts_words_and_contains_the_bad_line(tmp_path: Path, forks: ForkServer) -> None:
+    done = forks.run(EXAMPLES / "embed.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "  6 the",
@@ -47,38 +45,34 @@ def test_embed_counts_words_and_contains_the_bad_line(
     ]
 
 
-def test_line_counter_counts_the_content_of_the_file(
-    tmp_path: Path, warm_python: WarmPython
-) -> None:
+def test_line_counter_counts_the_content_of_the_file(tmp_path: Path, forks: ForkServer) -> None:
     content = b"one two\n\nthree four five\nno end"
     (tmp_path / "some.log").write_bytes(content)
-    done = warm_python.run(EXAMPLES / "line_counter.py", "some.log", cwd=tmp_path)
+    done = forks.run(EXAMPLES / "line_counter.py", "some.log", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"4 lines, 7 words, {len(content)} bytes\n"
 
 
-def test_line_counter_names_the_missing_file(tmp_path: Path, warm_python: WarmPython) -> None:
-    done = warm_python.run(EXAMPLES / "line_counter.py", "none.log", cwd=tmp_path)
+def test_line_counter_names_the_missing_file(tmp_path: Path, forks: ForkServer) -> None:
+    done = forks.run(EXAMPLES / "line_counter.py", "none.log", cwd=tmp_path)
     assert done.returncode == 66
     assert "none.log" in done.stderr
-    assert warm_python.run(EXAMPLES / "line_counter.py", cwd=tmp_path).returncode == 1
+    assert forks.run(EXAMPLES / "line_counter.py", cwd=tmp_path).returncode == 1
 
 
-def test_line_counter_can_be_run_by_the_command_line(
-    tmp_path: Path, warm_python: WarmPython
-) -> None:
+def test_line_counter_can_be_run_by_the_command_line(tmp_path: Path, forks: ForkServer) -> None:
     (tmp_path / "app.py").write_text(
         "import line_counter\ndef make():\n    return line_counter.make_daemon('app.py')\n"
     )
     shutil.copy(EXAMPLES / "line_counter.py", tmp_path)
     make_safe(tmp_path)
-    done = warm_python.run("-m", "zenactors", "run", "app:make", "--no-summary", cwd=tmp_path)
+    done = forks.run("-m", "zenactors", "run", "app:make", "--no-summary", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("3 lines, ")
 
 
-def test_pipeline_shows_the_two_orderings(tmp_path: Path, warm_python: WarmPython) -> None:
-    done = warm_python.run(EXAMPLES / "pipeline.py", cwd=tmp_path)
+def test_pipeline_shows_the_two_orderings(tmp_path: Path, forks: ForkServer) -> None:
+    done = forks.run(EXAMPLES / "pipeline.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     _, component, event = done.stdout.split("ordering=")
     assert re.findall(r"(parcel|letter) (\d)", component) == [
@@ -225,11 +219,11 @@ def test_own_daemon_reads_its_key_from_a_file_and_reloads_it(tmp_path: Path) -> 
         assert process.returncode == 0, errors
 
 
-def test_own_daemon_shows_the_source_of_each_value(tmp_path: Path, warm_python: WarmPython) -> None:
+def test_own_daemon_shows_the_source_of_each_value(tmp_path: Path, forks: ForkServer) -> None:
     shutil.copy(EXAMPLES / "own_daemon.toml", tmp_path / "watch.toml")
     make_safe(tmp_path)
     options = ("--config-file", "watch.toml", "--port", "8080", "--action", "config-view")
-    done = warm_python.run(OWN_DAEMON, *options, cwd=tmp_path)
+    done = forks.run(OWN_DAEMON, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     shown = {line.split()[0]: line.split(maxsplit=2)[1:] for line in done.stdout.splitlines()}
     assert shown["port"] == ["8080", "command line"]
@@ -238,12 +232,12 @@ def test_own_daemon_shows_the_source_of_each_value(tmp_path: Path, warm_python: 
     assert not (tmp_path / "port-watch").exists()  # an action does not run the daemon
 
 
-def test_own_daemon_rejects_invalid_values(tmp_path: Path, warm_python: WarmPython) -> None:
-    done = warm_python.run(OWN_DAEMON, "--port", "99999", cwd=tmp_path)
+def test_own_daemon_rejects_invalid_values(tmp_path: Path, forks: ForkServer) -> None:
+    done = forks.run(OWN_DAEMON, "--port", "99999", cwd=tmp_path)
     assert done.returncode == 64
     assert "--port" in done.stderr
     (tmp_path / "watch.toml").write_text('look_interval = "often"\n')
     make_safe(tmp_path)
-    done = warm_python.run(OWN_DAEMON, "--config-file", "watch.toml", cwd=tmp_path)
+    done = forks.run(OWN_DAEMON, "--config-file", "watch.toml", cwd=tmp_path)
     assert done.returncode == 78
     assert "watch.toml:1" in done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.warm_python import WarmPython
+from tests.forked import ForkServer
 
 SPEC = """
 name = "copy"
@@ -28,7 +28,7 @@ REFUSING = {"full": ("/dev/full", os.O_WRONLY), "not writable": (os.devnull, os.
 class Refused:
     """Programs in a directory, one stream of which takes nothing. The other one is kept."""
 
-    def __init__(self, directory: Path, python: WarmPython) -> None:
+    def __init__(self, directory: Path, python: ForkServer) -> None:
         self.kept = ""
         self._directory = directory
         self._python = python
@@ -47,8 +47,10 @@ class Refused:
             status = self._python.status_of(
                 *words,
                 cwd=self._directory,
-                streams=[stdin.fileno(), *outputs],
-                environment={"HOME": str(self._directory)},
+                stdin=stdin,
+                stdout=outputs[0],
+                stderr=outputs[1],
+                environ={"HOME": str(self._directory)},
             )
             kept.seek(0)
             self.kept = kept.read()
@@ -56,8 +58,8 @@ class Refused:
 
 
 @pytest.fixture
-def refused(tmp_path: Path, warm_python: WarmPython) -> Refused:
-    return Refused(tmp_path, warm_python)
+def refused(tmp_path: Path, forks: ForkServer) -> Refused:
+    return Refused(tmp_path, forks)
 
 
 @pytest.mark.parametrize("refusing", REFUSING)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.config.sample import write
+from tests.forked import PRELOAD, ForkServer
 from tests.running import run_python
-from tests.warm_python import WarmPython
 
 SPEC = """\
 name = "copy"
@@ -43,13 +43,13 @@ LEVELS = ["1", "2"]
 
 
 @pytest.fixture(scope="module", params=LEVELS)
-def optimized(request: pytest.FixtureRequest) -> Iterator[WarmPython]:
-    with WarmPython(PYTHONOPTIMIZE=request.param) as python:
+def optimized(request: pytest.FixtureRequest) -> Iterator[ForkServer]:
+    with ForkServer(PRELOAD, PYTHONOPTIMIZE=request.param) as python:
         yield python
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_command_works_optimized(line: str, optimized: WarmPython, tmp_path: Path) -> None:
+def test_a_command_works_optimized(line: str, optimized: ForkServer, tmp_path: Path) -> None:
     write(tmp_path / "in.log", "one\n")
     write(tmp_path / "copy.toml", SPEC)
 
@@ -61,7 +61,7 @@ def test_a_command_works_optimized(line: str, optimized: WarmPython, tmp_path: P
 
 
 @pytest.mark.parametrize("option", ["--help", "--action=config-view"])
-def test_a_program_works_optimized(option: str, optimized: WarmPython, tmp_path: Path) -> None:
+def test_a_program_works_optimized(option: str, optimized: ForkServer, tmp_path: Path) -> None:
     done = optimized.run("-m", "zenactors.demo", option, cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from tests.config.sample import write
+from tests.forked import ForkServer
 from tests.running import LIMIT, ROOT, run_python
-from tests.warm_python import WarmPython
 
 
 def zenactors(*argv: str | Path, **kwargs: Any) -> subprocess.CompletedProcess[bytes]:
@@ -30,8 +30,8 @@ Warm = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 @pytest.fixture
-def warm(warm_python: WarmPython, tmp_path: Path) -> Warm:
-    return functools.partial(warm_python.run_bytes, "-m", "zenactors", cwd=tmp_path)
+def warm(forks: ForkServer, tmp_path: Path) -> Warm:
+    return functools.partial(forks.run_bytes, "-m", "zenactors", cwd=tmp_path)
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.config.sample import write
+from tests.forked import ForkServer
 from tests.running import ROOT, run_python
-from tests.warm_python import WarmPython
 from zenactors.cli import main
 
 Capture = pytest.CaptureFixture[str]
@@ -51,8 +51,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def zenactors(warm_python: WarmPython, directory: Path) -> Run:
-    return functools.partial(warm_python.run, "-m", "zenactors", "run", cwd=directory)
+def zenactors(forks: ForkServer, directory: Path) -> Run:
+    return functools.partial(forks.run, "-m", "zenactors", "run", cwd=directory)
 
 
 class Background:

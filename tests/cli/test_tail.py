@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.warm_python import WarmPython
+from tests.forked import ForkServer
 from zenactors.cli.tail import USAGE, _tailer_options
 from zenactors.daemon.command_line import parse
 
@@ -24,8 +24,8 @@ Tail = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 @pytest.fixture
-def tail(warm_python: WarmPython, tmp_path: Path) -> Tail:
-    return functools.partial(warm_python.run_bytes, "-m", "zenactors", "tail", cwd=tmp_path)
+def tail(forks: ForkServer, tmp_path: Path) -> Tail:
+    return functools.partial(forks.run_bytes, "-m", "zenactors", "tail", cwd=tmp_path)
 
 
 def options(*words: str) -> dict[str, Any]:

@@ -69,6 +69,13 @@ def package() -> Sources:
     return sources
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forget_the_package() -> Iterator[None]:
+    """Free the parsed sources: the garbage collector takes a second to look at so many objects."""
+    yield
+    package.cache_clear()
+
+
 def planted(**modules: str) -> Sources:
     """Return a small package; `core__chain="..."` is the module `zenactors.core.batch_runner`."""
     return {

@@ -47,6 +47,13 @@ def suite() -> Sources:
     return sources
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forget_the_suite() -> Iterator[None]:
+    """Free the parsed sources: the garbage collector takes a second to look at so many objects."""
+    yield
+    suite.cache_clear()
+
+
 def strings(tree: ast.AST) -> Iterator[ast.Constant]:
     for node in nodes(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):

@@ -41,7 +41,12 @@ from zenactors.testing import (
 )
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SEEDS = 80
+STRIDES = [  # each line brings nine or ten calls of files, and seven comes to each of them
+    ("file", 7),
+    ("step", 2),
+    pytest.param("file", 1, marks=pytest.mark.slow),
+    pytest.param("step", 1, marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture
@@ -54,25 +59,27 @@ def kept_lines(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 # --- kill -9 anywhere, nothing lost -------------------------------------------------------------
 
 
-def test_a_program_that_saves_its_mark_behind_what_is_done_loses_nothing(kept_lines):
+@pytest.mark.parametrize("seeds", [20, pytest.param(300, marks=pytest.mark.slow)])
+def test_a_program_that_saves_its_mark_behind_what_is_done_loses_nothing(kept_lines, seeds):
     crashes = 0
-    for seed in range(SEEDS):
+    for seed in range(seeds):
         crashes += len(simulate(kept_lines.scenario, seed=seed).lives) - 1
-    assert crashes > SEEDS
+    assert crashes > seeds
 
 
-def test_a_source_with_checkpoints_loses_nothing(kept_lines):
+@pytest.mark.parametrize("seeds", [60, pytest.param(300, marks=pytest.mark.slow)])
+def test_a_source_with_checkpoints_loses_nothing(kept_lines, seeds):
     crashes = 0
-    for seed in range(SEEDS):
+    for seed in range(seeds):
         crashes += len(simulate(kept_lines.short, seed=seed).lives) - 1
-    assert crashes > SEEDS / 2
+    assert crashes > seeds / 2
 
 
 @pytest.mark.parametrize("name", ["scenario", "short"])
-@pytest.mark.parametrize("point", ["file", "step"])
-def test_wherever_it_is_killed_it_loses_nothing(kept_lines, name, point):
+@pytest.mark.parametrize(("point", "stride"), STRIDES)
+def test_wherever_it_is_killed_it_loses_nothing(kept_lines, name, point, stride):
     scenario = dataclasses.replace(getattr(kept_lines, name), kills=0, power_failures=0)
-    for nth in itertools.count(1):
+    for nth in itertools.count(1, stride):
         faults = [Kill(point=point, nth=nth)]
         if len(simulate(scenario, seed=1, faults=faults).lives) == 1:
             break  # the run has no nth such moment
@@ -185,7 +192,7 @@ from loguru import logger
 import kept_lines
 from zenactors.testing import simulate
 logger.remove()
-for seed in range(20):
+for seed in range(6):
     simulate(kept_lines.scenario, seed=seed, sink=print)
 """
 
@@ -447,14 +454,15 @@ def daemon() -> ZenDaemon:
     )
 
 
-def test_a_whole_daemon_is_started_again():
+@pytest.mark.parametrize("seeds", [40, pytest.param(500, marks=pytest.mark.slow)])
+def test_a_whole_daemon_is_started_again(seeds):
     scenario = Scenario(
         build=daemon,
         files={"in.log": "1\n2\n3\n"},
         check=nothing_lost("in.log", "out.log"),
         kills=3,
     )
-    lives = [simulate(scenario, seed=seed).lives for seed in range(SEEDS)]
+    lives = [simulate(scenario, seed=seed).lives for seed in range(seeds)]
     assert {len(each) for each in lives} == {1, 2, 3, 4}
     assert {harness.status for each in lives for harness in each[:-1]} == {None}
     assert {each[-1].status for each in lives} == {0}

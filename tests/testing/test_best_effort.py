@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.core.programs import ORDERINGS, outside_events, programs, random_program
 from tests.core.replay import Program, replay
-from tests.testing.test_ordering import SEEDS, UNIT, ProgramRun
+from tests.testing.test_ordering import EXAMPLES, SEEDS, UNIT, ProgramRun
 from zenactors.core.best_effort import Tap
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, Handler
 from zenactors.core.component import ZenDaemonComponent
@@ -142,7 +142,7 @@ def run_with_onlookers(program: Program, ordering: Ordering, seed: int) -> None:
 
 
 @pytest.mark.parametrize("ordering", ORDERINGS)
-@settings(max_examples=60)
+@settings(max_examples=EXAMPLES)
 @given(data=st.data(), seed=SEEDS)
 def test_the_calls_of_the_others_equal_their_replay_without_the_onlookers(
     ordering: Ordering, data: st.DataObject, seed: int

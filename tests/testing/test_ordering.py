@@ -33,6 +33,7 @@ from zenactors.core.messages import NEW, Batch, OpenRun, Scheduled, ScheduledEve
 from zenactors.testing import Harness
 
 SEEDS = st.integers(0, 2**32)
+EXAMPLES = 30  # the slow tests run thousands
 UNIT = 0.001  # seconds of delay per unit of a program
 MAX_STEPS = 100_000
 
@@ -160,6 +161,7 @@ def run_and_compare(
 
 
 @pytest.mark.parametrize("ordering", ORDERINGS)
+@settings(max_examples=EXAMPLES)
 @given(data=st.data(), seed=SEEDS)
 def test_simulated_runs_equal_their_replay(
     ordering: Ordering, data: st.DataObject, seed: int
@@ -175,8 +177,7 @@ def test_many_simulated_runs_equal_their_replay(ordering: Ordering) -> None:
         run_and_compare(random_program(rng, by_event=ordering == "event"), ordering, seed)
 
 
-@given(program=programs(ways=("back", "next")), seed=SEEDS)
-def test_a_simulated_global_run_is_that_of_pyzenkit(program: Program, seed: int) -> None:
+def run_and_compare_with_pyzenkit(program: Program, seed: int) -> None:
     queued = first_events(program, random.Random(seed), 30)
     run = ProgramRun(program, "global", seed, {})
     for event, args in queued:
@@ -187,6 +188,19 @@ def test_a_simulated_global_run_is_that_of_pyzenkit(program: Program, seed: int)
         run.harness.close()
     assert run.log == run_as_pyzenkit(program, queued)
     assert not mismatch(run.calls, replay(program, run.log).calls, "global")
+
+
+@settings(max_examples=EXAMPLES)
+@given(program=programs(ways=("back", "next")), seed=SEEDS)
+def test_a_simulated_global_run_is_that_of_pyzenkit(program: Program, seed: int) -> None:
+    run_and_compare_with_pyzenkit(program, seed)
+
+
+@pytest.mark.slow
+def test_many_simulated_global_runs_are_those_of_pyzenkit() -> None:
+    for seed in range(1_000):
+        program = random_program(random.Random(seed), ways=("back", "next"))
+        run_and_compare_with_pyzenkit(program, seed)
 
 
 @pytest.mark.parametrize("seed", [157331, 157461, 157574, 158397])
@@ -322,12 +336,20 @@ def run_and_count(program: Program, ordering: Ordering, seed: int) -> None:
 
 
 @pytest.mark.parametrize("ordering", ORDERINGS)
-@settings(max_examples=60)
+@settings(max_examples=EXAMPLES)
 @given(data=st.data(), seed=SEEDS)
 def test_no_event_is_ever_lost_or_counted_twice(
     ordering: Ordering, data: st.DataObject, seed: int
 ) -> None:
     run_and_count(data.draw(programs(by_event=ordering == "event")), ordering, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ordering", ORDERINGS)
+def test_in_many_runs_no_event_is_lost_or_counted_twice(ordering: Ordering) -> None:
+    for seed in range(1_000):
+        rng = random.Random(seed)
+        run_and_count(random_program(rng, by_event=ordering == "event"), ordering, seed)
 
 
 def test_a_lost_event_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,8 +382,9 @@ def caught(fault: str, *, seeds: int = 30) -> str:
     return ""
 
 
-def test_without_a_fault_nothing_is_caught() -> None:
-    assert caught("no fault") == ""
+@pytest.mark.parametrize("seeds", [8, pytest.param(300, marks=pytest.mark.slow)])
+def test_without_a_fault_nothing_is_caught(seeds: int) -> None:
+    assert caught("no fault", seeds=seeds) == ""
 
 
 def test_a_ticket_that_is_skipped_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -341,14 +341,12 @@ LEAK = """
 """
 
 
-@pytest.mark.parametrize(
-    ("source", "outcome"), [(USES_ALL, "2 passed"), (USES_ALL + LEAK, "3 passed, 1 error")]
-)
-def test_it_works_in_the_processes_of_xdist(tmp_path: Path, source: str, outcome: str) -> None:
+def test_it_works_in_the_processes_of_xdist(tmp_path: Path) -> None:
     pytest.importorskip("xdist")
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\nzen_leaks = all\n")
-    result = apart(source, *ASKED_FOR, "-n", "2", where=tmp_path)
-    assert outcome in result.stdout, result.stdout + result.stderr
+    result = apart(USES_ALL + LEAK, *ASKED_FOR, "-n", "1", where=tmp_path)
+    assert "3 passed, 1 error" in result.stdout, result.stdout + result.stderr
+    assert "ERROR at teardown of test_leaks" in result.stdout
 
 
 def load(*how: str) -> pytest.PytestPluginManager:
@@ -381,13 +379,44 @@ def test_pytest_itself_refuses_one_module_under_two_names() -> None:
 INSTALLED = [each for each in entry_points(group="pytest11") if each.name == plugin.ENTRY_POINT]
 
 
+FAILS = """
+    from zenactors import handles
+
+    class Login(ZenDaemonComponent):
+        @handles("login")
+        def cbk_event_login(self, daemon, password):
+            raise ValueError("refused")
+
+    def log_in(engine):
+        engine.queue.schedule("login", "hunter" + "2")
+        engine.queue.count()
+
+    def test_login_harness(zen_harness):
+        log_in(zen_harness([Login()]))
+
+    def test_login_daemon(zen_daemon):
+        log_in(zen_daemon([Login()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return what pytest prints that comes by the plugin only because zenactors is installed."""
+    result = apart(USES_ALL + FAILS, where=tmp_path_factory.mktemp("installed"))
+    assert result.returncode == pytest.ExitCode.TESTS_FAILED, result.stdout + result.stderr
+    return result.stdout
+
+
 @pytest.mark.skipif(not INSTALLED, reason="zenactors is not installed")
-@pytest.mark.parametrize("args", [(), ("-p", "zenactors"), ASKED_FOR, ("-n", "2", *ASKED_FOR)])
-def test_where_zenactors_is_installed_its_fixtures_are_there(
-    tmp_path: Path, args: tuple[str, ...]
-) -> None:
+def test_where_zenactors_is_installed_its_fixtures_are_there(installed: str) -> None:
     assert INSTALLED[0].value == "zenactors.testing.plugin"
-    result = apart(USES_ALL, *args, where=tmp_path)
+    assert "4 passed, 2 errors" in installed
+    assert installed.count("ERROR at teardown of test_login_") == 2
+
+
+@pytest.mark.skipif(not INSTALLED, reason="zenactors is not installed")
+def test_where_zenactors_is_installed_it_may_be_asked_for_by_its_name(tmp_path: Path) -> None:
+    result = apart(USES_ALL, "-p", "zenactors", where=tmp_path)
     assert "2 passed" in result.stdout, result.stdout + result.stderr
 
 
@@ -459,23 +488,12 @@ def test_the_clock_is_the_first_harnesss(
     assert other.clock.monotonic() == before
 
 
-@pytest.mark.parametrize("fixture", ["zen_harness", "zen_daemon"])
-def test_the_log_shows_the_users_frames_and_no_values(fixture: str, tmp_path: Path) -> None:
-    source = f"""
-        from zenactors import ZenDaemonComponent, handles
-
-        class Login(ZenDaemonComponent):
-            @handles("login")
-            def cbk_event_login(self, daemon, password):
-                raise ValueError("refused")
-
-        def test_login({fixture}):
-            engine = {fixture}([Login()])
-            engine.queue.schedule("login", "hunter" + "2")
-            engine.queue.count()
-    """
-    shown = apart(source, where=tmp_path).stdout
-    log = shown.partition("Captured stderr")[2].partition("short test summary")[0]
+@pytest.mark.skipif(not INSTALLED, reason="zenactors is not installed")
+@pytest.mark.parametrize("fixture", ["harness", "daemon"])
+def test_the_log_shows_the_users_frames_and_no_values(installed: str, fixture: str) -> None:
+    _, _, shown = installed.partition(f"ERROR at teardown of test_login_{fixture}")
+    log = shown.partition("Captured stderr")[2].partition("ERROR at teardown")[0]
+    log = log.partition("short test summary")[0]
     assert "ValueError: refused" in log
     assert "in cbk_event_login" in log
     assert "batch_runner" not in log

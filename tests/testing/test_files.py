@@ -339,22 +339,41 @@ EXCLUSIVE = [
     ("rename_exclusive", "c", "c"),
     ("rename_exclusive", "c", "missing/c"),
 ]
+APPENDING = [
+    ("world", "put", "a", b"12"),
+    ("open", "a", os.O_WRONLY | os.O_APPEND),
+    ("write", 0, b"3"),
+    ("lseek", 0, 0, os.SEEK_SET),
+    ("write", 0, b"4"),
+]
 REPEATED_STARS = ["**/**", "**/**/", "**/**/**", "a/**/**", "**/**/*", "./**/**"]
 
 
-@settings(max_examples=150)
-@given(steps=st.lists(STEPS, min_size=1, max_size=25))
-@example(steps=BEHIND_THE_END)
-@example(steps=SLASHES)
-@example(steps=LOCKED)
-@example(steps=EXCLUSIVE)
-def test_whatever_is_done_the_system_would_have_given_the_same(steps):
+def do_in_memory_and_on_disk(steps):
     files = VirtualFiles()
     files.mkdir("/top/of/all")
     with directory_of_disk() as root:
         os.makedirs(f"{root}/top/of/all")
         disk = Side(SYSTEM_FILES, OnDisk(), f"{root}/top/of/all")
         compare(steps, disk, Side(files, files, "/top/of/all"))
+
+
+@settings(max_examples=50)
+@given(steps=st.lists(STEPS, min_size=1, max_size=25))
+@example(steps=BEHIND_THE_END)
+@example(steps=SLASHES)
+@example(steps=LOCKED)
+@example(steps=EXCLUSIVE)
+@example(steps=APPENDING)
+def test_whatever_is_done_the_system_would_have_given_the_same(steps):
+    do_in_memory_and_on_disk(steps)
+
+
+@pytest.mark.slow
+@settings(max_examples=3_000)
+@given(steps=st.lists(STEPS, min_size=1, max_size=25))
+def test_whatever_is_done_often_the_system_would_have_given_the_same(steps):
+    do_in_memory_and_on_disk(steps)
 
 
 def snapshot(root: str) -> list[Any]:
@@ -365,14 +384,7 @@ def snapshot(root: str) -> list[Any]:
     ]
 
 
-@settings(max_examples=150)
-@given(
-    before=st.dictionaries(PLAIN, DATA, max_size=5),
-    steps=st.lists(STEPS, min_size=1, max_size=20),
-)
-@example(before={"a": b"1", "b/c": b"2"}, steps=SLASHES[2:])
-@example(before={"a/b": b""}, steps=[("glob", pattern) for pattern in REPEATED_STARS])
-def test_a_copy_of_the_disk_does_the_same_and_leaves_the_disk_alone(before, steps):
+def do_in_copy_and_on_disk(before, steps):
     with directory_of_disk() as root:
         for side in ("disk", "copied"):
             os.mkdir(f"{root}/{side}")
@@ -389,7 +401,28 @@ def test_a_copy_of_the_disk_does_the_same_and_leaves_the_disk_alone(before, step
             files.close(fd)
 
 
-@settings(max_examples=150)
+COPIED = {
+    "before": st.dictionaries(PLAIN, DATA, max_size=5),
+    "steps": st.lists(STEPS, min_size=1, max_size=20),
+}
+
+
+@settings(max_examples=50)
+@given(**COPIED)
+@example(before={"a": b"1", "b/c": b"2"}, steps=SLASHES[2:])
+@example(before={"a/b": b""}, steps=[("glob", pattern) for pattern in REPEATED_STARS])
+def test_a_copy_of_the_disk_does_the_same_and_leaves_the_disk_alone(before, steps):
+    do_in_copy_and_on_disk(before, steps)
+
+
+@pytest.mark.slow
+@settings(max_examples=3_000)
+@given(**COPIED)
+def test_many_copies_of_the_disk_do_the_same_and_leave_the_disk_alone(before, steps):
+    do_in_copy_and_on_disk(before, steps)
+
+
+@settings(max_examples=60)
 @given(paths=st.lists(PLAIN, max_size=6), pattern=PATTERNS)
 def test_a_relative_glob_matches_the_same(paths, pattern):
     files = VirtualFiles()

@@ -202,11 +202,7 @@ RENAMED_AND_SYNCED = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
-@given(steps=st.lists(STEPS, max_size=9), seed=st.integers(0, 1000))
-@example(steps=RENAMED_AND_SYNCED, seed=0)
-@example(steps=RENAMED_INTO_A_SYNCED_DIRECTORY, seed=0)
-def test_after_a_power_failure_the_files_are_what_the_rules_allow(steps, seed):
+def cut_the_power_after(steps, seed):
     both = done(steps)
     before = contents(both.files)
     chance = Random(seed)
@@ -217,7 +213,22 @@ def test_after_a_power_failure_the_files_are_what_the_rules_allow(steps, seed):
     assert contents(both.files) == before
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
+@given(steps=st.lists(STEPS, max_size=9), seed=st.integers(0, 1000))
+@example(steps=RENAMED_AND_SYNCED, seed=0)
+@example(steps=RENAMED_INTO_A_SYNCED_DIRECTORY, seed=0)
+def test_after_a_power_failure_the_files_are_what_the_rules_allow(steps, seed):
+    cut_the_power_after(steps, seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=5_000)
+@given(steps=st.lists(STEPS, max_size=9), seed=st.integers(0, 1000))
+def test_after_many_power_failures_the_files_are_what_the_rules_allow(steps, seed):
+    cut_the_power_after(steps, seed)
+
+
+@settings(max_examples=50)
 @given(steps=st.lists(STEPS, max_size=9))
 def test_after_a_kill_the_files_are_as_they_were(steps):
     both = done(steps)

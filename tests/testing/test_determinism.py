@@ -13,7 +13,7 @@ import pytest
 from tests.testing.rich_daemon import traces
 from zenactors.testing._trace.describe import describe
 
-SEEDS = 20
+SEEDS = 8
 TIMEOUT = 60.0
 
 

@@ -151,15 +151,10 @@ def test_a_childs_line_stands_before_its_parents_end() -> None:
         assert events.index(("schedule", "y#1")) < events.index(("answer", "x#1"))
 
 
-@pytest.mark.parametrize("ordering", ORDERINGS)
-@settings(max_examples=40)
-@given(
-    args=st.lists(st.sampled_from([None, 0, 1, "same", "stop", "raise"]), max_size=30),
-    seed=st.integers(0, 2**32),
-)
-def test_events_keep_their_numbers_also_if_their_args_are_the_same_object(
-    ordering: Ordering, args: list[Any], seed: int
-) -> None:
+ARGS = st.lists(st.sampled_from([None, 0, 1, "same", "stop", "raise"]), max_size=30)
+
+
+def follow_events(ordering: Ordering, args: list[Any], seed: int) -> None:
     components = [Fate(name="one"), Replicas(lambda: Fate(name="many"), 2), Fate(name="last")]
     with Harness(components, seed=seed, ordering=ordering, keep=True) as harness:
         for each in args:
@@ -175,6 +170,25 @@ def test_events_keep_their_numbers_also_if_their_args_are_the_same_object(
             assert places[f"x#{number}"] == f"{each!r}: {end.get(each, 'completed')}"
             assert len(calls) == (1 if each in end else 3)
             assert calls[0] == "one call"
+
+
+@pytest.mark.parametrize("ordering", ORDERINGS)
+@settings(max_examples=15)
+@given(args=ARGS, seed=st.integers(0, 2**32))
+def test_events_keep_their_numbers_also_if_their_args_are_the_same_object(
+    ordering: Ordering, args: list[Any], seed: int
+) -> None:
+    follow_events(ordering, args, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ordering", ORDERINGS)
+@settings(max_examples=1_000)
+@given(args=ARGS, seed=st.integers(0, 2**32))
+def test_events_of_many_runs_keep_their_numbers(
+    ordering: Ordering, args: list[Any], seed: int
+) -> None:
+    follow_events(ordering, args, seed)
 
 
 def test_nothing_is_held_on_to_once_an_event_has_ended() -> None:

@@ -815,11 +815,7 @@ def test_without_other_deaths_exactly_the_poison_is_dead_lettered(data: st.DataO
     assert set(machine.handled) == everything(lengths) - poison
 
 
-@settings(max_examples=300)
-@given(st.data())
-def test_whenever_processes_die_each_event_is_handled_or_dead_lettered(
-    data: st.DataObject,
-) -> None:
+def let_processes_die(data: st.DataObject) -> None:
     """Also in the middle of a save, and between a dead letter and the save of that it was one.
 
     And an event that is no poison is a dead letter only if two processes died while it was noted.
@@ -868,16 +864,32 @@ def test_whenever_processes_die_each_event_is_handled_or_dead_lettered(
         assert dead == poison
 
 
-@settings(max_examples=1_000)
-@given(
-    seed=st.integers(0, 10**9),
-    bound=st.integers(1, 6),
-    together=st.booleans(),
-    kills=st.integers(1, 30),
-)
-def test_kills_from_outside_condemn_no_event_that_was_noted_at_only_one(
-    *, seed: int, bound: int, together: bool, kills: int
+@settings(max_examples=80)
+@given(st.data())
+def test_whenever_processes_die_each_event_is_handled_or_dead_lettered(
+    data: st.DataObject,
 ) -> None:
+    let_processes_die(data)
+
+
+@pytest.mark.slow
+@settings(max_examples=5_000)
+@given(st.data())
+def test_whenever_many_processes_die_each_event_is_handled_or_dead_lettered(
+    data: st.DataObject,
+) -> None:
+    let_processes_die(data)
+
+
+KILLS = {
+    "seed": st.integers(0, 10**9),
+    "bound": st.integers(1, 6),
+    "together": st.booleans(),
+    "kills": st.integers(1, 30),
+}
+
+
+def kill_from_outside(*, seed: int, bound: int, together: bool, kills: int) -> None:
     """Whatever else they hit, and however many there are in a row."""
     random = Random(seed)
     lengths = {"a": 12, "b": 7}
@@ -902,6 +914,19 @@ def test_kills_from_outside_condemn_no_event_that_was_noted_at_only_one(
         break
     assert machine.letters == []
     assert {*machine.handled} == everything(lengths)
+
+
+@settings(max_examples=150)
+@given(**KILLS)
+def test_kills_from_outside_condemn_no_event_that_was_noted_at_only_one(**how: Any) -> None:
+    kill_from_outside(**how)
+
+
+@pytest.mark.slow
+@settings(max_examples=10_000)
+@given(**KILLS)
+def test_many_kills_from_outside_condemn_no_event_that_was_noted_at_only_one(**how: Any) -> None:
+    kill_from_outside(**how)
 
 
 def test_a_position_is_known_again_when_saving_it_has_made_its_keys_text() -> None:

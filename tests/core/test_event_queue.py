@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from zenactors.core.clock import VirtualClock
 from zenactors.core.event_queue import MAX_PRIORITY_STREAK, MAX_RUN, EventQueueManager
@@ -617,7 +624,13 @@ class AgainstAList(RuleBasedStateMachine):
 
 
 TestAgainstAList = AgainstAList.TestCase
-TestAgainstAList.settings = settings(max_examples=150, stateful_step_count=40)
+TestAgainstAList.settings = settings(max_examples=50, stateful_step_count=40)
+
+
+@pytest.mark.slow
+def test_often_against_a_list() -> None:
+    often = settings(max_examples=3_000, stateful_step_count=40)
+    run_state_machine_as_test(AgainstAList, settings=often)
 
 
 @pytest.mark.parametrize("method", ["schedule_after", "schedule_at"])

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import termios
 import time
+from pathlib import Path
 from typing import Any
 
 LARGEST = 1 << 18  # bytes of a request
@@ -80,7 +81,7 @@ def main() -> None:
                 sys.modules.pop(module, None)  # runpy warns of one that was imported before
             runpy.run_module(module, run_name="__main__", alter_sys=True)
         case [script, *words]:
-            sys.argv, sys.path[0] = [script, *words], os.path.dirname(os.path.realpath(script))
+            sys.argv, sys.path[0] = [script, *words], str(Path(script).resolve().parent)
             runpy.run_path(script, run_name="__main__")
 
 

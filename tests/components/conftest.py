@@ -5,6 +5,9 @@ from collections.abc import Iterator
 import pytest
 from loguru import logger
 
+from tests.forked import ForkServer
+
+from .forks import PRELOAD
 from .tailing import Tail
 
 
@@ -16,6 +19,13 @@ class Logged:
 
     def of(self, level: str) -> list[str]:
         return [message for name, message in self.records if name == level]
+
+
+@pytest.fixture(scope="session")
+def stock_forks() -> Iterator[ForkServer]:
+    """Yield a server that has imported the command `run` and all stock components."""
+    with ForkServer(PRELOAD) as server:
+        yield server
 
 
 @pytest.fixture

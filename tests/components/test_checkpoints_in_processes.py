@@ -9,15 +9,18 @@ from random import Random
 
 import pytest
 
-from tests.running import LIMIT, ROOT, run_python
+from tests.components.forks import killed
+from tests.forked import ForkServer
+from tests.running import ROOT, run_python
+from tests.sweeps import seeds
 from zenactors.errors import EXIT_DATA_ERROR
 
 PROGRAM = "tests.components.numbering_program"
 
 
-def run(directory: Path, *arguments: str) -> tuple[int, list[str]]:
+def run(forks: ForkServer, directory: Path, *arguments: str) -> tuple[int, list[str]]:
     """Run the daemon to its end. Return its status, and the lines about dead letters."""
-    done = run_python("-m", PROGRAM, directory, *arguments)
+    done = forks.run("-m", PROGRAM, directory, *arguments)
     return done.returncode, [each for each in done.stdout.splitlines() if "dead" in each]
 
 
@@ -26,21 +29,25 @@ def written(directory: Path) -> list[int]:
 
 
 def run_until_it_ends_in_order(
-    directory: Path, *arguments: str, most: int
+    forks: ForkServer, directory: Path, *arguments: str, most: int
 ) -> tuple[int, list[str]]:
     """Run the daemon until it does not die. Return the number of deaths, and its last lines."""
     for deaths in range(most + 1):
-        status, lines = run(directory, *arguments)
+        status, lines = run(forks, directory, *arguments)
         if status == EXIT_DATA_ERROR:
             return deaths, lines
         assert status == 1
     pytest.fail(f"it has died {most + 1} times")
 
 
-def test_a_record_that_ends_the_process_is_passed_when_four_have_died_of_it(tmp_path: Path) -> None:
+def test_a_record_that_ends_the_process_is_passed_when_four_have_died_of_it(
+    stock_forks: ForkServer, tmp_path: Path
+) -> None:
     # Some die of it and have made progress, which is saved after each quarter of the bound.
     arguments = ("200", "20", "exit=1", "exit=77", "exit=140")
-    deaths, lines = run_until_it_ends_in_order(tmp_path, *arguments, most=4 + 2 * (4 + 5))
+    deaths, lines = run_until_it_ends_in_order(
+        stock_forks, tmp_path, *arguments, most=4 + 2 * (4 + 5)
+    )
     assert deaths >= 4 + 2 * (4 + 1)
     assert lines == ["dead 140: the process died here 4 times"]
     numbers = written(tmp_path)
@@ -48,33 +55,32 @@ def test_a_record_that_ends_the_process_is_passed_when_four_have_died_of_it(tmp_
     assert len(numbers) - 197 <= deaths * 20
 
 
-def test_a_record_that_raises_system_exit_is_passed_at_last(tmp_path: Path) -> None:
+def test_a_record_that_raises_system_exit_is_passed_at_last(
+    stock_forks: ForkServer, tmp_path: Path
+) -> None:
     arguments = ("50", "10", "raise=5")
     for _ in range(5):  # the first one makes progress, and saves it at its end
-        assert run(tmp_path, *arguments) == (1, ["dead 5: 1"])
-    assert run(tmp_path, *arguments) == (EXIT_DATA_ERROR, ["dead 5: the process died here 4 times"])
+        assert run(stock_forks, tmp_path, *arguments) == (1, ["dead 5: 1"])
+    assert run(stock_forks, tmp_path, *arguments) == (
+        EXIT_DATA_ERROR,
+        ["dead 5: the process died here 4 times"],
+    )
     assert {*written(tmp_path)} == {*range(1, 51)} - {5}
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_no_number_is_lost_by_kills_at_random_moments(tmp_path: Path, seed: int) -> None:
+@seeds(2, soak=20)
+def test_no_number_is_lost_by_kills_at_random_moments(
+    stock_forks: ForkServer, tmp_path: Path, seed: int
+) -> None:
     random = Random(seed)
     kills, bound, limit = 5, 25, 3_000
     for _ in range(kills):
         count = random.randrange(100, 400)  # more than the bound: it is progress
-        with subprocess.Popen(
-            [sys.executable, "-m", PROGRAM, str(tmp_path), str(limit), str(bound)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            assert process.stdout is not None
+        arguments = ("-m", PROGRAM, tmp_path, str(limit), str(bound))
+        with killed(stock_forks, *arguments, cwd=ROOT) as output:
             for _ in range(count):
-                assert process.stdout.readline()
-            process.kill()
-            process.stdout.read()
-            process.wait(LIMIT)
-    assert run(tmp_path, str(limit), str(bound)) == (0, [])
+                assert output.readline()
+    assert run(stock_forks, tmp_path, str(limit), str(bound)) == (0, [])
 
     numbers = written(tmp_path)
     assert {*numbers} == {*range(1, limit + 1)}
@@ -96,4 +102,4 @@ def test_two_processes_with_one_directory_are_refused_until_the_first_is_killed(
         assert second.returncode == 69
         assert "state_dir: another daemon uses" in second.stderr
         process.kill()
-    assert run(tmp_path, "1", "10")[0] == 0
+    assert run_python("-m", PROGRAM, tmp_path, "1", "10").returncode == 0

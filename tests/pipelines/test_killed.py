@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -16,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.components.forks import PRELOAD, killed
+from tests.forked import ForkServer
 from tests.running import LIMIT, ROOT, run_python
 
 SPEC = ROOT / "tests/pipelines/three_sources.toml"
@@ -76,16 +75,6 @@ class Writer(threading.Thread):
         return text.encode() + b"\n"
 
 
-def start(directory: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "zenactors", "run", SPEC.name, "--no-summary"],
-        cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-
-
 def rows(directory: Path, statement: str) -> list[Any]:
     if not (directory / "out.db").exists():
         return []
@@ -100,20 +89,17 @@ def kill_at_random_moments(directory: Path, kills: int, seed: int) -> Writer:
     random = Random(seed)
     (directory / SPEC.name).write_text(SPEC.read_text() + PROGRESS)
     writer = Writer(directory, seed)
-    writer.start()
-    try:
-        for _ in range(kills):
-            with start(directory) as process:
-                assert process.stdout is not None
-                try:
+    command = ("-m", "zenactors", "run", SPEC.name, "--no-summary")
+    with ForkServer(PRELOAD) as forks:
+        writer.start()
+        try:
+            for _ in range(kills):
+                with killed(forks, *command, cwd=directory) as output:
                     # Without progress in two processes, the next one would go carefully.
                     for _ in range(random.randrange(50, 150)):
-                        assert process.stdout.read(1)
-                finally:
-                    process.kill()
-                process.stdout.read()
-    finally:
-        writer.end()
+                        assert output.read(1)
+        finally:
+            writer.end()
     return writer
 
 

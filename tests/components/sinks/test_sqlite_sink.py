@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.databases import close_left_over
+from tests.sweeps import seeds
 from zenactors import (
     Dispatcher,
     RestartComponent,
@@ -229,10 +230,23 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=60)
-@given(st.lists(st.dictionaries(st.text() | st.integers(), anything, max_size=5), max_size=5))
+RECORDS = st.lists(st.dictionaries(st.text() | st.integers(), anything, max_size=5), max_size=5)
+
+
+@settings(max_examples=20)
+@given(RECORDS)
 def test_any_record_is_a_row_or_has_no_key(tmp_path_factory, records):
-    path = str(tmp_path_factory.mktemp("any") / "out.db")
+    check_rows(str(tmp_path_factory.mktemp("any") / "out.db"), records)
+
+
+@pytest.mark.slow
+@settings(max_examples=500)
+@given(RECORDS)
+def test_each_of_many_records_is_a_row_or_has_no_key(tmp_path_factory, records):
+    check_rows(str(tmp_path_factory.mktemp("any") / "out.db"), records)
+
+
+def check_rows(path: str, records: list[Any]) -> None:
     assert write(SqliteSink(path=path), records, seconds=1) == []
 
     has_keys = any(type(key) is str and is_name(key) for record in records for key in record)
@@ -487,7 +501,7 @@ def test_a_note_that_is_broken_is_one_line(path):
         pass
 
 
-@pytest.mark.parametrize("seed", range(20))
+@seeds(4, soak=40)
 def test_each_line_of_a_tailer_is_there_once_after_crashes_at_random_moments(path, seed):
     files = VirtualFiles()
     files.put("/log/a.log", b"")

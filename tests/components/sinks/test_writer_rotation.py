@@ -14,6 +14,7 @@ import pytest
 
 from tests.components.test_exactly_once import Numbers
 from tests.running import run_python
+from tests.sweeps import swept
 from zenactors import Dispatcher, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.components import (
     FileTailer,
@@ -520,27 +521,29 @@ def survive(fault: Fault, **options: Any) -> tuple[int, list[int]]:
     return done, found
 
 
+@swept("step", [3], soak=[1])
 @pytest.mark.parametrize("compress", [True, False])
-def test_a_kill_at_any_moment_loses_nothing_and_doubles_nothing(compress):
+def test_a_kill_at_any_moment_loses_nothing_and_doubles_nothing(compress, step):
     deaths = 0
-    for nth in range(1, 80):
+    for nth in range(1, 80, step):
         fault = Kill(point="file", nth=nth, component="out")
         done, found = survive(fault, rotate_bytes=4, gzip=compress)
         deaths += done < 8
         whole = [number for number in found if number in range(8)]
         assert whole == list(range(len(whole))), nth
         assert len(whole) >= done, nth
-    assert deaths > (40 if compress else 12)
+    assert deaths * step > (40 if compress else 12)
 
 
-def test_a_power_failure_takes_nothing_that_is_done_if_each_event_is_synced():
+@swept("step", [3], soak=[1])
+def test_a_power_failure_takes_nothing_that_is_done_if_each_event_is_synced(step):
     deaths = 0
-    for nth in range(1, 80):
+    for nth in range(1, 80, step):
         fault = PowerFailure(point="file", nth=nth, component="out")
         done, found = survive(fault, rotate_bytes=4, gzip=True, fsync="always")
         deaths += done < 8
         assert found[:done] == list(range(done)), nth
-    assert deaths > 40
+    assert deaths * step > 40
 
 
 # --- exactly once ---------------------------------------------------------------------------
@@ -581,21 +584,26 @@ class Split(ZenDaemonComponent):
 
 @pytest.mark.parametrize("kind", [Kill, PowerFailure])
 @pytest.mark.parametrize("options", [{"gzip": True}, {"fsync": "always"}, {"fsync": "interval"}])
-def test_each_record_is_written_once_whichever_call_the_process_dies_in(kind, options):
+@swept("step", [31], soak=[1])
+def test_each_record_is_written_once_whichever_call_the_process_dies_in(kind, options, step):
     deaths = 0
-    for nth in range(2, 240, 9):
+    for nth in range(2, 240, step):
         lives, found = run_to_the_end(kind(point="file", nth=nth), rotate_bytes=4, **options)
         assert found == list(range(10)), nth
         deaths += lives - 1
-    assert deaths > 10
+    assert deaths * step > 90
 
 
 @pytest.mark.parametrize("kind", [Kill, PowerFailure])
-@pytest.mark.parametrize("call", ["write", "fsync", "open", "rename", "remove"])
-def test_each_record_is_written_once_if_the_process_dies_often(kind, call):
+@pytest.mark.parametrize(
+    ("call", "chance"),
+    [("write", 0.1), ("fsync", 0.1), ("open", 0.1), ("rename", 0.3), ("remove", 0.3)],
+)
+@swept("count", [1], soak=[20])
+def test_each_record_is_written_once_if_the_process_dies_often(kind, call, chance, count):
     deaths = 0
-    for seed in range(2):
-        fault = kind(point="file", event=call, chance=0.1)
+    for seed in range(count):
+        fault = kind(point="file", event=call, chance=chance)
         lives, found = run_to_the_end(fault, seed=seed, rotate_bytes=3, gzip=True)
         assert found == list(range(10)), seed
         deaths += lives - 1

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.sweeps import seeds
 from zenactors import RestartComponent, TokenOutcome, ZenDaemonComponent, handles
 from zenactors.components import (
     AccessLogParser,
@@ -532,7 +533,7 @@ def test_without_a_state_dir_it_cannot_take_part():
     assert "no state_dir" in question.refused["WindowedCounter"]
 
 
-@pytest.mark.parametrize("seed", range(15))
+@seeds(4, soak=40)
 def test_each_line_of_a_tailer_counts_once_after_crashes_at_random_moments(seed):
     def components() -> list[Any]:
         return [
@@ -575,7 +576,7 @@ def test_each_line_of_a_tailer_counts_once_after_crashes_at_random_moments(seed)
     assert table == wanted
 
 
-@pytest.mark.parametrize("seed", range(15))
+@seeds(4, soak=40)
 def test_alarms_in_a_file_are_there_once_after_crashes_at_random_moments(seed):
     def components() -> list[Any]:
         return [

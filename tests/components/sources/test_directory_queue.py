@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.sweeps import swept
 from zenactors import RestartComponent, Supervision, ZenDaemonComponent, handles
 from zenactors.components import DirectoryQueue, JsonLinesWriter, Lines, enqueue
 from zenactors.errors import ComponentStartError
@@ -565,23 +566,25 @@ def assert_nothing_is_lost(files: VirtualFiles) -> None:
     assert {json.loads(line)["n"] for line in written} == {n / 2 for n in range(8)}
 
 
+@swept("step", [3], soak=[1])
 @pytest.mark.parametrize("kind", [Kill, PowerFailure])
-def test_no_file_is_lost_whichever_call_the_process_dies_in(kind):
+def test_no_file_is_lost_whichever_call_the_process_dies_in(kind, step):
     deaths = 0
-    for nth in range(1, 60):
+    for nth in range(1, 60, step):
         lives, files = survive(kind(point="file", component="DirectoryQueue", nth=nth))
         assert situation(files) == {**EMPTY, "done": list(CONTENTS)}, nth
         if kind is Kill:  # the writer does not sync
             assert_nothing_is_lost(files)
         deaths += lives - 1
-    assert deaths > 20
+    assert deaths * step > 20
 
 
-def test_no_file_is_lost_if_processes_die_often():
+@swept("count", [8], soak=[50])
+def test_no_file_is_lost_if_processes_die_often(count):
     deaths = 0
-    for seed in range(20):
+    for seed in range(count):
         lives, files = survive(Kill(point="step", chance=0.02), seed=seed)
         done, failed = names(files, "done"), names(files, "errors")
         assert sorted(done + [each for each in failed if "why" not in each]) == list(CONTENTS)
         deaths += lives - 1
-    assert deaths > 10
+    assert deaths > count // 2

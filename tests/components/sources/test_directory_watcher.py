@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.sweeps import swept
 from zenactors import Dispatcher, RestartComponent, Supervision, ZenDaemonComponent, handles
 from zenactors.components import DirectoryWatcher, JsonLinesWriter
 from zenactors.testing import Crash, Harness, Kill, Probe, ProcessCrashed, VirtualFiles
@@ -292,12 +293,13 @@ def test_ignored_files_are_ignored_after_a_crash_and_new_ones_are_not():
     assert names(probe) == ["b"]
 
 
-def test_every_file_is_reported_whichever_call_the_process_dies_in():
+@swept("step", [3], soak=[1])
+def test_every_file_is_reported_whichever_call_the_process_dies_in(step):
     def build() -> list[Any]:
         return [watcher(settle=0.5), JsonLinesWriter(path="out")]
 
     deaths = 0
-    for nth in range(1, 60):
+    for nth in range(1, 60, step):
         files = make_files(a="", b="", c="")
         fault = Kill(point="file", nth=nth)
         harness = Harness(build(), files=files, state_dir="state", faults=[fault])
@@ -314,7 +316,7 @@ def test_every_file_is_reported_whichever_call_the_process_dies_in():
             "abc"
         ), nth
         assert len(found) <= 3 + 3 * deaths
-    assert deaths > 20
+    assert deaths * step > 20
 
 
 class SlowGlob(VirtualFiles):

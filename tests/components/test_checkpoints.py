@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.sweeps import seeds, swept
 from zenactors import (
     Checkpoints,
     ProcessDiedError,
@@ -595,7 +596,7 @@ def test_after_its_end_nothing_is_scheduled() -> None:
         checkpoints.schedule("number", 4, 4)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@seeds(10, soak=100)
 def test_whenever_it_is_killed_nothing_is_lost(seed: int) -> None:
     """The seed chooses the moments of the deaths, and how everything overlaps."""
     random = Random(seed)
@@ -636,9 +637,10 @@ class Steady(Numbers):
         daemon.io.call_later(0.05, self.tick)
 
 
+@swept("kills", [50], soak=[500])
 @pytest.mark.parametrize("together", [False, True])
 def test_a_source_that_is_killed_each_second_loses_nothing_and_blames_no_event(
-    *, together: bool
+    *, together: bool, kills: int
 ) -> None:
     files = VirtualFiles()
     clock = VirtualClock()
@@ -659,16 +661,16 @@ def test_a_source_that_is_killed_each_second_loses_nothing_and_blames_no_event(
         finally:
             harness.close()
 
-    for _ in range(200):
+    for _ in range(kills):
         life(1.0)
     life(3.0)
     assert {*got} == {*range(1, max(got) + 1)}
-    assert max(got) > 200 * 18
+    assert max(got) > kills * 18
     assert letters == []
     assert not any(careful)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@seeds(5, soak=40)
 def test_kills_at_any_moment_make_no_dead_letter_unless_two_hit_the_same_event(seed: int) -> None:
     """In careful starts, too: most of these processes make no progress."""
     random = Random(seed)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zenactors.components._files import SYSTEM_FILES, Files
@@ -89,13 +89,26 @@ def test_what_was_saved_is_there_for_the_next_process(place: tuple[Files, str]) 
     assert stat.S_IMODE(files.stat(path).st_mode) == 0o600
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    ).filter(lambda value: "inf" not in repr(value))
-)
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+).filter(lambda value: "inf" not in repr(value))
+
+
+@settings(max_examples=30)
+@given(JSON_VALUES)
 def test_every_json_value_comes_back(value: Any) -> None:
+    check_comes_back(value)
+
+
+@pytest.mark.slow
+@settings(max_examples=1_000)
+@given(JSON_VALUES)
+def test_each_of_many_json_values_comes_back(value: Any) -> None:
+    check_comes_back(value)
+
+
+def check_comes_back(value: Any) -> None:
     files = memory()
     StateStore(PATH, files=files).save(value)
     assert StateStore(PATH, files=files).value == value

@@ -8,6 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,9 +85,24 @@ PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
 PARTS = st.sampled_from(["**", "*", "a", "?", "[ab]*", ".*", "*.log", "."])
 
 
-@settings(max_examples=200)
-@given(created=st.lists(PATHS, max_size=6), parts=st.lists(PARTS, min_size=1, max_size=4))
+TREES = st.lists(PATHS, max_size=6)
+PATTERNS = st.lists(PARTS, min_size=1, max_size=4)
+
+
+@settings(max_examples=60)
+@given(created=TREES, parts=PATTERNS)
 def test_without_links_the_same_is_found_as_by_the_module_glob(created, parts):
+    check_same_as_glob(created, parts)
+
+
+@pytest.mark.slow
+@settings(max_examples=2_000)
+@given(created=TREES, parts=PATTERNS)
+def test_in_many_trees_the_same_is_found_as_by_the_module_glob(created, parts):
+    check_same_as_glob(created, parts)
+
+
+def check_same_as_glob(created: list[str], parts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as root, contextlib.chdir(root):
         for path in created:
             with contextlib.suppress(OSError):  # one name cannot be a file and a directory

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.components.tail_scene import Scene
 from tests.databases import close_left_over
 from zenactors.components import FileTailer, RawWriter, SqliteSink
+from tests.sweeps import seeds
 from zenactors.components.tail.identity import Mark
 from zenactors.components.tail.trail import DURABLE_AFTER, Place, is_durable, last_kept, noted
 from zenactors.testing import Harness, VirtualFiles
@@ -283,7 +284,7 @@ def test_lines_are_not_taken_for_those_whose_place_they_have(
     )
 
 
-@pytest.mark.parametrize("seed", range(40))
+@seeds(8, soak=80)
 def test_no_line_is_lost_whatever_a_log_loses(path: str, seed: int) -> None:
     chance = Random(seed)
     harness = begin(path)

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zenactors.components import JsonLinesWriter, Lines, RawWriter
@@ -74,11 +74,23 @@ def test_raw_data_may_end_anywhere(logged):
     assert logged.records == []
 
 
-@given(
-    records=st.lists(st.dictionaries(st.text(max_size=3), st.text(max_size=5)), min_size=1),
-    data=st.data(),
-)
+RECORDS = st.lists(st.dictionaries(st.text(max_size=3), st.text(max_size=5)), min_size=1)
+
+
+@settings(max_examples=30)
+@given(records=RECORDS, data=st.data())
 def test_after_a_crash_anywhere_all_lines_are_whole_records(records, data):
+    check_crash_anywhere(records, data)
+
+
+@pytest.mark.slow
+@settings(max_examples=1_000)
+@given(records=RECORDS, data=st.data())
+def test_after_many_crashes_all_lines_are_whole_records(records, data):
+    check_crash_anywhere(records, data)
+
+
+def check_crash_anywhere(records: list[Any], data: st.DataObject) -> None:
     files = VirtualFiles()
     writer = JsonLinesWriter(path="/out")
     writer.files = files

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import ssl
-import subprocess
-import textwrap
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, Literal
 
-from tests.running import LIMIT, run_python
+from tests.running import LIMIT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,17 +129,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args: object) -> None:
         """Nothing."""
-
-
-def run_example(cls: type, server: Server, directory: Path) -> subprocess.CompletedProcess[str]:
-    """Run the example of a component's docstring, which asks for port 8765, with a server."""
-    text = textwrap.dedent(inspect.cleandoc(cls.__doc__ or "").partition("\nExample:\n")[2])
-    assert text.count(":8765") == 1
-    spec = directory / "example.toml"
-    spec.write_text(text.replace(":8765", f":{server.port}"))
-    for path in (directory, spec):
-        path.chmod(path.stat().st_mode & ~0o022)  # as root, what others can change is refused
-    return run_python("-m", "zenactors", "run", spec.name, "--exit-when-idle", cwd=directory)
 
 
 DRIP = 0.05  # seconds between two bytes

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.components.http_server import Reply, Request, Server, run_example, serving
+from tests.components.http_server import Reply, Request, Server, serving
 from tests.running import LIMIT
 from zenactors import Supervision
 from zenactors.components import Lines
@@ -290,13 +290,6 @@ def test_no_secret_is_in_a_dead_letter_the_log_or_the_state(tmp_path):
             assert "geheim" not in str(letter) + harness.trace.text() + str(harness.logs)
             assert "geheim" not in json.dumps(sink.get_state())
         assert server.requests[0].headers["x-key"] == "Bearer geheim"
-
-
-def test_the_example_sends(tmp_path):
-    with serving(Reply(201)) as server:
-        done = run_example(HttpSink, server, tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert sum(each.body.count(b"\n") for each in server.requests) == 2_500
 
 
 def test_a_missing_library_is_named_with_its_extra(monkeypatch):

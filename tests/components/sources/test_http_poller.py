@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.components.http_server import Reply, Server, run_example, serving
-from tests.running import LIMIT, run_python
+from tests.components.http_server import Reply, Server, serving
+from tests.running import LIMIT
 from zenactors import Supervision, ZenDaemonComponent, handles
 from zenactors.components._http import Answer
 from zenactors.components.sources._http_answers import AnswerError, items_of
@@ -317,7 +317,7 @@ def test_bad_lines_among_good_ones_are_left_out_and_counted():
             assert poller.statistics_cur["bad_lines"] == 1
 
 
-def test_a_daemon_that_exits_when_idle_gives_up_after_five_attempts(tmp_path):
+def test_a_daemon_that_exits_when_idle_gives_up_after_five_attempts(stock_forks, tmp_path):
     spec = tmp_path / "spec.toml"
     with serving(Reply(500)) as server:
         spec.write_text(
@@ -332,7 +332,9 @@ max_backoff = 0.01
 use = "zenactors.components:JsonLinesWriter"
 """
         )
-        done = run_python("-m", "zenactors", "run", "spec.toml", "--exit-when-idle", cwd=tmp_path)
+        done = stock_forks.run(
+            "-m", "zenactors", "run", "spec.toml", "--exit-when-idle", cwd=tmp_path
+        )
         assert done.returncode == 66, done.stderr
         assert len(server.requests) == 5
         assert "status 500. Given up" in done.stderr
@@ -452,13 +454,6 @@ def test_a_request_that_hangs_is_interrupted_over_the_hard_limit(zen_daemon):
         assert probe.expect("lines", within=LIMIT) == [{"value": 1}]
         assert daemon.abandoned() == []
         daemon.stop()
-
-
-def test_the_example_polls(tmp_path):
-    with serving(reply({"items": [{"a": 1}, {"a": 2}]})) as server:
-        done = run_example(HttpPoller, server, tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "items.jsonl").read_text() == '{"a":1}\n{"a":2}\n'
 
 
 def test_a_missing_library_is_named_with_its_extra(monkeypatch):

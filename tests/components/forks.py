@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -12,9 +13,24 @@ from tests.forked import ForkServer
 from tests.running import LIMIT
 
 PRELOAD = (
-    "import zenactors.cli.run, zenactors, zenactors.components;"
+    "import zenactors.cli.run, zenactors.daemon.launch, zenactors.spec.assemble;"
+    " import zenactors, zenactors.components;"
     " [getattr(each, name) for each in (zenactors, zenactors.components) for name in each.__all__]"
 )
+
+
+def output_of(forks: ForkServer, *argv: str | Path, stdin: IO[bytes]) -> tuple[int, bytes]:
+    """Run a program to its end, and return its status and what it has printed."""
+    with tempfile.TemporaryFile() as stdout, Path(os.devnull).open("wb") as null:
+        words = [*map(str, argv)]
+        process = forks.start(words, environ={}, stdin=stdin, stdout=stdout, stderr=null)
+        try:
+            status = process.wait(LIMIT)
+        finally:
+            process.kill()
+            process.wait()
+        stdout.seek(0)
+        return status, stdout.read()
 
 
 @contextlib.contextmanager

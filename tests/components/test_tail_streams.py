@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.components.forks import output_of
 from tests.running import LIMIT, ROOT
 from zenactors import Dispatcher, ZenDaemonComponent, handles
 from zenactors.components import FileTailer
@@ -44,15 +45,17 @@ class Collector(ZenDaemonComponent):
             daemon.set_done()
 
 
-def run(stdin, *patterns: str) -> bytes:
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, *patterns],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        timeout=LIMIT,
-        check=True,
-    ).stdout
+@pytest.fixture
+def run(stock_forks, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+
+    def run_with(stdin, *patterns: str) -> bytes:
+        status, output = output_of(stock_forks, program, *patterns, stdin=stdin)
+        assert status == 0
+        return output
+
+    return run_with
 
 
 def test_standard_input_that_is_a_pipe_is_read_to_its_end():
@@ -72,14 +75,14 @@ def test_standard_input_that_is_a_pipe_is_read_to_its_end():
 
 
 @pytest.mark.parametrize("size", [0, 3, 500_000])
-def test_standard_input_that_is_a_file_is_read_to_its_end(tmp_path, size):
+def test_standard_input_that_is_a_file_is_read_to_its_end(run, tmp_path, size):
     data = b"".join(b"%07d\n" % number for number in range(size // 8)) + b"x" * (size % 8)
     (tmp_path / "in").write_bytes(data)
     with (tmp_path / "in").open("rb") as file:
         assert run(file, "-") == data
 
 
-def test_standard_input_and_files_are_read_together(tmp_path):
+def test_standard_input_and_files_are_read_together(run, tmp_path):
     (tmp_path / "a.log").write_bytes(b"file\n")
     (tmp_path / "in").write_bytes(b"input\n")
     with (tmp_path / "in").open("rb") as file:

@@ -6,12 +6,15 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
 
 import pytest
 
+from tests.components.forks import output_of
 from tests.components.programs import Collector, Keeper
+from tests.forked import ForkServer
 from tests.running import LIMIT, ROOT
 from zenactors.components.sources.stdin import Stdin
 from zenactors.testing import Harness
@@ -26,6 +29,9 @@ with Dispatcher([Stdin(), RawWriter()]) as dispatcher:
     assert dispatcher.wait_for_end(60.0)
 sys.exit(dispatcher.status)
 """
+
+
+Run = Callable[[IO[bytes]], tuple[int, bytes]]
 
 
 class Input:
@@ -58,16 +64,12 @@ def standard_input() -> Iterator[Input]:
     found.restore()
 
 
-def run(stdin: Any, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=stdin,
-        capture_output=True,
-        timeout=LIMIT,
-        check=False,
-        **options,
-    )
+@pytest.fixture
+def run(stock_forks: ForkServer, tmp_path: Path) -> Run:
+    """Return a function that runs the program, and returns its status and output."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    return lambda stdin: output_of(stock_forks, program, stdin=stdin)
 
 
 def test_a_wrong_option_is_named() -> None:
@@ -114,27 +116,22 @@ def test_nothing_is_read_while_too_many_events_are_unfinished(standard_input: In
 
 
 @pytest.mark.parametrize("data", [b"", b"one\n", b"".join(b"%d\n" % n for n in range(100_000))])
-def test_standard_input_may_be_a_file(tmp_path: Any, data: bytes) -> None:
+def test_standard_input_may_be_a_file(run: Run, tmp_path: Path, data: bytes) -> None:
     (tmp_path / "in").write_bytes(data)
     with (tmp_path / "in").open("rb") as file:
-        done = run(file)
-    assert (done.returncode, done.stdout) == (0, data)
+        assert run(file) == (0, data)
 
 
-def test_standard_input_may_be_the_null_device() -> None:
-    done = run(subprocess.DEVNULL)
-    assert (done.returncode, done.stdout) == (0, b"")
+def test_standard_input_may_be_the_null_device(run: Run) -> None:
+    with Path(os.devnull).open("rb") as null:
+        assert run(null) == (0, b"")
 
 
-def test_standard_input_may_be_a_terminal() -> None:
+def test_standard_input_may_be_a_terminal(run: Run) -> None:
     controller, terminal = pty.openpty()
-    try:
-        os.write(controller, b"one\ntwo\n\x04")  # Ctrl-D
-        done = run(terminal)
-    finally:
-        os.close(controller)
-        os.close(terminal)
-    assert (done.returncode, done.stdout) == (0, b"one\ntwo\n")
+    with os.fdopen(controller, "wb", buffering=0) as keys, os.fdopen(terminal, "rb") as stdin:
+        keys.write(b"one\ntwo\n\x04")  # Ctrl-D
+        assert run(stdin) == (0, b"one\ntwo\n")
 
 
 def test_standard_input_that_is_closed_is_reported_in_one_line() -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import json
 import textwrap
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from tests.running import run_python
 from zenactors import TokenOutcome, ZenDaemonComponent, handles
-from zenactors.errors import EXIT_CONFIG
 from zenactors.testing import Harness, Probe
 
 
@@ -70,12 +66,3 @@ def example_of(cls: type) -> str:
     example = text.partition("\nExample:\n")[2]
     assert example, f"{cls.__name__} has no example"
     return textwrap.dedent(example)
-
-
-def run_spec(text: str, directory: Path) -> tuple[int, list[Any]]:
-    """Run a SPEC in a process; return its status and the JSON lines that it prints."""
-    spec = directory / "spec.toml"
-    spec.write_text(text)
-    result = run_python("-m", "zenactors", "run", str(spec), "--exit-when-idle", cwd=directory)
-    assert result.returncode != EXIT_CONFIG, result.stderr
-    return result.returncode, [*map(json.loads, result.stdout.splitlines())]

@@ -20,7 +20,7 @@ from zenactors import (
 from zenactors.components import SYSTEM_FILES, AcknowledgingSource, Batcher, Files, Lines
 from zenactors.testing import Crash, Harness, Probe, Scenario, explore
 
-from .stepping import Sender, example_of, run_spec
+from .stepping import Sender, example_of
 
 DONE, FAILED, LEFT = TokenOutcome.DONE, TokenOutcome.FAILED, TokenOutcome.LEFT
 
@@ -324,5 +324,5 @@ def test_a_wrong_option_is_refused_by_name(options, message):
         Batcher(**options)
 
 
-def test_the_example_runs(tmp_path):
+def test_the_example_runs(run_spec, tmp_path):
     assert run_spec(example_of(Batcher), tmp_path) == (0, ns(1, 2, 3))

@@ -19,7 +19,7 @@ from zenactors.components import (
 from zenactors.errors import ComponentStartError
 from zenactors.testing import Crash, Harness, Probe, Scenario, explore
 
-from .stepping import Sender, example_of, run_spec, run_step
+from .stepping import Sender, example_of, run_step
 
 DONE, FAILED, LEFT = TokenOutcome.DONE, TokenOutcome.FAILED, TokenOutcome.LEFT
 
@@ -412,11 +412,11 @@ def test_a_wrong_option_is_refused_by_name(options, message):
         Deduplicator(**options)
 
 
-def test_the_example_runs(tmp_path):
+def test_the_example_runs(run_spec, tmp_path):
     assert run_spec(example_of(Deduplicator), tmp_path) == (0, ids(1, 2))
 
 
-def test_two_processes_one_after_the_other_write_each_record_once(tmp_path):
+def test_two_processes_one_after_the_other_write_each_record_once(run_spec, tmp_path):
     example = example_of(Deduplicator)
     spec = example.replace('keys = ["id"]', 'keys = ["id"], remember = true').replace(
         "schedule", 'state_dir = "state"\nschedule', 1

@@ -17,7 +17,7 @@ from zenactors.components import Enrich
 from zenactors.errors import ComponentStartError
 from zenactors.testing import Crash, Harness, Probe
 
-from .stepping import Sender, example_of, run_spec
+from .stepping import Sender, example_of
 
 HOSTS = "host,owner,room\na,ann,1\nb,bob,2\n7,dan,3\n"
 DEADLINE = 30.0  # seconds: far more than anything here takes
@@ -310,7 +310,7 @@ def test_a_wrong_option_is_refused_by_name(options, message):
         Enrich(**{"path": "x", "key": "host", **options})
 
 
-def test_the_example_runs_without_and_with_its_file(tmp_path):
+def test_the_example_runs_without_and_with_its_file(run_spec, tmp_path):
     assert run_spec(example_of(Enrich), tmp_path) == (
         0,
         [{"host": "a", "owner": None}, {"host": "b", "owner": None}],

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.running import run_python
 from zenactors import RestartComponent, Retry, Supervision, TokenOutcome
 from zenactors.components import Filter, FlatMap, Lines, Map
 from zenactors.testing import Crash, Harness, Probe
 
-from .stepping import Sender, example_of, run_spec, run_step
+from .stepping import Sender, example_of, run_step
 
 DONE, FAILED = TokenOutcome.DONE, TokenOutcome.FAILED
 
@@ -294,11 +293,13 @@ def test_a_step_that_is_called_again_gets_the_records_as_they_came(seed):
         (Filter, [{"status": 404}]),
     ],
 )
-def test_the_example_runs(cls, expected, tmp_path):
+def test_the_example_runs(cls, expected, run_spec, tmp_path):
     assert run_spec(example_of(cls), tmp_path) == (0, expected)
 
 
-def test_a_function_beside_the_file_is_found_and_a_wrong_name_by_the_check(tmp_path: Path):
+def test_a_function_beside_the_file_is_found_and_a_wrong_name_by_the_check(
+    run_spec, stock_forks, tmp_path: Path
+):
     (tmp_path / "mine.py").write_text("def shout(record):\n    return record['line'].upper()\n")
     (tmp_path / "in.log").write_text("one\ntwo\n")
     spec = (
@@ -310,6 +311,6 @@ def test_a_function_beside_the_file_is_found_and_a_wrong_name_by_the_check(tmp_p
     )
     assert run_spec(spec, tmp_path) == (0, ["ONE", "TWO"])
     (tmp_path / "wrong.toml").write_text(spec.replace("mine:shout", "mine:shut"))
-    result = run_python("-m", "zenactors", "check", "wrong.toml", cwd=tmp_path)
+    result = stock_forks.run("-m", "zenactors", "check", "wrong.toml", cwd=tmp_path)
     assert result.returncode != 0
     assert "'mine' has no 'shut'; did you mean 'shout'?" in result.stdout + result.stderr

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import zenactors.components
-from tests.running import ROOT, run_python
+from tests.forked import ForkServer
+from tests.running import ROOT
 from zenactors.components import RecordStep
 from zenactors.components.steps.batcher import Batcher
 
@@ -36,16 +37,18 @@ STEPS = [
 ]
 
 
-def test_the_first_spec_prints_what_the_page_shows(tmp_path: Path) -> None:
+def test_the_first_spec_prints_what_the_page_shows(stock_forks: ForkServer, tmp_path: Path) -> None:
     (_, spec), (_, output), *_ = BLOCKS
     (tmp_path / "failed-logins.toml").write_text(spec)
     (command,) = re.findall(r"`zenactors (run .*)`", TEXT)
-    result = run_python("-m", "zenactors", *command.split(), cwd=tmp_path)
+    result = stock_forks.run("-m", "zenactors", *command.split(), cwd=tmp_path)
 
     assert (result.returncode, result.stdout) == (0, output), result.stderr
 
 
-def test_all_snippets_are_components_of_one_right_spec(tmp_path: Path) -> None:
+def test_all_snippets_are_components_of_one_right_spec(
+    stock_forks: ForkServer, tmp_path: Path
+) -> None:
     emitted = ("unique", "excess", "invalid", "batch", "broken", "alarms", "reports")
     writers = [
         f"[[component]]\nuse = 'zenactors.components:JsonLinesWriter'\nname = 'to {event}'\n"
@@ -61,7 +64,7 @@ def test_all_snippets_are_components_of_one_right_spec(tmp_path: Path) -> None:
     ]
     (tmp_path / "all.toml").write_text("[[component]]\n".join(named))
     (tmp_path / "mine.py").write_text(MINE)
-    result = run_python("-m", "zenactors", "check", "all.toml", cwd=tmp_path)
+    result = stock_forks.run("-m", "zenactors", "check", "all.toml", cwd=tmp_path)
 
     assert result.returncode == 0, result.stdout + result.stderr
 

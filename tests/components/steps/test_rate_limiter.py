@@ -12,7 +12,7 @@ from zenactors.core.clock import VirtualClock
 from zenactors.core.component import set_clock
 from zenactors.testing import ClockJump, Crash, Harness, Probe
 
-from .stepping import Sender, example_of, run_spec, run_step
+from .stepping import Sender, example_of, run_step
 
 DAEMON: Any = None
 
@@ -136,5 +136,5 @@ def test_a_wrong_option_is_refused_by_name(options, message):
         RateLimiter(**options)
 
 
-def test_the_example_runs(tmp_path):
+def test_the_example_runs(run_spec, tmp_path):
     assert run_spec(example_of(RateLimiter), tmp_path) == (0, users("a", "a", "b"))

@@ -14,7 +14,7 @@ from zenactors import TokenOutcome
 from zenactors.components import Lines, Redact
 from zenactors.testing import Crash, Harness, Probe
 
-from .stepping import Sender, example_of, run_spec, run_step
+from .stepping import Sender, example_of, run_step
 
 
 def redact(*records: Any, **options: Any) -> Any:
@@ -139,7 +139,7 @@ def test_a_wrong_option_is_refused_by_name(options, message):
         Redact(**options)
 
 
-def test_the_example_runs(tmp_path):
+def test_the_example_runs(run_spec, tmp_path):
     expected = {"url": "http://ann:***@host/", "card": "***", "token": "***"}
 
     assert run_spec(example_of(Redact), tmp_path) == (0, [expected])

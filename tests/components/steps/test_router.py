@@ -12,7 +12,7 @@ from zenactors.components import Router
 from zenactors.core.tokens import Origin
 from zenactors.testing import Crash, Harness, Probe, explore
 
-from .stepping import Sender, example_of, run_spec, run_step
+from .stepping import Sender, example_of, run_step
 
 STATUSES: list[dict[str, Any]] = [
     {"status": status} for status in (200, 404, 500, "404", True, [1], None)
@@ -194,7 +194,7 @@ def test_a_wrong_option_is_refused_by_name(options, message):
         Router(**options)
 
 
-def test_the_example_runs(tmp_path):
+def test_the_example_runs(run_spec, tmp_path):
     assert run_spec(example_of(Router), tmp_path) == (0, [{"status": 404}])
     assert (tmp_path / "good.jsonl").read_text() == '{"status":200}\n'
 

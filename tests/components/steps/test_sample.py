@@ -11,7 +11,7 @@ from zenactors import TokenOutcome
 from zenactors.components import Sample
 from zenactors.testing import Crash, Harness, Probe
 
-from .stepping import Sender, example_of, run_spec, run_step
+from .stepping import Sender, example_of, run_step
 
 NUMBERS = [{"n": n, "group": n % 500} for n in range(10_000)]
 DAEMON: Any = None
@@ -79,7 +79,7 @@ def test_a_wrong_option_is_refused_by_name(options, message):
         Sample(**options)
 
 
-def test_the_example_runs(tmp_path):
+def test_the_example_runs(run_spec, tmp_path):
     status, records = run_spec(example_of(Sample), tmp_path)
 
     assert status == 0

@@ -15,7 +15,7 @@ from zenactors.components import Validate
 from zenactors.errors import ComponentStartError
 from zenactors.testing import Crash, Harness, Probe
 
-from .stepping import Sender, example_of, run_spec, run_step
+from .stepping import Sender, example_of, run_step
 
 
 class Request(pydantic.BaseModel):
@@ -205,11 +205,11 @@ def test_a_wrong_option_is_refused_by_name(options, message):
         Validate(**options)
 
 
-def test_the_example_runs(tmp_path):
+def test_the_example_runs(run_spec, tmp_path):
     assert run_spec(example_of(Validate), tmp_path) == (0, [{"status": 404}])
 
 
-def test_a_model_beside_the_file_is_found(tmp_path):
+def test_a_model_beside_the_file_is_found(run_spec, tmp_path):
     (tmp_path / "models.py").write_text(
         "import pydantic\n\nclass Hit(pydantic.BaseModel):\n    status: int\n"
     )

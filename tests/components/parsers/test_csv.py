@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.components.fakes import FakeDaemon
-from tests.running import run_python
 from zenactors.components import CsvParser, FileTailer, Lines
 from zenactors.components.parsers import csv_headers
 from zenactors.core.callbacks import FLAG_STOP
@@ -278,10 +277,10 @@ options.path = "out"
 """
 
 
-def test_a_spec_makes_records_of_a_real_file(tmp_path: Path):
+def test_a_spec_makes_records_of_a_real_file(stock_forks, tmp_path: Path):
     (tmp_path / "a.csv").write_bytes(b'a;b\r\n1;"2;3"\r\nbad\r\n4;5\r\n')
     (tmp_path / "spec.toml").write_text(SPEC)
-    done = run_python("-m", "zenactors", "run", "spec.toml", "--exit-when-idle", cwd=tmp_path)
+    done = stock_forks.run("-m", "zenactors", "run", "spec.toml", "--exit-when-idle", cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()] == [

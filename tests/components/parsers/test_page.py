@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from tests.components.fakes import FakeDaemon
-from tests.running import ROOT, run_python
+from tests.running import ROOT
 from zenactors.components import Parse
 
 PAGE = (ROOT / "docs" / "parsing.md").read_text()
@@ -40,11 +40,11 @@ def test_each_format_has_an_example():
     assert shown == {*get_args(get_type_hints(Parse.__init__)["format"])}
 
 
-def test_the_first_spec_runs(tmp_path: Path):
+def test_the_first_spec_runs(stock_forks, tmp_path: Path):
     (tmp_path / "spec.toml").write_text(FENCES[0][1])
     line = EXAMPLES[0][1]
     (tmp_path / "access.log").write_text(f"{line}nonsense\n")
-    done = run_python("-m", "zenactors", "run", "spec.toml", "--exit-when-idle", cwd=tmp_path)
+    done = stock_forks.run("-m", "zenactors", "run", "spec.toml", "--exit-when-idle", cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     (record,) = map(json.loads, (tmp_path / "requests.jsonl").read_text().splitlines())

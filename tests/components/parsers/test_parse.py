@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.components.fakes import FakeDaemon
-from tests.running import run_python
 from zenactors.components import (
     AccessLogParser,
     CsvParser,
@@ -319,12 +318,12 @@ options.path = "out"
 """
 
 
-def test_a_spec_parses_a_real_file_in_two_steps(tmp_path: Path):
+def test_a_spec_parses_a_real_file_in_two_steps(stock_forks, tmp_path: Path):
     (tmp_path / "app.log").write_text(
         "Oct  1 22:14:15 web app: user ann\nOct  1 22:14:16 web app: nobody\nnonsense\n"
     )
     (tmp_path / "spec.toml").write_text(SPEC)
-    done = run_python("-m", "zenactors", "run", "spec.toml", "--exit-when-idle", cwd=tmp_path)
+    done = stock_forks.run("-m", "zenactors", "run", "spec.toml", "--exit-when-idle", cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     (record,) = map(json.loads, (tmp_path / "out").read_text().splitlines())
@@ -333,11 +332,11 @@ def test_a_spec_parses_a_real_file_in_two_steps(tmp_path: Path):
     assert (reject["app"], reject["message"]) == ("app", "nobody")
 
 
-def test_a_spec_with_an_option_of_another_format_is_refused(tmp_path: Path):
+def test_a_spec_with_an_option_of_another_format_is_refused(stock_forks, tmp_path: Path):
     (tmp_path / "spec.toml").write_text(
         SPEC.replace('"syslog"\n\n', '"syslog"\noptions.pattern = "x"\n\n')
     )
-    done = run_python("-m", "zenactors", "check", "spec.toml", cwd=tmp_path)
+    done = stock_forks.run("-m", "zenactors", "check", "spec.toml", cwd=tmp_path)
 
     assert done.returncode != 0
     assert "pattern is 'x', but format 'syslog' does not take it" in done.stdout + done.stderr

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from tests.components.test_exactly_once import Numbers
-from tests.running import run_python
 from tests.sweeps import swept
 from zenactors import Dispatcher, ZenDaemon, ZenDaemonComponent, handles
 from zenactors.components import (
@@ -362,12 +361,12 @@ gzip = true
 """
 
 
-def test_a_daemon_that_exits_when_idle_compresses_first(tmp_path):
+def test_a_daemon_that_exits_when_idle_compresses_first(stock_forks, tmp_path):
     lines = [b"%d" % number for number in range(100_000, 200_000)]
     (tmp_path / "in.log").write_bytes(b"\n".join(lines) + b"\n")
     (tmp_path / "spec.toml").write_text(SPEC)
     argv = ["-m", "zenactors", "run", "spec.toml", "--exit-when-idle"]
-    done = run_python(*argv, cwd=tmp_path)
+    done = stock_forks.run(*argv, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     old = sorted(tmp_path.glob("out.*"))
     assert old

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.components.tail_scene import Scene
@@ -49,6 +49,7 @@ def trail_of(count: int) -> list[Place]:
     return trail
 
 
+@settings(max_examples=30)
 @given(st.integers(1, 2_000))
 def test_few_places_are_remembered_the_last_ones_closely(count: int) -> None:
     ages = [count - place.number for place in trail_of(count)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.sweeps import swept
 from zenactors.components import Lines
 
 from .tail_scene import Scene
@@ -136,7 +137,7 @@ def test_a_line_without_an_end_comes_after_its_time_and_its_rest_after_the_end()
     ("encoding", "codec"),
     [("utf-16", "utf-16"), ("utf-16", "utf-16-be"), ("utf-8", "utf-8"), ("latin-1", "latin-1")],
 )
-@pytest.mark.parametrize("step", [1, 3, 7])
+@swept("step", [3], soak=[1, 7])
 @pytest.mark.parametrize("stop", ["stop", "kill", None])
 def test_a_file_that_grows_in_odd_steps_is_decoded(
     encoding: str, codec: str, step: int, stop: str | None

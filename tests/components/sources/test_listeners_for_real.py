@@ -10,10 +10,9 @@ import re
 import signal
 import socket
 import ssl
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -26,7 +25,8 @@ from tests.components.sockets import (
     receive_all,
     trusting,
 )
-from tests.running import LIMIT, ROOT
+from tests.forked import Forked, ForkServer
+from tests.running import LIMIT
 from zenactors import Dispatcher
 from zenactors.components.sources.http_listener import HttpListener
 from zenactors.components.sources.line_listener import LineListener
@@ -191,13 +191,13 @@ path = "hooks.jsonl"
 """
 
 
-def test_what_was_answered_with_200_survives_kill_9(tmp_path):
+def test_what_was_answered_with_200_survives_kill_9(stock_forks, tmp_path):
     (tmp_path / "hooks.toml").write_text(SPEC)
     for path in (tmp_path, tmp_path / "hooks.toml"):
         path.chmod(path.stat().st_mode & ~0o022)  # as root, what others can change is refused
     sent = answered = 0
     for _ in range(3):
-        with hooks(tmp_path) as (process, address):
+        with hooks(stock_forks, tmp_path) as (process, _, address):
             for number in range(20):
                 sent += 1
                 assert post(address, b"%d" % sent) == (200, b"done\n")
@@ -211,31 +211,35 @@ def test_what_was_answered_with_200_survives_kill_9(tmp_path):
 
 
 @contextlib.contextmanager
-def hooks(directory: Path):
-    argv = [sys.executable, "-m", "zenactors", "run", "hooks.toml"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        argv, cwd=directory, env=environment, stderr=subprocess.PIPE, text=True
-    ) as process:
+def hooks(forks: ForkServer, directory: Path) -> Iterator[tuple[Forked, IO[str], str]]:
+    """Yield a process that listens, its standard error, and where it listens."""
+    ours, theirs = os.pipe()
+    with os.fdopen(ours) as errors:
+        with os.fdopen(theirs, "wb") as stderr, Path(os.devnull).open("r+b") as null:
+            argv = ["-m", "zenactors", "run", "hooks.toml"]
+            process = forks.start(
+                argv, environ={}, stdin=null, stdout=null, stderr=stderr, cwd=directory
+            )
         try:
-            assert process.stderr is not None
-            lines = iter(process.stderr.readline, "")
+            lines = iter(errors.readline, "")
             found = next(filter(None, (re.search(r"Listening on (\S+)", each) for each in lines)))
-            yield process, found[1]
+            yield process, errors, found[1]
         finally:
             process.kill()
+            process.wait(LIMIT)
 
 
-def test_a_daemon_that_listens_ends_at_sigterm(tmp_path):
+def test_a_daemon_that_listens_ends_at_sigterm(stock_forks, tmp_path):
     (tmp_path / "hooks.toml").write_text(SPEC)
     for path in (tmp_path, tmp_path / "hooks.toml"):
         path.chmod(path.stat().st_mode & ~0o022)
-    with hooks(tmp_path) as (process, address):
+    with hooks(stock_forks, tmp_path) as (process, errors, address):
         with connect(address.replace("http", "tcp")) as client:
             client.sendall(b"POST / HTTP/1.1\r\n")  # and no more
             assert post(address, b"{}")[0] == 200
             process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=LIMIT)
+            status = process.wait(LIMIT)
             assert receive_all(client).startswith(b"HTTP/1.1 503 ")
-        assert process.returncode == 0, errors
-        assert "Traceback" not in errors
+        said = errors.read()
+        assert status == 0, said
+        assert "Traceback" not in said

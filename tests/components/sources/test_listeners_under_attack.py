@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.components.sockets import CERTIFICATE, KEY, Collector, connect, receive_all
@@ -88,37 +88,27 @@ def attack(listener: LineListener | HttpListener, address: str, chunks: list[byt
         assert listener.get_state()["clients"] == 0
 
 
-@pytest.mark.usefixtures("address")
-class TestRandomBytes:
-    @given(st.sampled_from(["line", "octet", "auto"]), CHUNKS, st.integers(1, 100))
-    def test_lines(self, framing, chunks, size):
-        listener = LineListener(listen=["unix://x.sock"], framing=framing, max_line_bytes=size)
-        attack(listener, "unix://x.sock", chunks)
-
-    @given(CHUNKS)
-    def test_datagrams(self, chunks):
-        listener = LineListener(listen=["unixgram://x.sock"], framing="auto", add_peer=True)
-        with under_attack(listener) as (harness, _), connect("unixgram://x.sock") as client:
-            for chunk in chunks:
-                client.send(chunk)
-            harness.run_until_idle()
-
-    @given(HTTP_CHUNKS, st.sampled_from(["json", "text", "ndjson", "lines"]))
-    @example([GOOD * 3, b"\0"], "json")
-    @example([b"POST / HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade\r\nHost: x\r\n\r\n"], "text")
-    @example([b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\nmore"], "text")
-    def test_requests(self, chunks, body):
-        listener = HttpListener(
-            listen=["unix://x.sock"], body=body, max_body_bytes=50, methods=["POST", "GET", "HEAD"]
-        )
-        attack(listener, "unix://x.sock", chunks)
+def attack_with_lines(framing: Any, chunks: list[bytes], size: int) -> None:
+    listener = LineListener(listen=["unix://x.sock"], framing=framing, max_line_bytes=size)
+    attack(listener, "unix://x.sock", chunks)
 
 
-@given(st.binary(max_size=2_000))
-@example(b"\x16\x03\x01\x00\xff")
-@example(b"\x80\x2e\x01\x00\x02")
-@example(GOOD)
-def test_random_bytes_as_tls(data):
+def attack_with_datagrams(chunks: list[bytes]) -> None:
+    listener = LineListener(listen=["unixgram://x.sock"], framing="auto", add_peer=True)
+    with under_attack(listener) as (harness, _), connect("unixgram://x.sock") as client:
+        for chunk in chunks:
+            client.send(chunk)
+        harness.run_until_idle()
+
+
+def attack_with_requests(chunks: list[bytes], body: Any) -> None:
+    listener = HttpListener(
+        listen=["unix://x.sock"], body=body, max_body_bytes=50, methods=["POST", "GET", "HEAD"]
+    )
+    attack(listener, "unix://x.sock", chunks)
+
+
+def attack_with_tls(data: bytes) -> None:
     listener = HttpListener(
         listen=["https://127.0.0.1:0"], tls_certificate=CERTIFICATE, tls_key=KEY
     )
@@ -130,6 +120,66 @@ def test_random_bytes_as_tls(data):
             assert harness.wait_until(lambda: listener.statistics_cur.get("connections"))
             assert harness.wait_until(lambda: not listener.get_state()["clients"], within=20)
         assert collector.lines == []
+
+
+FEW = settings(max_examples=25)
+MANY = settings(max_examples=500)
+FRAMINGS = st.sampled_from(["line", "octet", "auto"])
+BODIES = st.sampled_from(["json", "text", "ndjson", "lines"])
+SIZES = st.integers(1, 100)
+
+
+@pytest.mark.usefixtures("address")
+class TestRandomBytes:
+    @FEW
+    @given(FRAMINGS, CHUNKS, SIZES)
+    def test_lines(self, framing, chunks, size):
+        attack_with_lines(framing, chunks, size)
+
+    @FEW
+    @given(CHUNKS)
+    def test_datagrams(self, chunks):
+        attack_with_datagrams(chunks)
+
+    @FEW
+    @given(HTTP_CHUNKS, BODIES)
+    @example([GOOD * 3, b"\0"], "json")
+    @example([b"POST / HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade\r\nHost: x\r\n\r\n"], "text")
+    @example([b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\nmore"], "text")
+    def test_requests(self, chunks, body):
+        attack_with_requests(chunks, body)
+
+    @FEW
+    @given(st.binary(max_size=2_000))
+    @example(b"\x16\x03\x01\x00\xff")
+    @example(b"\x80\x2e\x01\x00\x02")
+    @example(GOOD)
+    def test_tls(self, data):
+        attack_with_tls(data)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("address")
+class TestManyRandomBytes:
+    @MANY
+    @given(FRAMINGS, CHUNKS, SIZES)
+    def test_lines(self, framing, chunks, size):
+        attack_with_lines(framing, chunks, size)
+
+    @MANY
+    @given(CHUNKS)
+    def test_datagrams(self, chunks):
+        attack_with_datagrams(chunks)
+
+    @MANY
+    @given(HTTP_CHUNKS, BODIES)
+    def test_requests(self, chunks, body):
+        attack_with_requests(chunks, body)
+
+    @MANY
+    @given(st.binary(max_size=2_000))
+    def test_tls(self, data):
+        attack_with_tls(data)
 
 
 # --- slow, long and many --------------------------------------------------------------------------

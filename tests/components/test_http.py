@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import socket
 import ssl
@@ -122,9 +123,14 @@ def test_an_answer_in_chunks_is_read_and_bounded(client):
             get(one)
 
 
+@functools.cache
+def gzip_bomb() -> bytes:
+    return gzip.compress(b"\0" * 100_000_000)
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_gzip_bomb_is_given_up_early(client, monkeypatch, chunked):
-    bomb = gzip.compress(b"\0" * 100_000_000)
+    bomb = gzip_bomb()
     headers = {"Content-Encoding": "gzip"}
     reply = in_chunks(bomb, **headers) if chunked else Reply(200, bomb, headers)
     largest = 0

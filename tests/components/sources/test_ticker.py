@@ -15,6 +15,7 @@ from zenactors.testing import Crash, Harness, Kill, Probe, ProcessCrashed
 from zenactors.testing.files import VirtualFiles
 
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
+NIGHT = 6 * HOUR  # in which clocks are changed, from midnight in Berlin or an hour before
 BERLIN = "Europe/Berlin"
 
 
@@ -65,8 +66,8 @@ def test_it_ticks_once_each_interval_from_one_interval_on():
 def test_ticks_do_not_drift():
     ticker = Ticker(interval=0.1)
     with Harness([ticker, Probe("tick")]) as harness:
-        harness.advance(200.05)
-        assert ticker.statistics_cur == {"ticks": 2_000}
+        harness.advance(100.05)
+        assert ticker.statistics_cur == {"ticks": 1_000}
 
 
 def test_an_interval_goes_on_if_the_clock_is_set():
@@ -127,32 +128,32 @@ def test_cron_with_seconds():
 
 
 def test_a_tick_in_the_hour_that_there_is_not_comes_right_after_it():
-    got = ticks(at(2026, 3, 28, 12), DAY, cron="30 2 * * *", timezone=BERLIN)
+    got = ticks(at(2026, 3, 28, 22), NIGHT, cron="30 2 * * *", timezone=BERLIN)
     assert got == ["2026-03-29T03:00:00+02:00"]
-    got = ticks(at(2026, 3, 28, 12), DAY, cron="30 2,3 * * *", timezone=BERLIN)
+    got = ticks(at(2026, 3, 28, 22), NIGHT, cron="30 2,3 * * *", timezone=BERLIN)
     assert got == ["2026-03-29T03:00:00+02:00", "2026-03-29T03:30:00+02:00"]
 
 
 def test_two_ticks_that_fall_together_after_that_hour_are_one():
-    got = ticks(at(2026, 3, 28, 12), DAY, cron="0,30 2 * * *", timezone=BERLIN)
+    got = ticks(at(2026, 3, 28, 22), NIGHT, cron="0,30 2 * * *", timezone=BERLIN)
     assert got == ["2026-03-29T03:00:00+02:00"]
 
 
 def test_in_the_hour_that_comes_twice_a_fixed_time_ticks_once():
-    got = ticks(at(2026, 10, 24, 12), DAY, cron="30 2 * * *", timezone=BERLIN)
+    got = ticks(at(2026, 10, 24, 22), NIGHT, cron="30 2 * * *", timezone=BERLIN)
     assert got == ["2026-10-25T02:30:00+02:00"]
 
 
 def test_a_daemon_that_starts_in_the_second_of_the_two_hours_ticks_on_the_next_day():
-    got = ticks(at(2026, 10, 25, 1, 10), 2 * DAY, cron="30 2 * * *", timezone=BERLIN)
+    got = ticks(at(2026, 10, 25, 1, 10), DAY + HOUR, cron="30 2 * * *", timezone=BERLIN)
     assert got == ["2026-10-26T02:30:00+01:00"]
 
 
 @pytest.mark.parametrize(("month", "day"), [(3, 28), (10, 24)])
 def test_every_half_hour_is_half_an_hour_whatever_the_clocks_do(month, day):
-    got = ticks(at(2026, month, day, 12), DAY, cron="*/30 * * * *", timezone=BERLIN)
+    got = ticks(at(2026, month, day, 22), NIGHT, cron="*/30 * * * *", timezone=BERLIN)
     moments = [datetime.fromisoformat(each).timestamp() for each in got]
-    assert len(moments) == 48
+    assert len(moments) == 12
     assert {after - before for before, after in itertools.pairwise(moments)} == {1800}
 
 

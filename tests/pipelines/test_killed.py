@@ -7,6 +7,7 @@ import json
 import sqlite3
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 from tests.components.forks import PRELOAD, killed
 from tests.forked import ForkServer
-from tests.running import LIMIT, ROOT, run_python
+from tests.running import LIMIT, ROOT
 
 SPEC = ROOT / "tests/pipelines/three_sources.toml"
 SOURCES = ("web", "shop", "jobs")
@@ -25,7 +26,7 @@ use = "tests.pipelines.progress:Progress"
 """
 STATUSES = (200, 304, 404, 500)
 MINUTES = 7
-ROTATE_AT = 60_000  # bytes of a log
+ROTATE_AT = 20_000  # bytes of a log
 
 
 class Writer(threading.Thread):
@@ -53,7 +54,7 @@ class Writer(threading.Thread):
                 rotations += 1
                 path.rename(path.with_suffix(f".log.{rotations}"))
             with path.open("ab") as file:
-                file.write(b"".join(self._line(source) for _ in range(self._random.randrange(60))))
+                file.write(b"".join(self._line(source) for _ in range(self._random.randrange(20))))
 
     def end(self) -> None:
         self._end.set()
@@ -85,27 +86,32 @@ def rows(directory: Path, statement: str) -> list[Any]:
             return []
 
 
-def kill_at_random_moments(directory: Path, kills: int, seed: int) -> Writer:
+@pytest.fixture(scope="module")
+def forks() -> Iterator[ForkServer]:
+    with ForkServer(PRELOAD) as server:
+        yield server
+
+
+def kill_at_random_moments(forks: ForkServer, directory: Path, kills: int, seed: int) -> Writer:
     random = Random(seed)
     (directory / SPEC.name).write_text(SPEC.read_text() + PROGRESS)
     writer = Writer(directory, seed)
     command = ("-m", "zenactors", "run", SPEC.name, "--no-summary")
-    with ForkServer(PRELOAD) as forks:
-        writer.start()
-        try:
-            for _ in range(kills):
-                with killed(forks, *command, cwd=directory) as output:
-                    # Without progress in two processes, the next one would go carefully.
-                    for _ in range(random.randrange(50, 150)):
-                        assert output.read(1)
-        finally:
-            writer.end()
+    writer.start()
+    try:
+        for _ in range(kills):
+            with killed(forks, *command, cwd=directory) as output:
+                # Without progress in two processes, the next one would go carefully.
+                for _ in range(random.randrange(50, 150)):
+                    assert output.read(1)
+    finally:
+        writer.end()
     return writer
 
 
-def check(directory: Path, writer: Writer) -> None:
+def check(forks: ForkServer, directory: Path, writer: Writer) -> None:
     (directory / SPEC.name).write_text(SPEC.read_text())
-    done = run_python("-m", "zenactors", "run", SPEC.name, "--exit-when-idle", cwd=directory)
+    done = forks.run("-m", "zenactors", "run", SPEC.name, "--exit-when-idle", cwd=directory)
     assert done.returncode == 0, done.stderr
 
     found = Counter(path for (path,) in rows(directory, "SELECT path FROM records"))
@@ -120,11 +126,13 @@ def check(directory: Path, writer: Writer) -> None:
     assert counts == writer.counts
 
 
-def test_each_line_is_in_the_tables_once_after_5_kills(tmp_path: Path) -> None:
-    check(tmp_path, kill_at_random_moments(tmp_path, 5, seed=1))
+def test_each_line_is_in_the_tables_once_after_5_kills(forks: ForkServer, tmp_path: Path) -> None:
+    check(forks, tmp_path, kill_at_random_moments(forks, tmp_path, 5, seed=1))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2, 4))
-def test_each_line_is_in_the_tables_once_after_30_kills(tmp_path: Path, seed: int) -> None:
-    check(tmp_path, kill_at_random_moments(tmp_path, 30, seed))
+def test_each_line_is_in_the_tables_once_after_30_kills(
+    forks: ForkServer, tmp_path: Path, seed: int
+) -> None:
+    check(forks, tmp_path, kill_at_random_moments(forks, tmp_path, 30, seed))

@@ -26,7 +26,7 @@ class Worker:
 
     def __init__(self, forks: ForkServer, name: str, cwd: Path) -> None:
         ours, theirs = os.pipe()
-        self.output = os.fdopen(ours)
+        self.output = os.fdopen(ours, "rb", buffering=0)  # what was read is all that has come
         with os.fdopen(theirs, "wb") as stdout, Path(os.devnull).open("r+b") as null:
             argv = [str(EXAMPLE), "work", name]
             self.process = forks.start(
@@ -40,19 +40,23 @@ class Worker:
             assert select.select([self.output], [], [], LIMIT)[0], "the worker hangs"
             line = self.output.readline()
             assert line, "the worker has ended"
-            self.done.append(line.split()[1])
+            self.done.append(file_in(line))
 
     def end(self, number: int) -> int:
         """Send it a signal, read the rest of what it prints, and return its status."""
         self.process.send_signal(number)
         status = self.process.wait(LIMIT)
-        self.done += [line.split()[1] for line in self.output]
+        self.done += map(file_in, self.output)
         return status
 
     def close(self) -> None:
         self.process.kill()
         self.process.wait(LIMIT)
         self.output.close()
+
+
+def file_in(line: bytes) -> str:
+    return line.decode().split()[1]
 
 
 @contextlib.contextmanager

@@ -75,13 +75,20 @@ WORLDS = st.fixed_dictionaries(
 
 PARTS = 5  # pytest takes a test of a minute for one that hangs
 ROUNDS = 125
+FEW, MANY = 25, 100  # sequences of a part
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-def test_what_must_come_comes_once_and_in_order(part):
+@pytest.mark.parametrize(
+    ("part", "count"),
+    [
+        *((part, FEW) for part in range(2)),
+        *(pytest.param(part, MANY, marks=pytest.mark.slow) for part in range(PARTS)),
+    ],
+)
+def test_what_must_come_comes_once_and_in_order(part, count):
     @seed(part)
     @given(WORLDS, st.lists(STEPS, min_size=3, max_size=20))
-    @settings(max_examples=100)
+    @settings(max_examples=count)
     def sequences(options, steps):
         run(options, steps)
 

@@ -148,42 +148,39 @@ def _strike(call: Attack, striker: Striker) -> None:
         call()
 
 
-def strike_stop(*, step: int, offset: int, seconds: float) -> dict[str, Any]:
-    """Strike `stop` in this thread; the next stop does the rest. Ends when the time is over."""
+def strike_stop(*, first: int, stop: int, step: int) -> dict[str, Any]:
+    """Strike `stop` in this thread at these bytecodes; the next stop does the rest."""
     broken: list[str] = []
-    end = time.monotonic() + seconds
-    at, struck = 1 + offset % step, 0
-    while time.monotonic() < end and len(broken) < MOST_FAILURES:
+    struck, where = 0, ""
+    for at in range(first, stop, step):
         dispatcher = Target().dispatcher
         dispatcher.queue.schedule("x", 1)
         striker = Striker(at)
         _strike(functools.partial(dispatcher.stop, timeout=STOP_TIMEOUT), striker)
+        where = striker.struck
+        struck += bool(where)
         try:
             assert_stops(dispatcher)
         except Exception as failure:
-            broken.append(f"stop, bytecode {at}, {striker.struck}: {explained(failure)}")
-        if not striker.struck:
-            break
-        struck += 1
-        at += step
-    return {"broken": broken, "struck": struck, "reached": at}
+            broken.append(f"stop, bytecode {at}, {where}: {explained(failure)}")
+            if len(broken) == MOST_FAILURES:
+                break
+    return {"broken": broken, "struck": struck, "last": where}
 
 
-def strike_own_thread(whose: str, *, step: int, offset: int, seconds: float) -> dict[str, Any]:
+def strike_own_thread(whose: str, *, first: int, stop: int, step: int) -> dict[str, Any]:
     """Strike the thread of a component, or the dispatcher's, while it works on an event.
 
     The dispatcher may end, but it says so once, and every question is answered.
     """
     broken: list[str] = []
-    end = time.monotonic() + seconds
-    at, struck = 1 + offset % step, 0
-    while time.monotonic() < end and len(broken) < MOST_FAILURES:
+    struck, where = 0, ""
+    for at in range(first, stop, step):
         where = _strike_once(whose, at, broken)
-        if not where:
+        struck += bool(where)
+        if len(broken) == MOST_FAILURES:
             break
-        struck += 1
-        at += step
-    return {"broken": broken, "struck": struck, "reached": at}
+    return {"broken": broken, "struck": struck, "last": where}
 
 
 def _strike_once(whose: str, at: int, broken: list[str]) -> str:

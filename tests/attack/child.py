@@ -15,46 +15,42 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from loguru import logger
 
-ROOT = Path(__file__).parents[2]
+from tests.forking import ForkServer
+
 SLACK = 20.0  # seconds that the process may take to start, and to write the stacks
 
 Attack = Callable[..., Any]
 
 
-def attack(function: Attack, *, limit: float = 90.0, **arguments: Any) -> Any:
+def run_attack(
+    server: ForkServer, function: Attack, *, limit: float = 90.0, **arguments: Any
+) -> Any:
     """Run an attack in a process of its own, and return its result.
 
     A process that fails or hangs fails the test. The message has its output, every thread's stack
     if it hung, and the command that runs it again.
 
     Args:
+        server: Forks the process.
         function: A function of a module; its result can be written as JSON.
         limit: Seconds that it may take. Generous: only a hang takes that long.
         arguments: The function's; they can be written as JSON.
     """
-    command = command_of(function, limit, arguments)
+    again = f"Run it again: {shlex.join(command_of(function, limit, arguments))}"
+    call = {"module": function.__module__, "name": function.__name__, "arguments": arguments}
     try:
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=limit + SLACK,
-            check=False,
-        )
+        done = server.run(run, limit=limit + SLACK, seconds=limit, **call)
     except subprocess.TimeoutExpired as hung:
-        pytest.fail(f"It hung, and wrote no stacks: {hung.stderr!r}\n{_again(command)}")
+        pytest.fail(f"It hung, and wrote no stacks: {hung.stderr!r}\n{again}")
     if done.returncode != 0:
         pytest.fail(
             f"It ended with status {done.returncode}.\n{done.stdout[-2000:]}\n{done.stderr[-8000:]}"
-            f"\n{_again(command)}",
+            f"\n{again}",
             pytrace=False,
         )
     return json.loads(done.stdout.splitlines()[-1])
@@ -80,19 +76,20 @@ def command_of(function: Attack, limit: float, arguments: dict[str, Any]) -> lis
     ]
 
 
-def _again(command: list[str]) -> str:
-    return f"Run it again: {shlex.join(command)}"
-
-
-def main() -> None:
+def run(seconds: float, module: str, name: str, arguments: dict[str, Any]) -> None:
     """Run an attack. Threads that hang do not keep the process from ending."""
-    limit, module, name, arguments = sys.argv[1:]
-    faulthandler.dump_traceback_later(float(limit), exit=True)
+    faulthandler.dump_traceback_later(seconds, exit=True)
     logger.remove()
-    result = getattr(importlib.import_module(module), name)(**json.loads(arguments))
+    result = getattr(importlib.import_module(module), name)(**arguments)
     sys.stdout.write(f"\n{json.dumps(result)}\n")
     sys.stdout.flush()
     os._exit(0)
+
+
+def main() -> None:
+    """Run the attack of the command line."""
+    limit, module, name, arguments = sys.argv[1:]
+    run(float(limit), module, name, json.loads(arguments))
 
 
 if __name__ == "__main__":

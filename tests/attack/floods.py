@@ -18,9 +18,8 @@ from zenactors.daemon.zendaemon import ZenDaemon
 from zenactors.errors import NotRunningError
 
 THREADS = 4
-LOOKS = 20
 STOP_TIMEOUT = 2.0  # seconds
-SHORT_DRAIN = 0.2  # seconds
+SHORT_DRAIN = 0.05  # seconds
 UNDER_WAY = 20_000  # events: then it is a flood
 
 
@@ -108,14 +107,19 @@ def flooded() -> Iterator[Dispatcher]:
     flood.end()
 
 
-def ask_under_a_flood(*, bound: float) -> dict[str, Any]:
-    """Ask everything during a flood, in threads outside. Return the slowest answers in seconds."""
+def ask_under_a_flood(*, bound: float, looks: int) -> dict[str, Any]:
+    """Ask everything during a flood, in threads outside. Return the slowest answers in seconds.
+
+    Args:
+        bound: Seconds that an answer may take.
+        looks: How often each question is asked.
+    """
     slowest: dict[str, float] = {}
     broken: list[str] = []
     with flooded() as dispatcher:
         for name, question in _questions(dispatcher).items():
             try:
-                slowest[name] = max(_seconds(question, bound) for _ in range(LOOKS))
+                slowest[name] = max(_seconds(question, bound) for _ in range(looks))
             except AssertionError as failure:
                 broken.append(f"{name}: {explained(failure)}")
         begin = time.monotonic()

@@ -1,7 +1,5 @@
 """A daemon that is killed with SIGKILL again and again, and does all its work nevertheless.
 
-    python -m tests.attack.killed DIRECTORY plain|holding
-
 Its source numbers its events, and moves its mark, which is in a file, behind those that are done.
 Its sink appends the numbers to a file. The directory holds:
 
@@ -15,13 +13,12 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.running import ROOT
+from tests.forking import ForkServer
 from zenactors import TokenOutcome, ZenDaemon, ZenDaemonComponent, handles
 
 BOUND = 50  # of unacknowledged events
@@ -124,15 +121,16 @@ class Ready(ZenDaemonComponent):
         os.write(1, b"ready\n")
 
 
-def serve(directory: Path, how: str) -> int:
+def serve(directory: str, how: str) -> int:
     """Run the daemon until it ends by itself. Return its exit status."""
+    path = Path(directory)
     return ZenDaemon(
         name="killed",
         components=[
             Ready(),
-            Numbers(directory=directory),
+            Numbers(directory=path),
             Step(),
-            Sink(directory=directory, holds=how == "holding"),
+            Sink(directory=path, holds=how == "holding"),
         ],
     ).serve()
 
@@ -140,10 +138,13 @@ def serve(directory: Path, how: str) -> int:
 # --- the parent -----------------------------------------------------------------------------------
 
 
-def kill_again_and_again(directory: Path, how: str, *, kills: int, seed: int) -> None:
+def kill_again_and_again(
+    server: ForkServer, directory: Path, how: str, *, kills: int, seed: int
+) -> None:
     """Run the daemon, kill it at random moments, and check what it has written.
 
     Args:
+        server: Forks the daemon.
         directory: An empty one.
         how: The sink writes each number at once, `"plain"`, or some together, `"holding"`.
         kills: How many.
@@ -160,7 +161,7 @@ def kill_again_and_again(directory: Path, how: str, *, kills: int, seed: int) ->
         if run == kills:
             mark = int((directory / "mark").read_text()) if (directory / "mark").exists() else 0
             (directory / "limit").write_text(str(mark + FURTHER))
-        _run_once(directory, how, None if run == kills else rng)
+        _run_once(server, directory, how, None if run == kills else rng)
         path = directory / "numbers"
         written = path.read_bytes()[size:] if path.exists() else b""
         size += len(written)
@@ -176,27 +177,18 @@ def kill_again_and_again(directory: Path, how: str, *, kills: int, seed: int) ->
     assert known == set(range(limit)), f"seed {seed}: {len(known)} numbers, not {limit}"
 
 
-def _run_once(directory: Path, how: str, rng: Random | None) -> None:
-    command = [sys.executable, "-m", "tests.attack.killed", str(directory), how]
+def _run_once(server: ForkServer, directory: Path, how: str, rng: Random | None) -> None:
     log = directory / "log"
     with (
-        log.open("wb") as output,
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=output) as child,
+        log.open("wb") as stderr,
+        server.start_and_read(serve, stderr=stderr, directory=str(directory), how=how) as child,
     ):
-        try:
-            if rng is None:
-                assert child.wait(PATIENCE) == 0, log.read_text()[-2000:]
-                return
-            assert child.stdout is not None
-            if rng.random() > 0.1:  # otherwise at any moment of its start
-                assert child.stdout.readline() == b"ready\n", log.read_text()[-2000:]
-            moment = rng.random() * LONGEST
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                status = child.wait(moment)
-                raise AssertionError(f"It ended by itself, {status}: {log.read_text()[-2000:]}")
-        finally:
-            child.kill()
-
-
-if __name__ == "__main__":
-    sys.exit(serve(Path(sys.argv[1]), sys.argv[2]))
+        if rng is None:
+            assert child.wait(PATIENCE) == 0, log.read_text()[-2000:]
+            return
+        if rng.random() > 0.1:  # otherwise at any moment of its start
+            assert child.stdout.readline() == b"ready\n", log.read_text()[-2000:]
+        moment = rng.random() * LONGEST
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = child.wait(moment)
+            raise AssertionError(f"It ended by itself, {status}: {log.read_text()[-2000:]}")

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import random
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Literal
@@ -48,7 +47,6 @@ LONGEST_PAUSE = 0.003  # seconds between two looks, or two reloads
 STOP_WITHIN = 0.05  # seconds until an early stop
 MOST_FAILURES = 3
 SHARED = "shared"  # an event that replicas handle
-LAST = 1_000_000_000  # a seed that is never reached
 
 Log = list[tuple[str, list[Tag]]]
 
@@ -367,24 +365,29 @@ def run_seed(seed: int) -> None:
         Run(plan).run()
 
 
-def run_seeds(*, first: int, seconds: float, count: int = LAST) -> dict[str, Any]:
-    """Run the programs of many seeds, until the time is over. List what broke a promise."""
+def run_seeds(*, first: int, count: int, most: int = MOST_FAILURES) -> dict[str, Any]:
+    """Run the programs of so many seeds. List what broke a promise, and end when there is enough.
+
+    Args:
+        first: The first seed.
+        count: How many.
+        most: How many failures are enough.
+    """
     broken: list[str] = []
-    end = time.monotonic() + seconds
     struck = 0
     for seed in range(first, first + count):
-        if struck and (time.monotonic() > end or len(broken) == MOST_FAILURES):
-            break
         struck += 1
         try:
             run_seed(seed)
         except Exception as failure:
-            arguments = f"""'{{"first": {seed}, "seconds": 0, "count": 1}}'"""
+            arguments = f"""'{{"first": {seed}, "count": 1}}'"""
             broken.append(
                 f"seed {seed}: {explained(failure)[:3000]}\nRun it again: python -m"
                 f" tests.attack.child {LIMIT * 4} tests.attack.random_programs run_seeds"
                 f" {arguments}"
             )
+            if len(broken) == most:
+                break
     return {"broken": broken, "struck": struck}
 
 
@@ -406,9 +409,9 @@ def _lie_about_cancels(patch: pytest.MonkeyPatch) -> None:
 FAULTS = {"tickets": _forget_tickets, "pieces": _swap_pieces, "cancels": _lie_about_cancels}
 
 
-def find_fault(fault: str, *, seconds: float) -> list[str]:
-    """Plant a fault in the engine, and return what the programs find."""
+def find_fault(fault: str, *, count: int) -> list[str]:
+    """Plant a fault in the engine, and return what the first program finds that finds it."""
     with pytest.MonkeyPatch.context() as patch:
         FAULTS[fault](patch)
-        found: list[str] = run_seeds(first=0, seconds=seconds)["broken"]
+        found: list[str] = run_seeds(first=0, count=count, most=1)["broken"]
         return found

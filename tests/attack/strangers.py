@@ -75,7 +75,3 @@ def with_a_lock_that_a_log_sink_takes() -> list[str]:
             answers.append(str(dispatcher.queue.count()))
             answers.append(str(dispatcher.drain(0.0)))
     return answers
-
-
-if __name__ == "__main__":
-    at_the_interpreters_end(*sys.argv[1:])

@@ -1,7 +1,5 @@
 """A daemon that follows a log, which is written fast, and rotated; it is killed again and again.
 
-    python -m tests.attack.tailed DIRECTORY plain|exact [idle] [polling]
-
 The parent writes numbered lines to `logs/app.log` in the directory. The daemon copies them to
 `out`; with `idle` it ends when everything was read, and with `polling` it takes no hints.
 """
@@ -15,20 +13,18 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any, BinaryIO
 
-from tests.running import ROOT
+from tests.forking import Forked, ForkServer
 from zenactors import ZenDaemon, ZenDaemonComponent, handles
 from zenactors.components import FileTailer, RawWriter
 
-RATE = 20_000  # lines a second
 EVERY = 0.5  # seconds between two rotations
 BATCH = 0.005  # seconds between two writes
 LATE = 5  # writes to a file that was renamed, when there is a new one already
@@ -45,21 +41,22 @@ class Ready(ZenDaemonComponent):
         os.write(1, b"ready\n")
 
 
-def serve(directory: Path, how: str, *, idle: bool, polling: bool) -> int:
+def serve(directory: str, how: str, options: Collection[str]) -> int:
     """Run the daemon until it ends by itself. Return its exit status."""
+    path = Path(directory)
     tailer = FileTailer(
-        patterns=[str(directory / "logs" / "app.log")],
+        patterns=[str(path / "logs" / "app.log")],
         start="beginning",
         rotate_wait=2.0,
-        notifications=not polling,
+        notifications="polling" not in options,
         exactly_once=how == "exact",
     )
     return ZenDaemon(
         name="tailed",
-        components=[Ready(), tailer, RawWriter(path=str(directory / "out"))],
-        exit_when_idle=idle,
-        default_state_dir=str(directory / "state"),
-        default_dead_letter_file=str(directory / "letters"),
+        components=[Ready(), tailer, RawWriter(path=str(path / "out"))],
+        exit_when_idle="idle" in options,
+        default_state_dir=str(path / "state"),
+        default_dead_letter_file=str(path / "letters"),
     ).serve()
 
 
@@ -80,7 +77,7 @@ class Log:
         self,
         directory: Path,
         *,
-        rate: float = RATE,
+        rate: float,
         every: float = EVERY,
         kept: int | None = None,
     ) -> None:
@@ -170,35 +167,44 @@ def examine(directory: Path, lines: int) -> Outcome:
     )
 
 
-def kill_again_and_again(directory: Path, how: str, *, kills: int, seed: int) -> Outcome:
+def kill_again_and_again(
+    server: ForkServer, directory: Path, how: str, *, kills: int, rate: float, seed: int
+) -> Outcome:
     """Let the daemon follow a log, and kill it at random moments.
 
     Args:
+        server: Forks the daemon.
         directory: An empty one.
         how: `"plain"`, or `"exact"` for an output that is written exactly once.
         kills: How many.
+        rate: Lines a second.
         seed: Of the moments, which differ from run to run all the same.
     """
     rng = Random(seed)
-    log = Log(directory)
-    _run_to_the_end(directory, how)  # from now on the file is known
+    log = Log(directory, rate=rate)
+    _run_to_the_end(server, directory, how)  # from now on the file is known
     with log:
         for _ in range(kills):
-            with _running(directory, how) as child:
+            with _running(server, directory, how) as child:
                 if rng.random() > 0.1:  # otherwise at any moment of its start
                     _wait_until_ready(child)
                 _let_work(child, rng.random() * LONGEST)
-                child.kill()
-    _run_to_the_end(directory, how)
+    _run_to_the_end(server, directory, how)
     return examine(directory, log.lines)
 
 
 def rotate_again_and_again(
-    directory: Path, *options: str, rotations: int, rate: float, every: float
+    server: ForkServer,
+    directory: Path,
+    *options: str,
+    rotations: int,
+    rate: float,
+    every: float,
 ) -> Outcome:
     """Let the daemon follow a log that is rotated so often; stop it, and let another one end.
 
     Args:
+        server: Forks the daemon.
         directory: An empty one.
         options: Those of the program.
         rotations: How many.
@@ -206,40 +212,37 @@ def rotate_again_and_again(
         every: Seconds between two rotations.
     """
     log = Log(directory, rate=rate, every=every, kept=20)
-    with _running(directory, "plain", *options) as child:
+    with _running(server, directory, "plain", *options) as child:
         _wait_until_ready(child)
         with log:
             log.wait_for_rotations(rotations)
         child.send_signal(signal.SIGINT)
         assert child.wait(PATIENCE) == 0, _said(directory)
-    _run_to_the_end(directory, "plain", *options)
+    _run_to_the_end(server, directory, "plain", *options)
     return examine(directory, log.lines)
 
 
 @contextlib.contextmanager
-def _running(directory: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "tests.attack.tailed", str(directory), *options]
+def _running(server: ForkServer, directory: Path, how: str, *options: str) -> Iterator[Forked]:
     with (
         (directory / "said").open("ab") as said,
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=said) as child,
+        server.start_and_read(
+            serve, stderr=said, directory=str(directory), how=how, options=options
+        ) as child,
     ):
-        try:
-            yield child
-        finally:
-            child.kill()
+        yield child
 
 
-def _run_to_the_end(directory: Path, *options: str) -> None:
-    with _running(directory, *options, "idle") as child:
+def _run_to_the_end(server: ForkServer, directory: Path, how: str, *options: str) -> None:
+    with _running(server, directory, how, *options, "idle") as child:
         assert child.wait(PATIENCE) == 0, _said(directory)
 
 
-def _wait_until_ready(child: subprocess.Popen[bytes]) -> None:
-    assert child.stdout is not None
+def _wait_until_ready(child: Forked) -> None:
     assert child.stdout.readline() == b"ready\n"
 
 
-def _let_work(child: subprocess.Popen[bytes], seconds: float) -> None:
+def _let_work(child: Forked, seconds: float) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         status = child.wait(seconds)
         raise AssertionError(f"It ended by itself, with status {status}")
@@ -247,10 +250,3 @@ def _let_work(child: subprocess.Popen[bytes], seconds: float) -> None:
 
 def _said(directory: Path) -> str:
     return (directory / "said").read_text()[-2_000:]
-
-
-if __name__ == "__main__":
-    options = sys.argv[3:]
-    sys.exit(
-        serve(Path(sys.argv[1]), sys.argv[2], idle="idle" in options, polling="polling" in options)
-    )

@@ -75,14 +75,14 @@ WORLDS = st.fixed_dictionaries(
 
 PARTS = 5  # pytest takes a test of a minute for one that hangs
 ROUNDS = 125
-FEW, MANY = 25, 100  # sequences of a part
+SHORT, LONG = 25, 100  # sequences of a part
 
 
 @pytest.mark.parametrize(
     ("part", "count"),
     [
-        *((part, FEW) for part in range(2)),
-        *(pytest.param(part, MANY, marks=pytest.mark.slow) for part in range(PARTS)),
+        *((part, SHORT) for part in range(2)),
+        *(pytest.param(part, LONG, marks=pytest.mark.slow) for part in range(PARTS)),
     ],
 )
 def test_what_must_come_comes_once_and_in_order(part, count):

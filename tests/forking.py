@@ -55,9 +55,11 @@ class Forked:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.send_signal(signal.SIGKILL)
-        self.wait(LIMIT)
-        os.close(self._handle)
+        try:
+            self.send_signal(signal.SIGKILL)
+            self.wait(LIMIT)
+        finally:
+            os.close(self._handle)
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal, unless it has ended."""

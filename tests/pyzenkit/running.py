@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
 import re
+import runpy
 import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from tests.forking import ForkServer
 from tests.running import LIMIT, ROOT
 
 PROGRAMS = Path(__file__).parent / "programs"
+VARIABLES = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 MANY = 1_000  # lines; no program has so much to say
 PACKAGES = ("pyzenkit", "zenactors.pyzenkit")
 LINE = re.compile(
@@ -26,6 +29,31 @@ LINE = re.compile(
     r"(?P<level>[A-Z]+): (?P<text>.*)$",
     re.M,
 )
+
+
+def be_program(
+    directory: str, program: str, options: list[str], environment: dict[str, str]
+) -> None:
+    """Be a program, in a process that was forked."""
+    _enter(directory, environment)
+    sys.argv = [program, *options]
+    sys.path[0] = directory
+    runpy.run_path(program, run_name="__main__")
+
+
+def become_program(
+    directory: str, program: str, options: list[str], environment: dict[str, str]
+) -> None:
+    """Become a process that starts Python for a program."""
+    _enter(directory, environment)
+    os.execv(sys.executable, [sys.executable, program, *options])
+
+
+def _enter(directory: str, environment: dict[str, str]) -> None:
+    os.umask(0o027)
+    os.chdir(directory)
+    os.environ.pop("LOGURU_LEVEL", None)
+    os.environ.update(environment)
 
 
 @dataclasses.dataclass
@@ -75,70 +103,67 @@ class Directory:
 
 
 def run(
+    server: ForkServer,
     directory: Directory,
     program: str,
     *options: str,
     signals: Sequence[int | str] = (),
     background: bool = False,
+    by: Callable[..., None] = be_program,
 ) -> Outcome:
     """Run a program to its end.
 
     Args:
+        server: Forks its process.
         directory: Its directory.
         program: Its name.
         options: Its options, in which `DIRECTORY` stands for the directory.
         signals: Sent to the daemon one by one, each when it has said "ready"; or the actions that
             send them.
         background: Whether it goes to the background.
+        by: What its process does: it runs the program at once, or starts Python for it.
     """
     path = directory.path
-    environment = {
-        **{key: value for key, value in os.environ.items() if key != "LOGURU_LEVEL"},
-        "APP_ROOT_PATH": str(path),
-        "TRACE": str(path / "trace"),
-        "PYTHONPATH": str(ROOT),
-        "PYTHONUNBUFFERED": "1",
-    }
-    process = subprocess.Popen(
-        [sys.executable, program, *(each.replace("DIRECTORY", str(path)) for each in options)],
-        cwd=path,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        umask=0o027,
-    )
-    pid = process.pid
-    daemon: int | None = None
-    waiting = list(signals)
-    said: list[str] = []
-    try:
-        for line in _lines(directory.reader):
-            assert len(said) < MANY, said[-20:]
-            said.append(line.replace(str(path), "DIRECTORY"))
-            if background and daemon is None and (files := list((path / "run").glob("*.pid"))):
-                daemon = pid = int(files[0].read_text().partition("\n")[0])
-            if line == "ready" and waiting:
-                sign = waiting.pop(0)
-                if isinstance(sign, int):
-                    os.kill(pid, sign)
-                else:
-                    action = [sys.executable, program, "--action", sign]
-                    subprocess.run(
-                        action, cwd=path, env={**environment, "TRACE": os.devnull}, check=True
-                    )
-        out, err = process.communicate(timeout=LIMIT)
-        ended = _reaped()
-    finally:
-        for each in (pid, process.pid):
-            if process.returncode is None or each == daemon:
-                _kill(each)
+    environment = {"APP_ROOT_PATH": str(path), "TRACE": str(path / "trace")}
+    with (
+        tempfile.TemporaryFile("w+") as stdout,
+        tempfile.TemporaryFile("w+") as stderr,
+        server.start(
+            by,
+            stdout=stdout,
+            stderr=stderr,
+            directory=str(path),
+            program=program,
+            options=[each.replace("DIRECTORY", str(path)) for each in options],
+            environment=environment,
+        ) as process,
+    ):
+        pid = process.pid
+        daemon: int | None = None
+        waiting = list(signals)
+        said: list[str] = []
+        try:
+            for line in _lines(directory.reader):
+                assert len(said) < MANY, said[-20:]
+                said.append(line.replace(str(path), "DIRECTORY"))
+                if background and daemon is None and (files := list((path / "run").glob("*.pid"))):
+                    daemon = pid = int(files[0].read_text().partition("\n")[0])
+                if line == "ready" and waiting:
+                    sign = waiting.pop(0)
+                    if isinstance(sign, int):
+                        os.kill(pid, sign)
+                    else:
+                        _act(path, program, sign)
+            status = process.wait(LIMIT)
+        finally:
+            if daemon is not None and not process.statuses:
+                _kill(daemon)
+        out, err = (_content(stream) for stream in (stdout, stderr))
     assert not waiting, f"it was never ready: {said} {err}"
     return Outcome(
         said,
-        process.returncode,
-        ended.get(daemon),
+        status,
+        process.statuses.get(daemon or 0),
         _unframed(out).replace(str(path), "DIRECTORY"),
         list(_own_lines(_log(path))),
         list(_own_lines(err)),
@@ -162,14 +187,19 @@ def _lines(reader: int) -> Iterator[str]:
         yield from lines
 
 
-def _reaped() -> dict[int | None, int]:
-    """Wait for all children, adopted ones too; return their exit statuses."""
-    ended: dict[int | None, int] = {}
-    with contextlib.suppress(ChildProcessError):  # there are no more
-        while True:
-            pid, status = os.waitpid(-1, 0)
-            ended[pid] = os.waitstatus_to_exitcode(status)
-    return ended
+def _act(path: Path, program: str, action: str) -> None:
+    """Run the program's action."""
+    subprocess.run(
+        [sys.executable, program, "--action", action],
+        cwd=path,
+        env={**os.environ, **VARIABLES, "APP_ROOT_PATH": str(path), "TRACE": os.devnull},
+        check=True,
+    )
+
+
+def _content(stream: IO[str]) -> str:
+    stream.seek(0)
+    return stream.read()
 
 
 def _kill(pid: int) -> None:

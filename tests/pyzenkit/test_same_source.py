@@ -6,22 +6,31 @@ the same. What `DIFFERENT` lists, and the texts of the frameworks, are not compa
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import dataclasses
 import importlib.util
 import json
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.pyzenkit.running import LINE, PACKAGES, Directory, Outcome, run
+from tests.forking import ForkServer
+from tests.pyzenkit.running import (
+    LINE,
+    PACKAGES,
+    VARIABLES,
+    Directory,
+    Outcome,
+    be_program,
+    become_program,
+    run,
+)
 from tests.running import ROOT, run_python
 
-PR_SET_CHILD_SUBREAPER = 36
 ON = ("--no-daemon",)
 SPOOL = {
     "etc/spool.py.conf": '# a comment\n{\n  // another\n  "spool_dir": "DIRECTORY/spool",\n'
@@ -40,13 +49,17 @@ PIPE = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def subreaper() -> Iterator[None]:
-    """Become the parent of daemons whose launching process has ended."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
-    yield
-    libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+MODULES = ("baseapp", "jsonconf", "zendaemon")
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[ForkServer, ...]]:
+    """For each package a process that has imported it, and forks the programs."""
+    with contextlib.ExitStack() as stack:
+        yield tuple(
+            stack.enter_context(ForkServer(*(f"{package}.{name}" for name in MODULES), **VARIABLES))
+            for package in PACKAGES
+        )
 
 
 # What is different on purpose; docs/migration.md says how, and why.
@@ -84,17 +97,25 @@ needs_pyzenkit = pytest.mark.skipif(
 )
 
 
-def both(
-    tmp_path: Path, files: Mapping[str, Any], program: str, *options: str, **more: Any
-) -> tuple[Outcome, Outcome]:
+Both = Callable[..., tuple[Outcome, Outcome]]
+
+
+@pytest.fixture
+def both(servers: tuple[ForkServer, ...], tmp_path: Path) -> Both:
     """Return the outcome of a program under pyzenkit, and here."""
-    outcomes = []
-    for name, package in zip(("there", "here"), PACKAGES, strict=True):
-        directory = Directory(tmp_path / name, package)
-        directory.write(files)
-        outcomes.append(run(directory, program, *options, **more))
-        os.close(directory.reader)
-    return outcomes[0], outcomes[1]
+
+    def run_both(
+        files: Mapping[str, Any], program: str, *options: str, **more: Any
+    ) -> tuple[Outcome, Outcome]:
+        outcomes = []
+        for name, package, server in zip(("there", "here"), PACKAGES, servers, strict=True):
+            directory = Directory(tmp_path / name, package)
+            directory.write(files)
+            outcomes.append(run(server, directory, program, *options, **more))
+            os.close(directory.reader)
+        return outcomes[0], outcomes[1]
+
+    return run_both
 
 
 def assert_same(there: Outcome, here: Outcome) -> None:
@@ -104,25 +125,25 @@ def assert_same(there: Outcome, here: Outcome) -> None:
             assert ours == theirs, f"{field.name}\n{there.err}\n{here.err}"
 
 
-STOPS = [[signal.SIGINT], [signal.SIGTERM]]
+STOPS = [([signal.SIGINT], become_program), ([signal.SIGTERM], be_program)]
 WHERE = pytest.mark.parametrize("where", ["foreground", "background"])
 
 
 @needs_pyzenkit
 @WHERE
-@pytest.mark.parametrize("signals", STOPS, ids=str)
+@pytest.mark.parametrize(("signals", "by"), STOPS)
 def test_the_spool_is_watched_until_a_signal(
-    tmp_path: Path, where: str, signals: list[int]
+    both: Both, where: str, signals: list[int], by: Callable[..., None]
 ) -> None:
     background = where == "background"
     there, here = both(
-        tmp_path,
         SPOOL,
         "spool.py",
         *SPOOL_OPTIONS,
         *(() if background else ON),
         signals=signals,
         background=background,
+        by=by,
     )
     assert_same(there, here)
     assert (here.daemon_status if background else here.status) == 4
@@ -132,8 +153,8 @@ def test_the_spool_is_watched_until_a_signal(
 
 
 @needs_pyzenkit
-def test_the_spool_ends_by_itself(tmp_path: Path) -> None:
-    there, here = both(tmp_path, SPOOL, "spool.py", *SPOOL_OPTIONS, *ON, "--once")
+def test_the_spool_ends_by_itself(both: Both) -> None:
+    there, here = both(SPOOL, "spool.py", *SPOOL_OPTIONS, *ON, "--once")
     assert_same(there, here)
     assert "teardown 4" in here.said
 
@@ -141,9 +162,8 @@ def test_the_spool_ends_by_itself(tmp_path: Path) -> None:
 @needs_pyzenkit
 @WHERE
 @pytest.mark.parametrize("stage", ["setup", "bug", "check"])
-def test_a_setup_that_fails(tmp_path: Path, where: str, stage: str) -> None:
+def test_a_setup_that_fails(both: Both, where: str, stage: str) -> None:
     there, here = both(
-        tmp_path,
         SPOOL,
         "spool.py",
         *SPOOL_OPTIONS,
@@ -178,19 +198,18 @@ def test_a_setup_that_fails(tmp_path: Path, where: str, stage: str) -> None:
     ],
     ids=" ".join,
 )
-def test_the_spools_actions_and_options(tmp_path: Path, options: list[str]) -> None:
+def test_the_spools_actions_and_options(both: Both, options: list[str]) -> None:
     silent = [] if "--config-file=DIRECTORY/none.conf" in options else [SPOOL_OPTIONS[1]]
     more = ["--spool-dir=DIRECTORY/spool", SPOOL_OPTIONS[0], *silent, *options]
-    assert_same(*both(tmp_path, SPOOL, "spool.py", *more))
+    assert_same(*both(SPOOL, "spool.py", *more))
 
 
 @needs_pyzenkit
 @WHERE
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2], ids=str)
-def test_the_poller_answers_signals(tmp_path: Path, where: str, number: int) -> None:
+def test_the_poller_answers_signals(both: Both, where: str, number: int) -> None:
     background = where == "background"
     there, here = both(
-        tmp_path,
         POLL,
         "poller.py",
         *(() if background else ON),
@@ -204,8 +223,8 @@ def test_the_poller_answers_signals(tmp_path: Path, where: str, number: int) -> 
 
 @needs_pyzenkit
 @pytest.mark.parametrize("actions", [["signal-hup", "signal-int"], ["signal-term"]], ids=str)
-def test_the_poller_gets_signals_by_actions(tmp_path: Path, actions: list[str]) -> None:
-    assert_same(*both(tmp_path, POLL, "poller.py", signals=actions, background=True))
+def test_the_poller_gets_signals_by_actions(both: Both, actions: list[str]) -> None:
+    assert_same(*both(POLL, "poller.py", signals=actions, background=True))
 
 
 FAILURES = (
@@ -215,20 +234,19 @@ FAILURES = (
 
 @needs_pyzenkit
 @pytest.mark.parametrize("failure", FAILURES.split())
-def test_the_poller_fails(tmp_path: Path, failure: str) -> None:
+def test_the_poller_fails(both: Both, failure: str) -> None:
     # These fail nothing, so the daemon goes on.
     signals = [signal.SIGINT] if failure in {"retc", "list", "flag", "teardown"} else []
     options = [*ON, f"--fail={failure}"]
-    there, here = both(tmp_path, POLL, "poller.py", *options, signals=signals)
+    there, here = both(POLL, "poller.py", *options, signals=signals)
     assert_same(there, here)
 
 
 @needs_pyzenkit
 @WHERE
-def test_the_poller_sets_a_handler_itself(tmp_path: Path, where: str) -> None:
+def test_the_poller_sets_a_handler_itself(both: Both, where: str) -> None:
     background = where == "background"
     there, here = both(
-        tmp_path,
         POLL,
         "poller.py",
         *(() if background else ON),
@@ -246,16 +264,15 @@ def test_the_poller_sets_a_handler_itself(tmp_path: Path, where: str) -> None:
     [["greet", "--greeting=hi"], ["paths"], ["greet", "--debug"]],
     ids=" ".join,
 )
-def test_the_pollers_actions(tmp_path: Path, options: list[str]) -> None:
-    assert_same(*both(tmp_path, POLL, "poller.py", "--action", *options))
+def test_the_pollers_actions(both: Both, options: list[str]) -> None:
+    assert_same(*both(POLL, "poller.py", "--action", *options))
 
 
 @needs_pyzenkit
 @WHERE
-def test_the_pipeline(tmp_path: Path, where: str) -> None:
+def test_the_pipeline(both: Both, where: str) -> None:
     background = where == "background"
     there, here = both(
-        tmp_path,
         PIPE,
         "pipeline.py",
         *(["--background"] if background else []),
@@ -277,8 +294,8 @@ def test_the_pipeline(tmp_path: Path, where: str) -> None:
     [["tools", "--limit=5"], ["excout"], ["break"], ["tools", "--paralel", "--debug"]],
     ids=" ".join,
 )
-def test_the_pipelines_actions(tmp_path: Path, options: list[str]) -> None:
-    there, here = both(tmp_path, PIPE, "pipeline.py", "--action", *options)
+def test_the_pipelines_actions(both: Both, options: list[str]) -> None:
+    there, here = both(PIPE, "pipeline.py", "--action", *options)
     assert_same(there, here)
 
 
@@ -286,11 +303,10 @@ def test_the_pipelines_actions(tmp_path: Path, options: list[str]) -> None:
 @WHERE
 @pytest.mark.parametrize("last", [signal.SIGINT, signal.SIGTERM])
 def test_signals_reach_a_daemon_with_an_event_loop_of_its_own(
-    tmp_path: Path, where: str, last: int
+    both: Both, where: str, last: int
 ) -> None:
     background = where == "background"
     there, here = both(
-        tmp_path,
         {},
         "looper.py",
         *(() if background else ON),
@@ -302,10 +318,12 @@ def test_signals_reach_a_daemon_with_an_event_loop_of_its_own(
     assert ("event looper True" in here.said) == (last == signal.SIGINT)
 
 
-def test_the_log_file_has_pyzenkits_form(tmp_path: Path) -> None:
+def test_the_log_file_has_pyzenkits_form(servers: tuple[ForkServer, ...], tmp_path: Path) -> None:
     directory = Directory(tmp_path / "here", PACKAGES[1])
     directory.write(SPOOL)
-    outcome = run(directory, "spool.py", *SPOOL_OPTIONS, *ON, "--once", "--log-level=debug")
+    outcome = run(
+        servers[1], directory, "spool.py", *SPOOL_OPTIONS, *ON, "--once", "--log-level=debug"
+    )
     os.close(directory.reader)
     assert outcome.status == 4
     found = LINE.findall((tmp_path / "here/log/spool.py.log").read_text())

@@ -249,7 +249,7 @@ class PollDaemon(pyzenkit.zendaemon.ZenDaemon):
 
 
 if __name__ == "__main__":
-    PollDaemon(
+    daemon = PollDaemon(
         name="poller.py",
         plugins=[GreetingPlugin()],
         components=[PollComponent(name=3, clock="noon")],
@@ -258,4 +258,8 @@ if __name__ == "__main__":
         path_run="run",
         path_log="log",
         path_cfg="etc",
-    ).run()
+    )
+    try:
+        daemon.run()
+    finally:
+        signal.alarm(0)  # pyzenkit leaves it on after SIGTERM: a slow machine dies of it at the end

@@ -1,6 +1,7 @@
 """A spool watcher as its author wrote it for pyzenkit: it adds up the numbers in JSON files."""
 
 import os
+import signal
 import sys
 
 import pyzenkit.baseapp
@@ -183,4 +184,5 @@ if __name__ == "__main__":
     try:
         daemon.run()
     finally:
+        signal.alarm(0)  # pyzenkit leaves it on after SIGTERM: a slow machine dies of it at the end
         say("end", sys.exc_info()[0].__name__)

@@ -51,7 +51,7 @@ def ask_until_all_are_dead(dispatcher: Dispatcher) -> list[pykka.Future[Any]]:
 
 
 def test_no_ask_that_races_a_stop_is_left_without_an_answer() -> None:
-    assert races(500, components=20) == []
+    assert races(100, components=20) == []
 
 
 @pytest.mark.slow

@@ -401,7 +401,10 @@ def test_a_component_that_changes_too_late_rolls_back_itself() -> None:
     assert slow.level == 1
 
 
-def test_events_that_wait_during_a_reload_are_all_handled_in_order() -> None:
+@pytest.mark.parametrize(
+    "seeds", [range(20), pytest.param(range(20, 200), marks=pytest.mark.slow)], ids=str
+)
+def test_events_that_wait_during_a_reload_are_all_handled_in_order(seeds: range) -> None:
     """In any order in which actors run, and wherever callbacks are interrupted."""
 
     class Numbered(Hooked):
@@ -426,7 +429,7 @@ def test_events_that_wait_during_a_reload_are_all_handled_in_order() -> None:
         levels = {hooked.level, harness.component("plain").level}
         assert levels == ({2} if reloader.outcome == "done" else {1})
 
-    explore(build, seeds=range(100), drive=drive, seconds=1.0)
+    explore(build, seeds=seeds, drive=drive, seconds=1.0)
 
 
 @pytest.mark.parametrize("component", ["hooked", "plain"])

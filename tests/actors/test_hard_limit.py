@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import tenacity
+from loguru import logger
 
-from tests.actors.fakes import DEADLINE, Fake, Gate, await_fact
+from tests.actors.fakes import DEADLINE, Fake, Gate
 from zenactors import Dispatcher
 from zenactors.actors.component_messages import Change
 from zenactors.core import hangs
@@ -959,14 +960,20 @@ def test_options_that_a_new_object_cannot_be_set_up_with_are_rolled_back(
         def cbk_x(self, daemon: Any, args: Any) -> None:
             gate(daemon, args)
 
+    planned = threading.Event()  # nothing else tells that a new object waits for its delay
+    sink = logger.add(
+        lambda message: planned.set() if "is made anew" in message else None, level="WARNING"
+    )
     with Dispatcher([Picky()]) as dispatcher:
         for number in range(2):
             dispatcher.queue.schedule("x", number)
-        assert await_fact(dispatcher, lambda: bool(dispatcher.readiness()))
+        assert planned.wait(DEADLINE)
+        assert dispatcher.readiness()
         change = Change({"word": "old"}, {"word": "new"})
         with pytest.raises(ReloadError, match="not this word"):
             dispatcher.reconfigure({"Picky": change}, lambda: None)
         gate.open()
+    logger.remove(sink)
     assert was_set_up == ["old", "new", "old"]
 
 

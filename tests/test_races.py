@@ -16,7 +16,7 @@ from zenactors.testing import SimulationFailure, explore, simulate
 
 RACES = Path(__file__).parents[1] / "examples/races"
 SEEDS = 1000
-PLAIN_RUNS = 5  # the documentation's figure is of 1,000
+PLAIN_RUNS = 2  # the documentation's figure is of 1,000
 RATES = {"lost_update": 40, "impatient_parent": 313, "clock_jump": 899}  # about, as documented
 MANY_ROUNDS = 400_000  # of the example's key stretching: a busy machine makes no difference
 

@@ -59,7 +59,7 @@ def test_one_that_raises_shows_its_traceback(server: ForkServer) -> None:
 def test_one_that_hangs_is_killed_at_its_limit_and_the_next_runs(server: ForkServer) -> None:
     with pytest.raises(subprocess.TimeoutExpired) as hung:
         server.run(hang, limit=1.0)
-    assert hung.value.stdout in ("", "before")
+    assert "before".startswith(str(hung.value.stdout))  # under load it may not have come so far
     assert server.run(speak, limit=LIMIT, words="on", status=0).stdout == "on"
 
 

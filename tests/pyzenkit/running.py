@@ -146,8 +146,9 @@ def run(
             for line in _lines(directory.reader):
                 assert len(said) < MANY, said[-20:]
                 said.append(line.replace(str(path), "DIRECTORY"))
-                if background and daemon is None and (files := list((path / "run").glob("*.pid"))):
-                    daemon = pid = int(files[0].read_text().partition("\n")[0])
+                if background and daemon is None and (found := _pids(path)):
+                    (daemon,) = found
+                    pid = daemon
                 if line == "ready" and waiting:
                     sign = waiting.pop(0)
                     if isinstance(sign, int):
@@ -156,8 +157,8 @@ def run(
                         _act(path, program, sign)
             status = process.wait(LIMIT)
         finally:
-            if daemon is not None and not process.statuses:
-                _kill(daemon)
+            for each in () if process.statuses else _pids(path):
+                _kill(each)
         out, err = (_content(stream) for stream in (stdout, stderr))
     assert not waiting, f"it was never ready: {said} {err}"
     return Outcome(
@@ -170,6 +171,12 @@ def run(
         dict(_files(path)),
         err.replace(str(path), "DIRECTORY"),
     )
+
+
+def _pids(path: Path) -> list[int]:
+    """Return the PID of the daemon, if it has written it."""
+    texts = [file.read_text() for file in (path / "run").glob("*.pid")]
+    return [int(text.partition("\n")[0]) for text in texts if text]
 
 
 def _lines(reader: int) -> Iterator[str]:

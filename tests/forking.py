@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO, Any, Self
 
 from tests.running import LIMIT, ROOT
@@ -31,6 +32,7 @@ from tests.running import LIMIT, ROOT
 MESSAGE = 65_536  # bytes: more than any has
 STREAMS = 3
 STDERR = 2
+MOMENT = 1.0  # seconds
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -44,8 +46,9 @@ class Forked:
             it has left behind.
     """
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, server: int) -> None:
         self._channel = channel
+        self._children = Path(f"/proc/{server}/task/{server}/children")
         message, (self._handle,), _, _ = socket.recv_fds(channel, MESSAGE, 1)
         self.pid = int(message)
         self.stdout: IO[bytes] = io.BytesIO()
@@ -56,8 +59,13 @@ class Forked:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self.send_signal(signal.SIGKILL)
-            self.wait(LIMIT)
+            while not self.statuses:  # what it leaves behind belongs to the server when it ends
+                self.send_signal(signal.SIGKILL)
+                for pid in self._children.read_text().split():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.wait(MOMENT)
         finally:
             os.close(self._handle)
 
@@ -129,7 +137,7 @@ class ForkServer:
         with open(os.devnull, "rb") as stdin:  # noqa: PTH123 - a device
             files = [file if isinstance(file, int) else file.fileno() for file in (stdout, stderr)]
             socket.send_fds(self._channel, [request], [stdin.fileno(), *files])
-            return Forked(self._channel)
+            return Forked(self._channel, self._process.pid)
 
     @contextlib.contextmanager
     def start_and_read(

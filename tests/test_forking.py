@@ -32,6 +32,11 @@ def leave_a_child_behind() -> None:
         sys.exit(5)
 
 
+def leave_one_behind_that_hangs() -> None:
+    if os.fork() == 0:
+        signal.pause()
+
+
 def hang() -> None:
     sys.stdout.write("before")
     sys.stdout.flush()
@@ -74,3 +79,9 @@ def test_one_has_ended_when_those_that_it_leaves_behind_have(server: ForkServer)
     with server.start_and_read(leave_a_child_behind) as process:
         assert process.wait(LIMIT) == 0
         assert sorted(process.statuses.values()) == [0, 5]
+
+
+def test_one_that_hangs_and_was_left_behind_is_killed_too(server: ForkServer) -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        server.run(leave_one_behind_that_hangs, limit=1.0)
+    assert server.run(speak, limit=LIMIT, words="on", status=0).stdout == "on"

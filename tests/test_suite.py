@@ -51,7 +51,7 @@ def suite() -> Sources:
 def forget_the_suite() -> Iterator[None]:
     """Free the parsed sources: the garbage collector takes a second to look at so many objects."""
     yield
-    suite.cache_clear()
+    nodes.cache_clear()
 
 
 def strings(tree: ast.AST) -> Iterator[ast.Constant]:

@@ -16,7 +16,6 @@ from loguru import logger
 
 from tests.actors.fakes import Fake, ObservedNotifier, switch_interval
 from tests.actors.producing import dawdle, schedule_as_tagged
-from tests.cases import few_and_slow
 from tests.core.programs import (
     FAULTY,
     ORDERINGS,
@@ -30,6 +29,7 @@ from tests.core.programs import (
     tuned,
 )
 from tests.core.replay import Call, Player, Program, Tag, mismatch, replay, run_as_pyzenkit
+from tests.sweeps import seeds
 from zenactors.actors.dispatch_loop import DispatchLoop
 from zenactors.actors.dispatcher import Dispatcher
 from zenactors.actors.mailbox import Mailbox
@@ -131,7 +131,7 @@ def run_random_program(ordering: Ordering, seed: int, *, each: int) -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-@pytest.mark.parametrize("seed", few_and_slow(2, of=6))
+@seeds(2, soak=6)
 @pytest.mark.parametrize("ordering", ORDERINGS)
 def test_runs_on_real_threads_equal_their_replay(ordering: Ordering, seed: int) -> None:
     run_random_program(ordering, seed, each=150 if ordering == "global" else 400)

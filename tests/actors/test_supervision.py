@@ -12,7 +12,7 @@ from loguru import logger
 from tenacity import retry_always, stop_after_attempt, stop_after_delay, wait_fixed
 
 from tests.actors.fakes import DEADLINE, Gate
-from tests.cases import few_and_slow
+from tests.sweeps import seeds
 from zenactors import Dispatcher
 from zenactors.actors.component_messages import Change
 from zenactors.core.callbacks import handles
@@ -310,7 +310,7 @@ def test_one_replica_restarts_and_the_results_stay_in_order() -> None:
     assert sorted(sum(entry.startswith("setup") for entry in life) for life in lives) == [1, 2]
 
 
-@pytest.mark.parametrize("seed", few_and_slow(8, of=30))
+@seeds(8, soak=30)
 def test_nothing_is_lost_and_everything_is_in_order_whatever_fails(seed: int) -> None:
     events = list(range(40))
     policy = restarts(max_restarts=1000, retry=Retry(attempts=2))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cases import few_and_slow
+from tests.sweeps import seeds
 from zenactors import Dispatcher
 from zenactors.actors.component_messages import Change
 from zenactors.core.callbacks import FLAG_CONTINUE, FLAG_STOP, gen_event_handler, handles
@@ -406,7 +406,7 @@ def test_a_hold_on_an_event_without_a_token_has_no_effect() -> None:
 
 
 @pytest.mark.parametrize("ordering", ["component", "global", "event"])
-@pytest.mark.parametrize("seed", few_and_slow(5, of=20))
+@seeds(5, soak=20)
 def test_each_event_ends_once_whatever_happens(seed: int, ordering: Any) -> None:
     numbers = list(range(60))
 

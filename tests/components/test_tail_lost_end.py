@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from tests.components.tail_scene import Scene
 from tests.databases import close_left_over
-from zenactors.components import FileTailer, RawWriter, SqliteSink
 from tests.sweeps import seeds
+from zenactors.components import FileTailer, RawWriter, SqliteSink
 from zenactors.components.tail.identity import Mark
 from zenactors.components.tail.trail import DURABLE_AFTER, Place, is_durable, last_kept, noted
 from zenactors.testing import Harness, VirtualFiles

@@ -223,17 +223,18 @@ class Adoption:
         head: bytes,
     ) -> Followed | None:
         """Go on with a file that is remembered. None: it is another one with the same inode."""
+        followed = Followed(record, path, identity)
         position = record.left or self._memory.position(record.file_id)
         if position is None:  # nothing is done, perhaps of an earlier content, either
             position = Position(0, 0)
         is_current = position.generation == record.generation
         is_kept = self._holds(fd, stat, position.offset, position.mark)
         if record.may_be_cut and is_current and not is_kept:
-            cut = self._cut_back(record, position, fd, stat, head)
+            cut = self._cut_back(followed, position, fd, stat, head)
             is_kept, position = cut is not None, cut or position
+            followed.generation = record.generation
         record.may_be_cut = False
         is_same = record.fingerprint().fits(head)
-        followed = Followed(record, path, identity)
         if is_same and is_current and is_kept:
             self._begin(followed, fd, head, position.offset, position.within)
             if stat.st_size > position.offset:
@@ -282,11 +283,15 @@ class Adoption:
         return mark.fits(self._files.pread(fd, mark.length, offset - mark.length))
 
     def _cut_back(
-        self, record: FileRecord, position: Position, fd: int, stat: os.stat_result, head: bytes
+        self, followed: Followed, position: Position, fd: int, stat: os.stat_result, head: bytes
     ) -> Position | None:
         """Return where to go on in a file that has lost its end; None: it was written anew."""
+        record = followed.record
+        if not record.fingerprint().fits(head):
+            return None  # what is alike may be no more than a header
         place = last_kept(record.trail, position.offset, functools.partial(self._holds, fd, stat))
-        if place is None:
+        past = Past(position.offset, record.fingerprint(), position.mark)
+        if place is None or self._copies.have_past(followed, past):
             return None
         self._fates.lost_end(record.place, place.offset)
         position = self._memory.continue_content(record, Position(0, place.offset, place.mark))

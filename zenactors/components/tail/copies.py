@@ -188,6 +188,26 @@ class Copies:
                 if cause.errno in SHORTAGES:
                     raise
 
+    def have_past(self, followed: Followed, past: Past) -> bool:
+        """Return True if a file beside one has all that was read of it.
+
+        Raises:
+            OSError: That is not known at present.
+        """
+        return any(self._has_past(each.path, past) for each in self._rotated_files(followed))
+
+    def _has_past(self, path: str, past: Past) -> bool:
+        try:
+            fd, _ = open_file(path, self._files)
+        except OSError as cause:
+            if cause.errno in SHORTAGES:
+                raise
+            return False
+        try:
+            return holds_past(fd, past, self._files)
+        finally:
+            self._files.close(fd)
+
     def has_copy(self, followed: Followed, path: str) -> bool:
         """Return True if a path leads to a copy of what was read of a file, or of a part of it."""
         assert followed.reader is not None

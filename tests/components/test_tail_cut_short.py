@@ -1,0 +1,48 @@
+"""A power failure, and a log that has not only lost its end, or not that at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.components.tail_scene import Scene
+from tests.components.test_tail_lost_end import LOG, SIZE, lines, names, written_for
+
+HEADERS = ["time,level,message\n", f"# {1_200 * '='}\n"]  # the second has all of a fingerprint
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_copied_and_truncated_file_with_the_same_header_has_not_lost_its_end(header: str) -> None:
+    with Scene(state=True) as scene:
+        scene.files.append(LOG, header)
+        scene.advance(3.0)
+        written_for(2, scene)
+        scene.advance(3.0)
+        before = scene.files.content(LOG)
+        scene.take()
+
+        def rotate() -> None:
+            scene.files.put(f"{LOG}.1", before + lines("rest", 1, 2).encode())
+            scene.files.truncate(LOG)
+            scene.files.append(LOG, header + lines("new", 1, 2))
+
+        scene.kill(power_failure=True, between=rotate)
+        scene.advance(5.0)
+        assert scene.text().decode() == lines("rest", 1, 2) + header + lines("new", 1, 2)
+        assert scene.statistic("cut_short") == 0
+
+
+def test_a_file_with_the_same_header_is_read_with_it() -> None:
+    with Scene(state=True) as scene:
+        scene.files.append(LOG, HEADERS[0])
+        scene.advance(3.0)
+        written_for(2, scene)
+        scene.advance(3.0)
+        scene.take()
+
+        def write_anew() -> None:
+            scene.files.truncate(LOG)
+            scene.files.append(LOG, HEADERS[0] + lines("new", 1))
+
+        scene.kill(power_failure=True, between=write_anew)
+        scene.advance(5.0)
+        assert scene.text().decode() == HEADERS[0] + lines("new", 1)

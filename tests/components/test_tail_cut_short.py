@@ -46,3 +46,26 @@ def test_a_file_with_the_same_header_is_read_with_it() -> None:
         scene.kill(power_failure=True, between=write_anew)
         scene.advance(5.0)
         assert scene.text().decode() == HEADERS[0] + lines("new", 1)
+
+
+@pytest.mark.parametrize("advanced", [0.0, 0.3, 3.0])
+def test_a_file_that_comes_only_in_the_second_run_may_have_lost_its_end(advanced: float) -> None:
+    with Scene("/log/*.log", state=True) as scene:
+        scene.files.mkdir("/away")
+        written_for(40, scene)
+        scene.take()
+
+        def lose() -> None:
+            scene.files.truncate(LOG, 30 * SIZE)
+            scene.files.rename(LOG, "/away/a.log")  # not mounted yet
+            scene.files.put("/log/b.log", "another one\n")
+
+        scene.kill(power_failure=True, between=lose)
+        scene.advance(advanced)
+        scene.take()
+        scene.kill(between=lambda: scene.files.rename("/away/a.log", LOG))
+        scene.files.append(LOG, lines("new", 1))
+        scene.advance(3.0)
+        came = names(scene.text())
+        assert came[-1] == "new 0001"
+        assert len(came) < 30

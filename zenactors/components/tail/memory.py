@@ -117,7 +117,7 @@ class FileRecord:
             None if value["gone"] is None else float(value["gone"]),
             changed=int(value.get("changed", 0)),
             trail=[Place.from_json(each) for each in value.get("trail", [])],
-            may_be_cut=may_be_cut,
+            may_be_cut=may_be_cut or bool(value.get("may_be_cut", False)),
         )
 
     def begin_content(self, head: bytes) -> None:
@@ -177,6 +177,8 @@ class FileRecord:
         }
         if len(self.trail) > 1:  # otherwise it has only the position itself
             written["trail"] = [each.as_json() for each in self.trail]
+        if self.may_be_cut:  # it has not been there since the system has started anew
+            written["may_be_cut"] = True
         return written
 
     def add_copy(self, identity: Identity, head: bytes) -> None:

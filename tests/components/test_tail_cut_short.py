@@ -69,3 +69,27 @@ def test_a_file_that_comes_only_in_the_second_run_may_have_lost_its_end(advanced
         came = names(scene.text())
         assert came[-1] == "new 0001"
         assert len(came) < 30
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_place_behind_a_line_that_was_cut_off_counts_only_with_what_is_before_it(
+    *, goes_on: bool
+) -> None:
+    new = range(3_000)
+    with Scene(state=True) as scene:
+        written_for(20, scene)
+        scene.files.append(LOG, "x" * 150_000 + "\n")
+        scene.advance(2.0)
+        if goes_on:
+            scene.files.append(LOG, lines("old", 20))
+            scene.advance(2.0)
+        scene.take()
+
+        def lose() -> None:
+            scene.files.truncate(LOG, 20 * SIZE)
+            scene.files.append(LOG, lines("new", *new))  # past the place
+
+        scene.kill(power_failure=True, between=lose)
+        scene.advance(3.0)
+        came = [name for name in names(scene.text()) if name.startswith("new")]
+        assert came == names(lines("new", *new))

@@ -91,7 +91,7 @@ class Followed:
         """Return how far it was handed over."""
         held = 0 if self.cutter is None else self.cutter.held_bytes
         before = b"" if self.reader is None else self.reader.before
-        before = before[: len(before) - held] if held else before
+        before = before[: max(0, len(before) - held)]
         within: Within = "" if self.cutter is None else self.cutter.within
         mark = mark_of(before) if before else NO_MARK
         return Position(self.generation, self.done_offset, mark, within)

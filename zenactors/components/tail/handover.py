@@ -50,7 +50,11 @@ class Handover:
             # What was overtaken has the key of what is read now, which must not go back.
             if self._memory.lasts and not (followed.is_rest and followed.is_overtaken):
                 whole = piece.end == piece.offset + len(piece.data) and not piece.truncated
-                mark = mark_of(piece.data) if whole else NO_MARK
+                if whole:
+                    mark = mark_of(piece.data)
+                else:
+                    is_last = piece.end == followed.done_offset
+                    mark = followed.position().mark if is_last else NO_MARK
                 position = Position(followed.generation, piece.end, mark, piece.within).as_json()
             self._tailer.inc_statistic("lines", max(piece.lines, last))
             self._delivery.put(record.file_id, lines, position)

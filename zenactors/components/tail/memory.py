@@ -157,7 +157,7 @@ class FileRecord:
         last = self.trail[-1].offset if self.trail else 0
         if found[1] != last and found[0] == self.generation:  # most files do not change
             position = Position.from_json(found)
-            if not position.within:
+            if position.mark.length and not position.within:  # without a mark it fits anything
                 self.trail = noted(self.trail, position.offset, position.mark, now)
         elif len(self.trail) > 1 and is_durable(self.trail, now):
             self.trail = self.trail[-1:]

@@ -5,15 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
+from loguru import logger
 
 from tests.components.conftest import Logged
 from tests.components.programs import Collector, Stage, is_gone, python
 from tests.running import LIMIT
 from zenactors import Dispatcher, ZenDaemonComponent
 from zenactors.components import SubprocessFilter, SubprocessSink, SubprocessSource
+from zenactors.components._child import Program, RunningProgram
+from zenactors.components._error_log import ErrorLog
+from zenactors.core.clock import SystemClock
+from zenactors.core.tokens import TokenOutcome
 
 Make = Callable[..., ZenDaemonComponent]
 
@@ -101,3 +107,50 @@ def test_a_real_program_can_write_much_while_it_ends_at_a_stop(logged: Logged) -
     assert is_gone(pid)
     assert one.get_state()["statistics"]["stderr_lines"] == 41
     assert messages(logged, python(code)[0])[-1] == "bye"
+
+
+class Undying:
+    """A process that does not end, whatever comes."""
+
+    pid = 0
+
+    def __init__(self) -> None:
+        self.exited, self.end = os.pipe()
+
+    def poll(self) -> None:
+        """It has not ended."""
+
+    def exit_descriptor(self) -> int:
+        return self.exited
+
+    def send_group_signal(self, number: int) -> None:
+        """It ignores that."""
+
+
+def test_a_program_that_writes_all_the_time_is_waited_for_no_longer_than_another_one() -> None:
+    clock, child = SystemClock(), Undying()
+    counts: list[str] = []
+    errors = ErrorLog("prog", logger, clock, lambda name, _: counts.append(name))
+    endless = os.open("/dev/zero", os.O_RDONLY)
+    program = Program(("prog",), {}, None, 1.0)
+    running = RunningProgram(program, child, clock, errors, None, None, endless)
+    try:
+        assert running.wait(clock.monotonic() + 0.05) is None
+    finally:
+        for fd in (child.exited, child.end, endless):
+            os.close(fd)
+
+
+def test_a_program_that_only_complains_and_does_not_read_is_given_up() -> None:
+    code = "import os\nwhile True: os.write(2, b'no\\n')"
+    one = SubprocessSink(command=python(code), attempts=1, timeout=0.2, stop_grace=0.1)
+    ended: SimpleQueue[TokenOutcome] = SimpleQueue()
+
+    class Sender(ZenDaemonComponent):
+        def setup(self, daemon: Any) -> None:
+            daemon.queue.schedule("lines", ["x" * 1_000_000], on_done=ended.put)
+
+    with Dispatcher([Sender(), one]) as dispatcher:
+        assert ended.get(timeout=LIMIT / 2) is TokenOutcome.FAILED
+    (letter,) = dispatcher.dead_letters()
+    assert "it has read nothing for 0.2 s" in str(letter.cause)

@@ -205,9 +205,9 @@ class RunningProgram:
         while self.status() is None:
             reading = [self.exited] if self.stderr is None else [self.exited, self.stderr]
             ready = wait_ready(reading, (), deadline - self._clock.monotonic())
-            if not ready:
-                break
             self.read_errors(ready)
+            if not ready or self._clock.monotonic() >= deadline:  # it may write all the time
+                break
         status = self.status()
         if status is not None:
             self._read_last_errors()

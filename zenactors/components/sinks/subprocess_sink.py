@@ -237,12 +237,12 @@ class SubprocessSink(BatchingSink):
         assert running.stdin is not None
         reading = [running.exited] if running.stderr is None else [running.exited, running.stderr]
         ready = wait_ready(reading, [running.stdin], deadline - self.clock.monotonic())
-        if not ready:
-            raise self._failure(f"it has read nothing for {self.timeout:g} s")
         running.read_errors(ready)
         if running.exited in ready:
             return None
         if running.stdin not in ready:
+            if self.clock.monotonic() >= deadline or not ready:
+                raise self._failure(f"it has read nothing for {self.timeout:g} s")
             return 0
         try:
             return write_some(running.stdin, data)

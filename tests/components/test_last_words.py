@@ -128,7 +128,8 @@ class Undying:
 
 
 def test_a_program_that_writes_all_the_time_is_waited_for_no_longer_than_another_one() -> None:
-    clock, child = SystemClock(), Undying()
+    clock = SystemClock()
+    child: Any = Undying()
     counts: list[str] = []
     errors = ErrorLog("prog", logger, clock, lambda name, _: counts.append(name))
     endless = os.open("/dev/zero", os.O_RDONLY)

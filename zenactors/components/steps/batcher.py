@@ -189,11 +189,13 @@ class Batcher(ZenDaemonComponent):
     def _send(self, daemon: Daemon, batch: _Batch) -> None:
         ended = functools.partial(self._ended, daemon, batch)
         # Not a part of the event under way, which is one of many: its hold says how it ends, as
-        # those of the others do. A hold that has ended is a part of nothing.
+        # those of the others do. A hold that has ended is a part of nothing. But components behind
+        # this one must know that it has come of an exactly-once source.
         nothing = daemon.hold()
         nothing.release()
+        whole = next((hold for hold in batch.holds if hold.is_exact), nothing)
         try:
-            with daemon.part_of(nothing):
+            with daemon.part_of(whole):
                 daemon.queue.schedule(self.event("batch"), batch.records, on_done=ended)
         except Exception as cause:
             daemon.dead_letter(self.event("batch"), batch.records, cause)

@@ -93,3 +93,21 @@ def test_a_place_behind_a_line_that_was_cut_off_counts_only_with_what_is_before_
         scene.advance(3.0)
         came = [name for name in names(scene.text()) if name.startswith("new")]
         assert came == names(lines("new", *new))
+
+
+def test_a_file_that_has_lost_its_end_and_was_copied_and_truncated_is_read_in_its_copy() -> None:
+    with Scene(state=True) as scene:
+        written_for(40, scene)
+        scene.take()
+
+        def lose_and_rotate() -> None:
+            scene.files.truncate(LOG, 30 * SIZE)
+            scene.files.append(LOG, lines("middle", 1, 2))
+            scene.files.put(f"{LOG}.1", scene.files.content(LOG))
+            scene.files.truncate(LOG)
+            scene.files.append(LOG, lines("new", 1))
+
+        scene.kill(power_failure=True, between=lose_and_rotate)
+        scene.advance(5.0)
+        came = [name for name in names(scene.text()) if not name.startswith("old")]
+        assert came == names(lines("middle", 1, 2) + lines("new", 1))

@@ -314,3 +314,27 @@ def test_no_line_is_lost_whatever_a_log_loses(path: str, seed: int) -> None:
     found = rows(path)
     assert durable <= set(found)
     assert found[-3:] == names(lines("end", 1, 2, 3))
+
+
+def test_the_copy_of_a_log_that_has_lost_its_end_is_not_taken_for_what_was_applied(
+    path: str,
+) -> None:
+    harness = begin(path)
+    for number in range(40):
+        harness.files.append(LOG, lines("old", number))
+        harness.advance(1.0)
+    harness.kill(power_failure=True)
+
+    def lose_and_rotate(files: VirtualFiles) -> None:
+        files.truncate(LOG, 30 * SIZE)
+        files.append(LOG, lines("middle", *range(20)))  # at the places of the old ones
+        files.put(f"{LOG}.1", files.content(LOG))
+        files.truncate(LOG)
+        files.append(LOG, lines("new", 1))
+
+    harness = next_life(harness, path, lose_and_rotate)
+    harness.advance(5.0)
+    harness.stop()
+    harness.close()
+    found = [name for name in rows(path) if not name.startswith("old")]
+    assert found == names(lines("middle", *range(20)) + lines("new", 1))

@@ -395,7 +395,7 @@ FAILS = """
     def test_login_daemon(zen_daemon):
         daemon = zen_daemon([Login()])
         daemon.queue.schedule("login", "hunter" + "2")
-        assert daemon.drain(10.0)  # pytest shows nothing of what is logged between call and teardown
+        assert daemon.drain(10.0)  # what is logged behind the call is not shown
 """
 
 

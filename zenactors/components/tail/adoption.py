@@ -230,8 +230,8 @@ class Adoption:
         is_current = position.generation == record.generation
         is_kept = self._holds(fd, stat, position.offset, position.mark)
         if record.may_be_cut and is_current and not is_kept:
-            cut = self._cut_back(followed, position, fd, stat, head)
-            is_kept, position = cut is not None, cut or position
+            position = self._cut_back(followed, position, fd, stat, head)
+            is_kept = self._holds(fd, stat, position.offset, position.mark)
             followed.generation = record.generation
         record.may_be_cut = False
         is_same = record.fingerprint().fits(head)
@@ -284,18 +284,32 @@ class Adoption:
 
     def _cut_back(
         self, followed: Followed, position: Position, fd: int, stat: os.stat_result, head: bytes
-    ) -> Position | None:
-        """Return where to go on in a file that has lost its end; None: it was written anew."""
+    ) -> Position:
+        """Return where to go on in a content that has lost its end, in the file or in its copy.
+
+        If it was only written anew, that is the position itself.
+        """
         record = followed.record
-        if not record.fingerprint().fits(head):
-            return None  # what is alike may be no more than a header
-        place = last_kept(record.trail, position.offset, functools.partial(self._holds, fd, stat))
-        past = Past(position.offset, record.fingerprint(), position.mark)
-        if place is None or self._copies.have_past(followed, past):
-            return None
+        fingerprint = record.fingerprint()
+
+        def has_copy(offset: int, mark: Mark) -> bool:
+            return self._copies.have_past(followed, Past(offset, fingerprint, mark))
+
+        if has_copy(position.offset, position.mark):  # nothing is lost
+            return position
+        place = None
+        if is_same := fingerprint.fits(head):  # otherwise what is alike may be only a header
+            holds = functools.partial(self._holds, fd, stat)
+            place = last_kept(record.trail, position.offset, holds)
+        if place is None:
+            place = last_kept(record.trail, position.offset, has_copy)
+            is_same = False
+        if place is None:
+            return position
         self._fates.lost_end(record.place, place.offset)
         position = self._memory.continue_content(record, Position(0, place.offset, place.mark))
-        record.begin_content(head)
+        if is_same:
+            record.begin_content(head)
         return position
 
     def keeps_applied(self, followed: Followed) -> bool:

@@ -8,6 +8,7 @@ import stat as stat_bits
 from typing import TYPE_CHECKING
 
 from zenactors.components.tail.cutter import LineCutter
+from zenactors.components.tail.file_record import FileRecord, Position
 from zenactors.components.tail.followed import Followed
 from zenactors.components.tail.identity import (
     HEAD_BYTES,
@@ -16,7 +17,6 @@ from zenactors.components.tail.identity import (
     Identity,
     Mark,
 )
-from zenactors.components.tail.memory import FileRecord, Position
 from zenactors.components.tail.piece import Within
 from zenactors.components.tail.reader import FileReader, has_false_size, open_file
 from zenactors.components.tail.rotation import (

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zenactors.components.checkpoints import MOST_LEFT, why_given_up
+from zenactors.components.tail.file_record import Position
 from zenactors.components.tail.identity import mark_of
 from zenactors.components.tail.lines import Lines
-from zenactors.components.tail.memory import Position
 from zenactors.components.tail.sent_lines import KeptLines, SentLines
 from zenactors.core.tokens import TokenOutcome
 

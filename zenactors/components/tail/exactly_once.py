@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zenactors.components.output_checkpoint import OutputCheckpoint
-from zenactors.components.tail.memory import Position
+from zenactors.components.tail.file_record import Position
 from zenactors.core.tokens import TokenOutcome
 from zenactors.errors import EXIT_CONFIG, RestartComponent
 

@@ -6,8 +6,8 @@ from collections import deque
 from typing import Any
 
 from zenactors.components.tail.cutter import LineCutter
+from zenactors.components.tail.file_record import FileRecord, Position
 from zenactors.components.tail.identity import HEAD_BYTES, NO_MARK, Identity, mark_of
-from zenactors.components.tail.memory import FileRecord, Position
 from zenactors.components.tail.piece import Within
 from zenactors.components.tail.reader import FileReader
 

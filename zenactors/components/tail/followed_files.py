@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 from zenactors.components.tail.adoption import Adoption
 from zenactors.components.tail.copies import Copies, original_paths, past_of
 from zenactors.components.tail.cutter import LineCutter
+from zenactors.components.tail.file_record import FileRecord
 from zenactors.components.tail.followed import Followed
 from zenactors.components.tail.identity import (
     Identity,
 )
-from zenactors.components.tail.memory import FileRecord
 from zenactors.components.tail.rotation import (
     directory_of,
     find_inode,

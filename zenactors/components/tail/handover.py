@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from zenactors.components.tail.file_record import Position
 from zenactors.components.tail.identity import NO_MARK, mark_of
-from zenactors.components.tail.memory import Memory, Position
+from zenactors.components.tail.memory import Memory
 
 if TYPE_CHECKING:
     from zenactors.components.tail.delivery import Delivery

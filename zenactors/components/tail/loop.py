@@ -15,12 +15,13 @@ from zenactors.components.tail.delivery import Delivery, RateLimit
 from zenactors.components.tail.discovery import Discovery, discover, excluder
 from zenactors.components.tail.exactly_once import ExactOutputs
 from zenactors.components.tail.fates import Fates
+from zenactors.components.tail.file_record import order_of
 from zenactors.components.tail.file_set import FileSet
 from zenactors.components.tail.followed_files import FollowedFiles
 from zenactors.components.tail.handover import Handover
 from zenactors.components.tail.hints import DirectoryHints
 from zenactors.components.tail.identity import Identities
-from zenactors.components.tail.memory import Memory, order_of
+from zenactors.components.tail.memory import Memory
 from zenactors.components.tail.problems import Problems
 from zenactors.components.tail.reading import Reading
 from zenactors.components.tail.streams import STANDARD_INPUT, Stream

@@ -131,7 +131,6 @@ class World:
         self.directory = directory
         self.files = VirtualFiles()
         self.partner: Any = None
-        self.has_died = False
         self.given: list[int] = []
         self.taken: list[str] = []
         self.ended: dict[int, TokenOutcome] = {}
@@ -168,7 +167,6 @@ class World:
 
     def next_life(self, harness: Harness) -> Harness:
         """Return the next process after one that was killed."""
-        self.has_died = True
         after = harness.next_life(self.components())
         if not self.driver.on_disk:
             self.files = after.files
@@ -262,7 +260,7 @@ def world_of(name: str, driver: Driver, directory: Path, tracebacks: list[str]) 
     assert tracebacks == [], tracebacks
     assert world.too_early == [], f"done, and nowhere: {world.too_early}"
     assert world.files.open_descriptors() == [], world.files.open_descriptors()
-    if not world.has_died and "leak" not in driver.not_for:
+    if "leak" not in driver.not_for:
         grown = [now - then for now, then in zip(after, before, strict=True)]
         assert max(grown) <= 0, f"(descriptors, threads) before: {before}, after: {after}"
 

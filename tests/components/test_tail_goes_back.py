@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import chain as chain_of
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from tests.databases import close_left_over
 from tests.running import LIMIT
 from zenactors import Dispatcher, RestartComponent, Supervision, ZenDaemonComponent, handles
 from zenactors.components import (
@@ -134,6 +135,13 @@ def numbers_in(files: VirtualFiles, path: str) -> list[int]:
     paths = sorted(each for each in files.paths() if each == path or each.startswith(f"{path}."))
     content = b"".join(map(files.content, paths))
     return sorted(int(json.loads(line)["line"]) for line in content.splitlines())
+
+
+@pytest.fixture(autouse=True)
+def close_databases() -> Iterator[None]:
+    """Close those of processes that were killed."""
+    yield
+    close_left_over()
 
 
 class World:

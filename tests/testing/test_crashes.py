@@ -375,6 +375,25 @@ def test_a_harness_is_killed_by_the_test_and_what_was_not_synced_is_lost_with_th
     assert {False, b"", b"setup\n"} < found
 
 
+def test_the_dead_process_has_no_descriptors_any_more():
+    class Watching(ZenDaemonComponent):
+        def setup(self, daemon: Any) -> None:
+            daemon.io.add_reader(reader, lambda _daemon: None)
+
+    def descriptors() -> list[Path]:
+        return sorted(Path("/proc/self/fd").iterdir())
+
+    reader, writer = os.pipe()
+    before = descriptors()
+    harness = Harness([Watching(name="one"), Watching(name="two")])
+    with harness:
+        assert len(descriptors()) > len(before)
+        harness.kill()
+        assert descriptors() == before
+    os.close(reader)
+    os.close(writer)
+
+
 def test_the_dead_process_says_nothing_more_and_leaves_nothing():
     class Loud(ZenDaemonComponent):
         def setup(self, daemon: Any) -> None:

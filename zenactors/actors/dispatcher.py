@@ -390,9 +390,11 @@ class Dispatcher(CallbackSide):
         is_idle = engine.wait_for_state(engine.is_idle, deadline, unless=is_over)
         return is_idle or is_over() or self.is_idle()
 
-    def release_state(self) -> None:
-        """Close the state stores, as the end of the process does. For `zenactors.testing`."""
+    def release_resources(self) -> None:
+        """Close stores and descriptors, as the end of the process does. For `zenactors.testing`."""
         self._state.close()
+        for reactor in list(self._engine.reactors.values()):
+            reactor.disown()
 
     def supervisions(
         self, components: Mapping[str, Any], policies: Mapping[str, Mapping[str, Any]]

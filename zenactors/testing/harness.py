@@ -241,7 +241,7 @@ class Harness:
             self._logs.close()  # what it says as it is cleared away is not heard
         self._dispatcher.set_done()  # ends loops on daemon.wait(), even those that catch all errors
         self._hub.close()
-        self._dispatcher.release_state()
+        self._dispatcher.release_resources()
         if self._files is not None:
             self._files.close_watches()
         self._interrupts.close()

@@ -44,3 +44,14 @@ class OutputCheckpoint:
     keys: frozenset[str] | None = None
     applied: dict[str, Mapping[str, list[Any]]] = field(default_factory=dict)
     states: dict[str, Any] = field(default_factory=dict)
+
+
+def checked_checkpoint(component: object, args: Any) -> OutputCheckpoint:
+    """Return the args of a `checkpoint` event that a component has got.
+
+    Raises:
+        TypeError: They are no `OutputCheckpoint`.
+    """
+    if not isinstance(args, OutputCheckpoint):
+        raise TypeError(f"{component} takes an OutputCheckpoint, but got {type(args).__name__}.")
+    return args

@@ -10,7 +10,7 @@ from zenactors.advice import advice_for, reason
 from zenactors.components._files import SYSTEM_FILES, Files, located
 from zenactors.components._options import check_bool, check_name, check_positive
 from zenactors.components._replace_file import sync
-from zenactors.components.output_checkpoint import OutputCheckpoint
+from zenactors.components.output_checkpoint import OutputCheckpoint, checked_checkpoint
 from zenactors.components.sinks._output import is_regular, open_output
 from zenactors.components.sinks._output_history import OutputHistory, is_kept_in
 from zenactors.components.sinks._output_stream import OutputError, OutputStream
@@ -241,8 +241,7 @@ class FileWriter(ZenDaemonComponent):
             StateStoreError: Nothing can be kept there.
             ZenDaemonComponentException: The output cannot be brought to the disk.
         """
-        if not isinstance(args, OutputCheckpoint):
-            raise TypeError(f"{self} takes an OutputCheckpoint, but got {type(args).__name__}.")
+        args = checked_checkpoint(self, args)
         try:
             refusal = self._refusal(args)
             if refusal is not None:

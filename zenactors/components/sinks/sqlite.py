@@ -13,7 +13,7 @@ from typing import Any, Literal
 from zenactors.components._files import located
 from zenactors.components._options import check_name, check_positive, check_strings
 from zenactors.components.applied import Applied, Place
-from zenactors.components.output_checkpoint import OutputCheckpoint
+from zenactors.components.output_checkpoint import checked_checkpoint
 from zenactors.components.sinks._sqlite_table import Table, is_name
 from zenactors.components.sinks.base import BatchingSink, TakenEvent
 from zenactors.core.callbacks import handles
@@ -265,8 +265,7 @@ class SqliteSink(BatchingSink):
         Raises:
             TypeError: The args are no `OutputCheckpoint`.
         """
-        if not isinstance(args, OutputCheckpoint):
-            raise TypeError(f"{self} takes an OutputCheckpoint, but got {type(args).__name__}.")
+        args = checked_checkpoint(self, args)
         self.flush(daemon)
         if args.keys is not None:
             self._forget(self._applied.keep_only(args.source, args.keys))

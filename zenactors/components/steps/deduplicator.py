@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from zenactors.components._options import check_count, check_positive, check_strings
-from zenactors.components.output_checkpoint import OutputCheckpoint
+from zenactors.components.output_checkpoint import checked_checkpoint
 from zenactors.components.steps._fallible import FallibleStep
 from zenactors.components.steps._selection import digest_of
 from zenactors.core.callbacks import handles
@@ -219,8 +219,7 @@ class Deduplicator(FallibleStep):
         Raises:
             TypeError: The args are no `OutputCheckpoint`.
         """
-        if not isinstance(args, OutputCheckpoint):
-            raise TypeError(f"{self} takes an OutputCheckpoint, but got {type(args).__name__}.")
+        args = checked_checkpoint(self, args)
         marks = self._marks.get(args.source, [])
         if args.restore is not None and self.name in args.restore:
             self._go_back(marks, args.restore[self.name])

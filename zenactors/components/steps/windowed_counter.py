@@ -12,7 +12,7 @@ from typing import Any
 
 from zenactors.components._options import check_bool, check_count, check_positive, check_strings
 from zenactors.components.applied import Applied
-from zenactors.components.output_checkpoint import OutputCheckpoint
+from zenactors.components.output_checkpoint import OutputCheckpoint, checked_checkpoint
 from zenactors.components.records import records_of
 from zenactors.components.steps._outbox import Outbox
 from zenactors.components.steps._record_times import RecordTimes
@@ -305,8 +305,7 @@ class WindowedCounter(ZenDaemonComponent):
             StateStoreError: The counts cannot be saved.
             TypeError: The args are no `OutputCheckpoint`.
         """
-        if not isinstance(args, OutputCheckpoint):
-            raise TypeError(f"{self} takes an OutputCheckpoint, but got {type(args).__name__}.")
+        args = checked_checkpoint(self, args)
         if self._store is None:
             args.refused[self.name] = "has no state_dir, in which it would keep its counts"
             return
